@@ -1,0 +1,49 @@
+# One image for everything of ours: Prefect's server and services, workers, the dashboard, the metrics.
+# Versions: base and uv here, every package by version and hash in requirements.lock.
+
+ARG PYTHON_IMAGE=python:3.11.11-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
+ARG UV_VERSION=0.13.9
+ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=/opt/venv
+RUN python -m venv /opt/venv && python -m pip install --no-cache-dir --disable-pip-version-check uv==${UV_VERSION}
+WORKDIR /app
+# The packages first: this layer lasts until the lock changes. setuptools, for our own package below, is in the lock too.
+COPY pyproject.toml requirements.lock ./
+RUN echo setuptools > /tmp/build.in \
+ && uv pip install --no-cache --require-hashes --constraints requirements.lock \
+      --requirements pyproject.toml --extra server --requirements /tmp/build.in
+COPY README.md LICENSE ./
+COPY .streamlit .streamlit
+COPY flows flows
+COPY deployments deployments
+COPY dashboard dashboard
+RUN uv pip install --no-cache --no-deps --no-build-isolation --editable . \
+ && python -m compileall -q flows deployments dashboard
+
+FROM ${PYTHON_IMAGE}
+RUN groupadd --gid 10001 rowrelay \
+ && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin rowrelay \
+ && install -d -o rowrelay -g rowrelay -m 0750 /data
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /app /app
+ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONPATH=/app \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp \
+    PREFECT_HOME=/tmp/prefect \
+    PREFECT_SERVER_UI_STATIC_DIRECTORY=/tmp/prefect-ui \
+    PREFECT_SERVER_EPHEMERAL_ENABLED=false \
+    PREFECT_SERVER_ANALYTICS_ENABLED=false \
+    PREFECT_RESULTS_DEFAULT_SERIALIZER=json \
+    PREFECT_LOGGING_COLORS=false \
+    DO_NOT_TRACK=1 \
+    ROWRELAY_DATA=/data
+WORKDIR /app
+USER 10001:10001
+VOLUME /data
+ENTRYPOINT ["python", "-m", "deployments.container"]
+CMD ["rowrelay", "--help"]
+# Every service of docker-compose.yml has a check of its own; this one is for the image alone.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["python", "-c", "import flows.settings"]

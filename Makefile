@@ -1,0 +1,74 @@
+# Needs make and Python 3.11 or newer with venv; the rest is installed into .venv by whichever target comes first.
+# Another interpreter: make PYTHON=python3.12 test
+PYTHON ?= python3
+UV_VERSION ?= 0.13.9
+LOCK_OPTIONS ?= --upgrade
+
+ready := .venv/.ready
+run_in_venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
+browsers := chromium chromium-browser google-chrome google-chrome-stable
+
+.DEFAULT_GOAL := help
+.PHONY: help run test prove up bench check format lock browser clean
+
+help: ## Show what there is to make
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(ready) ## Deliver samples/posts.csv to a local stand-in API and show the result
+	@$(run_in_venv) python -m deployments.standin -- rowrelay send samples/posts.csv --pipeline posts
+
+up: $(ready) ## Start everything, dashboard included, until Ctrl-C; sends to the stand-in unless POSTS_URL is set
+	@$(run_in_venv) $(if $(POSTS_URL),,python -m deployments.standin --) rowrelay up
+
+test: $(ready) browser ## Run the tests (short forms of the long proofs)
+	@$(run_in_venv) python -m pytest -n 4 --dist loadgroup
+
+prove: $(ready) ## Run the long proofs: limit, kills, restarts
+	@$(run_in_venv) python -m pytest -m prove
+
+bench: $(ready) ## Measure speed and memory
+	@for file in bench/*.py; do echo "== $$file"; $(run_in_venv) python $$file || exit 1; done
+
+check: $(ready) ## Lint, format and types, changing nothing
+	@$(run_in_venv) ruff check .
+	@$(run_in_venv) ruff format --check .
+	@$(run_in_venv) mypy
+
+format: $(ready) ## Format the code and mend what the linter can mend
+	@$(run_in_venv) ruff check --fix .
+	@$(run_in_venv) ruff format .
+
+lock: $(ready) ## Resolve the dependencies of pyproject.toml anew into requirements.lock
+	@$(run_in_venv) uv pip compile pyproject.toml --quiet --all-extras --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header $(LOCK_OPTIONS) --output-file requirements.lock
+
+clean: ## Remove the virtual environment, caches and builds; data folders stay
+	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(ready): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, and $(PYTHON) is: $$($(PYTHON) --version 2>&1)."; \
+		echo "Install it, or name one that you have: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) comes without venv. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@rm -f $@
+	@.venv/bin/python -c '' 2>/dev/null || { echo "Creating .venv …"; $(PYTHON) -m venv --clear .venv; }
+	@echo "Installing what requirements.lock names into .venv …"
+	@.venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@export VIRTUAL_ENV="$(CURDIR)/.venv"; \
+	{ .venv/bin/uv pip install --quiet --compile-bytecode --require-hashes --requirements requirements.lock && \
+	  .venv/bin/uv pip install --quiet --no-deps --editable . ; } || { \
+	  echo "uv could not; trying pip, which may know another package index (this takes a minute) …"; \
+	  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock && \
+	  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . ; }
+	@touch $@
+
+browser: ## Find the browser that the dashboard's tests drive; as root, install it on Debian
+	@for name in $(browsers); do if command -v $$name >/dev/null; then exit 0; fi; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing chromium for the dashboard's tests …"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium >/dev/null && exit 0; \
+	fi; \
+	echo "The dashboard's tests need a browser: install chromium (Debian: apt-get install chromium) or Google Chrome."; exit 1

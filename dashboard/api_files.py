@@ -1,0 +1,66 @@
+"""Routes for files: upload as a stream, and what lies in the inbox."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from dashboard import actions, guard, signin, signing
+from dashboard.connections import settings, view
+from dashboard.problems import problem
+from dashboard.shapes import UploadOut
+from dashboard.upload import receive
+from flows.errors import RowrelayError, StackError
+
+router = APIRouter(tags=["files"])
+
+
+@router.put(
+    "/files/{name}",
+    status_code=201,
+    response_model=UploadOut,
+    openapi_extra={
+        "requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+    },
+)
+async def upload(name: str, request: Request, ticket: str = "") -> Any:
+    """Send a file as the plain body: `curl -T posts.csv …/api/files/posts.csv`. It is whole or it is not there.
+
+    From a browser this needs a `ticket` of the Send page; programs need only their token, where there is a sign-in.
+    """
+    if (ticket or (guard.from_browser(request) and not signin.is_program(request))) and not signing.valid(
+        "upload", ticket
+    ):
+        return problem(
+            403, "The page that this came from is too old.", "Load the Send page again, then drop the file again."
+        )
+    announced = request.headers.get("content-length", "")
+    here = settings()
+    done = await receive(
+        request.stream(),
+        name,
+        here.uploads,
+        max_bytes=here.max_upload_bytes,
+        announced=int(announced) if announced.isascii() and announced.isdecimal() else None,
+    )
+    return UploadOut(
+        file=done.file, name=done.name, bytes=done.bytes, sha256=done.sha256, runs_with_same_content=_same(done.sha256)
+    )
+
+
+@router.get("/files")
+def inbox() -> list[dict[str, Any]]:
+    """Files that lie in the inbox, newest first. Their `file` is what a run is started with."""
+    return [
+        {"file": name, "bytes": size, "modified": datetime.fromtimestamp(at, UTC)}
+        for name, size, at in actions.inbox_files()
+    ]
+
+
+def _same(digest: str) -> list[str]:
+    try:
+        return view().same_content(digest)
+    except (StackError, RowrelayError):
+        return []  # the upload is whole; the check will say it again

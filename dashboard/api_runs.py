@@ -1,0 +1,240 @@
+"""Routes for runs: start, look, act, take the results home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import StreamingResponse
+
+from dashboard import actions, preview, run_list
+from dashboard.connections import settings, view
+from dashboard.rows import Question, Rowbook
+from dashboard.shapes import (
+    EventOut,
+    MarkDone,
+    Moved,
+    NewRun,
+    Preview,
+    RejectionOut,
+    RequestOut,
+    Resume,
+    RowDetail,
+    RowOut,
+    RowsOut,
+    RunOut,
+    Runs,
+    Started,
+)
+from dashboard.upload import harmless
+from flows import export
+from flows.definition import Definition
+from flows.ledger_view import Run
+from flows.records import RowState
+from flows.spool import Spool
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+Key = Annotated[str | None, Header(description="The same key gives the same run", max_length=200)]
+States = Annotated[list[RowState] | None, Query(description="Only rows in these states; may be repeated")]
+
+
+class Form(StrEnum):
+    """Forms of the results."""
+
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+_TYPES = {Form.JSON: "application/json", Form.JSONL: "application/jsonl", Form.CSV: "text/csv; charset=utf-8"}
+
+
+def by(request: Request) -> str:
+    """Who acts, for the run's record: a person's name, or API."""
+    return request.state.by or "API"
+
+
+@router.post("", status_code=202)
+def start(body: NewRun, request: Request, idempotency_key: Key = None) -> Started:
+    """Check a file and send its good rows; with `dry_run` only check it. The run appears when a runner has begun it."""
+    begin = actions.check if body.dry_run else actions.send
+    run = begin(body.pipeline, body.file, by=by(request), key=f"api:{idempotency_key}" if idempotency_key else None)
+    return Started(id=run, flow_run=run)
+
+
+@router.get("")
+def runs(
+    search: str = "",
+    pipeline: str = "",
+    state: Annotated[str, Query(description="One of the dashboard's words for a run's state")] = "",
+    offset: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+) -> Runs:
+    """Runs, newest first."""
+    found = run_list.find(run_list.every(view()), search=search, pipeline=pipeline, kind=state)
+    return Runs(runs=[RunOut.of(run) for run in found[offset : offset + limit]], total=len(found))
+
+
+@router.get("/{run}")
+def one(run: str) -> RunOut:
+    """A run as it stands. `last`, the beginning of an id, or a flow run's id will do."""
+    return RunOut.of(_run(run))
+
+
+@router.get("/{run}/preview")
+def look(run: str) -> Preview:
+    """What the check found, and the first requests as they would go out, secrets masked."""
+    found, book = _book(run)
+    terms = book.definition.limit.terms(book.definition)
+    ready = found.total - found.counts[RowState.REJECTED]
+    digest = found.facts.get("digest", "")
+    return Preview(
+        rejections=[RejectionOut.of(each) for each in view().samples(found.id)],
+        requests=[_request(found, book, row) for row in (book.spool.read(0, 3) if ready else [])],
+        rows_to_send=ready,
+        seconds=preview.seconds_for(ready, terms),
+        runs_with_same_content=[other for other in view().same_content(digest) if other != found.id] if digest else [],
+    )
+
+
+@router.get("/{run}/rows")
+def rows(
+    run: str,
+    page: Annotated[int, Query(ge=1)] = 1,
+    size: Annotated[int, Query(ge=1, le=1000)] = 100,
+    state: States = None,
+    search: str = "",
+    column: Annotated[str, Query(description="Bounds the search: a column's name, `@row` or `@line`")] = "",
+    sort: Annotated[str, Query(description="row, a column's name, status, attempts, took_seconds or at")] = "",
+    descending: bool = False,
+) -> RowsOut:
+    """A page of rows."""
+    _, book = _book(run)
+    found = book.page(Question(tuple(state or ()), search, column, sort, descending), page, size=size)
+    shown = [RowOut.of(row) for row in found.rows]
+    return RowsOut(rows=shown, matching=found.matching, page=found.number, pages=found.pages, note=found.note)
+
+
+@router.get("/{run}/rows/{row}")
+def row_detail(run: str, row: int) -> RowDetail:
+    """One row, with its request as it goes out, secrets masked."""
+    found, book = _book(run)
+    if not 1 <= row <= found.total:
+        raise actions.NotPossible(f"The run has rows 1 to {found.total}.")
+    (each,) = book.rows([row])
+    detail = RowDetail(**RowOut.of(each).model_dump())
+    if each.record.state is not RowState.REJECTED:
+        accepted = actions_row(each)
+        detail.request = _request(found, book, accepted, generation=each.record.generation)
+    return detail
+
+
+@router.get("/{run}/events")
+def events(run: str, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> list[EventOut]:
+    """The last events in words, newest first."""
+    return [EventOut(at=datetime.fromtimestamp(at, UTC), text=text) for at, text in view().events(_run(run).id, limit)]
+
+
+@router.get("/{run}/chart")
+def chart(
+    run: str, span: Annotated[str, Query(pattern="^(seconds|minutes)$")] = "seconds"
+) -> dict[int, dict[str, int]]:
+    """Requests sent and outcomes by Unix second of the last quarter of an hour, or by Unix minute of all of it."""
+    return view().chart(_run(run).id, span)
+
+
+@router.get("/{run}/results.{form}", response_class=StreamingResponse)
+def results(run: str, form: Form, state: States = None) -> StreamingResponse:
+    """Every row and what became of it, streamed: `{"result": [{"row": 1, "line": 2, …}]}`, or a row a line."""
+    found, book = _book(run)
+    items = export.results(book.view, _spool(found), found, states=frozenset(state) if state else None)
+    pieces = export.FORMS[form](items, export.layout_of(book.view, found))
+    return _download(pieces, _TYPES[form], f"{_stem(found)}-results.{form}")
+
+
+@router.get("/{run}/troubled.csv", response_class=StreamingResponse)
+def troubled(run: str, state: States = None) -> StreamingResponse:
+    """Rejected and failed rows (or those in `state`) as they stood in the file, and why: correct them, upload again."""
+    found, book = _book(run)
+    states = frozenset(state) if state else frozenset(export.TROUBLED)
+    pieces = export.troubled_csv(book.view, _spool(found), found, states=states)
+    return _download(pieces, _TYPES[Form.CSV], f"{_stem(found)}-to-correct.csv")
+
+
+@router.post("/{run}/cancel", status_code=202)
+def cancel(run: str, request: Request) -> RunOut:
+    """Send no further row; those under way end as they will."""
+    found = _run(run)
+    actions.cancel(found, by=by(request))
+    return RunOut.of(view().run(found.id))
+
+
+@router.post("/{run}/resume", status_code=202)
+def resume(run: str, request: Request, body: Resume | None = None, idempotency_key: Key = None) -> Started:
+    """Send the unfinished rows, or the failed or unknown ones again. A checked run is sent by this too."""
+    found = _run(run)
+    key = f"api:{found.id}:{idempotency_key}" if idempotency_key else None
+    return Started(
+        id=found.id, flow_run=actions.resume(found, body.rows if body else "unfinished", by=by(request), key=key)
+    )
+
+
+@router.post("/{run}/mark-done")
+def mark_done(run: str, request: Request, body: MarkDone | None = None) -> Moved:
+    """Call unknown rows done, because you know that the API acted on them."""
+    return Moved(rows=actions.mark_done(_run(run), by=by(request), rows=body.rows if body else None))
+
+
+@router.delete("/{run}", status_code=204)
+def delete(run: str) -> None:
+    """Remove a run and all that is known of its rows."""
+    actions.delete(_run(run))
+
+
+def _run(name: str) -> Run:
+    reads = view()
+    return reads.run(reads.resolve(name))
+
+
+def _book(name: str) -> tuple[Run, Rowbook]:
+    run, reads = _run(name), view()
+    return run, Rowbook(reads, run, Definition.from_resolved(reads.definition(run.id)), settings())
+
+
+def _spool(run: Run) -> Spool:
+    """One of its own for each download: they walk at their own pace."""
+    return Spool(settings().spool_url, run.id)
+
+
+def actions_row(found: Any) -> Any:
+    """The accepted row behind a found one."""
+    from flows.records import Row
+
+    return Row(found.record.row, found.line, found.values)
+
+
+def _request(run: Run, book: Rowbook, row: Any, *, generation: int = 0) -> RequestOut:
+    shown = preview.request_of(run.id, book.definition, row, settings(), generation=generation)
+    return RequestOut(
+        method=shown.method, url=shown.url, headers=dict(shown.headers or {}), body=shown.body, problem=shown.problem
+    )
+
+
+def _stem(run: Run) -> str:
+    name = harmless(run.facts.get("name") or run.file)
+    return name.removesuffix(".gz").rsplit(".", 1)[0] or "rows"
+
+
+def _download(pieces: Iterator[bytes], media_type: str, name: str) -> StreamingResponse:
+    plain = name.encode("ascii", "replace").decode().replace("?", "_").replace('"', "_")
+    headers = {
+        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}",
+        "Content-Encoding": "identity",  # compressing would cost more than it saves on the way to the next room
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return StreamingResponse(pieces, media_type=media_type, headers=headers)

@@ -1,0 +1,130 @@
+"""Routes for what is set up: pipelines, limits, schedules, and how everything is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from dashboard import actions, health, preview, schedules
+from dashboard.api_runs import by
+from dashboard.connections import client, pipelines
+from dashboard.shapes import NewSchedule, ScheduleChange
+from dashboard.template import template_csv
+from flows import limit_status
+from flows.connection import translated
+from flows.definition import Definition
+from flows.pipelines import pick
+
+router = APIRouter()
+
+
+@router.get("/pipelines", tags=["pipelines"])
+def all_pipelines() -> list[dict[str, Any]]:
+    """The pipelines: what each does, its columns, its limit."""
+    return [_pipeline(definition) for definition in pipelines().values()]
+
+
+@router.get("/pipelines/{name}", tags=["pipelines"])
+def one_pipeline(name: str) -> dict[str, Any]:
+    """One pipeline with its whole definition; secrets are named, never shown."""
+    definition = pick(pipelines(), name)
+    return {**_pipeline(definition), "definition": definition.resolved()}
+
+
+@router.get("/pipelines/{name}/template.csv", tags=["pipelines"])
+def template(name: str) -> Response:
+    """A file with the right columns and one row as an example."""
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}-template.csv"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(template_csv(pick(pipelines(), name)), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@router.get("/limits", tags=["limits"])
+def limits() -> list[dict[str, Any]]:
+    """How every limit stands."""
+    with translated():
+        found = [limit_status.status(client(), name) for name in limit_status.names(client())]
+    return [{**asdict(limit), "state": limit.state} for limit in found]
+
+
+@router.post("/limits/{name}/open", tags=["limits"])
+def open_limit(name: str, request: Request) -> dict[str, bool]:
+    """Say that the API lets us in again, after a ban."""
+    return {"opened": actions.open_the_limit(name, by=by(request))}
+
+
+@router.get("/schedules", tags=["schedules"])
+def all_schedules() -> list[dict[str, Any]]:
+    """All schedules, with their next times and what came of them last."""
+    return [_schedule(each) for each in schedules.every()]
+
+
+@router.post("/schedules", status_code=201, tags=["schedules"])
+def new_schedule(body: NewSchedule) -> dict[str, Any]:
+    """Make a schedule; answers with its next five times."""
+    pick(pipelines(), body.pipeline)
+    place = schedules.targets().get(body.pipeline)
+    if place is None:
+        raise actions.NotPossible(f"Nothing serves {body.pipeline} yet.", hint="Start `rowrelay up`.")
+    coming = schedules.coming(body.cron, body.interval_seconds, body.timezone)
+    schedules.add(
+        place, source=body.source, cron=body.cron, interval_seconds=body.interval_seconds, timezone=body.timezone
+    )
+    return {"next": coming}
+
+
+@router.patch("/schedules/{schedule}", tags=["schedules"])
+def change_schedule(schedule: str, body: ScheduleChange) -> dict[str, Any]:
+    """Pause a schedule, or let it go on."""
+    schedules.set_active(_known(schedule), body.active)
+    return _schedule(_known(schedule))
+
+
+@router.delete("/schedules/{schedule}", status_code=204, tags=["schedules"])
+def remove_schedule(schedule: str) -> None:
+    """Remove a schedule."""
+    schedules.remove(_known(schedule))
+
+
+@router.get("/status", tags=["status"])
+def status() -> list[dict[str, Any]]:
+    """Redis, Prefect and the runner: whether they answer, and what to do if not."""
+    return [asdict(each) for each in health.services()]
+
+
+def _known(schedule: str) -> schedules.Schedule:
+    for each in schedules.every():
+        if each.id == schedule:
+            return each
+    raise actions.NotPossible("There is no such schedule.")
+
+
+def _schedule(each: schedules.Schedule) -> dict[str, Any]:
+    return {
+        "id": each.id,
+        "pipeline": each.deployment.name,
+        "rule": each.rule,
+        "timezone": each.timezone,
+        "source": each.source,
+        "active": each.active,
+        "next": [datetime.fromtimestamp(at, UTC) for at in each.coming],
+        "last": each.last.state if each.last else None,
+    }
+
+
+def _pipeline(definition: Definition) -> dict[str, Any]:
+    terms = definition.limit.terms(definition)
+    return {
+        "name": definition.name,
+        "description": definition.description,
+        "host": preview.host_of(definition),
+        "stand_in": preview.goes_to_stand_in(definition),
+        "columns": list(definition.column_names),
+        "limit": {"name": terms.name, "pace": preview.pace(terms), "in_flight": terms.in_flight},
+    }

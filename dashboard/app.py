@@ -1,0 +1,28 @@
+"""The dashboard's process: the pages, and the HTTP API under /api. Started by `streamlit run dashboard/app.py`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from starlette.routing import Mount
+
+from dashboard.api import make_api
+from dashboard.connections import settings
+from dashboard.upload import remove_stale
+
+
+@asynccontextmanager
+async def _lifespan(app: Any) -> AsyncIterator[None]:
+    settings().uploads.mkdir(parents=True, exist_ok=True)
+    settings().inbox.mkdir(parents=True, exist_ok=True)
+    remove_stale(settings().uploads)
+    yield
+
+
+app = st.App(
+    Path(__file__).parent / "pages" / "navigation.py", routes=[Mount("/api", app=make_api())], lifespan=_lifespan
+)

@@ -1,0 +1,130 @@
+"""Counts by second or minute as Vega-Lite charts. Pure: numbers in, a frame and a specification out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from dashboard.look import LIMIT_COLOR, ROW
+from flows.records import RowState
+
+LAST_SECONDS = 180
+OUTCOMES = (RowState.DONE, RowState.FAILED, RowState.UNKNOWN)
+_SENT = ROW[RowState.SENDING].color
+_UNITS = {"second": 1, "10 s": 10, "minute": 60}
+Series = dict[int, dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What `st.vega_lite_chart` needs, and a sentence for those who cannot see it."""
+
+    data: pd.DataFrame
+    spec: dict[str, Any]
+    alt: str
+
+
+def rate_now(seconds: Series, now: float, *, over: int = 5) -> float:
+    """Requests a second over the last few whole seconds; the present one is not over, the last may not be recorded."""
+    last = int(now) - 2
+    return sum(seconds.get(at, {}).get("sent", 0) for at in range(last - over + 1, last + 1)) / over
+
+
+def requests_per_second(seconds: Series, *, now: float, limit: float | None) -> Chart:
+    """The last minutes, a bar a second, the limit as a line."""
+    end = min(int(now) - 1, max(seconds, default=int(now)))
+    begin = max(end - LAST_SECONDS + 1, min(seconds, default=end))
+    times = range(begin, end + 1)
+    sent = [seconds.get(at, {}).get("sent", 0) for at in times]
+    frame = pd.DataFrame({"at": pd.to_datetime(list(times), unit="s", utc=True), "requests": sent})
+    frame["limit"] = limit
+    top = max([*sent, limit or 0, 1])
+    layers: list[dict[str, Any]] = [
+        {
+            "mark": {"type": "area", "interpolate": "step-after", "color": _SENT, "opacity": 0.35, "line": {
+                "color": _SENT, "strokeWidth": 1.5}},
+            "encoding": {"y": _count("requests", "requests per second", top * 1.15),
+                         "tooltip": [_moment("%H:%M:%S"), {"field": "requests", "type": "quantitative"}]},
+        }
+    ]  # fmt: skip
+    if limit:
+        layers.append(
+            {
+                "mark": {"type": "line", "color": LIMIT_COLOR, "strokeDash": [5, 4], "strokeWidth": 1.5},
+                "encoding": {"y": {"field": "limit", "type": "quantitative"}},
+            }
+        )
+    x = {
+        "field": "at",
+        "type": "temporal",
+        "title": None,
+        "axis": {"format": "%H:%M:%S", "tickCount": 4, "grid": False},
+    }
+    alt = f"Requests per second over the last {len(sent)} seconds, at most {max(sent, default=0)}" + (
+        f", against a limit of {limit:g}." if limit else "."
+    )
+    return Chart(frame, {"height": 190, "encoding": {"x": x}, "layer": layers}, alt)
+
+
+def outcomes_over_time(seconds: Series, minutes: Series) -> Chart:
+    """What rows came to, since the start: by second while that is known, else by minute."""
+    series, unit = _whole_story(seconds, minutes)
+    width = _UNITS[unit]
+    rows = []
+    for at, counts in series.items():
+        below = 0
+        for state in OUTCOMES:  # stacked here: Vega does not stack bars that have two ends on the time axis
+            if count := counts.get(str(state), 0):
+                rows.append((at, at + 0.94 * width, str(state), count, below, below + count))
+                below += count
+    frame = pd.DataFrame(rows, columns=["at", "end", "outcome", "rows", "from", "to"])
+    for name in ("at", "end"):
+        frame[name] = pd.to_datetime(frame[name].astype("float64"), unit="s", utc=True)
+    clock = "%H:%M" if width == 60 else "%H:%M:%S"
+    top = frame["to"].max() if len(frame) else 1
+    spec = {
+        "height": 190,
+        "mark": {"type": "bar", "binSpacing": 0},
+        "encoding": {
+            "x": {"field": "at", "type": "temporal", "title": None,
+                  "axis": {"format": clock, "tickCount": 4, "grid": False}},
+            "x2": {"field": "end"},
+            "y": _count("from", f"rows per {unit}", max(1.0, float(top) * 1.15)),
+            "y2": {"field": "to"},
+            "color": {"field": "outcome", "type": "nominal", "legend": None,
+                      "scale": {"domain": [str(s) for s in OUTCOMES], "range": [ROW[s].color for s in OUTCOMES]}},
+            "tooltip": [_moment("%H:%M:%S"), {"field": "outcome"}, {"field": "rows", "type": "quantitative"}],
+        },
+    }  # fmt: skip
+    ended = {state: int(frame.loc[frame["outcome"] == str(state), "rows"].sum()) for state in OUTCOMES}
+    return Chart(frame, spec, "Outcomes over time: " + ", ".join(f"{n} {state}" for state, n in ended.items()) + ".")
+
+
+def _whole_story(seconds: Series, minutes: Series) -> tuple[Series, str]:
+    """One series from the start: the ledger folds seconds older than a quarter of an hour into minutes."""
+    begin = min(seconds, default=0)
+    span = max(seconds, default=0) - begin
+    if not minutes and span <= 240:
+        return {at: seconds.get(at, {}) for at in range(begin, begin + span + 1)} if seconds else {}, "second"
+    width = 60 if minutes or span > 900 else 10
+    folded: Series = {at * 60: dict(counts) for at, counts in minutes.items()}
+    for at, counts in seconds.items():
+        bucket = folded.setdefault(at // width * width, {})
+        for kind, count in counts.items():
+            bucket[kind] = bucket.get(kind, 0) + count
+    first, last = min(folded), max(folded)
+    if (last - first) // width <= 600:
+        folded = {at: folded.get(at, {}) for at in range(first, last + width, width)}
+    return folded, "minute" if width == 60 else "10 s"
+
+
+def _count(name: str, title: str, top: float | None) -> dict[str, Any]:
+    scale = {"domainMin": 0, **({"domainMax": top} if top else {}), "nice": top is None}
+    axis = {"tickCount": 4, "tickMinStep": 1, "titleFontWeight": "normal"}
+    return {"field": name, "type": "quantitative", "title": title, "scale": scale, "axis": axis}
+
+
+def _moment(form: str) -> dict[str, Any]:
+    return {"field": "at", "type": "temporal", "format": form, "title": "time"}

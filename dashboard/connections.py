@@ -1,0 +1,91 @@
+"""Where the dashboard finds settings, ledger and Prefect. Nothing here starts a service or knows Streamlit."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import lru_cache
+from pathlib import Path
+
+import redis
+
+from deployments.supervisor import StackState
+from flows.connection import connect
+from flows.definition import Definition
+from flows.errors import StackError
+from flows.ledger import Ledger
+from flows.ledger_view import View
+from flows.pipelines import present
+from flows.settings import Settings
+
+_PIPELINES_SECONDS = 10.0
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process. Raises SettingError."""
+    return Settings.read()
+
+
+def redis_url() -> str:
+    """The Redis in use: the one that is set, else the embedded one. Raises StackError if neither is known."""
+    given = settings().redis_url
+    url = given.get_secret_value() if given else _stack().redis_url
+    if not url:
+        raise StackError("Redis is not running.", hint="Start everything with `rowrelay up`.")
+    return url
+
+
+def prefect_api_url() -> str:
+    """The Prefect API in use, without a slash at the end. Raises StackError if none is known."""
+    url = os.environ.get("PREFECT_API_URL", "").rstrip("/") or _stack().prefect_api_url
+    if not url:
+        raise StackError("The Prefect server is not running.", hint="Start everything with `rowrelay up`.")
+    return url
+
+
+def ready_prefect() -> None:
+    """Let Prefect's client, which reads its environment when it is imported, find the server. Raises StackError."""
+    os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "false")
+    os.environ["PREFECT_API_URL"] = prefect_api_url()
+
+
+def client() -> redis.Redis:
+    """A Redis client, shared by all threads. Raises StackError."""
+    return _client(redis_url())
+
+
+def view() -> View:
+    """Reads of the ledger. Raises StackError."""
+    return View(client())
+
+
+def ledger() -> Ledger:
+    """Writes to the ledger. Raises StackError."""
+    return Ledger(client())
+
+
+def pipelines() -> dict[str, Definition]:
+    """The pipelines by name, read again every few seconds. Raises DefinitionError."""
+    return _pipelines(int(time.monotonic() / _PIPELINES_SECONDS))
+
+
+def folders() -> tuple[Path, ...]:
+    """The folders whose files may be delivered."""
+    here = settings()
+    return (here.uploads, here.inbox, *here.folders)
+
+
+def _stack() -> StackState:
+    return StackState.read(settings().data.absolute() / "stack")
+
+
+@lru_cache(maxsize=4)
+def _client(url: str) -> redis.Redis:
+    return connect(url)
+
+
+@lru_cache(maxsize=1)
+def _pipelines(moment: int) -> dict[str, Definition]:
+    del moment  # only makes the cache forget
+    return present(settings())

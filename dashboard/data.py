@@ -1,0 +1,177 @@
+"""What the pages read: short-lived copies shared by all tabs, and one calm way to say that something is away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import streamlit as st
+
+from dashboard import health, look, prefect_api, run_list, schedules, signin
+from dashboard.connections import client, pipelines, settings, view
+from dashboard.health import Service
+from dashboard.markup import Markup, tag
+from dashboard.prefect_api import FlowRun
+from dashboard.reader import Reader
+from dashboard.rows import Page, Question, Rowbook
+from dashboard.schedules import Schedule
+from flows import limit_status
+from flows.connection import translated
+from flows.definition import Definition
+from flows.errors import RowrelayError, RunNotFound, StackError
+from flows.ledger_view import Run
+from flows.limit_status import LimitStatus
+from flows.records import Rejection
+
+# Twenty tabs on one run cost as much as one: whoever asks within the time gets the same copy.
+_NOW, _SOON, _LATER = 0.8, 3.0, 10.0
+
+
+@contextmanager
+def calm(trying_again: bool = False) -> Iterator[None]:
+    """Show our errors as a message on the page, in place of what could not be read."""
+    try:
+        yield
+    except RowrelayError as exc:
+        st.html(away(exc, "This page looks again by itself." if trying_again else ""))
+
+
+def away(error: RowrelayError, *more: str) -> Markup:
+    """An error in words: what happened first, technical detail last."""
+    title, colon, detail = error.message.partition(": ")
+    if not isinstance(error, StackError) or not colon:
+        title, detail = error.message, ""
+    small = tag("span", detail, cls="rr-muted rr-small") if detail else None
+    return look.notice("warn", title.rstrip(".") + ".", error.hint, *more, small)
+
+
+def reader() -> Reader:
+    """How the person at this screen reads numbers and times."""
+    return Reader.of(st.context.locale, st.context.timezone)
+
+
+def who() -> str:
+    """Who acts, for a run's record."""
+    if signin.required() and st.user.is_logged_in:
+        return str(st.user.get("email") or st.user.get("name") or "dashboard")
+    return "dashboard"
+
+
+@st.cache_data(ttl=_NOW, show_spinner=False, max_entries=200)
+def run(name: str) -> Run | None:
+    """A run, None if the ledger has none of that name. Raises StackError."""
+    reads = view()
+    try:
+        return reads.run(reads.resolve(name))
+    except RunNotFound:
+        return None
+
+
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=2)
+def runs() -> list[Run]:
+    """All runs, newest first. Raises StackError."""
+    return run_list.every(view())
+
+
+@st.cache_data(ttl=60, show_spinner=False, max_entries=100)
+def definition(run_id: str, epoch: str) -> Definition:
+    """A run's own definition."""
+    del epoch
+    return Definition.from_resolved(view().definition(run_id))
+
+
+@st.cache_data(ttl=_NOW, show_spinner=False, max_entries=100)
+def chart(run_id: str, span: str) -> dict[int, dict[str, int]]:
+    """Requests and outcomes by second or minute."""
+    return view().chart(run_id, span)
+
+
+@st.cache_data(ttl=_NOW, show_spinner=False, max_entries=100)
+def events(run_id: str) -> list[tuple[float, str]]:
+    """The last events, newest first."""
+    return view().events(run_id, 50)
+
+
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=100)
+def flows(run_id: str) -> list[str]:
+    """The flow runs that delivered a run, oldest first."""
+    return view().flows(run_id)
+
+
+@st.cache_data(ttl=_LATER, show_spinner=False, max_entries=50)
+def samples(run_id: str, rejected: int) -> list[Rejection]:
+    """The first rejections."""
+    del rejected
+    return view().samples(run_id)
+
+
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=50)
+def same_content(digest: str, but: str = "") -> list[Run]:
+    """Other runs of files with this content that sent something, newest first."""
+    reads = view()
+    found = [reads.run(other) for other in reads.same_content(digest) if other != but]
+    return sorted((each for each in found if look.run_kind(each) != "checked"), key=lambda each: -each.created)
+
+
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=50)
+def flow_run(run_id: str) -> FlowRun | None:
+    """What Prefect knows of a run that the ledger has not seen yet. Raises StackError."""
+    return prefect_api.flow_run(run_id)
+
+
+@st.cache_data(ttl=_NOW, show_spinner=False, max_entries=50)
+def limit(name: str) -> LimitStatus:
+    """How a limit stands. Raises StackError."""
+    with translated():
+        return limit_status.status(client(), name)
+
+
+@st.cache_data(ttl=_NOW, show_spinner=False, max_entries=2)
+def limits() -> list[LimitStatus]:
+    """How all limits stand. Raises StackError."""
+    with translated():
+        return [limit_status.status(client(), name) for name in limit_status.names(client())]
+
+
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=2)
+def services() -> list[Service]:
+    """Redis, Prefect, runner."""
+    return health.services()
+
+
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=2)
+def all_schedules() -> list[Schedule]:
+    """All schedules. Raises StackError."""
+    return schedules.every()
+
+
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=64)
+def page(run_id: str, question: Question, number: int, counts: tuple[int, ...], _book: Rowbook) -> Page:
+    """A page of rows. `counts` make it another page when rows have moved. Raises StackError, FileError."""
+    del run_id, counts
+    return _book.page(question, number)
+
+
+def rowbook(run: Run) -> Rowbook:
+    """The rows of a run."""
+    return Rowbook(view(), run, definition(run.id, run.facts.get("epoch", "")), settings())
+
+
+def known_pipelines() -> dict[str, Definition]:
+    """The pipelines by name. Raises DefinitionError."""
+    return pipelines()
+
+
+def query(name: str, default: str = "") -> str:
+    """A value from the address."""
+    return str(st.query_params.get(name, default))
+
+
+def ask(**values: Any) -> None:
+    """Put values into the address; empty ones are taken out."""
+    for name, value in values.items():
+        if value:
+            st.query_params[name] = str(value)
+        elif name in st.query_params:
+            del st.query_params[name]

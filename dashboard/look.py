@@ -1,0 +1,165 @@
+"""The words, colours and signs of states, the same on every page, chart and table; style.css goes with it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+from dashboard.markup import Content, Markup, join, tag
+from flows.ledger_view import Run
+from flows.records import RowState, RunState
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a state is shown. Colours go by kind, never alone: a sign and a word are always beside them."""
+
+    color: str
+    sign: str
+    word: str
+    meaning: str = ""
+
+
+# Told apart with any kind of colour vision, and at least 3 : 1 against the light and the dark background (but
+# for `rejected` on white, which always has its outline and word).
+ROW: dict[RowState, Look] = {
+    RowState.DONE: Look("#0d9c75", "✓", "done", "the API accepted it"),
+    RowState.SENDING: Look("#2f8fd8", "→", "sending", "its request is under way"),
+    RowState.WAITING: Look("#8b95a3", "·", "waiting", "not sent yet"),
+    RowState.FAILED: Look("#d55e00", "✕", "failed", "the API refused it"),
+    RowState.UNKNOWN: Look("#b565a7", "?", "unknown", "sent, but the answer was lost: the API may have acted on it"),
+    RowState.REJECTED: Look("#c29200", "⊘", "rejected", "not valid, never sent"),
+}
+ORDER = tuple(ROW)  # of bars, legends and lists
+
+RUN: dict[str, Look] = {
+    "starting": Look("#8b95a3", "◌", "starting"),
+    "checking": Look("#2f8fd8", "◔", "checking"),
+    "checked": Look("#8b95a3", "◇", "checked, not sent"),
+    "sending": Look("#2f8fd8", "→", "sending"),
+    "cancelling": Look("#8b95a3", "◌", "cancelling"),
+    "interrupted": Look("#d55e00", "!", "interrupted"),
+    "finished": Look("#0d9c75", "✓", "finished"),
+    "with errors": Look("#b98a00", "!", "finished, some not done"),
+    "stopped": Look("#d55e00", "✕", "stopped"),
+    "cancelled": Look("#8b95a3", "–", "cancelled"),
+}
+LIMIT_COLOR = "#8b95a3"
+_TAKEN_SECONDS = 60.0
+
+
+def run_kind(run: Run) -> str:
+    """Which entry of RUN a run is shown as."""
+    if run.state is RunState.FINISHED:
+        return "finished" if run.counts[RowState.DONE] == run.total else "with errors"
+    if run.state in (RunState.STOPPED, RunState.CANCELLED):
+        return str(run.state)
+    if run.busy:
+        return "cancelling" if run.cancelling else str(run.state)
+    if run.state is RunState.CHECKING and run.total:
+        return "checked"
+    if "epoch" not in run.facts and time.time() - run.created < _TAKEN_SECONDS:
+        return "starting"  # written down, and about to be taken
+    return "interrupted"  # its deliverer is gone
+
+
+def is_live(run: Run) -> bool:
+    """Whether somebody works on it now, so that the page should look again soon."""
+    return run.busy
+
+
+def chip(look: Look) -> Markup:
+    """A state as a small coloured sign and its word."""
+    return tag("span", _sign(look), tag("span", look.word), cls="rr-chip", title=look.meaning or None)
+
+
+def _sign(look: Look) -> Markup:
+    return tag("span", look.sign, cls="rr-sign", style=f"--c:{look.color}", aria_hidden="true")
+
+
+def bar(counts: dict[RowState, int], total: int, *, thin: bool = False) -> Markup:
+    """The rows of a run as one bar, a piece a state."""
+    pieces = [
+        tag("span", style=f"flex:{counts[state]} 1 0;background:{ROW[state].color}", title=f"{counts[state]} {state}")
+        for state in ORDER
+        if counts[state]
+    ]
+    words = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state]) or "no rows yet"
+    return tag(
+        "div", *pieces, cls="rr-bar rr-thin" if thin else "rr-bar", role="img", aria_label=f"{total} rows: {words}"
+    )
+
+
+def notice(kind: str, title: Content, *body: Content) -> Markup:
+    """A calm message: `info`, `good`, `warn` or `bad`."""
+    signs = {"info": "i", "good": "✓", "warn": "!", "bad": "✕"}
+    return tag(
+        "div",
+        tag("span", signs[kind], cls="rr-notice-sign", aria_hidden="true"),
+        tag(
+            "div", tag("div", prose(title), cls="rr-notice-title"), *(tag("div", prose(part)) for part in body if part)
+        ),
+        cls=f"rr-notice rr-{kind}",
+        role="alert" if kind == "bad" else "status",
+    )
+
+
+def prose(text: Content) -> Content:
+    """Text in which what stands between backticks is a command to be typed."""
+    if text is None or isinstance(text, Markup) or text.count("`") < 2:
+        return text
+    parts = text.split("`")
+    return join(*(tag("code", part) if n % 2 and n < len(parts) - 1 else part for n, part in enumerate(parts)))
+
+
+def facts(*pairs: tuple[str, Content]) -> Markup:
+    """Names and values in two columns that wrap where there is no room."""
+    return tag("dl", *(tag("div", tag("dt", name), tag("dd", value or "–")) for name, value in pairs), cls="rr-facts")
+
+
+def numbers(*items: tuple[str, str, str]) -> Markup:
+    """Figures side by side: (label, value, note)."""
+    cells = (
+        tag(
+            "div", tag("div", label, cls="rr-label"), tag("div", value, cls="rr-value"), tag("div", note, cls="rr-note")
+        )
+        for label, value, note in items
+    )
+    return tag("div", *cells, cls="rr-numbers")
+
+
+def empty(title: str, *body: Content) -> Markup:
+    """What to do first where there is nothing yet."""
+    return tag("div", tag("div", title, cls="rr-empty-title"), *(tag("div", part) for part in body), cls="rr-empty")
+
+
+def code(text: str) -> Markup:
+    """Text as it is, in a fixed font, wrapped."""
+    return tag("pre", text, cls="rr-code", tabindex=0)
+
+
+@lru_cache(maxsize=1)
+def style() -> Markup:
+    """The style sheet, to be put on every page once."""
+    return Markup(f"<style>{files('dashboard').joinpath('style.css').read_text('utf-8')}</style>")
+
+
+def legend(counts: dict[RowState, int], shown: dict[RowState, str], total: str) -> Markup:
+    """Every state with its number, those that have no row left out unless they are part of every run; and the total."""
+    always = (RowState.DONE, RowState.FAILED, RowState.WAITING)
+    states = (
+        tag("span", _sign(ROW[state]), tag("span", ROW[state].word), tag("b", shown[state]), cls="rr-chip",
+            title=ROW[state].meaning)
+        for state in ORDER
+        if counts[state] or state in always
+    )  # fmt: skip
+    return tag(
+        "div", *states, tag("span", tag("span", "of"), tag("b", total), "rows", cls="rr-chip rr-muted"), cls="rr-legend"
+    )
+
+
+def lines(*content: Content) -> Markup:
+    """Pieces under each other."""
+    return join(*(tag("div", part) for part in content if part))

@@ -1,0 +1,37 @@
+"""What every page has in common: sign-in, style, the way from one to the other. Run anew at every look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import look, signin
+
+PAGES = Path(__file__).parent  # a folder `pages` beside this file would be taken for Streamlit's older kind of pages
+
+
+def main() -> None:
+    """Show the page that the address names."""
+    st.set_page_config(page_title="Rowrelay", page_icon=str(PAGES.parent / "icon.svg"), layout="centered")
+    st.html(look.style())
+    pages = [
+        st.Page(PAGES / "send.py", title="Send", icon=":material/upload_file:", default=True),
+        st.Page(PAGES / "runs.py", title="Runs", icon=":material/list:"),
+        st.Page(PAGES / "run.py", title="Run", icon=":material/play_arrow:", visibility="hidden"),
+        st.Page(PAGES / "schedules.py", title="Schedules", icon=":material/schedule:"),
+        st.Page(PAGES / "status.py", title="Status", icon=":material/monitor_heart:"),
+    ]
+    if signin.required() and not st.user.is_logged_in:
+        st.navigation([st.Page(_sign_in, title="Sign in")], position="hidden").run()
+        return
+    page = st.navigation(pages, position="top")
+    page.run()
+
+
+def _sign_in() -> None:
+    st.html(look.empty("Rowrelay", "Sign in to send files and see what became of them."))
+    st.button("Sign in", type="primary", on_click=st.login)
+
+
+main()

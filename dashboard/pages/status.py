@@ -1,0 +1,11 @@
+"""Status: what runs and what does not, in words; limits, and how to open one again."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import status_parts
+from dashboard.markup import tag
+
+st.html(tag("div", tag("h1", "Status"), cls="rr-head"))
+st.fragment(status_parts.show, run_every=3.0)()

@@ -1,0 +1,198 @@
+"""What the dashboard asks Prefect's server, over plain HTTP: its client takes a second to import."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from dashboard.connections import prefect_api_url
+from flows.errors import RowrelayError, StackError
+
+TIMEOUT_SECONDS = 8.0
+FLOWS = ("deliver", "inbox")
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+
+
+class ScheduleRefused(RowrelayError):
+    """Prefect does not accept this schedule."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRun:
+    """A flow run as Prefect sees it. `type` is its kind of state in capitals, `state` the name people see."""
+
+    id: str
+    name: str
+    type: str
+    state: str
+    message: str
+    expected: float | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.type in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What Prefect can start: `flow` is deliver or inbox, `name` the pipeline's. `polled`: when a runner last asked."""
+
+    id: str
+    flow: str
+    name: str
+    ready: bool
+    polled: float | None
+    paused: bool
+    parameters: dict[str, Any]
+    accepts: tuple[str, ...]
+
+
+def ask(method: str, path: str, json: Any = None) -> Any:
+    """One request to Prefect's API. Raises StackError where it does not answer, ScheduleRefused where it says no."""
+    url = f"{prefect_api_url()}{path}"
+    try:
+        response = _request(method, url, json)
+    except httpx.HTTPError as exc:
+        raise StackError(
+            "The Prefect server does not answer.",
+            hint="Runs that are under way go on; new ones can start when it is back. `rowrelay up` starts it.",
+        ) from exc
+    if response.status_code in (400, 409, 422):
+        raise ScheduleRefused(f"Prefect refused: {_detail(response)}")
+    if response.status_code == 404:
+        raise ScheduleRefused("Prefect does not know it any more.")
+    if response.is_error:
+        raise StackError(f"The Prefect server answered {response.status_code}.", hint="Its log says more.")
+    return response.json() if response.content else None
+
+
+def flow_run(run: str) -> FlowRun | None:
+    """A flow run by its id, None if there is none. Raises StackError."""
+    try:
+        return _flow_run(ask("GET", f"/flow_runs/{run}"))
+    except ScheduleRefused:
+        return None
+
+
+def upcoming(deployments: list[str], *, limit: int = 200) -> dict[str, list[FlowRun]]:
+    """The scheduled flow runs of each deployment, soonest first."""
+    return _by_deployment(
+        {"state": {"type": {"any_": ["SCHEDULED"]}}}, deployments, sort="EXPECTED_START_TIME_ASC", limit=limit
+    )
+
+
+def latest(deployments: list[str], *, limit: int = 200) -> dict[str, list[FlowRun]]:
+    """The flow runs of each deployment that have begun on a schedule, newest first."""
+    where = {"state": {"type": {"not_any_": ["SCHEDULED"]}}, "tags": {"all_": ["auto-scheduled"]}}
+    return _by_deployment(where, deployments, sort="EXPECTED_START_TIME_DESC", limit=limit)
+
+
+def deployments() -> list[Deployment]:
+    """Everything of ours that Prefect can start, by flow and name."""
+    found = ask("POST", "/deployments/filter", {"flows": {"name": {"any_": list(FLOWS)}}, "limit": 200})
+    flows = {
+        flow["id"]: flow["name"] for flow in ask("POST", "/flows/filter", {"flows": {"name": {"any_": list(FLOWS)}}})
+    }
+    return sorted((_deployment(each, flows) for each in found), key=lambda each: (each.flow, each.name))
+
+
+def cancel(run: str) -> None:
+    """Take back a flow run that has not begun, or ask its runner to end it."""
+    state = {"state": {"type": "CANCELLING", "name": "Cancelling"}, "force": False}
+    ask("POST", f"/flow_runs/{run}/set_state", state)
+
+
+def page_of(run: str) -> str:
+    """The address of a flow run in Prefect's own pages."""
+    return f"{prefect_api_url().removesuffix('/api')}/runs/flow-run/{run}"
+
+
+def _by_deployment(where: Mapping[str, Any], ids: list[str], *, sort: str, limit: int) -> dict[str, list[FlowRun]]:
+    if not ids:
+        return {}
+    query = {"flow_runs": where, "deployments": {"id": {"any_": ids}}, "sort": sort, "limit": limit}
+    found: dict[str, list[FlowRun]] = {}
+    for each in ask("POST", "/flow_runs/filter", query):
+        found.setdefault(each["deployment_id"], []).append(_flow_run(each))
+    return found
+
+
+def _flow_run(raw: Mapping[str, Any]) -> FlowRun:
+    state = raw.get("state") or {}
+    expected = raw.get("start_time") or raw.get("expected_start_time")
+    return FlowRun(
+        id=raw["id"],
+        name=raw.get("name") or "",
+        type=state.get("type") or "PENDING",
+        state=state.get("name") or "Pending",
+        message=state.get("message") or "",
+        expected=moment(expected),
+    )
+
+
+def _deployment(raw: Mapping[str, Any], flows: Mapping[str, str]) -> Deployment:
+    accepts = (raw.get("parameter_openapi_schema") or {}).get("properties") or {}
+    return Deployment(
+        id=raw["id"],
+        flow=flows.get(raw["flow_id"], ""),
+        name=raw["name"],
+        ready=raw.get("status") == "READY",
+        polled=moment(raw.get("last_polled")),
+        paused=bool(raw.get("paused")),
+        parameters=raw.get("parameters") or {},
+        accepts=tuple(accepts),
+    )
+
+
+def moment(text: str | None) -> float | None:
+    """Prefect's times as Unix seconds."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() if text else None
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        detail = response.json().get("detail") or response.json().get("exception_detail")
+    except ValueError:
+        return response.text[:200]
+    if isinstance(detail, list) and detail:
+        return "; ".join(str(each.get("msg", each)) for each in detail)[:300]
+    return str(detail or response.text)[:300]
+
+
+@lru_cache(maxsize=1)
+def _http() -> httpx.Client:
+    """One client for all threads; no proxy, as the server is ours."""
+    return httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False, headers=_credentials())
+
+
+def _credentials() -> dict[str, str]:
+    """What Prefect's own client would send to a server that asks who is there."""
+    if key := os.environ.get("PREFECT_API_KEY"):
+        return {"Authorization": f"Bearer {key}"}
+    if auth := os.environ.get("PREFECT_API_AUTH_STRING"):
+        return {"Authorization": "Basic " + base64.b64encode(auth.encode()).decode()}
+    return {}
+
+
+_csrf: dict[str, str] = {}
+
+
+def _request(method: str, url: str, json: Any) -> httpx.Response:
+    """A request, with the token against cross-site requests where the server wants one."""
+    response = _http().request(method, url, json=json, headers=_csrf)
+    if response.status_code == 403 and method != "GET":
+        name = str(uuid4())
+        token = _http().get(f"{prefect_api_url()}/csrf-token", params={"client": name})
+        if token.is_success:
+            _csrf.update({"Prefect-Csrf-Token": token.json()["token"], "Prefect-Csrf-Client": name})
+            response = _http().request(method, url, json=json, headers=_csrf)
+    return response

@@ -1,0 +1,85 @@
+"""Numbers, durations and times as the person at the screen reads them: their locale, their time zone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+_GROUPS = {"en": ",", "de": ".", "nl": ".", "es": ".", "it": ".", "pt": ".", "da": ".", "tr": ".", "id": "."}
+_TWELVE_HOURS = ("en-us", "en-ca", "en-au", "en-nz", "en-in", "hi")
+NARROW = "\u202f"
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How one person reads: `zone` of their clock, thousands separator, and whether the day has twice twelve hours."""
+
+    zone: tzinfo
+    group: str = ","
+    twelve_hours: bool = False
+
+    @classmethod
+    def of(cls, locale: str | None, timezone: str | None) -> Reader:
+        """From what a browser says about itself; UTC and English where it says nothing usable."""
+        tag = (locale or "en-GB").lower()
+        try:
+            zone = ZoneInfo(timezone or "UTC")
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            zone = ZoneInfo("UTC")
+        return cls(zone, "’" if tag == "de-ch" else _GROUPS.get(tag.split("-")[0], NARROW), tag in _TWELVE_HOURS)
+
+    def number(self, value: float) -> str:
+        """12345 as 12,345 (or as the reader's locale has it)."""
+        return f"{round(value):,}".replace(",", self.group)
+
+    def rate(self, value: float) -> str:
+        """A rate with one decimal below a hundred."""
+        if value >= 100:
+            return self.number(value)
+        text = f"{value:.1f}"
+        return text.replace(".", ",") if self.group in (".", NARROW) else text
+
+    def time(self, at: float | None, *, seconds: bool = False) -> str:
+        """A moment: the time today, otherwise with its date."""
+        if at is None:
+            return "–"
+        moment, now = datetime.fromtimestamp(at, self.zone), datetime.now(self.zone)
+        form = "%I:%M" if self.twelve_hours else "%H:%M"
+        clock = moment.strftime(form + (":%S" if seconds else "") + (" %p" if self.twelve_hours else ""))
+        clock = clock.lstrip("0") if self.twelve_hours else clock
+        if moment.date() == now.date():
+            return clock
+        year = "" if moment.year == now.year else f" {moment.year}"
+        return f"{moment.day} {moment:%b}{year}, {clock}"
+
+    def ago(self, at: float | None) -> str:
+        """How long ago, in words."""
+        if at is None:
+            return "–"
+        seconds = datetime.now(self.zone).timestamp() - at
+        return "just now" if seconds < 10 else f"{duration(seconds)} ago"
+
+
+def duration(seconds: float | None) -> str:
+    """A length of time in at most two units: 5 s, 3 min 20 s, 1 h 5 min, 2 days 3 h."""
+    if seconds is None:
+        return "–"
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 and whole < 600 else "")
+    if whole < 86_400:
+        return f"{whole // 3600} h" + (f" {whole % 3600 // 60} min" if whole % 3600 >= 60 else "")
+    days, hours = whole // 86_400, whole % 86_400 // 3600
+    return f"{days} day{'s' if days != 1 else ''}" + (f" {hours} h" if hours else "")
+
+
+def size(count: float) -> str:
+    """Bytes in a unit that fits."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "bytes" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return ""

@@ -1,0 +1,193 @@
+"""Search and sort over what stands in a run's rows: DuckDB over the spool's parts and its list of rejected rows."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import fsspec
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from flows.errors import FileError
+from flows.records import Rejection
+from flows.spool import Spool
+from flows.spool_writer import Manifest
+from flows.stored import LINE, ROW
+
+if TYPE_CHECKING:
+    from dashboard.rows import Question, Rowbook
+
+_NUMBERS = ("int", "float", "decimal")
+_SPAN = re.compile(r"\s*(\d{1,12})\s*(?:[-–]\s*(\d{1,12})\s*)?")
+_BATCH = 5_000
+Rows = NDArray[np.int64]
+
+
+def find(book: Rowbook, question: Question) -> Rows:
+    """The row numbers that fit the search, in the order asked for. Raises FileError where the spool is gone."""
+    if question.search and question.column == "@row":
+        return _numbered(question.search, book.run.total)
+    scan = _Scan(book)
+    key = (book.settings.spool_url, book.run.id, book.run.facts.get("spool", ""), replace(question, states=()))
+    return _answers(key, scan)
+
+
+def rejections(book: Rowbook, ordinals: list[int]) -> list[Rejection]:
+    """Rejected rows by their 0-based ordinal among the rejected, without reading all those before them."""
+    manifest = book.spool.manifest()
+    fs, path = _place(book, manifest.rejections.name)
+    starts = _line_starts(book.settings.spool_url, book.run.id, manifest.rejections.name, manifest.rejections.rows)
+    decoder = msgspec.json.Decoder(Rejection)
+    with fs.open(path, "rb") as file:
+        found = []
+        for ordinal in ordinals:
+            file.seek(int(starts[ordinal]))
+            found.append(decoder.decode(file.readline()))
+        return found
+
+
+class _Scan:
+    """All rows of a run as text, in batches of Arrow: `r`, `l`, `rejected`, `c0` … in the definition's order."""
+
+    def __init__(self, book: Rowbook) -> None:
+        self.spool: Spool = book.spool
+        self.manifest: Manifest = self.spool.manifest()
+        self.names = book.definition.column_names
+        self.kinds = {name: column.type for name, column in book.definition.columns.items()}
+        self._book = book
+
+    def reader(self, needed: list[str]) -> pa.RecordBatchReader:
+        schema = pa.schema(
+            [("r", pa.int64()), ("l", pa.int64()), ("rejected", pa.bool_())]
+            + [(f"c{self.names.index(name)}", pa.string()) for name in needed]
+        )
+        return pa.RecordBatchReader.from_batches(schema, self._batches(schema, needed))
+
+    def _batches(self, schema: pa.Schema, needed: list[str]) -> Iterator[pa.RecordBatch]:
+        for part in self.manifest.parts:
+            fs, path = _place(self._book, part.name)
+            try:
+                table = pq.read_table(io.BytesIO(fs.cat_file(path)), columns=[ROW, LINE, *needed], use_threads=False)
+            except OSError as exc:
+                raise FileError(f"the spool of this run cannot be read: {exc}", file=part.name) from exc
+            text = [table.column(name).cast(pa.string()).combine_chunks() for name in needed]
+            flags = pa.repeat(pa.scalar(False), table.num_rows)
+            arrays = [table.column(ROW).combine_chunks(), table.column(LINE).combine_chunks(), flags, *text]
+            yield pa.RecordBatch.from_arrays([_flat(array) for array in arrays], schema=schema)
+        yield from self._rejected(schema, needed)
+
+    def _rejected(self, schema: pa.Schema, needed: list[str]) -> Iterator[pa.RecordBatch]:
+        header = [name.strip().casefold() for name in self.manifest.header]
+        places = [
+            header.index(name.strip().casefold()) if name.strip().casefold() in header else None for name in needed
+        ]
+        batch: list[Rejection] = []
+        for rejection in self.spool.rejections():
+            batch.append(rejection)
+            if len(batch) == _BATCH:
+                yield _as_batch(batch, places, schema)
+                batch = []
+        if batch:
+            yield _as_batch(batch, places, schema)
+
+
+def _as_batch(batch: list[Rejection], places: list[int | None], schema: pa.Schema) -> pa.RecordBatch:
+    cells = [
+        pa.array([None if at is None or at >= len(each.cells) else each.cells[at] for each in batch], pa.string())
+        for at in places
+    ]
+    rows, lines = pa.array([each.row for each in batch]), pa.array([each.line for each in batch])
+    return pa.RecordBatch.from_arrays([rows, lines, pa.repeat(pa.scalar(True), len(batch)), *cells], schema=schema)
+
+
+def _flat(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    if isinstance(array, pa.ChunkedArray):
+        return array.combine_chunks() if array.num_chunks != 1 else array.chunk(0)
+    return array
+
+
+_answered: dict[tuple[object, ...], Rows] = {}
+_KEPT = 8
+
+
+def _answers(key: tuple[str, str, str, Question], scan: _Scan) -> Rows:
+    """What stands in a spool never changes, so neither does the answer."""
+    if key not in _answered:
+        found = _ask(scan, key[-1])
+        while len(_answered) >= _KEPT:
+            _answered.pop(next(iter(_answered)), None)
+        _answered[key] = found
+    return _answered[key]
+
+
+def _ask(scan: _Scan, question: Question) -> Rows:
+    import duckdb  # 13 MB that a dashboard in which nobody searches can do without
+
+    searched = list(scan.names) if not question.column else [question.column] if question.column in scan.names else []
+    sorted_by = [question.sort] if question.sort in scan.names else []
+    needed = list(dict.fromkeys((searched if question.search else []) + sorted_by))
+    at = {name: f"c{scan.names.index(name)}" for name in needed}
+    where, values = _where(question, [at[name] for name in searched] if question.search else [])
+    order = "r"
+    if sorted_by:
+        column = at[question.sort]
+        value = f"TRY_CAST({column} AS DOUBLE)" if scan.kinds.get(question.sort) in _NUMBERS else column
+        order = f"rejected, {value} {'DESC' if question.descending else 'ASC'} NULLS LAST, r"
+    rows = scan.reader(needed)
+    with duckdb.connect(config={"threads": 2, "memory_limit": "400MB"}) as connection:
+        connection.register("rows", rows)
+        # The names of columns are our own (c0, c1 …); what people typed goes in as values.
+        found = connection.execute(f"SELECT r FROM rows WHERE {where} ORDER BY {order}", values).fetchnumpy()  # noqa: S608
+    return np.asarray(found["r"], dtype=np.int64)
+
+
+def _where(question: Question, columns: list[str]) -> tuple[str, list[object]]:
+    if not question.search:
+        return "true", []
+    if question.column == "@line":
+        first, last = _span(question.search)
+        return "l BETWEEN ? AND ?", [first, last]
+    if not columns:
+        return "false", []
+    return " OR ".join(f"contains(lower({column}), ?)" for column in columns), [question.search.lower()] * len(columns)
+
+
+def _numbered(text: str, total: int) -> Rows:
+    first, last = _span(text)
+    return np.arange(max(1, first), min(total, last) + 1, dtype=np.int64)
+
+
+def _span(text: str) -> tuple[int, int]:
+    """`17` or `17-20`; nothing at all where it is neither."""
+    match = _SPAN.fullmatch(text)
+    if not match:
+        return 1, 0
+    return int(match[1]), int(match[2] or match[1])
+
+
+def _place(book: Rowbook, name: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    fs, root = fsspec.core.url_to_fs(book.settings.spool_url)
+    return fs, f"{root.rstrip('/')}/{book.run.id}/{name}"
+
+
+@lru_cache(maxsize=4)
+def _line_starts(spool_url: str, run: str, name: str, count: int) -> Rows:
+    """Where each line of the list of rejected rows begins."""
+    fs, root = fsspec.core.url_to_fs(spool_url)
+    starts = np.zeros(count + 1, dtype=np.int64)
+    at, done = 1, 0
+    with fs.open(f"{root.rstrip('/')}/{run}/{name}", "rb") as file:
+        while block := file.read(1 << 20):
+            ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == 10) + done + 1
+            ends = ends[: count + 1 - at]
+            starts[at : at + len(ends)] = ends
+            at, done = at + len(ends), done + len(block)
+    return starts

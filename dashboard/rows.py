@@ -1,0 +1,176 @@
+"""A hundred of a run's rows at a time, filtered, searched, sorted: the cost is that of the page, not of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard import row_search
+from flows.definition import Definition
+from flows.ledger_keys import Record
+from flows.ledger_view import Run, View
+from flows.plan import spans
+from flows.records import Reason, Rejection, Row, RowState
+from flows.settings import Settings
+from flows.spool import Spool
+
+PAGE = 100
+MOST_SORTED = 100_000  # rows whose outcomes are read to be put in order
+OUTCOMES = ("status", "attempts", "took_seconds", "at")
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked for. `column` bounds the search: a name, `@row`, `@line`, or "" for anywhere."""
+
+    states: tuple[RowState, ...] = ()
+    search: str = ""
+    column: str = ""
+    sort: str = ""
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One row with all that is known of it. `reasons` only where it was rejected."""
+
+    record: Record
+    line: int
+    values: dict[str, Any]
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """The reason in words, for rows that are not done."""
+        return "; ".join(map(str, self.reasons)) or self.record.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page: its rows, how many fit in all, which page of how many."""
+
+    rows: list[Found]
+    matching: int
+    number: int
+    pages: int
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Rowbook:
+    """The rows of one run, spool and ledger side by side. Safe to share between threads."""
+
+    view: View
+    run: Run
+    definition: Definition
+    settings: Settings
+    _rejected: Rows | None = field(default=None, repr=False)
+
+    @property
+    def spool(self) -> Spool:
+        """The run's spool, kept open between pages."""
+        return _spool(self.settings.spool_url, self.run.id, self.run.facts.get("spool", ""))
+
+    def page(self, question: Question, number: int = 1, *, size: int = PAGE) -> Page:
+        """One page. Raises StackError, FileError."""
+        chosen, note = self._choose(question)
+        matching = self.run.total if chosen is None else len(chosen)
+        pages = max(1, -(-matching // size))
+        number = min(max(1, number), pages)
+        first, last = (number - 1) * size, min(number * size, matching)
+        rows = np.arange(first + 1, last + 1) if chosen is None else chosen[first:last]
+        return Page(self.rows(rows.tolist()), matching, number, pages, note)
+
+    def rows(self, numbers: list[int]) -> list[Found]:
+        """These rows, in this order."""
+        names = tuple(self.definition.response.keep)
+        records = self.view.records(self.run.id, numbers, names=names, created=self.run.created)
+        rejected = [record.row for record in records if record.state is RowState.REJECTED]
+        accepted = [record.row for record in records if record.state is not RowState.REJECTED]
+        known: dict[int, Row | Rejection] = {**self._accepted(accepted), **self._rejections(rejected)}
+        return [self._found(record, known.get(record.row)) for record in records]
+
+    # -- which rows ------------------------------------------------------------------------------------------------
+
+    def _choose(self, question: Question) -> tuple[Rows | None, str]:
+        """Row numbers in the order to show, None for all of them in the file's order; and a remark."""
+        if not (question.states or question.search or question.sort):
+            return None, ""
+        chosen: Rows | None = None
+        if question.search or question.sort in self.definition.column_names:
+            chosen = row_search.find(self, question)
+        if question.states:
+            mask = self._mask(question.states)
+            chosen = np.flatnonzero(mask) + 1 if chosen is None else chosen[mask[chosen - 1]]
+        if question.sort in OUTCOMES:
+            return self._by_outcome(chosen, question)
+        if chosen is None or question.sort in ("", "row", "line"):
+            chosen = np.arange(1, self.run.total + 1) if chosen is None else np.sort(chosen)
+            chosen = chosen[::-1] if question.descending else chosen
+        return chosen, ""
+
+    def _mask(self, states: Collection[RowState]) -> NDArray[np.bool_]:
+        mask = np.zeros(self.run.total, dtype=bool)
+        for state in states:
+            mask |= self.view.bitmap(self.run.id, state, self.run.total)
+        return mask
+
+    def _by_outcome(self, chosen: Rows | None, question: Question) -> tuple[Rows, str]:
+        rows = np.arange(1, self.run.total + 1) if chosen is None else np.sort(chosen)
+        if len(rows) > MOST_SORTED:
+            return rows, f"Sorted by row: by outcome, up to {MOST_SORTED:,} rows can be sorted. Filter first."
+        names = tuple(self.definition.response.keep)
+        values: list[float] = []
+        for first in range(0, len(rows), 5000):
+            part = rows[first : first + 5000].tolist()
+            for record in self.view.records(self.run.id, part, names=names, created=self.run.created):
+                value = getattr(record, question.sort)
+                values.append(float("nan") if value is None else float(value))
+        keys = np.array(values)
+        order = np.argsort(-keys if question.descending else keys, kind="stable")
+        return rows[order], ""
+
+    # -- what stands in them ---------------------------------------------------------------------------------------
+
+    @property
+    def rejected(self) -> Rows:
+        """The numbers of the rejected rows: they never change once the check is over."""
+        if self._rejected is None:
+            if self.run.counts[RowState.REJECTED] == 0:
+                self._rejected = np.zeros(0, dtype=np.int64)
+            else:
+                bitmap = self.view.bitmap(self.run.id, RowState.REJECTED, self.run.total)
+                self._rejected = np.flatnonzero(bitmap) + 1
+        return self._rejected
+
+    def _accepted(self, numbers: list[int]) -> dict[int, Row]:
+        if not numbers:
+            return {}
+        rows = np.sort(np.array(numbers, dtype=np.int64))
+        ordinals = rows - 1 - np.searchsorted(self.rejected, rows)
+        return {row.row: row for start, stop in spans(ordinals) for row in self.spool.read(start, stop)}
+
+    def _rejections(self, numbers: list[int]) -> dict[int, Rejection]:
+        if not numbers:
+            return {}
+        ordinals = np.searchsorted(self.rejected, np.array(numbers, dtype=np.int64))
+        return {each.row: each for each in row_search.rejections(self, ordinals.tolist())}
+
+    def _found(self, record: Record, row: Row | Rejection | None) -> Found:
+        if isinstance(row, Rejection):
+            header = self.spool.manifest().header
+            return Found(record, row.line, dict(zip(header, row.cells, strict=False)), row.reasons)
+        return Found(record, row.line if row else 0, row.values if row else {})
+
+
+@lru_cache(maxsize=8)
+def _spool(url: str, run: str, digest: str) -> Spool:
+    del digest  # a spool that was written anew is another one
+    return Spool(url, run)

@@ -1,0 +1,142 @@
+"""What can be done about a run: buttons that each ask once and say what will happen, and what can be taken home."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from dashboard import actions, data, look, preview
+from dashboard.data import who
+from dashboard.look import notice
+from dashboard.markup import tag
+from dashboard.reader import duration
+from flows.errors import RowrelayError
+from flows.ledger_view import Run
+from flows.records import RowState
+
+
+def show(run: Run) -> None:
+    """The buttons that make sense now, and the downloads."""
+    kind = look.run_kind(run)
+    counts = run.counts
+    left = counts[RowState.WAITING] + counts[RowState.SENDING]
+    with st.container(horizontal=True):
+        if run.busy and not run.cancelling:
+            _button("Cancel", "stop", lambda: _cancel(run), kind="secondary")
+        if not run.busy and run.total and left and kind != "checked":
+            _button(f"Resume: {_n(left)} rows", "play_arrow", lambda: _resume(run, left), kind="primary")
+        if not run.busy and kind == "checked" and left:
+            _button(f"Send {_n(left)} rows", "send", lambda: _resume(run, left), kind="primary")
+        if not run.busy and not run.total and kind in ("stopped", "interrupted", "cancelled"):
+            _button("Try the check again", "refresh", lambda: _resume(run, 0), kind="primary")
+        if not run.busy and counts[RowState.FAILED]:
+            _button(f"Send {_n(counts[RowState.FAILED])} failed again", "replay", lambda: _again(run, "failed"))
+        if not run.busy and counts[RowState.UNKNOWN]:
+            _button(f"Send {_n(counts[RowState.UNKNOWN])} unknown again", "replay", lambda: _again(run, "unknown"))
+            _button("Mark unknown as done", "done_all", lambda: _mark(run))
+        if not run.busy:
+            _button("Delete", "delete", lambda: _delete(run), kind="tertiary")
+    if run.total:
+        _downloads(run)
+
+
+def _button(label: str, icon: str, act: Callable[[], None], *, kind: str = "secondary") -> None:
+    if st.button(label, icon=f":material/{icon}:", type=kind):  # type: ignore[arg-type]
+        act()
+
+
+def _downloads(run: Run) -> None:
+    base = f"api/runs/{run.id}"
+    trouble = run.counts[RowState.REJECTED] + run.counts[RowState.FAILED]
+    links = [
+        tag("a", "Results as JSON", href=f"{base}/results.json", download=True),
+        tag("a", "Results as CSV", href=f"{base}/results.csv", download=True),
+    ]
+    if trouble:
+        links.append(
+            tag("a", f"{_n(trouble)} rejected and failed rows, to correct and send again", href=f"{base}/troubled.csv",
+                download=True)
+        )  # fmt: skip
+    if run.counts[RowState.UNKNOWN]:
+        count = _n(run.counts[RowState.UNKNOWN])
+        links.append(tag("a", f"{count} unknown rows", href=f"{base}/troubled.csv?state=unknown", download=True))
+    st.html(tag("div", tag("span", "Download:", cls="rr-muted"), *links, cls="rr-links"))
+
+
+@st.dialog("Cancel this run?")
+def _cancel(run: Run) -> None:
+    left = run.counts[RowState.WAITING]
+    st.text(
+        "No further row is sent; the requests under way are waited for. "
+        f"{_n(left)} rows stay unsent. You can resume later."
+    )
+    _confirm("Cancel the run", lambda: actions.cancel(run, by=who()))
+
+
+@st.dialog("Send the rest?")
+def _resume(run: Run, rows: int) -> None:
+    terms = data.definition(run.id, run.facts.get("epoch", "")).limit
+    definition = data.definition(run.id, run.facts.get("epoch", ""))
+    seconds = preview.seconds_for(rows, terms.terms(definition))
+    took = f" That takes at least {duration(seconds)}." if rows and seconds is not None else ""
+    what = f"{_n(rows)} rows that were not sent go out." if rows else "The file is checked again."
+    st.text(f"{what}{took} Rows that are done, failed or unknown are left alone.")
+    _confirm("Send" if rows else "Check again", lambda: actions.resume(run, "unfinished", by=who()))
+
+
+@st.dialog("Send these rows again?")
+def _again(run: Run, rows: actions.Rows) -> None:
+    if rows == "failed":
+        st.text(
+            f"{_n(run.counts[RowState.FAILED])} rows that the API refused are sent again as they are. "
+            "If the rows themselves are wrong, download, correct and upload them instead."
+        )
+    else:
+        st.text(
+            f"{_n(run.counts[RowState.UNKNOWN])} rows were sent, but their answers were lost. The API may have "
+            "acted on them. Sent again, a row may be there twice, unless the API honours its Idempotency-Key. "
+            "Look there first."
+        )
+    _confirm("Send again", lambda: actions.resume(run, rows, by=who()))
+
+
+@st.dialog("Call unknown rows done?")
+def _mark(run: Run) -> None:
+    st.text(
+        f"{_n(run.counts[RowState.UNKNOWN])} rows will count as done, on your word that the API acted on them. "
+        "This cannot be taken back. What the API answered stays unknown."
+    )
+    _confirm("Mark as done", lambda: actions.mark_done(run, by=who()))
+
+
+@st.dialog("Delete this run?")
+def _delete(run: Run) -> None:
+    st.text(
+        f"The run, what became of its {_n(run.total)} rows, and the uploaded file are removed for good. "
+        "What the API has received stays there. Download the results first if you need them."
+    )
+    _confirm("Delete for good", lambda: actions.delete(run), then="runs.py")
+
+
+def _confirm(label: str, act: Callable[[], object], *, then: str = "") -> None:
+    with st.container(horizontal=True):
+        sure = st.button(label, type="primary", key="sure")
+        if st.button("Leave it", key="leave"):
+            st.rerun()
+    if not sure:
+        return
+    try:
+        act()
+    except RowrelayError as exc:
+        st.html(notice("warn", exc.message, exc.hint, "Nothing was changed."))
+        return
+    data.run.clear()
+    data.runs.clear()
+    if then:
+        st.switch_page(then)
+    st.rerun()
+
+
+def _n(count: int) -> str:
+    return data.reader().number(count)

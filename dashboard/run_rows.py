@@ -1,0 +1,223 @@
+"""The lower half of the Run page: its rows, a hundred at a time, and one of them opened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import data, look, preview
+from dashboard.data import ask, calm, query, reader
+from dashboard.look import ROW, facts
+from dashboard.markup import tag
+from dashboard.rows import Found, Page, Question, Rowbook
+from flows.ledger_view import Run
+from flows.records import Row, RowState
+from flows.sheet import plain
+
+_MOST_CHARACTERS = 300
+
+
+def show(run: Run) -> None:
+    """Filters, a page of rows, the open row."""
+    st.subheader("Rows", anchor=False)
+    book = data.rowbook(run)
+    question = _question(run, list(book.definition.column_names))
+    live = run.busy and not question.search and not question.sort
+
+    @st.fragment(run_every=5.0 if live else None)
+    def rows() -> None:
+        with calm():
+            _page(book, question)
+
+    rows()
+
+
+def _question(run: Run, columns: list[str]) -> Question:
+    # What can be chosen are plain words, because they are what stands in the address.
+    present = [str(state) for state in look.ORDER if run.counts[state] or state in (RowState.DONE, RowState.FAILED)]
+    chosen = st.pills(
+        "State", present, selection_mode="multi", key="state", bind="query-params", label_visibility="collapsed"
+    )
+    left, middle, right, last = st.columns([2.4, 1.2, 1.2, 0.9], vertical_alignment="bottom")
+    search = left.text_input(
+        "Search",
+        key="search",
+        bind="query-params",
+        placeholder="Text, or a number like 17 or 17-20",
+        icon=":material/search:",
+    )
+    places = {"anywhere": "", "row number": "@row", "line number": "@line"} | {_unlike(name): name for name in columns}
+    column = middle.selectbox("in", list(places), key="in", bind="query-params")
+    sorts = {"row": "", "status": "status", "attempts": "attempts", "time taken": "took_seconds", "when": "at"}
+    sorts |= {_unlike(name): name for name in columns}
+    sort = right.selectbox("Sort by", list(sorts), key="sort", bind="query-params")
+    descending = last.toggle("Descending", key="down", bind="query-params")
+    states = tuple(RowState(state) for state in chosen)
+    return Question(states, (search or "").strip(), places.get(column, ""), sorts.get(sort, ""), bool(descending))
+
+
+def _unlike(name: str) -> str:
+    """A column's name so that it is no other choice, and not empty."""
+    own = ("anywhere", "row number", "line number", "row", "status", "attempts", "time taken", "when")
+    return f"{name} (column)" if name in own or not name.strip() else name
+
+
+def _page(book: Rowbook, question: Question) -> None:
+    run = data.run(book.run.id)
+    if run is None:
+        return
+    book.run = run
+    if st.session_state.setdefault("question", question) != question:
+        st.session_state["question"] = question
+        ask(page="")  # another question, another first page
+    asked = query("page", "1")
+    number = int(asked) if asked.isdecimal() else 1
+    # While it is live, all tabs share one copy for a few seconds; at rest, what has changed is seen at once.
+    moved = () if run.busy else tuple(run.counts.values())
+    page = data.page(run.id, question, number, moved, book)
+    at = reader()
+    if not page.rows:
+        st.html(look.empty("No row fits.", "Take away a filter, or search for less."))
+        return
+    if page.note:
+        st.caption(page.note)
+    picked = st.dataframe(
+        _frame(page, book, at),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"rows-{run.id}-{page.number}-{hash(question)}",
+        column_config=_columns(book),
+        height=min(420, 38 + 35 * len(page.rows)),
+        alt="Rows of this run and what became of them",
+    )
+    _pages(page, question, at)
+    chosen = picked.selection.rows
+    row = page.rows[chosen[0]].record.row if chosen and chosen[0] < len(page.rows) else None
+    if row != st.session_state.get("picked"):  # otherwise a row that was closed would open again
+        st.session_state["picked"] = row
+        if row is not None:
+            ask(row=row)
+    _open(book, at)
+
+
+def _pages(page: Page, question: Question, at: Any) -> None:
+    first = (page.number - 1) * 100 + 1
+    text = f"{at.number(first)}–{at.number(first + len(page.rows) - 1)} of {at.number(page.matching)} rows"
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.caption(text)
+        if page.pages > 1:
+            number = st.pagination(page.pages, key=f"page-of-{page.pages}-{hash(question)}", default=page.number)
+            if number != page.number:
+                ask(page=number if number > 1 else "")
+                st.rerun(scope="fragment")
+
+
+def _frame(page: Page, book: Rowbook, at: Any) -> pd.DataFrame:
+    columns, kept = book.definition.column_names, tuple(book.definition.response.keep)
+    table: list[dict[str, Any]] = []
+    troubled = any(found.why for found in page.rows)
+    for found in page.rows:
+        record = found.record
+        line: dict[str, Any] = {
+            "row": record.row,
+            "line": found.line or None,
+            "state": f"{ROW[record.state].sign} {ROW[record.state].word}",
+        }
+        if troubled:
+            line["why"] = _short(found.why)
+        line |= {f"a:{name}": _short(_value(found, name)) for name in columns}
+        line |= {f"b:{name}": _short(record.kept.get(name)) for name in kept}
+        line |= {"status": str(record.status or ""), "attempts": str(record.attempts or "")}
+        table.append(line)
+    return pd.DataFrame(table)
+
+
+def _columns(book: Rowbook) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "row": st.column_config.NumberColumn("row", width=70, format="localized", pinned=True),
+        "line": st.column_config.NumberColumn("line", width=70, format="localized"),
+        "state": st.column_config.TextColumn("state", width=110),
+        "status": st.column_config.TextColumn("status", width=70),
+        "attempts": st.column_config.TextColumn("attempts", width=80),
+        "why": st.column_config.TextColumn("reason", width="medium"),
+    }
+    for name in book.definition.column_names:
+        config[f"a:{name}"] = st.column_config.TextColumn(_label(name), width=_width(book, name))
+    for name in book.definition.response.keep:
+        config[f"b:{name}"] = st.column_config.TextColumn(_label(name), width="small")
+    return config
+
+
+def _width(book: Rowbook, name: str) -> Any:
+    column = book.definition.columns.get(name)
+    return "medium" if column is None or column.type == "str" else "small"
+
+
+def _label(name: str) -> str:
+    return name if name.strip() else "(no name)"
+
+
+def _value(found: Found, name: str) -> Any:
+    if name in found.values:
+        return found.values[name]
+    wanted = name.strip().casefold()  # a rejected row has the file's own names
+    return next((value for each, value in found.values.items() if each.strip().casefold() == wanted), None)
+
+
+def _short(value: Any) -> str:
+    text = plain(value)
+    return text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + " …"
+
+
+# -- one row -----------------------------------------------------------------------------------------------------------
+
+
+def _open(book: Rowbook, at: Any) -> None:
+    asked = query("row")
+    if not asked.isdecimal() or not 1 <= int(asked) <= book.run.total:
+        st.caption("Choose a row at its left edge to see its request and what the API said.")
+        return
+    (found,) = book.rows([int(asked)])
+    record = found.record
+    with st.container(border=True):
+        left, right = st.columns([5, 1], vertical_alignment="center")
+        title = f"Row {at.number(record.row)}" + (f", line {at.number(found.line)}" if found.line else "")
+        left.html(tag("div", tag("strong", title), look.chip(ROW[record.state]), cls="rr-head"))
+        if right.button("Close", key="close_row", width="stretch"):
+            ask(row="")
+            st.rerun(scope="fragment")
+        st.html(
+            facts(
+                ("Attempts", at.number(record.attempts)),
+                (
+                    "Last attempt" if record.state is not RowState.WAITING else "Not before",
+                    at.time(record.at, seconds=True),
+                ),
+                ("Status", f"HTTP {record.status}" if record.status else "–"),
+                (
+                    "Time to the answer",
+                    f"{record.took_seconds * 1000:.0f} ms" if record.took_seconds is not None else "–",
+                ),
+                *((name, plain(value)) for name, value in record.kept.items()),
+            )
+        )
+        if found.why:
+            st.html(facts(("Why", found.why)))
+        if record.excerpt:
+            st.html(tag("div", "What the API said", cls="rr-label"))
+            st.html(look.code(record.excerpt))
+        _contents(book, found)
+
+
+def _contents(book: Rowbook, found: Found) -> None:
+    if found.record.state is RowState.REJECTED:
+        st.html(tag("div", "The row as it stands in the file", cls="rr-label"))
+        st.html(look.code("\n".join(f"{name}: {plain(value)}" for name, value in found.values.items())))
+        return
+    row = Row(found.record.row, found.line, found.values)
+    shown = preview.request_of(book.run.id, book.definition, row, book.settings, generation=found.record.generation)
+    st.html(tag("div", "Its request, secrets masked", cls="rr-label"))
+    st.html(look.code(preview.as_text(shown)))

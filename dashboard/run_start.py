@@ -1,0 +1,66 @@
+"""The Run page while there is no run to show: not begun yet, not known, or Redis away."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from dashboard import data, look
+from dashboard.data import calm
+from dashboard.markup import tag
+from dashboard.reader import duration
+from flows.errors import RowrelayError
+
+LATE_SECONDS = 45.0
+
+
+def wait_for_redis(name: str) -> None:
+    """Look again every few seconds; then show the page as if nothing had been."""
+
+    @st.fragment(run_every=2.0)
+    def look_again() -> None:
+        try:
+            data.run(name)
+        except RowrelayError as exc:
+            st.html(data.away(exc, "No outcome is lost. This page looks again by itself."))
+            return
+        st.rerun()
+
+    look_again()
+
+
+def wait_for_run(name: str) -> None:
+    """A run that was started and that nobody has begun, or none at all."""
+    if name == "last":
+        st.html(tag("div", tag("h1", "Run"), cls="rr-head"))
+        st.html(look.empty("No run yet.", tag("a", "Send a file", href="./"), "How it goes will be seen here."))
+        return
+    st.html(tag("div", tag("h1", "Run"), cls="rr-head"))
+
+    @st.fragment(run_every=1.5)
+    def look_again() -> None:
+        with calm(trying_again=True):
+            if data.run(name) is not None:
+                st.rerun()
+            _starting(name)
+
+    look_again()
+
+
+def _starting(name: str) -> None:
+    flow = data.flow_run(name)
+    if flow is None:
+        st.html(look.empty("There is no such run.", "It may have been deleted.", tag("a", "All runs", href="runs")))
+    elif flow.ended:
+        st.html(look.notice("bad", f"It did not begin: {flow.state}.", flow.message))
+    else:
+        waited = time.time() - flow.expected if flow.expected else 0.0
+        late = waited > LATE_SECONDS
+        st.html(
+            look.notice(
+                "warn" if late else "info",
+                f"Nobody has taken this up for {duration(waited)}." if late else "Waiting for a runner to take it up",
+                "Is a runner there? The Status page says so." if late else "This takes a few seconds.",
+            )
+        )

@@ -1,0 +1,140 @@
+"""The parts of the Schedules page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from dashboard import data, look, schedules
+from dashboard.data import calm, reader
+from dashboard.look import Look, facts, notice
+from dashboard.markup import tag
+from dashboard.schedules import Schedule
+from flows.errors import RowrelayError
+
+_ACTIVE, _PAUSED = Look("#0d9c75", "✓", "active"), Look("#8b95a3", "‖", "paused")
+_ZONES = ("UTC", "Europe/London", "Europe/Berlin", "America/New_York", "America/Los_Angeles", "Asia/Tokyo")
+_UNITS = {"minutes": 60, "hours": 3600, "days": 86_400}
+
+
+def show() -> None:
+    """All schedules, each with what can be done about it."""
+    with calm(trying_again=True):
+        found = data.all_schedules()
+        if not found:
+            st.html(
+                look.empty(
+                    "Nothing is scheduled.", "Make a schedule below: a pipeline, where its files come from, and when."
+                )
+            )
+        for each in found:
+            _one(each)
+
+
+def _one(each: Schedule) -> None:
+    at = reader()
+    with st.container(border=True):
+        st.html(
+            tag(
+                "div",
+                tag("strong", each.deployment.name),
+                look.chip(_ACTIVE if each.active else _PAUSED),
+                cls="rr-head",
+            )
+        )
+        coming = ", ".join(at.time(moment) for moment in each.coming[:3]) if each.active else "–"
+        last = f"{each.last.state}, {at.time(each.last.expected)}" if each.last else "has not run yet"
+        st.html(
+            facts(
+                ("When", f"{each.rule} ({each.timezone})"),
+                ("Takes files from", each.source or "the pipeline's inbox"),
+                ("Next", coming or "not planned yet; Prefect does so within a minute"),
+                ("Last time", last),
+            )
+        )
+        with st.container(horizontal=True):
+            if each.active:
+                if st.button("Pause", key=f"pause-{each.id}", icon=":material/pause:"):
+                    _do(lambda: schedules.set_active(each, False))
+            elif st.button("Go on", key=f"go-{each.id}", icon=":material/play_arrow:"):
+                _do(lambda: schedules.set_active(each, True))
+            if st.button("Remove", key=f"remove-{each.id}", icon=":material/delete:", type="tertiary"):
+                _remove(each)
+
+
+def _do(act: Callable[[], None]) -> None:
+    try:
+        act()
+    except RowrelayError as exc:
+        st.html(notice("warn", exc.message, exc.hint))
+        return
+    data.all_schedules.clear()
+    st.rerun()
+
+
+@st.dialog("Remove this schedule?")
+def _remove(each: Schedule) -> None:
+    st.text(f"{each.deployment.name}, {each.rule}: it will not start again. Runs that it has started stay.")
+    with st.container(horizontal=True):
+        sure = st.button("Remove it", type="primary", key="sure")
+        if st.button("Leave it", key="leave"):
+            st.rerun()
+    if sure:
+        _do(lambda: schedules.remove(each))
+
+
+def new() -> None:
+    """A form for one more; its next five times are shown before it is made."""
+    st.subheader("New schedule", anchor=False)
+    with calm():
+        names = list(data.known_pipelines())
+        with st.container(border=True):
+            left, right = st.columns(2)
+            name = left.selectbox("Pipeline", names, key="new_pipeline")
+            source = right.text_input(
+                "Folder, URL or file to take from", key="new_source", placeholder="the pipeline's inbox"
+            )
+            cron, interval = _rule()
+            zone = st.selectbox("Time zone", _zones(), key="new_zone")
+            _preview_and_save(name or "", (source or "").strip(), cron, interval, zone or "UTC")
+
+
+def _rule() -> tuple[str | None, float | None]:
+    kind = st.segmented_control("When", ["at fixed times", "every so often"], default="at fixed times", key="new_kind")
+    if kind == "every so often":
+        left, right = st.columns(2)
+        count = left.number_input("Every", min_value=1, value=1, key="new_count")
+        unit = right.selectbox("Unit", list(_UNITS), index=1, key="new_unit")
+        return None, float(count) * _UNITS[unit or "hours"]
+    text = st.text_input(
+        "Cron rule", value="0 6 * * 1-5", key="new_cron", help="Five fields: minute, hour, day, month, weekday."
+    )
+    return (text or "").strip(), None
+
+
+def _zones() -> list[str]:
+    own = st.context.timezone
+    return list(dict.fromkeys([own, *_ZONES] if own else _ZONES))
+
+
+def _preview_and_save(name: str, source: str, cron: str | None, interval: float | None, zone: str) -> None:
+    try:
+        coming = schedules.coming(cron, interval, zone)
+    except RowrelayError as exc:
+        st.html(notice("warn", exc.message, exc.hint))
+        return
+    times = [tag("li", f"{when:%A, %d %B %Y, %H:%M} ({zone})") for when in coming]
+    st.html(tag("div", tag("div", "The next five times", cls="rr-label"), tag("ol", *times, cls="rr-list")))
+    if st.button("Make the schedule", type="primary", icon=":material/add:") and name:
+        try:
+            place = schedules.targets().get(name)
+            if place is None:
+                st.html(notice("warn", f"Nothing serves {name} yet.", "Start it with `rowrelay up`, then try again."))
+                return
+            schedules.add(place, source=source, cron=cron, interval_seconds=interval, timezone=zone)
+        except RowrelayError as exc:
+            st.html(notice("warn", exc.message, exc.hint, "What you have entered is kept."))
+            return
+        data.all_schedules.clear()
+        st.rerun()

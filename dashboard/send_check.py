@@ -1,0 +1,244 @@
+"""The second half of the Send page: what the check found, and the choice that follows."""
+
+from __future__ import annotations
+
+import time
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import actions, data, look, preview
+from dashboard.data import calm, reader, who
+from dashboard.look import notice, numbers
+from dashboard.markup import Markup, tag
+from dashboard.reader import duration, size
+from flows.definition import Definition
+from flows.errors import RowrelayError
+from flows.ledger_view import Run
+from flows.records import RowState
+
+LATE_SECONDS = 45.0
+
+
+def show(name: str) -> None:
+    """Follow the check, then let the person decide."""
+    kind = _kind(name)
+    settled = kind in ("checked", "stopped", "finished", "with errors", "cancelled", "interrupted", "lost")
+    st.fragment(_follow, run_every=5.0 if settled else 1.0)(name, kind)
+
+
+def _kind(name: str) -> str:
+    """What the page shows: the run's kind, `starting` while nobody has begun it, `lost` if nobody knows it."""
+    try:
+        found = data.run(name)
+        if found is not None:
+            return look.run_kind(found)
+        flow = data.flow_run(name)
+        return "lost" if flow is None or flow.ended else "starting"
+    except RowrelayError:
+        return "away"
+
+
+def _follow(name: str, before: str) -> None:
+    if before == "away":
+        _title("Send a file")
+    with calm(trying_again=True):
+        found = data.run(name)
+        if _kind(name) != before:
+            st.rerun()
+        if found is None:
+            _not_begun(name)
+        elif before == "starting":
+            _title(_name(found))
+            st.html(notice("info", "The check is about to begin."))
+        elif before == "checking":
+            _checking(found)
+        elif before == "checked":
+            _checked(found)
+        elif found.total == 0:
+            _refused(found)
+        else:
+            _sent(found)
+
+
+def _title(text: str) -> None:
+    st.html(tag("div", tag("h1", text), cls="rr-head"))
+
+
+def _not_begun(name: str) -> None:
+    _title("Checking the file")
+    flow = data.flow_run(name)
+    if flow is None or flow.ended:
+        said = flow.message if flow else "Neither the ledger nor Prefect knows this run."
+        st.html(notice("bad", "The check did not begin.", said))
+        _start_over()
+        return
+    waited = time.time() - flow.expected if flow.expected else 0.0
+    if waited > LATE_SECONDS:
+        st.html(
+            notice(
+                "warn",
+                f"Nobody has taken this up for {duration(waited)}.",
+                "The file is safe. Is a runner there? The Status page says so, and `rowrelay up` starts one.",
+            )
+        )
+    else:
+        st.html(notice("info", "Waiting for a runner to take it up", "This takes a few seconds. The file is safe."))
+    st.progress(0.0)
+
+
+def _checking(run: Run) -> None:
+    _title(_name(run))
+    done, total = run.fact("checked_bytes"), run.fact("file_bytes")
+    at = reader()
+    st.progress(min(1.0, done / total) if total else 0.0)
+    st.text(
+        f"{at.number(run.fact('checked_rows'))} rows checked, {size(done)} of {size(total)}" if total else "Reading …"
+    )
+
+
+def _refused(run: Run) -> None:
+    _title(_name(run))
+    kind = look.run_kind(run)
+    if kind == "stopped":
+        message, _, hint = run.reason.partition("\n")
+        st.html(notice("bad", "This file cannot be sent.", message, hint))
+    elif kind == "interrupted":
+        st.html(notice("warn", "The check was interrupted.", "Nothing was sent. Check the file again."))
+    else:
+        st.html(notice("info", f"The run is {look.RUN[kind].word}.", run.reason))
+    _start_over()
+
+
+def _sent(run: Run) -> None:
+    _title(_name(run))
+    st.html(notice("good", "This file has been let go.", "How it goes is on the page of its run."))
+    if st.button("See the run", type="primary"):
+        st.switch_page("run.py", query_params={"id": run.id})
+
+
+def _checked(run: Run) -> None:
+    definition = data.definition(run.id, run.facts.get("epoch", ""))
+    ready = run.total - run.counts[RowState.REJECTED]
+    terms = definition.limit.terms(definition)
+    seconds = preview.seconds_for(ready, terms)
+    at = reader()
+    _title(_name(run))
+    st.html(
+        numbers(
+            ("Rows in the file", at.number(run.total), f"checked in {duration(run.fact('check_seconds'))}"),
+            ("Ready to send", at.number(ready), _share(ready, run.total)),
+            ("Rejected", at.number(run.counts[RowState.REJECTED]), _share(run.counts[RowState.REJECTED], run.total)),
+            ("Will take at least", duration(seconds), f"at {preview.pace(terms)}"),
+            ("Done at the earliest", at.time(time.time() + seconds) if seconds is not None else "–", "if sent now"),
+        )
+    )
+    st.html(look.bar({**run.counts, RowState.WAITING: ready}, run.total))
+    if preview.goes_to_stand_in(definition):
+        st.html(notice("info", "For trying out: nothing real is sent.", "Requests go to a stand-in on this machine."))
+    again = _same_content(run)
+    _decide(run, ready, again=again)
+    if run.counts[RowState.REJECTED]:
+        _rejected(run)
+    if ready:
+        _first_requests(run, definition)
+
+
+def _same_content(run: Run) -> bool:
+    """Whether a file with this content was sent before, and the person has not yet said to send it again."""
+    others = data.same_content(run.facts.get("digest", ""), but=run.id)
+    if not others:
+        return False
+    at, last = reader(), others[0]
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    st.html(
+        notice(
+            "warn",
+            "A file with exactly this content was sent before.",
+            tag("span", f"Run of {at.time(last.created)}{more}: {at.number(last.counts[RowState.DONE])} rows done. "),
+            _link_to(last),
+        )
+    )
+    return not st.checkbox("Send it again: every row will reach the API a second time", key=f"again-{run.id}")
+
+
+def _decide(run: Run, ready: int, *, again: bool) -> None:
+    at = reader()
+    with st.container(horizontal=True):
+        label = (
+            f"Send {at.number(ready)} good rows" if run.counts[RowState.REJECTED] else f"Send {at.number(ready)} rows"
+        )
+        if ready and st.button(label, type="primary", icon=":material/send:", disabled=again):
+            _send(run)
+        if run.counts[RowState.REJECTED]:
+            st.link_button(
+                "Download rejected rows", f"api/runs/{run.id}/troubled.csv?state=rejected", icon=":material/download:"
+            )
+        _start_over("Fix and upload again" if run.counts[RowState.REJECTED] else "Take another file")
+
+
+def _send(run: Run) -> None:
+    try:
+        actions.resume(run, "unfinished", by=who())
+    except RowrelayError as exc:
+        st.html(notice("warn", exc.message, exc.hint, "Nothing was sent. The checked file is kept."))
+        return
+    data.run.clear()
+    st.switch_page("run.py", query_params={"id": run.id})
+
+
+def _rejected(run: Run) -> None:
+    samples = data.samples(run.id, run.counts[RowState.REJECTED])
+    st.subheader("Rejected rows", anchor=False)
+    table = pd.DataFrame(
+        [
+            {"line": each.line, "column": reason.column or "whole row", "value": reason.value, "reason": reason.check}
+            for each in samples
+            for reason in each.reasons
+        ]
+    )
+    st.dataframe(
+        table,
+        hide_index=True,
+        height=min(420, 38 + 35 * len(table)),
+        column_config={
+            "line": st.column_config.NumberColumn("line", width="small", format="localized"),
+            "column": st.column_config.TextColumn("column", width="small"),
+            "value": st.column_config.TextColumn("what stands there", width="medium"),
+            "reason": st.column_config.TextColumn("what is wrong", width="large"),
+        },
+        alt="Rejected rows with their reasons",
+    )
+    if run.counts[RowState.REJECTED] > len(samples):
+        st.caption(
+            f"The first {len(samples)} of {reader().number(run.counts[RowState.REJECTED])}; the download has all."
+        )
+
+
+def _first_requests(run: Run, definition: Definition) -> None:
+    st.subheader("The first requests, as they would go out", anchor=False)
+    with calm():
+        book = data.rowbook(run)
+        for row in book.spool.read(0, 3):
+            shown = preview.request_of(run.id, definition, row, book.settings)
+            with st.expander(f"Row {row.row}, line {row.line}", expanded=row.row == 1):
+                st.html(look.code(preview.as_text(shown)))
+
+
+def _start_over(label: str = "Take another file") -> None:
+    if st.button(label, icon=":material/upload_file:"):
+        data.ask(run="", file="")
+        st.rerun()
+
+
+def _link_to(run: Run) -> Markup:
+    return tag("a", "See that run", href=f"run?id={run.id}", target="_self")
+
+
+def _name(run: Run) -> str:
+    return run.facts.get("name") or run.file
+
+
+def _share(part: int, whole: int) -> str:
+    share = 100 * part / whole if whole else 0.0
+    return f"{share:.0f} %" if part in (0, whole) or 1 <= share <= 99 else f"{min(share, 99.9):.1f} %"

@@ -1,0 +1,141 @@
+"""The first half of the Send page: which pipeline, and which file."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import actions, preview
+from dashboard.data import ask, calm, known_pipelines, query, reader, who
+from dashboard.look import empty, facts, notice
+from dashboard.markup import tag
+from dashboard.reader import size
+from dashboard.template import rule_of, template_csv
+from dashboard.uploader import uploader
+from flows.definition import Definition
+from flows.errors import RowrelayError
+
+
+def show() -> None:
+    """Choose, then check."""
+    st.html(tag("div", tag("h1", "Send a file"), cls="rr-head"))
+    with calm():
+        found = known_pipelines()
+        if not found:
+            st.html(
+                empty(
+                    "There is no pipeline yet.", "Describe your API in a YAML file and name it in ROWRELAY_PIPELINES."
+                )
+            )
+            return
+        definition = _choose(found)
+        _describe(definition)
+        _file(definition)
+
+
+def _choose(found: dict[str, Definition]) -> Definition:
+    names = list(found)
+    if len(names) == 1:
+        return found[names[0]]
+    name = st.selectbox("Pipeline", names, key="pipeline", bind="query-params", format_func=lambda each: each)
+    return found[name or names[0]]
+
+
+def _describe(definition: Definition) -> None:
+    terms = definition.limit.terms(definition)
+    with st.container(border=True):
+        st.html(
+            facts(
+                ("Pipeline", definition.name),
+                ("What it does", definition.description or "–"),
+                ("Goes to", preview.host_of(definition)),
+                ("How fast", preview.pace(terms)),
+            )
+        )
+        if preview.goes_to_stand_in(definition):
+            st.html(_stand_in())
+        with st.expander("Columns that the file needs"):
+            names = definition.column_names
+            rules = [rule_of(definition.columns.get(name)) for name in names]
+            st.dataframe(
+                pd.DataFrame({"column": names, "what may stand in it": rules}),
+                hide_index=True,
+                alt=f"Columns of the pipeline {definition.name}",
+            )
+            st.download_button(
+                "Download a template",
+                template_csv(definition),
+                file_name=f"{definition.name}-template.csv",
+                mime="text/csv",
+                icon=":material/download:",
+                on_click="ignore",
+            )
+
+
+def _stand_in() -> str:
+    return notice(
+        "info",
+        "For trying out: nothing real is sent.",
+        "Requests go to a stand-in on this machine that only looks like the API.",
+    )
+
+
+def _file(definition: Definition) -> None:
+    if query("file"):
+        _arrived(definition, query("file"))
+        return
+    done = uploader(key="uploader")
+    if done:
+        st.session_state["arrived"] = done
+        ask(file=done["file"])
+        st.rerun()
+    _inbox(definition)
+
+
+def _arrived(definition: Definition, file: str) -> None:
+    """The file is here. Without a doubt it is checked at once; a name in the address keeps it over a reload."""
+    done = st.session_state.get("arrived") or {}
+    known = done.get("file") == file
+    name = PurePath(file).name
+    st.html(notice("good", name, f"{size(done['bytes'])} are here." if known else "The file is here."))
+    if known and st.session_state.get("checked") != file:
+        st.session_state["checked"] = file
+        _check(definition, file)
+    left, right = st.columns(2)
+    if left.button("Check this file", type="primary", width="stretch", icon=":material/fact_check:"):
+        _check(definition, file)
+    if right.button("Take another file", width="stretch"):
+        ask(file="")
+        st.rerun()
+
+
+def _check(definition: Definition, file: str) -> None:
+    """Let the check begin and go to it. Comes back only where something is in the way: it is said, the file stays."""
+    try:
+        with st.spinner("Starting the check …"):
+            run = actions.check(definition.name, file, by=who())
+    except RowrelayError as exc:
+        st.html(notice("warn", exc.message, exc.hint, "The file is kept: try again when that is mended."))
+        return
+    ask(file="", run=run)
+    st.rerun()
+
+
+def _inbox(definition: Definition) -> None:
+    lying = actions.inbox_files()
+    with st.expander(f"Or take one from the inbox ({len(lying)})", expanded=False):
+        if not lying:
+            st.text("The inbox is empty. Programs and colleagues can put files there, below the data folder.")
+            return
+        at = reader()
+        chosen = st.selectbox(
+            "File",
+            lying,
+            format_func=lambda each: f"{each[0]} · {size(each[1])} · {at.time(each[2])}",
+            index=None,
+            placeholder="Choose a file",
+        )
+        if st.button("Check this file", key="check_inbox", disabled=chosen is None) and chosen:
+            _check(definition, chosen[0])

@@ -1,0 +1,216 @@
+"""What the HTTP API takes and gives, as pydantic models: the source of /api/docs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dashboard import look
+from dashboard.rows import Found
+from flows.ledger_view import Run
+from flows.records import Rejection
+
+
+class Body(BaseModel):
+    """Something sent to us: unknown fields are refused rather than ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewRun(Body):
+    """A run to start."""
+
+    pipeline: str = Field(description="Name of the pipeline, see /pipelines", examples=["posts"])
+    file: str = Field(description="`file` of an upload, or a name below the inbox", examples=["posts.csv"])
+    dry_run: bool = Field(False, description="Only check the file; the run can be resumed to send it")
+
+
+class Resume(Body):
+    """Which rows of a run to send."""
+
+    rows: Literal["unfinished", "failed", "unknown"] = "unfinished"
+
+
+class MarkDone(Body):
+    """Which unknown rows to call done."""
+
+    rows: list[int] | None = Field(None, description="Row numbers; all unknown rows if left out", max_length=100_000)
+
+
+class UploadOut(BaseModel):
+    """A file that has arrived whole."""
+
+    file: str
+    name: str
+    bytes: int
+    sha256: str
+    runs_with_same_content: list[str]
+
+
+class Started(BaseModel):
+    """What was asked of Prefect. `id` is the run's, `flow_run` the flow run's that will deliver it."""
+
+    id: str
+    flow_run: str
+
+
+class Moved(BaseModel):
+    """How many rows were changed."""
+
+    rows: int
+
+
+class RunOut(BaseModel):
+    """A run as it stands. total = rejected + waiting + sending + done + failed + unknown."""
+
+    id: str
+    pipeline: str
+    file: str
+    state: str
+    shown_as: str = Field(description="The state in the dashboard's words, e.g. `checked, not sent`")
+    reason: str
+    by: str
+    created: datetime
+    ended: datetime | None
+    total: int
+    counts: dict[str, int]
+    being_delivered: bool
+    cancelling: bool
+    facts: dict[str, str]
+
+    @classmethod
+    def of(cls, run: Run) -> RunOut:
+        """From the ledger's view of it."""
+        return cls(
+            id=run.id,
+            pipeline=run.pipeline,
+            file=run.facts.get("name") or run.file,
+            state=run.state,
+            shown_as=look.RUN[look.run_kind(run)].word,
+            reason=run.reason,
+            by=run.by,
+            created=datetime.fromtimestamp(run.created, UTC),
+            ended=datetime.fromtimestamp(run.ended, UTC) if run.ended else None,
+            total=run.total,
+            counts={str(state): count for state, count in run.counts.items()},
+            being_delivered=run.busy,
+            cancelling=run.cancelling,
+            facts=run.facts,
+        )
+
+
+class Runs(BaseModel):
+    """Some runs, newest first, of `total` that fit."""
+
+    runs: list[RunOut]
+    total: int
+
+
+class RowOut(BaseModel):
+    """A row: what stands in the file, and what became of it."""
+
+    row: int
+    line: int
+    state: str
+    values: dict[str, Any]
+    attempts: int
+    status: int | None
+    kept: dict[str, Any]
+    reason: str
+    answer_excerpt: str
+    took_seconds: float | None
+    at: datetime | None
+
+    @classmethod
+    def of(cls, found: Found) -> RowOut:
+        """From a row of the rowbook."""
+        record = found.record
+        return cls(
+            row=record.row,
+            line=found.line,
+            state=record.state,
+            values=found.values,
+            attempts=record.attempts,
+            status=record.status,
+            kept=record.kept,
+            reason=found.why,
+            answer_excerpt=record.excerpt,
+            took_seconds=record.took_seconds,
+            at=datetime.fromtimestamp(record.at, UTC) if record.at else None,
+        )
+
+
+class RowsOut(BaseModel):
+    """A page of rows. `note` says where what was asked for could not be done in full."""
+
+    rows: list[RowOut]
+    matching: int
+    page: int
+    pages: int
+    note: str = ""
+
+
+class RequestOut(BaseModel):
+    """A row's request as it goes out, with secrets masked."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: str
+    problem: str = ""
+
+
+class RowDetail(RowOut):
+    """A row with its request."""
+
+    request: RequestOut | None = None
+
+
+class RejectionOut(BaseModel):
+    """A row that was refused, and why."""
+
+    row: int
+    line: int
+    reasons: list[dict[str, str]]
+    cells: list[str]
+
+    @classmethod
+    def of(cls, rejection: Rejection) -> RejectionOut:
+        """From the ledger's sample of it."""
+        reasons = [{"column": r.column, "check": r.check, "value": r.value} for r in rejection.reasons]
+        return cls(row=rejection.row, line=rejection.line, reasons=reasons, cells=list(rejection.cells))
+
+
+class Preview(BaseModel):
+    """What a check found: the first rejected rows, the first requests, and the shortest time it can take."""
+
+    rejections: list[RejectionOut]
+    requests: list[RequestOut]
+    rows_to_send: int
+    seconds: float | None
+    runs_with_same_content: list[str]
+
+
+class EventOut(BaseModel):
+    """Something that happened, in words."""
+
+    at: datetime
+    text: str
+
+
+class NewSchedule(Body):
+    """A schedule of Prefect's: either `cron` or `interval_seconds`."""
+
+    pipeline: str
+    source: str = Field(description="Folder, URL or file to deliver from, below the inbox")
+    cron: str | None = Field(None, examples=["0 6 * * 1-5"])
+    interval_seconds: float | None = Field(None, ge=60, le=366 * 86_400)
+    timezone: str = Field("UTC", examples=["Europe/Berlin"])
+
+
+class ScheduleChange(Body):
+    """Pause or go on."""
+
+    active: bool

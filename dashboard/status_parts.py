@@ -1,0 +1,150 @@
+"""The parts of the Status page."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from dashboard import actions, data, look, preview, signin
+from dashboard.connections import settings
+from dashboard.data import calm, reader, who
+from dashboard.health import Service
+from dashboard.look import Look, notice
+from dashboard.markup import Markup, tag
+from dashboard.reader import duration
+from flows.errors import RowrelayError
+from flows.limit_status import LimitStatus
+
+_WELL = Look("#0d9c75", "✓", "answers")
+_ILL = Look("#d55e00", "✕", "away")
+_LIMIT = {
+    "open": Look("#0d9c75", "✓", "open"),
+    "waiting to be sure": Look("#2f8fd8", "◔", "waiting to be sure"),
+    "paused": Look("#b98a00", "‖", "paused"),
+    "latched": Look("#d55e00", "✕", "shut until a person opens it"),
+}
+
+
+def show() -> None:
+    """Everything, looked at anew every few seconds."""
+    services = data.services()
+    ill = [each for each in services if not each.well]
+    if ill:
+        st.html(notice("warn", f"{ill[0].name}: {ill[0].says}".rstrip(".") + ".", ill[0].todo))
+    else:
+        st.html(notice("good", "Everything answers."))
+    st.html(_table(services))
+    _limits()
+    _targets()
+    _access()
+
+
+def _table(services: list[Service]) -> Markup:
+    lines = [
+        tag(
+            "tr",
+            tag("td", tag("strong", each.name), tag("div", each.address, cls="rr-muted rr-small")),
+            tag("td", look.chip(_WELL if each.well else _ILL)),
+            tag(
+                "td",
+                each.says if not each.well or each.name == "Runner" else "",
+                tag("div", each.does, cls="rr-muted"),
+                tag("div", look.prose(each.todo)),
+            ),
+        )
+        for each in services
+    ]
+    return tag("div", tag("table", tag("tbody", *lines), cls="rr-table rr-stack"), cls="rr-scroll")
+
+
+def _limits() -> None:
+    st.subheader("Limits", anchor=False)
+    with calm(trying_again=True):
+        found = data.limits()
+        if not found:
+            st.html(tag("div", "No limit has been used yet. It appears here with the first run.", cls="rr-muted"))
+        for limit in found:
+            _limit(limit)
+
+
+def _limit(limit: LimitStatus) -> None:
+    at = reader()
+    with st.container(border=True):
+        st.html(tag("div", tag("strong", limit.name), look.chip(_LIMIT[limit.state]), cls="rr-head"))
+        if limit.latched:
+            since = f"Since {at.time(limit.latched_at)}. " if limit.latched_at else ""
+            text = f"{since}Settle it with whoever runs the API first: if it still refuses us, opening makes it worse."
+            st.html(notice("bad", f"The API has shut us out: {limit.latch_reason}", text))
+            if st.button(f"Open {limit.name}", key=f"open-{limit.name}", icon=":material/lock_open:"):
+                _open(limit.name)
+        elif limit.paused_until:
+            st.html(
+                notice(
+                    "warn",
+                    f"The API asked us to wait {duration(limit.paused_until - time.time())} more.",
+                    limit.pause_reason,
+                )
+            )
+        elif limit.quarantine_until:
+            left = duration(limit.quarantine_until - time.time())
+            st.html(notice("info", f"Nothing is sent for {left} more, to be sure.", limit.quarantine_reason))
+        used = [(f"In {_span(w.seconds)}", f"{at.number(w.held)} of {at.number(w.requests)}") for w in limit.windows]
+        under_way = f"{limit.flying} of {limit.in_flight}" if limit.in_flight else "nobody uses it now"
+        st.html(look.facts(*used, ("Under way", under_way), ("Processes that share it", at.number(limit.askers))))
+        if limit.numbers_in_force > 1:
+            st.html(notice("warn", "It is used with different numbers at the same time.", "All of them are kept to."))
+
+
+@st.dialog("Open this limit?")
+def _open(name: str) -> None:
+    st.text(
+        f"Every run under the limit {name} may send again at once. Only do so if you know that the API lets us in "
+        "again. Stopped runs stay stopped until you resume them."
+    )
+    with st.container(horizontal=True):
+        sure = st.button("Open it", type="primary", key="sure")
+        if st.button("Leave it", key="leave"):
+            st.rerun()
+    if sure:
+        try:
+            actions.open_the_limit(name, by=who())
+        except RowrelayError as exc:
+            st.html(notice("warn", exc.message, exc.hint))
+            return
+        data.limits.clear()
+        st.rerun()
+
+
+def _targets() -> None:
+    st.subheader("Where rows go", anchor=False)
+    with calm():
+        lines = []
+        for definition in data.known_pipelines().values():
+            stand_in = preview.goes_to_stand_in(definition)
+            lines.append(
+                tag(
+                    "tr",
+                    tag("td", tag("strong", definition.name)),
+                    tag("td", preview.host_of(definition)),
+                    tag("td", "stand-in on this machine: nothing real is sent" if stand_in else "the real API"),
+                )
+            )
+        st.html(tag("div", tag("table", tag("tbody", *lines), cls="rr-table rr-stack"), cls="rr-scroll"))
+
+
+def _access() -> None:
+    st.subheader("Who can see this", anchor=False)
+    if signin.required():
+        text = "People sign in. Programs send a token to the HTTP API."
+    elif st.get_option("server.address") in ("127.0.0.1", "localhost", "::1"):
+        text = "No sign-in is configured, so the dashboard answers this machine only."
+    else:
+        st.html(notice("warn", "No sign-in is configured, and other machines can reach the dashboard.",
+                       "Configure [auth] in secrets.toml, or bind it to 127.0.0.1."))  # fmt: skip
+        return
+    st.html(tag("div", text, tag("span", f" Uploads and results lie in {settings().data}.", cls="rr-muted")))
+
+
+def _span(seconds: float) -> str:
+    return "the last second" if seconds == 1 else f"the last {duration(seconds)}"

@@ -1,0 +1,89 @@
+"""Serves /metrics for Prometheus: `python -m deployments.metrics --port 9464`. One is enough, whatever runs where.
+
+It reads Redis alone. Where none is set, it reads the embedded one of this data folder, and starts nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from deployments.supervisor import StackState
+from flows import logs
+from flows.connection import connect
+from flows.errors import RowrelayError, StackError
+from flows.metrics import Collector, lines
+from flows.settings import Settings
+
+log = logging.getLogger("rowrelay.metrics")
+
+
+def server(host: str, port: int, collector: Collector) -> ThreadingHTTPServer:
+    """A server of /metrics and /health, not started yet; port 0 lets the OS pick."""
+    scraping = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path == "/metrics":
+                with scraping:
+                    self._answer(200, CONTENT_TYPE_LATEST, lines(collector))
+            elif path == "/health":
+                self._answer(200, "text/plain", b"ok\n")
+            else:
+                self._answer(404, "text/plain", b"There is /metrics and /health.\n")
+
+        def _answer(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            log.debug(format, *args)
+
+    return ThreadingHTTPServer((host, port), Handler)
+
+
+def redis_url(settings: Settings) -> str:
+    """The Redis in use: the one that is set, else the embedded one. Raises StackError if there is none."""
+    if settings.redis_url:
+        return settings.redis_url.get_secret_value()
+    url = StackState.read(settings.data.absolute() / "stack").redis_url
+    if not url:
+        raise StackError(
+            "Redis is not running.", hint="Start everything with `rowrelay up`, or set ROWRELAY_REDIS_URL."
+        )
+    return url
+
+
+def main() -> int:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m deployments.metrics", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=9464)
+    given = parser.parse_args()
+    try:
+        settings = Settings.read()
+        logs.configure(settings.log_format)
+        collector = Collector(connect(redis_url(settings)), folder=settings.data)
+        list(collector.collect())  # what was there before is not counted, what comes from now on is
+        with server(given.host, given.port, collector) as serving:
+            log.info("metrics on http://%s:%d/metrics", *serving.server_address[:2])
+            serving.serve_forever()
+    except KeyboardInterrupt:
+        return 0
+    except (RowrelayError, OSError) as exc:
+        sys.stderr.write(f"{exc}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""Tells people when a run stops or ends with errors: `python -m deployments.notifications`.
+
+Sets up a Prefect automation that writes to ROWRELAY_NOTIFY_URL, or takes it away where that is empty. May be run
+again and again. With `--test` it sends one message at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from flows.errors import RowrelayError, StackError
+from flows.settings import Settings
+
+AUTOMATION = "rowrelay: a run stopped or ended with errors"
+BLOCK = "rowrelay-notify"
+STATES = ("Failed", "Crashed", "TimedOut", "CompletedWithErrors")
+FLOWS = ("deliver", "inbox")
+SUBJECT = "Rowrelay: {{ flow_run.name }} is {{ flow_run.state.name }}"
+
+
+def text(settings: Settings) -> str:
+    """The message, as a template that Prefect fills in."""
+    where = f"\n{settings.dashboard_url.rstrip('/')}/run?id={{{{ flow_run.id }}}}" if settings.dashboard_url else ""
+    return "{{ flow_run.name }}: {{ flow_run.state.message }}" + where + "\n{{ flow_run|ui_url }}"
+
+
+def block(url: str) -> Any:
+    """The Prefect block that writes to this address. Raises StackError for an address that is none."""
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock, MicrosoftTeamsWebhook, SlackWebhook
+
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise StackError(
+            "ROWRELAY_NOTIFY_URL is no address that can be written to.",
+            hint="Give a webhook's address, beginning with https://. What it holds is not shown here: it is a secret.",
+        )
+    if parts.hostname == "hooks.slack.com":
+        return SlackWebhook(url=url)  # type: ignore[arg-type]  # the address becomes a secret by itself
+    if parts.hostname.endswith((".webhook.office.com", ".logic.azure.com")):
+        return MicrosoftTeamsWebhook(url=url)  # type: ignore[arg-type]
+    return CustomWebhookNotificationBlock(
+        name="rowrelay",
+        url="{{address}}",  # kept among the secrets, because addresses of webhooks are passwords
+        json_data={"subject": "{{subject}}", "text": "{{body}}"},
+        secrets={"address": url},  # type: ignore[arg-type]
+        headers=None,
+        cookies=None,
+    )
+
+
+def set_up(settings: Settings) -> str:
+    """Make Prefect tell; returns what was done, in words. Raises StackError."""
+    from prefect.automations import Automation, EventTrigger
+    from prefect.events.actions import SendNotification
+
+    known = _known()
+    if settings.notify_url is None:
+        if known is not None:
+            known.delete()
+        return "Nobody is told of runs that stop: ROWRELAY_NOTIFY_URL is not set."
+    saved = block(settings.notify_url.get_secret_value()).save(BLOCK, overwrite=True)
+    wanted = Automation(
+        name=AUTOMATION,
+        description="Set up by Rowrelay: changes are overwritten at its next set-up.",
+        trigger=EventTrigger(
+            expect={f"prefect.flow-run.{state}" for state in STATES},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)},
+            for_each={"prefect.resource.id"},
+            posture="Reactive",  # type: ignore[arg-type]
+            threshold=1,
+        ),
+        actions=[SendNotification(block_document_id=saved, subject=SUBJECT, body=text(settings))],
+    )
+    if known is None:
+        wanted.create()
+    else:
+        wanted.id = known.id
+        wanted.update()
+    return "Runs that stop or end with errors are told to the address in ROWRELAY_NOTIFY_URL."
+
+
+def _known() -> Any:
+    from prefect.automations import Automation
+
+    try:
+        return Automation.read(name=AUTOMATION)
+    except ValueError:  # there is none
+        return None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Set it up; 2 if that was not possible."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deployments.notifications", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--test", action="store_true", help="send one message at once")
+    given = parser.parse_args(arguments)
+    try:
+        settings = Settings.read()
+        if given.test and settings.notify_url:
+            block(settings.notify_url.get_secret_value()).notify("This is how Rowrelay will tell.", subject="Rowrelay")
+        sys.stdout.write(set_up(settings) + "\n")
+    except RowrelayError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return 2
+    except httpx.HTTPStatusError as exc:  # its text would show the address, which is a secret
+        sys.stderr.write(f"{exc.request.url.host} answered {exc.response.status_code}.\n")
+        return 2
+    except (httpx.HTTPError, RuntimeError) as exc:
+        sys.stderr.write(f"Prefect, or what is to be told, does not answer: {type(exc).__name__}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""Child processes that cannot be doubled or orphaned: advisory locks, and services that die with their parent."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Protocol
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from deployments.server import RedisServer, free_port
+
+PR_SET_PDEATHSIG = 1
+LOG_BYTES = 5 * 2**20  # a log longer than this is put aside when its service starts
+_libc = ctypes.CDLL(None)
+
+
+class Lock:
+    """An flock on a file: gone with the last process that holds it, however that process ends."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    @classmethod
+    def take(cls, path: Path, *, shared: bool = False) -> Lock | None:
+        """Take the lock now, or return None because somebody else holds it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        except BaseException:
+            file.close()
+            raise
+        return cls(file)
+
+    @classmethod
+    def wait(cls, path: Path, *, seconds: float, shared: bool = False) -> Lock | None:
+        """Like `take`, but keeps trying for `seconds`."""
+        deadline = time.monotonic() + seconds
+        while (lock := cls.take(path, shared=shared)) is None and time.monotonic() < deadline:
+            time.sleep(0.03)
+        return lock
+
+    def fileno(self) -> int:
+        """The descriptor: a child that inherits it holds the lock too, for as long as it lives."""
+        return self._file.fileno()
+
+    def release(self) -> None:
+        """Let go, unless a child still holds it. Harmless to call twice."""
+        self._file.close()
+
+
+def held(path: Path) -> bool:
+    """Whether some process holds the lock at this moment."""
+    lock = Lock.take(path)
+    if lock is not None:
+        lock.release()
+    return lock is None
+
+
+def die_with_parent(number: signal.Signals) -> Callable[[], None]:
+    """What a child runs before its program, so that it gets `number` when its parent is gone, by kill -9 too.
+
+    The kernel watches the *thread* that started the child, so only main threads may use this. Linux only;
+    elsewhere an orphan is noticed by the lock it holds.
+    """
+    parent = os.getpid()
+
+    def prepare() -> None:
+        if sys.platform == "linux":
+            _libc.prctl(PR_SET_PDEATHSIG, int(number))
+        if os.getppid() != parent:  # it died in between
+            os._exit(1)
+
+    return prepare
+
+
+def pick_port(remembered: int) -> int:
+    """The remembered port of 127.0.0.1 if nobody has it, so that links and clients stay valid; else a free one."""
+    if remembered:
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections winding down do not count
+            try:
+                sock.bind(("127.0.0.1", remembered))
+                return remembered
+            except OSError:
+                pass
+    return free_port()
+
+
+class Service(Protocol):
+    """A server that is one child process, on one port for as long as the object lives."""
+
+    port: int
+    process: subprocess.Popen[bytes] | None
+
+    @property
+    def log(self) -> Path:
+        """What it has to say."""
+
+    def spawn(self, guard: Lock) -> None:
+        """Start the process, which holds `guard` for as long as it lives."""
+
+    def ready(self) -> bool:
+        """Whether it answers."""
+
+    def busy(self) -> bool:
+        """Whether a stop now would lose something it has taken in."""
+
+    def stop(self) -> None:
+        """End it cleanly, by force if it does not listen."""
+
+
+class GuardedRedis(RedisServer):
+    """The embedded Redis as a service of the stack."""
+
+    @property
+    def log(self) -> Path:
+        """Where the server writes what it has to say."""
+        return self.folder / "server.log"
+
+    def spawn(self, guard: Lock) -> None:
+        """Start the process, which holds `guard`: two servers must never write to one append-only file."""
+        set_aside(self.log)
+        self.launch(pass_fds=(guard.fileno(),), preexec_fn=die_with_parent(signal.SIGTERM))
+
+    def ready(self) -> bool:
+        """Whether it answers to its password (while it loads its data it does not)."""
+        return redis_answers(self.url)
+
+    def busy(self) -> bool:
+        """Never: what it has acknowledged is on disk."""
+        return False
+
+
+def no_retry() -> Retry:
+    """For a question about now: the client's default repeats it for seconds."""
+    return Retry(NoBackoff(), 0)
+
+
+def redis_answers(url: str, *, seconds: float = 2.0) -> bool:
+    """Whether a Redis answers a ping at this address."""
+    try:
+        with redis.Redis.from_url(
+            url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=no_retry()
+        ) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def set_aside(log: Path) -> None:
+    """Rename a log that has grown long; one former log is kept."""
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+
+
+def last_words(log: Path, *, lines: int = 5) -> str:
+    """The end of a log, for an error message."""
+    try:
+        text = log.read_text(errors="replace")[-2000:]
+    except OSError:
+        return ""
+    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])

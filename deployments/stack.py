@@ -1,0 +1,191 @@
+"""The embedded stack: one Redis and one Prefect server per user, started by whoever comes first.
+
+`with use(settings) as addresses:` gives a stack that answers for as long as the block lasts. It belongs to the data
+folder, not to the working directory, so that two folders never mean two limiters. A detached process looks after it
+(`deployments.supervisor`) and ends it when the last user is out, also if that one was killed. Where
+ROWRELAY_REDIS_URL or PREFECT_API_URL name a server, that one is used and nothing is started for it.
+"""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import redis
+
+from deployments.membership import TITLES, VARIABLES, Membership
+from deployments.prefect_server import prefect_answers
+from deployments.process import no_retry
+from deployments.supervisor import LINGER_SECONDS, PREFECT, REDIS, StackState
+from flows.errors import StackError
+from flows.settings import Settings
+
+
+@dataclass(frozen=True)
+class StackAddresses:
+    """Where the services are. `redis_url` may hold a password: never to be logged."""
+
+    redis_url: str
+    prefect_api_url: str
+    started: bool  # whether this call started something, rather than found it
+    embedded: frozenset[str] = frozenset()  # which of "redis" and "prefect" are the embedded ones
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """One line of "what runs where". `address` is safe to show; `detail` says what is wrong, if anything."""
+
+    name: str
+    address: str
+    reachable: bool
+    embedded: bool
+    detail: str = ""
+
+
+@contextmanager
+def use(
+    settings: Settings, *, prefect: bool = True, timeout_seconds: float = 180.0, linger_seconds: float = LINGER_SECONDS
+) -> Iterator[StackAddresses]:
+    """A stack that answers, started if need be, and kept for as long as the block lasts.
+
+    With `prefect=False` Redis alone is asked for (and `prefect_api_url` may be empty): that takes a moment, where a
+    Prefect server takes seconds. `linger_seconds` is how long a stack that this call starts outlives its last user.
+    Raises StackError if a service cannot be reached or started.
+    """
+    folder = _folder(settings)
+    needed = (REDIS, PREFECT) if prefect else (REDIS,)
+    external = _external(settings, StackState.read(folder))
+    for name, url in external.items():
+        if name in needed:
+            _check_external(name, url)
+    embedded = frozenset(needed) - external.keys()
+    if not embedded:
+        yield StackAddresses(external[REDIS], external.get(PREFECT, ""), False)
+        return
+    with Membership(settings.data.absolute(), folder, embedded, linger_seconds).join(timeout_seconds) as started:
+        state = StackState.read(folder)
+        prefect_url = state.prefect_api_url if PREFECT in embedded else ""
+        yield StackAddresses(
+            external.get(REDIS, state.redis_url), external.get(PREFECT, prefect_url), started, embedded
+        )
+
+
+def environment(addresses: StackAddresses, settings: Settings) -> dict[str, str]:
+    """Variables for a process that is to use this stack: Prefect reads them when it is imported.
+
+    Holds the Redis password. A child that gets them and calls `use` shares the stack and keeps it alive.
+    """
+    variables = {
+        "ROWRELAY_DATA": str(settings.data.absolute()),
+        "ROWRELAY_REDIS_URL": addresses.redis_url,
+        "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",  # it loses states at exit
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",  # the rest is in the Prefect UI
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # the default, pickle, runs whatever lies in the storage
+        "PREFECT_RUNNER_POLL_FREQUENCY": "2",
+    }
+    if addresses.prefect_api_url:
+        variables["PREFECT_API_URL"] = addresses.prefect_api_url
+    if PREFECT in addresses.embedded:
+        variables["PREFECT_HOME"] = str(settings.data.absolute() / "prefect")
+    return variables
+
+
+def apply(addresses: StackAddresses, settings: Settings) -> None:
+    """Set `environment` in this process. Must come before the first import of prefect."""
+    os.environ.update(environment(addresses, settings))
+    if PREFECT in addresses.embedded:  # what the user has set for a server of their own
+        for name in ("PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"):
+            os.environ.pop(name, None)
+
+
+def status(settings: Settings) -> list[ServiceStatus]:
+    """Which services there are, where, and whether they answer. Starts nothing."""
+    folder = _folder(settings)
+    state = StackState.read(folder)
+    external = _external(settings, state)
+    own = {REDIS: state.redis_url, PREFECT: state.prefect_api_url}
+    found = []
+    for name, title in TITLES.items():
+        url = external.get(name) or own[name]
+        detail = _problem(name, url, embedded=name not in external) if url else "not started"
+        if detail and name not in external:
+            detail = state.service(name).detail or detail
+        found.append(ServiceStatus(title, masked(url), not detail, name not in external, detail))
+    return found
+
+
+def masked(url: str) -> str:
+    """The address without its password."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    user = parts.username or ""
+    return parts._replace(netloc=f"{user}:***@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.data.absolute() / "stack"
+
+
+def _external(settings: Settings, state: StackState) -> dict[str, str]:
+    """Addresses from outside. Those that this stack handed to its children count as its own."""
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    prefect_url = os.environ.get("PREFECT_API_URL", "").rstrip("/")
+    found = {}
+    if redis_url and redis_url != state.redis_url:
+        found[REDIS] = redis_url
+    if prefect_url and prefect_url != state.prefect_api_url:
+        found[PREFECT] = prefect_url
+    return found
+
+
+def _check_external(name: str, url: str) -> None:
+    if problem := _problem(name, url, embedded=False):
+        raise StackError(
+            f"{TITLES[name]} at {masked(url)} cannot be used: {problem}",
+            hint=f"Start it, or correct {VARIABLES[name]}, or unset it to use the embedded one.",
+        )
+
+
+def _problem(name: str, url: str, *, embedded: bool) -> str:
+    """Why a service cannot be used, or nothing."""
+    if name == REDIS:
+        return _redis_problem(url)
+    if embedded:
+        return "" if prefect_answers(url) else "it does not answer"
+    return _prefect_problem(url)
+
+
+def _redis_problem(url: str) -> str:
+    try:
+        with redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3, retry=no_retry()) as client:
+            client.ping()
+    except ValueError as exc:
+        return str(exc)
+    except redis.RedisError as exc:
+        return str(exc) or type(exc).__name__
+    return ""
+
+
+def _prefect_problem(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        return "the address should begin with http:// or https://"
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=5):  # noqa: S310  the scheme was just looked at
+            return ""
+    except urllib.error.HTTPError as exc:
+        if exc.code in (401, 403):  # it is there; whether the credentials are right is for Prefect to say
+            return ""
+        return f"GET {url}/health answered {exc.code}; the address should end in /api"
+    except (OSError, HTTPException, ValueError) as exc:
+        return str(getattr(exc, "reason", exc))

@@ -1,0 +1,39 @@
+"""Which files a run may read: those below the allowed folders, and nothing that leads out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows.errors import FileError
+
+
+def resolve(name: str, folders: Sequence[Path]) -> Path:
+    """The real path of a file below one of `folders`; `name` is absolute or relative to one of them.
+
+    Raises:
+        FileError: an odd name, a path or link that leads out, or no such file. The message names no folder that
+            the caller did not name.
+    """
+    if not name or any(ord(char) < 32 for char in name) or len(name.encode(errors="replace")) > 1000:
+        raise FileError("is no name of a file", file=repr(name[:80]))
+    roots = [folder.resolve() for folder in folders]
+    asked = Path(name)
+    candidates = [asked] if asked.is_absolute() else [root / asked for root in roots]
+    for path in candidates:
+        if path.exists():
+            if _within(path.resolve(), roots):
+                return path.resolve()
+            break
+    else:
+        if any(_within(path.resolve(), roots) for path in candidates) and ".." not in asked.parts:
+            raise FileError("there is no such file", file=name, hint="Upload it, or put it into the inbox folder.")
+    raise FileError(
+        "lies outside the folders that may be read",
+        file=name,
+        hint="Put the file into the uploads or inbox folder, or name its folder in ROWRELAY_FOLDERS.",
+    )
+
+
+def _within(path: Path, roots: Sequence[Path]) -> bool:
+    return any(path.is_relative_to(root) and path != root for root in roots)

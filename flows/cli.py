@@ -1,0 +1,332 @@
+"""The command line. Only what `--help` needs is imported here: everything else when a command runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from flows.errors import RowrelayError
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+app = typer.Typer(
+    name="rowrelay",
+    help="Send every row of a file to an HTTP API, as fast as is safe, and know what became of each one.\n\n"
+    "\b\nExample:\n  rowrelay check orders.csv --pipeline posts\n  rowrelay send orders.csv --pipeline posts\n"
+    "  rowrelay export last --format csv --out results.csv\n\n"
+    "Exit codes: 0 all rows done; 1 some rejected, failed or unknown; 2 nothing was sent; 3 stopped; 130 interrupted."
+    " `--debug` anywhere shows where an unexpected error came from.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=CONTEXT,
+)
+limits_app = typer.Typer(
+    help="The shared limits: how they stand, and what a person may do to them.\n\n"
+    "\b\nExample:\n  rowrelay limits\n  rowrelay limits open jsonplaceholder",
+    rich_markup_mode=None,
+    context_settings=CONTEXT,
+)
+app.add_typer(limits_app, name="limits")
+
+
+class Rows(StrEnum):
+    """Which rows of a resumed run are sent."""
+
+    UNFINISHED = "unfinished"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Chosen(StrEnum):
+    """Which rows are exported."""
+
+    ALL = "all"
+    DONE = "done"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    WAITING = "waiting"
+    TROUBLED = "troubled"
+
+
+class Form(StrEnum):
+    """How results are written."""
+
+    JSON = "json"
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, a Prefect flow run's id, or `last`.")
+]
+Pipeline = Annotated[str, typer.Option(help="Name of the pipeline; `rowrelay pipelines` lists them.")]
+Encoding = Annotated[str | None, typer.Option(help="The file's encoding, e.g. cp1252. Default: found.")]
+Delimiter = Annotated[str | None, typer.Option(help="What separates the cells: , ; | or tab. Default: found.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+@app.command(
+    epilog="\b\nExample:\n  rowrelay check orders.csv --pipeline posts\n  rowrelay check orders.csv --rejects wrong.csv"
+)
+def check(
+    file: Annotated[Path, typer.Argument(help="CSV or TSV, also packed with gzip.")],
+    pipeline: Pipeline = "posts",
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    as_json: AsJson = False,
+    rejects: Annotated[
+        Path | None, typer.Option(help="Write all rejected rows here, each with its reason, to be corrected.")
+    ] = None,
+) -> int:
+    """Check a file and show the first requests as they would go out. Sends nothing and needs no server.
+
+    Exit codes: 0 every row can be sent; 1 some rows are rejected; 2 the file or the pipeline is unusable.
+    """
+    from flows import cli_check
+
+    return cli_check.check(
+        file, pipeline=pipeline, encoding=encoding, delimiter=delimiter, rejects=rejects, as_json=as_json
+    )
+
+
+@app.command(
+    epilog="\b\nExample:\n  rowrelay send orders.csv --pipeline posts\n"
+    "  rowrelay send --resume last\n  rowrelay send --resume last --rows failed"
+)
+def send(
+    file: Annotated[Path | None, typer.Argument(help="CSV or TSV, also packed with gzip.", show_default=False)] = None,
+    pipeline: Annotated[
+        str | None, typer.Option(help="Name of the pipeline; `rowrelay pipelines` lists them.", show_default="posts")
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="Send to this address instead of the pipeline's.")] = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Send what a run has left, or `last`.")] = None,
+    rows: Annotated[
+        Rows | None, typer.Option(help="With --resume: which rows to send.", show_default="unfinished")
+    ] = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> int:
+    """Send a file's rows, as fast as the pipeline's limit allows. Uses a running stack, or starts its own.
+
+    Ctrl-C takes no new rows and waits for the answers under way; twice leaves at once. Either way nothing that is
+    finished is lost, and `--resume` sends the rest.
+    """
+    if resume is None and file is None:
+        raise RowrelayError("Nothing to send is named.", hint="Give a FILE, or a run with --resume RUN.")
+    if resume is None and rows is not None:
+        raise RowrelayError("--rows goes with --resume RUN only.", hint="A new run sends all of its rows.")
+    fixed = {"FILE": file, "--pipeline": pipeline, "--url": url, "--encoding": encoding, "--delimiter": delimiter}
+    if resume is not None and (given := [name for name, value in fixed.items() if value is not None]):
+        raise RowrelayError(f"--resume goes without {given[0]}.", hint="A run keeps what it was begun with.")
+    from flows import cli_send
+
+    return cli_send.send(
+        cli_send.Wish(
+            file=file,
+            pipeline=pipeline or "posts",
+            resume=resume or "",
+            rows=rows or "",
+            url=url,
+            encoding=encoding,
+            delimiter=delimiter,
+            yes=yes,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command(epilog="\b\nExample:\n  rowrelay runs --limit 5")
+def runs(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many of the newest.")] = 20,
+    as_json: AsJson = False,
+) -> int:
+    """List the runs, newest first."""
+    from flows import cli_session, cli_show
+
+    with cli_session.opened() as session:
+        return cli_show.print_runs(session, limit, as_json=as_json)
+
+
+@app.command(epilog="\b\nExample:\n  rowrelay show last")
+def show(run: RunName, as_json: AsJson = False) -> int:
+    """Show a run: its counts, its pace against the limit, the first troubles, what happened."""
+    from flows import cli_session, cli_show
+
+    with cli_session.opened() as session:
+        return cli_show.print_run(session, session.find(run), as_json=as_json)
+
+
+@app.command(
+    epilog="\b\nExample:\n  rowrelay export last --format csv --out results.csv\n"
+    "  rowrelay export last --rows troubled --out troubled.csv"
+)
+def export(
+    run: RunName,
+    form: Annotated[
+        Form | None, typer.Option("--format", help="How to write them.", show_default="json; csv for troubled rows")
+    ] = None,
+    rows: Annotated[
+        Chosen,
+        typer.Option(help="Which rows. `troubled` gives the rejected and failed ones to correct and send again."),
+    ] = Chosen.ALL,
+    out: Annotated[str, typer.Option(metavar="FILE", help="Where to; - is standard output.")] = "-",
+) -> int:
+    """Write what became of each row, with what was kept of the answers.
+
+    In CSV, text that a spreadsheet would take for a formula gets an apostrophe in front. The file of troubled rows
+    has the original cells untouched, and the reason in front of them; correct it and send it as it is.
+    """
+    from flows import cli_session, cli_show
+
+    with cli_session.opened() as session:
+        return cli_show.export(session, session.find(run), form=form, rows=rows, target=out)
+
+
+@app.command(epilog="\b\nExample:\n  rowrelay cancel last")
+def cancel(run: RunName) -> int:
+    """Ask whoever delivers a run to stop it. Answers under way are waited for; the rest can be resumed."""
+    from flows import cli_change, cli_session
+
+    with cli_session.opened() as session:
+        return cli_change.cancel(session, session.find(run))
+
+
+@app.command(epilog="\b\nExample:\n  rowrelay delete 0198c5a2-77aa --yes")
+def delete(run: RunName, yes: Yes = False) -> int:
+    """Delete a run and all that is known of its rows."""
+    from flows import cli_change, cli_session
+
+    with cli_session.opened() as session:
+        return cli_change.delete(session, session.find(run), yes=yes)
+
+
+@app.command("mark-done", epilog="\b\nExample:\n  rowrelay mark-done last 17 40-43")
+def mark_done(
+    run: RunName, rows: Annotated[list[str], typer.Argument(metavar="ROW...", help="Row numbers, or spans: 40-43.")]
+) -> int:
+    """Call unknown rows done, because you have seen that the API acted on them."""
+    from flows import cli_change, cli_session
+
+    wanted = cli_change.row_numbers(rows)
+    with cli_session.opened() as session:
+        return cli_change.mark_done(session, session.find(run), wanted)
+
+
+@limits_app.callback(invoke_without_command=True)
+def limits(context: typer.Context) -> int | None:
+    """The shared limits."""
+    return limits_show() if context.invoked_subcommand is None else None
+
+
+@limits_app.command("show", epilog="\b\nExample:\n  rowrelay limits show")
+def limits_show(as_json: AsJson = False) -> int:
+    """Show how the limits stand: taken slots, pauses, bans."""
+    from flows import cli_change, cli_session
+
+    with cli_session.opened() as session:
+        return cli_change.show_limits(session, as_json=as_json)
+
+
+@limits_app.command("open", epilog="\b\nExample:\n  rowrelay limits open jsonplaceholder")
+def limits_open(name: Annotated[str, typer.Argument(help="The limit's name.")]) -> int:
+    """Allow sending again after the API shut us out. Settle it with whoever runs the API first."""
+    from flows import cli_change, cli_session
+
+    with cli_session.opened() as session:
+        return cli_change.open_limit(session, name)
+
+
+@limits_app.command("trust", epilog="\b\nExample:\n  rowrelay limits trust jsonplaceholder")
+def limits_trust(name: Annotated[str, typer.Argument(help="The limit's name.")], yes: Yes = False) -> int:
+    """Vouch that nothing else used the API account during the longest window, so that no one has to wait for it."""
+    from flows import cli_change, cli_session
+
+    with cli_session.opened() as session:
+        return cli_change.trust_limit(session, name, yes=yes)
+
+
+@app.command(epilog="\b\nExample:\n  rowrelay pipelines")
+def pipelines(as_json: AsJson = False) -> int:
+    """List the pipelines: their columns, where they send, how fast."""
+    from flows import cli_describe
+
+    return cli_describe.pipelines(as_json=as_json)
+
+
+@app.command(epilog="\b\nExample:\n  rowrelay schema > pipeline.schema.json")
+def schema() -> int:
+    """Print the JSON Schema of pipeline definitions, for editors."""
+    from flows import cli_describe
+
+    return cli_describe.schema()
+
+
+@app.command(epilog="\b\nExample:\n  rowrelay init orders.csv --out pipelines/orders.yaml")
+def init(
+    sample: Annotated[Path, typer.Argument(help="A file like those that will be sent.")],
+    out: Annotated[str, typer.Option(metavar="FILE", help="Where to; - is standard output.")] = "-",
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+) -> int:
+    """Write a pipeline definition inferred from a sample file, to be edited."""
+    from flows import cli_describe
+
+    return cli_describe.init(sample, out=out, encoding=encoding, delimiter=delimiter)
+
+
+@app.command(epilog="\b\nExample:\n  rowrelay up")
+def up(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="The dashboard's port.", show_default="8501 or the next free")
+    ] = None,
+) -> int:
+    """Run everything on this machine until Ctrl-C: Redis, Prefect, the deployments and the dashboard."""
+    from flows import cli_up
+
+    return cli_up.up(port=port)
+
+
+@app.command(epilog="\b\nExample:\n  rowrelay version")
+def version() -> int:
+    """Print the version."""
+    from importlib.metadata import version as installed
+
+    print(installed("rowrelay"))
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; its exit code. Mistakes that a person can mend are told in a line or two, never as a trace."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in args
+    try:
+        return app(args=[arg for arg in args if arg != "--debug"], prog_name="rowrelay", standalone_mode=False) or 0
+    except TyperException as exc:
+        show = getattr(exc, "show", None)  # usage errors have it, their base class has not
+        show() if show else print(exc, file=sys.stderr)
+        return 2
+    except typer.Abort:
+        return 130
+    except KeyboardInterrupt:
+        return 130
+    except Exception as exc:
+        if debug:
+            raise
+        from flows import cli_failure
+
+        return cli_failure.tell(exc)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

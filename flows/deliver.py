@@ -1,0 +1,228 @@
+"""The flow: check the file, map the sending over its rows, sum up."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from prefect import flow, get_run_logger, task, unmapped
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture, wait
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.access import resolve
+from flows.connection import connect, verify
+from flows.definition import Definition
+from flows.delivery import Delivery
+from flows.errors import RowrelayError, RunNotFound
+from flows.launch import LAUNCH, Launch
+from flows.ledger import Ledger
+from flows.ledger_view import Run, View
+from flows.pipelines import pick, present
+from flows.plan import Chunk
+from flows.records import RowState, RunState
+from flows.report import Report
+from flows.retention import purge
+from flows.settings import Settings
+
+THREADS = 16  # chunks under way at once; each only waits for the sending loop
+PROGRESS_SECONDS = 5.0  # every update of the artifact is a write to Prefect's database
+
+
+def _name() -> str:
+    given = flow_run.parameters or {}
+    if given.get("resume"):
+        return f"resume {str(given['resume'])[:8]} ({given.get('rows', 'unfinished')})"
+    return f"{given.get('pipeline')} · {Path(str(given.get('file'))).name}" + (
+        " · check" if given.get("dry_run") else ""
+    )
+
+
+@task(task_run_name="{chunk.name}", cache_policy=NO_CACHE, persist_result=False, log_prints=False)
+def send(chunk: Chunk, delivery: Delivery) -> dict[str, int]:
+    """Deliver a chunk's rows under the shared limit; returns how many ended in which state."""
+    return delivery.send(chunk)
+
+
+@flow(
+    name="deliver",
+    flow_run_name=_name,
+    task_runner=ThreadPoolTaskRunner(max_workers=THREADS),  # type: ignore[arg-type]
+    persist_result=False,
+    validate_parameters=True,
+)
+def deliver(
+    pipeline: str = "posts",
+    file: str = "",
+    rows: Literal["unfinished", "failed", "unknown"] = "unfinished",
+    resume: str = "",
+    dry_run: bool = False,
+) -> State[Any]:
+    """Send every row of a file to the pipeline's API, at the API's own pace, and record what became of each.
+
+    Args:
+        pipeline: Which columns, which API, how fast: the name of a definition.
+        file: The file, below the uploads, the inbox or another allowed folder, e.g. orders.csv.
+        rows: Of a run that is resumed: the unfinished rows, or once more the failed or the unknown ones.
+        resume: Id of the run to resume; empty for a new run.
+        dry_run: Only check the file. The run can be sent afterwards by resuming it.
+    """
+    launch = LAUNCH.get()
+    settings = Settings.read()
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    client = connect(redis_url)
+    verify(client)
+    ledger, view = Ledger(client), View(client)
+    purge(ledger, view, settings)
+    own_id = str(flow_run.id)
+    run = view.resolve(resume) if resume else own_id
+    definition, known = _definition(pipeline, run, view, settings, launch)
+    if not known:
+        ledger.create(
+            run,
+            definition=definition.resolved(),
+            by=launch.by or _started_by(),
+            pipeline=definition.name,
+            file=file,
+            name=Path(file).name,
+            limit=definition.limit.name,
+            trusted=int(launch.trusted),
+        )
+    ledger.flow(run, own_id)
+    launch.on_run(run)
+    delivery = Delivery(run, definition, settings, redis_url)
+    with _drained_by_sigterm(delivery):
+        launch.on_delivery(delivery)
+        return _deliver(
+            delivery, view, launch, settings, rows=rows, resumes=bool(known), request=own_id, dry_run=dry_run
+        )
+
+
+def _definition(
+    pipeline: str, run: str, view: View, settings: Settings, launch: Launch
+) -> tuple[Definition, Run | None]:
+    """The run's own definition if there is such a run, else the pipeline's; secrets and limits are read afresh."""
+    found = present(settings)
+    try:
+        known = view.run(run)
+    except RunNotFound:
+        picked = pick(found, pipeline)
+        return (picked.with_url(launch.url) if launch.url else picked), None
+    stored = Definition.from_resolved(view.definition(run))
+    return (stored.with_limit_of(found[stored.name]) if stored.name in found else stored), known
+
+
+def _started_by() -> str:
+    tags = flow_run.tags or []
+    for tag in tags:
+        if tag.startswith("by:"):
+            return str(tag[3:])
+    return "schedule" if "auto-scheduled" in tags else "Prefect"
+
+
+def _deliver(
+    delivery: Delivery,
+    view: View,
+    launch: Launch,
+    settings: Settings,
+    *,
+    rows: Literal["unfinished", "failed", "unknown"],
+    resumes: bool,
+    request: str,
+    dry_run: bool,
+) -> State[Any]:
+    logger = get_run_logger()
+    delivery.take(resume=resumes)
+    failure: RowrelayError | None = None
+    report = Report(delivery.run, settings)
+    try:
+        if not dry_run:
+            delivery.knock()
+        _check(delivery, view, launch, settings, logger)
+        if dry_run:
+            return _checked(delivery, logger)
+        delivery.open()
+        _send_all(delivery, rows, request, report)
+    except RowrelayError as exc:
+        failure = exc
+    finally:
+        delivery.close()
+    run = delivery.end(failure)
+    report.finish(run, view)
+    return _state(run, logger)
+
+
+def _check(delivery: Delivery, view: View, launch: Launch, settings: Settings, logger: Any) -> None:
+    run = view.run(delivery.run)
+    if run.total == 0:
+        result = delivery.check(_path(run, settings), encoding=launch.encoding, delimiter=launch.delimiter)
+        logger.info("%d rows: %d accepted, %d rejected", result.rows, result.accepted, result.rejected)
+    elif not delivery.spool.exists():
+        delivery.respool(_path(run, settings))
+
+
+def _path(run: Run, settings: Settings) -> Path:
+    """Where the file lies. Who begins a run at the command line may name any; others only those of some folders."""
+    if run.facts.get("trusted") == "1":
+        return Path(run.file)
+    return resolve(run.file, (settings.uploads, settings.inbox, *settings.folders))
+
+
+def _checked(delivery: Delivery, logger: Any) -> State[Any]:
+    delivery.ledger.end(delivery.run, delivery.epoch, RunState.CHECKING, "checked; nothing sent yet")
+    logger.info("checked only, nothing was sent")
+    return Completed(name="Checked", message=f"Checked, nothing sent. Send it with resume={delivery.run}")
+
+
+def _send_all(
+    delivery: Delivery, rows: Literal["unfinished", "failed", "unknown"], request: str, report: Report
+) -> None:
+    _map(delivery, delivery.plan(rows, request=request), report)
+    delivery.settle()
+    if rows == "unfinished" and not delivery.stopped and not delivery.cancelled:
+        _map(delivery, delivery.plan_unknown(), report)
+
+
+def _map(delivery: Delivery, chunks: list[Chunk], report: Report) -> None:
+    if not chunks:
+        return
+    futures: list[PrefectFuture[dict[str, int]]] = send.map(chunks, unmapped(delivery))
+    left = set(futures)
+    while left:
+        left = set(wait(list(left), timeout=PROGRESS_SECONDS).not_done)
+        report.progress(delivery.view)
+    for future in futures:
+        future.result()  # a chunk that failed inside raises here
+
+
+def _state(run: Run, logger: Any) -> State[Any]:
+    counts = ", ".join(f"{run.counts[state]} {state}" for state in RowState if run.counts[state]) or "no rows"
+    message = f"{counts} of {run.total}" + (f". {run.reason}" if run.reason else "")
+    logger.info(message)
+    if run.state is RunState.CANCELLED:
+        return Cancelled(message=message)
+    if run.state is RunState.STOPPED:
+        return Failed(message=message)
+    if run.counts[RowState.DONE] < run.total:
+        return Completed(name="CompletedWithErrors", message=message)
+    return Completed(message=message)
+
+
+@contextmanager
+def _drained_by_sigterm(delivery: Delivery) -> Iterator[None]:
+    """Prefect cancels a run with SIGTERM: rows under way are waited for, and nothing finished is lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: delivery.drain())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

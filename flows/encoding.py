@@ -1,0 +1,139 @@
+"""From bytes to text: which encoding a file is in, and where it is not."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from flows.errors import FileError
+
+Refuse = Callable[..., FileError]
+
+MARKS = (  # longest first: the mark of UTF-32-LE begins with that of UTF-16-LE
+    (codecs.BOM_UTF32_LE, "utf-32-le", "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32-be", "utf-32"),
+    (codecs.BOM_UTF8, "utf-8", "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16-le", "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16-be", "utf-16"),
+)
+NO_FILES = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
+COMMON = (
+    "utf-8", "cp1252", "cp1250", "cp1251", "cp932", "gb18030", "big5", "cp949", "cp1253", "cp1254", "cp1257", "cp1255",
+    "cp1256", "mac-roman", "koi8-r", "cp850", "cp437",
+)  # fmt: skip
+WINDOW = 1 << 15  # bytes on either side of a wrong one that a proposed encoding must fit
+CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b"))
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How to read a file: the name to show, the codec for what follows the mark, and the mark's length."""
+
+    name: str
+    codec: str
+    mark: int
+
+
+def find(head: bytes, asked: str | None, refuse: Refuse) -> Encoding:
+    """The encoding of a file that begins with `head`: the one of its byte order mark, the one asked for, or UTF-8.
+
+    Raises FileError for an unknown name, for a mark that contradicts it, and for binary data.
+    """
+    name = _known(asked, refuse) if asked else None
+    for mark, codec, general in MARKS:
+        if head.startswith(mark):
+            if name not in (None, codec, general):
+                raise refuse(
+                    f"begins with the mark of {codec}, but {name} was asked for", hint="Leave the encoding out."
+                )
+            return Encoding(codec, codec, len(mark))
+    if name in ("utf-16", "utf-32"):
+        raise refuse(
+            f"has no byte order mark, so {name} does not say in which order its bytes come",
+            hint=f"Ask for {name}-le or {name}-be.",
+        )
+    if name is None:
+        _refuse_binary(head, refuse)
+    return Encoding(name or "utf-8", "utf-8" if name in (None, "utf-8-sig") else name, 0)
+
+
+def decode(blocks: Iterator[bytes], encoding: Encoding, refuse: Refuse) -> Iterator[str]:
+    """The text of the blocks. Raises FileError naming the line of the first byte that is not valid."""
+    decoder = codecs.getincrementaldecoder(encoding.codec)(errors="strict")
+    lines = returns = 0
+    skip = encoding.mark
+    block: bytes | None = b""
+    while block is not None:
+        block = next(blocks, None)
+        try:
+            text = decoder.decode((block or b"")[skip:], final=block is None)
+        except UnicodeDecodeError as exc:
+            before = exc.object[: exc.start].decode(encoding.codec, errors="replace")
+            # A file of the old Mac kind has no line feed at all; its lines end in carriage returns.
+            newlines, carriages = lines + before.count("\n"), returns + before.count("\r")
+            raise _invalid(exc, encoding, (newlines or carriages) + 1, refuse) from exc
+        skip = 0
+        lines += text.count("\n")
+        returns += text.count("\r") if not lines else 0
+        if text:
+            yield text
+
+
+def _known(asked: str, refuse: Refuse) -> str:
+    try:
+        info = codecs.lookup(asked)
+    except (LookupError, ValueError) as exc:
+        raise refuse(
+            f"{asked!r} is no encoding that is known here", hint="Common ones: utf-8, cp1252, utf-16."
+        ) from exc
+    if not getattr(info, "_is_text_encoding", True) or info.name.replace("-", "_") in NO_FILES:
+        raise refuse(f"{asked!r} is no encoding of text files", hint="Common ones: utf-8, cp1252, utf-16.")
+    return info.name
+
+
+def _refuse_binary(head: bytes, refuse: Refuse) -> None:
+    head = head[: 1 << 16]
+    if len(head) > 3 and max(head[0::2].count(0), head[1::2].count(0)) > 0.3 * len(head) / 2:
+        order = "le" if head[1::2].count(0) > head[0::2].count(0) else "be"
+        if head[0::2].count(0) + head[1::2].count(0) < 0.6 * len(head):
+            raise refuse(
+                "looks like UTF-16 without a byte order mark, or is binary",
+                hint=f"If it is text, ask for the encoding utf-16-{order}.",
+            )
+    odd = len(head) - len(head.translate(None, delete=CONTROL))
+    if odd > max(1, 0.05 * len(head)):
+        raise refuse("is a binary file, not text", hint="Save it as CSV (UTF-8).")
+
+
+def _invalid(exc: UnicodeDecodeError, encoding: Encoding, line: int, refuse: Refuse) -> FileError:
+    wrong = " ".join(f"0x{byte:02X}" for byte in exc.object[exc.start : max(exc.end, exc.start + 1)][:4])
+    if exc.end == len(exc.object) and exc.reason in ("unexpected end of data", "truncated data"):
+        return refuse("is cut off: it ends within a character", line=line, hint="Copy or download it again.")
+    readings = _readings(bytes(exc.object), exc.start, encoding.codec)
+    hint = "No common encoding fits there; the file may be damaged."
+    if readings:
+        hint = "Encodings that would fit there: " + ", ".join(f"{name} ({text!r})" for name, text in readings)
+        hint += ". Name the one that reads right, or save the file as UTF-8."
+    return refuse(f"is not valid {encoding.name}: byte {wrong}", line=line, hint=hint)
+
+
+def _readings(data: bytes, at: int, refused: str) -> list[tuple[str, str]]:
+    """Up to three (encoding, how it reads the text at the wrong byte), the likeliest first."""
+    from charset_normalizer import from_bytes  # slow to import, and only ever needed here
+
+    line = data.rfind(b"\n", 0, at) + 1
+    last = data.rfind(b"\n", at, at + WINDOW) + 1  # not within a character of an encoding that is tried
+    window = data[max(line, at - WINDOW) : last or at + WINDOW]
+    likely = [match.encoding.replace("_", "-") for match in from_bytes(window)]
+    found: dict[str, list[str]] = {}
+    for name in dict.fromkeys([*(name for name in likely if name in COMMON), *COMMON]):
+        try:
+            window.decode(name)
+        except UnicodeDecodeError:
+            continue
+        text = data[max(line, at - 24) : at + 24].decode(name, errors="ignore").splitlines()[0]
+        if name != refused and not any("\x80" <= char <= "\x9f" for char in text):
+            found.setdefault(text, []).append(name)
+    # Encodings that read the place alike count as one, under the name of the most common.
+    return [(min(names, key=COMMON.index), text) for text, names in found.items()][:3]

@@ -1,0 +1,99 @@
+"""What stops a run, as one small tree.
+
+RowrelayError                      anything a person can mend; carries a message to show as it is
+├── DefinitionError                a pipeline definition is wrong: file, line, key
+├── FileError                      the file of rows cannot be read as what it should be
+├── SettingError                   an environment setting is missing or impossible
+├── StackError                     Redis or Prefect is not there, or cannot be started
+├── LedgerError                    Redis holds something this version must not touch, or refuses to keep it
+│   ├── RunNotFound
+│   └── RunBusy                    somebody else is delivering the run
+└── Stopped                        sending has to end: what is finished stays, the rest can be resumed
+    ├── LimitLatched               the API has banned us; a person has to open the limit again
+    ├── LimitLost                  the shared limit could not be asked for too long
+    └── Superseded                 another process has taken the run over
+
+A bad row is no exception (it is a rejection), nor is a failed call (it is an outcome).
+"""
+
+from __future__ import annotations
+
+
+class RowrelayError(Exception):
+    """Something went wrong that a person can mend."""
+
+    hint: str = ""
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        super().__init__(message or (self.__doc__ or "").strip())
+        self.hint = hint or self.hint
+
+    @property
+    def message(self) -> str:
+        """What happened, without what to do."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class DefinitionError(RowrelayError):
+    """The pipeline definition is not valid."""
+
+    def __init__(self, message: str, *, file: str = "", line: int | None = None, key: str = "", hint: str = "") -> None:
+        where = file + (f":{line}" if line else "")
+        super().__init__(": ".join(part for part in (where, key, message) if part), hint=hint)
+        self.file, self.line, self.key = file, line, key
+
+
+class FileError(RowrelayError):
+    """The file cannot be read."""
+
+    def __init__(self, message: str, *, file: str = "", line: int | None = None, hint: str = "") -> None:
+        where = file + (f":{line}" if line else "")
+        super().__init__(f"{where}: {message}" if where else message, hint=hint)
+        self.file, self.line = file, line
+
+
+class SettingError(RowrelayError):
+    """A setting is missing or impossible."""
+
+
+class StackError(RowrelayError):
+    """Redis or Prefect cannot be reached."""
+
+
+class LedgerError(RowrelayError):
+    """The ledger in Redis cannot be used."""
+
+
+class RunNotFound(LedgerError):
+    """There is no such run."""
+
+
+class RunBusy(LedgerError):
+    """Another process is delivering this run."""
+
+
+class Stopped(RowrelayError):
+    """Sending had to stop. What is finished is kept."""
+
+
+class LimitLatched(Stopped):
+    """The API has shut us out. Nothing is sent under this limit until a person opens it."""
+
+    @classmethod
+    def of(cls, limit: str, reason: str) -> LimitLatched:
+        """The error for a limit that was latched for this reason."""
+        return cls(
+            f"The API has shut us out ({reason}). Nothing is sent under the limit {limit!r} until a person opens it.",
+            hint=f"Settle it with whoever runs the API, then `rowrelay limits open {limit}` and resume the run.",
+        )
+
+
+class LimitLost(Stopped):
+    """The shared limit could not be asked for too long, so nothing may be sent."""
+
+
+class Superseded(Stopped):
+    """Another process has taken over this run."""

@@ -1,0 +1,126 @@
+"""The scheduled flow: delivers each new file of a folder or an address once, and puts it away."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import suppress
+from typing import Annotated, Any
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_table_artifact
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed, Failed
+from pydantic import Field
+
+from flows.claims import Claims
+from flows.connection import connect, verify
+from flows.definition import Definition
+from flows.deliver import deliver
+from flows.delivery import Delivery
+from flows.errors import RowrelayError
+from flows.incoming import Place, place
+from flows.intake import Delivered, Fate, Intake, Taken
+from flows.launch import LAUNCH, Launch
+from flows.ledger import Ledger
+from flows.limit_status import status
+from flows.pipelines import pick, present
+from flows.settings import Settings
+
+
+def _name() -> str:
+    given = flow_run.parameters or {}
+    return f"{given.get('pipeline')} · {given.get('folder') or 'inbox'}"
+
+
+@flow(name="inbox", flow_run_name=_name, persist_result=False, validate_parameters=True)
+def inbox(
+    pipeline: Annotated[str, Field(description="Name of the pipeline that the files go through")] = "posts",
+    folder: Annotated[
+        str,
+        Field(description="Folder or address (s3://…, https://…) to take files from; empty: the pipeline's own inbox"),
+    ] = "",
+) -> State[Any]:
+    """Deliver every new, complete file once by its content, oldest first, and move it to done/ or failed/."""
+    logger = get_run_logger()
+    try:
+        settings = Settings.read()
+        client = connect(settings.redis_url.get_secret_value() if settings.redis_url else "")
+        verify(client)
+        definition = pick(present(settings), pipeline)
+        source = place(folder, definition, settings)
+        if why := _missed(Claims(client, definition.name), source, settings):
+            return Completed(name="Skipped", message=why)
+        limit = status(client, definition.limit.name)
+        if limit.latched:
+            return Completed(
+                name="Waiting",
+                message=f"The limit {limit.name!r} is shut ({limit.latch_reason}): files stay where they are until it"
+                f" is opened with `rowrelay limits open {limit.name}`.",
+            )
+        intake = Intake(source, definition, settings, Ledger(client), _Deliver(definition), by=_by())
+        whole = intake.look(lambda taken: logger.info("%s: %s. %s", taken.name, taken.fate, taken.note))
+    except RowrelayError as exc:
+        return Failed(message=str(exc))
+    _artifact(definition, intake.taken)
+    return _state(intake.taken, whole=whole)
+
+
+class _Deliver:
+    """Runs the deliver flow in this process, as a flow run of its own."""
+
+    def __init__(self, definition: Definition) -> None:
+        self._definition = definition
+
+    def __call__(self, run: str, name: str) -> Delivered:
+        held: list[Delivery] = []
+        token = LAUNCH.set(Launch(on_delivery=held.append))
+        try:
+            state: State[Any] = deliver.with_options(flow_run_name=f"{self._definition.name} · {name}")(
+                pipeline=self._definition.name, file=name, resume=run, return_state=True
+            )
+        finally:
+            LAUNCH.reset(token)
+        last = held[-1] if held else None
+        return Delivered(
+            interrupted=bool(last and last.interrupted),
+            stopped=last.stopped if last else None,
+            message=state.message or "",
+        )
+
+
+def _by() -> str:
+    return "schedule" if "auto-scheduled" in (flow_run.tags or []) else "inbox"
+
+
+def _missed(claims: Claims, source: Place, settings: Settings) -> str:
+    """Why a scheduled run has nothing to do any more: after a downtime Prefect starts every one that was missed."""
+    if "auto-scheduled" not in (flow_run.tags or []):
+        return ""
+    due = flow_run.scheduled_start_time.timestamp()
+    late = time.time() - due
+    if settings.missed_seconds and late > settings.missed_seconds:
+        return f"Started {late:.0f} s after it was due, which is more than ROWRELAY_MISSED_SECONDS allows."
+    last = claims.last_look(source.url)
+    if due < last:
+        return f"It was due {last - due:.0f} s before the last look through {source.url}, which took everything."
+    return ""
+
+
+def _state(taken: list[Taken], *, whole: bool) -> State[Any]:
+    counts = Counter(each.fate for each in taken)
+    message = ", ".join(f"{counts[fate]} {fate}" for fate in Fate if counts[fate]) or "nothing new"
+    if not whole:
+        return Cancelled(message=f"{message}. {taken[-1].name}: {taken[-1].note}")
+    if counts[Fate.TROUBLED] or counts[Fate.REFUSED]:
+        return Completed(name="CompletedWithErrors", message=message)
+    return Completed(message=message)
+
+
+def _artifact(definition: Definition, taken: list[Taken]) -> None:
+    if not taken:
+        return
+    rows = [{"file": each.name, "result": each.fate, "run": each.run, "note": each.note} for each in taken]
+    with suppress(Exception):  # Prefect being away is no reason to fail after everything was delivered
+        create_table_artifact(key=f"inbox-{definition.name}", table=rows, description="Files of the last look")

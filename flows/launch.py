@@ -1,0 +1,29 @@
+"""What a caller in the same process tells a run about itself, beside the parameters that Prefect stores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Who starts the run, and from where.
+
+    `trusted` lets the file lie anywhere: the person at the command line may read it anyway. `on_run` hears the
+    run's id as soon as it is known, `on_delivery` gets the object that can be drained.
+    """
+
+    by: str = ""
+    trusted: bool = False
+    url: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    on_run: Callable[[str], None] = lambda run: None
+    on_delivery: Callable[[Any], None] = lambda delivery: None
+
+
+_NOTHING_SAID = Launch()
+LAUNCH: ContextVar[Launch] = ContextVar("launch", default=_NOTHING_SAID)

@@ -1,0 +1,309 @@
+-- Every change of a row's state goes through this script: the guards, the state and the counters move in one step.
+--
+-- KEYS[1]  the hash of the run; the other keys of a run are this one plus a suffix (ledger_keys.py names them)
+-- ARGV[1]  what is asked; the rest depends on it, see the functions at the end
+--
+-- ALLOWED[event][from][to] is put in front of this text by ledger.py, from the one table of transitions.
+-- A row's record: state, epoch and serial of its latest claim, generation of its idempotency key, last resend
+-- request, attempts, and a time in 10 ms since the run was created: of the claim, or, while waiting, the earliest
+-- time of the next one. What follows the head belongs to the client and is not read here.
+
+local HEAD, HEAD_SIZE = '>BHIHHBI', 16
+local NAMES = {[0] = 'waiting', [1] = 'sending', [2] = 'done', [3] = 'failed', [4] = 'unknown', [5] = 'rejected'}
+local CODES = {waiting = 0, sending = 1, done = 2, failed = 3, unknown = 4, rejected = 5}
+local INDEXED = {done = true, failed = true, unknown = true} -- states with a bitmap; rejected has one set by the check
+
+local run = KEYS[1]
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000) -- ms
+
+local function field(name)
+  return redis.call('HGET', run, name) or ''
+end
+
+local created = tonumber(field('created')) or now
+
+local function ticks(ms)
+  return math.max(0, math.min(4294967295, math.floor((ms - created) / 10)))
+end
+
+local function address(row)
+  return run .. ':rows:' .. math.floor((row - 1) / 100), (row - 1) % 100
+end
+
+-- The record of a row. A row without one waits, unless the check rejected it or the file has no such row.
+local function load(row)
+  local key, slot = address(row)
+  local raw = redis.call('HGET', key, slot)
+  local rec = {row = row, key = key, slot = slot}
+  if raw then
+    local code
+    code, rec.epoch, rec.serial, rec.generation, rec.request, rec.attempts, rec.at = struct.unpack(HEAD, raw)
+    rec.state, rec.tail = NAMES[code], string.sub(raw, HEAD_SIZE + 1)
+    return rec
+  end
+  rec.epoch, rec.serial, rec.generation, rec.request, rec.attempts, rec.at, rec.tail = 0, 0, 0, 0, 0, 0, ''
+  if row > (tonumber(field('total')) or 0) or redis.call('GETBIT', run .. ':is:rejected', row - 1) == 1 then
+    rec.state = 'rejected'
+  else
+    rec.state = 'waiting'
+  end
+  return rec
+end
+
+local moved = {}
+
+local function save(rec)
+  redis.call('HSET', rec.key, rec.slot, struct.pack(HEAD, CODES[rec.state], rec.epoch, rec.serial, rec.generation,
+    rec.request, rec.attempts, rec.at) .. rec.tail)
+end
+
+-- Move a row if the table allows it: counters, index and queue of the sending follow. False if not allowed.
+local function move(event, rec, to)
+  local from = rec.state
+  local targets = ALLOWED[event][from]
+  if not (targets and targets[to]) then
+    return false
+  end
+  if from ~= to then
+    moved[from] = (moved[from] or 0) - 1
+    moved[to] = (moved[to] or 0) + 1
+    if INDEXED[from] then
+      redis.call('SETBIT', run .. ':is:' .. from, rec.row - 1, 0)
+    end
+    if INDEXED[to] then
+      redis.call('SETBIT', run .. ':is:' .. to, rec.row - 1, 1)
+    end
+    if from == 'sending' then
+      redis.call('ZREM', run .. ':sending', rec.row)
+    end
+    rec.state = to
+  end
+  return true
+end
+
+local function count()
+  for state, delta in pairs(moved) do
+    if delta ~= 0 then
+      redis.call('HINCRBY', run, state, delta)
+    end
+  end
+end
+
+-- Rows of dead deliverers whose attempt can no longer be answered. The present epoch's own are its own business.
+local function settle(epoch, most)
+  local due = redis.call('ZRANGEBYSCORE', run .. ':sending', '-inf', now, 'LIMIT', 0, most)
+  local settled = 0
+  for _, row in ipairs(due) do
+    local rec = load(tonumber(row))
+    if rec.epoch < epoch and move('settle', rec, 'unknown') then
+      save(rec)
+      settled = settled + 1
+    end
+  end
+  return settled
+end
+
+local ask = {}
+
+-- take, owner, lease ms, resume(0|1): the sole right to deliver, for as long as the lease is renewed.
+-- → {1, epoch} or {0, ms left of another's lease, its owner}
+function ask.take(owner, lease, resume)
+  if redis.call('EXISTS', run) == 0 then
+    return {-1, 0, ''}
+  end
+  local left = (tonumber(field('lease')) or 0) - now
+  if left > 0 and field('owner') ~= owner then
+    return {0, left, field('owner')}
+  end
+  local epoch = redis.call('HINCRBY', run, 'epoch', 1)
+  redis.call('HSET', run, 'owner', owner, 'lease', string.format('%.0f', now + lease))
+  if resume == '1' then
+    redis.call('HDEL', run, 'cancel')
+  end
+  return {1, epoch, ''}
+end
+
+-- renew, epoch, lease ms → {1, rows settled as unknown, rows of older epochs still sending, cancel flag} or {0}
+function ask.renew(epoch, lease)
+  epoch = tonumber(epoch)
+  if tonumber(field('epoch')) ~= epoch then
+    return {0, 0, 0, 0}
+  end
+  redis.call('HSET', run, 'lease', string.format('%.0f', now + lease))
+  local settled = settle(epoch, 500)
+  count()
+  local older = 0
+  for _, row in ipairs(redis.call('ZRANGE', run .. ':sending', 0, 4999)) do
+    if load(tonumber(row)).epoch < epoch then
+      older = older + 1
+    end
+  end
+  return {1, settled, older, field('cancel') == '' and 0 or 1}
+end
+
+-- end, epoch, state, reason: give the run back. → 1, or 0 if another epoch has it
+ask['end'] = function(epoch, state, reason)
+  if tonumber(field('epoch')) ~= tonumber(epoch) then
+    return 0
+  end
+  redis.call('HSET', run, 'state', state, 'reason', reason, 'lease', '0', 'owner', '', 'ended', string.format('%.0f', now))
+  return 1
+end
+
+-- begin, epoch, total, rejected, then field/value pairs: the check is over, sending starts. One write, so that a
+-- crash before it checks afresh and one after it never does. → 1, or 0 if another epoch has the run or it began before
+function ask.begin(epoch, total, rejected, ...)
+  if tonumber(field('epoch')) ~= tonumber(epoch) or field('total') ~= '' and tonumber(field('total')) > 0 then
+    return 0
+  end
+  local found = redis.call('BITCOUNT', run .. ':is:rejected')
+  if found ~= tonumber(rejected) then
+    return redis.error_reply('rejections do not add up: ' .. found .. ' marked, ' .. rejected .. ' counted')
+  end
+  redis.call('HSET', run, 'total', total, 'rejected', rejected, 'waiting', tonumber(total) - tonumber(rejected),
+    'sending', 0, 'done', 0, 'failed', 0, 'unknown', 0, ...)
+  return 1
+end
+
+-- claim, epoch, ms until an unanswered attempt is given up, idempotency ms (0: unknown rows stay), then row/serial
+-- pairs. → {why, answer a row…}: why is 'ok', 'superseded', 'cancelled' or the run's state; the answer the
+-- generation of the idempotency key, -1 not to be sent, -2 not yet
+function ask.claim(epoch, patience, idempotency, ...)
+  epoch, patience, idempotency = tonumber(epoch), tonumber(patience), tonumber(idempotency)
+  if tonumber(field('epoch')) ~= epoch then
+    return {'superseded'}
+  elseif field('cancel') ~= '' then
+    return {'cancelled'}
+  elseif field('state') ~= 'sending' then
+    return {field('state')}
+  end
+  local pairs_, answers = {...}, {'ok'}
+  for i = 1, #pairs_, 2 do
+    local rec, serial = load(tonumber(pairs_[i])), tonumber(pairs_[i + 1])
+    local answer = -1
+    if rec.state == 'sending' and rec.epoch == epoch and rec.serial == serial then
+      answer = rec.generation -- the reply to this very claim was lost
+    elseif rec.state == 'waiting' and rec.at > ticks(now) then
+      answer = -2
+    elseif rec.state == 'waiting' and move('claim', rec, 'sending')
+        or rec.state == 'unknown' and ticks(now) - rec.at < idempotency / 10 and move('again', rec, 'sending') then
+      rec.epoch, rec.serial, rec.at = epoch, serial, ticks(now)
+      rec.attempts = math.min(255, rec.attempts + 1)
+      save(rec)
+      redis.call('ZADD', run .. ':sending', string.format('%.0f', now + patience), rec.row)
+      answer = rec.generation
+    end
+    answers[#answers + 1] = answer
+  end
+  count()
+  return answers
+end
+
+-- answer, then eight values a row: row, epoch, serial, state, tail, detail, second it was sent ('' = never), ms to wait.
+-- The outcome of a row's latest claim is always taken, also from an old epoch. → 1 a row taken, 0 refused
+function ask.answer(...)
+  local values, answers, sent, ended = {...}, {}, {}, {}
+  local second = math.floor(now / 1000)
+  for i = 1, #values, 8 do
+    local rec = load(tonumber(values[i]))
+    local epoch, serial, to = tonumber(values[i + 1]), tonumber(values[i + 2]), values[i + 3]
+    local newer = rec.epoch > epoch or rec.epoch == epoch and rec.serial > serial
+    local same = rec.epoch == epoch and rec.serial == serial
+    local taken = 0
+    if same and rec.state == to and to ~= 'unknown' then
+      taken = 1 -- said before
+    elseif not newer then
+      -- A claim that the server lost with its last writes is made good by its outcome.
+      local event = same and 'answer' or 'restore'
+      local from = rec.state
+      if move(event, rec, to) then
+        rec.epoch, rec.serial, rec.tail = epoch, serial, values[i + 4]
+        if not same then
+          rec.attempts = math.min(255, rec.attempts + 1)
+        end
+        local wait = tonumber(values[i + 7])
+        rec.at = (to == 'waiting') and ticks(now + wait) or (same and rec.at or ticks(now))
+        save(rec)
+        local detail, block = values[i + 5], run .. ':detail:' .. math.floor((rec.row - 1) / 100)
+        if detail ~= '' then
+          redis.call('HSET', block, rec.slot, detail)
+        elseif rec.attempts > 1 then
+          redis.call('HDEL', block, rec.slot)
+        end
+        taken = 1
+        if from == 'sending' or not same then
+          local at = values[i + 6]
+          if at ~= '' then
+            sent[at] = (sent[at] or 0) + 1
+          end
+        end
+        if from ~= to then
+          ended[to] = (ended[to] or 0) + 1
+        end
+      end
+    end
+    answers[#answers + 1] = taken
+  end
+  for at, n in pairs(sent) do
+    redis.call('HINCRBY', run .. ':seconds', at .. ':sent', n)
+  end
+  for state, n in pairs(ended) do
+    redis.call('HINCRBY', run .. ':seconds', second .. ':' .. state, n)
+  end
+  count()
+  return answers
+end
+
+-- resend, epoch, number of the request, rows: failed or unknown rows wait again, each once a request. A failed row
+-- gets a new idempotency key (an API that replays stored answers would repeat the failure), an unknown one keeps it.
+-- → how many moved, or -1 if another epoch has the run
+function ask.resend(epoch, request, ...)
+  if tonumber(field('epoch')) ~= tonumber(epoch) then
+    return -1
+  end
+  local n = 0
+  request = tonumber(request)
+  for _, row in ipairs({...}) do
+    local rec = load(tonumber(row))
+    local failed = rec.state == 'failed'
+    if rec.request < request and move('resend', rec, 'waiting') then
+      rec.request, rec.at = request, 0
+      if failed then
+        rec.generation = rec.generation + 1
+      end
+      save(rec)
+      n = n + 1
+    end
+  end
+  count()
+  return n
+end
+
+-- mark, detail, rows: a person knows that the API did act. → how many moved
+function ask.mark(detail, ...)
+  local n = 0
+  for _, row in ipairs({...}) do
+    local rec = load(tonumber(row))
+    if move('mark', rec, 'done') then
+      save(rec)
+      redis.call('HSET', run .. ':detail:' .. math.floor((rec.row - 1) / 100), rec.slot, detail)
+      n = n + 1
+    end
+  end
+  count()
+  return n
+end
+
+-- request, id → the number of this resend request; the same id has the same number for ever
+function ask.request(id)
+  local known = redis.call('HGET', run .. ':requests', id)
+  if known then
+    return tonumber(known)
+  end
+  local number = redis.call('HINCRBY', run, 'requests', 1)
+  redis.call('HSET', run .. ':requests', id, number)
+  return number
+end
+
+return ask[ARGV[1]](unpack(ARGV, 2))

@@ -1,0 +1,293 @@
+"""The durable state of runs and rows: every write to it.
+
+Rows move only along TRANSITIONS, inside one Lua script that also moves the counters, so that
+`total = rejected + waiting + sending + done + failed + unknown` holds at every moment.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+import redis
+from redis.commands.core import Script
+
+from flows import ledger_keys as keys
+from flows.connection import translated
+from flows.errors import LedgerError, RunBusy, RunNotFound
+from flows.records import Rejection, RowState, RunState
+
+W, S, D, F, U = RowState.WAITING, RowState.SENDING, RowState.DONE, RowState.FAILED, RowState.UNKNOWN
+TRANSITIONS: Mapping[str, Mapping[RowState, frozenset[RowState]]] = {
+    "claim": {W: frozenset({S})},  # by the run's present epoch only
+    "again": {U: frozenset({S})},  # only while the API remembers the row's idempotency key
+    "answer": {S: frozenset({D, F, U, W}), U: frozenset({D, F, U, W})},  # by the row's latest claim
+    "restore": {s: frozenset({D, F, U, W}) for s in (W, S, U, F)},  # by a claim that Redis forgot
+    "settle": {S: frozenset({U})},  # its deliverer is gone and the attempt's time is over
+    "resend": {F: frozenset({W}), U: frozenset({W})},  # a person asked; once a row and request
+    "mark": {U: frozenset({D})},  # a person knows better
+}
+COUNTED = tuple(RowState)
+LEASE_SECONDS = 5.0
+SAMPLES = 100
+EVENTS = 200
+_BATCH = 400  # rows a call: Lua unpacks a few thousand arguments at most
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An attempt's outcome on its way to the ledger, already packed."""
+
+    row: int
+    epoch: int
+    serial: int
+    state: RowState
+    tail: bytes
+    detail: bytes
+    sent_second: int | None
+    wait_seconds: float = 0.0
+
+
+def _script() -> str:
+    def targets(to: frozenset[RowState]) -> str:
+        return "{" + ", ".join(f"{state} = true" for state in sorted(to)) + "}"
+
+    rows = (
+        f"['{event}'] = {{" + ", ".join(f"{state} = {targets(to)}" for state, to in moves.items()) + "}"
+        for event, moves in TRANSITIONS.items()
+    )
+    body = files("flows").joinpath("ledger.lua").read_text(encoding="utf-8")
+    return "local ALLOWED = {" + ",\n".join(rows) + "}\n" + body
+
+
+class Ledger:
+    """Writes to the ledger over a plain Redis client. Safe to use from several threads.
+
+    Every method may raise `redis.RedisError`; who can wait tries again, all calls may be repeated.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+
+    @cached_property
+    def _lua(self) -> Script:
+        return self.client.register_script(_script())
+
+    def _ask(self, run: str, what: str, *args: Any) -> Any:
+        return self._lua(keys=[keys.run_key(run)], args=[what, *args])
+
+    # -- runs ------------------------------------------------------------------------------------------------------
+
+    def create(self, run: str, *, definition: dict[str, Any], by: str, **facts: str | int | float) -> bool:
+        """Enter a run as `checking`, unless it is known. Says whether it is new."""
+        key, now = keys.run_key(run), time.time()
+        if not self.client.hsetnx(key, "created", round(now * 1000)):
+            return False
+        pipe = self.client.pipeline()
+        first: dict[Any, Any] = {"state": RunState.CHECKING, "by": by, **facts}
+        pipe.hset(key, mapping=first)
+        pipe.set(key + ":definition", msgspec.json.encode(definition))
+        pipe.zadd(keys.RUNS, {run: now})
+        pipe.execute()
+        return True
+
+    def same_content(self, digest: str, run: str) -> None:
+        """Remember which runs had a file with this digest."""
+        self.client.sadd(keys.content_key(digest), run)
+
+    def facts(self, run: str, **facts: str | int | float) -> None:
+        """Note facts of a run: how far its check is, its digest, its peak."""
+        self.client.hset(keys.run_key(run), mapping=dict[Any, Any](facts))
+
+    def count(self, run: str, fact: str) -> int:
+        """Count one more of something in a run's facts. Returns how many there are now."""
+        return int(self.client.hincrby(keys.run_key(run), fact, 1))
+
+    def flow(self, run: str, flow_run: str) -> None:
+        """Note that a Prefect flow run delivers this run."""
+        if self.client.hsetnx(keys.FLOWS, flow_run, run):
+            self.client.rpush(keys.run_key(run) + ":flows", flow_run)
+
+    def event(self, run: str, text: str) -> None:
+        """Keep one of the last events, in words."""
+        key = keys.run_key(run) + ":events"
+        pipe = self.client.pipeline()
+        pipe.lpush(key, msgspec.json.encode([time.time(), text]))
+        pipe.ltrim(key, 0, EVENTS - 1)
+        pipe.execute()
+
+    def take(self, run: str, owner: str, *, resume: bool, lease_seconds: float = LEASE_SECONDS) -> int:
+        """Become the run's sole deliverer and return the epoch. `resume` clears an earlier wish to cancel.
+
+        A dead deliverer's lease is waited for; one that is renewed meanwhile is alive.
+
+        Raises:
+            RunBusy: somebody else is delivering the run.
+            RunNotFound: there is no such run.
+        """
+        deadline = time.monotonic() + lease_seconds + 1
+        left = float("inf")
+        while True:
+            code, value, other = self._ask(run, "take", owner, round(lease_seconds * 1000), int(resume))
+            if code == 1:
+                return int(value)
+            if code == -1:
+                raise RunNotFound(f"There is no run {run}.", hint="`rowrelay runs` lists them.")
+            if value > left or time.monotonic() > deadline:
+                raise RunBusy(f"Run {run} is already being delivered by {other.decode()}.")
+            left = value
+            time.sleep(min(0.5, value / 1000 + 0.01))
+
+    def renew(self, run: str, epoch: int, *, lease_seconds: float = LEASE_SECONDS) -> tuple[bool, int, bool]:
+        """Keep the run. Returns (still ours, rows of dead deliverers still `sending`, cancel wished)."""
+        ours, _settled, older, cancel = self._ask(run, "renew", epoch, round(lease_seconds * 1000))
+        return bool(ours), int(older), bool(cancel)
+
+    def end(self, run: str, epoch: int, state: RunState, reason: str = "") -> bool:
+        """Give the run back in its last state. False if another has it."""
+        return bool(self._ask(run, "end", epoch, state, reason))
+
+    def cancel(self, run: str, by: str) -> None:
+        """Wish a run to end: from now on no row of it is claimed."""
+        self.client.hset(keys.run_key(run), "cancel", by)
+
+    # -- the check -------------------------------------------------------------------------------------------------
+
+    def check_afresh(self, run: str) -> None:
+        """Forget what an earlier, unfinished check wrote."""
+        key = keys.run_key(run)
+        self.client.delete(f"{key}:is:{RowState.REJECTED}", key + ":samples")
+
+    def reject(self, run: str, rejections: Sequence[Rejection]) -> None:
+        """Mark rows as rejected and keep the first ones to show."""
+        key = keys.run_key(run)
+        pipe = self.client.pipeline()
+        for rejection in rejections:
+            pipe.setbit(f"{key}:is:{RowState.REJECTED}", rejection.row - 1, 1)
+        room = SAMPLES - int(self.client.llen(key + ":samples"))
+        if room > 0 and rejections:
+            pipe.rpush(key + ":samples", *(msgspec.msgpack.encode(item) for item in rejections[:room]))
+        pipe.execute()
+
+    def begin(self, run: str, epoch: int, *, total: int, rejected: int, **facts: str | int | float) -> None:
+        """End the check: fix the totals and what the spool holds, in one write.
+
+        Raises:
+            LedgerError: another process has the run, or the rejections do not add up.
+        """
+        flat = [part for pair in facts.items() for part in pair]
+        if not self._ask(run, "begin", epoch, total, rejected, *flat):
+            raise LedgerError(f"Run {run} was begun by another process.")
+
+    def open(self, run: str, epoch: int) -> None:
+        """Let rows be claimed under this epoch."""
+        del epoch  # claims carry it; a superseded opener does no harm
+        self.client.hset(keys.run_key(run), mapping={"state": RunState.SENDING, "reason": "", "ended": ""})
+
+    # -- rows ------------------------------------------------------------------------------------------------------
+
+    def serials(self, run: str, count: int = 1_000_000) -> int:
+        """The first of `count` claim numbers that nobody else has under any epoch."""
+        return int(self.client.hincrby(keys.run_key(run), "serials", count)) - count + 1
+
+    def claim(
+        self,
+        run: str,
+        epoch: int,
+        claims: Sequence[tuple[int, int]],
+        *,
+        patience_seconds: float,
+        idempotency_seconds: float,
+    ) -> tuple[str, list[int]]:
+        """Move rows to `sending`, right before their requests leave.
+
+        `claims` holds (row, serial); `patience_seconds` is how long an attempt can take until nobody waits for its
+        answer. Returns (why, one number a row): the generation of its idempotency key, -1 if it is not to be
+        sent, -2 if not yet. `why` is "ok", "superseded", "cancelled", or the state of a run that is not sending.
+        """
+        flat = [part for pair in claims for part in pair]
+        patience, memory = round(patience_seconds * 1000), round(idempotency_seconds * 1000)
+        why, *answers = self._ask(run, "claim", epoch, patience, memory, *flat)
+        return why.decode(), [int(answer) for answer in answers]
+
+    def answer(self, run: str, answers: Sequence[Answer]) -> list[bool]:
+        """Record outcomes, at most a few hundred. Says for each whether it was taken: not if a newer claim exists."""
+        flat: list[Any] = []
+        for a in answers:
+            sent = "" if a.sent_second is None else a.sent_second
+            flat += (a.row, a.epoch, a.serial, a.state, a.tail, a.detail, sent, round(a.wait_seconds * 1000))
+        return [bool(taken) for taken in self._ask(run, "answer", *flat)]
+
+    def request(self, run: str, request: str) -> int:
+        """The number of a resend request, by its id."""
+        return int(self._ask(run, "request", request))
+
+    def resend(self, run: str, epoch: int, number: int, rows: Iterable[int]) -> int:
+        """Let failed or unknown rows wait again; each moves once a request. Returns how many moved."""
+        return sum(self._batches(run, rows, "resend", epoch, number))
+
+    def mark_done(self, run: str, rows: Iterable[int], *, by: str) -> int:
+        """Call unknown rows done, on a person's word. Returns how many moved."""
+        return sum(self._batches(run, rows, "mark", msgspec.msgpack.encode({"r": f"marked done by {by}"})))
+
+    def _batches(self, run: str, rows: Iterable[int], *ask: Any) -> Iterable[int]:
+        batch: list[int] = []
+        for row in rows:
+            batch.append(row)
+            if len(batch) == _BATCH:
+                yield int(self._ask(run, *ask, *batch))
+                batch = []
+        if batch:
+            yield int(self._ask(run, *ask, *batch))
+
+    def trim(self, run: str, seconds: Sequence[int]) -> None:
+        """Fold these Unix seconds of the chart into their minutes."""
+        key, kinds = keys.run_key(run), ("sent", "done", "failed", "unknown", "waiting")
+        fields = [f"{second}:{kind}" for second in seconds for kind in kinds]
+        counts: list[bytes | None] = self.client.hmget(key + ":seconds", fields)  # type: ignore[assignment]
+        pipe = self.client.pipeline()
+        for name, count in zip(fields, counts, strict=True):
+            if count:
+                second, kind = name.split(":")
+                pipe.hincrby(key + ":minutes", f"{int(second) // 60}:{kind}", int(count))
+        pipe.hdel(key + ":seconds", *fields)
+        pipe.execute()
+
+    # -- the end of a run's life -----------------------------------------------------------------------------------
+
+    def delete(self, run: str) -> None:
+        """Remove a run and all that is known of its rows.
+
+        Raises:
+            RunBusy: it is being delivered.
+            RunNotFound: there is no such run.
+        """
+        key = keys.run_key(run)
+        with translated():
+            lease, total, digest = self.client.hmget(key, "lease", "total", "digest")
+            seconds = self.client.time()[0]
+            if not self.client.exists(key):
+                raise RunNotFound(f"There is no run {run}.", hint="`rowrelay runs` lists them.")
+            if float(lease or 0) > seconds * 1000:
+                raise RunBusy(f"Run {run} is being delivered.", hint="Cancel it first.")
+            self._unlink(run, int(total or 0), digest.decode() if isinstance(digest, bytes) else "")
+
+    def _unlink(self, run: str, total: int, digest: str) -> None:
+        key = keys.run_key(run)
+        flows: list[bytes] = self.client.lrange(key + ":flows", 0, -1)  # type: ignore[assignment]
+        for first in range(0, total // keys.BLOCK + 1, 1000):
+            blocks = range(first, min(first + 1000, total // keys.BLOCK + 1))
+            self.client.unlink(*(f"{key}:{kind}:{n}" for n in blocks for kind in ("rows", "detail")))
+        pipe = self.client.pipeline()
+        pipe.unlink(key, *(f"{key}:{name}" for name in keys.SINGLE), *(f"{key}:is:{state}" for state in keys.INDEXED))
+        pipe.zrem(keys.RUNS, run)
+        if flows:
+            pipe.hdel(keys.FLOWS, *flows)
+        if digest:
+            pipe.srem(keys.content_key(digest), run)
+        pipe.execute()

@@ -1,0 +1,118 @@
+"""Where the ledger keeps what, and how a row's record is packed.
+
+rowrelay:version            the layout below, as a number
+rowrelay:runs               sorted set: run ids by time of creation
+rowrelay:flows              hash: Prefect flow run id → run id (a resume is a flow run of its own)
+rowrelay:content:<digest>   set: runs of files with this content
+rowrelay:inbox:<pipeline>   hash: digest of a file's content → run that delivers it
+  :ended                    hash: digest → what became of the file, JSON, once it was put away
+  :looks                    hash: folder → when the last complete look through it began, Unix seconds
+rowrelay:run:{<id>}         hash: what a run is, its counters, its epoch and lease
+  :definition               the resolved pipeline definition, JSON, without secrets
+  :rows:<n>                 hash: records of rows 100 n + 1 … 100 n + 100, by offset
+  :detail:<n>               hash: reasons, excerpts and long answers of the same rows
+  :is:<state>               bitmap by row - 1: rejected, done, failed, unknown
+  :sending                  sorted set: rows by the time at which their attempt can no longer be answered
+  :seconds                  hash: "<unix second>:sent|done|failed|unknown|waiting" → count, the last quarter of an hour
+  :minutes                  the same by minute, for the whole run
+  :events                   list: the last events in words, newest first
+  :samples                  list: the first rejections
+  :requests                 hash: resend request id → its number
+  :flows                    list: Prefect flow runs that delivered it
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from flows.records import RowState
+
+VERSION = 1
+PREFIX = "rowrelay:"
+VERSION_KEY = PREFIX + "version"
+RUNS = PREFIX + "runs"
+FLOWS = PREFIX + "flows"
+BLOCK = 100  # rows a hash: small enough to stay a listpack, 28 bytes a row instead of 68
+INDEXED = (RowState.REJECTED, RowState.DONE, RowState.FAILED, RowState.UNKNOWN)
+SINGLE = ("definition", "sending", "seconds", "minutes", "events", "samples", "requests", "flows")
+
+_HEAD = struct.Struct(">BHIHHBI")
+_CODES = (RowState.WAITING, RowState.SENDING, RowState.DONE, RowState.FAILED, RowState.UNKNOWN, RowState.REJECTED)
+_ROOM = 40  # bytes of tail up to which answers stay in the record; longer ones would unfold the listpack
+
+
+def run_key(run: str) -> str:
+    """The hash of a run; every other key of it begins with this."""
+    return f"{PREFIX}run:{{{run}}}"
+
+
+def content_key(digest: str) -> str:
+    """The set of runs that had a file with this digest."""
+    return f"{PREFIX}content:{digest}"
+
+
+def inbox_key(pipeline: str) -> str:
+    """Which run delivers which content of this pipeline's inboxes; the keys beside it begin with this."""
+    return f"{PREFIX}inbox:{pipeline}"
+
+
+def place(run: str, kind: str, row: int) -> tuple[str, int]:
+    """Key and field of a row's record (`rows`) or detail (`detail`)."""
+    return f"{run_key(run)}:{kind}:{(row - 1) // BLOCK}", (row - 1) % BLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the ledger knows of one row. Times are Unix seconds."""
+
+    row: int
+    state: RowState
+    attempts: int = 0
+    generation: int = 0
+    at: float | None = None  # the latest claim, or the earliest next one while waiting
+    status: int | None = None
+    took_seconds: float | None = None
+    kept: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    excerpt: str = ""
+
+
+def pack(
+    names: tuple[str, ...], *, status: int | None, took_seconds: float, kept: dict[str, Any], reason: str, excerpt: str
+) -> tuple[bytes, bytes]:
+    """An outcome as (tail of the record, detail). `names` are the kept fields in the definition's order."""
+    values = [kept.get(name) for name in names] if kept else []
+    short = [status, round(took_seconds * 1000), *values]
+    tail = msgspec.msgpack.encode(short, enc_hook=str)
+    detail: dict[str, Any] = {}
+    if len(tail) > _ROOM:
+        tail, detail["k"] = msgspec.msgpack.encode(short[:2]), values
+    if reason:
+        detail["r"] = reason
+    if excerpt:
+        detail["e"] = excerpt
+    return tail, msgspec.msgpack.encode(detail, enc_hook=str) if detail else b""
+
+
+def unpack(row: int, raw: bytes, detail: bytes | None, *, names: tuple[str, ...], created: float) -> Record:
+    """A row's record from its two halves. `created` is when the run was, in Unix seconds."""
+    code, _epoch, _serial, generation, _request, attempts, at = _HEAD.unpack_from(raw)
+    short = msgspec.msgpack.decode(raw[_HEAD.size :]) if len(raw) > _HEAD.size else []
+    extra = msgspec.msgpack.decode(detail) if detail else {}
+    values = extra.get("k") or short[2:]
+    return Record(
+        row=row,
+        state=_CODES[code],
+        attempts=attempts,
+        generation=generation,
+        at=created + at / 100 if at else None,
+        status=short[0] if short else None,
+        took_seconds=short[1] / 1000 if len(short) > 1 else None,
+        kept=dict(zip(names, values, strict=False)),
+        reason=extra.get("r", ""),
+        excerpt=extra.get("e", ""),
+    )

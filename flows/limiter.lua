@@ -1,0 +1,217 @@
+-- One visit to a limit: registers the caller's numbers, takes its reports, and grants starts. Atomic, idempotent.
+--
+-- The log holds one entry a request: the latest moment at which the receiver may count it, its score. That is
+-- start + hold while nothing is known, and the moment of the answer once there is one. A request may start when, for
+-- every window of n per w, the n-th largest score is at least w ago. Then no window holds more than n arrivals,
+-- whatever the network does: of n + 1 arrivals within w, the one granted last would have seen n scores too young.
+--
+-- KEYS  log, flights, numbers, state, askers, names
+-- ARGV  asker, numbers as JSON, wanted, clock has jumped (1 or 0), trusted time, what a crash of this server may lose
+--       (seconds; -1: anything), id prefix, first id, name; then reports as triples (kind, id, number):
+--       a answered, number µs ago; u not used; f flight ended; p pause for number µs, id is the reason;
+--       l latch, id is the message as JSON
+-- All times are µs of this server. `trusted` is the last time the caller saw and found in step with its own clock.
+
+local log, flights, numbers, state, askers, names = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local asker, own, wanted, jumped = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
+local trusted, loss, prefix, first, name = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[9]
+local REPORTS = 10
+
+local HORIZON = 100000     -- starts are granted this far ahead
+local LEASE = 10000000     -- numbers stay in force this long after their user's last request can have ended
+local LONG = 60000000      -- windows above are kept over a restart as far as the record allows, and are not smoothed
+local STEP = 1000          -- a clock further back than this was set back
+local ORIGIN = 'origin'    -- lies at the bottom of the log: if it is missing, so is the log
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+
+local function text(number) return string.format('%.0f', number) end  -- tostring loses digits above 10^14
+local function stretched(window) return math.ceil(window + math.max(2000, window * 0.002)) end  -- clock rates, inclusive edges
+local function announce(kind) redis.call('PUBLISH', 'rowrelay:limit:{' .. name .. '}:events', kind .. ' ' .. asker) end
+
+-- The numbers in force: everybody's who was here lately
+
+local set = cjson.decode(own)
+local hold, flight = set.hold, set.flight
+redis.call('HSET', numbers, own, text(now + LEASE + flight))
+redis.call('ZADD', askers, text(now + LEASE), asker)
+
+local windows, sets, cap, gap, live_lapse, longest = {}, 0, nil, 0, 0, 0
+local registered = redis.call('HGETALL', numbers)
+for i = 1, #registered, 2 do
+  set = cjson.decode(registered[i])
+  local expires = tonumber(registered[i + 1])
+  if expires < now then
+    redis.call('HDEL', numbers, registered[i])
+  else
+    if expires > now + LEASE + set.flight then  -- the clock went back
+      redis.call('HSET', numbers, registered[i], text(now + LEASE + set.flight))
+    end
+    sets = sets + 1
+    cap = math.min(cap or set.in_flight, set.in_flight)
+    live_lapse = math.max(live_lapse, set.lapse)
+    for _, pair in ipairs(set.windows) do
+      local n, length = pair[1], pair[2]
+      windows[#windows + 1] = {n, stretched(length), length > LONG}
+      longest = math.max(longest, stretched(length))
+      if length <= LONG then gap = math.max(gap, 0.8 * length / n) end
+    end
+  end
+end
+
+-- What is known of the past
+-- born: when the record began. Requests from before may arrive until born + lapse, and nothing is known of them.
+-- known: the same for long windows; 0 if their record is whole, or a person said that there was nothing before.
+-- purged: up to here, entries have been dropped as older than any window in force.
+
+local info = redis.call('INFO', 'server')
+local server = string.match(info, 'run_id:(%w+)')
+local s = redis.call('HMGET', state, 'server', 'now', 'last', 'born', 'lapse', 'known', 'purged', 'keep', 'keep_until',
+  'paused', 'latched', 'loss', 'cause')
+local before, last, born, known = tonumber(s[2]), tonumber(s[3]) or 0, tonumber(s[4]), tonumber(s[6]) or 0
+local purged, keep, keep_until = tonumber(s[7]) or 0, tonumber(s[8]) or 0, tonumber(s[9]) or 0
+local paused, latched, lost, cause = tonumber(s[10]) or 0, s[11], tonumber(s[12]) or -1, s[13] or ''
+local lapse = math.max(live_lapse, tonumber(s[5]) or 0)
+if longest >= keep or now > keep_until then keep = longest end  -- a window unused for its own length is forgotten
+if longest == keep then keep_until = now + keep end
+
+local function begin(why)
+  born, cause, last, lapse = now, why, 0, live_lapse
+end
+
+local function ghosts()
+  -- The crash may have lost `lost` seconds of grants. No more than this many can have gone out in that time.
+  local most, need = 0, 0
+  for i = 1, #registered, 2 do
+    local burst = math.huge
+    for _, pair in ipairs(cjson.decode(registered[i]).windows) do
+      if pair[2] <= LONG then burst = math.min(burst, pair[1] * (math.floor((lost * 1000000 + HORIZON) / pair[2]) + 1)) end
+    end
+    most = math.max(most, burst)
+  end
+  for _, w in ipairs(windows) do
+    if w[3] then need = math.max(need, w[1]) end
+  end
+  if most == math.huge then return false end
+  for i = 1, math.min(most, need) do
+    redis.call('ZADD', log, text(now + HORIZON + lapse), 'ghost:' .. text(now) .. ':' .. i)
+  end
+  return true
+end
+
+if not born or not before or not redis.call('ZSCORE', log, ORIGIN) then
+  begin('new')
+  known, purged = now, 0
+  redis.call('DEL', log, flights)
+  redis.call('ZADD', log, 0, ORIGIN)
+else
+  if server ~= s[1] then
+    begin('restart')
+    if lost < 0 or (lost > 0 and keep > LONG and not ghosts()) then known = now end
+  end
+  if jumped or now < before - STEP then
+    -- By how much is not known: whatever is in the log counts as arriving as late as it still may.
+    known = (known > 0 and before < known + lapse + HORIZON + keep) and now or 0
+    begin('clock')
+    purged = now - keep
+    redis.call('DEL', flights)
+    if paused > before then paused = now + paused - before end
+    if keep > LONG then
+      for _, id in ipairs(redis.call('ZRANGE', log, 1, -1)) do
+        redis.call('ZADD', log, text(now + HORIZON + lapse), id)
+      end
+    else
+      redis.call('ZREMRANGEBYRANK', log, 1, -1)
+    end
+  end
+end
+if server ~= s[1] then lost = loss elseif loss < 0 or lost < 0 then lost = -1 else lost = math.max(lost, loss) end
+redis.call('SADD', names, name)
+
+-- Reports
+
+for i = REPORTS, #ARGV, 3 do
+  local kind, id, number = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+  if kind == 'a' then
+    redis.call('ZADD', log, 'XX', 'LT', text(now - number), id)
+  elseif kind == 'u' then
+    redis.call('ZREM', log, id)
+    redis.call('ZREM', flights, id)
+  elseif kind == 'f' then
+    redis.call('ZREM', flights, id)
+  elseif kind == 'p' and now + number > paused then
+    paused = now + number
+    redis.call('HSET', state, 'pause_reason', id)
+    announce('pause')
+  elseif kind == 'l' then
+    if not latched then
+      latched = id
+      redis.call('HSET', state, 'latched', id)
+    end
+    announce('latch')
+  end
+end
+
+-- Purge what no window reaches any more: by trusted time only, since a clock set forward would purge what still counts
+
+local edge = math.min(now, trusted) - keep
+if edge > purged then
+  redis.call('ZREMRANGEBYSCORE', log, '(0', '(' .. text(edge))
+  purged = edge
+end
+redis.call('ZREMRANGEBYSCORE', flights, '-inf', text(now))
+
+-- Grants
+
+local earliest, why = now, 'rate'
+local function not_before(moment, reason)
+  if moment > earliest then earliest, why = moment, reason end
+end
+
+not_before(born + lapse + HORIZON, cause)
+for _, w in ipairs(windows) do
+  if not w[3] then
+    not_before(math.max(born + lapse + HORIZON, purged) + w[2], purged > born + lapse and 'window' or cause)
+  elseif known > 0 then
+    not_before(math.max(known + lapse + HORIZON, purged) + w[2], 'window')
+  else
+    not_before(purged + w[2], 'window')
+  end
+end
+local sure, sure_why = earliest, earliest > now and why or ''
+not_before(paused, 'pause')
+
+local grants, hint, held = {}, 0, redis.call('ZCARD', flights)
+local granted = 0
+if latched then
+  why, hint = 'latched', HORIZON
+else
+  for i = 1, wanted do
+    if held >= cap then
+      why, hint = 'in flight', HORIZON
+      break
+    end
+    local start, bound = earliest, why
+    if gap > 0 and last + gap > start then start, bound = last + gap, 'rate' end
+    for _, w in ipairs(windows) do
+      local nth = redis.call('ZRANGE', log, -w[1], -w[1], 'WITHSCORES')
+      if nth[2] and nth[2] + w[2] > start then start, bound = nth[2] + w[2], 'rate' end
+    end
+    start = math.ceil(start)
+    if start - now > HORIZON then
+      why, hint = bound, start - now - HORIZON
+      break
+    end
+    local id = prefix .. (first + i - 1)
+    redis.call('ZADD', log, text(start + hold), id)
+    redis.call('ZADD', flights, text(start + flight), id)
+    last, held, granted = start, held + 1, granted + 1
+    grants[i] = start - now
+  end
+end
+
+redis.call('HSET', state, 'server', server, 'now', text(now), 'last', text(last), 'born', text(born), 'lapse', text(lapse),
+  'known', text(known), 'purged', text(purged), 'keep', text(keep), 'keep_until', text(keep_until), 'paused', text(paused),
+  'loss', text(lost), 'cause', cause, 'sure', text(sure), 'sure_why', sure_why)
+return {text(now), why, hint, math.max(0, sure - now), math.max(0, paused - now), latched or '', sets, grants}

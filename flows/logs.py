@@ -1,0 +1,63 @@
+"""How this program writes its logs: lines for people, or one JSON object a line for machines that collect them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_LOUD = ("httpx", "httpcore", "aiohttp", "asyncio")  # they log whole addresses, which may hold secrets
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line: time (UTC), level, logger, message, trace, and whatever was given as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        extra = {name: value for name, value in vars(record).items() if name not in _OWN and not name.startswith("_")}
+        return json.dumps({**extra, **line}, ensure_ascii=False, default=str)
+
+
+def configure(form: Literal["text", "json"], *, level: int = logging.INFO) -> None:
+    """Write what this process logs to standard error in this form. May be called again.
+
+    With `json`, the handlers for people that libraries have set up (Prefect's console, uvicorn's, Streamlit's) give
+    way to ours. What Prefect sends to its own server is left alone.
+    """
+    root = logging.getLogger()
+    if form == "json":
+        for logger in [root, *(each for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger))]:
+            for handler in [each for each in logger.handlers if _for_people(each)]:
+                logger.removeHandler(handler)
+                if logger is not root and not logger.propagate:
+                    logger.addHandler(_handler(form))
+    if form == "json" or not root.handlers:
+        root.addHandler(_handler(form))
+    for name in ("flows", "deployments", "dashboard", "rowrelay"):
+        logging.getLogger(name).setLevel(level)
+    for name in _LOUD:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger(name).level))
+
+
+def _for_people(handler: logging.Handler) -> bool:
+    """Whether a handler writes to the terminal."""
+    stream = getattr(handler, "stream", None) or getattr(getattr(handler, "console", None), "file", None)
+    return stream in (sys.stderr, sys.stdout, sys.__stderr__, sys.__stdout__)
+
+
+def _handler(form: str) -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
+    handler.setFormatter(JsonFormatter() if form == "json" else text)
+    return handler

@@ -1,0 +1,108 @@
+"""The values that pass between the stages, and the words for their states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class RowState(StrEnum):
+    """Where a row stands. `rejected`, or `waiting` → `sending` → `done` | `failed` | `unknown`."""
+
+    REJECTED = "rejected"
+    WAITING = "waiting"
+    SENDING = "sending"
+    DONE = "done"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class RunState(StrEnum):
+    """Where a run stands. The last three are ends, though a resumed run leaves them again."""
+
+    CHECKING = "checking"
+    SENDING = "sending"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One accepted record.
+
+    `row` is the 1-based ordinal of the record in the file (rejected ones count too), `line` the 1-based
+    line where it begins, `values` the typed cells by column, in the definition's order.
+    """
+
+    row: int
+    line: int
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a row was rejected. `column` is empty when the whole row is at fault (ragged, blank, NUL)."""
+
+    column: str
+    check: str
+    value: str
+
+    def __str__(self) -> str:
+        where = f"{self.column}: " if self.column else ""
+        return f"{where}{self.check}" + (f" (found {self.value!r})" if self.value else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A row the schema refuses: every reason, and the cells as they stand in the file."""
+
+    row: int
+    line: int
+    reasons: tuple[Reason, ...]
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one attempt came to.
+
+    `state` is `done`, `failed` or `unknown`; `waiting` where the attempt surely had no effect and the row may
+    be sent again. `wrote` says whether any byte of the request may have left this machine.
+    """
+
+    state: RowState
+    reason: str = ""
+    status: int | None = None
+    kept: dict[str, Any] = field(default_factory=dict)
+    excerpt: str = ""
+    wrote: bool = True
+    attempted: bool = True  # False: the permit went stale before anything was tried, so it was no attempt
+    again: bool = False  # worth another attempt: always for `waiting`, for `unknown` only if the API is idempotent
+    pause_seconds: float | None = None  # the API asked everybody who shares the limit to wait this long
+    ban: bool = False  # the API has shut us out: latch the limit
+    took_seconds: float = 0.0  # from the permit's start to the response head, or to giving up
+
+
+@dataclass(frozen=True, slots=True)
+class LimitTerms:
+    """The numbers of a limit, as one definition states them.
+
+    `windows` holds (requests, seconds) pairs that all apply, and may be empty: then only `in_flight` bounds the
+    pace. `max_timeout_seconds` is the longest any request under this limit may take from its permit to the head
+    of its answer; `grace_seconds` the longest queue behind our socket that is accepted after giving up on one.
+    `late_seconds`, if stated, is the longest a request may take to *arrive*.
+    """
+
+    name: str
+    windows: tuple[tuple[int, float], ...]
+    in_flight: int
+    max_timeout_seconds: float
+    grace_seconds: float = 2.0
+    late_seconds: float | None = None
+
+    @property
+    def lapse_seconds(self) -> float:
+        """How long after its start an unanswered request may still arrive."""
+        return self.max_timeout_seconds + self.grace_seconds

@@ -1,0 +1,108 @@
+"""Settings from the environment: `ROWRELAY_…`, read once where a program starts."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from flows.errors import SettingError
+
+
+class Settings(BaseSettings):
+    """Every setting, its default and what it is for. The defaults run the laptop stack as it is."""
+
+    model_config = SettingsConfigDict(env_prefix="ROWRELAY_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    data: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("rowrelay")),
+        description="Folder for everything that must last: embedded Redis and Prefect, spool, uploads, inbox",
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="Redis or Valkey to use instead of the embedded one, e.g. redis://:password@host:6379/0",
+    )
+    pipelines: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(),
+        description="Folders or files with pipeline definitions, separated by `:`; added to the shipped ones",
+    )
+    folders: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), description="Folders whose files may be delivered, separated by `:`; added to uploads and inbox"
+    )
+    storage: str = Field(default="", description="Where the spool lies, as an fsspec URL; empty: the data folder")
+    secrets: Path | None = Field(
+        default=None, description="Folder with one file per secret, looked at before the environment"
+    )
+    give_up_seconds: float = Field(
+        default=300.0,
+        ge=1,
+        le=86_400,
+        description="How long a run waits for a Redis that does not answer before it stops",
+    )
+    retention_days: int = Field(default=90, ge=1, le=3650, description="Finished runs are deleted after this many days")
+    inboxes: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Addresses that inbox schedules may take files from (s3://bucket/folder, https://host/file), "
+        "separated by blanks; added to those that definitions name",
+    )
+    settle_seconds: float = Field(
+        default=5.0, ge=0, le=3600, description="A file in an inbox is complete when it has not changed for this long"
+    )
+    missed_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="Scheduled runs that start later than this are skipped; 0: after a downtime one of the missed runs"
+        " is made up for, however late",
+    )
+    auto_resume: int = Field(
+        default=3, ge=0, le=100, description="How often a run whose process or machine died is resumed by itself"
+    )
+    dashboard_url: str = Field(default="", description="Address of the dashboard, for links in Prefect artifacts")
+    max_upload_bytes: int = Field(default=10 * 2**30, ge=1, description="Largest file that is read, counted unpacked")
+
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How logs are written: lines for people, or one JSON object a line"
+    )
+    notify_url: SecretStr | None = Field(
+        default=None,
+        description="Webhook that is told of runs that stop or end with errors: Slack, Teams, or one that takes JSON",
+    )
+
+    @field_validator("pipelines", "folders", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part for part in value.split(":") if part) if isinstance(value, str) else value
+
+    @field_validator("inboxes", mode="before")
+    @classmethod
+    def _addresses(cls, value: object) -> object:
+        return tuple(value.split()) if isinstance(value, str) else value
+
+    @classmethod
+    def read(cls) -> Settings:
+        """The settings of this process. Raises SettingError naming the variable and what it may be."""
+        try:
+            return cls()
+        except ValidationError as exc:
+            first = exc.errors()[0]
+            name = "ROWRELAY_" + str(first["loc"][0]).upper()
+            raise SettingError(f"{name}: {first['msg']} (found {str(first['input'])[:80]!r})") from exc
+
+    @cached_property
+    def spool_url(self) -> str:
+        """The folder of the spool, as an fsspec URL or a path."""
+        return self.storage or str(self.data / "spool")
+
+    @property
+    def uploads(self) -> Path:
+        """Files sent through the dashboard or the HTTP API."""
+        return self.data / "uploads"
+
+    @property
+    def inbox(self) -> Path:
+        """Files that a person or a program puts down to be delivered."""
+        return self.data / "inbox"

@@ -1,0 +1,72 @@
+"""Values as the cells of a CSV file that may be opened in a spreadsheet.
+
+A text that a spreadsheet would take for a formula gets an apostrophe in front: one that begins with `=`, `+`, `-`,
+`@`, tab or carriage return and is no plain number (-5 stays -5). A text that has apostrophes before such a beginning
+already gets one more, so that `restored` always gives back what was there.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_JSON = msgspec.json.Encoder(decimal_format="number")
+
+
+class Table:
+    """CSV as bytes, batch by batch."""
+
+    def __init__(self, delimiter: str = ",", encoding: str = "utf-8") -> None:
+        self._encoder = codecs.getincrementalencoder(encoding)(errors="replace")  # writes one byte order mark, not many
+        self._buffer = io.StringIO()
+        self._writer = csv.writer(self._buffer, delimiter=delimiter, lineterminator="\r\n")
+
+    def lines(self, rows: Iterable[Sequence[Any]]) -> bytes:
+        """These rows; a character that the encoding lacks becomes a question mark."""
+        self._writer.writerows(rows)
+        text = self._buffer.getvalue()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        return self._encoder.encode(text)
+
+
+def cell(value: Any) -> str:
+    """A value as a cell that a person may open in a spreadsheet: text is neutralised, numbers stay numbers."""
+    return neutral(value) if type(value) is str else plain(value)
+
+
+def plain(value: Any) -> str:
+    """A value as a cell that would be read as the same value again."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (dict, list)):
+        return _JSON.encode(value).decode()
+    isoformat = getattr(value, "isoformat", None)
+    return isoformat() if isoformat else str(value)
+
+
+def neutral(text: str) -> str:
+    """The text of a cell so that no spreadsheet takes it for a formula; `restored` is the way back."""
+    return "'" + text if _risky(text) else text
+
+
+def restored(cell: str) -> str:
+    """The text that `neutral` was given."""
+    return cell[1:] if cell.startswith("'") and _risky(cell) else cell
+
+
+def _risky(text: str) -> bool:
+    """A formula, or one that has apostrophes in front already: those get one more, so that none is ambiguous."""
+    return (
+        bool(text) and text[0] in "=+-@\t\r'" and bool(_FORMULA.match(text)) and not _NUMBER.fullmatch(text.lstrip("'"))
+    )

@@ -1,0 +1,56 @@
+"""The one way in which others start a run: a flow run of the pipeline's deployment, in Prefect."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from uuid import UUID
+
+import httpx
+
+from flows.errors import StackError
+
+
+def start(
+    pipeline: str,
+    file: str = "",
+    *,
+    rows: Literal["unfinished", "failed", "unknown"] = "unfinished",
+    resume: str = "",
+    dry_run: bool = False,
+    by: str,
+    idempotency_key: str | None = None,
+) -> UUID:
+    """Ask Prefect for a run of `deliver/<pipeline>` and return the flow run's id, which is a new run's id.
+
+    The same `idempotency_key` gives the same flow run.
+
+    Raises:
+        StackError: Prefect does not answer, refuses the parameters, or has no such deployment.
+    """
+    # Importing Prefect takes a second, which the pages that start nothing should not pay.
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+
+    parameters: dict[str, Any] = {
+        "pipeline": pipeline,
+        "file": file,
+        "rows": rows,
+        "resume": resume,
+        "dry_run": dry_run,
+    }
+    try:
+        with get_client(sync_client=True) as client:
+            deployment = client.read_deployment_by_name(f"deliver/{pipeline}")
+            run = client.create_flow_run_from_deployment(
+                deployment.id, parameters=parameters, tags=[f"by:{by}"], idempotency_key=idempotency_key
+            )
+    except ObjectNotFound as exc:
+        raise StackError(
+            f"Prefect has no deployment deliver/{pipeline}.",
+            hint="`rowrelay up` serves one for each pipeline; for workers, `prefect deploy` does.",
+        ) from exc
+    except PrefectHTTPStatusError as exc:
+        raise StackError(f"Prefect refused the run: {exc.response.text[:300]}") from exc
+    except httpx.HTTPError as exc:
+        raise StackError(f"Prefect does not answer: {exc}", hint="Start it with `rowrelay up`.") from exc
+    return UUID(str(run.id))

@@ -1,0 +1,85 @@
+"""Rows as an Arrow table and back, each value with its Python type.
+
+What Arrow cannot hold exactly goes as text, with the type's name in the column's metadata: decimals (their digits are
+kept as written) and date-times (each keeps its own offset).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from flows.records import Row
+
+ROW, LINE = "\0row", "\0line"  # no column of a file can be called so
+_KIND = b"rowrelay"
+_AS_TEXT: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
+    "decimal": (Decimal, str, Decimal),
+    "datetime": (datetime, datetime.isoformat, datetime.fromisoformat),
+    "json": (object, lambda value: json.dumps(value, default=str), json.loads),
+}
+
+
+def to_table(values: pd.DataFrame, rows: npt.NDArray[np.int64], lines: npt.NDArray[np.int64]) -> pa.Table:
+    """The rows of a typed frame, with their ordinals and lines in the file."""
+    fields, arrays = [pa.field(ROW, pa.int64()), pa.field(LINE, pa.int64())], [pa.array(rows), pa.array(lines)]
+    for name, column in values.items():
+        array, kind = _to_arrow(column)
+        fields.append(pa.field(str(name), array.type, metadata={_KIND: kind} if kind else None))
+        arrays.append(array)
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def to_rows(table: pa.Table) -> list[Row]:
+    """The rows of a table that `to_table` made."""
+    rows, lines, *columns = (_to_python(table.column(at), table.field(at)) for at in range(table.num_columns))
+    names = table.column_names[2:]
+    if not columns:
+        return [Row(row, line, {}) for row, line in zip(rows, lines, strict=True)]
+    return [
+        Row(row, line, dict(zip(names, values, strict=True)))
+        for row, line, values in zip(rows, lines, zip(*columns, strict=True), strict=True)
+    ]
+
+
+def _to_arrow(column: pd.Series) -> tuple[Any, str]:
+    """(Arrow array, name of the type that was made text or "")."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(column.dtype.categories.dtype)
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        column = pd.Series([None if pd.isna(value) else value.to_pydatetime() for value in column], dtype=object)
+    if column.dtype != object:
+        array = pa.array(column, from_pandas=True)
+        return (array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array), ""
+    cells = [None if value is None or value is pd.NaT or value is pd.NA else value for value in column]
+    kind = _kind(cells)
+    if not kind:
+        return pa.array(cells), ""
+    write = _AS_TEXT[kind][1]
+    return pa.array([None if value is None else write(value) for value in cells], pa.string()), kind
+
+
+def _kind(cells: list[Any]) -> str:
+    """How a column of Python objects is stored: "" where Arrow holds it as it is."""
+    types = {type(value) for value in cells if value is not None}
+    for kind in ("decimal", "datetime"):
+        if types and all(issubclass(other, _AS_TEXT[kind][0]) for other in types):
+            return kind
+    return "" if len(types) <= 1 and types <= {date, int, float, str, bool} else "json"
+
+
+def _to_python(column: pa.ChunkedArray, field: pa.Field) -> list[Any]:
+    cells: list[Any] = column.to_pylist()
+    kind = (field.metadata or {}).get(_KIND, b"").decode()
+    if not kind:
+        return cells
+    read = _AS_TEXT[kind][2]
+    return [None if cell is None else read(cell) for cell in cells]

@@ -1,0 +1,104 @@
+"""A real dashboard process and a real browser, for tests and for pictures."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from deployments.server import free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def find_browser() -> str:
+    """The browser of this machine. Raises RuntimeError that says what to install."""
+    for name in BROWSERS:
+        if path := shutil.which(name):
+            return path
+    raise RuntimeError("No browser was found. Install one: apt-get install chromium (Debian), or Google Chrome.")
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """A headless browser."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Dashboard:
+    """A dashboard that answers at `url`."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def api(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """A request to its HTTP API, as a program sends it."""
+        return httpx.request(method, f"{self.url}/api{path}", timeout=60, trust_env=False, **more)
+
+    def open(self, page: Page, path: str = "/") -> Page:
+        """Load a page and wait until it has been drawn."""
+        page.goto(self.url + path)
+        settle(page)
+        return page
+
+
+@contextmanager
+def dashboard(environment: Mapping[str, str], log: Path, *, port: int = 0) -> Iterator[Dashboard]:
+    """Start `streamlit run dashboard/app.py` with this environment; ends with the block."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
+    with log.open("ab") as out:
+        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=out, stderr=out)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait(url, process, log)
+        yield Dashboard(url, process, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(f"{url}/_stcore/health", trust_env=False).is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    raise RuntimeError(f"the dashboard did not start:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def settle(page: Page, *, seconds: float = 15.0) -> None:
+    """Wait until Streamlit is connected and its script has run through."""
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=seconds * 1000)
+    page.wait_for_selector(".stMainBlockContainer h1, .rr-empty", timeout=seconds * 1000)

@@ -1,0 +1,90 @@
+"""A whole delivery in a process of its own, without Prefect: what Prefect maps, on a plain thread pool.
+
+    python -m tests.engine '{"redis_url": …, "data": …, "pipeline": …, "run": …, "file": …}'
+
+Prints one JSON object: the run's state, reason and counts.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from flows.connection import connect
+from flows.definition import load
+from flows.delivery import Delivery, Wanted
+from flows.errors import RowrelayError
+from flows.ledger import Ledger
+from flows.records import RowState
+from flows.settings import Settings
+
+
+def deliver(
+    *,
+    redis_url: str,
+    data: str,
+    pipeline: str,
+    run: str,
+    file: str = "",
+    rows: Wanted = "unfinished",
+    request: str = "",
+    give_up_seconds: float = 60.0,
+    stall: float = 0.0,
+) -> dict[str, Any]:
+    """Deliver or resume `run`; `stall` blocks the sending loop for 150 ms about once in so many seconds."""
+    settings = Settings(data=Path(data), give_up_seconds=give_up_seconds)
+    definition = load(pipeline)
+    new = Ledger(connect(redis_url)).create(
+        run, definition=definition.resolved(), by="test", pipeline=definition.name, file=file
+    )
+    delivery = Delivery(run, definition, settings, redis_url)
+    signal.signal(signal.SIGTERM, lambda number, frame: delivery.drain())
+    delivery.take(resume=not new)
+    failure: RowrelayError | None = None
+    try:
+        delivery.knock()
+        if delivery.view.run(run).total == 0:
+            delivery.check(Path(file))
+        delivery.open()
+        if stall:
+            _stall(delivery, stall)
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(delivery.send, delivery.plan(rows, request=request)))
+            delivery.settle()
+            if rows == "unfinished" and not delivery.stopped and not delivery.cancelled:
+                list(pool.map(delivery.send, delivery.plan_unknown()))
+    except RowrelayError as exc:
+        failure = exc
+    finally:
+        delivery.close()
+    ended = delivery.end(failure)
+    return {
+        "stopped": str(delivery.stopped or ""),
+        "state": ended.state,
+        "reason": ended.reason,
+        "counts": {state: ended.counts[state] for state in RowState},
+        "total": ended.total,
+        "facts": ended.facts,
+    }
+
+
+def _stall(delivery: Delivery, every: float) -> None:
+    async def stall() -> None:
+        import asyncio
+        import random
+
+        while delivery._sender is None or not delivery._sender._ending():  # a loop with tasks left cannot end
+            await asyncio.sleep(every * random.uniform(0.5, 1.5))
+            time.sleep(0.15)  # noqa: ASYNC251  a blocked loop is what is wanted
+
+    assert delivery._portal is not None
+    delivery._portal.start_task_soon(stall)
+
+
+if __name__ == "__main__":
+    print(json.dumps(deliver(**json.loads(sys.argv[1]))), flush=True)

@@ -1,0 +1,21 @@
+"""The flow in a process of its own, as somebody with a script would run it: prints the run's id and the final state.
+
+python -m tests.flow_process '{"pipeline": "posts", "file": …}'
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from flows.deliver import deliver
+from flows.launch import LAUNCH, Launch
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    found: list[str] = []
+    LAUNCH.set(Launch(by=given.pop("by", "test"), trusted=given.pop("trusted", True), on_run=found.append))
+    state = deliver(**given, return_state=True)
+    print(
+        json.dumps({"run": found[0] if found else "", "name": state.name, "type": state.type, "message": state.message})
+    )

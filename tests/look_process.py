@@ -1,0 +1,37 @@
+"""One look through an inbox in a process of its own, to be killed: `python -m tests.look_process FOLDER REDIS_URL`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from flows.connection import connect
+from flows.definition import load
+from flows.incoming import place
+from flows.intake import Intake
+from flows.ledger import Ledger
+from flows.settings import Settings
+from tests.test_inbox import deliver
+from tests.world import World
+
+if __name__ == "__main__":
+    folder, redis_url = Path(sys.argv[1]), sys.argv[2]
+
+    class Here(World):
+        """The world of the test, whose pipeline is written already."""
+
+        @property
+        def pipeline(self) -> Path:
+            return self.folder / "posts.yaml"
+
+    settings = Settings(data=folder / "data", settle_seconds=0.3)
+    here = Here(folder, redis_url, "", None, {})  # type: ignore[arg-type]
+    definition = load(here.pipeline)
+    Intake(
+        place("", definition, settings),
+        definition,
+        settings,
+        Ledger(connect(redis_url)),
+        lambda run, name: deliver(here, settings, run),
+        by="test",
+    ).look()

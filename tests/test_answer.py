@@ -1,0 +1,294 @@
+"""What answers and failures mean for a row: tables, no network."""
+
+from __future__ import annotations
+
+import inspect
+from email.utils import formatdate
+from typing import Any
+
+import aiohttp
+import httpx
+import pytest
+
+from flows.answer import classify, clean, pause_of
+from flows.breakage import _WORDS, broken, origin_of, words_for
+from flows.definition import Definition
+from flows.masking import Masker
+from flows.records import RowState
+from flows.request import mask
+
+JSON = {"content-type": "application/json; charset=utf-8"}
+HTML = {"content-type": "text/html"}
+PAGE = b"<!DOCTYPE html><html><body>Access denied</body></html>"
+
+
+def definition(**changes: Any) -> Definition:
+    return Definition.model_validate(
+        {
+            "name": "posts",
+            "columns": {"title": {"type": "str"}},
+            "request": {"url": "http://127.0.0.1/posts"},
+            "response": {"keep": {"postId": "id"}, **changes.pop("response", {})},
+            "limit": {"name": "api", "requests": 7, "window_seconds": 2},
+            **changes,
+        }
+    )
+
+
+def judge(status: int, headers: dict[str, str], body: bytes, *, trouble: str = "", **changes: Any) -> Any:
+    return classify(status, httpx.Headers(headers), body, definition(**changes), trouble=trouble)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "state", "words"),
+    [
+        (201, JSON, b'{"id": 101}', "done", ""),
+        (200, JSON, b'\xef\xbb\xbf{"id": 101}', "done", ""),
+        (200, {"content-type": "application/json; charset=utf-16"}, '{"id": 101}'.encode("utf-16"), "done", ""),
+        (200, {"content-type": "text/plain"}, b'{"id": 101}', "done", ""),
+        (200, HTML, b'{"id": 101}', "done", ""),
+        (200, {}, b'{"id": 101}', "done", ""),
+        (201, JSON, b'{"name": "x"}', "done", "the answer has no id"),
+        (201, JSON, b"[1, 2]", "done", "the answer has no id"),
+        (201, JSON, b'{"id": 101', "done", "no valid JSON: nothing kept"),
+        (201, JSON, b'{"id": NaN}', "done", "no valid JSON: nothing kept"),
+        (201, {"content-type": "application/json; charset=klingon"}, b"\xff", "done", "no valid JSON"),
+        (201, {"content-type": "application/hal+json"}, b"{", "done", "no valid JSON"),
+        (201, JSON, b"[" * 50_000, "done", "no valid JSON"),
+        (201, JSON, b"", "done", "the answer is empty: nothing kept"),
+        (204, {}, b"", "done", ""),
+        (201, {"content-type": "text/plain"}, b"created", "unknown", "with text/plain where JSON was due"),
+        (201, {}, b"created", "unknown", "with no content type where JSON was due"),
+        (206, JSON, b"{}", "unknown", "not among the definition's response.success"),
+        (301, {"location": "https://elsewhere/"}, b"", "failed", "go to https://elsewhere/. Redirects are not"),
+        (307, {}, b"", "failed", "go to nowhere"),
+        (302, {"location": "/login"}, b"", "unknown", "may have acted before it said so"),
+        (303, {"location": "/posts/101"}, b"", "unknown", "may have acted before it said so"),
+        (400, JSON, b"{}", "failed", "status 400"),
+        (401, JSON, b"{}", "failed", "token may be missing, wrong or expired"),
+        (404, JSON, b"{}", "failed", "nothing at this address"),
+        (404, HTML, PAGE, "failed", "nothing at this address"),
+        (413, HTML, PAGE, "failed", "too large"),
+        (418, JSON, b"{}", "failed", "status 418"),
+        (422, JSON, b"{}", "failed", "finds the row wrong"),
+        (409, JSON, b'{"error": "there is one already"}', "failed", "conflicts"),
+        (409, JSON, b'{"error": "Idempotency-Key in use"}', "unknown", "an earlier attempt"),
+        (408, HTML, PAGE, "waiting", "has not taken the request"),
+        (425, JSON, b"{}", "waiting", "has not taken the request"),
+        (429, JSON, b"{}", "waiting", "too many requests"),
+        (503, JSON | {"retry-after": "3"}, b"{}", "waiting", "come back later"),
+        (503, JSON, b"{}", "unknown", "may have acted"),
+        (503, JSON | {"retry-after": "soon"}, b"{}", "unknown", "may have acted"),
+        (500, JSON, b"{}", "unknown", "may have acted"),
+        (502, HTML, PAGE, "unknown", "a gateway before the API"),
+        (504, HTML, PAGE, "unknown", "a gateway before the API"),
+        (599, JSON, b"{}", "unknown", "status 599"),
+        (700, JSON, b"{}", "unknown", "status 700"),
+    ],
+)  # fmt: skip
+def test_every_answer_has_a_state_and_says_why(
+    status: int, headers: dict[str, str], body: bytes, state: str, words: str
+) -> None:
+    verdict = judge(status, headers, body)
+
+    assert verdict.state == state
+    assert words in verdict.reason
+    assert bool(words) == bool(verdict.reason)
+    assert verdict.status == status
+    assert not verdict.ban
+    assert verdict.again == (state == "waiting")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "state"),
+    [
+        (403, HTML, PAGE, "failed"),
+        (403, JSON, b"{}", "failed"),
+        (401, HTML, PAGE, "failed"),
+        (406, {}, b"  \r\n<html>go away</html>", "failed"),
+        (200, HTML, PAGE, "unknown"),
+        (201, {"content-type": "text/plain"}, PAGE, "unknown"),
+        (200, JSON, PAGE, "unknown"),
+    ],
+)
+def test_403_and_a_page_where_json_was_due_are_a_ban(
+    status: int, headers: dict[str, str], body: bytes, state: str
+) -> None:
+    verdict = judge(status, headers, body)
+
+    assert verdict.ban
+    assert verdict.state == state
+
+
+def test_the_definition_says_what_a_ban_is() -> None:
+    assert not judge(403, JSON, b"{}", ban={"status": []}).ban
+    assert not judge(200, HTML, PAGE, ban={"html": False}).ban
+    assert judge(420, JSON, b"{}", ban={"status": [420]}).ban
+    assert not judge(200, HTML, PAGE, response={"json": False, "keep": {}}).ban
+
+
+def test_an_answer_that_need_not_be_json_is_done_by_its_status() -> None:
+    verdict = judge(200, HTML, PAGE, response={"json": False, "keep": {}})
+
+    assert verdict.state is RowState.DONE
+    assert verdict.reason == ""
+
+
+def test_a_success_status_that_the_definition_names_wins() -> None:
+    assert judge(409, JSON, b'{"id": 5}', response={"success": [409]}).kept == {"postId": 5}
+
+
+def test_what_can_be_kept_is_kept() -> None:
+    keep = {"first": "items[0].id", "all": "items[].id", "wrong": "length(id)", "none": "nothing.there"}
+
+    verdict = judge(
+        200, JSON, b'{"items": [{"id": 1}, {"id": 123456789012345678901}], "id": 3}', response={"keep": keep}
+    )
+
+    assert verdict.kept == {"first": 1, "all": [1, 123456789012345678901], "wrong": None, "none": None}
+    assert "length(id), nothing.there" in verdict.reason
+
+
+def test_a_body_that_was_not_read_to_its_end_is_not_parsed() -> None:
+    verdict = judge(201, JSON, b'{"id": 101}', trouble="the answer did not end within 2 s")
+
+    assert (verdict.state, verdict.kept) == (RowState.DONE, {})
+    assert verdict.reason == "the API said 201, but the answer did not end within 2 s: nothing kept"
+
+
+def test_lost_answers_are_sent_again_only_if_the_api_is_idempotent() -> None:
+    for status, headers, body in [(500, JSON, b""), (502, HTML, PAGE), (201, {}, b"created"), (409, JSON, b"")]:
+        verdict = judge(status, headers, body, idempotent=True)
+        assert (verdict.state, verdict.again) == (RowState.UNKNOWN, True)
+
+
+NOW = 1_700_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "2"}, 2),
+        ({"retry-after": " 1.5 "}, 1.5),
+        ({"retry-after": "0"}, None),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "9999999"}, 3600),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": formatdate(NOW + 30, usegmt=True)}, 30),
+        ({"retry-after": formatdate(NOW - 30, usegmt=True)}, None),
+        ({"retry-after": formatdate(NOW + 900, usegmt=True), "date": formatdate(NOW + 890, usegmt=True)}, 10),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}, 3600),
+        ({"x-ratelimit-reset": "12"}, 12),
+        ({"x-ratelimit-reset": str(NOW + 12)}, 12),
+        ({"x-ratelimit-reset": str(int(NOW + 12) * 1000)}, 12),
+        ({"ratelimit-reset": "7", "retry-after": "3"}, 3),
+        ({}, None),
+    ],
+)
+def test_the_pause_an_api_asks_for(headers: dict[str, str], seconds: float | None) -> None:
+    assert pause_of(httpx.Headers(headers), now=NOW) == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_429_pauses_for_a_window_where_the_api_does_not_say_how_long() -> None:
+    assert judge(429, {}, b"").pause_seconds == 2
+    assert judge(429, {"retry-after": "9"}, b"").pause_seconds == 9
+
+
+def test_an_excerpt_is_short_and_holds_nothing_that_could_play_tricks() -> None:
+    body = "bad\x00\x1b[31m\r\n\u202egnp.exe\u2028 value ".encode() + b"\xff" + b"x" * 1000
+
+    excerpt = judge(400, JSON, body).excerpt
+
+    assert excerpt.startswith("bad [31m gnp.exe value \ufffdxxx")
+    assert len(excerpt) == 300
+    assert clean("a\tb\u200bc") == "a b c"
+
+
+def test_secrets_are_dotted_in_excerpts_and_reasons_however_they_are_written() -> None:
+    masker = Masker(['to"ken/+ä', "s3cret"])
+    body = b'to\\"ken/+\\u00e4 to%22ken%2F%2B%C3%A4 S3CRET ' + b"x" * 250 + b" s3cret"
+
+    verdict = classify(400, httpx.Headers(JSON), body, definition(), mask=masker.text)
+    redirect = classify(302, httpx.Headers({"location": "/?t=s3cret"}), b"", definition(), mask=masker.text)
+
+    assert verdict.excerpt.startswith("•••• •••• •••• xxx")
+    assert "s3cr" not in verdict.excerpt
+    assert "/?t=••••" in redirect.reason
+    assert masker.value({"a": ["s3cret", 1, {"s3cret": None}]}) == {"a": ["••••", 1, {"••••": None}]}
+
+
+def test_a_request_is_shown_without_its_secrets() -> None:
+    request = httpx.Request(
+        "POST",
+        "https://me:pass%20word@api.test/p?token=s3cret",
+        headers={"Authorization": "Bearer other", "X-Key": "s3cret", "Accept": "a"},
+        content=b'{"token": "s3cret"}',
+    )
+
+    shown = mask(request, {"TOKEN": "s3cret"})
+
+    assert shown["url"] == "https://me:••••@api.test/p?token=••••"
+    assert shown["headers"]["authorization"] == "Bearer ••••"
+    assert shown["headers"]["x-key"] == "••••"
+    assert shown["headers"]["accept"] == "a"
+    assert shown["body"] == '{"token": "••••"}'
+
+
+# -- no answer at all --------------------------------------------------------------------------------------------------
+
+
+def error_classes() -> list[type[BaseException]]:
+    found = [*vars(aiohttp).values(), *vars(aiohttp.client_exceptions).values(), *vars(httpx).values()]
+    kinds = {kind for kind in found if inspect.isclass(kind) and issubclass(kind, Exception)}
+    websocket = {"WSMessageTypeError", "WebSocketError", "WSServerHandshakeError"}
+    server = {"EofStream", "PayloadEncodingError", "BadContentDispositionHeader", "BadContentDispositionParam"}
+    return sorted(
+        (kind for kind in kinds if kind.__name__ not in websocket | server and not issubclass(kind, Warning)),
+        key=lambda kind: kind.__name__,
+    )
+
+
+@pytest.mark.parametrize("kind", error_classes(), ids=lambda kind: kind.__name__)
+def test_every_error_of_the_http_libraries_is_a_known_one(kind: type[BaseException]) -> None:
+    """A new class in either library must be given words, instead of ending as something unforeseen."""
+    assert any(issubclass(kind, known) for known, _ in _WORDS), f"{kind.__name__} has no words"
+
+    plain = type(kind.__name__, (kind,), {"__init__": lambda self: None, "__str__": lambda self: "what it says"})
+    assert broken(plain(), wrote=True, idempotent=False, within_seconds=2).state is RowState.UNKNOWN
+    unsent = broken(plain(), wrote=False, idempotent=False, within_seconds=2)
+    assert unsent.state in (RowState.WAITING, RowState.FAILED)
+    assert "nothing was sent" in unsent.reason
+
+
+def test_only_what_was_written_can_be_unknown() -> None:
+    for error in (
+        OSError("x"),
+        aiohttp.ServerDisconnectedError(),
+        TimeoutError(),
+        httpx.ReadError("x"),
+        RuntimeError("x"),
+    ):
+        before = broken(error, wrote=False, idempotent=True, within_seconds=2)
+        after = broken(error, wrote=True, idempotent=False, within_seconds=2)
+
+        assert (before.state, before.wrote, before.again) == (RowState.WAITING, False, True)
+        assert (after.state, after.wrote, after.again) == (RowState.UNKNOWN, True, False)
+        assert broken(error, wrote=True, idempotent=True, within_seconds=2).again
+
+
+def test_a_disconnect_after_the_write_is_not_believed_to_be_a_connect_time_out() -> None:
+    """httpx-aiohttp maps every aiohttp connection error to httpx.ConnectTimeout, also those after the write."""
+    error = httpx.ConnectTimeout("Server disconnected")
+    error.__cause__ = aiohttp.ServerDisconnectedError()
+
+    assert isinstance(origin_of(error), aiohttp.ServerDisconnectedError)
+    assert words_for(error) == "the connection was closed without an answer (Server disconnected)"
+
+
+def test_a_request_that_no_waiting_would_mend_is_failed() -> None:
+    error = httpx.UnsupportedProtocol("no")
+    error.__cause__ = aiohttp.NonHttpUrlClientError("ftp://x")
+
+    assert broken(error, wrote=False, idempotent=False, within_seconds=2).state is RowState.FAILED

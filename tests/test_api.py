@@ -1,0 +1,360 @@
+"""The HTTP API against a real Redis: every route that needs no Prefect, its errors, and who is kept out."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from dashboard import connections, signing
+from dashboard.api import make_api
+from dashboard.upload import harmless
+from flows.records import RowState, RunState
+from flows.settings import Settings
+from flows.sheet import restored
+from tests.seeding import Seeded, seed, write_posts
+
+D, F, U = RowState.DONE, RowState.FAILED, RowState.UNKNOWN
+HERE = "http://127.0.0.1:8501"
+
+
+@pytest.fixture
+def settings(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """The settings that the dashboard reads, with a data folder of the test's own and no Prefect."""
+    monkeypatch.setenv("ROWRELAY_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("ROWRELAY_REDIS_URL", redis_url)
+    monkeypatch.setenv("ROWRELAY_MAX_UPLOAD_BYTES", "100000")
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    connections.settings.cache_clear()
+    yield connections.settings()
+    connections.settings.cache_clear()
+
+
+@pytest.fixture
+def api(settings: Settings) -> Iterator[TestClient]:
+    """A program that talks to the API."""
+    with TestClient(make_api(), base_url=HERE, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def mixed(settings: Settings, redis_url: str, tmp_path: Path) -> Seeded:
+    """A finished run of 250 rows: two rejected, three failed, two unknown."""
+    run = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 250, bad=(5, 120)))
+    run.outcomes(F, [7, 8, 200])
+    run.outcomes(U, [9, 201])
+    run.outcomes(D, [row for row in range(1, 251) if row not in (5, 120, 7, 8, 200, 9, 201)])
+    run.leave(RunState.FINISHED)
+    return run
+
+
+def test_an_upload_is_on_disk_as_it_was_sent_and_can_be_named_by_a_run(api: TestClient, settings: Settings) -> None:
+    body = b"userId,title,body\n1,a,b\n"
+
+    answer = api.put("/files/posts.csv", content=body)
+
+    assert answer.status_code == 201
+    assert answer.json()["bytes"] == len(body)
+    assert (settings.uploads / answer.json()["file"]).read_bytes() == body
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("..%2F..%2Fetc%2Fpasswd", "passwd"),
+        ("..%5C..%5Cevil.csv", "evil.csv"),
+        ("a%0Ab%00.csv", "ab.csv"),
+        ("%E2%80%AEgpj.csv", "gpj.csv"),
+        (".hidden", "hidden"),
+        ("%3Cimg%20src=x%3E.csv", "_img src=x_.csv"),
+        ("...", "file.csv"),
+    ],
+)
+def test_a_file_name_is_made_harmless(api: TestClient, settings: Settings, name: str, kept: str) -> None:
+    answer = api.put(f"/files/{name}", content=b"x\n1\n")
+
+    if answer.status_code == 404:  # a path with a slash in it is no route at all
+        assert not any(settings.uploads.glob("*/*"))
+        return
+    assert answer.json()["name"] == kept
+    assert [path.name for path in settings.uploads.glob("*/*")] == [kept]
+
+
+def test_a_very_long_name_keeps_its_ending() -> None:
+    assert harmless("x" * 500 + ".csv.gz").endswith(".csv.gz")
+    assert len(harmless("ü" * 500 + ".csv").encode()) <= 120
+
+
+def test_nothing_of_a_file_above_the_cap_stays(api: TestClient, settings: Settings) -> None:
+    def chunks() -> Iterator[bytes]:
+        for _ in range(200):
+            yield b"x" * 1000
+
+    announced = api.put("/files/big.csv", content=b"x" * 200_000)
+    unannounced = api.put("/files/big.csv", content=chunks())
+
+    for answer in (announced, unannounced):
+        assert answer.status_code == 413
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "ROWRELAY_MAX_UPLOAD_BYTES" in answer.json()["hint"]
+    assert not any(settings.uploads.rglob("*.csv"))
+    assert not any(settings.uploads.rglob(".part"))
+
+
+def test_an_empty_file_is_refused(api: TestClient) -> None:
+    assert api.put("/files/empty.csv", content=b"").json()["title"].endswith("is empty")
+
+
+def test_a_page_of_another_site_can_change_nothing(api: TestClient, mixed: Seeded) -> None:
+    forged = (
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site", "Origin": HERE},
+        {"Origin": "null"},
+    )
+
+    for headers in forged:
+        assert api.delete(f"/runs/{mixed.id}", headers=headers).status_code == 403
+        assert api.put("/files/x.csv", content=b"x\n1\n", headers=headers).status_code == 403
+    assert api.get(f"/runs/{mixed.id}").status_code == 200
+
+
+def test_a_name_that_points_here_from_elsewhere_is_not_answered(api: TestClient) -> None:
+    assert api.get("/runs", headers={"Host": "evil.example:8501"}).status_code == 421
+    assert api.get("/runs", headers={"Host": "localhost:8501"}).status_code == 200
+
+
+def test_a_browser_uploads_with_a_ticket_of_our_own_only(api: TestClient) -> None:
+    browser = {"Sec-Fetch-Site": "same-origin", "Origin": HERE}
+
+    def put(ticket: str) -> int:
+        return api.put(f"/files/x.csv?ticket={ticket}", content=b"x\n1\n", headers=browser).status_code
+
+    assert put(signing.sign("upload")) == 201
+    assert put("") == 403
+    assert put(signing.sign("upload", seconds=-1)) == 403
+    assert put(signing.sign("other")) == 403
+    assert put(signing.sign("upload")[:-1] + "0") == 403 or put(signing.sign("upload")[:-1] + "1") == 403
+
+
+def test_where_there_is_a_sign_in_nobody_gets_in_without_it(
+    api: TestClient, mixed: Seeded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import streamlit as st
+
+    monkeypatch.setattr(st, "secrets", {"auth": {"cookie_secret": "c"}, "api": {"tokens": ["long-random-text"]}})
+
+    assert api.get("/runs").status_code == 401
+    assert api.get("/runs", headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert api.put("/files/x.csv", content=b"x\n1\n").status_code == 401
+    assert api.get("/runs", headers={"Authorization": "Bearer long-random-text"}).status_code == 200
+
+
+def test_counts_add_up_and_rows_come_by_page(api: TestClient, mixed: Seeded) -> None:
+    run = api.get(f"/runs/{mixed.id}").json()
+    assert run["total"] == sum(run["counts"].values()) == 250
+    assert run["shown_as"] == "finished, some not done"
+
+    last = api.get(f"/runs/{mixed.id}/rows?page=3").json()
+    assert (last["pages"], len(last["rows"]), last["rows"][-1]["row"]) == (3, 50, 250)
+
+
+def test_rows_are_filtered_searched_and_sorted(api: TestClient, mixed: Seeded) -> None:
+    def rows(query: str) -> list[int]:
+        return [row["row"] for row in api.get(f"/runs/{mixed.id}/rows?size=1000&{query}").json()["rows"]]
+
+    assert rows("state=failed") == [7, 8, 200]
+    assert rows("state=failed&state=unknown") == [7, 8, 9, 200, 201]
+    assert rows("state=rejected") == [5, 120]
+    assert rows("search=17-19&column=@row") == [17, 18, 19]
+    assert rows("search=18&column=@line") == [17]
+    assert rows("search=REMINDER 12&column=title") == [12, *range(120, 130)]
+    assert rows("search=nobody") == [5, 120]
+    assert rows("search=nobody&state=done") == []
+    assert rows("sort=userId&descending=true")[:3] == [89, 179, 88]
+    assert rows("sort=status&descending=true&state=failed&state=done")[:3] == [7, 8, 200]
+    assert rows("sort=row&descending=true")[:2] == [250, 249]
+    assert rows("search=';DROP TABLE rows--&column=title") == []
+    assert rows("search=x&column=no such column") == []
+
+
+def test_an_opened_row_shows_its_request_and_what_came_of_it(api: TestClient, mixed: Seeded) -> None:
+    row = api.get(f"/runs/{mixed.id}/rows/7").json()
+    assert (row["state"], row["status"], row["line"]) == ("failed", 422, 8)
+    assert json.loads(row["request"]["body"])["title"] == "Invoice reminder 7"
+
+    assert api.get(f"/runs/{mixed.id}/rows/5").json()["request"] is None
+    assert api.get(f"/runs/{mixed.id}/rows/251").status_code == 409
+
+
+def test_results_have_the_promised_shape_in_every_form(api: TestClient, mixed: Seeded) -> None:
+    results = api.get(f"/runs/{mixed.id}/results.json").json()["result"]
+    assert results[0] == {
+        "row": 1, "line": 2, "userId": 2, "title": "Invoice reminder 1",
+        "body": "Please check the figures of order 37.", "result": "done", "postId": 101,
+    }  # fmt: skip
+    assert len(results) == 250
+
+    table = list(csv.DictReader(io.StringIO(api.get(f"/runs/{mixed.id}/results.csv").text)))
+    assert [line["result"] for line in table] == [row["result"] for row in results]
+    lines = api.get(f"/runs/{mixed.id}/results.jsonl?state=failed").text.splitlines()
+    assert [json.loads(line)["row"] for line in lines] == [7, 8, 200]
+
+
+def test_troubled_rows_can_be_uploaded_again_as_they_are(api: TestClient, mixed: Seeded) -> None:
+    answer = api.get(f"/runs/{mixed.id}/troubled.csv")
+
+    lines = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [line["userId"] for line in lines] == ["nobody", "8", "9", "nobody", "21"]
+    assert "whole number" in lines[0]["reason"]
+    assert "attachment" in answer.headers["content-disposition"]
+
+
+def test_a_formula_in_a_cell_is_text_in_the_download_and_can_be_restored(
+    api: TestClient, settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "formulas.csv"
+    formula = '=HYPERLINK(""http://evil"")'
+    file.write_text(f'userId,title,body\n1,"{formula}",@SUM(A1)\n-1,+1+1,-5\n')
+    run = seed(settings, redis_url, file)
+    run.leave(RunState.STOPPED)
+
+    for line in csv.DictReader(io.StringIO(api.get(f"/runs/{run.id}/results.csv").text)):
+        assert line["title"].startswith("'")
+        assert restored(line["title"])[0] in "=+"
+        assert line["body"] in ("'@SUM(A1)", "-5")
+
+
+def test_unknown_rows_are_marked_done_once_and_by_name(api: TestClient, mixed: Seeded) -> None:
+    assert api.post(f"/runs/{mixed.id}/mark-done", json={"rows": [9]}).json() == {"rows": 1}
+    assert api.post(f"/runs/{mixed.id}/mark-done").json() == {"rows": 1}
+    assert api.post(f"/runs/{mixed.id}/mark-done").status_code == 409
+    assert api.get(f"/runs/{mixed.id}").json()["counts"]["unknown"] == 0
+    assert "marked done by API" in api.get(f"/runs/{mixed.id}/events").json()[0]["text"]
+
+
+def test_a_run_that_is_being_delivered_can_be_cancelled_but_not_deleted(
+    api: TestClient, settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    run = seed(settings, redis_url, write_posts(tmp_path / "live.csv", 10))
+
+    assert api.delete(f"/runs/{run.id}").status_code == 409
+    assert api.post(f"/runs/{run.id}/resume").status_code == 409
+    assert api.post(f"/runs/{run.id}/cancel").json()["cancelling"]
+
+    run.leave(RunState.CANCELLED)
+    assert api.post(f"/runs/{run.id}/cancel").status_code == 409
+    assert api.delete(f"/runs/{run.id}").status_code == 204
+    assert api.get(f"/runs/{run.id}").status_code == 404
+    assert not any((settings.data / "spool").glob("*"))
+
+
+def test_an_upload_goes_with_its_run_unless_another_run_has_it(
+    api: TestClient, settings: Settings, redis_url: str
+) -> None:
+    name = api.put("/files/p.csv", content=b"userId,title,body\n1,a,b\n").json()["file"]
+    runs = [seed(settings, redis_url, settings.uploads / name) for _ in range(2)]
+    for run in runs:
+        run.leave(RunState.STOPPED)
+
+    api.delete(f"/runs/{runs[0].id}")
+    assert (settings.uploads / name).exists()
+    api.delete(f"/runs/{runs[1].id}")
+    assert not (settings.uploads / name).exists()
+
+
+def test_runs_are_found_by_every_word(api: TestClient, mixed: Seeded) -> None:
+    assert api.get("/runs?search=posts dash").json()["total"] == 1
+    assert api.get("/runs?search=nothing").json()["total"] == 0
+    assert api.get("/runs?state=stopped").json()["total"] == 0
+    assert api.get("/runs/last").json()["id"] == mixed.id
+
+
+def test_what_is_not_valid_is_said_in_one_form(api: TestClient, mixed: Seeded) -> None:
+    answers = {
+        api.get("/runs/none"): 404,
+        api.get("/nowhere"): 404,
+        api.get(f"/runs/{mixed.id}/rows?page=0"): 422,
+        api.post("/runs", json={"pipeline": "posts", "file": "x.csv", "speed": 9}): 422,
+        api.post("/runs", json={"pipeline": "nope", "file": "x.csv"}): 400,
+        api.post("/runs", json={"pipeline": "posts", "file": "../../etc/passwd"}): 400,
+        api.post("/runs", json={"pipeline": "posts", "file": "/etc/passwd"}): 400,
+        api.post("/limits/none/open"): 409,
+        api.get("/schedules"): 503,
+    }
+
+    for answer, status in answers.items():
+        assert answer.status_code == status, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["title"]
+    assert api.post("/runs", json={"pipeline": "post", "file": "x"}).json()["hint"].startswith("Did you mean 'posts'?")
+
+
+def test_every_service_away_is_an_answer_and_not_a_crash(
+    api: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ROWRELAY_REDIS_URL", "redis://127.0.0.1:9/0")
+    connections.settings.cache_clear()
+
+    for path in ("/runs", "/runs/x", "/limits"):
+        assert api.get(path).status_code == 503
+        assert "Redis does not answer" in api.get(path).json()["title"]
+    assert [each["well"] for each in api.get("/status").json()] == [False, False, False]
+    assert api.put("/files/x.csv", content=b"x\n1\n").status_code == 201
+
+
+def test_pipelines_say_what_they_do_and_have_a_template_that_is_accepted(
+    api: TestClient, settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    (posts,) = api.get("/pipelines").json()
+    assert (posts["limit"]["pace"], posts["columns"]) == ("7 per second", ["userId", "title", "body"])
+
+    file = tmp_path / "template.csv"
+    file.write_text(api.get("/pipelines/posts/template.csv").text)
+    run = seed(settings, redis_url, file)
+    assert run.delivery.view.run(run.id).counts[RowState.WAITING] == 1
+
+
+def test_the_documentation_names_every_route_and_needs_no_sign_in_to_be_built(api: TestClient) -> None:
+    paths = api.get("/openapi.json").json()["paths"]
+
+    for path in ("/files/{name}", "/runs", "/runs/{run}/rows", "/runs/{run}/results.{form}", "/runs/{run}/cancel"):
+        assert path in paths
+    assert api.get("/docs").status_code == 200
+
+
+def test_a_large_download_is_streamed(
+    api: TestClient, settings: Settings, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roomy = settings.model_copy(update={"max_upload_bytes": 10**9})
+    run = seed(roomy, redis_url, write_posts(tmp_path / "many.csv", 60_000))
+    run.leave(RunState.STOPPED)
+
+    tracemalloc.start()
+    with api.stream("GET", f"/runs/{run.id}/results.jsonl") as answer:
+        count = sum(chunk.count(b"\n") for chunk in answer.iter_bytes())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert count == 60_000
+    assert peak < 60_000_000
+
+
+def test_a_bomb_in_a_small_file_is_stopped_by_the_cap_on_unpacked_bytes(
+    api: TestClient, settings: Settings, redis_url: str
+) -> None:
+    from flows.errors import FileError
+
+    bomb = gzip.compress(b"userId,title,body\n" + b"1,a,b\n" * 200_000)
+    answer = api.put("/files/bomb.csv.gz", content=bomb)
+    assert answer.status_code == 201  # it is small as it lies there
+
+    with pytest.raises(FileError):
+        seed(settings, redis_url, settings.uploads / answer.json()["file"])

@@ -1,0 +1,628 @@
+"""The command line: what it says, on which stream, with which exit code."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.server import free_port
+from flows import cli, cli_change
+from flows.connection import connect
+from flows.errors import SettingError
+from flows.ledger_view import View
+from flows.records import RowState, RunState
+from tests.conftest import wait_until
+from tests.stack_fixture import RunningStack
+from tests.test_export import Sent, sent
+from tests.world import ROOT, World, world
+
+GOOD = "userId,title,body\n1,one,b\n2,two,b\n3,three,b\n"
+COMMANDS = (
+    "check", "send", "runs", "show", "export", "cancel", "delete", "mark-done", "limits", "limits show", "limits open",
+    "limits trust", "pipelines", "schema", "init", "up", "version",
+)  # fmt: skip
+PROGRAM = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main())"]
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of the commands, with a data folder of its own."""
+    for name in ("ROWRELAY_REDIS_URL", "PREFECT_API_URL", "ROWRELAY_PIPELINES", "POSTS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ROWRELAY_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def rowrelay(here: Path, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process: exit code, standard output, standard error."""
+
+    def run(*args: object) -> tuple[int, str, str]:
+        code = cli.main([str(arg) for arg in args])
+        sys.stdout.flush()
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+UNUSABLE: list[tuple[str, bytes | None, str]] = [
+    ("empty.csv", b"", "empty.csv: is empty\nThe first line must name the columns, the rows follow."),
+    ("header.csv", b"userId,title,body\n", "header.csv: has a header but no rows"),
+    ("absent.csv", None, "absent.csv: there is no such file"),
+    (".", None, ".: is a folder, not a file of rows\nName one file in it."),
+    ("book.xlsx", b"PK\x03\x04xl/workbook.xml", "book.xlsx: is an Excel workbook, which is not read\n"
+     "Save it as CSV (UTF-8) in Excel."),
+    ("page.csv", b"<!DOCTYPE html><p>", "page.csv: is a web page, not CSV\nThe download may have needed a login."),
+    ("cut.csv.gz", gzip.compress(GOOD.encode())[:-9], "cut.csv.gz: is cut off: its packed data has no end\n"
+     "Copy or download it again."),
+    ("columns.csv", b"userId,titel,body\n1,a,b\n", "columns.csv: its columns are not those of the pipeline (userId,"
+     " title, body). missing: title; unknown: titel\nIs 'titel' meant to be 'title'?"),
+    ("twice.csv", b"userId,title,title,body\n1,a,b,c\n", "twice.csv: its columns are not those of the pipeline (userId,"
+     " title, body). more than once: title"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["check", "send"])
+@pytest.mark.parametrize(("name", "content", "message"), UNUSABLE, ids=[name for name, *_ in UNUSABLE])
+def test_an_unusable_file_is_named_with_what_to_do_and_nothing_is_started(
+    here: Path, rowrelay: Run, command: str, name: str, content: bytes | None, message: str
+) -> None:
+    if content is not None:
+        (here / name).write_bytes(content)
+
+    code, out, err = rowrelay(command, name)
+
+    assert (code, out) == (2, "")
+    assert err.rstrip("\n") == f"rowrelay: {message}"
+    assert not (here / "data").exists()
+
+
+MISUSED: list[tuple[list[str], str]] = [
+    (["send"], "Nothing to send is named.\nGive a FILE, or a run with --resume RUN."),
+    (["send", "good.csv", "--rows", "failed"], "--rows goes with --resume RUN only.\nA new run sends all of its rows."),
+    (["send", "good.csv", "--resume", "last"], "--resume goes without FILE.\nA run keeps what it was begun with."),
+    (["send", "--url", "http://x", "--resume", "a"],
+     "--resume goes without --url.\nA run keeps what it was begun with."),
+    (["send", "good.csv", "--pipeline", "post"], "There is no pipeline 'post'.\nDid you mean 'posts'? There are: posts."
+     " ROWRELAY_PIPELINES names folders with more."),
+    (["check", "good.csv", "--delimiter", "::"], "good.csv: '::' cannot separate cells\n"
+     "Use one character, such as , or ; or tab."),
+    (["check", "good.csv", "--rejects", "good.csv"], "good.csv: is the file that is being checked\n"
+     "Give --rejects another name."),
+    (["check", "good.csv", "--rejects", "no/such/folder.csv"], "no/such/folder.csv: cannot be written: No such file or"
+     " directory"),
+    (["init", "good.csv", "--out", "good.csv"], "good.csv: is there already, and may have been edited\n"
+     "Give --out another name."),
+    (["init", "absent.csv"], "absent.csv: there is no such file"),
+    (["mark-done", "last", "x"], "'x' is no row number.\nWrite 17, or 40-43 for several."),
+    (["mark-done", "last", "5-3"], "'5-3' names no rows: rows count from 1.\nWrite 17, or 40-43 for several."),
+    (["up", "--port", "1"], "Port 1 is in use.\nGive another one with --port, or leave --port out."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("args", "message"), MISUSED, ids=[" ".join(args) for args, _ in MISUSED])
+def test_a_misused_command_says_what_to_do_instead(here: Path, rowrelay: Run, args: list[str], message: str) -> None:
+    (here / "good.csv").write_text(GOOD)
+    if args[0] == "up" and os.geteuid() == 0:
+        args = [*args[:-1], str(_taken_port())]
+        message = message.replace("Port 1 ", f"Port {args[-1]} ")
+
+    code, out, err = rowrelay(*args)
+
+    assert (code, out) == (2, "")
+    assert err.rstrip("\n") == f"rowrelay: {message}"
+
+
+def _taken_port() -> int:
+    import socket
+
+    sock = socket.create_server(("127.0.0.1", 0))
+    _held.append(sock)
+    return int(sock.getsockname()[1])
+
+
+_held: list[Any] = []
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["bogus"], "No such command 'bogus'."),
+        (["check"], "Missing argument"),
+        (["check", "good.csv", "--bogus"], "No such option: --bogus"),
+        (["send", "--resume", "x", "--rows", "all"], "'all' is not one of 'unfinished', 'failed', 'unknown'"),
+        (["export", "last", "--format", "xml"], "'xml' is not one of 'json', 'csv', 'jsonl'"),
+        (["export", "last", "--rows", "some"], "'some' is not one of"),
+        (["runs", "--limit", "0"], "--limit"),
+        (["runs", "--limit", "many"], "--limit"),
+    ],
+)
+def test_a_mistyped_command_points_at_the_help(rowrelay: Run, args: list[str], message: str) -> None:
+    code, out, err = rowrelay(*args)
+
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "Try 'rowrelay" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("ROWRELAY_REDIS_URL", "http://127.0.0.1:1", "http://127.0.0.1:1"),
+        ("ROWRELAY_REDIS_URL", "redis://:secret@127.0.0.1:1/0", "Redis at redis://:***@127.0.0.1:1/0 cannot be used"),
+        ("ROWRELAY_RETENTION_DAYS", "soon", "ROWRELAY_RETENTION_DAYS"),
+        ("ROWRELAY_PIPELINES", "/no/such/folder", "/no/such/folder: ROWRELAY_PIPELINES: there is no such file"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_nothing_is_sent(
+    here: Path, rowrelay: Run, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    (here / "good.csv").write_text(GOOD)
+    monkeypatch.setenv(variable, value)
+
+    code, out, err = rowrelay("send", "good.csv", "--json")
+
+    assert code == 2
+    assert message in err
+    assert "secret" not in err
+    assert "Traceback" not in err
+    assert json.loads(out)["exit"] == 2
+
+
+def test_a_missing_secret_is_named_before_anything_is_started(
+    here: Path, rowrelay: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "deployments/pipelines/posts.yaml").read_text().replace("name: posts ", "name: guarded ")
+    text = text.replace("  method: POST", "  method: POST\n  headers: {Authorization: 'Bearer ${secret:POSTS_TOKEN}'}")
+    (here / "guarded.yaml").write_text(text)
+    (here / "good.csv").write_text(GOOD)
+    monkeypatch.setenv("ROWRELAY_PIPELINES", str(here / "guarded.yaml"))
+
+    code, _, err = rowrelay("send", "good.csv", "--pipeline", "guarded")
+    checked, out, _ = rowrelay("check", "good.csv", "--pipeline", "guarded")
+
+    assert code == 2
+    assert "Pipeline guarded needs the secret POSTS_TOKEN, which is not there." in err
+    assert checked == 0
+    assert "The secret POSTS_TOKEN is missing" in out
+
+    monkeypatch.setenv("POSTS_TOKEN", "hush-hush")
+    _, out, _ = rowrelay("check", "good.csv", "--pipeline", "guarded")
+    assert "Bearer" in out
+    assert "hush" not in out
+
+
+def test_a_bug_is_one_line_and_the_log_has_the_rest(here: Path, rowrelay: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("of some kind")
+
+    monkeypatch.setattr("flows.cli_describe.schema", broken)
+
+    code, out, err = rowrelay("schema")
+
+    assert (code, out) == (70, "")
+    assert err.splitlines()[0] == "rowrelay: internal error: ZeroDivisionError: of some kind"
+    log = here / "data" / "logs" / "rowrelay.log"
+    assert str(log) in err
+    assert "Traceback" in log.read_text()
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["schema", "--debug"])
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_help_has_an_example(rowrelay: Run, command: str) -> None:
+    code, out, _ = rowrelay(*command.split(), "--help")
+
+    assert code == 0
+    assert re.search(rf"Example:\n +rowrelay {command}".rstrip(), out), out
+
+
+def test_every_command_is_in_the_help_and_in_this_file(rowrelay: Run) -> None:
+    _, out, _ = rowrelay("--help")
+
+    listed = re.findall(r"^  ([a-z-]+)  ", out.split("Commands:")[1], flags=re.MULTILINE)
+    assert sorted(listed) == sorted({command.split()[0] for command in COMMANDS})
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = "{'pandas', 'prefect', 'httpx', 'pydantic', 'redis', 'numpy', 'pyarrow', 'rich', 'streamlit'}"
+    code = f"import sys, flows.cli; flows.cli.main(['--help']); print(sorted({heavy} & set(sys.modules)))"
+
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_check_tells_what_would_be_sent(here: Path, rowrelay: Run) -> None:
+    (here / "good.csv").write_text(GOOD)
+
+    code, out, _ = rowrelay("check", "good.csv")
+
+    assert code == 0
+    assert "3 rows, utf-8, comma-separated" in out
+    assert "3 can be sent, 0 are rejected" in out
+    assert '{"userId":1,"title":"one","body":"b"}' in out
+    assert "Sending 3 rows takes at least 0 s (limit: 7 per second)" in out
+    assert not (here / "data").exists()
+
+
+def test_check_shows_rejections_and_writes_them_down(here: Path, rowrelay: Run) -> None:
+    (here / "mixed.csv").write_text("userId,title,body\n1,one,=b\nx,,\n0,three\n4,four,b\n")
+
+    code, out, _ = rowrelay("check", "mixed.csv", "--rejects", "wrong.csv")
+    as_json = json.loads(rowrelay("check", "mixed.csv", "--json")[1])
+
+    assert code == 1
+    assert re.search(r"3 +userId +must be a whole number +'x'", out)
+    rows = list(csv.reader((here / "wrong.csv").open(newline="")))
+    assert rows[0] == ["reason", "userId", "title", "body"]
+    assert [row[1:] for row in rows[1:]] == [["x", "", ""], ["0", "three"]]
+    assert (as_json["rows"], as_json["accepted"], as_json["rejected"]) == (4, 2, 2)
+    assert as_json["first_rejections"][0]["reasons"][0] == {
+        "column": "userId", "check": "must be a whole number", "value": "x",
+    }  # fmt: skip
+    assert as_json["first_requests"][1]["body"] == '{"userId":4,"title":"four","body":"b"}'
+
+
+def test_a_file_with_rejected_rows_only_is_no_error_of_the_file(here: Path, rowrelay: Run) -> None:
+    (here / "bad.csv").write_text("userId,title,body\nx,,\n")
+
+    code, out, _ = rowrelay("check", "bad.csv")
+
+    assert code == 1
+    assert "0 can be sent, 1 are rejected" in out
+
+
+def test_init_writes_a_definition_that_the_sample_passes(
+    here: Path, rowrelay: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "orders.csv").write_text("id,paid,at\n1,true,2026-01-31\n2,false,2026-02-01\n")
+
+    assert rowrelay("init", "orders.csv", "--out", "orders.yaml")[0] == 0
+    monkeypatch.setenv("ROWRELAY_PIPELINES", str(here / "orders.yaml"))
+    code, out, _ = rowrelay("check", "orders.csv", "--pipeline", "orders")
+
+    assert code == 0
+    assert '{"id":1,"paid":true,"at":"2026-01-31"}' in out
+    assert rowrelay("init", "orders.csv")[1] == (here / "orders.yaml").read_text()
+
+
+def test_pipelines_and_schema_are_told(rowrelay: Run) -> None:
+    assert "jsonplaceholder: 7 per second" in rowrelay("pipelines")[1]
+    assert json.loads(rowrelay("pipelines", "--json")[1])["pipelines"][0]["name"] == "posts"
+    assert json.loads(rowrelay("schema")[1])["properties"]["limit"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", rowrelay("version")[1])
+
+
+@pytest.fixture
+def ended(here: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Sent:
+    """A run of six rows: done, rejected, failed, rejected, unknown, waiting. Nobody delivers it."""
+    monkeypatch.setenv("ROWRELAY_REDIS_URL", redis_url)
+    monkeypatch.setenv("ROWRELAY_STORAGE", str(here / "spool"))
+    made = sent(redis_url, here)
+    made.end(1, RowState.DONE, status=201, postId=101)
+    made.end(3, RowState.FAILED, status=422, reason="the API refused it")
+    made.end(5, RowState.UNKNOWN, reason="no answer within 2 s")
+    made.ledger.end(made.id, made.epoch, RunState.STOPPED, "the API answered 500 all the time")
+    return made
+
+
+def test_an_empty_ledger_has_no_runs(rowrelay: Run, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROWRELAY_REDIS_URL", redis_url)
+
+    assert rowrelay("runs")[:2] == (0, "There are no runs yet. `rowrelay send FILE` makes one.\n")
+    assert json.loads(rowrelay("runs", "--json")[1]) == {"runs": []}
+    assert rowrelay("show", "last")[2] == "rowrelay: There are no runs yet.\n`rowrelay send FILE` makes one.\n"
+    assert rowrelay("limits")[1] == "No limit has been used yet.\n"
+    for args in (["show", "nope"], ["export", "nope"], ["cancel", "nope"], ["delete", "nope", "--yes"]):
+        assert rowrelay(*args)[0] == 2
+    code, _, err = rowrelay("limits", "open", "nope")
+    assert (code, err) == (2, "rowrelay: There is no limit 'nope'.\nThere are: none yet.\n")
+
+
+def test_runs_and_show_tell_counts_that_add_up(rowrelay: Run, ended: Sent) -> None:
+    listed = json.loads(rowrelay("runs", "--json")[1])["runs"]
+    shown = json.loads(rowrelay("show", "last", "--json")[1])
+    _, table, _ = rowrelay("runs")
+    _, text, _ = rowrelay("show", "run")
+
+    assert listed[0]["counts"] == shown["counts"]
+    assert shown["counts"] == {"rejected": 2, "waiting": 1, "sending": 0, "done": 1, "failed": 1, "unknown": 1}
+    assert sum(shown["counts"].values()) == shown["total"] == 6
+    assert (shown["run"], shown["state"]) == ("run-1", "stopped")
+    assert [trouble["row"] for trouble in shown["troubles"]] == [2, 4, 3, 5]
+    assert "stopped" in table
+    assert "the API answered 500 all the time" in text
+    assert "rowrelay send --resume run-1" in text
+    assert "rowrelay export run-1 --rows troubled" in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "numbers"),
+    [
+        ("all", [1, 2, 3, 4, 5, 6]), ("done", [1]), ("rejected", [2, 4]), ("failed", [3]), ("unknown", [5]),
+        ("waiting", [6]), ("troubled", [2, 3, 4]),
+    ],
+)  # fmt: skip
+def test_export_writes_the_rows_that_were_asked_for(rowrelay: Run, ended: Sent, rows: str, numbers: list[int]) -> None:
+    code, out, _ = rowrelay("export", "last", "--rows", rows, "--format", "json")
+
+    assert code == 0
+    assert [row["row"] for row in json.loads(out)["result"]] == numbers
+
+
+def test_export_writes_every_form_to_a_file_in_one_piece(here: Path, rowrelay: Run, ended: Sent) -> None:
+    for form in ("json", "jsonl", "csv"):
+        code, out, _ = rowrelay("export", "last", "--format", form, "--out", f"results.{form}")
+        assert (code, out) == (0, "")
+    _, text, _ = rowrelay("export", "last", "--rows", "troubled")
+
+    assert len(json.loads((here / "results.json").read_text())["result"]) == 6
+    assert len((here / "results.jsonl").read_text().splitlines()) == 6
+    assert len(list(csv.reader((here / "results.csv").open(newline="")))) == 7
+    assert next(iter(csv.reader(io.StringIO(text)))) == ["reason", "userId", "title", "price", "extra"]
+    assert not list(here.glob(".results*"))
+    assert rowrelay("export", "last", "--out", "/dev/null")[0] == 0
+    assert not Path("/dev/null").is_file()
+    assert rowrelay("export", "last", "--out", here)[0] == 2
+
+
+def test_an_export_into_a_closed_pipe_ends_quietly(here: Path, ended: Sent) -> None:
+    process = subprocess.Popen([*PROGRAM, "export", "last"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout is not None
+    process.stdout.close()
+
+    assert process.wait(30) == 141
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+
+
+def test_unknown_rows_can_be_called_done(rowrelay: Run, ended: Sent) -> None:
+    code, out, err = rowrelay("mark-done", "last", "3", "5-6")
+
+    assert (code, out) == (1, "1 of 3 rows are done now.\n")
+    assert "The others are not unknown" in err
+    assert ended.run.counts[RowState.DONE] == 2
+    assert rowrelay("mark-done", "last", "5")[:2] == (1, "0 of 1 rows are done now.\n")
+
+
+def test_a_run_is_deleted_once_it_is_confirmed(rowrelay: Run, ended: Sent) -> None:
+    code, _, err = rowrelay("delete", "last")
+    assert (code, err) == (2, "rowrelay: This has to be confirmed.\nAdd --yes.\n")
+
+    assert rowrelay("delete", "last", "--yes")[:2] == (0, "Run run-1 is deleted.\n")
+
+    assert not ended.spool.exists()
+    assert rowrelay("runs")[1].startswith("There are no runs yet")
+
+
+def test_a_run_that_is_delivered_is_cancelled_and_not_deleted(rowrelay: Run, ended: Sent) -> None:
+    assert "there is nothing to cancel" in rowrelay("cancel", "last")[1]
+
+    ended.ledger.take(ended.id, "somebody", resume=True)
+    code, out, _ = rowrelay("cancel", "last")
+
+    assert code == 0
+    assert "takes no new rows" in out
+    assert ended.run.cancelling
+    code, _, err = rowrelay("delete", "last", "--yes")
+    assert (code, err) == (2, "rowrelay: Run run-1 is being delivered.\nCancel it first.\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "rows"), [(["3"], [3]), (["3", "1"], [1, 3]), (["2-4", "3"], [2, 3, 4]), (["7-7"], [7])]
+)
+def test_row_numbers_are_read_with_spans(words: list[str], rows: list[int]) -> None:
+    assert cli_change.row_numbers(words) == rows
+
+
+@pytest.mark.parametrize("word", ["", "0", "-3", "3-", "a-b", "٣", "1-99999999999", "1.5"])
+def test_what_is_no_row_number_is_refused(word: str) -> None:
+    with pytest.raises(SettingError):
+        cli_change.row_numbers([word])
+
+
+LIMIT: dict[str, Any] = {"name": "cli", "requests": 20, "window_seconds": 1, "in_flight": 20, "grace_seconds": 0.2}
+
+
+@pytest.fixture
+def sending(stack: RunningStack, tmp_path: Path) -> Iterator[World]:
+    """A stand-in, a pipeline `cliposts` for it, and the session's stack."""
+    limit = LIMIT | {"name": f"cli-{tmp_path.name[-30:].strip('_').replace('_', '-').lower()}"}
+    knobs = {"delay_min_seconds": 0.02, "delay_max_seconds": 0.05}
+    with world(tmp_path, stack.addresses.redis_url, limit=limit, knobs=knobs, name="cliposts") as made:
+        yield made
+
+
+def program(w: World, stack: RunningStack, *args: object) -> subprocess.Popen[str]:
+    """A command in a process of its own."""
+    process = subprocess.Popen(
+        [*PROGRAM, *map(str, args)],
+        cwd=ROOT,
+        env={**os.environ, **stack.environment, "ROWRELAY_PIPELINES": str(w.pipeline)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    w.engines.append(process)
+    return process
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=90)
+    return process.returncode, out, err
+
+
+def test_a_file_is_sent_and_only_its_result_is_on_standard_output(
+    sending: World, stack: RunningStack, rowrelay: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = sending.file(40, bad=2)
+
+    code, out, err = finished(program(sending, stack, "send", file, "--pipeline", "cliposts", "--json"))
+
+    result = json.loads(out)
+    assert (code, result["exit"], result["state"]) == (1, 1, "finished")
+    assert result["counts"] == {"rejected": 2, "waiting": 0, "sending": 0, "done": 40, "failed": 0, "unknown": 0}
+    assert result["total"] == 42
+    assert 0 < result["peak"] <= 20
+    assert 1.0 < result["seconds"] < 60
+    assert sending.report()["over"] == 0
+    assert sending.report()["arrivals"] == 40
+    assert f"Run {result['run']}" in err
+    assert "% of 42" in err
+    assert "this content was sent before" not in err
+
+    use(stack, monkeypatch)
+    done = json.loads(rowrelay("export", result["run"][:8], "--rows", "done")[1])["result"]
+    assert {row["userId"] for row in done} == set(range(1, 41))
+    assert all(row["postId"] for row in done)
+
+    code, _, err = finished(program(sending, stack, "send", file, "--pipeline", "cliposts"))
+    assert code == 1
+    assert f"A file with this content was sent before: run {result['run'][:8]}, 40 rows done." in err
+
+
+def use(stack: RunningStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands in this process are for the session's stack."""
+    monkeypatch.setenv("ROWRELAY_DATA", stack.environment["ROWRELAY_DATA"])
+    monkeypatch.setenv("ROWRELAY_REDIS_URL", stack.environment["ROWRELAY_REDIS_URL"])
+
+
+def underway(w: World, stack: RunningStack) -> Callable[[], Any]:
+    """The world's newest run, once some of its rows are done."""
+    view = View(connect(stack.addresses.redis_url))
+
+    def look() -> Any:
+        newest = view.runs(0, 1)
+        ours = newest and newest[0].file == str(w.folder / "rows.csv") and newest[0].counts[RowState.DONE] >= 10
+        return newest[0] if ours else None
+
+    return look
+
+
+def test_ctrl_c_waits_for_answers_and_the_rest_can_be_resumed(sending: World, stack: RunningStack) -> None:
+    process = program(sending, stack, "send", sending.file(90), "--pipeline", "cliposts")
+    run = wait_until(underway(sending, stack), seconds=60, what="rows under way")
+
+    process.send_signal(signal.SIGINT)
+    code, out, err = finished(process)
+
+    after = View(connect(stack.addresses.redis_url)).run(run.id)
+    assert code == 130
+    assert f"Resume with: rowrelay send --resume {run.id[:8]}" in err
+    assert "Traceback" not in err
+    assert after.state is RunState.CANCELLED
+    assert after.counts[RowState.UNKNOWN] == after.counts[RowState.SENDING] == 0
+    assert after.counts[RowState.WAITING] > 0
+    assert sending.report()["arrivals"] == after.counts[RowState.DONE]
+
+    code, out, err = finished(program(sending, stack, "send", "--resume", run.id[:8]))
+
+    assert code == 0, err
+    assert re.search(r"90 +done", out)
+    assert sorted(int(arrival["tag"]) for arrival in sending.arrivals()) == list(range(1, 91))
+
+
+def test_sigterm_is_like_ctrl_c(sending: World, stack: RunningStack) -> None:
+    process = program(sending, stack, "send", sending.file(90), "--pipeline", "cliposts", "--json")
+    run = wait_until(underway(sending, stack), seconds=60, what="rows under way")
+
+    process.send_signal(signal.SIGTERM)
+    code, out, err = finished(process)
+
+    result = json.loads(out)
+    assert (code, result["exit"], result["run"]) == (130, 130, run.id)
+    assert result["counts"]["waiting"] > 0
+    assert result["counts"]["unknown"] == result["counts"]["sending"] == 0
+    assert sending.report()["arrivals"] == result["counts"]["done"]
+    assert "Traceback" not in err
+
+
+def test_a_second_ctrl_c_leaves_rows_under_way_unknown(sending: World, stack: RunningStack) -> None:
+    sending.more["request"] = {"timeout_seconds": 4}
+    process = program(sending, stack, "send", sending.file(90), "--pipeline", "cliposts")
+    run = wait_until(underway(sending, stack), seconds=60, what="rows under way")
+    sending.control(delay_min_seconds=3.8, delay_max_seconds=3.8)
+    view = View(connect(stack.addresses.redis_url))
+    wait_until(lambda: view.run(run.id).counts[RowState.SENDING] >= 5, what="slow answers")
+
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    while "no new rows" not in (line := process.stderr.readline()):
+        assert line, "the first Ctrl-C was not heeded"
+    process.send_signal(signal.SIGINT)
+    code, _, err = finished(process)
+
+    after = view.run(run.id)
+    assert code == 130
+    assert "Traceback" not in err
+    assert after.counts[RowState.UNKNOWN] > 0
+    assert after.counts[RowState.SENDING] == 0
+    assert sum(after.counts.values()) == 90
+
+
+def test_a_ban_stops_the_run_until_a_person_opens_the_limit(
+    sending: World, stack: RunningStack, rowrelay: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sending.control(ban=True)
+    code, out, err = finished(program(sending, stack, "send", sending.file(30), "--pipeline", "cliposts"))
+    name = sending.limit["name"]
+
+    assert code == 3, err
+    assert f"rowrelay limits open {name}" in out
+    assert "Traceback" not in err
+
+    use(stack, monkeypatch)
+    assert re.search(rf"{name} +latched", rowrelay("limits")[1])
+    assert json.loads(rowrelay("limits", "show", "--json")[1])["limits"]
+    assert rowrelay("limits", "open", name)[:2] == (0, f"The limit {name} is open again.\n")
+    assert rowrelay("limits", "open", name)[:2] == (0, f"The limit {name} was not shut.\n")
+
+    sending.control(ban=False)
+    code, out, err = finished(program(sending, stack, "send", "--resume", "last"))
+    assert code == 1, err  # those that the ban answered stay failed
+    assert re.search(r"\d+ +failed", out)
+    assert sending.report()["over"] == 0
+
+
+def test_everything_runs_in_the_foreground_until_ctrl_c(sending: World, stack: RunningStack) -> None:
+    port = free_port()
+    process = program(sending, stack, "up", "--port", port)
+    assert process.stdout is not None
+    lines: list[str] = []
+    while not lines or not lines[-1].startswith("Ctrl-C"):
+        line = process.stdout.readline()
+        assert line, process.communicate(timeout=10)[1]
+        lines.append(line)
+
+    text = "".join(lines)
+    assert re.search(r"^Redis +redis://:\*\*\*@127", text, flags=re.MULTILINE)
+    assert re.search(r"^Prefect server +http://127", text, flags=re.MULTILINE)
+    assert "deliver/cliposts" in text
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5) as answer:
+        assert answer.status == 200
+
+    process.send_signal(signal.SIGINT)
+    code, _, err = finished(process)
+
+    assert code == 0, err
+    with pytest.raises(OSError):  # noqa: PT011 — refused, whatever the system calls it
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5)

@@ -1,0 +1,200 @@
+"""The logic of the pages, headless: empty first, then runs in every state; and the values they are made of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard import charts, connections, look, schedules
+from dashboard.markup import join, tag
+from dashboard.prefect_api import ScheduleRefused
+from dashboard.preview import seconds_for
+from dashboard.reader import Reader, duration, size
+from flows.records import LimitTerms, RowState, RunState
+from flows.settings import Settings
+from tests.browser import ROOT
+from tests.seeding import seed, write_posts
+
+D, F, U = RowState.DONE, RowState.FAILED, RowState.UNKNOWN
+PAGES = ("send", "runs", "run", "schedules", "status")
+
+
+@pytest.fixture
+def settings(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """The settings that the pages read, with a data folder of the test's own and no Prefect."""
+    monkeypatch.setenv("ROWRELAY_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("ROWRELAY_REDIS_URL", redis_url)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    connections.settings.cache_clear()
+    st.cache_data.clear()
+    yield connections.settings()
+    connections.settings.cache_clear()
+
+
+def show(name: str, **query: str) -> AppTest:
+    """A page, run once."""
+    page = AppTest.from_file(str(ROOT / "dashboard" / "pages" / f"{name}.py"), default_timeout=20)
+    for key, value in query.items():
+        page.query_params[key] = value
+    return page.run()
+
+
+def text(page: AppTest) -> str:
+    """Everything that a page says as HTML, without the style sheet."""
+    return " ".join(str(block.proto.body) for block in page.main if block.type == "html") + " ".join(
+        str(each.value) for kind in ("text", "caption", "subheader") for each in getattr(page, kind)
+    ) + " ".join(_html(page.main))  # fmt: skip
+
+
+def _html(block: object) -> Iterator[str]:
+    for child in getattr(block, "children", {}).values():
+        if getattr(child, "type", "") == "html":
+            yield str(child.proto.body)
+        yield from _html(child)
+
+
+def labels(page: AppTest) -> list[str]:
+    """The buttons of a page."""
+    return [button.label for button in page.button]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_says_what_to_do_first_where_there_is_nothing_yet(settings: Settings, name: str) -> None:
+    page = show(name)
+
+    assert not page.exception
+    expected = {"send": "Send a file", "runs": "No run yet.", "run": "No run yet.", "schedules": "does not answer",
+                "status": "No limit has been used yet"}  # fmt: skip
+    assert expected[name] in text(page)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_stays_calm_when_redis_and_prefect_are_away(
+    settings: Settings, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROWRELAY_REDIS_URL", "redis://127.0.0.1:9/0")
+    connections.settings.cache_clear()
+
+    page = show(name, **({"id": "x"} if name == "run" else {}))
+
+    assert not page.exception
+    assert "Traceback" not in text(page)
+    assert name == "send" or "does not answer" in text(page)
+
+
+def test_the_buttons_are_those_that_make_sense(settings: Settings, redis_url: str, tmp_path: Path) -> None:
+    run = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 30, bad=(3,)))
+    assert labels(show("run", id=run.id))[:1] == ["Cancel"]
+
+    run.outcomes(D, range(4, 20))
+    run.outcomes(F, [1])
+    run.outcomes(U, [2])
+    run.leave(RunState.CANCELLED, "cancelled")
+    st.cache_data.clear()
+
+    page = show("run", id=run.id)
+    assert labels(page)[:5] == [
+        "Resume: 11 rows", "Send 1 failed again", "Send 1 unknown again", "Mark unknown as done", "Delete",
+    ]  # fmt: skip
+    assert not page.exception
+
+
+def test_a_checked_file_can_be_sent_and_one_with_known_content_asks_first(
+    settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    file = write_posts(tmp_path / "posts.csv", 30, bad=(3,))
+    before = seed(settings, redis_url, file)
+    before.outcomes(D, [1])
+    before.leave(RunState.FINISHED)
+    again = seed(settings, redis_url, file)
+    again.leave(RunState.CHECKING, "checked; nothing sent yet")
+
+    page = show("send", run=again.id)
+
+    assert "exactly this content was sent before" in text(page)
+    send = next(button for button in page.button if button.label == "Send 29 good rows")
+    assert send.disabled
+    page.checkbox[0].check().run()
+    assert not next(button for button in page.button if button.label == "Send 29 good rows").disabled
+
+
+def test_a_thousand_runs_are_listed_searched_and_paged(settings: Settings, redis_url: str) -> None:
+    ledger = connections.ledger()
+    for n in range(1000):
+        ledger.create(f"run-{n}", definition={}, by="test", pipeline="posts", file=f"file-{n}.csv")
+
+    begun = time.monotonic()
+    page = show("runs")
+    assert "1,000 runs" in text(page)
+    assert time.monotonic() - begun < 3
+    assert "1 run fit" in text(show("runs", search="file-777.csv"))
+
+
+def test_text_can_never_become_markup() -> None:
+    evil = '<script>alert(1)</script>" onload="x'
+
+    made = tag("div", evil, title=evil)
+
+    assert "<script>" not in made
+    assert '" onload' not in made
+    assert "⟨U+202E⟩" in join("a\u202eb")
+    assert "<code>rowrelay up</code>" in str(look.notice("warn", "x", "Start `rowrelay up`."))
+    assert "<b>" not in str(look.notice("warn", "`<b>`"))
+
+
+def test_numbers_and_times_are_those_of_the_reader() -> None:
+    german = Reader.of("de-DE", "Europe/Berlin")
+    assert german.number(1234567) == "1.234.567"
+    assert german.rate(6.45) == "6,5" or german.rate(6.45) == "6,4"
+    assert Reader.of("en-US", "UTC").time(0) == "1 Jan 1970, 12:00 AM"
+    assert Reader.of("xx", "No/Where").time(0) == "1 Jan 1970, 00:00"
+    assert [duration(s) for s in (5, 200, 3900, 143_000)] == ["5 s", "3 min 20 s", "1 h 5 min", "1 day 15 h"]
+    assert [size(n) for n in (12, 3400, 10**9)] == ["12 bytes", "3.4 kB", "1.0 GB"]
+
+
+def test_the_time_a_file_takes_follows_from_the_tightest_window() -> None:
+    terms = LimitTerms("x", ((7, 1.0), (10_000, 86_400.0)), 7, 2.0)
+    assert seconds_for(7, terms) == 0
+    assert seconds_for(707, terms) == 100
+    assert seconds_for(20_000, terms) == 86_400
+    assert seconds_for(5, LimitTerms("x", (), 7, 2.0)) is None
+
+
+def test_charts_hold_every_request_and_outcome_once() -> None:
+    seconds = {100 + n: {"sent": 7, "done": 6, "failed": 1} for n in range(60)}
+
+    requests = charts.requests_per_second(seconds, now=161, limit=7)
+    outcomes = charts.outcomes_over_time(seconds, {})
+    whole = charts.outcomes_over_time(seconds, {0: {"done": 100}})
+
+    assert requests.data["requests"].sum() == 420
+    assert "at most 7, against a limit of 7" in requests.alt
+    assert outcomes.alt == "Outcomes over time: 360 done, 60 failed, 0 unknown."
+    assert whole.alt.startswith("Outcomes over time: 460 done")
+    assert charts.rate_now(seconds, 161.0) == 7
+    assert charts.outcomes_over_time({}, {}).alt.endswith("0 done, 0 failed, 0 unknown.")
+
+
+def test_a_schedule_that_is_none_is_refused_in_words() -> None:
+    assert len(schedules.coming("0 6 * * 1-5", None, "Europe/Berlin")) == 5
+    for cron, interval, zone, says in (
+        ("0 6 * *", None, "UTC", "is no cron rule"),
+        ("99 6 * * *", None, "UTC", "is no cron rule"),
+        (None, 5, "UTC", "a minute or more"),
+        ("0 6 * * *", None, "Berlin", "no time zone"),
+    ):
+        with pytest.raises(ScheduleRefused, match=says):
+            schedules.coming(cron, interval, zone)
+    assert schedules.in_words({"cron": "5 7 * * 1-5"}) == "Monday to Friday at 07:05"
+    assert schedules.in_words({"interval": 7200.0}) == "every 2 hours"
+
+
+def test_every_state_has_a_colour_a_sign_and_a_word_of_its_own() -> None:
+    assert set(look.ROW) == set(RowState)
+    assert len({each.color for each in look.ROW.values()}) == len(RowState)
+    assert len({each.sign for each in look.ROW.values()}) == len(RowState)

@@ -1,0 +1,227 @@
+"""The flow in a real Prefect: names, states, artifacts, retries, and runs that others start."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from flows.connection import connect
+from flows.ledger_view import View
+from flows.records import RowState, RunState
+from tests.conftest import wait_until
+from tests.stack_fixture import RunningStack
+from tests.world import ROOT, World, world
+
+LIMIT: dict[str, Any] = {"name": "flow", "requests": 100, "window_seconds": 1, "in_flight": 10, "grace_seconds": 0.3}
+QUICK = {"delay_min_seconds": 0.01, "delay_max_seconds": 0.03}
+
+
+@pytest.fixture
+def flows(stack: RunningStack, tmp_path: Path) -> Iterator[World]:
+    """A world whose pipeline `posts` the flow finds instead of the shipped one's address."""
+    with world(tmp_path, stack.addresses.redis_url, limit=LIMIT, knobs=QUICK, name="flowposts") as w:
+        _ = w.pipeline
+        yield w
+
+
+def environment(w: World, stack: RunningStack) -> dict[str, str]:
+    return {**os.environ, **stack.environment, "ROWRELAY_PIPELINES": str(w.pipeline)}
+
+
+def start(w: World, stack: RunningStack, **given: Any) -> subprocess.Popen[str]:
+    arguments = json.dumps(
+        {
+            "pipeline": "flowposts",
+            **{key: str(value) if isinstance(value, Path) else value for key, value in given.items()},
+        }
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.flow_process", arguments],
+        cwd=ROOT,
+        env=environment(w, stack),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    w.engines.append(process)
+    return process
+
+
+def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err[-3000:]
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found
+
+
+def post(stack: RunningStack, path: str, **body: Any) -> httpx.Response:
+    """What Prefect's own page does: it asks for a token first, so that no other page can act in its name."""
+    url, client = stack.addresses.prefect_api_url, "test"
+    token = httpx.get(f"{url}/csrf-token", params={"client": client}).json()["token"]
+    headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
+    return httpx.post(f"{url}{path}", json=body, headers=headers, timeout=20)
+
+
+def api(stack: RunningStack, path: str, **body: Any) -> Any:
+    return post(stack, path, **body).raise_for_status().json()
+
+
+def test_a_run_that_went_well_is_completed_with_named_task_runs_and_artifacts(
+    flows: World, stack: RunningStack
+) -> None:
+    found = ended(start(flows, stack, file=flows.file(250)))
+
+    assert (found["type"], found["name"], found["message"]) == ("COMPLETED", "Completed", "250 done of 250")
+    run = View(connect(stack.addresses.redis_url)).run(found["run"])
+    assert (run.state, run.counts[RowState.DONE], run.by) == (RunState.FINISHED, 250, "test")
+
+    flow_run = httpx.get(f"{stack.addresses.prefect_api_url}/flow_runs/{found['run']}").json()
+    assert flow_run["name"] == "flowposts · rows.csv"
+    tasks = wait_until(
+        lambda: len(t := api(stack, "/task_runs/filter", flow_runs={"id": {"any_": [found["run"]]}})) == 3 and t,
+        seconds=30,
+        what="three task runs on record",
+    )
+    assert sorted(task["name"] for task in tasks) == ["rows 1-100", "rows 101-200", "rows 201-250"]
+    artifacts = api(stack, "/artifacts/filter", artifacts={"flow_run_id": {"any_": [found["run"]]}})
+    kinds = {artifact["type"] for artifact in artifacts}
+    assert {"progress", "table"} <= kinds
+    (table,) = [json.loads(artifact["data"]) for artifact in artifacts if artifact["type"] == "table"]
+    assert {"row": "", "state": "done", "rows": 250, "status": "", "reason": ""} in table
+
+
+def test_rejected_rows_end_as_completed_with_errors(flows: World, stack: RunningStack) -> None:
+    found = ended(start(flows, stack, file=flows.file(20, bad=2)))
+
+    assert (found["type"], found["name"]) == ("COMPLETED", "CompletedWithErrors")
+    assert found["message"] == "2 rejected, 20 done of 22"
+
+
+def test_a_file_that_cannot_be_read_fails_with_the_reason_and_sends_nothing(flows: World, stack: RunningStack) -> None:
+    (flows.folder / "empty.csv").write_text("")
+
+    found = ended(start(flows, stack, file=flows.folder / "empty.csv"))
+
+    assert found["type"] == "FAILED"
+    assert "empty.csv" in found["message"]
+    assert flows.report()["arrivals"] == 0
+
+
+def test_a_file_outside_the_allowed_folders_is_refused(flows: World, stack: RunningStack) -> None:
+    found = ended(start(flows, stack, file=flows.file(5), trusted=False))
+
+    assert found["type"] == "FAILED"
+    assert "outside the folders" in found["message"]
+    assert flows.report()["arrivals"] == 0
+
+
+def test_a_dry_run_checks_and_sends_nothing_and_can_be_sent_afterwards(flows: World, stack: RunningStack) -> None:
+    checked = ended(start(flows, stack, file=flows.file(30, bad=1), dry_run=True))
+    assert (checked["name"], flows.report()["arrivals"]) == ("Checked", 0)
+
+    sent = ended(start(flows, stack, resume=checked["run"]))
+
+    assert (sent["run"], sent["message"]) == (checked["run"], "1 rejected, 30 done of 31")
+    assert flows.report()["arrivals"] == 30
+
+
+def test_sigterm_ends_as_cancelled_and_keeps_what_is_finished(flows: World, stack: RunningStack) -> None:
+    process = start(flows, stack, file=flows.file(2000))
+    view = View(connect(stack.addresses.redis_url))
+    wait_until(
+        lambda: (
+            (runs := view.runs(0, 1))
+            and runs[0].file == str(flows.folder / "rows.csv")
+            and runs[0].counts[RowState.DONE] > 20
+        ),
+        seconds=60,
+        what="some rows",
+    )
+    process.send_signal(signal.SIGTERM)
+    found = ended(process)
+
+    run = view.run(found["run"])
+    assert (found["type"], run.state) == ("CANCELLED", RunState.CANCELLED)
+    assert run.counts[RowState.SENDING] == run.counts[RowState.UNKNOWN] == 0
+    assert run.counts[RowState.DONE] == flows.report()["arrivals"]
+
+
+@contextmanager
+def served(w: World, stack: RunningStack) -> Iterator[None]:
+    """`python -m deployments.serve` for the length of the block."""
+    log = (w.folder / "serve.log").open("w")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deployments.serve"], cwd=ROOT, env=environment(w, stack), stdout=log, stderr=log
+    )
+    try:
+
+        def there() -> bool:
+            answer = httpx.get(f"{stack.addresses.prefect_api_url}/deployments/name/deliver/flowposts")
+            return answer.status_code == 200 or process.poll() is not None
+
+        wait_until(there, seconds=60, what="the deployment")
+        assert process.poll() is None, (w.folder / "serve.log").read_text()[-2000:]
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        log.close()
+
+
+def test_a_run_triggered_from_outside_is_delivered_and_cancelled_and_retried(flows: World, stack: RunningStack) -> None:
+    view = View(connect(stack.addresses.redis_url))
+    uploads = stack.settings.uploads
+    uploads.mkdir(parents=True, exist_ok=True)
+    flows.file(1500).rename(uploads / "outside.csv")
+    with served(flows, stack):
+        deployment = httpx.get(f"{stack.addresses.prefect_api_url}/deployments/name/deliver/flowposts").json()
+        schema = deployment["parameter_openapi_schema"]["properties"]
+        assert schema["rows"]["enum"] == ["unfinished", "failed", "unknown"]
+        assert all(schema[name]["description"] for name in ("pipeline", "file", "rows", "resume", "dry_run"))
+
+        path = f"/deployments/{deployment['id']}/create_flow_run"
+        refused = post(stack, path, parameters={"file": "outside.csv", "rows": "everything"})
+        assert refused.status_code == 409
+
+        flow_run = api(
+            stack,
+            path,
+            parameters={"pipeline": "flowposts", "file": "outside.csv"},
+            tags=["by:dashboard"],
+        )["id"]
+        wait_until(
+            lambda: (
+                view.client.exists(f"rowrelay:run:{{{flow_run}}}") and view.run(flow_run).counts[RowState.DONE] > 20
+            ),
+            seconds=60,
+            what="some rows",
+        )
+        assert view.run(flow_run).by == "dashboard"
+        api(stack, f"/flow_runs/{flow_run}/set_state", state={"type": "CANCELLING"})
+        wait_until(lambda: view.run(flow_run).state is RunState.CANCELLED, seconds=40, what="the end")
+        sent = flows.report()["arrivals"]
+        assert view.run(flow_run).counts[RowState.DONE] == sent < 1500
+
+        def state() -> str:
+            return str(httpx.get(f"{stack.addresses.prefect_api_url}/flow_runs/{flow_run}").json()["state"]["type"])
+
+        wait_until(lambda: state() == "CANCELLED", seconds=40, what="Prefect to say so")
+        time.sleep(0.5)
+        api(stack, f"/flow_runs/{flow_run}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"}, force=True)
+        wait_until(
+            lambda: view.run(flow_run).counts[RowState.DONE] == 1500,
+            seconds=90,
+            what="Prefect's retry to finish the run",
+        )
+        assert flows.report()["keys_repeated"] == 0

@@ -1,0 +1,110 @@
+"""The README and docs/ tell of every setting, command and target, and of none that is not there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import typer
+from typer.main import get_command
+
+from flows.cli import app
+from flows.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def told() -> str:
+    return "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+
+
+def commands() -> dict[str, set[str]]:
+    """Every command as people type it, with its options."""
+    found: dict[str, set[str]] = {}
+
+    def walk(command: typer.core.TyperGroup, words: tuple[str, ...]) -> None:
+        for name, each in command.commands.items():
+            if getattr(each, "commands", None):
+                walk(each, (*words, name))  # type: ignore[arg-type]
+            else:
+                options = {
+                    option for parameter in each.params for option in (*parameter.opts, *parameter.secondary_opts)
+                }
+                found[" ".join((*words, name))] = options
+
+    walk(get_command(app), ())  # type: ignore[arg-type]
+    return found
+
+
+def lines() -> str:
+    """The settings as the README's table has to show them."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=False)
+        shown = "" if default in (None, (), "") or field.default_factory else f"`{default}`"
+        rows.append(f"| `ROWRELAY_{name.upper()}` | {shown} | {field.description} |")
+    return "\n".join(rows)
+
+
+def test_every_setting_is_in_the_readme_with_its_default_and_what_it_is_for() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    missing = [line for line in lines().splitlines() if line not in readme]
+
+    head = "README.md lacks these lines of its table of settings (| variable | default | what it is for |):"
+    assert not missing, "\n".join([head, *missing])
+
+
+def test_no_page_tells_of_a_setting_that_is_not_there() -> None:
+    known = {f"ROWRELAY_{name.upper()}" for name in Settings.model_fields}
+    also = {"ROWRELAY_VERSION"}  # of the compose file: which image
+
+    assert set(re.findall(r"\bROWRELAY_[A-Z_]*[A-Z]", told())) - known - also == set()
+
+
+def test_every_command_is_told_of() -> None:
+    text = told()
+    missing = [name for name in commands() if f"rowrelay {name}" not in text]
+
+    assert not missing, f"Neither README.md nor docs/ tell of: {', '.join('rowrelay ' + name for name in missing)}"
+
+
+def test_every_command_line_in_the_pages_is_one_that_exists() -> None:
+    known = commands()
+    groups = {name.split()[0] for name in known if " " in name}
+    wrong = []
+    for line in re.findall(r"(?:^ {4}(?:\$ )?|`)(rowrelay [^`\n#]+)", told(), flags=re.MULTILINE):
+        words = shlex.split(line.split("|")[0].replace("'", ""), posix=True)[1:]
+        if not words or words[0].startswith("-"):
+            continue
+        name = " ".join(words[:2]) if words[0] in groups and " ".join(words[:2]) in known else words[0]
+        options = {word.split("=")[0] for word in words if word.startswith("--") and word != "--"}
+        if name in groups:  # the group alone lists what it has
+            continue
+        if name not in known or not options <= known[name] | {"--help", "--debug"}:
+            wrong.append(line)
+
+    assert wrong == []
+
+
+def test_every_target_that_the_pages_name_is_in_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = set(re.findall(r"(?:`|^ {4})make ([a-z]+)\b", told(), flags=re.MULTILINE))
+
+    assert named - targets == set()
+
+
+def test_every_file_that_the_pages_name_is_there() -> None:
+    named = set(re.findall(r"`((?:flows|deployments|dashboard|tests|bench|docs|samples)/[\w./-]+)`", told()))
+    named |= set(re.findall(r"\]\(((?!https?:|#)[^)#]+)", told()))
+
+    assert {name for name in named if not (ROOT / name).exists() and not (ROOT / "docs" / name).exists()} == set()
+
+
+def test_the_pages_name_every_module_that_is_started_by_hand_as_it_is() -> None:
+    named = set(re.findall(r"python -m ([a-z_.]+)", told()))
+
+    for module in named:
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module

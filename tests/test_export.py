@@ -1,0 +1,304 @@
+"""What comes out of a run: every row once, in order, in every form."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tracemalloc
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows import ledger_keys as keys
+from flows.check import check_file
+from flows.definition import Definition, load
+from flows.errors import FileError
+from flows.export import FORMS, as_csv, as_json, as_jsonl, layout_of, results, troubled_csv
+from flows.ledger import Answer, Ledger
+from flows.ledger_view import Run, View
+from flows.records import RowState
+from flows.sheet import cell, neutral, restored
+from flows.spool import Spool
+
+POSTS = """
+name: posts
+columns:
+  userId: {type: int, min: 1}
+  title: {type: str, blank: false}
+  price: {type: decimal, optional: true}
+request: {url: "http://127.0.0.1:1/posts"}
+response: {keep: {postId: id, tags: tags}}
+limit: {name: a, requests: 7, window_seconds: 1}
+"""
+FILE = """userId,title,price,extra
+1,first,1.50,a
+0,=1+1,,b
+3,"with
+newline",-5,c
+4,fourth
+5,=cmd|x,,e
+6,sixth,2,f
+"""
+
+
+@dataclass
+class Sent:
+    """A run whose rows ended as a test wishes."""
+
+    ledger: Ledger
+    view: View
+    spool: Spool
+    id: str
+    epoch: int
+
+    @property
+    def run(self) -> Run:
+        return self.view.run(self.id)
+
+    def end(self, row: int, state: RowState, *, status: int | None = None, reason: str = "", **kept: object) -> None:
+        """Claim a row and record its outcome."""
+        assert (
+            self.ledger.claim(self.id, self.epoch, [(row, row)], patience_seconds=5, idempotency_seconds=0)[0] == "ok"
+        )
+        tail, detail = keys.pack(
+            ("postId", "tags"), status=status, took_seconds=0.1, kept=kept, reason=reason, excerpt=""
+        )
+        assert self.ledger.answer(self.id, [Answer(row, self.epoch, row, state, tail, detail, None)]) == [True]
+
+
+def sent(redis_url: str, folder: Path, *, text: str = FILE, yaml: str = POSTS, encoding: str = "utf-8") -> Sent:
+    """Check a file into ledger and spool; no row is sent yet."""
+    (folder / "posts.yaml").write_text(yaml)
+    file = folder / "posts.csv"
+    file.write_bytes(text.encode(encoding))
+    definition: Definition = load(folder / "posts.yaml")
+    client = redis.Redis.from_url(redis_url)
+    ledger, spool = Ledger(client), Spool(str(folder / "spool"), "run-1")
+    ledger.create("run-1", definition=definition.resolved(), by="test", pipeline="posts", file=str(file))
+    epoch = ledger.take("run-1", "test", resume=False)
+    result = check_file(file, definition, spool, on_rejections=lambda found: ledger.reject("run-1", found))
+    ledger.begin("run-1", epoch, total=result.rows, rejected=result.rejected)
+    ledger.open("run-1", epoch)
+    return Sent(ledger, View(client), spool, "run-1", epoch)
+
+
+@pytest.fixture
+def posts(redis_url: str, tmp_path: Path) -> Sent:
+    """Row 1 done, 3 failed, 5 unknown, 6 waiting; 2 and 4 are rejected."""
+    made = sent(redis_url, tmp_path)
+    made.end(1, RowState.DONE, status=201, postId=101, tags=["a"])
+    made.end(3, RowState.FAILED, status=422, reason="the API refused it")
+    made.end(5, RowState.UNKNOWN, reason="no answer within 2 s")
+    return made
+
+
+def read_csv(parts: object, encoding: str = "utf-8") -> list[list[str]]:
+    return list(csv.reader(io.StringIO(b"".join(parts).decode(encoding), newline="")))  # type: ignore[arg-type]
+
+
+def test_every_row_comes_out_once_in_the_order_of_the_file(posts: Sent) -> None:
+    rows = list(results(posts.view, posts.spool, posts.run))
+
+    assert rows == [
+        {
+            "row": 1, "line": 2, "userId": 1, "title": "first", "price": Decimal("1.50"),
+            "result": "done", "postId": 101, "tags": ["a"],
+        },
+        {
+            "row": 2, "line": 3, "userId": "0", "title": "=1+1", "price": "",
+            "result": "rejected", "reason": "userId: must be at least 1 (found '0')",
+        },
+        {
+            "row": 3, "line": 4, "userId": 3, "title": "with\nnewline", "price": Decimal("-5"),
+            "result": "failed", "status": 422, "reason": "the API refused it",
+        },
+        {
+            "row": 4, "line": 6, "userId": None, "title": None, "price": None,
+            "result": "rejected", "reason": rows[3]["reason"],
+        },
+        {
+            "row": 5, "line": 7, "userId": 5, "title": "=cmd|x", "price": None,
+            "result": "unknown", "reason": "no answer within 2 s",
+        },
+        {"row": 6, "line": 8, "userId": 6, "title": "sixth", "price": Decimal("2"), "result": "waiting"},
+    ]  # fmt: skip
+    assert list(rows[0]) == ["row", "line", "userId", "title", "price", "result", "postId", "tags"]
+
+
+@pytest.mark.parametrize("states", [[state] for state in RowState] + [[RowState.REJECTED, RowState.FAILED]])
+def test_the_rows_of_a_state_are_those_of_the_whole_that_are_in_it(posts: Sent, states: list[RowState]) -> None:
+    every = list(results(posts.view, posts.spool, posts.run))
+
+    chosen = list(results(posts.view, posts.spool, posts.run, states=states))
+
+    assert chosen == [row for row in every if row["result"] in states]
+
+
+def test_few_of_many_rows_are_found_by_themselves(redis_url: str, tmp_path: Path) -> None:
+    lines = [f"{n % 50},t{n},," for n in range(1, 2001)]  # every fiftieth has userId 0
+    made = sent(redis_url, tmp_path, text="userId,title,price,extra\n" + "\n".join(lines) + "\n")
+    for row in (7, 8, 1999):
+        made.end(row, RowState.FAILED, status=400, reason="no")
+
+    failed = list(results(made.view, made.spool, made.run, states=[RowState.FAILED]))
+    rejected = list(results(made.view, made.spool, made.run, states=[RowState.REJECTED]))
+
+    assert [(row["row"], row["line"], row["title"]) for row in failed] == [
+        (7, 8, "t7"),
+        (8, 9, "t8"),
+        (1999, 2000, "t1999"),
+    ]
+    assert [row["row"] for row in rejected] == list(range(50, 2001, 50))
+
+
+def test_json_is_one_object_with_a_row_a_line(posts: Sent) -> None:
+    text = b"".join(as_json(results(posts.view, posts.spool, posts.run))).decode()
+
+    assert [row["row"] for row in json.loads(text)["result"]] == [1, 2, 3, 4, 5, 6]
+    assert json.loads(text)["result"][0]["price"] == 1.5
+    assert '"price":1.50' in text  # the digits as they were
+    assert len(text.splitlines()) == 8
+
+
+def test_json_lines_are_the_same_rows(posts: Sent) -> None:
+    lines = b"".join(as_jsonl(results(posts.view, posts.spool, posts.run))).splitlines()
+
+    whole = json.loads(b"".join(as_json(results(posts.view, posts.spool, posts.run))))["result"]
+    assert [json.loads(line) for line in lines] == whole
+
+
+def test_csv_has_every_column_and_no_formula(posts: Sent) -> None:
+    header, *rows = read_csv(as_csv(results(posts.view, posts.spool, posts.run), layout_of(posts.view, posts.run)))
+
+    assert header == ["row", "line", "userId", "title", "price", "result", "postId", "tags", "status", "reason"]
+    assert rows[0] == ["1", "2", "1", "first", "1.50", "done", "101", '["a"]', "", ""]
+    assert rows[1][3] == "'=1+1"
+    assert rows[2] == ["3", "4", "3", "with\nnewline", "-5", "failed", "", "", "422", "the API refused it"]
+    assert rows[4][3] == "'=cmd|x"
+
+
+def test_a_run_without_rows_gives_empty_files_of_every_form(redis_url: str, tmp_path: Path) -> None:
+    ledger = Ledger(redis.Redis.from_url(redis_url))
+    (tmp_path / "posts.yaml").write_text(POSTS)
+    ledger.create("run-1", definition=load(tmp_path / "posts.yaml").resolved(), by="test")
+    view, spool = View(ledger.client), Spool(str(tmp_path), "run-1")
+    run = view.run("run-1")
+
+    made = {form: b"".join(write(results(view, spool, run), layout_of(view, run))) for form, write in FORMS.items()}
+
+    assert json.loads(made["json"]) == {"result": []}
+    assert made["jsonl"] == b""
+    assert made["csv"].decode().splitlines() == ["row,line,userId,title,price,result,postId,tags,status,reason"]
+    assert b"".join(troubled_csv(view, spool, run)) == b""
+
+
+def test_troubled_rows_come_back_as_they_stood_in_the_file(posts: Sent) -> None:
+    header, *rows = read_csv(troubled_csv(posts.view, posts.spool, posts.run))
+
+    assert header == ["reason", "userId", "title", "price", "extra"]
+    assert rows[0] == ["userId: must be at least 1 (found '0')", "0", "=1+1", "", "b"]
+    assert rows[1] == ["the API refused it", "3", "with\nnewline", "-5", ""]
+    assert rows[2][1:] == ["4", "fourth"]  # still ragged: it must not pass for a whole row
+    assert len(rows) == 3
+
+
+def test_troubled_rows_can_be_corrected_and_sent_as_they_are(posts: Sent, tmp_path: Path) -> None:
+    header, *rows = read_csv(troubled_csv(posts.view, posts.spool, posts.run))
+    rows[0][1] = "2"
+    corrected = tmp_path / "corrected.csv"
+    with corrected.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+    result = check_file(corrected, load(tmp_path / "posts.yaml"))
+
+    assert (result.accepted, result.rejected) == (2, 1)
+    assert result.first[0].values == {"userId": 2, "title": "=1+1", "price": None}
+
+
+def test_troubled_rows_of_a_troubled_file_have_one_reason(redis_url: str, tmp_path: Path) -> None:
+    made = sent(redis_url, tmp_path, text="reason,userId,title,price\nold,0,a,\nold,1,b,\nold,2\n")
+    made.end(2, RowState.FAILED, status=500)
+
+    table = read_csv(troubled_csv(made.view, made.spool, made.run))
+
+    assert table[0] == ["reason", "userId", "title", "price"]
+    assert table[1][1:] == ["0", "a", ""]
+    assert table[2] == ["HTTP 500", "1", "b", ""]
+    assert table[3][1:] == ["2"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
+def test_troubled_rows_are_written_as_the_definition_reads(redis_url: str, tmp_path: Path, encoding: str) -> None:
+    yaml = POSTS + f'source: {{encoding: {encoding}, delimiter: ";"}}\n'
+    made = sent(redis_url, tmp_path, text="userId;title;price\n0;süß;\n1;ok;\n", yaml=yaml, encoding=encoding)
+
+    raw = b"".join(troubled_csv(made.view, made.spool, made.run))
+
+    (tmp_path / "again.csv").write_bytes(raw)
+    assert check_file(tmp_path / "again.csv", load(tmp_path / "posts.yaml")).samples[0].cells[1:] == ("0", "süß", "")
+
+
+def test_columns_named_like_ours_keep_their_values_under_another_name(redis_url: str, tmp_path: Path) -> None:
+    yaml = POSTS.replace("title:", "result:").replace("price:", "reason:")
+    made = sent(redis_url, tmp_path, text="userId,result,reason\n1,mine,2\n0,x,3\n", yaml=yaml)
+
+    done, rejected = results(made.view, made.spool, made.run)
+
+    assert (done["result"], done["result_"], done["reason_"]) == ("waiting", "mine", Decimal(2))
+    assert (rejected["result"], rejected["result_"], rejected["reason_"]) == ("rejected", "x", "3")
+    assert read_csv(troubled_csv(made.view, made.spool, made.run))[0] == ["reason_", "userId", "result", "reason"]
+
+
+def test_a_lost_spool_is_an_error_that_says_so(posts: Sent) -> None:
+    posts.spool.delete()
+
+    with pytest.raises(FileError, match="the spool of this run is gone"):
+        list(results(posts.view, posts.spool, posts.run))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("=1+1", "'=1+1"), ("+cmd", "'+cmd"), ("-2+3", "'-2+3"), ("@SUM(A1)", "'@SUM(A1)"), ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"), ("-5", "-5"), ("+4.5e3", "+4.5e3"), ("-.5", "-.5"), ("plain", "plain"), ("", ""),
+        ("'=1", "''=1"), ("'quoted'", "'quoted'"), ("a=1", "a=1"), ("-٣", "'-٣"),
+    ],
+)  # fmt: skip
+def test_a_formula_gets_an_apostrophe_and_a_number_does_not(text: str, shown: str) -> None:
+    assert neutral(text) == shown
+
+
+@given(st.text(alphabet="'=+-@\t\r1.5eA ", max_size=8))
+def test_neutral_text_can_always_be_restored(text: str) -> None:
+    assert restored(neutral(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, ""), (True, "true"), (-5, "-5"), (Decimal("-1.50"), "-1.50"), ({"a": [1]}, '{"a":[1]}'), ("=x", "'=x")],
+)
+def test_a_value_is_written_so_that_it_reads_as_the_same(value: object, shown: str) -> None:
+    assert cell(value) == shown
+
+
+def test_memory_stays_flat_however_many_rows_there_are(redis_url: str, tmp_path: Path) -> None:
+    def peak(rows: int) -> int:
+        (folder := tmp_path / str(rows)).mkdir()
+        redis.Redis.from_url(redis_url).flushall()
+        text = "userId,title,price\n" + "".join(f"{n},title {n},1.5\n" for n in range(1, rows + 1))
+        made = sent(redis_url, folder, text=text)
+        run = made.run
+        tracemalloc.start()
+        try:
+            assert sum(part.count(b"\n") for part in as_jsonl(results(made.view, made.spool, run))) == rows
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(30_000) < peak(10_000) + 1e6

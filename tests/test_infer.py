@@ -1,0 +1,131 @@
+"""`rowrelay init`: a definition inferred from a sample is careful, and always loads."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.definition import Definition, load
+from flows.errors import DefinitionError
+from flows.infer import MOST_ROWS, infer, name_for
+
+
+def inferred(folder: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Definition:
+    path = folder / "inferred.yaml"
+    path.write_text(infer(columns, rows, name="Sample 1.csv", file="Sample 1.csv"), encoding="utf-8")
+    return load(path, environ={})
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["1", "-20", "0"], "int"),
+        (["1", "2.50"], "decimal"),
+        (["1", "2.5", "1e6"], "float"),
+        (["true", "FALSE"], "bool"),
+        (["2026-01-31", "2024-02-29"], "date"),
+        (["2026-01-31T10:00:00Z", "2026-01-31 10:00"], "datetime"),
+        (["2026-02-30"], "str"),
+        (["007", "8"], "str"),
+        (["+49 30 1"], "str"),
+        (["1", "x"], "str"),
+        (["1_000"], "str"),
+        (["١٢"], "str"),
+        (["12345678901234567890"], "str"),
+        (["nan"], "str"),
+        ([" 1"], "str"),
+        (["", " "], "str"),
+        ([], "str"),
+    ],
+)
+def test_a_column_gets_the_narrowest_type_that_all_its_cells_fit(cells: list[str], kind: str, tmp_path: Path) -> None:
+    assert inferred(tmp_path, ["a"], [[cell] for cell in cells]).columns["a"].type == kind
+
+
+def test_empty_cells_make_a_number_optional_but_not_a_text(tmp_path: Path) -> None:
+    made = inferred(tmp_path, ["n", "t"], [["1", "a"], ["", ""]])
+    assert made.columns["n"].optional
+    assert not made.columns["t"].optional
+
+
+def test_what_may_be_chance_is_a_comment_and_no_rule() -> None:
+    text = infer(["size"], [["S"], ["M"]] * 10, name="x")
+    assert "perhaps one_of: [M, S]" in text
+    assert "size: {type: str}  #" in text
+
+
+def test_every_column_is_sent_with_its_type(tmp_path: Path) -> None:
+    made = inferred(tmp_path, ["userId", "Order ID", 'say "hi": #1', "true"], [["1", "x", "y", "z"]])
+    row = {"userId": 1, "Order ID": "x", 'say "hi": #1': "y", "true": "z"}
+    assert made.rendering.make_body(row) == row
+    assert made.name == "sample-1"
+
+
+@pytest.mark.parametrize("name", ["0", "2026", "true", "null", "1e5", "0x1", "yes"])
+def test_a_name_that_yaml_would_take_for_something_else_is_put_in_quotes(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "inferred.yaml"
+    path.write_text(infer([name], [["1"]], name=name))
+    made = load(path, environ={})
+    assert (made.name, made.limit.name, made.column_names) == (name, name, (name,))
+
+
+def test_the_inferred_address_leads_nowhere_until_it_is_changed(tmp_path: Path) -> None:
+    assert ".invalid/" in inferred(tmp_path, ["a"], []).request.url
+
+
+def test_blanks_around_a_header_are_left_out(tmp_path: Path) -> None:
+    assert inferred(tmp_path, [" a ", "b"], []).column_names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ([], "has no header"),
+        (["a", " "], "column 2 has no name in the header"),
+        (["a", "A "], "two columns are called 'A'"),
+        (["{a}"], "the name of column 1 holds braces"),
+        (["a\nb"], "the name of column 1 holds braces, a line break"),
+    ],
+)
+def test_a_header_that_no_definition_can_name_is_refused(columns: list[str], message: str) -> None:
+    with pytest.raises(DefinitionError, match=f"sample.csv:1: .*{message}"):
+        infer(columns, [], file="sample.csv")
+
+
+def test_an_endless_sample_is_looked_at_only_so_far(tmp_path: Path) -> None:
+    made = inferred(tmp_path, ["n"], itertools.chain(([str(n)] for n in range(MOST_ROWS)), itertools.repeat(["x"])))
+    assert made.columns["n"].type == "int"
+
+
+def test_ragged_rows_say_nothing_about_columns(tmp_path: Path) -> None:
+    assert inferred(tmp_path, ["a", "b"], [["1", "2"], ["x"], ["x", "y", "z"]]).columns["a"].type == "int"
+
+
+@given(
+    st.lists(st.text(max_size=12), min_size=1, max_size=4),
+    st.lists(st.lists(st.text(max_size=12), min_size=1, max_size=4), max_size=12),
+    st.text(max_size=20),
+)
+def test_whatever_the_sample_holds_the_text_loads_or_the_header_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, columns: list[str], rows: list[list[str]], file: str
+) -> None:
+    try:
+        text = infer(columns, rows, name=file, file=file)
+    except DefinitionError:
+        return
+    path = tmp_path_factory.getbasetemp() / "inferred.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert load(path, environ={}).column_names == tuple(column.strip() for column in columns)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("Orders 2026.csv.gz", "orders-2026"), ("/tmp/Ärger.tsv", "rger"), ("…", "my-pipeline"), ("posts.csv", "posts")],
+)
+def test_a_pipeline_is_named_after_its_file(file: str, name: str) -> None:
+    assert name_for(file) == name

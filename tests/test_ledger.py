@@ -1,0 +1,375 @@
+"""The ledger against a real server: every transition, guard and counter, also in any order and repeated."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import hypothesis.strategies as st
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from deployments.server import RedisServer
+from flows import ledger_keys as keys
+from flows.connection import connect, verify
+from flows.errors import LedgerError, RunBusy, RunNotFound
+from flows.ledger import TRANSITIONS, Answer, Ledger
+from flows.ledger_view import View
+from flows.records import Reason, Rejection, RowState, RunState
+
+RUN = "run-1"
+NAMES = ("postId",)
+W, S, D, F, U = RowState.WAITING, RowState.SENDING, RowState.DONE, RowState.FAILED, RowState.UNKNOWN
+
+
+def begin(
+    client: redis.Redis, *, total: int = 10, rejected: tuple[int, ...] = (), run: str = RUN
+) -> tuple[Ledger, View, int]:
+    """A run that is sending, and the epoch that may claim its rows."""
+    ledger, view = Ledger(client), View(client)
+    ledger.create(run, definition={"name": "posts"}, by="test", pipeline="posts", file="f.csv")
+    epoch = ledger.take(run, "me", resume=False)
+    ledger.reject(
+        run, [Rejection(row, row + 1, (Reason("userId", "must be a whole number", "x"),), ("x",)) for row in rejected]
+    )
+    ledger.begin(run, epoch, total=total, rejected=len(rejected))
+    ledger.open(run, epoch)
+    return ledger, view, epoch
+
+
+def claim(
+    ledger: Ledger, epoch: int, *claims: tuple[int, int], patience: float = 60.0, memory: float = 0.0
+) -> list[int]:
+    """What the claims of (row, serial) are answered."""
+    why, answers = ledger.claim(RUN, epoch, claims, patience_seconds=patience, idempotency_seconds=memory)
+    assert why == "ok"
+    return answers
+
+
+def outcome(row: int, epoch: int, serial: int, state: RowState, *, wait: float = 0.0, post_id: int = 101) -> Answer:
+    """An answer as the sender packs it."""
+    tail, detail = keys.pack(
+        NAMES,
+        status=201,
+        took_seconds=0.1,
+        kept={"postId": post_id} if state is D else {},
+        reason="" if state is D else "why",
+        excerpt="",
+    )
+    return Answer(row, epoch, serial, state, tail, detail, sent_second=1000, wait_seconds=wait)
+
+
+def state_of(view: View, row: int, run: str = RUN) -> RowState:
+    """The state of one row, read both from its record and from the index; they must agree."""
+    total = view.run(run).total
+    recorded = view.records(run, [row], names=NAMES, created=0)[0].state
+    (indexed,) = (state for state in RowState if view.bitmap(run, state, total)[row - 1])
+    assert recorded is indexed
+    return recorded
+
+
+@pytest.fixture
+def client(redis_url: str) -> redis.Redis:
+    """A client of an empty database."""
+    return connect(redis_url)
+
+
+def test_a_row_goes_from_waiting_by_a_claim_to_done_with_what_was_kept(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+
+    assert state_of(view, 3) is W
+    assert claim(ledger, epoch, (3, 1)) == [0]
+    assert state_of(view, 3) is S
+    assert ledger.answer(RUN, [outcome(3, epoch, 1, D)]) == [True]
+
+    record = view.records(RUN, [3], names=NAMES, created=0)[0]
+    assert (record.state, record.kept, record.status, record.attempts) == (D, {"postId": 101}, 201, 1)
+    assert view.run(RUN).counts == {W: 9, S: 0, D: 1, F: 0, U: 0, RowState.REJECTED: 0}
+
+
+@pytest.mark.parametrize(
+    ("event", "source", "target"), [(e, s, t) for e in TRANSITIONS for s, t in product(RowState, RowState)]
+)
+def test_the_script_allows_exactly_what_the_table_allows(
+    client: redis.Redis, event: str, source: RowState, target: RowState
+) -> None:
+    ledger, view, epoch = begin(client, rejected=(1,))
+    row = 1 if source is RowState.REJECTED else 2
+    if source not in (RowState.REJECTED, W):
+        claim(ledger, epoch, (row, 1))
+    if source in (D, F, U):
+        ledger.answer(RUN, [outcome(row, epoch, 1, source)])
+    assert state_of(view, row) is source
+
+    match event:
+        case "claim" if target is S:
+            claim(ledger, epoch, (row, 2))
+        case "again" if target is S:
+            claim(ledger, epoch, (row, 2), memory=3600)
+        case "answer" if target in (D, F, U, W) and source in (S, D, F, U):
+            ledger.answer(RUN, [outcome(row, epoch, 1, target)])
+        case "restore" if target in (D, F, U, W):
+            ledger.answer(RUN, [outcome(row, epoch, 9, target)])
+        case "settle" if target is U and source is S:
+            ledger.end(RUN, epoch, RunState.STOPPED)
+            client.zadd(keys.run_key(RUN) + ":sending", {row: 0})
+            ledger.renew(RUN, ledger.take(RUN, "other", resume=True))
+        case "resend" if target is W:
+            ledger.resend(RUN, epoch, ledger.request(RUN, "r1"), [row])
+        case "mark" if target is D:
+            ledger.mark_done(RUN, [row], by="me")
+        case _:
+            return  # no call asks for this move
+
+    allowed = target in TRANSITIONS[event].get(source, frozenset())
+    also = event == "again" and source is W  # a claim that may come from unknown may come from waiting as well
+    assert state_of(view, row) is (target if allowed or also else source)
+    assert sum(view.run(RUN).counts.values()) == view.run(RUN).total
+
+
+def test_two_who_believe_they_own_a_run_never_both_get_a_row(client: redis.Redis) -> None:
+    ledger, _, zombie = begin(client)
+    client.hset(keys.run_key(RUN), "lease", "0")  # its lease has lapsed
+    heir = ledger.take(RUN, "heir", resume=True)
+
+    assert ledger.claim(RUN, zombie, [(1, 1)], patience_seconds=1, idempotency_seconds=0) == ("superseded", [])
+    assert claim(ledger, heir, (1, 2)) == [0]
+    assert claim(ledger, heir, (1, 3)) == [-1]
+
+
+def test_the_same_claim_asked_again_after_a_lost_reply_is_granted_again(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+
+    assert claim(ledger, epoch, (1, 7)) == claim(ledger, epoch, (1, 7)) == [0]
+    assert view.records(RUN, [1], names=NAMES, created=0)[0].attempts == 1
+
+
+def test_the_outcome_of_the_latest_claim_is_taken_also_from_an_old_epoch(client: redis.Redis) -> None:
+    ledger, view, old = begin(client)
+    claim(ledger, old, (1, 1), patience=0)
+    client.hset(keys.run_key(RUN), "lease", "0")
+    heir = ledger.take(RUN, "heir", resume=True)
+    ledger.renew(RUN, heir)
+    assert state_of(view, 1) is U
+
+    assert ledger.answer(RUN, [outcome(1, old, 1, D)]) == [True]
+    assert state_of(view, 1) is D
+
+
+def test_an_outcome_is_refused_where_a_newer_claim_exists(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+    ledger.answer(RUN, [outcome(1, epoch, 1, W)])
+    claim(ledger, epoch, (1, 2))
+
+    assert ledger.answer(RUN, [outcome(1, epoch, 1, D)]) == [False]
+    assert state_of(view, 1) is S
+
+
+def test_an_outcome_said_twice_counts_once(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+
+    for _ in range(3):
+        assert ledger.answer(RUN, [outcome(1, epoch, 1, F)]) == [True]
+    assert view.run(RUN).counts[F] == 1
+    assert view.chart(RUN)[1000] == {"sent": 1}
+
+
+def test_a_row_that_backs_off_is_not_claimed_before_its_time(client: redis.Redis) -> None:
+    ledger, _, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+    ledger.answer(RUN, [outcome(1, epoch, 1, W, wait=60)])
+
+    assert claim(ledger, epoch, (1, 2)) == [-2]
+
+
+def test_nothing_is_claimed_of_a_run_that_somebody_wished_to_end(client: redis.Redis) -> None:
+    ledger, _, epoch = begin(client)
+
+    ledger.cancel(RUN, "ops")
+
+    assert ledger.claim(RUN, epoch, [(1, 1)], patience_seconds=1, idempotency_seconds=0)[0] == "cancelled"
+
+
+def test_a_resend_moves_each_row_once_and_gives_failed_rows_a_new_key(client: redis.Redis) -> None:
+    ledger, _, epoch = begin(client)
+    claim(ledger, epoch, (1, 1), (2, 2))
+    ledger.answer(RUN, [outcome(1, epoch, 1, F), outcome(2, epoch, 2, U)])
+    request = ledger.request(RUN, "first")
+    assert ledger.request(RUN, "first") == request
+
+    assert ledger.resend(RUN, epoch, request, [1, 2, 3]) == 2
+    assert claim(ledger, epoch, (1, 3), (2, 4)) == [1, 0]
+    ledger.answer(RUN, [outcome(1, epoch, 3, F)])
+    assert ledger.resend(RUN, epoch, request, [1]) == 0
+    assert ledger.resend(RUN, epoch, ledger.request(RUN, "second"), [1]) == 1
+
+
+def test_an_unknown_row_is_not_sent_again_once_the_api_may_have_forgotten_its_key(client: redis.Redis) -> None:
+    ledger, _, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+    ledger.answer(RUN, [outcome(1, epoch, 1, U)])
+    created = int(client.hget(keys.run_key(RUN), "created") or 0)
+    client.hset(keys.run_key(RUN), "created", created - 3_600_000)  # as if all of it were an hour older
+
+    assert claim(ledger, epoch, (1, 2), memory=1800) == [-1]
+    assert claim(ledger, epoch, (1, 2), memory=7200) == [0]
+
+
+def test_a_live_deliverer_keeps_others_out_and_a_dead_one_is_waited_for(client: redis.Redis) -> None:
+    ledger, _, epoch = begin(client)
+    ledger.renew(RUN, epoch, lease_seconds=0.3)
+
+    assert ledger.take(RUN, "heir", resume=True, lease_seconds=1) == epoch + 1
+    assert ledger.renew(RUN, epoch) == (False, 0, False)
+
+
+def test_a_second_start_is_told_who_delivers_the_run(client: redis.Redis) -> None:
+    ledger, _, epoch = begin(client)
+
+    class Renewing(Ledger):
+        def _ask(self, run: str, what: str, *args: object) -> object:
+            ledger.renew(RUN, epoch)
+            return super()._ask(run, what, *args)
+
+    with pytest.raises(RunBusy, match="already being delivered by me"):
+        Renewing(client).take(RUN, "other", resume=False)
+
+
+def test_a_begun_run_cannot_be_begun_again_nor_with_wrong_sums(client: redis.Redis) -> None:
+    ledger, _, epoch = begin(client)
+    with pytest.raises(LedgerError, match="begun by another"):
+        ledger.begin(RUN, epoch, total=5, rejected=0)
+
+    ledger.create("other", definition={}, by="test")
+    with pytest.raises(redis.ResponseError, match="do not add up"):
+        ledger.begin("other", ledger.take("other", "me", resume=False), total=5, rejected=2)
+
+
+def test_a_deleted_run_leaves_no_key_behind(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client, total=350, rejected=(5,))
+    claim(ledger, epoch, (301, 1), (2, 2))
+    ledger.answer(RUN, [outcome(301, epoch, 1, F)])
+    ledger.flow(RUN, "flow-1")
+    ledger.event(RUN, "hello")
+    ledger.same_content("abc", RUN)
+    ledger.facts(RUN, digest="abc")
+    with pytest.raises(RunBusy):
+        ledger.delete(RUN)
+
+    ledger.end(RUN, epoch, RunState.STOPPED, "enough")
+    ledger.delete(RUN)
+
+    assert [key for key in client.keys("*") if b"version" not in key] == []
+    with pytest.raises(RunNotFound):
+        view.run(RUN)
+
+
+def test_every_row_is_exported_once_and_in_order(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client, total=12_345, rejected=(1, 12_345))
+    claim(ledger, epoch, (7000, 1))
+    ledger.answer(RUN, [outcome(7000, epoch, 1, D, post_id=2**60)])
+
+    records = [record for block in view.blocks(RUN, 12_345, names=NAMES, created=0) for record in block]
+
+    assert [record.row for record in records] == list(range(1, 12_346))
+    assert records[6999].kept == {"postId": 2**60}
+    assert [record.row for record in records if record.state is RowState.REJECTED] == [1, 12_345]
+
+
+def test_long_answers_do_not_unfold_the_compact_rows(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+    tail, detail = keys.pack(("text",), status=200, took_seconds=1, kept={"text": "x" * 500}, reason="", excerpt="")
+    ledger.answer(RUN, [Answer(1, epoch, 1, D, tail, detail, None)])
+
+    assert view.records(RUN, [1], names=("text",), created=0)[0].kept == {"text": "x" * 500}
+    assert client.object("ENCODING", keys.place(RUN, "rows", 1)[0]) == b"listpack"
+
+
+def test_an_evicting_server_and_data_of_another_version_are_refused(tmp_path: object, client: redis.Redis) -> None:
+    verify(client)
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        with pytest.raises(LedgerError, match="maxmemory-policy noeviction"):
+            verify(client)
+    finally:
+        client.config_set("maxmemory-policy", "noeviction")
+    client.set(keys.VERSION_KEY, 999)
+    with pytest.raises(LedgerError, match="version 999"):
+        verify(client)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Any order of claims, answers, repetitions, take-overs and resends, against a dictionary."""
+
+    client: redis.Redis
+
+    @initialize(total=st.integers(1, 8))
+    def begin(self, total: int) -> None:
+        self.client.flushall()
+        self.ledger, self.view, self.epoch = begin(self.client, total=total)
+        self.rows = dict.fromkeys(range(1, total + 1), W)
+        self.latest: dict[int, tuple[int, int]] = {}
+        self.claims: list[tuple[int, int, int]] = []
+        self.serial = 0
+
+    @rule(data=st.data())
+    def claim(self, data: st.DataObject) -> None:
+        row = data.draw(st.sampled_from(sorted(self.rows)))
+        self.serial += 1
+        granted = claim(self.ledger, self.epoch, (row, self.serial)) != [-1]
+        assert granted == (self.rows[row] is W)
+        if granted:
+            self.rows[row], self.latest[row] = S, (self.epoch, self.serial)
+            self.claims.append((row, self.epoch, self.serial))
+
+    @rule(data=st.data(), state=st.sampled_from([D, F, U, W]))
+    def answer(self, data: st.DataObject, state: RowState) -> None:
+        if not self.claims:
+            return
+        row, epoch, serial = data.draw(st.sampled_from(self.claims))
+        taken = self.ledger.answer(RUN, [outcome(row, epoch, serial, state)])
+        newest = self.latest[row] == (epoch, serial)
+        assert taken == [newest and (self.rows[row] in (S, U) or self.rows[row] is state)]
+        if taken == [True]:
+            self.rows[row] = state
+
+    @rule()
+    def take_over(self) -> None:
+        self.client.hset(keys.run_key(RUN), "lease", "0")
+        self.epoch = self.ledger.take(RUN, f"owner {self.epoch}", resume=True)
+        for row in self.client.zrange(keys.run_key(RUN) + ":sending", 0, -1):
+            self.client.zadd(keys.run_key(RUN) + ":sending", {row: 0})
+        self.ledger.renew(RUN, self.epoch)
+        self.rows = {row: U if state is S else state for row, state in self.rows.items()}
+
+    @rule()
+    def resend(self) -> None:
+        troubled = [row for row, state in self.rows.items() if state in (F, U)]
+        number = self.ledger.request(RUN, f"request {self.serial}")
+        self.serial += 1
+        assert self.ledger.resend(RUN, self.epoch, number, self.rows) == len(troubled)
+        self.rows |= dict.fromkeys(troubled, W)
+
+    @invariant()
+    def agrees(self) -> None:
+        if hasattr(self, "rows"):
+            run = self.view.run(RUN)
+            assert sum(run.counts.values()) == run.total == len(self.rows)
+            for state in RowState:
+                expected = [row for row, now in self.rows.items() if now is state]
+                assert self.view.select(RUN, [state], run.total).tolist() == expected
+                assert run.counts[state] == len(expected)
+
+
+def test_any_order_of_events_agrees_with_a_dictionary(redis_server: RedisServer) -> None:
+    LedgerMachine.client = connect(redis_server.url)
+    run_state_machine_as_test(
+        LedgerMachine,
+        settings=settings(
+            max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

