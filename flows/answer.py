@@ -108,11 +108,10 @@ def _refusal(status: int, headers: _Headers, body: bytes, definition: Definition
     """State, reason and consequences of a status that is no success."""
     if status in definition.ban.status:
         return Verdict(RowState.FAILED, f"{_said(status)}; this counts as a ban", ban=True)
-    asked = pause_of(headers) if status in (429, 503) else None
     if status == 429:
-        wait = asked or _window_seconds(definition)
+        wait = pause_of(headers) or _window_seconds(definition)
         return Verdict(RowState.WAITING, "the API says 429: too many requests", again=True, pause_seconds=wait)
-    if status == 503 and asked:
+    if status == 503 and (asked := retry_after(headers)):
         return Verdict(RowState.WAITING, "the API says 503: come back later", again=True, pause_seconds=asked)
     if definition.ban.html and definition.response.expects_json and _bans_by_html(status) and _is_html(headers, body):
         return Verdict(RowState.FAILED, f"an HTML page came with {status} where JSON was due", ban=True)
@@ -157,18 +156,28 @@ def _window_seconds(definition: Definition) -> float:
 
 
 def pause_of(headers: _Headers, *, now: float | None = None) -> float | None:
-    """Seconds that the API asks to wait, at most an hour: Retry-After in seconds or as a date, or X-RateLimit-Reset.
+    """Seconds that a 429 asks to wait, at most an hour: `retry_after`, else (X-)RateLimit-Reset.
 
-    None where it does not ask, or asks for no time at all. A date is read against the answer's own Date, if there is
-    one, so that our clock need not be right.
+    The latter says when the quota is full again and is sent with every answer by some, so that it asks for nothing
+    where the quota is not what is wrong.
     """
     now = time.time() if now is None else now
-    wanted = _retry_after(headers, now)
-    if wanted is None:
-        wanted = _reset(headers.get("ratelimit-reset") or headers.get("x-ratelimit-reset"), now)
-    if wanted is None or not wanted > 0:
-        return None
-    return min(wanted, MAX_PAUSE_SECONDS)
+    asked = _retry_after(headers, now)
+    if asked is None:
+        asked = _reset(headers.get("ratelimit-reset") or headers.get("x-ratelimit-reset"), now)
+    return _capped(asked)
+
+
+def retry_after(headers: _Headers, *, now: float | None = None) -> float | None:
+    """Seconds that Retry-After asks to wait, at most an hour; None where it does not ask, or asks for no time at all.
+
+    A date is read against the answer's own Date, if there is one, so that our clock need not be right.
+    """
+    return _capped(_retry_after(headers, time.time() if now is None else now))
+
+
+def _capped(seconds: float | None) -> float | None:
+    return min(seconds, MAX_PAUSE_SECONDS) if seconds is not None and seconds > 0 else None
 
 
 def _retry_after(headers: _Headers, now: float) -> float | None:

@@ -21,7 +21,7 @@ from flows.access import resolve
 from flows.connection import connect, verify
 from flows.definition import Definition
 from flows.delivery import Delivery
-from flows.errors import RowrelayError, RunNotFound
+from flows.errors import RowrelayError, RunNotFound, Superseded
 from flows.launch import LAUNCH, Launch
 from flows.ledger import Ledger
 from flows.ledger_view import Run, View
@@ -139,6 +139,8 @@ def _deliver(
     dry_run: bool,
 ) -> State[Any]:
     logger = get_run_logger()
+    if dry_run and resumes and view.run(delivery.run).total:
+        return Completed(name="Checked", message=f"Run {delivery.run} was checked before; nothing was sent.")
     delivery.take(resume=resumes)
     failure: RowrelayError | None = None
     report = Report(delivery.run, settings)
@@ -154,7 +156,10 @@ def _deliver(
         failure = exc
     finally:
         delivery.close()
-    run = delivery.end(failure)
+    try:
+        run = delivery.end(failure)
+    except Superseded as exc:
+        return Failed(message=exc.message)  # whoever has the run now says how it ends
     report.finish(run, view)
     return _state(run, logger)
 

@@ -10,12 +10,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -27,12 +26,12 @@ from flows.check import CheckResult, check_file
 from flows.client import Client
 from flows.connection import connect, translated, verify
 from flows.definition import Definition
-from flows.errors import FileError, RowrelayError, Stopped
+from flows.errors import FileError, Interrupted, LimitLost, RowrelayError, StackError, Stopped, Superseded
 from flows.journal import Journal
 from flows.ledger import LEASE_SECONDS, Ledger
 from flows.ledger_view import Run, View
 from flows.limiter import Limiter
-from flows.plan import Chunk, chunk_size, chunks, spans
+from flows.plan import Chunk, Plan, chunk_size
 from flows.records import Row, RowState, RunState
 from flows.secret import secrets_of
 from flows.sender import Sender
@@ -41,6 +40,9 @@ from flows.spool import Spool
 
 Wanted = Literal["unfinished", "failed", "unknown"]
 _RESENDS = {"failed": (RowState.FAILED,), "unknown": (RowState.UNKNOWN,)}
+SLICE = 1000  # rows of a chunk in memory at once
+AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer
+T = TypeVar("T")
 
 
 class Delivery:
@@ -64,8 +66,8 @@ class Delivery:
         self._portal: BlockingPortal | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sender: Sender | None = None
-        self._rows: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self._ordinals: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._superseded = False
+        self._plan: Plan | None = None
         self._resends = False
 
     # -- the run's life --------------------------------------------------------------------------------------------
@@ -77,15 +79,17 @@ class Delivery:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Keep the lease while something long goes on outside the sender."""
+        """Keep the lease while something long goes on outside the sender, and hear whether it is still wanted."""
         ended = threading.Event()
 
         def renew() -> None:
             while not ended.wait(LEASE_SECONDS / 5):
                 try:
-                    self.ledger.renew(self.run, self.epoch)
+                    ours, _, cancel = self.ledger.renew(self.run, self.epoch)
                 except redis.RedisError:
                     continue  # the next write fails loudly if Redis stays away
+                self._superseded = self._superseded or not ours
+                self.interrupted = self.interrupted or cancel
 
         keeper = threading.Thread(target=renew, name="lease", daemon=True)
         keeper.start()
@@ -95,18 +99,41 @@ class Delivery:
             ended.set()
             keeper.join()
 
+    def _go_on(self) -> None:
+        """Raises Superseded or Interrupted where what goes on outside the sender is no longer wanted."""
+        if self._superseded:
+            raise Superseded("Another process has taken over this run.")
+        if self.interrupted:
+            raise Interrupted("cancelled while the file was being checked; nothing was sent")
+
+    def _steadily(self, ask: Callable[[], T]) -> T:
+        """Ask Redis until it answers; it may be restarting. Raises StackError after `give_up_seconds`.
+
+        Everything that the ledger does may be repeated. Where sending has waited so long already, it is not again.
+        """
+        patience = 0.0 if isinstance(self.stopped, LimitLost) else self.settings.give_up_seconds
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                with translated():
+                    return ask()
+            except StackError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(AWAY_SECONDS)
+
     def check(self, file: Path, *, encoding: str | None = None, delimiter: str | None = None) -> CheckResult:
         """Check the file into the spool and fix the run's totals. Raises FileError, LedgerError, StackError."""
         with self.kept(), translated():
             self.spool.delete()
-            self.ledger.check_afresh(self.run)
+            self.ledger.check_afresh(self.run, self.epoch)
             scratch = self.settings.data / "scratch"  # the system's own may be in memory
             scratch.mkdir(parents=True, exist_ok=True)
 
             def progress(rows: int, done: int, total: int) -> None:
-                if self.interrupted:
-                    raise Stopped("Interrupted while the file was being checked; nothing was sent.")
-                self.ledger.facts(self.run, checked_rows=rows, checked_bytes=done, file_bytes=total)
+                self._go_on()
+                facts = {"checked_rows": rows, "checked_bytes": done, "file_bytes": total}
+                self._superseded = not self.ledger.facts(self.run, epoch=self.epoch, **facts)
 
             result = check_file(
                 file,
@@ -117,7 +144,7 @@ class Delivery:
                 max_bytes=self.settings.max_upload_bytes,
                 scratch=scratch,
                 on_progress=progress,
-                on_rejections=lambda rejections: self.ledger.reject(self.run, rejections),
+                on_rejections=lambda rejections: self.ledger.reject(self.run, self.epoch, rejections),
             )
             self.ledger.begin(
                 self.run,
@@ -144,6 +171,7 @@ class Delivery:
                 encoding=run.facts.get("encoding"),
                 delimiter=run.facts.get("delimiter"),
                 max_bytes=self.settings.max_upload_bytes,
+                on_progress=lambda rows, done, total: self._go_on(),
             )
         if (result.digest, result.rows, result.rejected) != (
             run.facts.get("digest"),
@@ -177,9 +205,10 @@ class Delivery:
     def open(self) -> None:
         """Start sending: from now on `send` may be called."""
         assert self._portal is not None
+        self._steadily(lambda: self.ledger.open(self.run, self.epoch))
+        first_serial = self._steadily(lambda: self.ledger.serials(self.run))
         with translated():
-            self.ledger.open(self.run, self.epoch)
-            self._sender = self._portal.call(self._open, self.ledger.serials(self.run))
+            self._sender = self._portal.call(self._open, first_serial)
         if self.interrupted:
             self.drain()
 
@@ -230,39 +259,56 @@ class Delivery:
     # -- rows ------------------------------------------------------------------------------------------------------
 
     def plan(self, wanted: Wanted, *, request: str = "") -> list[Chunk]:
-        """The chunks of what is to be sent now. `request` names a wish to resend, which is granted once a row."""
-        run = self.view.run(self.run)
+        """The chunks of what is to be sent now: all that waits, or what a person wishes to be sent again.
+
+        `request` names such a wish, which is granted once a row. Rows that merely wait are not part of it.
+        """
+        run = self._steadily(lambda: self.view.run(self.run))
+        waiting = self._steadily(lambda: self.view.bits(self.run, RowState.WAITING, run.total))
         if wanted in _RESENDS:
-            number = self.ledger.request(self.run, f"{wanted}:{request}")
-            rows = self.view.select(self.run, _RESENDS[wanted], run.total)
-            with self.kept():
-                self.ledger.resend(self.run, self.epoch, number, rows.tolist())
-        return self._plan(self.view.select(self.run, [RowState.WAITING], run.total), run, resends=False)
+            self._ask_again(_RESENDS[wanted], f"{wanted}:{request}", run.total)
+            asked = self._steadily(lambda: self.view.asked(self.run, run.total))
+            waiting = asked & self._steadily(lambda: self.view.bits(self.run, RowState.WAITING, run.total))
+        return self._chunks(waiting, run, resends=False)
+
+    def _ask_again(self, states: tuple[RowState, ...], request: str, total: int) -> None:
+        number = self._steadily(lambda: self.ledger.request(self.run, request))
+        rows = self._steadily(lambda: self.view.select(self.run, states, total))
+        with self.kept():
+            for first in range(0, len(rows), SLICE):
+                some = rows[first : first + SLICE].tolist()
+                self._steadily(lambda some=some: self.ledger.resend(self.run, self.epoch, number, some))  # type: ignore[misc]
 
     def plan_unknown(self) -> list[Chunk]:
         """The chunks of unknown rows that an idempotent API may be sent again."""
         if not self.definition.idempotent:
             return []
-        run = self.view.run(self.run)
-        return self._plan(self.view.select(self.run, [RowState.UNKNOWN], run.total), run, resends=True)
+        run = self._steadily(lambda: self.view.run(self.run))
+        unknown = self._steadily(lambda: self.view.bits(self.run, RowState.UNKNOWN, run.total))
+        return self._chunks(unknown, run, resends=True)
 
-    def _plan(self, rows: NDArray[np.int64], run: Run, *, resends: bool) -> list[Chunk]:
-        rejected = self.view.bitmap(self.run, RowState.REJECTED, run.total)
-        ordinal_of = np.cumsum(~rejected) - 1
-        self._rows, self._ordinals, self._resends = rows, ordinal_of[rows - 1], resends
-        return list(chunks(rows, chunk_size(len(rows), self.terms)))
+    def _chunks(self, wanted: NDArray[np.uint8], run: Run, *, resends: bool) -> list[Chunk]:
+        rejected = self._steadily(lambda: self.view.bits(self.run, RowState.REJECTED, run.total))
+        self._plan, self._resends = Plan(wanted, ~rejected, run.total), resends
+        return list(self._plan.chunks(chunk_size(len(self._plan), self.terms)))
 
     def send(self, chunk: Chunk) -> dict[str, int]:
         """Deliver a chunk's rows; returns how many ended in which state (`left`: not sent)."""
+        assert self._plan is not None
+        states: Counter[str] = Counter()
+        rows: list[Row] = []
+        for start, stop in self._plan.spans(chunk, SLICE):
+            rows += self.spool.read(start, stop)
+            if len(rows) >= SLICE:
+                states += self._deliver(rows)
+                rows = []
+        return dict(states + self._deliver(rows))
+
+    def _deliver(self, rows: list[Row]) -> Counter[str]:
         assert self._portal is not None
         assert self._sender is not None
-        rows: list[Row] = []
-        for start, stop in spans(self._ordinals[chunk.start : chunk.stop]):
-            rows += self.spool.read(start, stop)
-        future: Future[Counter[str]] = self._portal.start_task_soon(
-            partial(self._sender.deliver, rows, resends=self._resends)
-        )
-        return dict(future.result())
+        deliver = partial(self._sender.deliver, rows, resends=self._resends)
+        return self._portal.start_task_soon(deliver).result()
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
@@ -295,28 +341,29 @@ class Delivery:
     def settle(self) -> None:
         """Wait until the attempts of dead deliverers can no longer be answered, and their rows are `unknown`."""
         while self._sender is not None and not self.stopped and not self.cancelled:
-            with translated():
-                ours, older, _ = self.ledger.renew(self.run, self.epoch)
+            ours, older, _ = self._steadily(lambda: self.ledger.renew(self.run, self.epoch))
             if not ours or older == 0:
                 return
             time.sleep(0.2)
 
     def end(self, failure: RowrelayError | None = None) -> Run:
-        """Write down how the run ended, give it back, and return it as it stands."""
+        """Write down how the run ended, give it back, and return it as it stands. Raises Superseded."""
         if self._sender is not None:
             self._summary()
         state, reason = self._last_state(failure)
-        with translated():
-            self.ledger.end(self.run, self.epoch, state, reason)
-        return self.view.run(self.run)
+        if not self._steadily(lambda: self.ledger.end(self.run, self.epoch, state, reason)):
+            raise Superseded("Another process has taken over this run.")
+        return self._steadily(lambda: self.view.run(self.run))
 
     def _last_state(self, failure: RowrelayError | None) -> tuple[RunState, str]:
         failure = failure or self.stopped
+        if isinstance(failure, Interrupted):
+            return RunState.CANCELLED, failure.message
         if failure is not None:
             return RunState.STOPPED, str(failure)
         if self.cancelled:
             return RunState.CANCELLED, "cancelled before everything was sent"
-        counts = self.view.run(self.run).counts
+        counts = self._steadily(lambda: self.view.run(self.run)).counts
         left = counts[RowState.WAITING] + counts[RowState.SENDING]
         if left:
             return RunState.STOPPED, f"{left} rows were not sent; resume the run"
@@ -324,22 +371,21 @@ class Delivery:
 
     def _summary(self) -> None:
         assert self._sender is not None
-        facts = {name: value for name, value in asdict(self._sender.pace.summary()).items() if value is not None}
-        with translated():
-            before = self.view.run(self.run)
-            facts["peak"] = max(int(facts["peak"]), int(before.fact("peak")))
-            facts["seconds"] = before.fact("seconds") + facts["seconds"]
-            facts["sent"] = int(before.fact("sent")) + int(facts["sent"])
-            self.ledger.facts(self.run, **{name: round(float(value), 4) for name, value in facts.items()})
-            counters = self._limit.counters
-            held = {why: round(seconds, 1) for why, seconds in counters.held_seconds.items() if seconds >= 0.1}
-            self.ledger.facts(
-                self.run,
-                held_by=json.dumps(dict(sorted(held.items(), key=lambda item: -item[1]))),
-                permits=counters.granted,
-                permits_unused=counters.unused,
-                limit_visits=counters.visits,
-            )
+        figures = {name: value for name, value in asdict(self._sender.pace.summary()).items() if value is not None}
+        before = self._steadily(lambda: self.view.run(self.run))
+        figures["peak"] = max(int(figures["peak"]), int(before.fact("peak")))
+        figures["seconds"] = before.fact("seconds") + figures["seconds"]
+        figures["sent"] = int(before.fact("sent")) + int(figures["sent"])
+        counters = self._limit.counters
+        held = {why: round(seconds, 1) for why, seconds in counters.held_seconds.items() if seconds >= 0.1}
+        facts: dict[str, str | int | float] = {
+            **{name: round(float(value), 4) for name, value in figures.items()},
+            "held_by": json.dumps(dict(sorted(held.items(), key=lambda item: -item[1]))),
+            "permits": counters.granted,
+            "permits_unused": counters.unused,
+            "limit_visits": counters.visits,
+        }
+        self._steadily(lambda: self.ledger.facts(self.run, epoch=self.epoch, **facts))
 
 
 def connected(redis_url: str) -> tuple[Ledger, View]:

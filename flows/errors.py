@@ -11,7 +11,8 @@ RowrelayError                      anything a person can mend; carries a message
 └── Stopped                        sending has to end: what is finished stays, the rest can be resumed
     ├── LimitLatched               the API has banned us; a person has to open the limit again
     ├── LimitLost                  the shared limit could not be asked for too long
-    └── Superseded                 another process has taken the run over
+    ├── Superseded                 another process has taken the run over
+    └── Interrupted                a person, or the machine, wished it to end
 
 A bad row is no exception (it is a rejection), nor is a failed call (it is an outcome).
 """
@@ -97,3 +98,7 @@ class LimitLost(Stopped):
 
 class Superseded(Stopped):
     """Another process has taken over this run."""
+
+
+class Interrupted(Stopped):
+    """The run was wished to end while nothing of it was being sent."""

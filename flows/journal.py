@@ -5,6 +5,7 @@ An answer that the API gave must not be lost because Redis is full or away when 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 import msgspec
 
 from flows.ledger import Answer
+
+logger = logging.getLogger(__name__)
 
 
 class Journal:
@@ -21,20 +24,41 @@ class Journal:
         self.path = folder / f"{run}.jsonl"
 
     def append(self, answers: Sequence[Answer]) -> None:
-        """Keep outcomes. Raises OSError when the disk will not take them either."""
+        """Keep outcomes, all or none. Raises OSError when the disk will not take them either."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab") as file:
-            file.write(b"".join(msgspec.json.encode(answer) + b"\n" for answer in answers))
-            file.flush()
-            os.fsync(file.fileno())
+            whole = file.tell()
+            try:
+                file.write(b"".join(msgspec.json.encode(answer) + b"\n" for answer in answers))
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                os.truncate(self.path, whole)  # or the next line would go on where this one broke off
+                raise
+        if not whole:
+            _sync_folder(self.path.parent)
 
     def read(self) -> list[Answer]:
-        """All outcomes kept. A last line cut short by a crash is left out: its answer was never acknowledged."""
+        """All outcomes kept. Lines that a crash or a full disk cut short are left out: nobody relied on them."""
         if not self.path.exists():
             return []
-        lines = self.path.read_bytes().split(b"\n")[:-1]
-        return [msgspec.json.decode(line, type=Answer) for line in lines]
+        kept = []
+        for line in self.path.read_bytes().splitlines():
+            try:
+                kept.append(msgspec.json.decode(line, type=Answer))
+            except msgspec.DecodeError:
+                logger.warning("%s holds a line that was cut short; it is left out", self.path)
+        return kept
 
     def clear(self) -> None:
         """Forget them: Redis has them all."""
         self.path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make sure that a new file's name outlasts a power cut, too."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -7,8 +7,13 @@
 -- A row's record: state, epoch and serial of its latest claim, generation of its idempotency key, last resend
 -- request, attempts, and a time in 10 ms since the run was created: of the claim, or, while waiting, the earliest
 -- time of the next one. What follows the head belongs to the client and is not read here.
+--
+-- A row is in doubt once an attempt of its generation may have been acted on and nobody knows. Only an answer that
+-- speaks of the row itself ends the doubt: an attempt without effect leaves such a row `unknown`, never `waiting` (it
+-- would be sent again by itself) nor `failed` (it would get a new key). Its time is that of the first claim under its
+-- key, because the API forgets keys from then on.
 
-local HEAD, HEAD_SIZE = '>BHIHHBI', 16
+local HEAD, HEAD_SIZE, DOUBT = '>BHIHHBI', 16, 128
 local NAMES = {[0] = 'waiting', [1] = 'sending', [2] = 'done', [3] = 'failed', [4] = 'unknown', [5] = 'rejected'}
 local CODES = {waiting = 0, sending = 1, done = 2, failed = 3, unknown = 4, rejected = 5}
 local INDEXED = {done = true, failed = true, unknown = true} -- states with a bitmap; rejected has one set by the check
@@ -39,7 +44,8 @@ local function load(row)
   if raw then
     local code
     code, rec.epoch, rec.serial, rec.generation, rec.request, rec.attempts, rec.at = struct.unpack(HEAD, raw)
-    rec.state, rec.tail = NAMES[code], string.sub(raw, HEAD_SIZE + 1)
+    rec.doubt = code >= DOUBT
+    rec.state, rec.tail = NAMES[code % DOUBT], string.sub(raw, HEAD_SIZE + 1)
     return rec
   end
   rec.epoch, rec.serial, rec.generation, rec.request, rec.attempts, rec.at, rec.tail = 0, 0, 0, 0, 0, 0, ''
@@ -54,7 +60,9 @@ end
 local moved = {}
 
 local function save(rec)
-  redis.call('HSET', rec.key, rec.slot, struct.pack(HEAD, CODES[rec.state], rec.epoch, rec.serial, rec.generation,
+  rec.doubt = rec.state == 'unknown' or rec.doubt and (rec.state == 'sending' or rec.state == 'waiting')
+  local code = CODES[rec.state] + (rec.doubt and DOUBT or 0)
+  redis.call('HSET', rec.key, rec.slot, struct.pack(HEAD, code, rec.epoch, rec.serial, rec.generation,
     rec.request, rec.attempts, rec.at) .. rec.tail)
 end
 
@@ -88,6 +96,15 @@ local function count()
       redis.call('HINCRBY', run, state, delta)
     end
   end
+end
+
+local function asked(row)
+  return redis.call('GETBIT', run .. ':asked', row - 1) == 1
+end
+
+-- Whether this epoch has the run. An empty one is nobody's, and is not asked.
+local function has(epoch)
+  return redis.call('EXISTS', run) == 1 and (epoch == '' or tonumber(field('epoch')) == tonumber(epoch))
 end
 
 -- Rows of dead deliverers whose attempt can no longer be answered. The present epoch's own are its own business.
@@ -151,18 +168,58 @@ ask['end'] = function(epoch, state, reason)
   return 1
 end
 
--- begin, epoch, total, rejected, then field/value pairs: the check is over, sending starts. One write, so that a
--- crash before it checks afresh and one after it never does. → 1, or 0 if another epoch has the run or it began before
-function ask.begin(epoch, total, rejected, ...)
-  if tonumber(field('epoch')) ~= tonumber(epoch) or field('total') ~= '' and tonumber(field('total')) > 0 then
+-- facts, epoch or '', field/value pairs: note them, unless the run is gone or another epoch has it. → 1 or 0
+function ask.facts(epoch, ...)
+  if not has(epoch) then
     return 0
+  end
+  redis.call('HSET', run, ...)
+  return 1
+end
+
+-- afresh, epoch: forget what an earlier, unfinished check wrote. → 1, or 0 if another epoch has the run
+function ask.afresh(epoch)
+  if not has(epoch) then
+    return 0
+  end
+  redis.call('DEL', run .. ':is:rejected', run .. ':samples')
+  return 1
+end
+
+-- reject, epoch, rows: mark them as rejected. → how many samples there are, or -1 if another epoch has the run
+function ask.reject(epoch, ...)
+  if not has(epoch) then
+    return -1
+  end
+  for _, row in ipairs({...}) do
+    redis.call('SETBIT', run .. ':is:rejected', row - 1, 1)
+  end
+  return redis.call('LLEN', run .. ':samples')
+end
+
+-- begin, epoch, total, rejected, then field/value pairs: the check is over, its totals stand. One write, so that a
+-- crash before it checks afresh and one after it never does. → 1, or 0 if another epoch has the run
+function ask.begin(epoch, total, rejected, ...)
+  if not has(epoch) then
+    return 0
+  elseif (tonumber(field('total')) or 0) > 0 then
+    return field('total') == total and field('begun') == epoch and 1 or 0 -- said before; the reply was lost
   end
   local found = redis.call('BITCOUNT', run .. ':is:rejected')
   if found ~= tonumber(rejected) then
     return redis.error_reply('rejections do not add up: ' .. found .. ' marked, ' .. rejected .. ' counted')
   end
   redis.call('HSET', run, 'total', total, 'rejected', rejected, 'waiting', tonumber(total) - tonumber(rejected),
-    'sending', 0, 'done', 0, 'failed', 0, 'unknown', 0, ...)
+    'sending', 0, 'done', 0, 'failed', 0, 'unknown', 0, 'begun', epoch, ...)
+  return 1
+end
+
+-- open, epoch: rows may be claimed from now on. → 1, or 0 if another epoch has the run
+function ask.open(epoch)
+  if not has(epoch) then
+    return 0
+  end
+  redis.call('HSET', run, 'state', 'sending', 'reason', '', 'ended', '')
   return 1
 end
 
@@ -184,11 +241,11 @@ function ask.claim(epoch, patience, idempotency, ...)
     local answer = -1
     if rec.state == 'sending' and rec.epoch == epoch and rec.serial == serial then
       answer = rec.generation -- the reply to this very claim was lost
-    elseif rec.state == 'waiting' and rec.at > ticks(now) then
+    elseif rec.state == 'waiting' and not rec.doubt and rec.at > ticks(now) then
       answer = -2
     elseif rec.state == 'waiting' and move('claim', rec, 'sending')
         or rec.state == 'unknown' and ticks(now) - rec.at < idempotency / 10 and move('again', rec, 'sending') then
-      rec.epoch, rec.serial, rec.at = epoch, serial, ticks(now)
+      rec.epoch, rec.serial, rec.at = epoch, serial, rec.doubt and rec.at or ticks(now)
       rec.attempts = math.min(255, rec.attempts + 1)
       save(rec)
       redis.call('ZADD', run .. ':sending', string.format('%.0f', now + patience), rec.row)
@@ -200,19 +257,25 @@ function ask.claim(epoch, patience, idempotency, ...)
   return answers
 end
 
--- answer, then eight values a row: row, epoch, serial, state, tail, detail, second it was sent ('' = never), ms to wait.
--- The outcome of a row's latest claim is always taken, also from an old epoch. → 1 a row taken, 0 refused
+-- answer, then nine values a row: row, epoch, serial, state, tail, detail, second it was sent ('' = never), ms to wait,
+-- and whether the attempt surely had no effect (1 or 0). The outcome of a row's latest claim is always taken, also from
+-- an old epoch, and after a person has asked to send the row again. → a row: 1 taken, 2 taken as `unknown` because the
+-- row is in doubt, 0 refused because a newer claim exists
 function ask.answer(...)
   local values, answers, sent, ended = {...}, {}, {}, {}
   local second = math.floor(now / 1000)
-  for i = 1, #values, 8 do
+  for i = 1, #values, 9 do
     local rec = load(tonumber(values[i]))
     local epoch, serial, to = tonumber(values[i + 1]), tonumber(values[i + 2]), values[i + 3]
+    local wanted = to
     local newer = rec.epoch > epoch or rec.epoch == epoch and rec.serial > serial
     local same = rec.epoch == epoch and rec.serial == serial
     local taken = 0
-    if same and rec.state == to and to ~= 'unknown' then
-      taken = 1 -- said before
+    if rec.doubt and values[i + 8] == '1' and not (to == 'waiting' and asked(rec.row)) then
+      to = 'unknown'
+    end
+    if same and rec.state == to and to ~= 'unknown' or same and rec.state == 'waiting' and to == 'unknown' then
+      taken = 1 -- said before, or no news to who asked to send the row again
     elseif not newer then
       -- A claim that the server lost with its last writes is made good by its outcome.
       local event = same and 'answer' or 'restore'
@@ -223,7 +286,11 @@ function ask.answer(...)
           rec.attempts = math.min(255, rec.attempts + 1)
         end
         local wait = tonumber(values[i + 7])
-        rec.at = (to == 'waiting') and ticks(now + wait) or (same and rec.at or ticks(now))
+        if to == 'waiting' and not rec.doubt then
+          rec.at = ticks(now + wait)
+        elseif not same then
+          rec.at = ticks(now)
+        end
         save(rec)
         local detail, block = values[i + 5], run .. ':detail:' .. math.floor((rec.row - 1) / 100)
         if detail ~= '' then
@@ -231,7 +298,10 @@ function ask.answer(...)
         elseif rec.attempts > 1 then
           redis.call('HDEL', block, rec.slot)
         end
-        taken = 1
+        if to ~= 'waiting' and rec.request > 0 then
+          redis.call('SETBIT', run .. ':asked', rec.row - 1, 0)
+        end
+        taken = to == wanted and 1 or 2
         if from == 'sending' or not same then
           local at = values[i + 6]
           if at ~= '' then
@@ -268,10 +338,11 @@ function ask.resend(epoch, request, ...)
     local rec = load(tonumber(row))
     local failed = rec.state == 'failed'
     if rec.request < request and move('resend', rec, 'waiting') then
-      rec.request, rec.at = request, 0
+      rec.request = request
       if failed then
-        rec.generation = rec.generation + 1
+        rec.generation, rec.at = rec.generation + 1, 0
       end
+      redis.call('SETBIT', run .. ':asked', rec.row - 1, 1)
       save(rec)
       n = n + 1
     end
@@ -286,6 +357,7 @@ function ask.mark(detail, ...)
   for _, row in ipairs({...}) do
     local rec = load(tonumber(row))
     if move('mark', rec, 'done') then
+      redis.call('SETBIT', run .. ':asked', rec.row - 1, 0)
       save(rec)
       redis.call('HSET', run .. ':detail:' .. math.floor((rec.row - 1) / 100), rec.slot, detail)
       n = n + 1

@@ -19,14 +19,14 @@ from redis.commands.core import Script
 
 from flows import ledger_keys as keys
 from flows.connection import translated
-from flows.errors import LedgerError, RunBusy, RunNotFound
+from flows.errors import LedgerError, RunBusy, RunNotFound, Superseded
 from flows.records import Rejection, RowState, RunState
 
 W, S, D, F, U = RowState.WAITING, RowState.SENDING, RowState.DONE, RowState.FAILED, RowState.UNKNOWN
 TRANSITIONS: Mapping[str, Mapping[RowState, frozenset[RowState]]] = {
     "claim": {W: frozenset({S})},  # by the run's present epoch only
     "again": {U: frozenset({S})},  # only while the API remembers the row's idempotency key
-    "answer": {S: frozenset({D, F, U, W}), U: frozenset({D, F, U, W})},  # by the row's latest claim
+    "answer": {S: frozenset({D, F, U, W}), U: frozenset({D, F, U, W}), W: frozenset({D, F})},  # by its latest claim
     "restore": {s: frozenset({D, F, U, W}) for s in (W, S, U, F)},  # by a claim that Redis forgot
     "settle": {S: frozenset({U})},  # its deliverer is gone and the attempt's time is over
     "resend": {F: frozenset({W}), U: frozenset({W})},  # a person asked; once a row and request
@@ -51,6 +51,7 @@ class Answer:
     detail: bytes
     sent_second: int | None
     wait_seconds: float = 0.0
+    without_effect: bool = False  # the attempt surely had none, so it says nothing about the ones before it
 
 
 def _script() -> str:
@@ -86,23 +87,24 @@ class Ledger:
     def create(self, run: str, *, definition: dict[str, Any], by: str, **facts: str | int | float) -> bool:
         """Enter a run as `checking`, unless it is known. Says whether it is new."""
         key, now = keys.run_key(run), time.time()
-        if not self.client.hsetnx(key, "created", round(now * 1000)):
-            return False
-        pipe = self.client.pipeline()
-        first: dict[Any, Any] = {"state": RunState.CHECKING, "by": by, **facts}
-        pipe.hset(key, mapping=first)
-        pipe.set(key + ":definition", msgspec.json.encode(definition))
-        pipe.zadd(keys.RUNS, {run: now})
-        pipe.execute()
-        return True
+        pipe = self.client.pipeline(transaction=True)
+        for name, value in {"created": round(now * 1000), "state": RunState.CHECKING, "by": by, **facts}.items():
+            pipe.hsetnx(key, name, value)
+        pipe.set(key + ":definition", msgspec.json.encode(definition), nx=True)
+        pipe.zadd(keys.RUNS, {run: now}, nx=True)
+        return bool(pipe.execute()[0])
 
     def same_content(self, digest: str, run: str) -> None:
         """Remember which runs had a file with this digest."""
         self.client.sadd(keys.content_key(digest), run)
 
-    def facts(self, run: str, **facts: str | int | float) -> None:
-        """Note facts of a run: how far its check is, its digest, its peak."""
-        self.client.hset(keys.run_key(run), mapping=dict[Any, Any](facts))
+    def facts(self, run: str, *, epoch: int | None = None, **facts: str | int | float) -> bool:
+        """Note facts of a run: how far its check is, its digest, its peak.
+
+        False, and nothing noted, if the run is gone or `epoch` is no longer the one that delivers it.
+        """
+        flat = [part for pair in facts.items() for part in pair]
+        return bool(self._ask(run, "facts", "" if epoch is None else epoch, *flat))
 
     def count(self, run: str, fact: str) -> int:
         """Count one more of something in a run's facts. Returns how many there are now."""
@@ -158,36 +160,39 @@ class Ledger:
 
     # -- the check -------------------------------------------------------------------------------------------------
 
-    def check_afresh(self, run: str) -> None:
-        """Forget what an earlier, unfinished check wrote."""
-        key = keys.run_key(run)
-        self.client.delete(f"{key}:is:{RowState.REJECTED}", key + ":samples")
+    def check_afresh(self, run: str, epoch: int) -> None:
+        """Forget what an earlier, unfinished check wrote. Raises Superseded."""
+        self._keep(self._ask(run, "afresh", epoch))
 
-    def reject(self, run: str, rejections: Sequence[Rejection]) -> None:
-        """Mark rows as rejected and keep the first ones to show."""
-        key = keys.run_key(run)
-        pipe = self.client.pipeline()
-        for rejection in rejections:
-            pipe.setbit(f"{key}:is:{RowState.REJECTED}", rejection.row - 1, 1)
-        room = SAMPLES - int(self.client.llen(key + ":samples"))
-        if room > 0 and rejections:
-            pipe.rpush(key + ":samples", *(msgspec.msgpack.encode(item) for item in rejections[:room]))
-        pipe.execute()
+    def reject(self, run: str, epoch: int, rejections: Sequence[Rejection]) -> None:
+        """Mark rows as rejected and keep the first ones to show. Raises Superseded."""
+        for first in range(0, len(rejections), _BATCH):
+            batch = rejections[first : first + _BATCH]
+            there = int(self._ask(run, "reject", epoch, *(rejection.row for rejection in batch)))
+            self._keep(there >= 0)
+            if there < SAMPLES:
+                samples = (msgspec.msgpack.encode(item) for item in batch[: SAMPLES - there])
+                self.client.rpush(keys.run_key(run) + ":samples", *samples)
 
     def begin(self, run: str, epoch: int, *, total: int, rejected: int, **facts: str | int | float) -> None:
         """End the check: fix the totals and what the spool holds, in one write.
 
         Raises:
-            LedgerError: another process has the run, or the rejections do not add up.
+            LedgerError: it was begun before.
+            redis.ResponseError: the rejections do not add up.
         """
         flat = [part for pair in facts.items() for part in pair]
         if not self._ask(run, "begin", epoch, total, rejected, *flat):
             raise LedgerError(f"Run {run} was begun by another process.")
 
     def open(self, run: str, epoch: int) -> None:
-        """Let rows be claimed under this epoch."""
-        del epoch  # claims carry it; a superseded opener does no harm
-        self.client.hset(keys.run_key(run), mapping={"state": RunState.SENDING, "reason": "", "ended": ""})
+        """Let rows be claimed under this epoch. Raises Superseded."""
+        self._keep(self._ask(run, "open", epoch))
+
+    @staticmethod
+    def _keep(ours: object) -> None:
+        if not ours:
+            raise Superseded("Another process has taken over this run.")
 
     # -- rows ------------------------------------------------------------------------------------------------------
 
@@ -215,21 +220,35 @@ class Ledger:
         why, *answers = self._ask(run, "claim", epoch, patience, memory, *flat)
         return why.decode(), [int(answer) for answer in answers]
 
-    def answer(self, run: str, answers: Sequence[Answer]) -> list[bool]:
-        """Record outcomes, at most a few hundred. Says for each whether it was taken: not if a newer claim exists."""
+    def answer(self, run: str, answers: Sequence[Answer]) -> list[RowState | None]:
+        """Record outcomes, at most a few hundred. Says for each what the row is now; None where it was refused.
+
+        It is refused only if a newer claim exists. An attempt without effect leaves a row `unknown` that may have
+        been acted on before.
+        """
         flat: list[Any] = []
         for a in answers:
             sent = "" if a.sent_second is None else a.sent_second
-            flat += (a.row, a.epoch, a.serial, a.state, a.tail, a.detail, sent, round(a.wait_seconds * 1000))
-        return [bool(taken) for taken in self._ask(run, "answer", *flat)]
+            wait, idle = round(a.wait_seconds * 1000), int(a.without_effect)
+            flat += (a.row, a.epoch, a.serial, a.state, a.tail, a.detail, sent, wait, idle)
+        taken = self._ask(run, "answer", *flat)
+        return [(None, a.state, U)[int(code)] for a, code in zip(answers, taken, strict=True)]
 
     def request(self, run: str, request: str) -> int:
         """The number of a resend request, by its id."""
         return int(self._ask(run, "request", request))
 
     def resend(self, run: str, epoch: int, number: int, rows: Iterable[int]) -> int:
-        """Let failed or unknown rows wait again; each moves once a request. Returns how many moved."""
-        return sum(self._batches(run, rows, "resend", epoch, number))
+        """Let failed or unknown rows wait again; each moves once a request. Returns how many moved.
+
+        Raises:
+            Superseded: another process has the run.
+        """
+        moved = 0
+        for more in self._batches(run, rows, "resend", epoch, number):
+            self._keep(more >= 0)
+            moved += more
+        return moved
 
     def mark_done(self, run: str, rows: Iterable[int], *, by: str) -> int:
         """Call unknown rows done, on a person's word. Returns how many moved."""
@@ -245,17 +264,16 @@ class Ledger:
         if batch:
             yield int(self._ask(run, *ask, *batch))
 
-    def trim(self, run: str, seconds: Sequence[int]) -> None:
-        """Fold these Unix seconds of the chart into their minutes."""
-        key, kinds = keys.run_key(run), ("sent", "done", "failed", "unknown", "waiting")
-        fields = [f"{second}:{kind}" for second in seconds for kind in kinds]
-        counts: list[bytes | None] = self.client.hmget(key + ":seconds", fields)  # type: ignore[assignment]
-        pipe = self.client.pipeline()
-        for name, count in zip(fields, counts, strict=True):
-            if count:
-                second, kind = name.split(":")
+    def trim(self, run: str, before: int) -> None:
+        """Fold what the chart has of Unix seconds before this one into its minutes."""
+        key = keys.run_key(run)
+        found: dict[bytes, bytes] = self.client.hgetall(key + ":seconds")  # type: ignore[assignment]
+        pipe = self.client.pipeline(transaction=True)
+        for name, count in found.items():
+            second, kind = name.decode().split(":")
+            if int(second) < before:
                 pipe.hincrby(key + ":minutes", f"{int(second) // 60}:{kind}", int(count))
-        pipe.hdel(key + ":seconds", *fields)
+                pipe.hdel(key + ":seconds", name)
         pipe.execute()
 
     # -- the end of a run's life -----------------------------------------------------------------------------------

@@ -12,9 +12,10 @@ rowrelay:run:{<id>}         hash: what a run is, its counters, its epoch and lea
   :rows:<n>                 hash: records of rows 100 n + 1 … 100 n + 100, by offset
   :detail:<n>               hash: reasons, excerpts and long answers of the same rows
   :is:<state>               bitmap by row - 1: rejected, done, failed, unknown
+  :asked                    bitmap by row - 1: a person asked to send the row again, and that has not been done yet
   :sending                  sorted set: rows by the time at which their attempt can no longer be answered
   :seconds                  hash: "<unix second>:sent|done|failed|unknown|waiting" → count, the last quarter of an hour
-  :minutes                  the same by minute, for the whole run
+  :minutes                  the same by minute, of the time before
   :events                   list: the last events in words, newest first
   :samples                  list: the first rejections
   :requests                 hash: resend request id → its number
@@ -23,6 +24,7 @@ rowrelay:run:{<id>}         hash: what a run is, its counters, its epoch and lea
 
 from __future__ import annotations
 
+import json
 import struct
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,10 +40,12 @@ RUNS = PREFIX + "runs"
 FLOWS = PREFIX + "flows"
 BLOCK = 100  # rows a hash: small enough to stay a listpack, 28 bytes a row instead of 68
 INDEXED = (RowState.REJECTED, RowState.DONE, RowState.FAILED, RowState.UNKNOWN)
-SINGLE = ("definition", "sending", "seconds", "minutes", "events", "samples", "requests", "flows")
+SINGLE = ("definition", "asked", "sending", "seconds", "minutes", "events", "samples", "requests", "flows")
 
 _HEAD = struct.Struct(">BHIHHBI")
 _CODES = (RowState.WAITING, RowState.SENDING, RowState.DONE, RowState.FAILED, RowState.UNKNOWN, RowState.REJECTED)
+_DOUBT = 128  # added to the code of a state: an attempt may have been acted on, and nobody knows
+_UNSTORABLE = (OverflowError, UnicodeEncodeError, RecursionError)  # numbers beyond 64 bits, half a surrogate pair
 _ROOM = 40  # bytes of tail up to which answers stay in the record; longer ones would unfold the listpack
 
 
@@ -87,15 +91,37 @@ def pack(
     """An outcome as (tail of the record, detail). `names` are the kept fields in the definition's order."""
     values = [kept.get(name) for name in names] if kept else []
     short = [status, round(took_seconds * 1000), *values]
-    tail = msgspec.msgpack.encode(short, enc_hook=str)
+    try:
+        tail = msgspec.msgpack.encode(short, enc_hook=str)
+    except _UNSTORABLE:
+        values = [storable(value) for value in values]
+        tail = msgspec.msgpack.encode([*short[:2], *values], enc_hook=str)
     detail: dict[str, Any] = {}
     if len(tail) > _ROOM:
         tail, detail["k"] = msgspec.msgpack.encode(short[:2]), values
     if reason:
-        detail["r"] = reason
+        detail["r"] = _text(reason)
     if excerpt:
-        detail["e"] = excerpt
+        detail["e"] = _text(excerpt)
     return tail, msgspec.msgpack.encode(detail, enc_hook=str) if detail else b""
+
+
+def storable(value: Any) -> Any:
+    """A JSON value as msgpack can hold it: numbers that are too large for it, and what lies too deep, as text."""
+    try:
+        msgspec.msgpack.encode(value, enc_hook=str)
+    except _UNSTORABLE:
+        if isinstance(value, str):
+            return _text(value)
+        try:
+            return json.dumps(value)
+        except RecursionError:
+            return "(nested too deeply to be kept)"
+    return value
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def unpack(row: int, raw: bytes, detail: bytes | None, *, names: tuple[str, ...], created: float) -> Record:
@@ -106,7 +132,7 @@ def unpack(row: int, raw: bytes, detail: bytes | None, *, names: tuple[str, ...]
     values = extra.get("k") or short[2:]
     return Record(
         row=row,
-        state=_CODES[code],
+        state=_CODES[code % _DOUBT],
         attempts=attempts,
         generation=generation,
         at=created + at / 100 if at else None,

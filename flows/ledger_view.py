@@ -106,30 +106,46 @@ class View:
             raise RunNotFound(f"There is no run {run}.", hint="`rowrelay runs` lists them.")
         return dict(msgspec.json.decode(raw))
 
-    def bitmap(self, run: str, state: RowState, total: int) -> NDArray[np.bool_]:
-        """Which rows are in a state, by row - 1. `waiting` and `sending` are worked out from the others."""
-        with translated():
-            if state is RowState.SENDING:
+    def bits(self, run: str, state: RowState, total: int) -> NDArray[np.uint8]:
+        """Which rows are in a state, a bit a row, as numpy.packbits has them; `waiting` is what the others leave."""
+        if state is RowState.WAITING:
+            taken = np.zeros((total + 7) // 8, dtype=np.uint8)
+            for other in RowState:
+                if other is not RowState.WAITING:
+                    taken |= self.bits(run, other, total)
+            left = ~taken
+            left[total // 8 :] &= np.packbits(np.arange(8) < total % 8) if total % 8 else 0xFF
+            return left
+        if state is RowState.SENDING:
+            with translated():
                 rows: list[bytes] = self.client.zrange(keys.run_key(run) + ":sending", 0, -1)  # type: ignore[assignment]
-                found = np.zeros(total, dtype=bool)
-                found[[int(row) - 1 for row in rows]] = True
-                return found
-            if state is RowState.WAITING:
-                taken = np.zeros(total, dtype=bool)
-                for other in RowState:
-                    if other is not RowState.WAITING:
-                        taken |= self.bitmap(run, other, total)
-                return ~taken
-            raw = self.client.get(f"{keys.run_key(run)}:is:{state}")
-        full = (raw if isinstance(raw, bytes) else b"").ljust((total + 7) // 8, b"\0")  # Redis stores no trailing zeros
-        return np.unpackbits(np.frombuffer(full, dtype=np.uint8))[:total].astype(bool)
+            found = np.zeros((total + 7) // 8, dtype=np.uint8)
+            for row in rows:
+                found[(int(row) - 1) // 8] |= 128 >> (int(row) - 1) % 8
+            return found
+        return self._stored_bits(f"{keys.run_key(run)}:is:{state}", total)
+
+    def asked(self, run: str, total: int) -> NDArray[np.uint8]:
+        """Which rows a person asked to send again that have not been, a bit a row."""
+        return self._stored_bits(keys.run_key(run) + ":asked", total)
+
+    def _stored_bits(self, key: str, total: int) -> NDArray[np.uint8]:
+        with translated():
+            raw = self.client.get(key)
+        size = (total + 7) // 8  # Redis stores no trailing zeros
+        full = (raw if isinstance(raw, bytes) else b"").ljust(size, b"\0")[:size]
+        return np.frombuffer(full, dtype=np.uint8).copy()
+
+    def bitmap(self, run: str, state: RowState, total: int) -> NDArray[np.bool_]:
+        """Which rows are in a state, by row - 1, a byte a row."""
+        return np.unpackbits(self.bits(run, state, total), count=total).astype(bool)
 
     def select(self, run: str, states: Iterable[RowState], total: int) -> NDArray[np.int64]:
         """Row numbers in any of the states, ascending."""
-        found = np.zeros(total, dtype=bool)
+        found = np.zeros((total + 7) // 8, dtype=np.uint8)
         for state in states:
-            found |= self.bitmap(run, state, total)
-        return np.flatnonzero(found) + 1
+            found |= self.bits(run, state, total)
+        return np.flatnonzero(np.unpackbits(found, count=total)) + 1
 
     def records(self, run: str, rows: Sequence[int], *, names: tuple[str, ...], created: float) -> list[Record]:
         """What is known of these rows, in their order. `names` are the definition's kept fields."""
@@ -181,13 +197,15 @@ class View:
         return [(float(at), str(text)) for at, text in (msgspec.json.decode(item) for item in raw)]
 
     def chart(self, run: str, span: str = "seconds") -> dict[int, dict[str, int]]:
-        """Counts of requests sent and outcomes by Unix second (`seconds`) or minute (`minutes`)."""
-        with translated():
-            raw: dict[bytes, bytes] = self.client.hgetall(f"{keys.run_key(run)}:{span}")  # type: ignore[assignment]
+        """Counts of requests sent and outcomes by Unix second (`seconds`, the last quarter of an hour) or minute."""
         series: dict[int, dict[str, int]] = {}
-        for name, count in raw.items():
-            at, kind = name.decode().split(":")
-            series.setdefault(int(at), {})[kind] = int(count)
+        for kept, width in (("minutes", 1), ("seconds", 60)) if span == "minutes" else (("seconds", 1),):
+            with translated():
+                raw: dict[bytes, bytes] = self.client.hgetall(f"{keys.run_key(run)}:{kept}")  # type: ignore[assignment]
+            for name, count in raw.items():
+                at, kind = name.decode().split(":")
+                counts = series.setdefault(int(at) // width, {})
+                counts[kind] = counts.get(kind, 0) + int(count)
         return dict(sorted(series.items()))
 
     def flows(self, run: str) -> list[str]:

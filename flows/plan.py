@@ -1,4 +1,4 @@
-"""Which rows one task run delivers. Pure."""
+"""Which rows are to be sent, and which of them one task run delivers. Pure."""
 
 from __future__ import annotations
 
@@ -18,25 +18,71 @@ _UNLIMITED_ROWS = 2000  # about a second's work of one process where only `in_fl
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive accepted rows: `[start, stop)` of the plan's rows, and a name with the file's row numbers."""
+    """So many of the plan's rows, from the row `first` to the row `last`.
+
+    `ordinal` is how many accepted rows the file has before `first`: where its rows begin in the spool.
+    """
 
     name: str
-    start: int
-    stop: int
+    first: int
+    last: int
+    count: int
+    ordinal: int
 
 
-def chunk_size(rows: int, terms: LimitTerms) -> int:
-    """Rows a chunk: about a second's worth at the permitted rate, at least 1, at most 1,000 chunks a run."""
-    rate = min((requests / seconds for requests, seconds in terms.windows), default=_UNLIMITED_ROWS)
-    return max(1, round(rate * CHUNK_SECONDS), ceil(rows / MOST_CHUNKS))
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be sent of a run of `total` rows: a bit a row (numpy.packbits), so that a million cost 250 kB.
+
+    `wanted` are the rows to be sent, `accepted` those that the spool holds; the wanted are among them.
+    """
+
+    wanted: NDArray[np.uint8]
+    accepted: NDArray[np.uint8]
+    total: int
+
+    def __len__(self) -> int:
+        return int(np.bitwise_count(self.wanted).sum())
+
+    def chunks(self, size: int, *, segment: int = 1 << 20) -> Iterator[Chunk]:
+        """Consecutive wanted rows, `size` at a time. `segment` rows (a multiple of 8) are looked at at once."""
+        before, left = 0, np.zeros(0, dtype=np.int64)
+        ordinals = np.zeros(0, dtype=np.int64)
+        for start in range(0, self.total, segment):
+            wanted, accepted = self._segment(start, start + segment)
+            ordinal = before + np.cumsum(accepted) - accepted
+            rows = np.flatnonzero(wanted)
+            left, ordinals = np.append(left, rows + start + 1), np.append(ordinals, ordinal[rows])
+            before += int(accepted.sum())
+            whole = len(left) if start + segment >= self.total else len(left) // size * size
+            for at in range(0, whole, size):
+                yield _chunk(left[at : min(at + size, whole)], int(ordinals[at]))
+            left, ordinals = left[whole:], ordinals[whole:]
+
+    def spans(self, chunk: Chunk, size: int) -> Iterator[tuple[int, int]]:
+        """Where a chunk's rows lie in the spool, as `[start, stop)` of at most `size` rows."""
+        wanted, accepted = self._segment(chunk.first - 1, chunk.last)
+        rows = np.flatnonzero(wanted)
+        ordinals = (chunk.ordinal + np.cumsum(accepted) - accepted)[rows]
+        for first, end in spans(ordinals):
+            for start in range(first, end, size):
+                yield start, min(start + size, end)
+
+    def _segment(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Wanted and accepted rows `[start, stop)`, counted from 0, as zeros and ones."""
+        stop = min(stop, self.total)
+        skip = start % 8
+        wanted, accepted = (
+            np.unpackbits(bits[start // 8 : (stop + 7) // 8], count=stop - start + skip)[skip:].astype(np.int64)
+            for bits in (self.wanted, self.accepted)
+        )
+        return wanted, accepted
 
 
-def chunks(rows: NDArray[np.int64], size: int) -> Iterator[Chunk]:
-    """Slices of `rows` (row numbers, ascending), each named after its first and last row."""
-    for start in range(0, len(rows), size):
-        stop = min(start + size, len(rows))
-        first, last = int(rows[start]), int(rows[stop - 1])
-        yield Chunk(f"row {first}" if first == last else f"rows {first}-{last}", start, stop)
+def _chunk(rows: NDArray[np.int64], ordinal: int) -> Chunk:
+    first, last = int(rows[0]), int(rows[-1])
+    name = f"row {first}" if first == last else f"rows {first}-{last}"
+    return Chunk(name, first, last, len(rows), ordinal)
 
 
 def spans(ordinals: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -46,3 +92,9 @@ def spans(ordinals: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     breaks = np.flatnonzero(np.diff(ordinals) != 1) + 1
     for part in np.split(ordinals, breaks):
         yield int(part[0]), int(part[-1]) + 1
+
+
+def chunk_size(rows: int, terms: LimitTerms) -> int:
+    """Rows a chunk: about a second's worth at the permitted rate, at least 1, at most 1,000 chunks a run."""
+    rate = min((requests / seconds for requests, seconds in terms.windows), default=_UNLIMITED_ROWS)
+    return max(1, round(rate * CHUNK_SECONDS), ceil(rows / MOST_CHUNKS))

@@ -26,13 +26,14 @@ def after(
     """The verdict to record, and the seconds to wait before the next attempt (None: there is none).
 
     `attempts` counts this one; an attempt that never was does not count and is repeated at once. A row that
-    surely had no effect ends as `failed` when its attempts or seconds are used up.
+    surely had no effect ends as `failed` when its attempts or seconds are used up. `elapsed_seconds` leaves out, and
+    so does this, the time that the API asked for: its pauses hold everybody, and are no failure of the row.
     """
     if not verdict.attempted:
         return verdict, 0.0
-    wait = max(backoff(attempts, rng), verdict.pause_seconds or 0.0)
+    wait = backoff(attempts, rng)
     if verdict.again and attempts < most and elapsed_seconds + wait <= most_seconds:
-        return verdict, wait
+        return verdict, max(wait, verdict.pause_seconds or 0.0)
     if verdict.state is RowState.WAITING:
         return replace(verdict, state=RowState.FAILED, reason=f"{verdict.reason}; tried {attempts} times"), None
     return verdict, None
@@ -41,10 +42,11 @@ def after(
 def streak_kind(verdict: Verdict) -> str:
     """What an attempt has in common with the one before if both speak of trouble with the API; empty if not.
 
-    A refusal of one row (400, 409, 422, …) says nothing about the next; an expired token, a login page that answers
-    everything, or an API that fails does.
+    A refusal of one row (400, 409, 422, …) says nothing about the next, nor does a row that makes no request; an
+    expired token, a login page that answers everything, an API that fails, hangs or cannot be reached does.
     """
-    if not verdict.attempted or verdict.state is RowState.DONE:
+    makes_no_request = verdict.state is RowState.FAILED and not verdict.wrote
+    if not verdict.attempted or makes_no_request or verdict.state is RowState.DONE:
         return ""
     if verdict.status is None:
         return verdict.reason

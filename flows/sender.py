@@ -40,6 +40,8 @@ FLUSH_ROWS = 200  # outcomes a write: Redis' cost a row is flat from here on
 FLUSH_SECONDS = 0.01  # outcomes wait this long for company
 KEEP_SECONDS = 10.0  # acknowledged outcomes are remembered this long, in case Redis comes back without them
 RENEW_SECONDS = LEASE_SECONDS / 5
+CHART_SECONDS = 900  # of which the chart keeps every second
+TRIM_SECONDS = 60  # between two times that older ones are folded into minutes
 AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer
 
 
@@ -119,6 +121,7 @@ class Sender:
         self._closing = False
         self._streak: tuple[str, int] = ("", 0)
         self._journaled = 0
+        self._trimmed = 0
         self._refused_since = 0.0
         self._redis_id = ""
         self._rng = random.Random()
@@ -129,6 +132,7 @@ class Sender:
 
     async def start(self) -> None:
         """Replay what the journal kept, then begin to deliver."""
+        self._trimmed = int(time.time()) - CHART_SECONDS
         kept = await self._call(self._journal.read)
         for first in range(0, len(kept), FLUSH_ROWS):
             await self._call(self._ledger.answer, self.run, kept[first : first + FLUSH_ROWS])
@@ -143,6 +147,8 @@ class Sender:
         except Exception as exc:
             logger.exception("the sender's %s failed", work.__name__)
             self._stop(Stopped(f"Internal error: {exc!r}", hint="Resume the run; if it happens again, report it."))
+            if work == self._record:  # nobody is left to wait for
+                await self._give_up_recording()
 
     async def deliver(self, rows: Sequence[Row], *, resends: bool = False) -> Counter[str]:
         """Deliver rows; returns how many ended in which state, `left` those that were not sent."""
@@ -204,7 +210,8 @@ class Sender:
     def _give_back(self, job: _Job) -> None:
         """A row that is not sent after all. A claim that Redis may have taken is taken back."""
         if job.serial:
-            self._put(job, Verdict(RowState.WAITING, wrote=False, attempted=False), None, attempted=False)
+            untried = Verdict(RowState.WAITING, wrote=False, attempted=False)
+            self._put(job, untried, None, attempted=False, without_effect=True)
         else:
             job.batch.end("left")
 
@@ -233,7 +240,7 @@ class Sender:
         while not self._ending():
             now = time.monotonic()
             while self._backing_off and self._backing_off[0][0] <= now:
-                self._ready.append(heapq.heappop(self._backing_off)[2])
+                self._ready.appendleft(heapq.heappop(self._backing_off)[2])  # its seconds are counted
             if self._ready and self._room > 0:
                 return
             self._wake.clear()
@@ -253,22 +260,23 @@ class Sender:
     def _spawn(self, coroutine: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(coroutine)
         self._attempts.add(task)
-        task.add_done_callback(self._attempts.discard)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._attempts.discard(task)
+        if not task.cancelled() and (exc := task.exception()):
+            logger.error("an attempt failed inside", exc_info=exc)
+            self._stop(Stopped(f"Internal error: {exc!r}", hint="Resume the run; if it happens again, report it."))
 
     async def _block(self, jobs: list[_Job], permits: list[Permit]) -> None:
         for job in jobs:
             job.serial = job.serial or next(self._serials)
-        claims = [(job.row.row, job.serial) for job in jobs]
+        claiming = asyncio.ensure_future(self._claim(jobs))
         try:
-            why, generations = await self._call(
-                self._ledger.claim,
-                self.run,
-                self._epoch,
-                claims,
-                patience_seconds=2 * self._definition.request.timeout_seconds + 1.0,
-                idempotency_seconds=self._memory if any(job.resends for job in jobs) else 0.0,
-            )
+            why, generations = await asyncio.shield(claiming)
         except (redis.RedisError, asyncio.CancelledError) as exc:
+            # Or the claim, still in its thread, would overtake what takes it back.
+            await asyncio.gather(claiming, return_exceptions=True)
             # Redis may have taken the claims: they are asked for again under the same tokens, or taken back.
             self._recorded(len(jobs))
             for job, permit in zip(jobs, permits, strict=True):
@@ -296,6 +304,16 @@ class Sender:
                 self._again(job, 0.2)
             else:
                 job.batch.end("elsewhere")
+
+    async def _claim(self, jobs: Sequence[_Job]) -> tuple[str, list[int]]:
+        return await self._call(
+            self._ledger.claim,
+            self.run,
+            self._epoch,
+            [(job.row.row, job.serial) for job in jobs],
+            patience_seconds=2 * self._definition.request.timeout_seconds + 1.0,
+            idempotency_seconds=self._memory if any(job.resends for job in jobs) else 0.0,
+        )
 
     def _refused(self, why: str) -> None:
         if why == "superseded":
@@ -333,6 +351,7 @@ class Sender:
             job.first = job.first or now
             if verdict.wrote:
                 self.pace.note(permit.start, verdict.took_seconds if verdict.status is not None else None)
+        without_effect = verdict.state is RowState.WAITING or not verdict.wrote
         verdict, wait = retry.after(
             verdict,
             attempts=job.attempts,
@@ -341,7 +360,8 @@ class Sender:
             most_seconds=self._definition.retry.max_seconds,
             rng=self._rng,
         )
-        self._put(job, verdict, wait)
+        job.first += verdict.pause_seconds or 0.0
+        self._put(job, verdict, wait, without_effect=without_effect)
         await self._heed(verdict)
 
     async def _send(self, job: _Job, permit: Permit, generation: int) -> Verdict:
@@ -369,7 +389,9 @@ class Sender:
 
     # -- outcomes --------------------------------------------------------------------------------------------------
 
-    def _put(self, job: _Job, verdict: Verdict, wait: float | None, *, attempted: bool = True) -> None:
+    def _put(
+        self, job: _Job, verdict: Verdict, wait: float | None, *, without_effect: bool, attempted: bool = True
+    ) -> None:
         tail, detail = ledger_keys.pack(
             self._names,
             status=verdict.status,
@@ -387,6 +409,7 @@ class Sender:
             detail=detail,
             sent_second=int(time.time() - verdict.took_seconds) if verdict.wrote else None,
             wait_seconds=wait or 0.0,
+            without_effect=without_effect,
         )
         self._buffer.append(_Outcome(answer, job, wait, attempted))
         self._filled.set()
@@ -406,28 +429,35 @@ class Sender:
         try:
             taken = await self._call(self._ledger.answer, self.run, answers)
         except redis.RedisError as exc:
-            await self._keep_on_disk(exc)
+            await self._keep_on_disk(str(exc))
             self._refused_since = self._refused_since or time.monotonic()
             if time.monotonic() - self._refused_since > self._give_up:
-                self._give_up_recording(exc)
+                self._stop(LimitLost(f"Redis has taken no outcomes for {self._give_up:g} s: {exc}"))
+                await self._give_up_recording()
             else:
                 await asyncio.sleep(AWAY_SECONDS)
             return
         self._refused_since = 0.0
         del self._buffer[: len(batch)]
         self._recorded(sum(outcome.attempted for outcome in batch))
-        self._journaled = max(0, self._journaled - len(batch))
         now = time.monotonic()
-        for outcome, accepted in zip(batch, taken, strict=True):
+        for outcome, state in zip(batch, taken, strict=True):
             self._recent.append((now, outcome.answer))
-            self._end(outcome, accepted)
-        if self._journaled == 0 and not self._buffer:
-            await self._call(self._journal.clear)
+            self._end(outcome, state)
+        if self._journaled:
+            await self._forget(len(batch))
 
-    def _end(self, outcome: _Outcome, accepted: bool) -> None:
-        job, state = outcome.job, outcome.answer.state
+    async def _forget(self, recorded: int) -> None:
+        """The ledger has so many more of what lies on disk; the file goes when it has them all."""
+        self._journaled = max(0, self._journaled - recorded)
+        if not self._journaled:
+            with suppress(OSError):  # what is said twice does no harm
+                await self._call(self._journal.clear)
+
+    def _end(self, outcome: _Outcome, state: RowState | None) -> None:
+        job = outcome.job
         job.serial = 0
-        if not accepted:
+        if state is None:
             job.batch.end("elsewhere")
         elif outcome.wait is None:
             job.batch.end("left" if state is RowState.WAITING else state)
@@ -435,67 +465,73 @@ class Sender:
             job.resends = state is RowState.UNKNOWN
             self._again(job, outcome.wait)
 
-    def _give_up_recording(self, exc: redis.RedisError) -> None:
-        self._stop(LimitLost(f"Redis has taken no outcomes for {self._give_up:g} s: {exc}"))
-        kept, self._buffer = self._buffer, []
-        self._recorded(sum(outcome.attempted for outcome in kept))
-        for outcome in kept:
-            outcome.job.batch.end("kept")  # the journal has it
+    async def _give_up_recording(self) -> None:
+        """Let go of the rows whose outcomes the ledger does not take; a resume reads them from the disk."""
+        while self._buffer:
+            await self._keep_on_disk("it has been given up")
+            kept, self._buffer, self._journaled = self._buffer, [], 0
+            self._recorded(sum(outcome.attempted for outcome in kept))
+            for outcome in kept:
+                outcome.job.batch.end("kept")
 
-    async def _keep_on_disk(self, exc: redis.RedisError) -> None:
+    async def _keep_on_disk(self, why: str) -> None:
         fresh = [outcome.answer for outcome in self._buffer[self._journaled :]]
-        if fresh:
-            try:
-                await self._call(self._journal.append, fresh)
-            except OSError as disk:
-                self._event(
-                    f"Redis does not take outcomes ({exc}), nor does the disk ({disk}); they are kept in memory"
-                )
-                return
-            self._event(f"Redis does not take outcomes ({exc}); they are kept on disk")
-            self._journaled += len(fresh)
+        if not fresh:
+            return
+        try:
+            await self._call(self._journal.append, fresh)
+        except OSError as exc:
+            rows = ", ".join(str(answer.row) for answer in fresh[:20])
+            logger.error("%d outcomes are only in memory (rows %s): Redis: %s; disk: %s", len(fresh), rows, why, exc)
+            self._event(f"Redis does not take outcomes ({why}), nor does the disk ({exc}); they are kept in memory")
+            return
+        if not self._journaled:
+            self._event(f"Redis does not take outcomes ({why}); they are kept on disk")
+        self._journaled += len(fresh)
 
     # -- keeping the run -------------------------------------------------------------------------------------------
 
     async def _keep(self) -> None:
         heard = time.monotonic()
-        trimmed = int(time.time())
         while True:
             try:
-                ours, self.older, cancel = await self._call(self._ledger.renew, self.run, self._epoch)
-                await self._notice_restart()
-                heard = time.monotonic()
-                if not ours:
-                    self._stop(Superseded("Another process has taken over this run."))
-                elif cancel:
-                    self.drain(cancelled=True)
-                await self._call(self._ledger.facts, self.run, peak=self.pace.settle(self._limit.clock()))
-                if (old := int(time.time()) - 900) > trimmed:
-                    await self._call(self._ledger.trim, self.run, range(trimmed, old))
-                trimmed = max(trimmed, old)
+                before = time.monotonic()
+                await self._renew()
+                heard = before
+                self._forget_recent(heard - KEEP_SECONDS)
             except redis.RedisError:
                 if time.monotonic() - heard > self._give_up:
                     self._stop(LimitLost(f"Redis has not answered for {self._give_up:g} s."))
-            while self._recent and self._recent[0][0] < time.monotonic() - KEEP_SECONDS:
-                self._recent.popleft()
             await asyncio.sleep(RENEW_SECONDS)
+
+    async def _renew(self) -> None:
+        """Keep the run, hear whether it is still wanted, and do what is due once in a while."""
+        ours, self.older, cancel = await self._call(self._ledger.renew, self.run, self._epoch)
+        await self._notice_restart()
+        if not ours:
+            self._stop(Superseded("Another process has taken over this run."))
+            return
+        if cancel:
+            self.drain(cancelled=True)
+        peak = self.pace.settle(self._limit.clock())
+        await self._call(partial(self._ledger.facts, self.run, epoch=self._epoch, peak=peak))
+        if (old := int(time.time()) - CHART_SECONDS) >= self._trimmed:
+            await self._call(self._ledger.trim, self.run, old)
+            self._trimmed = old + TRIM_SECONDS
+
+    def _forget_recent(self, before: float) -> None:
+        """Outcomes acknowledged so long before Redis was last heard are on its disk."""
+        while self._recent and self._recent[0][0] < before:
+            self._recent.popleft()
 
     async def _notice_restart(self) -> None:
         """A Redis that was restarted may have lost its last writes: say again what it had acknowledged."""
         found = str((await self._call(self._ledger.client.info, "server")).get("run_id", ""))
         if self._redis_id and found != self._redis_id:
             self._event("Redis was restarted; the last outcomes were written again")
-            flying = [(row, job.serial) for row, job in self._flying.items()]
-            patience = 2 * self._definition.request.timeout_seconds + 1.0
+            flying = list(self._flying.values())
             for first in range(0, len(flying), FLUSH_ROWS):
-                await self._call(
-                    self._ledger.claim,
-                    self.run,
-                    self._epoch,
-                    flying[first : first + FLUSH_ROWS],
-                    patience_seconds=patience,
-                    idempotency_seconds=self._memory,
-                )
+                await self._claim(flying[first : first + FLUSH_ROWS])
             recent = [answer for _, answer in self._recent]
             for first in range(0, len(recent), FLUSH_ROWS):
                 await self._call(self._ledger.answer, self.run, recent[first : first + FLUSH_ROWS])

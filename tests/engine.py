@@ -18,7 +18,7 @@ from typing import Any
 from flows.connection import connect
 from flows.definition import load
 from flows.delivery import Delivery, Wanted
-from flows.errors import RowrelayError
+from flows.errors import RowrelayError, Superseded
 from flows.ledger import Ledger
 from flows.records import RowState
 from flows.settings import Settings
@@ -62,9 +62,13 @@ def deliver(
         failure = exc
     finally:
         delivery.close()
-    ended = delivery.end(failure)
+    stopped = str(delivery.stopped or failure or "")
+    try:
+        ended = delivery.end(failure)
+    except Superseded:
+        ended = delivery.view.run(run)
     return {
-        "stopped": str(delivery.stopped or ""),
+        "stopped": stopped,
         "state": ended.state,
         "reason": ended.reason,
         "counts": {state: ended.counts[state] for state in RowState},

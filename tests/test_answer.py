@@ -292,3 +292,12 @@ def test_a_request_that_no_waiting_would_mend_is_failed() -> None:
     error.__cause__ = aiohttp.NonHttpUrlClientError("ftp://x")
 
     assert broken(error, wrote=False, idempotent=False, within_seconds=2).state is RowState.FAILED
+
+
+@pytest.mark.parametrize("name", ["x-ratelimit-reset", "ratelimit-reset"])
+def test_a_503_that_only_says_when_the_quota_is_full_again_may_have_been_acted_on(name: str) -> None:
+    """Some APIs send these headers with every answer: they ask for nothing, and say nothing of this request."""
+    verdict = classify(503, httpx.Headers({name: "1800"}), b"", definition())
+
+    assert (verdict.state, verdict.again, verdict.pause_seconds) == (RowState.UNKNOWN, False, None)
+    assert classify(429, httpx.Headers({name: "1800"}), b"", definition()).pause_seconds == 1800

@@ -137,6 +137,56 @@ def test_failed_rows_are_sent_again_under_a_new_key_and_only_when_asked(tmp_path
         assert w.deliver("r1", rows="failed", request="once")["counts"]["done"] == 100
 
 
+def test_a_wish_to_send_the_failed_rows_again_sends_no_row_that_merely_waits(tmp_path: Path, redis_url: str) -> None:
+    knobs = {**QUICK, "faults": {"unprocessable": 0.5}}
+    with world(tmp_path, redis_url, limit=LIMIT, knobs=knobs, stop_after=10**6) as w:
+        engine = w.start("r1", file=w.file(300))
+        wait_until(lambda: known(w) and w.run("r1").counts[RowState.FAILED] > 5, seconds=30, what="failed rows")
+        engine.send_signal(signal.SIGTERM)
+        first = w.ended(engine)["counts"]
+        assert first["waiting"] > 0
+        w.control(faults={})
+
+        second = w.deliver("r1", rows="failed", request="once")["counts"]
+
+        assert second["done"] == first["done"] + first["failed"]
+        assert (second["failed"], second["waiting"]) == (0, first["waiting"])
+        assert w.deliver("r1")["counts"]["done"] == 300
+
+
+def test_a_row_that_is_sent_again_does_not_wait_behind_all_others(tmp_path: Path, redis_url: str) -> None:
+    with world(tmp_path, redis_url, limit=LIMIT, knobs={**QUICK, "retry_after_seconds": 1.0, "ban_after": None}) as w:
+        engine = w.start("r1", file=w.file(400))
+        wait_until(lambda: done(w, "r1") > 10, seconds=30, what="some rows")
+        w.control(refuse_seconds=0.6)
+        assert w.ended(engine)["counts"]["done"] == 400
+
+        tags = [arrival["tag"] for arrival in w.arrivals()]
+        refused = {tag for tag in tags if tags.count(tag) > 1}
+        assert refused, "the stand-in refused nothing, so this proves nothing"
+        last = max(len(tags) - 1 - tags[::-1].index(tag) for tag in refused)
+        assert last < len(tags) - 100
+
+
+@pytest.mark.parametrize("by", ["signal", "ledger"])
+def test_a_run_can_be_cancelled_while_its_file_is_checked(tmp_path: Path, redis_url: str, by: str) -> None:
+    with world(tmp_path, redis_url, limit=LIMIT, knobs=QUICK) as w:
+        engine = w.start("r1", file=w.file(1_000_000))
+        wait_until(lambda: known(w) and w.run("r1").fact("checked_rows") > 0, seconds=30, what="the check")
+        if by == "signal":
+            engine.send_signal(signal.SIGTERM)
+        else:
+            Ledger(connect(redis_url)).cancel("r1", "ops")
+        ended = w.ended(engine)
+
+        assert (ended["state"], ended["total"]) == (RunState.CANCELLED, 0)
+        assert w.report()["arrivals"] == 0
+
+
+def known(w: World) -> bool:
+    return bool(w.view.client.exists("rowrelay:run:{r1}"))
+
+
 def test_a_cancelled_run_keeps_what_is_finished_and_can_be_resumed(tmp_path: Path, redis_url: str) -> None:
     with world(tmp_path, redis_url, limit=LIMIT, knobs=QUICK) as w:
         engine = w.start("r1", file=w.file(200))

@@ -69,7 +69,7 @@ class Sent:
         tail, detail = keys.pack(
             ("postId", "tags"), status=status, took_seconds=0.1, kept=kept, reason=reason, excerpt=""
         )
-        assert self.ledger.answer(self.id, [Answer(row, self.epoch, row, state, tail, detail, None)]) == [True]
+        assert self.ledger.answer(self.id, [Answer(row, self.epoch, row, state, tail, detail, None)]) == [state]
 
 
 def sent(redis_url: str, folder: Path, *, text: str = FILE, yaml: str = POSTS, encoding: str = "utf-8") -> Sent:
@@ -82,7 +82,7 @@ def sent(redis_url: str, folder: Path, *, text: str = FILE, yaml: str = POSTS, e
     ledger, spool = Ledger(client), Spool(str(folder / "spool"), "run-1")
     ledger.create("run-1", definition=definition.resolved(), by="test", pipeline="posts", file=str(file))
     epoch = ledger.take("run-1", "test", resume=False)
-    result = check_file(file, definition, spool, on_rejections=lambda found: ledger.reject("run-1", found))
+    result = check_file(file, definition, spool, on_rejections=lambda found: ledger.reject("run-1", epoch, found))
     ledger.begin("run-1", epoch, total=result.rows, rejected=result.rejected)
     ledger.open("run-1", epoch)
     return Sent(ledger, View(client), spool, "run-1", epoch)

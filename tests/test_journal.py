@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import resource
+import signal
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from flows.journal import Journal
 from flows.ledger import Answer
@@ -22,6 +27,34 @@ def test_what_was_kept_is_read_back_whole(tmp_path: Path) -> None:
     assert Journal(tmp_path / "deep", "run").read() == [ONE, TWO]
     journal.clear()
     assert journal.read() == []
+
+
+def test_a_full_disk_leaves_what_was_kept_before_readable(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "run")
+    journal.append([ONE])
+    much = [replace(TWO, tail=bytes(100_000))]
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(OSError, match="too large"):
+            journal.append(much)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+
+    journal.append([TWO])
+    assert journal.read() == [ONE, TWO]
+
+
+def test_a_line_in_the_middle_that_was_cut_short_costs_no_other(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "run")
+    journal.append([ONE])
+    with journal.path.open("ab") as file:
+        file.write(b'{"row":7,"ep\n')
+    journal.append([TWO])
+
+    assert journal.read() == [ONE, TWO]
 
 
 def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
@@ -13,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from deployments.server import RedisServer
 from flows import ledger_keys as keys
 from flows.connection import connect, verify
-from flows.errors import LedgerError, RunBusy, RunNotFound
+from flows.errors import LedgerError, RunBusy, RunNotFound, Superseded
 from flows.ledger import TRANSITIONS, Answer, Ledger
 from flows.ledger_view import View
 from flows.records import Reason, Rejection, RowState, RunState
@@ -31,7 +33,9 @@ def begin(
     ledger.create(run, definition={"name": "posts"}, by="test", pipeline="posts", file="f.csv")
     epoch = ledger.take(run, "me", resume=False)
     ledger.reject(
-        run, [Rejection(row, row + 1, (Reason("userId", "must be a whole number", "x"),), ("x",)) for row in rejected]
+        run,
+        epoch,
+        [Rejection(row, row + 1, (Reason("userId", "must be a whole number", "x"),), ("x",)) for row in rejected],
     )
     ledger.begin(run, epoch, total=total, rejected=len(rejected))
     ledger.open(run, epoch)
@@ -47,7 +51,9 @@ def claim(
     return answers
 
 
-def outcome(row: int, epoch: int, serial: int, state: RowState, *, wait: float = 0.0, post_id: int = 101) -> Answer:
+def outcome(
+    row: int, epoch: int, serial: int, state: RowState, *, wait: float = 0.0, post_id: int = 101, idle: bool = False
+) -> Answer:
     """An answer as the sender packs it."""
     tail, detail = keys.pack(
         NAMES,
@@ -57,7 +63,7 @@ def outcome(row: int, epoch: int, serial: int, state: RowState, *, wait: float =
         reason="" if state is D else "why",
         excerpt="",
     )
-    return Answer(row, epoch, serial, state, tail, detail, sent_second=1000, wait_seconds=wait)
+    return Answer(row, epoch, serial, state, tail, detail, sent_second=1000, wait_seconds=wait, without_effect=idle)
 
 
 def state_of(view: View, row: int, run: str = RUN) -> RowState:
@@ -81,7 +87,7 @@ def test_a_row_goes_from_waiting_by_a_claim_to_done_with_what_was_kept(client: r
     assert state_of(view, 3) is W
     assert claim(ledger, epoch, (3, 1)) == [0]
     assert state_of(view, 3) is S
-    assert ledger.answer(RUN, [outcome(3, epoch, 1, D)]) == [True]
+    assert ledger.answer(RUN, [outcome(3, epoch, 1, D)]) == [D]
 
     record = view.records(RUN, [3], names=NAMES, created=0)[0]
     assert (record.state, record.kept, record.status, record.attempts) == (D, {"postId": 101}, 201, 1)
@@ -108,6 +114,11 @@ def test_the_script_allows_exactly_what_the_table_allows(
         case "again" if target is S:
             claim(ledger, epoch, (row, 2), memory=3600)
         case "answer" if target in (D, F, U, W) and source in (S, D, F, U):
+            ledger.answer(RUN, [outcome(row, epoch, 1, target)])
+        case "answer" if target in (D, F) and source is W:
+            claim(ledger, epoch, (row, 1))
+            ledger.answer(RUN, [outcome(row, epoch, 1, U)])
+            ledger.resend(RUN, epoch, ledger.request(RUN, "r1"), [row])
             ledger.answer(RUN, [outcome(row, epoch, 1, target)])
         case "restore" if target in (D, F, U, W):
             ledger.answer(RUN, [outcome(row, epoch, 9, target)])
@@ -153,7 +164,7 @@ def test_the_outcome_of_the_latest_claim_is_taken_also_from_an_old_epoch(client:
     ledger.renew(RUN, heir)
     assert state_of(view, 1) is U
 
-    assert ledger.answer(RUN, [outcome(1, old, 1, D)]) == [True]
+    assert ledger.answer(RUN, [outcome(1, old, 1, D)]) == [D]
     assert state_of(view, 1) is D
 
 
@@ -163,7 +174,7 @@ def test_an_outcome_is_refused_where_a_newer_claim_exists(client: redis.Redis) -
     ledger.answer(RUN, [outcome(1, epoch, 1, W)])
     claim(ledger, epoch, (1, 2))
 
-    assert ledger.answer(RUN, [outcome(1, epoch, 1, D)]) == [False]
+    assert ledger.answer(RUN, [outcome(1, epoch, 1, D)]) == [None]
     assert state_of(view, 1) is S
 
 
@@ -172,7 +183,7 @@ def test_an_outcome_said_twice_counts_once(client: redis.Redis) -> None:
     claim(ledger, epoch, (1, 1))
 
     for _ in range(3):
-        assert ledger.answer(RUN, [outcome(1, epoch, 1, F)]) == [True]
+        assert ledger.answer(RUN, [outcome(1, epoch, 1, F)]) == [F]
     assert view.run(RUN).counts[F] == 1
     assert view.chart(RUN)[1000] == {"sent": 1}
 
@@ -216,6 +227,145 @@ def test_an_unknown_row_is_not_sent_again_once_the_api_may_have_forgotten_its_ke
 
     assert claim(ledger, epoch, (1, 2), memory=1800) == [-1]
     assert claim(ledger, epoch, (1, 2), memory=7200) == [0]
+
+
+def test_the_api_s_memory_of_a_key_counts_from_its_first_use(client: redis.Redis) -> None:
+    ledger, _, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+    ledger.answer(RUN, [outcome(1, epoch, 1, U)])
+    age(client, 1000)
+    assert claim(ledger, epoch, (1, 2), memory=1800) == [0]
+    ledger.answer(RUN, [outcome(1, epoch, 2, U)])
+    age(client, 1000)
+
+    assert claim(ledger, epoch, (1, 3), memory=1800) == [-1]
+
+
+def age(client: redis.Redis, seconds: int) -> None:
+    """Make the run, and all that it remembers, so much older."""
+    created = int(client.hget(keys.run_key(RUN), "created") or 0)
+    client.hset(keys.run_key(RUN), "created", created - 1000 * seconds)
+
+
+@pytest.mark.parametrize("said", [W, F])
+def test_an_attempt_without_effect_does_not_end_the_doubt_about_an_earlier_one(
+    client: redis.Redis, said: RowState
+) -> None:
+    """Else a later wish to send the failed rows would give it a new key, and the API might act twice."""
+    ledger, view, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+    ledger.answer(RUN, [outcome(1, epoch, 1, U)])
+    claim(ledger, epoch, (1, 2), memory=3600)
+
+    assert ledger.answer(RUN, [outcome(1, epoch, 2, said, idle=True)]) == [U]
+    assert state_of(view, 1) is U
+
+
+def test_a_row_in_doubt_that_a_person_sends_again_waits_on_after_an_attempt_without_effect(
+    client: redis.Redis,
+) -> None:
+    ledger, view, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+    ledger.answer(RUN, [outcome(1, epoch, 1, U)])
+    ledger.resend(RUN, epoch, ledger.request(RUN, "r1"), [1])
+    claim(ledger, epoch, (1, 2))
+
+    assert ledger.answer(RUN, [outcome(1, epoch, 2, W, idle=True)]) == [W]
+    assert np.flatnonzero(np.unpackbits(view.asked(RUN, 10))).tolist() == [0]
+    assert claim(ledger, epoch, (1, 3)) == [0]
+    assert ledger.answer(RUN, [outcome(1, epoch, 3, F, idle=True)]) == [U]
+    assert not view.asked(RUN, 10).any()
+
+
+def test_a_definite_answer_ends_the_doubt(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+    ledger.answer(RUN, [outcome(1, epoch, 1, U)])
+    claim(ledger, epoch, (1, 2), memory=3600)
+    assert ledger.answer(RUN, [outcome(1, epoch, 2, F)]) == [F]
+
+    ledger.resend(RUN, epoch, ledger.request(RUN, "r1"), [1])
+    assert claim(ledger, epoch, (1, 3)) == [1]
+    assert ledger.answer(RUN, [outcome(1, epoch, 3, W, idle=True)]) == [W]
+    assert state_of(view, 1) is W
+
+
+def test_an_answer_that_comes_after_a_person_asked_to_send_the_row_again_is_taken(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+    ledger.answer(RUN, [outcome(1, epoch, 1, U)])
+    ledger.resend(RUN, epoch, ledger.request(RUN, "r1"), [1])
+
+    assert ledger.answer(RUN, [outcome(1, epoch, 1, D)]) == [D]
+    assert state_of(view, 1) is D
+    assert claim(ledger, epoch, (1, 2)) == [-1]
+
+
+def test_whoever_lost_the_run_changes_nothing_of_it(client: redis.Redis) -> None:
+    ledger, view, zombie = begin(client)
+    client.hset(keys.run_key(RUN), "lease", "0")
+    heir = ledger.take(RUN, "heir", resume=True)
+    ledger.end(RUN, heir, RunState.FINISHED)
+
+    assert not ledger.facts(RUN, epoch=zombie, peak=99)
+    assert not ledger.end(RUN, zombie, RunState.STOPPED)
+    for write in (
+        lambda: ledger.open(RUN, zombie),
+        lambda: ledger.check_afresh(RUN, zombie),
+        lambda: ledger.reject(RUN, zombie, [Rejection(2, 3, (), ())]),
+        lambda: ledger.resend(RUN, zombie, 1, [1]),
+    ):
+        with pytest.raises(Superseded):
+            write()
+    run = view.run(RUN)
+    assert (run.state, run.facts.get("peak"), run.counts[RowState.REJECTED]) == (RunState.FINISHED, None, 0)
+
+
+def test_nothing_is_noted_of_a_run_that_was_deleted(client: redis.Redis) -> None:
+    ledger, _, epoch = begin(client)
+    ledger.end(RUN, epoch, RunState.FINISHED)
+    ledger.delete(RUN)
+
+    assert not ledger.facts(RUN, peak=1)
+    assert not client.exists(keys.run_key(RUN))
+
+
+def test_a_beginning_said_twice_counts_once(client: redis.Redis) -> None:
+    """The reply to the first may have been lost."""
+    ledger, view = Ledger(client), View(client)
+    ledger.create(RUN, definition={}, by="test")
+    epoch = ledger.take(RUN, "me", resume=False)
+    for _ in range(2):
+        ledger.begin(RUN, epoch, total=5, rejected=0)
+
+    assert view.run(RUN).counts[W] == 5
+    assert ledger.create(RUN, definition={"other": 1}, by="other") is False
+    assert view.definition(RUN) == {}
+
+
+@pytest.mark.parametrize(
+    "value", [2**64, -(2**63) - 1, "half \ud83d of it", ["\ud83d"], {"a": 2**70}], ids=lambda value: ascii(value)[:20]
+)
+def test_whatever_an_api_answers_can_be_kept(value: object) -> None:
+    tail, detail = keys.pack(("x", "y"), status=200, took_seconds=0, kept={"x": value, "y": [1]}, reason="", excerpt="")
+
+    record = keys.unpack(1, keys._HEAD.pack(2, 1, 1, 0, 0, 1, 1) + tail, detail, names=("x", "y"), created=0)
+    assert str(record.kept["x"])
+    assert record.kept["y"] == [1]
+
+
+def test_the_chart_by_minute_holds_the_whole_run_also_where_seconds_are_not_folded_yet(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    for row, second in ((1, 600), (2, 659), (3, 1000)):
+        claim(ledger, epoch, (row, row))
+        ledger.answer(RUN, [replace(outcome(row, epoch, row, D), sent_second=second)])
+    ledger.trim(RUN, 1000)
+
+    assert min(view.chart(RUN, "seconds")) == 1000
+    assert {minute: counts["sent"] for minute, counts in view.chart(RUN, "minutes").items() if "sent" in counts} == {
+        10: 2,
+        16: 1,
+    }
 
 
 def test_a_live_deliverer_keeps_others_out_and_a_dead_one_is_waited_for(client: redis.Redis) -> None:
@@ -313,6 +463,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger, self.view, self.epoch = begin(self.client, total=total)
         self.rows = dict.fromkeys(range(1, total + 1), W)
         self.latest: dict[int, tuple[int, int]] = {}
+        self.doubt: set[int] = set()
+        self.asked: set[int] = set()
         self.claims: list[tuple[int, int, int]] = []
         self.serial = 0
 
@@ -326,16 +478,29 @@ class LedgerMachine(RuleBasedStateMachine):
             self.rows[row], self.latest[row] = S, (self.epoch, self.serial)
             self.claims.append((row, self.epoch, self.serial))
 
-    @rule(data=st.data(), state=st.sampled_from([D, F, U, W]))
-    def answer(self, data: st.DataObject, state: RowState) -> None:
+    @rule(data=st.data(), state=st.sampled_from([D, F, U, W]), idle=st.booleans())
+    def answer(self, data: st.DataObject, state: RowState, idle: bool) -> None:
         if not self.claims:
             return
         row, epoch, serial = data.draw(st.sampled_from(self.claims))
-        taken = self.ledger.answer(RUN, [outcome(row, epoch, serial, state)])
-        newest = self.latest[row] == (epoch, serial)
-        assert taken == [newest and (self.rows[row] in (S, U) or self.rows[row] is state)]
-        if taken == [True]:
-            self.rows[row] = state
+        idle = idle and state in (F, W)
+        before, newest = self.rows[row], self.latest[row] == (epoch, serial)
+        taken = self.ledger.answer(RUN, [outcome(row, epoch, serial, state, idle=idle)])
+        if idle and row in self.doubt and not (state is W and row in self.asked):
+            state = U
+        ended_otherwise = before in (D, F) and before is not state
+        assert (taken != [None]) == (newest and not ended_otherwise)
+        if newest and before in (S, U, W) and not (before is W and state is U):
+            self._becomes(row, state)
+
+    def _becomes(self, row: int, state: RowState) -> None:
+        self.rows[row] = state
+        if state is U:
+            self.doubt.add(row)
+        elif state in (D, F):
+            self.doubt.discard(row)
+        if state is not W:
+            self.asked.discard(row)
 
     @rule()
     def take_over(self) -> None:
@@ -344,7 +509,9 @@ class LedgerMachine(RuleBasedStateMachine):
         for row in self.client.zrange(keys.run_key(RUN) + ":sending", 0, -1):
             self.client.zadd(keys.run_key(RUN) + ":sending", {row: 0})
         self.ledger.renew(RUN, self.epoch)
-        self.rows = {row: U if state is S else state for row, state in self.rows.items()}
+        for row in [row for row, state in self.rows.items() if state is S]:
+            self.rows[row] = U
+            self.doubt.add(row)
 
     @rule()
     def resend(self) -> None:
@@ -353,6 +520,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.serial += 1
         assert self.ledger.resend(RUN, self.epoch, number, self.rows) == len(troubled)
         self.rows |= dict.fromkeys(troubled, W)
+        self.asked |= set(troubled)
 
     @invariant()
     def agrees(self) -> None:

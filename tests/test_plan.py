@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from flows.plan import MOST_CHUNKS, chunk_size, chunks, spans
+from flows.plan import MOST_CHUNKS, Plan, chunk_size, spans
 from flows.records import LimitTerms
 
 
@@ -35,14 +35,36 @@ def test_there_are_never_more_chunks_than_allowed(rows: int) -> None:
     assert -(-rows // chunk_size(rows, terms((7, 1.0)))) <= MOST_CHUNKS
 
 
-def test_chunks_cover_all_rows_once_and_are_named_after_the_rows_of_the_file() -> None:
-    rows = np.array([1, 2, 3, 5, 9])
+def plan(wanted: set[int], rejected: set[int], total: int) -> Plan:
+    bits = np.arange(1, total + 1)
+    is_wanted, is_accepted = np.isin(bits, list(wanted)), ~np.isin(bits, list(rejected))
+    return Plan(np.packbits(is_wanted), np.packbits(is_accepted), total)
 
-    found = list(chunks(rows, 2))
+
+def test_chunks_are_named_after_the_rows_of_the_file() -> None:
+    found = list(plan({1, 2, 3, 5, 9}, {4}, 9).chunks(2))
 
     assert [chunk.name for chunk in found] == ["rows 1-2", "rows 3-5", "row 9"]
-    assert [row for chunk in found for row in rows[chunk.start : chunk.stop]] == rows.tolist()
-    assert list(chunks(np.array([], dtype=np.int64), 2)) == []
+    assert [chunk.count for chunk in found] == [2, 2, 1]
+    assert list(plan(set(), {1}, 3).chunks(2)) == []
+
+
+@given(st.data(), st.integers(1, 60), st.sampled_from([8, 16, 1 << 20]))
+def test_chunks_lead_to_every_wanted_row_of_the_spool_once(data: st.DataObject, total: int, segment: int) -> None:
+    rows = st.sets(st.integers(1, total))
+    rejected = data.draw(rows)
+    wanted = data.draw(rows) - rejected
+    size, most = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 5))
+    spool = [row for row in range(1, total + 1) if row not in rejected]
+    made = plan(wanted, rejected, total)
+
+    chunks = list(made.chunks(size, segment=segment))
+    read = [[spool[i] for start, stop in made.spans(chunk, most) for i in range(start, stop)] for chunk in chunks]
+
+    assert [row for rows in read for row in rows] == sorted(wanted)
+    assert [len(rows) for rows in read] == [chunk.count for chunk in chunks]
+    assert all(count <= size for count in map(len, read))
+    assert all(stop - start <= most for chunk in chunks for start, stop in made.spans(chunk, most))
 
 
 @given(st.sets(st.integers(0, 200)))

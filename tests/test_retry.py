@@ -33,6 +33,12 @@ def test_a_row_waits_at_least_as_long_as_the_api_asks() -> None:
     assert (decide(TOO_MANY)[1] or 0) >= 2.0
 
 
+def test_the_time_that_the_api_asks_for_does_not_use_up_a_row_s_seconds() -> None:
+    verdict, wait = decide(Verdict(RowState.WAITING, "too many requests", status=429, again=True, pause_seconds=120.0))
+
+    assert (verdict.state, wait) == (RowState.WAITING, 120.0)
+
+
 @pytest.mark.parametrize(("attempts", "elapsed"), [(4, 0.0), (2, 60.0)])
 def test_a_row_without_effect_fails_when_its_attempts_or_seconds_are_used_up(attempts: int, elapsed: float) -> None:
     verdict, wait = decide(REFUSED, attempts=attempts, elapsed=elapsed)
@@ -66,6 +72,7 @@ def test_a_stale_permit_is_no_attempt() -> None:
         (Verdict(RowState.UNKNOWN, "no JSON", status=200), "status 200"),
         (Verdict(RowState.FAILED, "moved", status=301), "status 301"),
         (REFUSED, "connection refused"),
+        (Verdict(RowState.FAILED, "JSON cannot hold this; nothing was sent", wrote=False), ""),
         (Verdict(RowState.WAITING, "stale", wrote=False, attempted=False), ""),
     ],
 )
