@@ -29,6 +29,7 @@ class Keys:
     numbers: str
     state: str
     askers: str
+    hungry: str
     events: str
 
     @classmethod
@@ -37,7 +38,7 @@ class Keys:
         return cls(
             *(
                 f"rowrelay:limit:{{{name}}}:{part}"
-                for part in ("log", "flights", "numbers", "state", "askers", "events")
+                for part in ("log", "flights", "numbers", "state", "askers", "hungry", "events")
             )
         )
 
@@ -117,7 +118,7 @@ class LimitScript:
         self._client, self._script = client, script
         self._sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
         keys = Keys.of(terms.name)
-        self._keys = (keys.log, keys.flights, keys.numbers, keys.state, keys.askers, NAMES)
+        self._keys = (keys.log, keys.flights, keys.numbers, keys.state, keys.askers, keys.hungry, NAMES)
         self._name, self._asker, self._numbers = terms.name, asker_id, numbers_json(terms)
         self.loss: int | None = None
 

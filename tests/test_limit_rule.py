@@ -80,11 +80,11 @@ class World:
         server = {"s": theirs // SECOND, "us": theirs % SECOND, "info": f"# Server\r\nrun_id:run{self.run}\r\n"}
         self.client.hset("test:server", mapping=server)
         keys = Keys.of("x")
-        names = (keys.log, keys.flights, keys.numbers, keys.state, keys.askers, NAMES)
+        names = (keys.log, keys.flights, keys.numbers, keys.state, keys.askers, keys.hungry, NAMES)
         reports = [arg for report in asker.reports for arg in report.args(self.now / SECOND)]
         asker.reports = []
         raw: Any = self.client.evalsha(
-            self.sha, 6, *names, asker.token, numbers_json(asker.terms), wanted, int(asker.jumped), asker.trusted,
+            self.sha, len(names), *names, asker.token, numbers_json(asker.terms), wanted, int(asker.jumped), asker.trusted,
             self.loss, asker.token, asker.next_id, "x", *reports,
         )  # fmt: skip
         asker.jumped = False
