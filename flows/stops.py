@@ -62,7 +62,7 @@ class Stops:
         return found
 
     def stands(self, stop: Report) -> bool:
-        """Whether Redis is still to be told: not if another process has, for a person may have opened the limit since."""
+        """Whether Redis is still to be told. Not if another process has: a person may have opened the limit since."""
         path = self._paths.get(stop)
         return path is None or path.exists()
 
