@@ -84,8 +84,8 @@ class World:
         reports = [arg for report in asker.reports for arg in report.args(self.now / SECOND)]
         asker.reports = []
         raw: Any = self.client.evalsha(
-            self.sha, len(names), *names, asker.token, numbers_json(asker.terms), wanted, int(asker.jumped), asker.trusted,
-            self.loss, asker.token, asker.next_id, "x", *reports,
+            self.sha, len(names), *names,
+            asker.token, numbers_json(asker.terms), wanted, int(asker.jumped), asker.trusted, self.loss, asker.token, asker.next_id, "x", *reports,
         )  # fmt: skip
         asker.jumped = False
         starts = raw[7]
