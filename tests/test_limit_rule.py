@@ -85,7 +85,8 @@ class World:
         asker.reports = []
         raw: Any = self.client.evalsha(
             self.sha, len(names), *names,
-            asker.token, numbers_json(asker.terms), wanted, int(asker.jumped), asker.trusted, self.loss, asker.token, asker.next_id, "x", *reports,
+            asker.token, numbers_json(asker.terms), wanted, int(asker.jumped), asker.trusted,
+            self.loss, asker.token, asker.next_id, "x", *reports,
         )  # fmt: skip
         asker.jumped = False
         starts = raw[7]
