@@ -50,15 +50,21 @@ def fresh_seconds(terms: LimitTerms) -> float:
     return min(0.5, max(0.05, terms.grace_seconds), terms.max_timeout_seconds / 2)
 
 
+def hold_seconds(terms: LimitTerms) -> float:
+    """How long after its start a request that was not answered may still be counted, as far as the terms say."""
+    if terms.late_seconds is None:
+        return terms.lapse_seconds
+    return min(terms.lapse_seconds, terms.late_seconds + LATE_FRESH_SECONDS)
+
+
 def numbers_json(terms: LimitTerms) -> str:
     """The terms as the script wants them, in µs; equal terms give equal text."""
     lapse = terms.lapse_seconds
-    hold = lapse if terms.late_seconds is None else min(lapse, terms.late_seconds + LATE_FRESH_SECONDS)
     numbers = {
         "windows": [[requests, round(seconds * _MICRO)] for requests, seconds in sorted(terms.windows)],
         "in_flight": terms.in_flight,
         "lapse": round(lapse * _MICRO),  # how long after its start a request may still be counted
-        "hold": round(hold * _MICRO),  # the same, if `late_seconds` may be relied on
+        "hold": round(hold_seconds(terms) * _MICRO),  # the same, if `late_seconds` may be relied on
         "flight": round((lapse + terms.max_timeout_seconds) * _MICRO),  # head and body have a time-out each
     }
     return json.dumps(numbers, separators=(",", ":"), sort_keys=True)
