@@ -43,7 +43,7 @@ from redis.exceptions import RedisError
 
 from flows.clock import Clock, ClockGuard, boot_time
 from flows.errors import LimitLatched, LimitLost
-from flows.limit_script import EVENTS, SCRIPT, LimitScript, Reply, Report, fresh_seconds
+from flows.limit_script import EVENTS, SCRIPT, LimitScript, Reply, Report, as_text, fresh_seconds
 from flows.limit_status import LimitStatus, names, open_limit, status, trust
 from flows.permit import Permit, StalePermit
 from flows.records import LimitTerms
@@ -528,7 +528,7 @@ class Limiter:
                 message = await ears.get_message(timeout=30.0)
                 if not message or message["type"] not in ("pmessage", b"pmessage"):
                     continue
-                channel, data = _text(message["channel"]), _text(message["data"])
+                channel, data = as_text(message["channel"]), as_text(message["data"])
                 event, _, asker = data.partition(" ")
                 for terms, limit in self._limits.items():
                     if asker != self.asker_id and f":{{{terms.name}}}:" in channel:
@@ -552,10 +552,6 @@ async def _end(task: asyncio.Task[None]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=0.1)
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
 
 
 def _latched(name: str, latch: dict[str, Any]) -> LimitLatched:
