@@ -9,7 +9,7 @@ run_in_venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
 browsers := chromium chromium-browser google-chrome google-chrome-stable
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prove up bench check format lock browser clean
+.PHONY: help run test prove up bench check format lock browser faketime clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +23,9 @@ up: $(ready) ## Start everything, dashboard included, until Ctrl-C; sends to the
 test: $(ready) browser ## Run the tests (short forms of the long proofs)
 	@$(run_in_venv) python -m pytest -n 4 --dist loadgroup
 
-prove: $(ready) ## Run the long proofs: limit, kills, restarts
-	@$(run_in_venv) python -m pytest -m prove
+prove: $(ready) faketime ## Run the long proofs (some 20 minutes): limit, kills, restarts
+	@$(run_in_venv) python -m pytest -m prove -n 8 tests/test_limit_harm.py
+	@$(run_in_venv) python -m pytest -m prove --ignore tests/test_limit_harm.py
 
 bench: $(ready) ## Measure speed and memory
 	@for file in bench/*.py; do echo "== $$file"; $(run_in_venv) python $$file || exit 1; done
@@ -72,3 +73,12 @@ browser: ## Find the browser that the dashboard's tests drive; as root, install 
 		apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium >/dev/null && exit 0; \
 	fi; \
 	echo "The dashboard's tests need a browser: install chromium (Debian: apt-get install chromium) or Google Chrome."; exit 1
+
+faketime: ## Find libfaketime, which sets the clock of the proofs' Redis; as root, install it on Debian
+	@ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing libfaketime for the proofs …"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get -qq update && apt-get -qq install -y --no-install-recommends faketime >/dev/null && exit 0; \
+	fi; \
+	echo "The proofs set the clock of a Redis: install libfaketime (Debian: apt-get install faketime)."; exit 1

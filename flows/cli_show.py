@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,12 +20,14 @@ from flows.cli_session import Session, err, out
 from flows.definition import Definition
 from flows.errors import FileError
 from flows.ledger_view import Run, View
+from flows.pace import guaranteed_rate
 from flows.progress import duration, limit_words
 from flows.records import Reason, RowState, RunState
 
 SHORT = 8
 CLOSED_PIPE = 141  # what a shell says of a program that SIGPIPE ended
 FIRST = 5  # troubles shown at a terminal
+LATE_SECONDS = 0.2  # what is proposed to whoever has a slow API
 STYLES = {
     RowState.DONE: "green",
     RowState.FAILED: "red",
@@ -160,7 +164,8 @@ def counts_table(run: Run) -> Table:
 
 def pace(run: Run, definition: Definition) -> Iterator[str]:
     """How fast it went, measured against what the limit allows, and what would make it faster."""
-    windows, in_flight = definition.limit.pairs, definition.limit.terms(definition).in_flight
+    terms = definition.limit.terms(definition)
+    windows, in_flight = terms.windows, terms.in_flight
     if not run.fact("sent"):
         return
     width = min((seconds for _, seconds in windows), default=1.0)
@@ -174,12 +179,16 @@ def pace(run: Run, definition: Definition) -> Iterator[str]:
         return
     yield f"That is {share:.0%} of the limit, and {safe:.0%} of what is safe at a mean round trip of {trip:.3f} s."
     if held := msgspec.json.decode(run.facts.get("held_by") or "{}"):
-        yield "It waited " + ", ".join(f"{_WAITS.get(why, why)} {duration(seconds)}" for why, seconds in held.items())
-    if share < 0.6 and trip > 0.2 and definition.limit.late_seconds is None:
-        gain = min(requests / (seconds + 0.2) for requests, seconds in windows)
+        most = next(iter(held))
+        waits = ", ".join(f"{_WAITS.get(why, why)} {duration(seconds)}" for why, seconds in held.items())
+        yield f"What bound the pace most: {_BOUNDS.get(most, most)}. It waited {waits}."
+    gain = guaranteed_rate(replace(terms, late_seconds=LATE_SECONDS), trip) or 0.0
+    if share < 0.6 and trip > LATE_SECONDS and terms.late_seconds is None and gain:
+        needed = math.ceil(gain * trip)
+        more = f" and `in_flight: {needed}`" if needed > in_flight else ""
         yield (
-            f"If you know that a request reaches the API within 0.2 s, say `late_seconds: 0.2` under `limit`: "
-            f"up to {gain:,.1f}/s would then be safe."
+            f"If you know that a request reaches the API within {LATE_SECONDS} s, say `late_seconds: {LATE_SECONDS}`"
+            f"{more} under `limit`: up to {gain:,.1f}/s would then be safe."
         )
 
 
@@ -240,6 +249,13 @@ def next_steps(run: Run) -> Iterator[str]:
             yield f"Again:    rowrelay send --resume {name} --rows {state}{warning}"
 
 
+_BOUNDS = {
+    "quarantine": "the wait to be sure that nothing sent before still counts",
+    "rate": "the limit",
+    "in flight": "`in_flight`, the most requests at once",
+    "pause": "the API, which asked us to wait",
+    "redis": "Redis, which did not answer",
+}
 _WAITS = {
     "quarantine": "to be sure",
     "rate": "for the limit",

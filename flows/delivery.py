@@ -192,9 +192,15 @@ class Delivery:
 
     async def _knock(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._limiter = Limiter(self._redis_url, asker_id=self._owner, give_up_seconds=self.settings.give_up_seconds)
+        self._limiter = Limiter(
+            self._redis_url,
+            asker_id=self._owner,
+            give_up_seconds=self.settings.give_up_seconds,
+            stops_folder=self.settings.data / "journal",
+        )
         await self._exits.enter_async_context(self._limiter)
         self._limit = self._limiter.limit(self.terms)
+        self._limit.on_event = self.event
         self._knocking = asyncio.create_task(self._first_permit())
 
     async def _first_permit(self) -> None:

@@ -17,7 +17,12 @@ SCRIPT = files("flows").joinpath("limiter.lua").read_text(encoding="utf-8")
 NAMES = "rowrelay:limits"
 EVENTS = "rowrelay:limit:{*}:events"  # a pattern: one subscription hears all limits
 LATE_FRESH_SECONDS = 0.05  # with `late_seconds` every permit must be written this soon after its start
-_MICRO = 1_000_000
+MICRO = 1_000_000
+
+
+def as_text(value: bytes | str) -> str:
+    """What Redis said, whether or not the client decodes it."""
+    return value.decode() if isinstance(value, bytes) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class Keys:
     numbers: str
     state: str
     askers: str
+    hungry: str
     events: str
 
     @classmethod
@@ -37,7 +43,7 @@ class Keys:
         return cls(
             *(
                 f"rowrelay:limit:{{{name}}}:{part}"
-                for part in ("log", "flights", "numbers", "state", "askers", "events")
+                for part in ("log", "flights", "numbers", "state", "askers", "hungry", "events")
             )
         )
 
@@ -49,16 +55,22 @@ def fresh_seconds(terms: LimitTerms) -> float:
     return min(0.5, max(0.05, terms.grace_seconds), terms.max_timeout_seconds / 2)
 
 
+def hold_seconds(terms: LimitTerms) -> float:
+    """How long after its start a request that was not answered may still be counted, as far as the terms say."""
+    if terms.late_seconds is None:
+        return terms.lapse_seconds
+    return min(terms.lapse_seconds, terms.late_seconds + LATE_FRESH_SECONDS)
+
+
 def numbers_json(terms: LimitTerms) -> str:
     """The terms as the script wants them, in µs; equal terms give equal text."""
     lapse = terms.lapse_seconds
-    hold = lapse if terms.late_seconds is None else min(lapse, terms.late_seconds + LATE_FRESH_SECONDS)
     numbers = {
-        "windows": [[requests, round(seconds * _MICRO)] for requests, seconds in sorted(terms.windows)],
+        "windows": [[requests, round(seconds * MICRO)] for requests, seconds in sorted(terms.windows)],
         "in_flight": terms.in_flight,
-        "lapse": round(lapse * _MICRO),  # how long after its start a request may still be counted
-        "hold": round(hold * _MICRO),  # the same, if `late_seconds` may be relied on
-        "flight": round((lapse + terms.max_timeout_seconds) * _MICRO),  # head and body have a time-out each
+        "lapse": round(lapse * MICRO),  # how long after its start a request may still be counted
+        "hold": round(hold_seconds(terms) * MICRO),  # the same, if `late_seconds` may be relied on
+        "flight": round((lapse + terms.max_timeout_seconds) * MICRO),  # head and body have a time-out each
     }
     return json.dumps(numbers, separators=(",", ":"), sort_keys=True)
 
@@ -74,7 +86,7 @@ class Report:
     def args(self, now: float) -> tuple[str, str, int]:
         """As the script takes it, if it is sent at `now`."""
         distance = self.moment - now if self.kind == "p" else now - self.moment
-        return self.kind, self.id, max(0, int(distance * _MICRO)) if self.kind in "ap" else 0
+        return self.kind, self.id, max(0, int(distance * MICRO)) if self.kind in "ap" else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +107,15 @@ class Reply:
         """From the script's return value."""
         now, why, hint, sure, paused, latched, sets, starts = raw
         return cls(
-            now=int(now) / _MICRO,
-            held_by=_text(why),
-            hint=hint / _MICRO,
-            quarantine=sure / _MICRO,
-            paused=paused / _MICRO,
+            now=int(now) / MICRO,
+            held_by=as_text(why),
+            hint=hint / MICRO,
+            quarantine=sure / MICRO,
+            paused=paused / MICRO,
             latch=json.loads(latched) if latched else None,
             sets=sets,
-            starts=tuple(start / _MICRO for start in starts),
+            starts=tuple(start / MICRO for start in starts),
         )
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
 
 
 class LimitScript:
@@ -117,7 +125,7 @@ class LimitScript:
         self._client, self._script = client, script
         self._sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
         keys = Keys.of(terms.name)
-        self._keys = (keys.log, keys.flights, keys.numbers, keys.state, keys.askers, NAMES)
+        self._keys = (keys.log, keys.flights, keys.numbers, keys.state, keys.askers, keys.hungry, NAMES)
         self._name, self._asker, self._numbers = terms.name, asker_id, numbers_json(terms)
         self.loss: int | None = None
 
@@ -140,7 +148,7 @@ class LimitScript:
             self._numbers,
             wanted,
             int(jumped),
-            int(trusted * _MICRO),
+            int(trusted * MICRO),
             self.loss,
         ]
         args += [prefix, first, self._name]
@@ -163,5 +171,5 @@ class LimitScript:
             found = await self._client.config_get("appendfsync")
         except RedisError:
             return -1  # a managed server that does not say
-        fsync = {_text(key): _text(value) for key, value in found.items()}.get("appendfsync", "")
+        fsync = {as_text(key): as_text(value) for key, value in found.items()}.get("appendfsync", "")
         return {"always": 0, "everysec": 5}.get(fsync, -1)

@@ -7,9 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from flows.limit_script import NAMES, Keys
+from flows.limit_script import MICRO, NAMES, Keys, as_text
 
-_MICRO = 1_000_000
 _WHY = {
     "new": "this limit is new here: what was sent before is not known",
     "restart": "Redis was restarted: its last entries may be lost",
@@ -58,30 +57,28 @@ class LimitStatus:
 
 def names(client: Any) -> list[str]:
     """The limits that this Redis knows. `client` is a synchronous redis client, here and below."""
-    return sorted(_text(name) for name in client.smembers(NAMES))
+    return sorted(as_text(name) for name in client.smembers(NAMES))
 
 
 def status(client: Any, name: str) -> LimitStatus:
     """How the limit stands now."""
     keys = Keys.of(name)
     seconds, micros = client.time()
-    now = seconds * _MICRO + micros
+    now = seconds * MICRO + micros
     pipe = client.pipeline(transaction=True)
     pipe.hgetall(keys.state)
     pipe.hgetall(keys.numbers)
     pipe.zcount(keys.flights, now, "+inf")
     pipe.zcount(keys.askers, now, "+inf")
     state, numbers, flying, askers = pipe.execute()
-    state = {_text(key): _text(value) for key, value in state.items()}
-    live = [json.loads(_text(text)) for text, until in numbers.items() if float(until) >= now]
+    state = {as_text(key): as_text(value) for key, value in state.items()}
+    live = [json.loads(as_text(text)) for text, until in numbers.items() if float(until) >= now]
     windows = sorted({(int(n), int(length)) for each in live for n, length in each["windows"]})
     held = [client.zcount(keys.log, now - length, "+inf") for _, length in windows]
     latch = json.loads(state["latched"]) if "latched" in state else {}
     return LimitStatus(
         name=name,
-        windows=tuple(
-            WindowStatus(n, length / _MICRO, count) for (n, length), count in zip(windows, held, strict=True)
-        ),
+        windows=tuple(WindowStatus(n, length / MICRO, count) for (n, length), count in zip(windows, held, strict=True)),
         in_flight=min((each["in_flight"] for each in live), default=0),
         flying=flying,
         askers=askers,
@@ -121,8 +118,4 @@ def trust(client: Any, name: str, by: str) -> None:
 
 
 def _later(moment: str | None, now: float) -> float | None:
-    return float(moment) / _MICRO if moment is not None and float(moment) > now else None
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    return float(moment) / MICRO if moment is not None and float(moment) > now else None

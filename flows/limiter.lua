@@ -5,14 +5,15 @@
 -- every window of n per w, the n-th largest score is at least w ago. Then no window holds more than n arrivals,
 -- whatever the network does: of n + 1 arrivals within w, the one granted last would have seen n scores too young.
 --
--- KEYS  log, flights, numbers, state, askers, names
+-- KEYS  log, flights, numbers, state, askers, hungry, names
 -- ARGV  asker, numbers as JSON, wanted, clock has jumped (1 or 0), trusted time, what a crash of this server may lose
 --       (seconds; -1: anything), id prefix, first id, name; then reports as triples (kind, id, number):
 --       a answered, number µs ago; u not used; f flight ended; p pause for number µs, id is the reason;
 --       l latch, id is the message as JSON
 -- All times are µs of this server. `trusted` is the last time the caller saw and found in step with its own clock.
 
-local log, flights, numbers, state, askers, names = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local log, flights, numbers, state, askers = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local hungry, names = KEYS[6], KEYS[7]
 local asker, own, wanted, jumped = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 local trusted, loss, prefix, first, name = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[9]
 local REPORTS = 10
@@ -21,6 +22,7 @@ local HORIZON = 100000     -- starts are granted this far ahead
 local LEASE = 10000000     -- numbers stay in force this long after their user's last request can have ended
 local LONG = 60000000      -- windows above are kept over a restart as far as the record allows, and are not smoothed
 local STEP = 1000          -- a clock further back than this was set back
+local HUNGER = 500000      -- who has not asked for so long does not wait in line for a flight
 local ORIGIN = 'origin'    -- lies at the bottom of the log: if it is missing, so is the log
 
 local clock = redis.call('TIME')
@@ -36,6 +38,8 @@ local set = cjson.decode(own)
 local hold, flight = set.hold, set.flight
 redis.call('HSET', numbers, own, text(now + LEASE + flight))
 redis.call('ZADD', askers, text(now + LEASE), asker)
+redis.call('ZREMRANGEBYSCORE', askers, '-inf', '(' .. text(now))
+redis.call('ZREMRANGEBYSCORE', askers, '(' .. text(now + LEASE), '+inf')  -- the clock went back
 
 local windows, sets, cap, gap, live_lapse, longest = {}, 0, nil, 0, 0, 0
 local registered = redis.call('HGETALL', numbers)
@@ -103,7 +107,7 @@ end
 if not born or not before or not redis.call('ZSCORE', log, ORIGIN) then
   begin('new')
   known, purged = now, 0
-  redis.call('DEL', log, flights)
+  redis.call('DEL', log, flights, hungry)
   redis.call('ZADD', log, 0, ORIGIN)
 else
   if server ~= s[1] then
@@ -115,7 +119,7 @@ else
     known = (known > 0 and before < known + lapse + HORIZON + keep) and now or 0
     begin('clock')
     purged = now - keep
-    redis.call('DEL', flights)
+    redis.call('DEL', flights, hungry)
     if paused > before then paused = now + paused - before end
     if keep > LONG then
       for _, id in ipairs(redis.call('ZRANGE', log, 1, -1)) do
@@ -182,13 +186,44 @@ end
 local sure, sure_why = earliest, earliest > now and why or ''
 not_before(paused, 'pause')
 
-local grants, hint, held = {}, 0, redis.call('ZCARD', flights)
-local granted = 0
+-- Flights are shared out among the askers that want one, or else whoever ended one would take it again at once and
+-- the others would never fly. Everybody may hold an equal part; what is left over goes to whoever waited longest.
+-- This only ever refuses more, so nothing rests on it but fairness.
+
+local held, mine, since = redis.call('ZCARD', flights), 0, now
+local rivals, longest_wait, spare = 0, now, cap
+local line = redis.call('HGETALL', hungry)
+local waits = {}
+for i = 1, #line, 2 do
+  local began, seen = string.match(line[i + 1], '(%d+) (%d+)')
+  if tonumber(seen) < now - HUNGER then
+    redis.call('HDEL', hungry, line[i])
+  elseif line[i] == prefix then
+    since = tonumber(began)
+  else
+    rivals, waits[line[i]] = rivals + 1, 0
+    longest_wait = math.min(longest_wait, tonumber(began))
+  end
+end
+local part = cap
+if rivals > 0 and wanted > 0 then
+  part = math.floor(cap / (rivals + 1))
+  for _, id in ipairs(redis.call('ZRANGE', flights, 0, -1)) do
+    local whose = string.match(id, '^.*%.')
+    if whose == prefix then mine = mine + 1 elseif waits[whose] then waits[whose] = waits[whose] + 1 end
+  end
+  for _, count in pairs(waits) do spare = spare - math.max(0, part - count) end
+end
+local function may_fly()
+  return held < cap and (mine < part or (held < spare and since <= longest_wait))
+end
+
+local grants, hint = {}, 0
 if latched then
   why, hint = 'latched', HORIZON
 else
   for i = 1, wanted do
-    if held >= cap then
+    if not may_fly() then
       why, hint = 'in flight', HORIZON
       break
     end
@@ -206,11 +241,17 @@ else
     local id = prefix .. (first + i - 1)
     redis.call('ZADD', log, text(start + hold), id)
     redis.call('ZADD', flights, text(start + flight), id)
-    last, held, granted = start, held + 1, granted + 1
+    if mine >= part then since = now end
+    last, held, mine = start, held + 1, mine + 1
     grants[i] = start - now
   end
 end
 
+if why == 'in flight' and #grants < wanted then
+  redis.call('HSET', hungry, prefix, text(since) .. ' ' .. text(now))
+else
+  redis.call('HDEL', hungry, prefix)
+end
 redis.call('HSET', state, 'server', server, 'now', text(now), 'last', text(last), 'born', text(born), 'lapse', text(lapse),
   'known', text(known), 'purged', text(purged), 'keep', text(keep), 'keep_until', text(keep_until), 'paused', text(paused),
   'loss', text(lost), 'cause', cause, 'sure', text(sure), 'sure_why', sure_why)

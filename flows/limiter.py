@@ -13,6 +13,9 @@ permit, waits for its start, checks it right before the write, and reports what 
 What it rests on: a request that was given up arrives within `grace_seconds` or never (or any within `late_seconds`,
 if stated); nobody else uses the same account; one Redis that neither evicts, fails over nor is restored from a
 backup while requests of the last window may still count.
+
+A stop (a pause, or the latch after a ban) holds in this process at once. Redis is told as soon as it answers; until
+then the stop lies in `stops_folder`, where the next process finds it.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
 import redis.asyncio
@@ -39,10 +43,11 @@ from redis.exceptions import RedisError
 
 from flows.clock import Clock, ClockGuard, boot_time
 from flows.errors import LimitLatched, LimitLost
-from flows.limit_script import EVENTS, SCRIPT, LimitScript, Reply, Report, fresh_seconds
+from flows.limit_script import EVENTS, SCRIPT, LimitScript, Reply, Report, as_text, fresh_seconds
 from flows.limit_status import LimitStatus, names, open_limit, status, trust
 from flows.permit import Permit, StalePermit
 from flows.records import LimitTerms
+from flows.stops import Stops
 
 __all__ = ["Limit", "LimitStatus", "Limiter", "Permit", "StalePermit", "names", "open_limit", "status", "trust"]
 
@@ -151,19 +156,22 @@ class _Queue:
 class Limit:
     """This process's share of one limit. Made by `Limiter.limit`."""
 
-    def __init__(self, script: LimitScript, terms: LimitTerms, *, clock: Clock, give_up_seconds: float) -> None:
+    def __init__(
+        self, script: LimitScript, terms: LimitTerms, *, clock: Clock, give_up_seconds: float, stops: Stops
+    ) -> None:
         self.terms, self.clock = terms, clock
         self.fresh_seconds = fresh_seconds(terms)
         self.counters = Counters()
         self.generation = 0
         self.void_because = ""
         self.other_numbers = False  # somebody uses this limit with other numbers; both are kept
+        self.on_event: Callable[[str], None] = log.info  # told in plain words what people should know
         self._script, self._give_up = script, give_up_seconds
         self._prefix, self._next_id = f"{os.getpid():x}-{secrets.token_hex(5)}.", 1
         self._queue = _Queue()
         self._reports: deque[Report] = deque()
         self._doubtful: list[tuple[float, Report]] = []
-        self._stops: list[Report] = []  # pauses and latches that Redis has not heard of yet
+        self._kept, self._stops = stops, stops.read()  # pauses and latches that Redis has not heard of yet
         self._guard, self._trusted, self._report_jump = ClockGuard(), 0.0, False
         self._wake, self._told = asyncio.Event(), asyncio.Event()
         self._ask_at = self._report_at = 0.0
@@ -175,6 +183,8 @@ class Limit:
         self._windows = [seconds for _, seconds in terms.windows]
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        if self._stops:
+            self._start()
 
     # For the sender
 
@@ -190,8 +200,7 @@ class Limit:
             raise RuntimeError("the limiter is closed")
         if latch := next((stop for stop in self._stops if stop.kind == "l"), None):
             raise _latched(self.terms.name, json.loads(latch.id))
-        if self._task is None:
-            self._task = asyncio.create_task(self._serve(), name=f"limit {self.terms.name}")
+        self._start()
         waiter = _Waiter(want)
         if not self._queue:
             self._held_since = self.clock()
@@ -258,6 +267,10 @@ class Limit:
 
     # The asker: one coroutine that visits Redis for everybody in this process
 
+    def _start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._serve(), name=f"limit {self.terms.name}")
+
     async def _serve(self) -> None:
         while True:
             try:
@@ -295,6 +308,7 @@ class Limit:
         return min(moments, default=None)
 
     async def _visit(self) -> None:
+        self._stops = [stop for stop in self._stops if self._kept.stands(stop)]
         reports, stops = list(self._reports), list(self._stops)
         self._reports.clear()
         wanted = min(self._queue.wanted, self._block())
@@ -322,6 +336,8 @@ class Limit:
             self._script.loss = None
             raise
         self._stops = self._stops[len(stops) :]
+        for stop in stops:
+            self._kept.forget(stop)
         self._told.set()
         self._take(reply, first, wanted, sent, self.clock())
 
@@ -340,7 +356,7 @@ class Limit:
         if reply.paused and reply.now + reply.paused > self._paused_until + 0.001:
             self._paused_until = reply.now + reply.paused
             self.void("the API asked for a pause")
-        self.other_numbers = reply.sets > 1
+        self._compare_numbers(reply.sets)
         self._count_wait(received, reply.held_by if len(reply.starts) < wanted else "")
         permits = [self._permit(first + i, start, sent, received) for i, start in enumerate(reply.starts)]
         if jumped or reply.latch or self._stops:
@@ -354,6 +370,17 @@ class Limit:
                 permit.unused()
         all_granted = len(permits) == wanted
         self._ask_at = received if all_granted or jumped else received + self._pause_before_asking(reply)
+
+    def _compare_numbers(self, sets: int) -> None:
+        if (sets > 1) == self.other_numbers:
+            return
+        self.other_numbers = sets > 1
+        name = self.terms.name
+        if self.other_numbers:
+            text = f"another process uses the limit {name!r} with other numbers, or did a moment ago; all are kept"
+        else:
+            text = f"the limit {name!r} is used with one set of numbers again"
+        self.on_event(text)
 
     def _permit(self, number: int, start: float, sent: float, received: float) -> Permit:
         deadline = sent + start + self.terms.max_timeout_seconds
@@ -409,14 +436,24 @@ class Limit:
     async def _stop(self, report: Report, why: str) -> None:
         self.void(why)
         self._stops.append(report)
-        if self._task is None:
-            self._task = asyncio.create_task(self._serve(), name=f"limit {self.terms.name}")
+        self._start()
         self._wake.set()
+        if report.kind == "l":  # a ban must outlive us, whatever happens from here on
+            await self._keep(report)
         while report in self._stops:
             self._told.clear()
             await self._told.wait()
             if self._failing_since is not None:
+                await self._keep(report)
                 return
+
+    async def _keep(self, stop: Report) -> None:
+        try:
+            await asyncio.to_thread(self._kept.keep, stop)
+        except OSError as exc:
+            log.warning("limit %s: a stop could not be written to disk (%s)", self.terms.name, exc)
+        if stop not in self._stops:  # Redis has been told in the meantime
+            self._kept.forget(stop)
 
     async def close(self) -> None:
         """Let go of whoever waits, tell Redis what is left to tell, if it answers, and stop."""
@@ -433,7 +470,7 @@ class Limiter:
     """All limits of one process and event loop. `async with` it; one asker a limit talks to Redis.
 
     `redis_url` may also be a redis.asyncio client, which is then left open; it should neither retry nor wait long.
-    `clock` must count suspended time; `script` is there for tests.
+    `clock` must count suspended time; `stops_folder` keeps what Redis has not heard of; `script` is there for tests.
     """
 
     def __init__(
@@ -443,12 +480,14 @@ class Limiter:
         asker_id: str = "",
         give_up_seconds: float = 300.0,
         clock: Clock = boot_time,
+        stops_folder: Path | None = None,
         script: str = SCRIPT,
     ) -> None:
         self._own = isinstance(redis_url, str)
         self._client: Any = connect(redis_url) if isinstance(redis_url, str) else redis_url
         self.asker_id = asker_id or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
         self._give_up, self._clock, self._text = give_up_seconds, clock, script
+        self._stops_folder = stops_folder
         self._limits: dict[LimitTerms, Limit] = {}
         self._ears: asyncio.Task[None] | None = None
 
@@ -463,7 +502,8 @@ class Limiter:
         """The limit of these terms; the same object for the same terms. Other numbers under one name: both are kept."""
         if terms not in self._limits:
             script = LimitScript(self._client, terms, asker_id=self.asker_id, script=self._text)
-            self._limits[terms] = Limit(script, terms, clock=self._clock, give_up_seconds=self._give_up)
+            stops = Stops(self._stops_folder, terms.name, clock=self._clock)
+            self._limits[terms] = Limit(script, terms, clock=self._clock, give_up_seconds=self._give_up, stops=stops)
         return self._limits[terms]
 
     async def close(self) -> None:
@@ -488,7 +528,7 @@ class Limiter:
                 message = await ears.get_message(timeout=30.0)
                 if not message or message["type"] not in ("pmessage", b"pmessage"):
                     continue
-                channel, data = _text(message["channel"]), _text(message["data"])
+                channel, data = as_text(message["channel"]), as_text(message["data"])
                 event, _, asker = data.partition(" ")
                 for terms, limit in self._limits.items():
                     if asker != self.asker_id and f":{{{terms.name}}}:" in channel:
@@ -512,10 +552,6 @@ async def _end(task: asyncio.Task[None]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=0.1)
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
 
 
 def _latched(name: str, latch: dict[str, Any]) -> LimitLatched:

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 
+from flows.limit_script import hold_seconds
 from flows.records import LimitTerms
 
 
@@ -23,11 +24,20 @@ class Summary:
     used_of_guaranteed: float | None
 
 
+def guaranteed_rate(terms: LimitTerms, round_trip_seconds: float) -> float | None:
+    """The highest rate that is safe: a slot is held from a request's start until one window after its answer.
+
+    With `late_seconds` it is freed one window after the latest arrival, if the answer takes longer than that.
+    """
+    held = min(round_trip_seconds, hold_seconds(terms))
+    return min((requests / (width + held) for requests, width in terms.windows), default=None)
+
+
 class Pace:
     """Counts the requests of one process. Times are seconds of one monotonic clock."""
 
     def __init__(self, terms: LimitTerms) -> None:
-        self._windows = terms.windows
+        self._terms, self._windows = terms, terms.windows
         self._width = min((seconds for _, seconds in terms.windows), default=1.0)
         self._late = terms.lapse_seconds
         self._fresh: list[float] = []  # sent times, not yet in order
@@ -69,7 +79,7 @@ class Pace:
         # The first requests leave at once, so a rate counts intervals, not requests.
         rate = (self.sent - 1) / seconds if seconds > 0 else 0.0
         limit = min((requests / width for requests, width in self._windows), default=None)
-        guaranteed = min((requests / (width + trip) for requests, width in self._windows), default=None)
+        guaranteed = guaranteed_rate(self._terms, trip)
         enough = limit is not None and seconds >= 2 * self._width
         return Summary(
             sent=self.sent,

@@ -32,6 +32,7 @@ BOTH = LimitTerms("x", ((3, 1.0), (8, 5.0)), 50, 1.0, 1.0)
 WIDE = LimitTerms("x", ((4, 1.0), (30, 90.0)), 50, 2.0, 0.5)
 LATE = LimitTerms("x", ((3, 1.0), (20, 90.0)), 50, 1.0, 1.0, late_seconds=0.3)
 ONE = LimitTerms("x", ((2, 0.4),), 50, 0.5, 0.5)
+TIGHT = LimitTerms("x", ((6, 0.4),), 3, 0.5, 0.5)
 
 
 @dataclass(eq=False)
@@ -72,7 +73,7 @@ class World:
         self.askers = [Asker(each, f"t{next(self.tokens)}.") for each in terms]
         self.sent: list[Sent] = []
         self.snapshots: list[tuple[int, dict[str, bytes]]] = []
-        self.since_wipe = self.now
+        self.since_wipe = self.flights_known_since = self.paused = self.now
 
     def visit(self, asker: Asker, wanted: int) -> list[Sent]:
         """Ask for `wanted` starts, check every grant by brute force, and return what may be sent."""
@@ -80,11 +81,15 @@ class World:
         server = {"s": theirs // SECOND, "us": theirs % SECOND, "info": f"# Server\r\nrun_id:run{self.run}\r\n"}
         self.client.hset("test:server", mapping=server)
         keys = Keys.of("x")
-        names = (keys.log, keys.flights, keys.numbers, keys.state, keys.askers, NAMES)
+        names = (keys.log, keys.flights, keys.numbers, keys.state, keys.askers, keys.hungry, NAMES)
         reports = [arg for report in asker.reports for arg in report.args(self.now / SECOND)]
+        self.paused = max(self.paused, *(round(each.moment * SECOND) for each in asker.reports if each.kind == "p"), 0)
+        if asker.jumped:
+            self.forget_flights()
         asker.reports = []
         raw: Any = self.client.evalsha(
-            self.sha, 6, *names, asker.token, numbers_json(asker.terms), wanted, int(asker.jumped), asker.trusted,
+            self.sha, len(names), *names,
+            asker.token, numbers_json(asker.terms), wanted, int(asker.jumped), asker.trusted,
             self.loss, asker.token, asker.next_id, "x", *reports,
         )  # fmt: skip
         asker.jumped = False
@@ -103,6 +108,8 @@ class World:
     def grant(self, asker: Asker, id: str, start: int) -> Sent:
         """Count the grant, if brute force agrees that no window in force can overflow, however the network behaves."""
         assert start >= self.now
+        assert start >= self.paused - 2, "granted in a pause"
+        self.count_flights(asker.terms)
         for requests, seconds in self.in_force(asker):
             young = [each for each in self.sent if each.until > start - seconds * SECOND]
             assert len(young) < requests, f"{len(young) + 1} arrivals can fall into {seconds} s, {requests} may"
@@ -114,6 +121,16 @@ class World:
         self.sent.append(sent)
         asker.open.append(sent)
         return sent
+
+    def count_flights(self, terms: LimitTerms) -> None:
+        """Another request may fly, as far as Redis can know: it forgets flights when it loses its data or its clock."""
+        longest = round((terms.lapse_seconds + terms.max_timeout_seconds) * SECOND)
+        flying = [each for each in self.sent if not each.done and each.start + longest > self.now]
+        if self.now - self.flights_known_since > longest:
+            assert len(flying) < terms.in_flight, f"{len(flying) + 1} fly at once, {terms.in_flight} may"
+
+    def forget_flights(self) -> None:
+        self.flights_known_since = self.now
 
     def in_force(self, asker: Asker) -> set[tuple[int, float]]:
         """The windows of this asker and of all who were here in the last ten seconds, as far as Redis can know."""
@@ -137,9 +154,14 @@ class World:
         elif how == "answered" and self.now <= sent.deadline:
             sent.until = min(sent.until, self.now)
             asker.reports.append(Report("a", sent.id, self.now / SECOND))
+        if how != "unused":
+            sent.done = True
+            asker.reports.append(Report("f", sent.id))
 
     def kill(self, index: int) -> None:
         """kill -9 of a process, and a new one in its place."""
+        for sent in self.askers[index].open:
+            sent.done = True
         self.askers[index] = Asker(self.askers[index].terms, f"t{next(self.tokens)}.")
 
     def step(self, micros: int) -> None:
@@ -149,6 +171,8 @@ class World:
             return
         self.offset += micros
         self.snapshots.clear()
+        self.paused = self.now  # where the clock was set forward, nothing tells how long a pause had still to last
+        self.forget_flights()
         self.visit(witness, 2)
         self.visit(witness, 0)
 
@@ -164,7 +188,7 @@ class World:
         lost = [held for at, held in self.snapshots if at >= self.now - reach]
         if wipe or (self.loss and lost):
             self.client.delete(*self.client.keys("rowrelay:*") or ["none"])
-            self.since_wipe = self.now
+            self.since_wipe = self.flights_known_since = self.paused = self.now
         if not wipe and self.loss and lost:
             for key, dump in lost[0].items():
                 self.client.restore(key, 0, dump)
@@ -181,6 +205,7 @@ action = st.one_of(
     st.tuples(st.just("answered"), which, st.integers(0, 9)),
     st.tuples(st.just("unused"), which, st.integers(0, 9)),
     st.tuples(st.just("lost"), which, st.integers(0, 9)),
+    st.tuples(st.just("pause"), which, st.sampled_from([0.05, 0.8, 3.0])),
 )
 harm = st.one_of(
     st.tuples(st.just("kill"), which, st.none()),
@@ -209,6 +234,9 @@ def play(world: World, story: Story) -> None:
             trust(world.client, "x", by="a person")
         elif kind == "keep":
             world.keep()
+        elif kind == "pause":
+            asker = world.askers[one % len(world.askers)]
+            asker.reports.append(Report("p", "429", world.now / SECOND + two))
         else:
             world.settle(world.askers[one % len(world.askers)], two, kind)
 
@@ -232,7 +260,7 @@ AHEAD: Story = [("ask", 0, 1), ("wait", 1_450_000, None), ("ask", 0, 2)]  # the 
 SURE = 92.8  # when WIDE begins: its longest window has passed in quarantine
 
 stories = st.lists(st.one_of(action, action, action, action, harm), max_size=120)
-crowds = st.lists(st.sampled_from([BOTH, WIDE, LATE, ONE]), min_size=1, max_size=3)
+crowds = st.lists(st.sampled_from([BOTH, WIDE, LATE, ONE, TIGHT]), min_size=1, max_size=3)
 
 
 @given(story=stories, terms=crowds, loss=st.sampled_from([0, 5, -1]), warm=st.sampled_from([0, 8, 100]))
@@ -245,6 +273,8 @@ crowds = st.lists(st.sampled_from([BOTH, WIDE, LATE, ONE]), min_size=1, max_size
 @example(story=[*busy(SURE, 1, 0.5), *busy(8, 1), ("restart", True, None), *busy(30, 1)], terms=[WIDE], loss=0, warm=0)
 @example(story=[*busy(10, 1), *busy(20)], terms=[ONE, BOTH], loss=0, warm=0)
 @example(story=[("trust", 0, None), *busy(30, 1), *busy(60)], terms=[BOTH, WIDE], loss=0, warm=0)
+@example(story=[*busy(10), ("pause", 0, 3.0), *busy(6)], terms=[ONE, TIGHT], loss=0, warm=0)
+@example(story=[*busy(10, 3, 0.05)], terms=[TIGHT], loss=0, warm=0)
 @example(story=[*AHEAD, ("restart", True, None), *busy(3, 1, 0.02)], terms=[ONE], loss=0, warm=0)
 @settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_grant_can_overflow_any_window_in_force_whatever_happens(

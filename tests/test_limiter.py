@@ -129,11 +129,14 @@ def test_two_sets_of_numbers_are_both_kept_and_both_told(server: RedisServer, cl
 
     async def story() -> None:
         async with ready(server, fast) as one, ready(server, slow) as other:
+            told: list[tuple[Limit, str]] = []
+            for limit in (one, other):
+                limit.on_event = lambda text, limit=limit: told.append((limit, text))
             await asyncio.gather(send(one, 0.3), send(other, 0.3))
             sent = await asyncio.gather(send(one, 3.0), send(other, 3.0))
             assert worst([*sent[0], *sent[1]], 0.5) <= 3
-            assert one.other_numbers
-            assert other.other_numbers
+            assert {limit for limit, text in told if "with other numbers" in text} == {one, other}
+            assert len(told) == 2  # once, not at every visit
             assert status(client, "both").numbers_in_force == 2
             assert status(client, "both").askers == 2
 
@@ -542,3 +545,52 @@ def test_the_registry_and_an_unknown_limit_are_harmless(server: RedisServer, cli
     assert names(client) == []
     client.sadd(NAMES, "b", "a")
     assert names(client) == ["a", "b"]
+
+
+def test_the_end_of_other_numbers_is_told_too(server: RedisServer, client: redis.Redis) -> None:
+    async def story() -> None:
+        async with ready(server, LimitTerms("mine", ((20, 1.0),), 20, 0.5, 0.5)) as limit:
+            told: list[str] = []
+            limit.on_event = told.append
+            async with ready(server, LimitTerms("mine", ((3, 0.5),), 20, 0.5, 0.5)) as other:
+                await asyncio.gather(send(limit, 0.3), send(other, 0.3))
+            numbers = Keys.of("mine").numbers
+            (theirs,) = (text for text in client.hkeys(numbers) if b"500000" in text.split(b"windows")[1])
+            client.hset(numbers, theirs, 1)  # their lease has run out
+            await send(limit, 0.3)
+            assert [text.partition(" the limit")[0] for text in told] == ["another process uses", ""] or told[1:]
+            assert "one set of numbers again" in told[-1]
+
+    play(story)
+
+
+def test_who_waits_for_a_flight_gets_a_fair_part_of_them(server: RedisServer, client: redis.Redis) -> None:
+    """Whoever ends a flight asks at once, and would take it again for ever."""
+    terms = LimitTerms("fair", ((1000, 1.0),), 3, 0.5, 0.5)
+
+    async def fly(limit: Limit, seconds: float, trip: float) -> int:
+        flown = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    (permit,) = await limit.acquire("run")
+                    try:
+                        await permit.wait()
+                        await asyncio.sleep(trip)
+                        flown += 1
+                    finally:
+                        permit.answered()
+                        permit.finished()
+        return flown
+
+    async def story() -> None:
+        async with ready(server, terms) as one, ready(server, terms) as two, ready(server, terms) as three:
+            for crowd in ((one, two), (one, two, three)):
+                tasks = [asyncio.create_task(fly(limit, 6.0, 0.1)) for limit in crowd for _ in range(4)]
+                counts = await asyncio.gather(*tasks)
+                totals = [sum(counts[i * 4 : i * 4 + 4]) for i in range(len(crowd))]
+                print(totals)
+                assert min(totals) > 0.6 * sum(totals) / len(totals)
+                assert sum(totals) > 0.7 * 6.0 * 3 / 0.1
+
+    play(story)

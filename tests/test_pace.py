@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from flows.pace import Pace
-from flows.records import LimitTerms
+from flows import cli_show as show
+from flows.definition import load
+from flows.ledger_view import Run
+from flows.pace import Pace, guaranteed_rate
+from flows.records import LimitTerms, RowState, RunState
 
 TERMS = LimitTerms("x", ((7, 1.0),), in_flight=7, max_timeout_seconds=2.0)
 
@@ -62,3 +69,52 @@ def test_requests_that_nobody_answered_do_not_count_as_round_trips() -> None:
 
     assert pace.summary().round_trip_seconds == pytest.approx(0.3)
     assert pace.summary().sent == 2
+
+
+def test_late_seconds_bound_what_a_slow_answer_costs() -> None:
+    late = LimitTerms("x", ((7, 1.0),), in_flight=7, max_timeout_seconds=2.0, late_seconds=0.1)
+
+    assert guaranteed_rate(late, 1.0) == pytest.approx(7 / 1.15)  # a permit may be used until 0.05 s after its start
+    assert guaranteed_rate(late, 0.02) == pytest.approx(7 / 1.02)
+    assert guaranteed_rate(TERMS, 1.0) == pytest.approx(3.5)
+    assert guaranteed_rate(LimitTerms("x", (), in_flight=7, max_timeout_seconds=2.0), 1.0) is None
+
+
+def test_the_share_of_what_is_guaranteed_knows_late_seconds() -> None:
+    pace = Pace(LimitTerms("x", ((7, 1.0),), in_flight=20, max_timeout_seconds=2.0, late_seconds=0.1))
+    for i in range(64):
+        pace.note(i / 6.0, 1.0)
+
+    assert pace.summary().used_of_guaranteed == pytest.approx(6.0 * 1.15 / 7)
+
+
+def shown(tmp_path: Path, limit: dict[str, Any], **facts: float | str) -> str:
+    """What `rowrelay show` says of the pace of a run with these facts."""
+    path = tmp_path / "slow.yaml"
+    columns, request = {"title": {"type": "str"}}, {"url": "http://api.test/posts", "timeout_seconds": 3}
+    limit = {"name": "slow", "requests": 7, "window_seconds": 1, **limit}
+    path.write_text(json.dumps({"name": "slow", "columns": columns, "request": request, "limit": limit}))
+    told = {"sent": 100, "seconds": 30, "rate": 3.4, "peak": 7, **facts}
+    run = Run(
+        "r", "slow", "f.csv", RunState.FINISHED, "", "test", 0.0, 1.0, 100, dict.fromkeys(RowState, 0),
+        cancelling=False, busy=False, facts={name: str(value) for name, value in told.items()},
+    )  # fmt: skip
+    return "\n".join(show.pace(run, load(path)))
+
+
+SLOW = {"used_of_limit": 0.49, "used_of_guaranteed": 0.97, "round_trip_seconds": 1.0}
+
+
+def test_a_run_says_what_bound_its_pace_and_what_share_it_had(tmp_path: Path) -> None:
+    text = shown(tmp_path, {"in_flight": 7}, **SLOW, held_by='{"rate": 20.0, "quarantine": 3.1}')
+
+    assert "49% of the limit, and 97% of what is safe" in text
+    assert "What bound the pace most: the limit. It waited for the limit 20 s, to be sure 3 s." in text
+    assert "in_flight" in shown(tmp_path, {"in_flight": 2}, **SLOW, held_by='{"in flight": 20.0}')
+
+
+def test_a_slow_api_is_told_what_late_seconds_would_gain(tmp_path: Path) -> None:
+    assert "`late_seconds: 0.2` under `limit`: up to 5.6/s" in shown(tmp_path, {"in_flight": 7}, **SLOW)
+    assert "`late_seconds: 0.2` and `in_flight: 6` under" in shown(tmp_path, {"in_flight": 2}, **SLOW)
+    assert "late_seconds" not in shown(tmp_path, {"in_flight": 7}, **{**SLOW, "used_of_limit": 0.8})
+    assert "late_seconds" not in shown(tmp_path, {"in_flight": 7, "late_seconds": 0.3}, **SLOW)

@@ -130,6 +130,10 @@ class StandIn:
                 arrival.key = value.decode("latin-1")
         body = b"".join(parts)
         arrival.digest = hashlib.blake2b(body, digest_size=8).hexdigest() if body else ""
+        if self.knobs.tag:  # before anything is made of it: what goes wrong arrived all the same
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                fields = _fields(body)
+                arrival.tag = str(fields.get(self.knobs.tag, "")) if isinstance(fields, dict) else ""
         return body
 
     async def _answer(self, kind: str, arrival: Arrival, body: bytes, wrongly: Misbehaviour) -> None:
@@ -185,8 +189,6 @@ class StandIn:
             fields = _fields(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return 400, b'{"error": "the body is neither JSON nor a form"}'
-        if self.knobs.tag and isinstance(fields, dict):
-            arrival.tag = str(fields.get(self.knobs.tag, ""))
         arrival.acted = True
         status, answer = self._resource(arrival, fields)
         if key:
