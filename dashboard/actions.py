@@ -14,6 +14,7 @@ from dashboard.connections import client, folders, ledger, pipelines, ready_pref
 from flows import limit_status
 from flows.access import resolve
 from flows.connection import translated
+from flows.delivered import refuse_skipping
 from flows.errors import RowrelayError, RunBusy, StackError
 from flows.ledger_view import Run
 from flows.limit_status import open_limit
@@ -31,14 +32,14 @@ class NotPossible(RowrelayError):
     """The run is not in a state in which that can be done."""
 
 
-def check(pipeline: str, file: str, *, by: str, key: str | None = None) -> str:
+def check(pipeline: str, file: str, *, by: str, skip_delivered: bool = False, key: str | None = None) -> str:
     """Check a file, send nothing; returns the new run's id. Raises FileError, DefinitionError, StackError."""
-    return _begin(pipeline, file, dry_run=True, by=by, key=key)
+    return _begin(pipeline, file, dry_run=True, skip_delivered=skip_delivered, by=by, key=key)
 
 
-def send(pipeline: str, file: str, *, by: str, key: str | None = None) -> str:
+def send(pipeline: str, file: str, *, by: str, skip_delivered: bool = False, key: str | None = None) -> str:
     """Check a file and send its good rows; returns the new run's id. Raises FileError, DefinitionError, StackError."""
-    return _begin(pipeline, file, dry_run=False, by=by, key=key)
+    return _begin(pipeline, file, dry_run=False, skip_delivered=skip_delivered, by=by, key=key)
 
 
 def resume(run: Run, rows: Rows, *, by: str, key: str | None = None) -> str:
@@ -137,12 +138,12 @@ def inbox_files(limit: int = 200) -> list[tuple[str, int, float]]:
     return [(str(path.relative_to(root)), stat.st_size, stat.st_mtime) for path, stat in found[:limit]]
 
 
-def _begin(pipeline: str, file: str, *, dry_run: bool, by: str, key: str | None) -> str:
-    pick(pipelines(), pipeline)
+def _begin(pipeline: str, file: str, *, dry_run: bool, skip_delivered: bool, by: str, key: str | None) -> str:
+    refuse_skipping(pick(pipelines(), pipeline), None, wished=skip_delivered)
     resolve(file, folders())
     ready_prefect()
     try:
-        return str(start(pipeline, file, dry_run=dry_run, by=by, idempotency_key=key))
+        return str(start(pipeline, file, dry_run=dry_run, skip_delivered=skip_delivered, by=by, idempotency_key=key))
     except (httpx.HTTPError, OSError) as exc:
         raise StackError("The Prefect server does not answer.", hint="Start everything with `rowrelay up`.") from exc
 

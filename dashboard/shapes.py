@@ -25,6 +25,9 @@ class NewRun(Body):
     pipeline: str = Field(description="Name of the pipeline, see /pipelines", examples=["posts"])
     file: str = Field(description="`file` of an upload, or a name below the inbox", examples=["posts.csv"])
     dry_run: bool = Field(False, description="Only check the file; the run can be resumed to send it")
+    skip_delivered: bool = Field(
+        False, description="Leave out rows that earlier runs of the pipeline delivered, by its `key` columns"
+    )
 
 
 class Resume(Body):

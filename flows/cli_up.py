@@ -17,9 +17,11 @@ from pathlib import Path
 from types import FrameType
 
 from flows.cli_session import Session, err, out, waiting
+from flows.connection import cautions
 from flows.definition import Definition
 from flows.errors import StackError
 from flows.pipelines import present
+from flows.proxy import proxy_warning
 from flows.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,6 +71,8 @@ def up(*, port: int | None) -> int:
             children += _start(settings, environment, addresses.prefect_api_url, definitions, dashboard_port)
             for status in stack.status(settings):
                 _say(status.name, status.address, "" if status.embedded else "yours")
+            for text in _cautions(settings, addresses.redis_url, definitions):
+                err.print(text, style="yellow", markup=False)
             with waiting("Starting the deployments and the dashboard …"):
                 _wait(children)
             _announce(settings, children, definitions, dashboard_port)
@@ -78,6 +82,12 @@ def up(*, port: int | None) -> int:
             if children:
                 _tell_unfinished(Session.of(settings, addresses.redis_url))
     return 1 if any(child.gone for child in children) else 0
+
+
+def _cautions(settings: Settings, redis_url: str, definitions: Mapping[str, Definition]) -> list[str]:
+    """What to know before anything is sent: of the Redis, and of proxies that are not used."""
+    proxies = dict.fromkeys(proxy_warning(definition.request.url) for definition in definitions.values())
+    return [*cautions(Session.of(settings, redis_url).client), *filter(None, proxies)]
 
 
 def _port(asked: int | None) -> int:

@@ -17,6 +17,7 @@ def start(
     rows: Literal["unfinished", "failed", "unknown"] = "unfinished",
     resume: str = "",
     dry_run: bool = False,
+    skip_delivered: bool = False,
     by: str,
     idempotency_key: str | None = None,
 ) -> UUID:
@@ -37,6 +38,7 @@ def start(
         "rows": rows,
         "resume": resume,
         "dry_run": dry_run,
+        "skip_delivered": skip_delivered,
     }
     try:
         with get_client(sync_client=True) as client:

@@ -33,6 +33,7 @@ def deliver(
     file: str = "",
     rows: Wanted = "unfinished",
     request: str = "",
+    skip_delivered: bool = False,
     give_up_seconds: float = 60.0,
     stall: float = 0.0,
 ) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def deliver(
     try:
         delivery.knock()
         if delivery.view.run(run).total == 0:
-            delivery.check(Path(file))
+            delivery.check(Path(file), skip_delivered=skip_delivered)
         delivery.open()
         if stall:
             _stall(delivery, stall)
