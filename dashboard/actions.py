@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import httpx
 
@@ -19,11 +18,10 @@ from flows.errors import RowrelayError, RunBusy, StackError
 from flows.ledger_view import Run
 from flows.limit_status import open_limit
 from flows.pipelines import pick
-from flows.records import RowState, RunState
+from flows.records import RowState, RunState, Wanted
 from flows.spool import Spool
 from flows.start import start
 
-Rows = Literal["unfinished", "failed", "unknown"]
 _SAME_WISH_SECONDS = 20  # two clicks within it are one wish
 _ASKED_SECONDS = 600.0
 
@@ -42,7 +40,7 @@ def send(pipeline: str, file: str, *, by: str, skip_delivered: bool = False, key
     return _begin(pipeline, file, dry_run=False, skip_delivered=skip_delivered, by=by, key=key)
 
 
-def resume(run: Run, rows: Rows, *, by: str, key: str | None = None) -> str:
+def resume(run: Run, rows: Wanted, *, by: str, key: str | None = None) -> str:
     """Send what a run still has to send, or its failed or unknown rows again; returns the flow run's id.
 
     Raises:
@@ -62,7 +60,7 @@ def resume(run: Run, rows: Rows, *, by: str, key: str | None = None) -> str:
     return flow
 
 
-def to_send(run: Run, rows: Rows) -> int:
+def to_send(run: Run, rows: Wanted) -> int:
     """How many rows a resume would send."""
     if rows == "failed":
         return run.counts[RowState.FAILED]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from dashboard import look
 from dashboard.rows import Found
 from flows.ledger_view import Run
-from flows.records import Rejection
+from flows.records import Rejection, Wanted
 
 
 class Body(BaseModel):
@@ -33,7 +33,7 @@ class NewRun(Body):
 class Resume(Body):
     """Which rows of a run to send."""
 
-    rows: Literal["unfinished", "failed", "unknown"] = "unfinished"
+    rows: Wanted = "unfinished"
 
 
 class MarkDone(Body):

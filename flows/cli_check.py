@@ -131,7 +131,8 @@ def _print(
     out.print(Text(f"{definition.name} · {file}", style="bold"))
     out.print(f"{result.rows:,} rows, {result.encoding}, {separated}-separated, checked in {result.seconds:.1f} s")
     if result.ignored:
-        out.print(f"Columns that the pipeline does not use: {', '.join(result.ignored)}", markup=False)
+        names = ", ".join(name.strip() or "(no name)" for name in result.ignored)
+        out.print(f"Columns that the pipeline does not use: {names}", markup=False)
     good, bad = f"{result.accepted:,} can be sent", f"{result.rejected:,} are rejected"
     out.print(Text.assemble((good, "green"), ", ", (bad, "magenta" if result.rejected else "")))
     if result.samples:

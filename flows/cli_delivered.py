@@ -75,7 +75,7 @@ def _index(settings: Settings, definition: Definition, exits: ExitStack) -> Know
 def ask(file: Path, definition: Definition, session: Session, options: dict[str, Any]) -> bool | None:
     """Whether the rows that were delivered before are to be left out; None if there are none.
 
-    Raises KeyboardInterrupt if nothing is to be sent.
+    Raises RowrelayError if nothing is to be sent.
     """
     with (
         TemporaryDirectory(prefix="rowrelay-") as folder,
@@ -91,11 +91,11 @@ def ask(file: Path, definition: Definition, session: Session, options: dict[str,
         for text in told(result, index.unread):
             err.print(text, style="yellow", markup=False)
     while True:
-        said = err.input("Leave them out (l), send them again (a), or send nothing (n)? [l] ").strip().lower()
-        if said in ("", "l", "a"):
-            return said != "a"
-        if said == "n":
-            raise KeyboardInterrupt
+        said = err.input("Leave them out (l), send them again (a), or send nothing (n)? [l] ", markup=False)
+        if (letter := said.strip().lower()) in ("", "l", "a"):
+            return letter != "a"
+        if letter == "n":
+            raise RowrelayError("Nothing was sent.")
 
 
 def at_terminal() -> bool:

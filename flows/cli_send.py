@@ -179,7 +179,7 @@ def _wanted_again(wish: Wish, session: Session) -> bool:
     err.print(text, style="yellow", markup=False)
     if not wish.askable:
         return True
-    return err.input("Send all of its rows again? [y/N] ").strip().lower() in ("y", "yes")
+    return err.input("Send all of its rows again? [y/N] ", markup=False).strip().lower() in ("y", "yes")
 
 
 def _digest(file: Path) -> str:

@@ -65,7 +65,7 @@ def up(*, port: int | None) -> int:
         try:
             with waiting("Starting Redis and Prefect …"):
                 addresses = exits.enter_context(stack.use(settings))
-            environment = {**os.environ, **stack.environment(addresses, settings)}
+            environment = stack.child_environment(addresses, settings)
             environment.setdefault("ROWRELAY_DASHBOARD_URL", f"http://127.0.0.1:{dashboard_port}")
             exits.callback(_stop, children)
             children += _start(settings, environment, addresses.prefect_api_url, definitions, dashboard_port)
@@ -166,8 +166,9 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _wait(children: list[Child]) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def _wait(children: list[Child], *, seconds: float = START_SECONDS) -> None:
+    """Until every one is ready. Raises StackError for one that ends or is not ready in time."""
+    deadline = time.monotonic() + seconds
     for child in children:
         while not child.ready() and time.monotonic() < deadline:
             if child.process.poll() is not None:
@@ -177,6 +178,12 @@ def _wait(children: list[Child]) -> None:
                     hint=f"Its log is {child.log}.",
                 )
             time.sleep(0.1)
+        if not child.ready():
+            raise StackError(
+                f"The {child.name} did not become ready within {seconds:.0f} s: {child.consequence}.\n"
+                f"{child.last_words()}".rstrip(),
+                hint=f"Its log is {child.log}. Everything is stopped again; try once more.",
+            )
 
 
 def _announce(settings: Settings, children: list[Child], definitions: Mapping[str, Definition], port: int) -> None:

@@ -31,13 +31,18 @@ def connect(url: str) -> redis.Redis:
             url,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
+            retry=no_retry(),
             health_check_interval=30,
         )
     except ValueError as exc:
         raise SettingError(
             f"ROWRELAY_REDIS_URL is no Redis address: {exc}", hint="Write it as redis://:password@host:6379/0."
         ) from exc
+
+
+def no_retry() -> Retry:
+    """No second try behind our back: the client's default sits out seconds between two."""
+    return Retry(NoBackoff(), 0)
 
 
 @contextmanager

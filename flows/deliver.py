@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.cache_policies import NO_CACHE
@@ -28,7 +28,7 @@ from flows.ledger import Ledger
 from flows.ledger_view import Run, View
 from flows.pipelines import pick, present
 from flows.plan import Chunk
-from flows.records import RowState, RunState
+from flows.records import RowState, RunState, Wanted
 from flows.report import Report
 from flows.retention import purge
 from flows.settings import Settings
@@ -62,7 +62,7 @@ def send(chunk: Chunk, delivery: Delivery) -> dict[str, int]:
 def deliver(
     pipeline: str = "posts",
     file: str = "",
-    rows: Literal["unfinished", "failed", "unknown"] = "unfinished",
+    rows: Wanted = "unfinished",
     resume: str = "",
     dry_run: bool = False,
     skip_delivered: bool = False,
@@ -155,7 +155,7 @@ def _deliver(
     launch: Launch,
     settings: Settings,
     *,
-    rows: Literal["unfinished", "failed", "unknown"],
+    rows: Wanted,
     resumes: bool,
     request: str,
     dry_run: bool,
@@ -213,9 +213,7 @@ def _checked(delivery: Delivery, logger: Any) -> State[Any]:
     return Completed(name="Checked", message=f"Checked, nothing sent. Send it with resume={delivery.run}")
 
 
-def _send_all(
-    delivery: Delivery, rows: Literal["unfinished", "failed", "unknown"], request: str, report: Report
-) -> None:
+def _send_all(delivery: Delivery, rows: Wanted, request: str, report: Report) -> None:
     _map(delivery, delivery.plan(rows, request=request), report)
     delivery.settle()
     if rows == "unfinished" and not delivery.stopped and not delivery.cancelled:

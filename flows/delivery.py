@@ -15,7 +15,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -34,13 +34,12 @@ from flows.ledger import LEASE_SECONDS, Ledger
 from flows.ledger_view import Run, View
 from flows.limiter import Limiter
 from flows.plan import Chunk, Plan, chunk_size
-from flows.records import Rejection, Row, RowState, RunState
+from flows.records import Rejection, Row, RowState, RunState, Wanted
 from flows.secret import secrets_of
 from flows.sender import Sender
 from flows.settings import Settings
 from flows.spool import Spool
 
-Wanted = Literal["unfinished", "failed", "unknown"]
 _RESENDS = {"failed": (RowState.FAILED,), "unknown": (RowState.UNKNOWN,)}
 SLICE = 1000  # rows of a chunk in memory at once
 AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer

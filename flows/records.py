@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
+
+Wanted = Literal["unfinished", "failed", "unknown"]
+"""Which rows of a run are to be sent: those that never were or never ended, or once more those of one state."""
 
 
 class RowState(StrEnum):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import httpx
 
 from flows.errors import StackError
+from flows.records import Wanted
 
 
 def start(
     pipeline: str,
     file: str = "",
     *,
-    rows: Literal["unfinished", "failed", "unknown"] = "unfinished",
+    rows: Wanted = "unfinished",
     resume: str = "",
     dry_run: bool = False,
     skip_delivered: bool = False,

@@ -17,10 +17,10 @@ from typing import Any
 
 from flows.connection import connect
 from flows.definition import load
-from flows.delivery import Delivery, Wanted
+from flows.delivery import Delivery
 from flows.errors import RowrelayError, Superseded
 from flows.ledger import Ledger
-from flows.records import RowState
+from flows.records import RowState, Wanted
 from flows.settings import Settings
 
 
