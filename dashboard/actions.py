@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import httpx
 
@@ -14,15 +13,15 @@ from dashboard.connections import client, folders, ledger, pipelines, ready_pref
 from flows import limit_status
 from flows.access import resolve
 from flows.connection import translated
+from flows.delivered import refuse_skipping
 from flows.errors import RowrelayError, RunBusy, StackError
 from flows.ledger_view import Run
 from flows.limit_status import open_limit
 from flows.pipelines import pick
-from flows.records import RowState, RunState
+from flows.records import RowState, RunState, Wanted
 from flows.spool import Spool
 from flows.start import start
 
-Rows = Literal["unfinished", "failed", "unknown"]
 _SAME_WISH_SECONDS = 20  # two clicks within it are one wish
 _ASKED_SECONDS = 600.0
 
@@ -31,17 +30,17 @@ class NotPossible(RowrelayError):
     """The run is not in a state in which that can be done."""
 
 
-def check(pipeline: str, file: str, *, by: str, key: str | None = None) -> str:
+def check(pipeline: str, file: str, *, by: str, skip_delivered: bool = False, key: str | None = None) -> str:
     """Check a file, send nothing; returns the new run's id. Raises FileError, DefinitionError, StackError."""
-    return _begin(pipeline, file, dry_run=True, by=by, key=key)
+    return _begin(pipeline, file, dry_run=True, skip_delivered=skip_delivered, by=by, key=key)
 
 
-def send(pipeline: str, file: str, *, by: str, key: str | None = None) -> str:
+def send(pipeline: str, file: str, *, by: str, skip_delivered: bool = False, key: str | None = None) -> str:
     """Check a file and send its good rows; returns the new run's id. Raises FileError, DefinitionError, StackError."""
-    return _begin(pipeline, file, dry_run=False, by=by, key=key)
+    return _begin(pipeline, file, dry_run=False, skip_delivered=skip_delivered, by=by, key=key)
 
 
-def resume(run: Run, rows: Rows, *, by: str, key: str | None = None) -> str:
+def resume(run: Run, rows: Wanted, *, by: str, key: str | None = None) -> str:
     """Send what a run still has to send, or its failed or unknown rows again; returns the flow run's id.
 
     Raises:
@@ -61,7 +60,7 @@ def resume(run: Run, rows: Rows, *, by: str, key: str | None = None) -> str:
     return flow
 
 
-def to_send(run: Run, rows: Rows) -> int:
+def to_send(run: Run, rows: Wanted) -> int:
     """How many rows a resume would send."""
     if rows == "failed":
         return run.counts[RowState.FAILED]
@@ -137,12 +136,12 @@ def inbox_files(limit: int = 200) -> list[tuple[str, int, float]]:
     return [(str(path.relative_to(root)), stat.st_size, stat.st_mtime) for path, stat in found[:limit]]
 
 
-def _begin(pipeline: str, file: str, *, dry_run: bool, by: str, key: str | None) -> str:
-    pick(pipelines(), pipeline)
+def _begin(pipeline: str, file: str, *, dry_run: bool, skip_delivered: bool, by: str, key: str | None) -> str:
+    refuse_skipping(pick(pipelines(), pipeline), None, wished=skip_delivered)
     resolve(file, folders())
     ready_prefect()
     try:
-        return str(start(pipeline, file, dry_run=dry_run, by=by, idempotency_key=key))
+        return str(start(pipeline, file, dry_run=dry_run, skip_delivered=skip_delivered, by=by, idempotency_key=key))
     except (httpx.HTTPError, OSError) as exc:
         raise StackError("The Prefect server does not answer.", hint="Start everything with `rowrelay up`.") from exc
 

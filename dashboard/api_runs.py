@@ -62,7 +62,8 @@ def by(request: Request) -> str:
 def start(body: NewRun, request: Request, idempotency_key: Key = None) -> Started:
     """Check a file and send its good rows; with `dry_run` only check it. The run appears when a runner has begun it."""
     begin = actions.check if body.dry_run else actions.send
-    run = begin(body.pipeline, body.file, by=by(request), key=f"api:{idempotency_key}" if idempotency_key else None)
+    key = f"api:{idempotency_key}" if idempotency_key else None
+    run = begin(body.pipeline, body.file, by=by(request), skip_delivered=body.skip_delivered, key=key)
     return Started(id=run, flow_run=run)
 
 

@@ -53,7 +53,7 @@ _TAKEN_SECONDS = 60.0
 def run_kind(run: Run) -> str:
     """Which entry of RUN a run is shown as."""
     if run.state is RunState.FINISHED:
-        return "finished" if run.counts[RowState.DONE] == run.total else "with errors"
+        return "finished" if run.counts[RowState.DONE] + run.skipped == run.total else "with errors"
     if run.state in (RunState.STOPPED, RunState.CANCELLED):
         return str(run.state)
     if run.busy:

@@ -13,7 +13,7 @@ from dashboard.markup import tag
 from dashboard.reader import duration
 from flows.errors import RowrelayError
 from flows.ledger_view import Run
-from flows.records import RowState
+from flows.records import RowState, Wanted
 
 
 def show(run: Run) -> None:
@@ -86,7 +86,7 @@ def _resume(run: Run, rows: int) -> None:
 
 
 @st.dialog("Send these rows again?")
-def _again(run: Run, rows: actions.Rows) -> None:
+def _again(run: Run, rows: Wanted) -> None:
     if rows == "failed":
         st.text(
             f"{_n(run.counts[RowState.FAILED])} rows that the API refused are sent again as they are. "

@@ -136,12 +136,30 @@ def _checked(run: Run) -> None:
     st.html(look.bar({**run.counts, RowState.WAITING: ready}, run.total))
     if preview.goes_to_stand_in(definition):
         st.html(notice("info", "For trying out: nothing real is sent.", "Requests go to a stand-in on this machine."))
+    _delivered(run)
     again = _same_content(run)
     _decide(run, ready, again=again)
     if run.counts[RowState.REJECTED]:
         _rejected(run)
     if ready:
         _first_requests(run, definition)
+
+
+def _delivered(run: Run) -> None:
+    """What earlier runs delivered of these rows, and a way to leave that out."""
+    count = reader().number(int(run.fact("delivered")))
+    if run.skipped:
+        st.html(notice("info", f"{count} rows were delivered before. They are left out, and count as rejected here."))
+    elif run.fact("delivered"):
+        st.html(notice("warn", f"{count} of these rows were delivered before, as the pipeline's key says."))
+        if st.button("Leave them out", help="Checks the file once more"):
+            try:
+                again = actions.check(run.pipeline, run.file, by=who(), skip_delivered=True)
+            except RowrelayError as exc:
+                st.html(notice("warn", exc.message, exc.hint))
+                return
+            data.ask(run=again, file="")
+            st.rerun()
 
 
 def _same_content(run: Run) -> bool:

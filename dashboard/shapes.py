@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from dashboard import look
 from dashboard.rows import Found
 from flows.ledger_view import Run
-from flows.records import Rejection
+from flows.records import Rejection, Wanted
 
 
 class Body(BaseModel):
@@ -25,12 +25,15 @@ class NewRun(Body):
     pipeline: str = Field(description="Name of the pipeline, see /pipelines", examples=["posts"])
     file: str = Field(description="`file` of an upload, or a name below the inbox", examples=["posts.csv"])
     dry_run: bool = Field(False, description="Only check the file; the run can be resumed to send it")
+    skip_delivered: bool = Field(
+        False, description="Leave out rows that earlier runs of the pipeline delivered, by its `key` columns"
+    )
 
 
 class Resume(Body):
     """Which rows of a run to send."""
 
-    rows: Literal["unfinished", "failed", "unknown"] = "unfinished"
+    rows: Wanted = "unfinished"
 
 
 class MarkDone(Body):

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import IO, Protocol
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from deployments.server import RedisServer, free_port
+from flows.connection import no_retry
 
 PR_SET_PDEATHSIG = 1
 LOG_BYTES = 5 * 2**20  # a log longer than this is put aside when its service starts
@@ -144,11 +143,6 @@ class GuardedRedis(RedisServer):
     def busy(self) -> bool:
         """Never: what it has acknowledged is on disk."""
         return False
-
-
-def no_retry() -> Retry:
-    """For a question about now: the client's default repeats it for seconds."""
-    return Retry(NoBackoff(), 0)
 
 
 def redis_answers(url: str, *, seconds: float = 2.0) -> bool:

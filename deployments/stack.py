@@ -22,10 +22,13 @@ import redis
 
 from deployments.membership import TITLES, VARIABLES, Membership
 from deployments.prefect_server import prefect_answers
-from deployments.process import no_retry
 from deployments.supervisor import LINGER_SECONDS, PREFECT, REDIS, StackState
+from flows.connection import no_retry
 from flows.errors import StackError
 from flows.settings import Settings
+
+# What a user may have set for a Prefect server of their own; the embedded one wants none of it.
+_OWN_SERVER = ("PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH")
 
 
 @dataclass(frozen=True)
@@ -102,10 +105,20 @@ def environment(addresses: StackAddresses, settings: Settings) -> dict[str, str]
 
 def apply(addresses: StackAddresses, settings: Settings) -> None:
     """Set `environment` in this process. Must come before the first import of prefect."""
-    os.environ.update(environment(addresses, settings))
-    if PREFECT in addresses.embedded:  # what the user has set for a server of their own
-        for name in ("PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"):
+    wanted = child_environment(addresses, settings)
+    for name in _OWN_SERVER:
+        if name not in wanted:
             os.environ.pop(name, None)
+    os.environ.update(wanted)
+
+
+def child_environment(addresses: StackAddresses, settings: Settings) -> dict[str, str]:
+    """The whole environment of a process that is to use this stack: ours, with `environment`."""
+    wanted = {**os.environ, **environment(addresses, settings)}
+    if PREFECT in addresses.embedded:
+        for name in _OWN_SERVER:
+            wanted.pop(name, None)
+    return wanted
 
 
 def status(settings: Settings) -> list[ServiceStatus]:

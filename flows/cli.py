@@ -114,6 +114,10 @@ def send(
     rows: Annotated[
         Rows | None, typer.Option(help="With --resume: which rows to send.", show_default="unfinished")
     ] = None,
+    skip_delivered: Annotated[
+        bool,
+        typer.Option("--skip-delivered", help="Leave out rows that earlier runs delivered, by the pipeline's `key`."),
+    ] = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> int:
@@ -126,7 +130,14 @@ def send(
         raise RowrelayError("Nothing to send is named.", hint="Give a FILE, or a run with --resume RUN.")
     if resume is None and rows is not None:
         raise RowrelayError("--rows goes with --resume RUN only.", hint="A new run sends all of its rows.")
-    fixed = {"FILE": file, "--pipeline": pipeline, "--url": url, "--encoding": encoding, "--delimiter": delimiter}
+    fixed: dict[str, object] = {
+        "FILE": file,
+        "--pipeline": pipeline,
+        "--url": url,
+        "--encoding": encoding,
+        "--delimiter": delimiter,
+    }
+    fixed["--skip-delivered"] = skip_delivered or None
     if resume is not None and (given := [name for name, value in fixed.items() if value is not None]):
         raise RowrelayError(f"--resume goes without {given[0]}.", hint="A run keeps what it was begun with.")
     from flows import cli_send
@@ -140,6 +151,7 @@ def send(
             url=url,
             encoding=encoding,
             delimiter=delimiter,
+            skip_delivered=skip_delivered,
             yes=yes,
             as_json=as_json,
         )

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.check import CheckResult, check_file
+from flows.cli_delivered import ADVICE, Known, known
 from flows.cli_session import err, out
 from flows.cli_show import print_json, rejections_table, replacing
 from flows.definition import Definition, missing_secrets
@@ -25,6 +26,7 @@ from flows.header import DELIMITERS
 from flows.masking import DOTS
 from flows.pipelines import pick, present
 from flows.progress import PLAIN_SECONDS, duration, limit_words, sending_seconds
+from flows.proxy import proxy_warning
 from flows.records import Rejection
 from flows.request import build, mask
 from flows.secret import secret
@@ -44,14 +46,29 @@ def check(
     definition = pick(present(settings), pipeline)
     secrets = {name: _secret(name, settings) for name in definition.secret_names}
     options: dict[str, Any] = {"encoding": encoding, "delimiter": delimiter, "max_bytes": settings.max_upload_bytes}
-    with _rejected_to(rejects, file, definition, options) as on_rejections, _progress(file) as on_progress:
-        result = check_file(file, definition, on_progress=on_progress, on_rejections=on_rejections, **options)
+    with (
+        known(settings, definition) as before,
+        _rejected_to(rejects, file, definition, options) as on_rejections,
+        _progress(file) as on_progress,
+    ):
+        result = check_file(
+            file,
+            definition,
+            on_progress=on_progress,
+            on_rejections=on_rejections,
+            delivered=before.index,
+            **options,
+        )
     requests = list(_requests(definition, result, secrets))
     least = sending_seconds(result.accepted, definition.limit.pairs)
+    if warning := proxy_warning(definition.request.url):
+        err.print(warning, style="yellow", markup=False)
     if as_json:
-        print_json(_object(file, definition, result, requests, least))
+        earlier = {"delivered_before": before.as_object(result)} if definition.key else {}
+        print_json(_object(file, definition, result, requests, least) | earlier)
     else:
         _print(file, definition, result, requests, least, missing_secrets(definition, settings))
+        _print_earlier(before, result)
         if rejects:
             out.print(f"The rejected rows are in {rejects}: correct them there and check that file.", markup=False)
     return 1 if result.rejected else 0
@@ -114,7 +131,8 @@ def _print(
     out.print(Text(f"{definition.name} · {file}", style="bold"))
     out.print(f"{result.rows:,} rows, {result.encoding}, {separated}-separated, checked in {result.seconds:.1f} s")
     if result.ignored:
-        out.print(f"Columns that the pipeline does not use: {', '.join(result.ignored)}", markup=False)
+        names = ", ".join(name.strip() or "(no name)" for name in result.ignored)
+        out.print(f"Columns that the pipeline does not use: {names}", markup=False)
     good, bad = f"{result.accepted:,} can be sent", f"{result.rejected:,} are rejected"
     out.print(Text.assemble((good, "green"), ", ", (bad, "magenta" if result.rejected else "")))
     if result.samples:
@@ -131,6 +149,14 @@ def _print(
         out.print(f"\nSending {result.accepted:,} rows takes at least {duration(least)} (limit: {limit})")
     for name in missing:
         out.print(Text(f"The secret {name} is missing: nothing can be sent until it is there.", style="yellow"))
+
+
+def _print_earlier(before: Known, result: CheckResult) -> None:
+    """What is known of the rows from earlier runs."""
+    for text in before.words(result):
+        out.print(Text(text, style="yellow" if result.delivered or result.unsure or before.remark else ""))
+    if result.delivered:
+        out.print(ADVICE, markup=False)
 
 
 def _print_request(request: dict[str, Any]) -> None:

@@ -6,23 +6,25 @@ import hashlib
 import logging
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from flows.cli_delivered import ask, at_terminal
 from flows.cli_session import Session, err, log_to_file, out, person, quiet_prefect, waiting
 from flows.cli_show import SHORT, as_object, print_json, print_summary
 from flows.definition import Definition, missing_secrets
+from flows.delivered import refuse_skipping
 from flows.errors import FileError, RowrelayError, SettingError, StackError, Stopped
 from flows.launch import LAUNCH, Launch
 from flows.ledger_view import Run
 from flows.pipelines import pick, present
 from flows.progress import Progress
+from flows.proxy import proxy_warning
 from flows.records import RowState, RunState
 from flows.schema import Checker
 from flows.settings import Settings
@@ -47,8 +49,14 @@ class Wish:
     url: str | None
     encoding: str | None
     delimiter: str | None
+    skip_delivered: bool
     yes: bool
     as_json: bool
+
+    @property
+    def askable(self) -> bool:
+        """Whether there is somebody who wants to be asked."""
+        return not (self.yes or self.as_json) and at_terminal()
 
 
 def send(wish: Wish) -> int:
@@ -81,12 +89,17 @@ def _send(wish: Wish, signals: Signals) -> int:
         session = Session.of(settings, addresses.redis_url)
         before = session.find(wish.resume) if wish.resume else None
         if before is not None:
-            _refuse_missing_secrets(session.definition(before), settings)
-        elif not _wanted_again(wish, session):
-            err.print("Nothing was sent.")
-            return NOTHING_SENT
-        if definition is not None:
+            definition = session.definition(before)
+            _refuse_missing_secrets(definition, settings)
+        elif definition is not None:
+            skip = _skipping(wish, definition, session, settings)
+            if skip is None and not _wanted_again(wish, session):
+                err.print("Nothing was sent.")
+                return NOTHING_SENT
+            wish = replace(wish, skip_delivered=bool(skip))
             err.print(f"Sending to {_host(definition)}, pipeline {definition.name}", markup=False)
+        if definition is not None and (warning := proxy_warning(definition.request.url)):
+            err.print(warning, style="yellow", markup=False)
         exc = _deliver(wish, session, before, signals)
         if exc is not None or signals.run is None:
             raise exc or RuntimeError("the run did not begin")
@@ -102,6 +115,7 @@ def _ready(wish: Wish, settings: Settings) -> Definition:
     definition = pick(present(settings), wish.pipeline)
     if wish.url:
         definition = definition.with_url(wish.url)
+    refuse_skipping(definition, None, wished=wish.skip_delivered)
     _refuse_missing_secrets(definition, settings)
     with (
         TemporaryDirectory(prefix="rowrelay-") as folder,
@@ -143,6 +157,14 @@ def _stack(settings: Settings) -> Iterator[Any]:
         yield addresses
 
 
+def _skipping(wish: Wish, definition: Definition, session: Session, settings: Settings) -> bool | None:
+    """Whether to leave out what was delivered before; None if nothing is known to have been."""
+    if wish.skip_delivered or not (definition.key and wish.askable and wish.file):
+        return wish.skip_delivered or None
+    options = {"encoding": wish.encoding, "delimiter": wish.delimiter, "max_bytes": settings.max_upload_bytes}
+    return ask(wish.file, definition, session, options)
+
+
 def _wanted_again(wish: Wish, session: Session) -> bool:
     """Whether a file that was delivered before is to be sent all the same."""
     assert wish.file is not None
@@ -155,9 +177,9 @@ def _wanted_again(wish: Wish, session: Session) -> bool:
     if last.counts[RowState.WAITING]:
         text += f" The rest of it goes out with `rowrelay send --resume {last.id[:SHORT]}`."
     err.print(text, style="yellow", markup=False)
-    if wish.yes or wish.as_json or not (sys.stdin.isatty() and err.is_terminal):
+    if not wish.askable:
         return True
-    return err.input("Send all of its rows again? [y/N] ").strip().lower() in ("y", "yes")
+    return err.input("Send all of its rows again? [y/N] ", markup=False).strip().lower() in ("y", "yes")
 
 
 def _digest(file: Path) -> str:
@@ -253,6 +275,7 @@ def _deliver(wish: Wish, session: Session, before: Run | None, signals: Signals)
             file=before.file if before else str(wish.file.absolute() if wish.file else ""),
             rows=wish.rows or "unfinished",
             resume=before.id if before else "",
+            skip_delivered=wish.skip_delivered,
             return_state=True,
         )
         return _exception(state)
@@ -299,7 +322,7 @@ def _report(wish: Wish, session: Session, run: Run, signals: Signals) -> int:
 def exit_code(run: Run, *, interrupted: bool) -> int:
     """What the ended run means for a script."""
     if run.state is RunState.FINISHED:
-        return ALL_DONE if run.counts[RowState.DONE] == run.total else SOME_TROUBLED
+        return ALL_DONE if run.counts[RowState.DONE] + run.skipped == run.total else SOME_TROUBLED
     if interrupted:
         return INTERRUPTED
     return STOPPED if run.total else NOTHING_SENT

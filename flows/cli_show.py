@@ -21,20 +21,15 @@ from flows.definition import Definition
 from flows.errors import FileError
 from flows.ledger_view import Run, View
 from flows.pace import guaranteed_rate
-from flows.progress import duration, limit_words
+from flows.progress import STYLES, duration, limit_words
 from flows.records import Reason, RowState, RunState
 
 SHORT = 8
 CLOSED_PIPE = 141  # what a shell says of a program that SIGPIPE ended
 FIRST = 5  # troubles shown at a terminal
 LATE_SECONDS = 0.2  # what is proposed to whoever has a slow API
-STYLES = {
-    RowState.DONE: "green",
-    RowState.FAILED: "red",
-    RowState.UNKNOWN: "yellow",
-    RowState.REJECTED: "magenta",
-}
-MEANINGS = {
+MEANINGS: dict[str, str] = {
+    "skipped": "left out: an earlier run delivered them",
     RowState.REJECTED: "not as the pipeline demands; never sent",
     RowState.WAITING: "not sent yet",
     RowState.SENDING: "under way",
@@ -63,6 +58,12 @@ def as_object(run: Run) -> dict[str, Any]:
         "ended": _utc(run.ended) if run.ended else None,
         "total": run.total,
         "counts": {str(state): run.counts[state] for state in RowState},
+        "skipped": run.skipped,
+        "delivered_before": {
+            "rows": int(run.fact("delivered")),
+            "runs": msgspec.json.decode(run.facts.get("delivered_in") or "{}"),
+        },
+        "definition_digest": run.facts.get("definition_digest", ""),
         "seconds": run.fact("seconds"),
         "peak": int(run.fact("peak")),
         "sent": int(run.fact("sent")),
@@ -91,10 +92,10 @@ def print_runs(session: Session, limit: int, *, as_json: bool) -> int:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("run", "begun", "pipeline", "file", "state"):
         table.add_column(name, no_wrap=True)
-    for name in ("rows", *(str(state) for state in STYLES), "left"):
+    for name in ("rows", *STYLES, "left"):
         table.add_column(name, justify="right")
     for run in runs:
-        counts = (f"{run.counts[state]:,}" for state in STYLES)
+        counts = (f"{run.counts[RowState(word)]:,}" for word in STYLES)
         left = run.total - run.finished_rows
         words = (run.id[:SHORT], _local(run.created), run.pipeline, Path(run.file).name, _state(run))
         table.add_row(*map(Text, words), f"{run.total:,}", *counts, f"{left:,}")
@@ -154,10 +155,10 @@ def counts_table(run: Run) -> Table:
     """How many rows are in which state."""
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(justify="right")
-    for state in RowState:
-        if run.counts[state] or state is RowState.DONE:
-            style = STYLES.get(state, "")
-            table.add_row(Text(f"{run.counts[state]:,}", style=style), Text(state, style=style), MEANINGS[state])
+    for word, count in run.shown_counts.items():
+        if count or word == RowState.DONE:
+            style = STYLES.get(word, "")
+            table.add_row(Text(f"{count:,}", style=style), Text(word, style=style), MEANINGS[word])
     table.add_row(f"{run.total:,}", "in all")
     return table
 
@@ -239,7 +240,7 @@ def next_steps(run: Run) -> Iterator[str]:
         return
     if run.total:
         yield f"\nResults:  rowrelay export {name} --format csv --out results.csv"
-    if run.counts[RowState.REJECTED] or run.counts[RowState.FAILED]:
+    if run.counts[RowState.REJECTED] - run.skipped or run.counts[RowState.FAILED]:
         yield f"To mend:  rowrelay export {name} --rows troubled --out troubled.csv"
     if run.counts[RowState.WAITING] or run.counts[RowState.SENDING] or not run.total:
         yield f"Resume:   rowrelay send --resume {name}"

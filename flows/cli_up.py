@@ -17,9 +17,11 @@ from pathlib import Path
 from types import FrameType
 
 from flows.cli_session import Session, err, out, waiting
+from flows.connection import cautions
 from flows.definition import Definition
 from flows.errors import StackError
 from flows.pipelines import present
+from flows.proxy import proxy_warning
 from flows.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,12 +65,14 @@ def up(*, port: int | None) -> int:
         try:
             with waiting("Starting Redis and Prefect …"):
                 addresses = exits.enter_context(stack.use(settings))
-            environment = {**os.environ, **stack.environment(addresses, settings)}
+            environment = stack.child_environment(addresses, settings)
             environment.setdefault("ROWRELAY_DASHBOARD_URL", f"http://127.0.0.1:{dashboard_port}")
             exits.callback(_stop, children)
             children += _start(settings, environment, addresses.prefect_api_url, definitions, dashboard_port)
             for status in stack.status(settings):
                 _say(status.name, status.address, "" if status.embedded else "yours")
+            for text in _cautions(settings, addresses.redis_url, definitions):
+                err.print(text, style="yellow", markup=False)
             with waiting("Starting the deployments and the dashboard …"):
                 _wait(children)
             _announce(settings, children, definitions, dashboard_port)
@@ -78,6 +82,12 @@ def up(*, port: int | None) -> int:
             if children:
                 _tell_unfinished(Session.of(settings, addresses.redis_url))
     return 1 if any(child.gone for child in children) else 0
+
+
+def _cautions(settings: Settings, redis_url: str, definitions: Mapping[str, Definition]) -> list[str]:
+    """What to know before anything is sent: of the Redis, and of proxies that are not used."""
+    proxies = dict.fromkeys(proxy_warning(definition.request.url) for definition in definitions.values())
+    return [*cautions(Session.of(settings, redis_url).client), *filter(None, proxies)]
 
 
 def _port(asked: int | None) -> int:
@@ -156,8 +166,9 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _wait(children: list[Child]) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def _wait(children: list[Child], *, seconds: float = START_SECONDS) -> None:
+    """Until every one is ready. Raises StackError for one that ends or is not ready in time."""
+    deadline = time.monotonic() + seconds
     for child in children:
         while not child.ready() and time.monotonic() < deadline:
             if child.process.poll() is not None:
@@ -167,6 +178,12 @@ def _wait(children: list[Child]) -> None:
                     hint=f"Its log is {child.log}.",
                 )
             time.sleep(0.1)
+        if not child.ready():
+            raise StackError(
+                f"The {child.name} did not become ready within {seconds:.0f} s: {child.consequence}.\n"
+                f"{child.last_words()}".rstrip(),
+                hint=f"Its log is {child.log}. Everything is stopped again; try once more.",
+            )
 
 
 def _announce(settings: Settings, children: list[Child], definitions: Mapping[str, Definition], port: int) -> None:

@@ -18,9 +18,9 @@ from flows.masking import Masker
 from flows.records import Row, RowState, Verdict
 from flows.request import build, idempotency_key, mask
 from flows.template import Unsendable
-from flows.transport import Flight, NotSent, Permit, flight, ignored_proxy, open_transport
+from flows.transport import Flight, NotSent, Permit, flight, open_transport
 
-__all__ = ["Client", "Permit", "build", "classify", "idempotency_key", "ignored_proxy", "mask"]
+__all__ = ["Client", "Permit", "build", "classify", "idempotency_key", "mask"]
 
 _DEAD_CONNECTIONS = 8  # so many connections that the API has closed are stepped over before an attempt is given up
 

@@ -31,13 +31,18 @@ def connect(url: str) -> redis.Redis:
             url,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
+            retry=no_retry(),
             health_check_interval=30,
         )
     except ValueError as exc:
         raise SettingError(
             f"ROWRELAY_REDIS_URL is no Redis address: {exc}", hint="Write it as redis://:password@host:6379/0."
         ) from exc
+
+
+def no_retry() -> Retry:
+    """No second try behind our back: the client's default sits out seconds between two."""
+    return Retry(NoBackoff(), 0)
 
 
 @contextmanager
@@ -71,10 +76,58 @@ def verify(client: redis.Redis) -> None:
         )
 
 
+def cautions(client: redis.Redis) -> list[str]:
+    """What a Redis that will do may still lose, in words; nothing if it keeps all it was told."""
+    with translated():
+        info: dict[str, Any] = client.info()
+    return [*_persistence(client, info), *_copies(client, info)]
+
+
+def _persistence(client: redis.Redis, info: dict[str, Any]) -> Iterator[str]:
+    loss = "which rows were sent is then forgotten, and they may be sent again"
+    if not info.get("aof_enabled"):
+        yield (
+            f"Redis keeps no append-only file: what was recorded since its last snapshot is lost if it ends; {loss}."
+            " Set `appendonly yes` and `appendfsync always` in its configuration."
+        )
+    elif (how := _setting(client, "appendfsync")) not in ("", "always"):
+        yield (
+            f"Redis does not write each record to the disk at once (appendfsync is {how}): a second or more of them is"
+            f" lost with the power; {loss}. Set `appendfsync always` in its configuration."
+        )
+
+
+def _copies(client: redis.Redis, info: dict[str, Any]) -> Iterator[str]:
+    why = "a replica that takes over lags behind, so the limit can be broken and rows can be sent twice"
+    if int(info.get("connected_slaves") or 0):
+        yield f"Redis has {info['connected_slaves']} replica(s): {why}. Do not promote one while runs go on."
+    if _watched(client):
+        yield f"A Redis Sentinel watches this Redis and may promote a replica: {why}. Use a server without Sentinel."
+
+
+def _setting(client: redis.Redis, name: str) -> str:
+    """A setting of the server, or nothing where it does not tell, as many that are rented do."""
+    try:
+        found: dict[Any, Any] = client.config_get(name)
+    except redis.RedisError:
+        return ""
+    return str(found.get(name, ""))
+
+
+def _watched(client: redis.Redis) -> bool:
+    try:
+        clients: list[dict[str, str]] = client.client_list(_type="normal")
+    except redis.RedisError:
+        return False
+    return any(other.get("name", "").startswith("sentinel-") for other in clients)
+
+
 def _verify_server(info: dict[str, Any]) -> None:
     version = str(info.get("redis_version", "0"))
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
         raise LedgerError(f"Redis {version} is too old.", hint="Use Redis 6.2 or later, or Valkey.")
+    if info.get("redis_mode") == "sentinel":
+        raise LedgerError("This is a Redis Sentinel, not a Redis.", hint="Name the server in ROWRELAY_REDIS_URL.")
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         raise LedgerError(

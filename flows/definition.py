@@ -268,7 +268,7 @@ class Definition(Part):
     def with_url(self, url: str) -> Definition:
         """The same, sent to another address. Raises DefinitionError if the address will not do."""
         data = self.resolved()
-        return self._sibling(data | {"request": data["request"] | {"url": url}})
+        return self._sibling(data | {"request": data["request"] | {"url": url}}, file="the address given")
 
     def with_limit_of(self, other: Definition) -> Definition:
         """The same under the limit of `other`: a resumed run takes the limit's numbers afresh."""
@@ -280,8 +280,8 @@ class Definition(Part):
 
         return build(dict(data), file=file)
 
-    def _sibling(self, data: Mapping[str, Any]) -> Definition:
-        made = Definition._built(data, file=str(self.source_path or ""))
+    def _sibling(self, data: Mapping[str, Any], *, file: str = "") -> Definition:
+        made = Definition._built(data, file=file or str(self.source_path or ""))
         made.__dict__["source_path"] = self.source_path
         return made
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.cache_policies import NO_CACHE
@@ -18,16 +18,17 @@ from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.access import resolve
-from flows.connection import connect, verify
+from flows.connection import cautions, connect, verify
 from flows.definition import Definition
+from flows.delivered import refuse_skipping
 from flows.delivery import Delivery
-from flows.errors import RowrelayError, RunNotFound, Superseded
+from flows.errors import LedgerError, RowrelayError, RunNotFound, Superseded
 from flows.launch import LAUNCH, Launch
 from flows.ledger import Ledger
 from flows.ledger_view import Run, View
 from flows.pipelines import pick, present
 from flows.plan import Chunk
-from flows.records import RowState, RunState
+from flows.records import RowState, RunState, Wanted
 from flows.report import Report
 from flows.retention import purge
 from flows.settings import Settings
@@ -61,9 +62,10 @@ def send(chunk: Chunk, delivery: Delivery) -> dict[str, int]:
 def deliver(
     pipeline: str = "posts",
     file: str = "",
-    rows: Literal["unfinished", "failed", "unknown"] = "unfinished",
+    rows: Wanted = "unfinished",
     resume: str = "",
     dry_run: bool = False,
+    skip_delivered: bool = False,
 ) -> State[Any]:
     """Send every row of a file to the pipeline's API, at the API's own pace, and record what became of each.
 
@@ -73,6 +75,7 @@ def deliver(
         rows: Of a run that is resumed: the unfinished rows, or once more the failed or the unknown ones.
         resume: Id of the run to resume; empty for a new run.
         dry_run: Only check the file. The run can be sent afterwards by resuming it.
+        skip_delivered: Leave out the rows that earlier runs of the pipeline have delivered, by its `key` columns.
     """
     launch = LAUNCH.get()
     settings = Settings.read()
@@ -84,6 +87,7 @@ def deliver(
     own_id = str(flow_run.id)
     run = view.resolve(resume) if resume else own_id
     definition, known = _definition(pipeline, run, view, settings, launch)
+    refuse_skipping(definition, known, wished=skip_delivered)
     if not known:
         ledger.create(
             run,
@@ -94,9 +98,15 @@ def deliver(
             name=Path(file).name,
             limit=definition.limit.name,
             trusted=int(launch.trusted),
+            definition_digest=definition.digest(),
+            skip_delivered=int(skip_delivered),
         )
+    elif skip_delivered:
+        ledger.facts(run, skip_delivered=1)
     ledger.flow(run, own_id)
     launch.on_run(run)
+    for text in (*cautions(client), *_changes(definition, known, settings)):
+        ledger.event(run, text)
     delivery = Delivery(run, definition, settings, redis_url)
     with _drained_by_sigterm(delivery):
         launch.on_delivery(delivery)
@@ -116,7 +126,19 @@ def _definition(
         picked = pick(found, pipeline)
         return (picked.with_url(launch.url) if launch.url else picked), None
     stored = Definition.from_resolved(view.definition(run))
+    if known.facts.get("definition_digest", stored.digest()) != stored.digest():
+        raise LedgerError(
+            f"The definition that is kept of run {run} is not the one it began with, so its rows could become others.",
+            hint="Send the file as a new run.",
+        )
     return (stored.with_limit_of(found[stored.name]) if stored.name in found else stored), known
+
+
+def _changes(definition: Definition, known: Run | None, settings: Settings) -> Iterator[str]:
+    """What a resumed run is not affected by."""
+    present_one = present(settings).get(definition.name) if known else None
+    if present_one is not None and present_one.digest() != definition.digest():
+        yield f"The definition of {definition.name} is not the one that this run began with; the run keeps to its own."
 
 
 def _started_by() -> str:
@@ -133,7 +155,7 @@ def _deliver(
     launch: Launch,
     settings: Settings,
     *,
-    rows: Literal["unfinished", "failed", "unknown"],
+    rows: Wanted,
     resumes: bool,
     request: str,
     dry_run: bool,
@@ -167,9 +189,14 @@ def _deliver(
 def _check(delivery: Delivery, view: View, launch: Launch, settings: Settings, logger: Any) -> None:
     run = view.run(delivery.run)
     if run.total == 0:
-        result = delivery.check(_path(run, settings), encoding=launch.encoding, delimiter=launch.delimiter)
+        result = delivery.check(
+            _path(run, settings),
+            encoding=launch.encoding,
+            delimiter=launch.delimiter,
+            skip_delivered=run.facts.get("skip_delivered") == "1",
+        )
         logger.info("%d rows: %d accepted, %d rejected", result.rows, result.accepted, result.rejected)
-    elif not delivery.spool.exists():
+    elif not delivery.spooled():
         delivery.respool(_path(run, settings))
 
 
@@ -186,9 +213,7 @@ def _checked(delivery: Delivery, logger: Any) -> State[Any]:
     return Completed(name="Checked", message=f"Checked, nothing sent. Send it with resume={delivery.run}")
 
 
-def _send_all(
-    delivery: Delivery, rows: Literal["unfinished", "failed", "unknown"], request: str, report: Report
-) -> None:
+def _send_all(delivery: Delivery, rows: Wanted, request: str, report: Report) -> None:
     _map(delivery, delivery.plan(rows, request=request), report)
     delivery.settle()
     if rows == "unfinished" and not delivery.stopped and not delivery.cancelled:
@@ -208,14 +233,14 @@ def _map(delivery: Delivery, chunks: list[Chunk], report: Report) -> None:
 
 
 def _state(run: Run, logger: Any) -> State[Any]:
-    counts = ", ".join(f"{run.counts[state]} {state}" for state in RowState if run.counts[state]) or "no rows"
+    counts = ", ".join(f"{count} {word}" for word, count in run.shown_counts.items() if count) or "no rows"
     message = f"{counts} of {run.total}" + (f". {run.reason}" if run.reason else "")
     logger.info(message)
     if run.state is RunState.CANCELLED:
         return Cancelled(message=message)
     if run.state is RunState.STOPPED:
         return Failed(message=message)
-    if run.counts[RowState.DONE] < run.total:
+    if run.counts[RowState.DONE] + run.skipped < run.total:
         return Completed(name="CompletedWithErrors", message=message)
     return Completed(message=message)
 

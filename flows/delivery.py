@@ -9,12 +9,13 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from tempfile import TemporaryDirectory
+from typing import TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -24,21 +25,21 @@ from numpy.typing import NDArray
 
 from flows.check import CheckResult, check_file
 from flows.client import Client
-from flows.connection import connect, translated, verify
+from flows.connection import connect, translated
 from flows.definition import Definition
+from flows.delivered import DeliveredIndex, SkippedThen, told
 from flows.errors import FileError, Interrupted, LimitLost, RowrelayError, StackError, Stopped, Superseded
 from flows.journal import Journal
 from flows.ledger import LEASE_SECONDS, Ledger
 from flows.ledger_view import Run, View
 from flows.limiter import Limiter
 from flows.plan import Chunk, Plan, chunk_size
-from flows.records import Row, RowState, RunState
+from flows.records import Rejection, Row, RowState, RunState, Wanted
 from flows.secret import secrets_of
 from flows.sender import Sender
 from flows.settings import Settings
 from flows.spool import Spool
 
-Wanted = Literal["unfinished", "failed", "unknown"]
 _RESENDS = {"failed": (RowState.FAILED,), "unknown": (RowState.UNKNOWN,)}
 SLICE = 1000  # rows of a chunk in memory at once
 AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer
@@ -122,13 +123,19 @@ class Delivery:
                     raise
                 time.sleep(AWAY_SECONDS)
 
-    def check(self, file: Path, *, encoding: str | None = None, delimiter: str | None = None) -> CheckResult:
-        """Check the file into the spool and fix the run's totals. Raises FileError, LedgerError, StackError."""
-        with self.kept(), translated():
+    def check(
+        self, file: Path, *, encoding: str | None = None, delimiter: str | None = None, skip_delivered: bool = False
+    ) -> CheckResult:
+        """Check the file into the spool and fix the run's totals. Raises FileError, LedgerError, StackError.
+
+        Where the definition has a `key`, the rows that earlier runs delivered are counted, and left out on request.
+        """
+        with self.kept(), translated(), ExitStack() as exits:
             self.spool.delete()
             self.ledger.check_afresh(self.run, self.epoch)
             scratch = self.settings.data / "scratch"  # the system's own may be in memory
             scratch.mkdir(parents=True, exist_ok=True)
+            delivered = exits.enter_context(self._delivered(scratch)) if self.definition.key else None
 
             def progress(rows: int, done: int, total: int) -> None:
                 self._go_on()
@@ -145,6 +152,8 @@ class Delivery:
                 scratch=scratch,
                 on_progress=progress,
                 on_rejections=lambda rejections: self.ledger.reject(self.run, self.epoch, rejections),
+                delivered=delivered,
+                skip_delivered=skip_delivered,
             )
             self.ledger.begin(
                 self.run,
@@ -156,13 +165,51 @@ class Delivery:
                 delimiter=result.delimiter,
                 spool=self.spool.digest(),
                 check_seconds=f"{result.seconds:.3f}",
+                delivered=sum(result.delivered.values()),
+                delivered_in=json.dumps(result.delivered),
+                delivered_unsure=result.unsure,
+                skipped=result.skipped,
             )
             self.ledger.same_content(result.digest, self.run)
+            for text in told(result, delivered.unread if delivered else {}):
+                self.ledger.event(self.run, text)
         return result
 
+    @contextmanager
+    def _delivered(self, scratch: Path) -> Iterator[DeliveredIndex]:
+        with (
+            TemporaryDirectory(prefix="rowrelay-", dir=scratch) as folder,
+            DeliveredIndex(Path(folder), self.definition.key) as index,
+        ):
+            index.take(self.view, self.settings.spool_url, self.definition.name, but=self.run)
+            yield index
+
+    def spooled(self) -> bool:
+        """Whether the run's spool is there. Raises FileError if it is another one than its check wrote."""
+        if not self.spool.exists():
+            return False
+        written = self.view.run(self.run).facts.get("spool", "")
+        if written and written != self.spool.digest():
+            raise FileError(
+                "the spool of this run is not the one that its check wrote, so its rows may be others",
+                file=self.spool.folder,
+                hint="Delete this folder and resume the run: the original file is then checked again.",
+            )
+        return True
+
     def respool(self, file: Path) -> None:
-        """Make the spool anew from the original file. Raises FileError if its content is no longer the same."""
+        """Make the spool anew from the original file.
+
+        Raises FileError if its content is no longer the same, or its rows are judged differently from the first time.
+        """
         run = self.view.run(self.run)
+        before = self.view.bitmap(self.run, RowState.REJECTED, run.total)
+        now = np.zeros(run.total, dtype=bool)
+
+        def reject(rejections: Sequence[Rejection]) -> None:
+            rows = np.array([item.row for item in rejections], dtype=np.int64) - 1
+            now[rows[rows < run.total]] = True
+
         with self.kept():
             result = check_file(
                 file,
@@ -172,13 +219,21 @@ class Delivery:
                 delimiter=run.facts.get("delimiter"),
                 max_bytes=self.settings.max_upload_bytes,
                 on_progress=lambda rows, done, total: self._go_on(),
+                on_rejections=reject,
+                delivered=SkippedThen(before) if run.fact("skipped") else None,
+                skip_delivered=True,
             )
-        if (result.digest, result.rows, result.rejected) != (
-            run.facts.get("digest"),
-            run.total,
-            run.counts[RowState.REJECTED],
-        ):
+        try:
+            self._refuse_another(run, result, file)
+            _refuse_other_judgement(run, before, now, result.skipped, file)
+        except FileError:
             self.spool.delete()
+            raise
+        with translated():
+            self.ledger.facts(self.run, spool=self.spool.digest())
+
+    def _refuse_another(self, run: Run, result: CheckResult, file: Path) -> None:
+        if (result.digest, result.rows) != (run.facts.get("digest"), run.total):
             raise FileError(
                 "is not the file that this run began with, and the run's spool is gone",
                 file=str(file),
@@ -394,8 +449,18 @@ class Delivery:
         self._steadily(lambda: self.ledger.facts(self.run, epoch=self.epoch, **facts))
 
 
-def connected(redis_url: str) -> tuple[Ledger, View]:
-    """The ledger of a Redis that was found fit for it. Raises StackError, LedgerError, SettingError."""
-    client = connect(redis_url)
-    verify(client)
-    return Ledger(client), View(client)
+def _refuse_other_judgement(
+    run: Run, then: NDArray[np.bool_], now: NDArray[np.bool_], skipped: int, file: Path
+) -> None:
+    """The ledger knows rows by their numbers: which are rejected must be the same for ever."""
+    other = np.flatnonzero(then != now)
+    if len(other) == 0 and skipped == run.fact("skipped"):
+        return
+    what = "other rows are left out"
+    if len(other):
+        what = f"row {other[0] + 1} was {'rejected' if then[other[0]] else 'accepted'} then and is not now"
+    raise FileError(
+        f"its rows are judged differently than when the run began ({what}), and the run's spool is gone",
+        file=str(file),
+        hint="The program or the pipeline's `schema` has changed since: put it back, or send the file as a new run.",
+    )

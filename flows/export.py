@@ -194,6 +194,7 @@ class _Rejections:
 def troubled_csv(view: View, spool: Spool, run: Run, *, states: Collection[RowState] = TROUBLED) -> Iterator[bytes]:
     """The rows in `states` as a file of their own: `reason`, then the original columns, in the definition's encoding.
 
+    Good rows that were left out, since they were delivered before, are not among them: there is nothing to mend.
     Rejected rows are as they stood in the file, ragged ones too. Of the others the columns of the definition are
     there, as their values are written; columns that the pipeline ignores are empty. The reason comes first, where it
     is seen and where a ragged row cannot push it aside; when the file is uploaded again it is passed over.
@@ -207,7 +208,11 @@ def troubled_csv(view: View, spool: Spool, run: Run, *, states: Collection[RowSt
     places = _positions(layout, header)
     yield table.lines([form.header])
     for batch in _batches(view, spool, run, layout, states):
-        yield table.lines(form.line(*_original(record, row, places, len(header))) for record, row in batch)
+        yield table.lines(
+            form.line(*_original(record, row, places, len(header)))
+            for record, row in batch
+            if not (isinstance(row, Rejection) and row.skipped)
+        )
 
 
 def _original(

@@ -119,7 +119,7 @@ def _advice(names: list[str], wanted: Mapping[str, bool], delimiter: str, slips:
         return f"The first line is one cell: {names[0][:80]!r}. Is the delimiter neither of , ; tab |? Then name it."
     if not any(_loose(name) == _loose(other) for name in names for other in wanted):
         return f"The first line must name the columns; found {delimiter.join(names)[:120]!r}."
-    return ""
+    return "Each column of the pipeline must be there once: mend the first line, or name the pipeline it belongs to."
 
 
 def _refuse_duplicates(names: list[str], refuse: Refuse) -> None:

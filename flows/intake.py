@@ -157,6 +157,7 @@ class Intake:
             name=arrival.name,
             limit=self.definition.limit.name,
             source=self.place.url,
+            definition_digest=self.definition.digest(),
         )
         known = self.view.run(run)
         if not new:

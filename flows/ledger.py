@@ -170,9 +170,8 @@ class Ledger:
             batch = rejections[first : first + _BATCH]
             there = int(self._ask(run, "reject", epoch, *(rejection.row for rejection in batch)))
             self._keep(there >= 0)
-            if there < SAMPLES:
-                samples = (msgspec.msgpack.encode(item) for item in batch[: SAMPLES - there])
-                self.client.rpush(keys.run_key(run) + ":samples", *samples)
+            if wrong := [item for item in batch if not item.skipped][: max(0, SAMPLES - there)]:
+                self.client.rpush(keys.run_key(run) + ":samples", *map(msgspec.msgpack.encode, wrong))
 
     def begin(self, run: str, epoch: int, *, total: int, rejected: int, **facts: str | int | float) -> None:
         """End the check: fix the totals and what the spool holds, in one write.

@@ -41,6 +41,18 @@ class Run:
         """Rows that need nothing more: all but the waiting and the sending."""
         return self.total - self.counts[RowState.WAITING] - self.counts[RowState.SENDING]
 
+    @property
+    def skipped(self) -> int:
+        """How many of the rejected rows are good ones, left out because an earlier run delivered them."""
+        return int(self.fact("skipped"))
+
+    @property
+    def shown_counts(self) -> dict[str, int]:
+        """Rows by state, for people: the skipped ones apart from those that are wrong."""
+        counts = {str(state): self.counts[state] for state in RowState}
+        rejected = {"rejected": counts.pop("rejected") - self.skipped, "skipped": self.skipped}
+        return rejected | counts
+
     def fact(self, name: str, default: float = 0.0) -> float:
         """A fact that is a number."""
         return float(self.facts.get(name) or default)

@@ -28,7 +28,7 @@ PLAIN_SECONDS = 5.0
 RATE_SECONDS = 15.0  # a rate is what happened in this time
 SURE_SECONDS = 3.0  # and is told when it is of so long at least
 _SHOWN = (RowState.DONE, RowState.FAILED, RowState.UNKNOWN, RowState.REJECTED)
-_STYLES = {
+STYLES: dict[str, str] = {
     RowState.DONE: "green",
     RowState.FAILED: "red",
     RowState.UNKNOWN: "yellow",
@@ -107,7 +107,7 @@ def line(moment: Moment) -> str:
     if not run.total:
         return moment.note or f"{run.state}"
     percent = 100 * run.finished_rows // run.total
-    parts = [f"{percent} % of {run.total:,}", *(f"{run.counts[state]:,} {state}" for state in _SHOWN)]
+    parts = [f"{percent} % of {run.total:,}", *(f"{run.shown_counts[state]:,} {state}" for state in _shown(run))]
     return " · ".join(part for part in (*parts, _pace(moment), waits_for(moment), moment.note) if part)
 
 
@@ -143,14 +143,19 @@ def bar(moment: Moment) -> RenderableType:
     )
     lines: list[RenderableType] = [top]
     if not checking:
-        lines.append(Text(" · ").join(_counted(run, state) for state in _SHOWN))
+        lines.append(Text(" · ").join(_counted(run, state) for state in _shown(run)))
     if waits := ". ".join(part for part in (waits_for(moment), moment.note) if part):
         lines.append(Text(waits, style="yellow"))
     return Group(*lines)
 
 
-def _counted(run: Run, state: RowState) -> Text:
-    return Text(f"{run.counts[state]:,} {state}", style=_STYLES[state] if run.counts[state] else "dim")
+def _shown(run: Run) -> tuple[str, ...]:
+    return (*_SHOWN, "skipped") if run.skipped else _SHOWN
+
+
+def _counted(run: Run, word: str) -> Text:
+    count = run.shown_counts[word]
+    return Text(f"{count:,} {word}", style=STYLES.get(word, "") if count else "dim")
 
 
 class Rate:

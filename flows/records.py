@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
+
+Wanted = Literal["unfinished", "failed", "unknown"]
+"""Which rows of a run are to be sent: those that never were or never ended, or once more those of one state."""
 
 
 class RowState(StrEnum):
@@ -54,6 +57,14 @@ class Reason:
         return f"{where}{self.check}" + (f" (found {self.value!r})" if self.value else "")
 
 
+_BEFORE = "delivered before"
+
+
+def delivered_before(what: str = "") -> Reason:
+    """Why a good row is left out on request: it was delivered before, `what` says as which."""
+    return Reason("", f"{_BEFORE} {what}".strip(), "")
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """A row the schema refuses: every reason, and the cells as they stand in the file."""
@@ -62,6 +73,11 @@ class Rejection:
     line: int
     reasons: tuple[Reason, ...]
     cells: tuple[str, ...]
+
+    @property
+    def skipped(self) -> bool:
+        """Whether it is a good row that is only left out because it was delivered before."""
+        return len(self.reasons) == 1 and not self.reasons[0].column and self.reasons[0].check.startswith(_BEFORE)
 
 
 @dataclass(frozen=True, slots=True)

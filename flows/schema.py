@@ -7,14 +7,10 @@ values: of rows that could be read as a whole, and of the others column by colum
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +21,7 @@ from pandera.errors import SchemaErrors
 from flows import cell
 from flows.definition import Definition
 from flows.errors import DefinitionError
+from flows.key import joined, text_of
 from flows.model_rules import of_model, words
 from flows.records import Reason
 from flows.rules import Rules, of_columns
@@ -167,20 +164,5 @@ def _rules(definition: Definition) -> Rules:
 
 def _keys(frame: pd.DataFrame, group: tuple[str, ...], skip: set[int]) -> list[str | None]:
     """One text a row that is equal where the values are; None where one of them is missing or unreadable."""
-    texts = [[_key(value) for value in frame[name].astype(object)] for name in group]
-    if len(group) == 1:
-        return [None if at in skip else key for at, key in enumerate(texts[0])]
-    joined = [None if None in keys else json.dumps(keys) for keys in zip(*texts, strict=True)]
-    return [None if at in skip else key for at, key in enumerate(joined)]
-
-
-def _key(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value
-    if value is None or pd.isna(value):
-        return None
-    if isinstance(value, Decimal):
-        return str(value.normalize()) if value else "0"
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC).isoformat()
-    return str(value + 0) if isinstance(value, float) else str(value)
+    texts = ([text_of(value) for value in frame[name].astype(object)] for name in group)
+    return [None if at in skip else joined(row) for at, row in enumerate(zip(*texts, strict=True))]

@@ -89,7 +89,7 @@ class Source:
         for batch in splitter.batches(self._text, self._header_line):
             yield from assembly.add(batch)
         if not assembly.row:
-            raise self._raw.error("has a header but no rows")
+            raise self._raw.error("has a header but no rows", hint="Put the rows below the first line.")
         yield from assembly.rest()
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from flows.errors import FileError
 from flows.records import Rejection, Row
 from flows.spool_writer import MANIFEST, VERSION, Manifest, Part, Writer
-from flows.stored import to_rows
+from flows.stored import LINE, ROW, to_rows
 
 KEPT_PARTS = 3  # a part of 20,000 rows is a few MB
 
@@ -49,6 +49,11 @@ class Spool:
         self._starts: list[int] = []
         self._tables: OrderedDict[str, pa.Table] = OrderedDict()
         self._lock = threading.Lock()
+
+    @property
+    def folder(self) -> str:
+        """Where it lies, for messages."""
+        return self._folder
 
     def write(self, values: pd.DataFrame, rows: npt.NDArray[np.int64], lines: npt.NDArray[np.int64]) -> None:
         """Append accepted rows, as one part: a typed frame, the rows' ordinals and their lines in the file."""
@@ -102,6 +107,17 @@ class Spool:
                 start += count
         return rows
 
+    def walk(self, columns: Sequence[str]) -> Iterator[list[Row]]:
+        """All accepted rows in the file's order, with these columns alone, a part at a time.
+
+        Raises FileError if the spool is gone, damaged, or has no such column.
+        """
+        for part in self.manifest().parts:
+            table = pq.read_table(io.BytesIO(self._data(part)), use_threads=False)
+            if missing := [name for name in columns if name not in table.column_names]:
+                raise FileError(f"its rows have no column {missing[0]!r}", file=self._folder)
+            yield to_rows(table.select([ROW, LINE, *columns]))
+
     def rejections(self) -> Iterator[Rejection]:
         """The rejected rows in the file's order, streamed."""
         part = self.manifest().rejections
@@ -151,17 +167,20 @@ class Spool:
         if part.name in self._tables:
             self._tables.move_to_end(part.name)
             return self._tables[part.name]
-        try:
-            data = self._fs.cat_file(f"{self._folder}/{part.name}")
-        except OSError as exc:
-            raise self._damaged(part.name, exc) from exc
-        if hashlib.sha256(data).hexdigest() != part.sha256:
-            raise self._damaged(part.name, "its content has changed")
-        table = pq.read_table(io.BytesIO(data), use_threads=False)
+        table = pq.read_table(io.BytesIO(self._data(part)), use_threads=False)
         while len(self._tables) >= KEPT_PARTS:
             self._tables.popitem(last=False)
         self._tables[part.name] = table
         return table
+
+    def _data(self, part: Part) -> bytes:
+        try:
+            data: bytes = self._fs.cat_file(f"{self._folder}/{part.name}")
+        except OSError as exc:
+            raise self._damaged(part.name, exc) from exc
+        if hashlib.sha256(data).hexdigest() != part.sha256:
+            raise self._damaged(part.name, "its content has changed")
+        return data
 
     def _damaged(self, name: str, why: object) -> FileError:
         return FileError(

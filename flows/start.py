@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import httpx
 
 from flows.errors import StackError
+from flows.records import Wanted
 
 
 def start(
     pipeline: str,
     file: str = "",
     *,
-    rows: Literal["unfinished", "failed", "unknown"] = "unfinished",
+    rows: Wanted = "unfinished",
     resume: str = "",
     dry_run: bool = False,
+    skip_delivered: bool = False,
     by: str,
     idempotency_key: str | None = None,
 ) -> UUID:
@@ -37,6 +39,7 @@ def start(
         "rows": rows,
         "resume": resume,
         "dry_run": dry_run,
+        "skip_delivered": skip_delivered,
     }
     try:
         with get_client(sync_client=True) as client:

@@ -9,7 +9,7 @@ httpx talks through aiohttp here (by httpx-aiohttp). What is added to both:
 - A connection on which the other side has hung up, or has spoken out of turn, is not written to: the request would be
   lost, or would be taken for answered by what was said before.
 - aiohttp's own second try on a broken connection is off: the limit would not know of it.
-- No proxy is taken from the environment: a proxy may hold requests back, and the limit is proven for arrivals.
+- No proxy is taken from the environment (flows.proxy): it may hold requests back, and the limit is for arrivals.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import struct
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
@@ -186,13 +185,3 @@ def open_transport(connections: int) -> AiohttpTransport:
     )
     session._retry_connection = False  # noqa: SLF001 - no other way; a test sees that no request arrives twice
     return AiohttpTransport(client=session, verify=context, trust_env=False)
-
-
-def ignored_proxy(url: str) -> str:
-    """The proxy that the environment names for this address and that is not used, without its password; or nothing."""
-    address = httpx.URL(url)
-    proxy = getproxies().get(address.scheme, "")
-    if not proxy or proxy_bypass(address.host):
-        return ""
-    found = httpx.URL(proxy)
-    return f"{found.scheme}://{found.host}" + (f":{found.port}" if found.port else "")

@@ -17,10 +17,10 @@ from typing import Any
 
 from flows.connection import connect
 from flows.definition import load
-from flows.delivery import Delivery, Wanted
+from flows.delivery import Delivery
 from flows.errors import RowrelayError, Superseded
 from flows.ledger import Ledger
-from flows.records import RowState
+from flows.records import RowState, Wanted
 from flows.settings import Settings
 
 
@@ -33,6 +33,7 @@ def deliver(
     file: str = "",
     rows: Wanted = "unfinished",
     request: str = "",
+    skip_delivered: bool = False,
     give_up_seconds: float = 60.0,
     stall: float = 0.0,
 ) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def deliver(
     try:
         delivery.knock()
         if delivery.view.run(run).total == 0:
-            delivery.check(Path(file))
+            delivery.check(Path(file), skip_delivered=skip_delivered)
         delivery.open()
         if stall:
             _stall(delivery, stall)

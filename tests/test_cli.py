@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import os
@@ -19,17 +18,17 @@ from typing import Any
 import pytest
 
 from deployments.server import free_port
-from flows import cli, cli_change
+from flows import cli, cli_change, cli_up
 from flows.connection import connect
-from flows.errors import SettingError
+from flows.errors import SettingError, StackError
 from flows.ledger_view import View
 from flows.records import RowState, RunState
+from tests.bad_inputs import FILES, GOOD
 from tests.conftest import wait_until
 from tests.stack_fixture import RunningStack
 from tests.test_export import Sent, sent
 from tests.world import ROOT, World, world
 
-GOOD = "userId,title,body\n1,one,b\n2,two,b\n3,three,b\n"
 COMMANDS = (
     "check", "send", "runs", "show", "export", "cancel", "delete", "mark-done", "limits", "limits show", "limits open",
     "limits trust", "pipelines", "schema", "init", "up", "version",
@@ -62,25 +61,8 @@ def rowrelay(here: Path, capfd: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
-UNUSABLE: list[tuple[str, bytes | None, str]] = [
-    ("empty.csv", b"", "empty.csv: is empty\nThe first line must name the columns, the rows follow."),
-    ("header.csv", b"userId,title,body\n", "header.csv: has a header but no rows"),
-    ("absent.csv", None, "absent.csv: there is no such file"),
-    (".", None, ".: is a folder, not a file of rows\nName one file in it."),
-    ("book.xlsx", b"PK\x03\x04xl/workbook.xml", "book.xlsx: is an Excel workbook, which is not read\n"
-     "Save it as CSV (UTF-8) in Excel."),
-    ("page.csv", b"<!DOCTYPE html><p>", "page.csv: is a web page, not CSV\nThe download may have needed a login."),
-    ("cut.csv.gz", gzip.compress(GOOD.encode())[:-9], "cut.csv.gz: is cut off: its packed data has no end\n"
-     "Copy or download it again."),
-    ("columns.csv", b"userId,titel,body\n1,a,b\n", "columns.csv: its columns are not those of the pipeline (userId,"
-     " title, body). missing: title; unknown: titel\nIs 'titel' meant to be 'title'?"),
-    ("twice.csv", b"userId,title,title,body\n1,a,b,c\n", "twice.csv: its columns are not those of the pipeline (userId,"
-     " title, body). more than once: title"),
-]  # fmt: skip
-
-
 @pytest.mark.parametrize("command", ["check", "send"])
-@pytest.mark.parametrize(("name", "content", "message"), UNUSABLE, ids=[name for name, *_ in UNUSABLE])
+@pytest.mark.parametrize(("name", "content", "message"), FILES, ids=[name for name, *_ in FILES])
 def test_an_unusable_file_is_named_with_what_to_do_and_nothing_is_started(
     here: Path, rowrelay: Run, command: str, name: str, content: bytes | None, message: str
 ) -> None:
@@ -94,40 +76,13 @@ def test_an_unusable_file_is_named_with_what_to_do_and_nothing_is_started(
     assert not (here / "data").exists()
 
 
-MISUSED: list[tuple[list[str], str]] = [
-    (["send"], "Nothing to send is named.\nGive a FILE, or a run with --resume RUN."),
-    (["send", "good.csv", "--rows", "failed"], "--rows goes with --resume RUN only.\nA new run sends all of its rows."),
-    (["send", "good.csv", "--resume", "last"], "--resume goes without FILE.\nA run keeps what it was begun with."),
-    (["send", "--url", "http://x", "--resume", "a"],
-     "--resume goes without --url.\nA run keeps what it was begun with."),
-    (["send", "good.csv", "--pipeline", "post"], "There is no pipeline 'post'.\nDid you mean 'posts'? There are: posts."
-     " ROWRELAY_PIPELINES names folders with more."),
-    (["check", "good.csv", "--delimiter", "::"], "good.csv: '::' cannot separate cells\n"
-     "Use one character, such as , or ; or tab."),
-    (["check", "good.csv", "--rejects", "good.csv"], "good.csv: is the file that is being checked\n"
-     "Give --rejects another name."),
-    (["check", "good.csv", "--rejects", "no/such/folder.csv"], "no/such/folder.csv: cannot be written: No such file or"
-     " directory"),
-    (["init", "good.csv", "--out", "good.csv"], "good.csv: is there already, and may have been edited\n"
-     "Give --out another name."),
-    (["init", "absent.csv"], "absent.csv: there is no such file"),
-    (["mark-done", "last", "x"], "'x' is no row number.\nWrite 17, or 40-43 for several."),
-    (["mark-done", "last", "5-3"], "'5-3' names no rows: rows count from 1.\nWrite 17, or 40-43 for several."),
-    (["up", "--port", "1"], "Port 1 is in use.\nGive another one with --port, or leave --port out."),
-]  # fmt: skip
+def test_a_port_in_use_is_named(here: Path, rowrelay: Run) -> None:
+    port = _taken_port()
 
-
-@pytest.mark.parametrize(("args", "message"), MISUSED, ids=[" ".join(args) for args, _ in MISUSED])
-def test_a_misused_command_says_what_to_do_instead(here: Path, rowrelay: Run, args: list[str], message: str) -> None:
-    (here / "good.csv").write_text(GOOD)
-    if args[0] == "up" and os.geteuid() == 0:
-        args = [*args[:-1], str(_taken_port())]
-        message = message.replace("Port 1 ", f"Port {args[-1]} ")
-
-    code, out, err = rowrelay(*args)
+    code, out, err = rowrelay("up", "--port", port)
 
     assert (code, out) == (2, "")
-    assert err.rstrip("\n") == f"rowrelay: {message}"
+    assert err == f"rowrelay: Port {port} is in use.\nGive another one with --port, or leave --port out.\n"
 
 
 def _taken_port() -> int:
@@ -139,28 +94,6 @@ def _taken_port() -> int:
 
 
 _held: list[Any] = []
-
-
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (["bogus"], "No such command 'bogus'."),
-        (["check"], "Missing argument"),
-        (["check", "good.csv", "--bogus"], "No such option: --bogus"),
-        (["send", "--resume", "x", "--rows", "all"], "'all' is not one of 'unfinished', 'failed', 'unknown'"),
-        (["export", "last", "--format", "xml"], "'xml' is not one of 'json', 'csv', 'jsonl'"),
-        (["export", "last", "--rows", "some"], "'some' is not one of"),
-        (["runs", "--limit", "0"], "--limit"),
-        (["runs", "--limit", "many"], "--limit"),
-    ],
-)
-def test_a_mistyped_command_points_at_the_help(rowrelay: Run, args: list[str], message: str) -> None:
-    code, out, err = rowrelay(*args)
-
-    assert (code, out) == (2, "")
-    assert message in err
-    assert "Try 'rowrelay" in err
-    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(
@@ -601,6 +534,24 @@ def test_a_ban_stops_the_run_until_a_person_opens_the_limit(
     assert code == 1, err  # those that the ban answered stay failed
     assert re.search(r"\d+ +failed", out)
     assert sending.report()["over"] == 0
+
+
+def test_a_service_that_does_not_become_ready_is_not_announced(tmp_path: Path) -> None:
+    log = tmp_path / "dashboard.log"
+    log.write_text("still loading\n")
+    process = subprocess.Popen(["sleep", "60"])
+    try:
+        child = cli_up.Child("dashboard", "its pages are gone", process, log, lambda: False)
+
+        with pytest.raises(
+            StackError, match=r"The dashboard did not become ready within 0 s: its pages.*\nstill"
+        ) as no:
+            cli_up._wait([child], seconds=0.3)
+
+        assert str(log) in no.value.hint
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_everything_runs_in_the_foreground_until_ctrl_c(sending: World, stack: RunningStack) -> None:

@@ -26,10 +26,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from deployments.standin import Knobs, StandIn, serving
-from flows.client import Client, idempotency_key, ignored_proxy
+from flows.client import Client, idempotency_key
 from flows.clock import boot_time
 from flows.definition import Definition
 from flows.permit import StalePermit
+from flows.proxy import ignored_proxy, proxy_warning
 from flows.records import Row, RowState, Verdict
 from flows.transport import open_socket
 from tests.conftest import wait_until
@@ -602,8 +603,10 @@ def test_proxies_of_the_environment_are_not_used_and_can_be_told(raw: Any, monke
     assert (len(server.heads), proxy.connections) == (1, 0)
     assert ignored_proxy("http://api.test/") == proxy.url.removesuffix("/posts")
     assert ignored_proxy("ftp://api.test/") == ""
+    assert "requests go to api.test directly" in proxy_warning("http://api.test/")
+    assert "secret" not in proxy_warning("http://api.test/")
     monkeypatch.setenv("no_proxy", "api.test")
-    assert ignored_proxy("http://api.test/") == ""
+    assert ignored_proxy("http://api.test/") == proxy_warning("http://api.test/") == ""
 
 
 def test_what_every_request_carries(raw: Any) -> None:

@@ -24,6 +24,7 @@ from tests.stack_fixture import RunningStack
 from tests.world import ROOT, World, world
 
 LIMIT: dict[str, Any] = {"name": "flow", "requests": 100, "window_seconds": 1, "in_flight": 10, "grace_seconds": 0.3}
+PARAMETERS = ("pipeline", "file", "rows", "resume", "dry_run", "skip_delivered")
 QUICK = {"delay_min_seconds": 0.01, "delay_max_seconds": 0.03}
 
 
@@ -136,6 +137,27 @@ def test_a_dry_run_checks_and_sends_nothing_and_can_be_sent_afterwards(flows: Wo
     assert flows.report()["arrivals"] == 30
 
 
+def test_a_corrected_whole_file_can_leave_out_what_was_delivered(flows: World, stack: RunningStack) -> None:
+    flows.more |= {"name": "keyedflow", "key": ["userId"]}
+    given = {"pipeline": "keyedflow", "file": flows.file(20)}
+    assert ended(start(flows, stack, **given))["message"] == "20 done of 20"
+    flows.file(25)
+
+    found = ended(start(flows, stack, **given, skip_delivered=True))
+
+    assert (found["type"], found["name"]) == ("COMPLETED", "Completed")
+    assert found["message"] == "20 skipped, 5 done of 25"
+    assert flows.report()["arrivals"] == 25
+
+
+def test_nothing_can_be_left_out_without_a_key(flows: World, stack: RunningStack) -> None:
+    found = ended(start(flows, stack, file=flows.file(5), skip_delivered=True))
+
+    assert found["type"] == "FAILED"
+    assert "has no `key`" in found["message"]
+    assert flows.report()["arrivals"] == 0
+
+
 def test_sigterm_ends_as_cancelled_and_keeps_what_is_finished(flows: World, stack: RunningStack) -> None:
     process = start(flows, stack, file=flows.file(2000))
     view = View(connect(stack.addresses.redis_url))
@@ -188,7 +210,7 @@ def test_a_run_triggered_from_outside_is_delivered_and_cancelled_and_retried(flo
         deployment = httpx.get(f"{stack.addresses.prefect_api_url}/deployments/name/deliver/flowposts").json()
         schema = deployment["parameter_openapi_schema"]["properties"]
         assert schema["rows"]["enum"] == ["unfinished", "failed", "unknown"]
-        assert all(schema[name]["description"] for name in ("pipeline", "file", "rows", "resume", "dry_run"))
+        assert all(schema[name]["description"] for name in PARAMETERS)
 
         path = f"/deployments/{deployment['id']}/create_flow_run"
         refused = post(stack, path, parameters={"file": "outside.csv", "rows": "everything"})

