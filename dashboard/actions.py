@@ -10,13 +10,13 @@ from typing import Literal
 import httpx
 
 from dashboard import prefect_api
-from dashboard.connections import client, folders, ledger, pipelines, ready_prefect, settings, view
+from dashboard.connections import client, ledger, pipelines, ready_prefect, settings, view
 from flows import limit_status
-from flows.access import resolve
 from flows.connection import translated
 from flows.errors import RowrelayError, RunBusy, StackError
 from flows.ledger_view import Run
 from flows.limit_status import open_limit
+from flows.located import find, stored
 from flows.pipelines import pick
 from flows.records import RowState, RunState
 from flows.spool import Spool
@@ -139,7 +139,7 @@ def inbox_files(limit: int = 200) -> list[tuple[str, int, float]]:
 
 def _begin(pipeline: str, file: str, *, dry_run: bool, by: str, key: str | None) -> str:
     pick(pipelines(), pipeline)
-    resolve(file, folders())
+    find(file, settings())
     ready_prefect()
     try:
         return str(start(pipeline, file, dry_run=dry_run, by=by, idempotency_key=key))
@@ -150,13 +150,15 @@ def _begin(pipeline: str, file: str, *, dry_run: bool, by: str, key: str | None)
 def _remove_upload(file: str) -> None:
     """Uploads lie alone in a folder of their own."""
     root = settings().uploads.resolve()
-    path = (root / file).resolve() if not Path(file).is_absolute() else Path(file).resolve()
-    if path.parent.parent != root or not path.is_file():
+    name = file
+    if Path(file).is_absolute():
+        path = Path(file).resolve()
+        name = str(path.relative_to(root)) if path.is_relative_to(root) else ""
+    uploads = stored(settings())
+    if name.count("/") != 1 or name.startswith("inbox/") or not uploads.exists(name):
         return
     others = view()
     for first in range(0, others.count(), 500):
         if any(run.file == file for run in others.runs(first, 500)):
             return
-    path.unlink(missing_ok=True)
-    if not any(path.parent.iterdir()):
-        path.parent.rmdir()
+    uploads.delete(name.partition("/")[0])
