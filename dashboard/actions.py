@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import httpx
@@ -16,7 +15,7 @@ from flows.connection import translated
 from flows.errors import RowrelayError, RunBusy, StackError
 from flows.ledger_view import Run
 from flows.limit_status import open_limit
-from flows.located import find, stored
+from flows.located import find, stored, upload_of
 from flows.pipelines import pick
 from flows.records import RowState, RunState
 from flows.spool import Spool
@@ -149,16 +148,11 @@ def _begin(pipeline: str, file: str, *, dry_run: bool, by: str, key: str | None)
 
 def _remove_upload(file: str) -> None:
     """Uploads lie alone in a folder of their own."""
-    root = settings().uploads.resolve()
-    name = file
-    if Path(file).is_absolute():
-        path = Path(file).resolve()
-        name = str(path.relative_to(root)) if path.is_relative_to(root) else ""
-    uploads = stored(settings())
-    if name.count("/") != 1 or name.startswith("inbox/") or not uploads.exists(name):
+    folder, uploads = upload_of(file, settings()), stored(settings())
+    if not folder or not uploads.names(folder):
         return
     others = view()
     for first in range(0, others.count(), 500):
         if any(run.file == file for run in others.runs(first, 500)):
             return
-    uploads.delete(name.partition("/")[0])
+    uploads.delete(folder)

@@ -71,7 +71,8 @@ def inbox(pipeline: str = "posts", folder: str = "") -> State[Any]:
 
 def _look(source: Place, definition: Definition, settings: Settings, ledger: Ledger, ours: Turn) -> State[Any]:
     logger = get_run_logger()
-    intake = Intake(source, definition, settings, ledger, _Deliver(definition), by=_by())
+    deliver_file = _Deliver(definition)
+    intake = Intake(source, definition, settings, ledger, deliver_file, by=_by())
     whole = intake.look(
         lambda taken: logger.info("%s: %s. %s", taken.name, taken.fate, taken.note), lambda: not ours.lost
     )

@@ -19,6 +19,15 @@ def stored(settings: Settings) -> Storage:
     return Storage(settings.uploads_url)
 
 
+def upload_of(file: str, settings: Settings) -> str:
+    """The name of the folder in the storage that an upload lies alone in, "" for a file that is no upload."""
+    path, root = Path(file), settings.uploads.resolve()
+    if path.is_absolute():
+        file = str(path.resolve().relative_to(root)) if path.resolve().is_relative_to(root) else ""
+    folder, _, name = file.partition("/")
+    return "" if not name or "/" in name or folder in ("..", "inbox") or "://" in file else folder
+
+
 def journal(settings: Settings, run: str, *, part: str = "") -> Journal:
     """What Redis has not taken of a run's outcomes: on this machine, and what other machines have left."""
     shared = None if is_local(settings.uploads_url) else Storage(settings.journal_url)
