@@ -161,7 +161,7 @@ class Folder:
         except FileNotFoundError:
             return []  # a folder of an object store is there only while something lies in it
         found = [self._arrival(entry) for entry in entries if self._is_file(entry)]
-        return sorted((each for each in found if _finished(each.name)), key=lambda each: (each.modified, each.name))
+        return sorted((each for each in found if is_finished(each.name)), key=lambda each: (each.modified, each.name))
 
     def _is_file(self, entry: dict[str, Any]) -> bool:
         """A link may lead out of the folder; an object store may keep an empty object in the folder's own name."""
@@ -341,7 +341,8 @@ def _as_json(report: dict[str, Any]) -> bytes:
     return json.dumps(report, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
-def _finished(name: str) -> bool:
+def is_finished(name: str) -> bool:
+    """Whether a file's name says that it is whole: no hidden file, no unfinished upload."""
     return bool(name) and not name.startswith((".", "~")) and not name.casefold().endswith(UNFINISHED)
 
 
