@@ -55,6 +55,11 @@ def runner(settings: Settings) -> TaskRunner[Any]:
 @task(task_run_name="{portion.name}", cache_policy=NO_CACHE, persist_result=False, log_prints=False)
 def send_portion(portion: Portion, share: Share) -> dict[str, int]:
     """Deliver rows under the shared limit, in whatever process this runs; returns how many ended in which state."""
+    return send_here(portion, share)  # Dask takes this function along with all it names, so it names only functions
+
+
+def send_here(portion: Portion, share: Share) -> dict[str, int]:
+    """Deliver rows from this process."""
     return _SHARES.send(portion, share)
 
 
