@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import httpx
 
 from dashboard import prefect_api
-from dashboard.connections import client, folders, ledger, pipelines, ready_prefect, settings, view
+from dashboard.connections import client, ledger, pipelines, ready_prefect, settings, view
 from flows import limit_status
-from flows.access import resolve
 from flows.connection import translated
 from flows.delivered import refuse_skipping
 from flows.errors import RowrelayError, RunBusy, StackError
 from flows.ledger_view import Run
 from flows.limit_status import open_limit
+from flows.located import find, stored, upload_of
 from flows.pipelines import pick
 from flows.records import RowState, RunState, Wanted
 from flows.spool import Spool
@@ -138,7 +137,7 @@ def inbox_files(limit: int = 200) -> list[tuple[str, int, float]]:
 
 def _begin(pipeline: str, file: str, *, dry_run: bool, skip_delivered: bool, by: str, key: str | None) -> str:
     refuse_skipping(pick(pipelines(), pipeline), None, wished=skip_delivered)
-    resolve(file, folders())
+    find(file, settings())
     ready_prefect()
     try:
         return str(start(pipeline, file, dry_run=dry_run, skip_delivered=skip_delivered, by=by, idempotency_key=key))
@@ -148,14 +147,11 @@ def _begin(pipeline: str, file: str, *, dry_run: bool, skip_delivered: bool, by:
 
 def _remove_upload(file: str) -> None:
     """Uploads lie alone in a folder of their own."""
-    root = settings().uploads.resolve()
-    path = (root / file).resolve() if not Path(file).is_absolute() else Path(file).resolve()
-    if path.parent.parent != root or not path.is_file():
+    folder, uploads = upload_of(file, settings()), stored(settings())
+    if not folder or not uploads.names(folder):
         return
     others = view()
     for first in range(0, others.count(), 500):
         if any(run.file == file for run in others.runs(first, 500)):
             return
-    path.unlink(missing_ok=True)
-    if not any(path.parent.iterdir()):
-        path.parent.rmdir()
+    uploads.delete(folder)

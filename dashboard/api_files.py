@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Request
 
 from dashboard import actions, guard, signin, signing
 from dashboard.connections import settings, view
 from dashboard.problems import problem
 from dashboard.shapes import UploadOut
-from dashboard.upload import receive
+from dashboard.upload import keep, receive
 from flows.errors import RowrelayError, StackError
 
 router = APIRouter(tags=["files"])
@@ -45,6 +46,7 @@ async def upload(name: str, request: Request, ticket: str = "") -> Any:
         max_bytes=here.max_upload_bytes,
         announced=int(announced) if announced.isascii() and announced.isdecimal() else None,
     )
+    await to_thread.run_sync(keep, done, here)
     return UploadOut(
         file=done.file, name=done.name, bytes=done.bytes, sha256=done.sha256, runs_with_same_content=_same(done.sha256)
     )

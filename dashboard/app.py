@@ -19,7 +19,7 @@ from dashboard.upload import remove_stale
 async def _lifespan(app: Any) -> AsyncIterator[None]:
     settings().uploads.mkdir(parents=True, exist_ok=True)
     settings().inbox.mkdir(parents=True, exist_ok=True)
-    remove_stale(settings().uploads)
+    remove_stale(settings())
     yield
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from functools import lru_cache
-from pathlib import Path
 
 import redis
 
@@ -68,12 +67,6 @@ def ledger() -> Ledger:
 def pipelines() -> dict[str, Definition]:
     """The pipelines by name, read again every few seconds. Raises DefinitionError."""
     return _pipelines(int(time.monotonic() / _PIPELINES_SECONDS))
-
-
-def folders() -> tuple[Path, ...]:
-    """The folders whose files may be delivered."""
-    here = settings()
-    return (here.uploads, here.inbox, *here.folders)
 
 
 def _stack() -> StackState:

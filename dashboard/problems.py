@@ -21,6 +21,7 @@ from flows.errors import (
     RunNotFound,
     SettingError,
     StackError,
+    StorageError,
 )
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ _STATUS: tuple[tuple[type[RowrelayError], int], ...] = (  # the first that fits
     (RunNotFound, 404),
     (RunBusy, 409),
     (TooLarge, 413),
+    (StorageError, 503),
     (FileError, 400),
     (DefinitionError, 400),
     (StackError, 503),

@@ -16,7 +16,9 @@ from typing import BinaryIO
 
 from anyio import to_thread
 
-from flows.errors import FileError
+from flows.errors import FileError, StorageError
+from flows.located import stored
+from flows.settings import Settings
 
 _BLOCK = 1 << 20  # written and hashed at once, off the event loop
 _FORBIDDEN = re.compile(r'[<>:"|?*]')
@@ -61,7 +63,8 @@ async def receive(
     Raises:
         TooLarge: more than `max_bytes` were announced or came.
         Incomplete: fewer came than were announced. Whatever is raised, nothing of the file stays.
-        FileError: the disk is full, or the file is empty.
+        FileError: the file is empty.
+        StorageError: the disk is full.
     """
     if announced is not None and announced > max_bytes:
         raise _too_large(name, max_bytes)
@@ -80,15 +83,28 @@ async def receive(
     except BaseException as exc:
         shutil.rmtree(place, ignore_errors=True)
         if isinstance(exc, OSError):
-            raise FileError(f"could not be kept: {exc.strerror or exc}", file=final.name) from exc
+            raise StorageError(f"could not be kept: {exc.strerror or exc}", file=final.name) from exc
         raise
     _sync_folder(place)
     return Uploaded(f"{place.name}/{final.name}", final.name, written, digest)
 
 
-def remove_stale(folder: Path) -> None:
-    """Remove what a crash left half-written."""
-    for part in folder.glob("*/.part"):
+def keep(uploaded: Uploaded, settings: Settings) -> None:
+    """Take a file that is here to the storage, if that is another place. Raises StorageError; then it is gone."""
+    storage = stored(settings)
+    if storage.folder is not None:
+        return
+    here = settings.uploads / uploaded.file
+    try:
+        storage.put(here, uploaded.file)
+    finally:
+        shutil.rmtree(here.parent, ignore_errors=True)
+
+
+def remove_stale(settings: Settings) -> None:
+    """Remove what a crash left half-written, or on its way to the storage."""
+    passing = "*/*" if stored(settings).folder is None else "*/.part"
+    for part in settings.uploads.glob(passing):
         if time.time() - part.stat().st_mtime > _STALE_SECONDS:
             shutil.rmtree(part.parent, ignore_errors=True)
 

@@ -8,6 +8,11 @@ from pathlib import Path
 from flows.errors import FileError
 
 
+def is_name(name: str) -> bool:
+    """Whether it can be the name of a file at all: not empty, no control characters, not endless."""
+    return bool(name) and all(ord(char) >= 32 for char in name) and len(name.encode(errors="replace")) <= 1000
+
+
 def resolve(name: str, folders: Sequence[Path]) -> Path:
     """The real path of a file below one of `folders`; `name` is absolute or relative to one of them.
 
@@ -15,7 +20,7 @@ def resolve(name: str, folders: Sequence[Path]) -> Path:
         FileError: an odd name, a path or link that leads out, or no such file. The message names no folder that
             the caller did not name.
     """
-    if not name or any(ord(char) < 32 for char in name) or len(name.encode(errors="replace")) > 1000:
+    if not is_name(name):
         raise FileError("is no name of a file", file=repr(name[:80]))
     roots = [folder.resolve() for folder in folders]
     asked = Path(name)
@@ -33,6 +38,13 @@ def resolve(name: str, folders: Sequence[Path]) -> Path:
         file=name,
         hint="Put the file into the uploads or inbox folder, or name its folder in ROWRELAY_FOLDERS.",
     )
+
+
+def below(url: str, allowed: str) -> bool:
+    """Whether an address is an allowed one or lies below it."""
+    if ".." in url.split("/"):
+        return False
+    return url.rstrip("/") == allowed.rstrip("/") or url.startswith(allowed.rstrip("/") + "/")
 
 
 def _within(path: Path, roots: Sequence[Path]) -> bool:

@@ -14,6 +14,18 @@ from flows.connection import translated
 
 _RELEASE = "if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end"
 
+# All the runs that were missed ask at once, so looking and noting is one step.
+_BEGIN = """
+local found = redis.call('HGET', KEYS[1], ARGV[1])
+if found then
+  local at, by = string.match(found, '^(%S+) (.*)$')
+  if tonumber(at) > tonumber(ARGV[2]) and by ~= ARGV[3] then return at end
+end
+local now = redis.call('TIME')
+redis.call('HSET', KEYS[1], ARGV[1], now[1] .. '.' .. string.format('%06d', now[2]) .. ' ' .. ARGV[3])
+return '0'
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -29,11 +41,16 @@ class Claims:
 
     def __init__(self, client: redis.Redis, pipeline: str) -> None:
         self.client = client
+        self._pipeline = pipeline
         self._key = keys.inbox_key(pipeline)
 
     @cached_property
     def _release(self) -> Script:
         return self.client.register_script(_RELEASE)
+
+    @cached_property
+    def _begin(self) -> Script:
+        return self.client.register_script(_BEGIN)
 
     def holder(self, digest: str) -> str:
         """The run that delivers this content, or nothing."""
@@ -67,6 +84,14 @@ class Claims:
         """Note that everything that lay in a folder at a time was looked at."""
         with translated():
             self.client.hset(self._key + ":looks", folder, str(at))
+
+    def begin(self, what: str, due: float, flow_run: str) -> float:
+        """Let a scheduled delivery of `what` begin, unless the like of it began after this one was due (Unix seconds).
+
+        Returns 0 if it may begin, else when the other did. The same flow run may ask again.
+        """
+        with translated():
+            return float(self._begin(keys=[keys.scheduled_key(self._pipeline)], args=[what, due, flow_run]))
 
     def last_look(self, folder: str) -> float:
         """When the last complete look through a folder began; 0 if there was none."""

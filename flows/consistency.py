@@ -260,6 +260,8 @@ def _schedule(place: Place, schedule: Schedule) -> Iterator[Fault]:
     stated = [key for key in ("cron", "interval_seconds", "rrule") if getattr(schedule, key) is not None]
     if len(stated) != 1:
         yield Fault(place, "must have exactly one of cron, interval_seconds and rrule")
+    if schedule.inbox is not None and re.match(r"[a-z0-9+]+://[^/?#]*:(?!\$\{secret:)[^/?#@]+@", schedule.inbox):
+        yield Fault((*place, "inbox"), "has a password in it, which would be shown; write ${secret:NAME} in its place")
     if schedule.timezone not in zoneinfo.available_timezones():
         near = nearest(schedule.timezone, sorted(zoneinfo.available_timezones())) or "Europe/Berlin"
         yield Fault((*place, "timezone"), f"{brief(schedule.timezone)} is no time zone; did you mean `{near}`?")
@@ -286,5 +288,8 @@ def _stray_secrets(definition: Definition) -> Iterator[Fault]:
     """Secrets outside of the request: they would be stored and shown."""
     data = definition.model_dump(by_alias=True, exclude={"request"})
     for place, text in _texts((), data):
-        if "${secret:" in text:
-            yield Fault(place, "a secret may only stand in request.headers, the url's query, json and form")
+        of_inbox = place[0] == "schedules" and place[-1] == "inbox" and "://" in text
+        if "${secret:" in text and not of_inbox:
+            yield Fault(
+                place, "a secret may only stand in request.headers, the url's query, json and form, and in an inbox"
+            )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.access import resolve
+from flows.claims import Claims
 from flows.connection import cautions, connect, verify
 from flows.definition import Definition
 from flows.delivered import refuse_skipping
@@ -26,6 +30,8 @@ from flows.errors import LedgerError, RowrelayError, RunNotFound, Superseded
 from flows.launch import LAUNCH, Launch
 from flows.ledger import Ledger
 from flows.ledger_view import Run, View
+from flows.located import opened
+from flows.missed import too_late
 from flows.pipelines import pick, present
 from flows.plan import Chunk
 from flows.records import RowState, RunState, Wanted
@@ -88,6 +94,8 @@ def deliver(
     run = view.resolve(resume) if resume else own_id
     definition, known = _definition(pipeline, run, view, settings, launch)
     refuse_skipping(definition, known, wished=skip_delivered)
+    if not known and (why := _missed(Claims(client, definition.name), settings)):
+        return Completed(name="Skipped", message=why)
     if not known:
         ledger.create(
             run,
@@ -113,6 +121,18 @@ def deliver(
         return _deliver(
             delivery, view, launch, settings, rows=rows, resumes=bool(known), request=own_id, dry_run=dry_run
         )
+
+
+def _missed(claims: Claims, settings: Settings) -> str:
+    """Why a scheduled run must not send its file: of all that a downtime made late, one does."""
+    if "auto-scheduled" not in (flow_run.tags or []):
+        return ""
+    due = flow_run.scheduled_start_time.timestamp()
+    late = partial(too_late, due, time.time(), what="a run with the same parameters began")
+    if why := late(allowed_seconds=settings.missed_seconds, last=0.0):
+        return why
+    what = hashlib.sha256(json.dumps(flow_run.parameters, sort_keys=True, default=str).encode()).hexdigest()
+    return late(allowed_seconds=0.0, last=claims.begin(what, due, str(flow_run.id)))
 
 
 def _definition(
@@ -189,22 +209,24 @@ def _deliver(
 def _check(delivery: Delivery, view: View, launch: Launch, settings: Settings, logger: Any) -> None:
     run = view.run(delivery.run)
     if run.total == 0:
-        result = delivery.check(
-            _path(run, settings),
-            encoding=launch.encoding,
-            delimiter=launch.delimiter,
-            skip_delivered=run.facts.get("skip_delivered") == "1",
-        )
+        with _file(run, delivery.definition, settings) as file:
+            result = delivery.check(
+                file,
+                encoding=launch.encoding,
+                delimiter=launch.delimiter,
+                skip_delivered=run.facts.get("skip_delivered") == "1",
+            )
         logger.info("%d rows: %d accepted, %d rejected", result.rows, result.accepted, result.rejected)
     elif not delivery.spooled():
-        delivery.respool(_path(run, settings))
+        with _file(run, delivery.definition, settings) as file:
+            delivery.respool(file)
 
 
-def _path(run: Run, settings: Settings) -> Path:
-    """Where the file lies. Who begins a run at the command line may name any; others only those of some folders."""
+def _file(run: Run, definition: Definition, settings: Settings) -> AbstractContextManager[Path]:
+    """The file, here. Who begins a run at the command line may name any; others only those of some folders."""
     if run.facts.get("trusted") == "1":
-        return Path(run.file)
-    return resolve(run.file, (settings.uploads, settings.inbox, *settings.folders))
+        return nullcontext(Path(run.file))
+    return opened(run.file, settings, definition)
 
 
 def _checked(delivery: Delivery, logger: Any) -> State[Any]:
@@ -223,11 +245,29 @@ def _send_all(delivery: Delivery, rows: Wanted, request: str, report: Report) ->
 def _map(delivery: Delivery, chunks: list[Chunk], report: Report) -> None:
     if not chunks:
         return
-    futures: list[PrefectFuture[dict[str, int]]] = send.map(chunks, unmapped(delivery))
+    if delivery.settings.task_runner == "threads":
+        _await(send.map(chunks, unmapped(delivery)), delivery, report)
+        return
+    from flows.spread import Share, runner, send_portion  # an extra, which brings libraries of its own
+
+    share = Share(delivery.run, delivery.epoch, delivery.definition.resolved())
+    sends: Any = send_portion
+    portions = [delivery.portion(chunk) for chunk in chunks]
+    with runner(delivery.settings) as spread:
+        try:
+            _await(spread.map(sends, {"portion": portions, "share": unmapped(share)}), delivery, report)
+        except BaseException:
+            delivery.halt()
+            raise
+
+
+def _await(futures: Sequence[PrefectFuture[dict[str, int]]], delivery: Delivery, report: Report) -> None:
     left = set(futures)
     while left:
         left = set(wait(list(left), timeout=PROGRESS_SECONDS).not_done)
         report.progress(delivery.view)
+        if delivery.interrupted:
+            delivery.halt()
     for future in futures:
         future.result()  # a chunk that failed inside raises here
 

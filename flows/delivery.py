@@ -9,12 +9,11 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 from uuid import uuid4
 
@@ -28,17 +27,27 @@ from flows.client import Client
 from flows.connection import connect, translated
 from flows.definition import Definition
 from flows.delivered import DeliveredIndex, SkippedThen, told
-from flows.errors import FileError, Interrupted, LimitLost, RowrelayError, StackError, Stopped, Superseded
-from flows.journal import Journal
+from flows.errors import (
+    FileError,
+    Interrupted,
+    LimitLost,
+    RowrelayError,
+    StackError,
+    Stopped,
+    StorageError,
+    Superseded,
+)
 from flows.ledger import LEASE_SECONDS, Ledger
 from flows.ledger_view import Run, View
 from flows.limiter import Limiter
-from flows.plan import Chunk, Plan, chunk_size
+from flows.located import journal
+from flows.plan import Chunk, Plan, Portion, chunk_size
 from flows.records import Rejection, Row, RowState, RunState, Wanted
 from flows.secret import secrets_of
 from flows.sender import Sender
 from flows.settings import Settings
 from flows.spool import Spool
+from flows.storage import scratch
 
 _RESENDS = {"failed": (RowState.FAILED,), "unknown": (RowState.UNKNOWN,)}
 SLICE = 1000  # rows of a chunk in memory at once
@@ -47,9 +56,12 @@ T = TypeVar("T")
 
 
 class Delivery:
-    """Holds the run's lease from `open` to `close`. Methods are for plain threads; `send` may run in many at once."""
+    """Holds the run's lease from `open` to `close`. Methods are for plain threads; `send` may run in many at once.
 
-    def __init__(self, run: str, definition: Definition, settings: Settings, redis_url: str) -> None:
+    `part` names a process that sends for the one that holds the lease: it calls `join` instead of `take` and `open`.
+    """
+
+    def __init__(self, run: str, definition: Definition, settings: Settings, redis_url: str, *, part: str = "") -> None:
         self.run = run
         self.definition = definition
         self.terms = definition.limit.terms(definition)
@@ -60,6 +72,7 @@ class Delivery:
         self.spool = Spool(settings.spool_url, run)
         self.epoch = 0
         self.interrupted = False
+        self.failure: RowrelayError | None = None  # why it ended early, once it has ended
         self._redis_url = redis_url
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._stack = ExitStack()
@@ -69,6 +82,7 @@ class Delivery:
         self._sender: Sender | None = None
         self._superseded = False
         self._plan: Plan | None = None
+        self._journal = journal(settings, run, part=part)
         self._resends = False
 
     # -- the run's life --------------------------------------------------------------------------------------------
@@ -130,12 +144,10 @@ class Delivery:
 
         Where the definition has a `key`, the rows that earlier runs delivered are counted, and left out on request.
         """
-        with self.kept(), translated(), ExitStack() as exits:
+        with self.kept(), translated(), scratch(self.settings.data) as folder, ExitStack() as exits:
             self.spool.delete()
             self.ledger.check_afresh(self.run, self.epoch)
-            scratch = self.settings.data / "scratch"  # the system's own may be in memory
-            scratch.mkdir(parents=True, exist_ok=True)
-            delivered = exits.enter_context(self._delivered(scratch)) if self.definition.key else None
+            delivered = exits.enter_context(self._delivered(folder)) if self.definition.key else None
 
             def progress(rows: int, done: int, total: int) -> None:
                 self._go_on()
@@ -149,7 +161,7 @@ class Delivery:
                 encoding=encoding,
                 delimiter=delimiter,
                 max_bytes=self.settings.max_upload_bytes,
-                scratch=scratch,
+                scratch=folder,
                 on_progress=progress,
                 on_rejections=lambda rejections: self.ledger.reject(self.run, self.epoch, rejections),
                 delivered=delivered,
@@ -176,11 +188,8 @@ class Delivery:
         return result
 
     @contextmanager
-    def _delivered(self, scratch: Path) -> Iterator[DeliveredIndex]:
-        with (
-            TemporaryDirectory(prefix="rowrelay-", dir=scratch) as folder,
-            DeliveredIndex(Path(folder), self.definition.key) as index,
-        ):
+    def _delivered(self, folder: Path) -> Iterator[DeliveredIndex]:
+        with DeliveredIndex(folder, self.definition.key) as index:
             index.take(self.view, self.settings.spool_url, self.definition.name, but=self.run)
             yield index
 
@@ -273,6 +282,25 @@ class Delivery:
         if self.interrupted:
             self.drain()
 
+    def join(self, epoch: int) -> None:
+        """Send under the epoch of the process that holds the lease. Raises StackError, SettingError."""
+        assert self._portal is not None
+        self.epoch = epoch
+        with translated():
+            self._sender = self._portal.call(self._open, self.ledger.serials(self.run))
+
+    def halt(self) -> None:
+        """Let the processes that joined take no further chunk."""
+        with translated():
+            self.ledger.facts(self.run, halted=self.epoch)
+
+    def is_halted(self) -> bool:
+        """Whether the process that holds the lease wants no further chunk to be sent."""
+        try:
+            return self.view.run(self.run).facts.get("halted") == str(self.epoch)
+        except StackError:  # the sender knows how long to wait for Redis
+            return False
+
     async def _open(self, first_serial: int) -> Sender:
         client = Client(
             self.definition,
@@ -288,7 +316,7 @@ class Delivery:
             ledger=self.ledger,
             limit=self._limit,
             client=client,
-            journal=Journal(self.settings.data / "journal", self.run),
+            journal=self._journal,
             give_up_seconds=self.settings.give_up_seconds,
             on_event=self.event,
         )
@@ -309,7 +337,14 @@ class Delivery:
         """Wait for what is under way, record it, and end the sending loop."""
         if self._portal is not None:
             self._portal.call(self._close)
+            self._journal_is_shared()
         self._stack.close()
+
+    def _journal_is_shared(self) -> None:
+        try:
+            self._journal.share()
+        except StorageError as exc:
+            self.event(f"{exc.message}; the last outcomes are on the disk of {socket.gethostname()} only")
 
     async def _close(self) -> None:
         self._knocking.cancel()
@@ -356,19 +391,28 @@ class Delivery:
     def send(self, chunk: Chunk) -> dict[str, int]:
         """Deliver a chunk's rows; returns how many ended in which state (`left`: not sent)."""
         assert self._plan is not None
+        return self.send_spans(self._plan.spans(chunk, SLICE), resends=self._resends)
+
+    def portion(self, chunk: Chunk) -> Portion:
+        """A chunk of the last plan, as another process can send it."""
+        assert self._plan is not None
+        return Portion(chunk.name, tuple(self._plan.spans(chunk, SLICE)), self._resends)
+
+    def send_spans(self, wanted: Iterable[tuple[int, int]], *, resends: bool) -> dict[str, int]:
+        """Deliver these rows of the spool; returns how many ended in which state (`left`: not sent)."""
         states: Counter[str] = Counter()
         rows: list[Row] = []
-        for start, stop in self._plan.spans(chunk, SLICE):
+        for start, stop in wanted:
             rows += self.spool.read(start, stop)
             if len(rows) >= SLICE:
-                states += self._deliver(rows)
+                states += self._deliver(rows, resends=resends)
                 rows = []
-        return dict(states + self._deliver(rows))
+        return dict(states + self._deliver(rows, resends=resends))
 
-    def _deliver(self, rows: list[Row]) -> Counter[str]:
+    def _deliver(self, rows: list[Row], *, resends: bool) -> Counter[str]:
         assert self._portal is not None
         assert self._sender is not None
-        deliver = partial(self._sender.deliver, rows, resends=self._resends)
+        deliver = partial(self._sender.deliver, rows, resends=resends)
         return self._portal.start_task_soon(deliver).result()
 
     # -- ending ----------------------------------------------------------------------------------------------------
@@ -409,7 +453,9 @@ class Delivery:
 
     def end(self, failure: RowrelayError | None = None) -> Run:
         """Write down how the run ended, give it back, and return it as it stands. Raises Superseded."""
-        if self._sender is not None:
+        self.failure = failure or self.stopped
+        sent_here = self.settings.task_runner == "threads" or (self._sender and self._sender.pace.sent)
+        if self._sender is not None and sent_here:  # other processes' pace is not known here
             self._summary()
         state, reason = self._last_state(failure)
         if not self._steadily(lambda: self.ledger.end(self.run, self.epoch, state, reason)):

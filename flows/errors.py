@@ -2,7 +2,9 @@
 
 RowrelayError                      anything a person can mend; carries a message to show as it is
 ├── DefinitionError                a pipeline definition is wrong: file, line, key
-├── FileError                      the file of rows cannot be read as what it should be
+├── FileError                      the file of rows cannot be read
+│   ├── BadFile                    because of what it is: nothing but another file helps
+│   └── StorageError               because of where it lies, or should be put: no fault of the file
 ├── SettingError                   an environment setting is missing or impossible
 ├── StackError                     Redis or Prefect is not there, or cannot be started
 ├── LedgerError                    Redis holds something this version must not touch, or refuses to keep it
@@ -54,6 +56,14 @@ class FileError(RowrelayError):
         where = file + (f":{line}" if line else "")
         super().__init__(f"{where}: {message}" if where else message, hint=hint)
         self.file, self.line = file, line
+
+
+class BadFile(FileError):
+    """The file will not do as it is: wrong kind, columns, size or content. Trying again does not help."""
+
+
+class StorageError(FileError):
+    """A folder, a disk or an object store cannot be read or written at the moment. No fault of the file."""
 
 
 class SettingError(RowrelayError):

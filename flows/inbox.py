@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
-from pydantic import Field
 
 from flows.claims import Claims
 from flows.connection import connect, verify
@@ -20,30 +19,33 @@ from flows.definition import Definition
 from flows.deliver import deliver
 from flows.delivery import Delivery
 from flows.errors import RowrelayError
+from flows.fate import Delivered, Fate, Taken
 from flows.incoming import Place, place
-from flows.intake import Delivered, Fate, Intake, Taken
+from flows.intake import Intake
 from flows.launch import LAUNCH, Launch
 from flows.ledger import Ledger
 from flows.limit_status import status
+from flows.missed import too_late
 from flows.pipelines import pick, present
 from flows.settings import Settings
+from flows.turn import Turn, turn
 
 
 def _name() -> str:
     given = flow_run.parameters or {}
-    return f"{given.get('pipeline')} · {given.get('folder') or 'inbox'}"
+    folder = str(given.get("folder") or "inbox").partition("?")[0]
+    return f"{given.get('pipeline')} · {folder}"
 
 
 @flow(name="inbox", flow_run_name=_name, persist_result=False, validate_parameters=True)
-def inbox(
-    pipeline: Annotated[str, Field(description="Name of the pipeline that the files go through")] = "posts",
-    folder: Annotated[
-        str,
-        Field(description="Folder or address (s3://…, https://…) to take files from; empty: the pipeline's own inbox"),
-    ] = "",
-) -> State[Any]:
-    """Deliver every new, complete file once by its content, oldest first, and move it to done/ or failed/."""
-    logger = get_run_logger()
+def inbox(pipeline: str = "posts", folder: str = "") -> State[Any]:
+    """Deliver every new, complete file once by its content, oldest first, and move it to done/ or failed/.
+
+    Args:
+        pipeline: Name of the pipeline that the files go through.
+        folder: Folder or address (s3://…, https://…) to take files from; empty for the pipeline's own inbox.
+    """
+    # Prefect shows the lines under Args in its form; a Field's description would be lost with postponed annotations.
     try:
         settings = Settings.read()
         client = connect(settings.redis_url.get_secret_value() if settings.redis_url else "")
@@ -59,10 +61,21 @@ def inbox(
                 message=f"The limit {limit.name!r} is shut ({limit.latch_reason}): files stay where they are until it"
                 f" is opened with `rowrelay limits open {limit.name}`.",
             )
-        intake = Intake(source, definition, settings, Ledger(client), _Deliver(definition), by=_by())
-        whole = intake.look(lambda taken: logger.info("%s: %s. %s", taken.name, taken.fate, taken.note))
+        with turn(client, definition.name, source.url) as ours:
+            if ours is None:
+                return Completed(name="Skipped", message=f"Another look through {source.url} is under way.")
+            return _look(source, definition, settings, Ledger(client), ours)
     except RowrelayError as exc:
         return Failed(message=str(exc))
+
+
+def _look(source: Place, definition: Definition, settings: Settings, ledger: Ledger, ours: Turn) -> State[Any]:
+    logger = get_run_logger()
+    deliver_file = _Deliver(definition)
+    intake = Intake(source, definition, settings, ledger, deliver_file, by=_by())
+    whole = intake.look(
+        lambda taken: logger.info("%s: %s. %s", taken.name, taken.fate, taken.note), lambda: not ours.lost
+    )
     _artifact(definition, intake.taken)
     return _state(intake.taken, whole=whole)
 
@@ -77,7 +90,8 @@ class _Deliver:
         held: list[Delivery] = []
         token = LAUNCH.set(Launch(on_delivery=held.append))
         try:
-            state: State[Any] = deliver.with_options(flow_run_name=f"{self._definition.name} · {name}")(
+            # A callable, since Prefect takes braces in a plain name for parameters.
+            state: State[Any] = deliver.with_options(flow_run_name=lambda: f"{self._definition.name} · {name}")(
                 pipeline=self._definition.name, file=name, resume=run, return_state=True
             )
         finally:
@@ -85,7 +99,7 @@ class _Deliver:
         last = held[-1] if held else None
         return Delivered(
             interrupted=bool(last and last.interrupted),
-            stopped=last.stopped if last else None,
+            failure=last.failure if last else None,
             message=state.message or "",
         )
 
@@ -95,25 +109,28 @@ def _by() -> str:
 
 
 def _missed(claims: Claims, source: Place, settings: Settings) -> str:
-    """Why a scheduled run has nothing to do any more: after a downtime Prefect starts every one that was missed."""
+    """Why a scheduled run has nothing to do any more."""
     if "auto-scheduled" not in (flow_run.tags or []):
         return ""
-    due = flow_run.scheduled_start_time.timestamp()
-    late = time.time() - due
-    if settings.missed_seconds and late > settings.missed_seconds:
-        return f"Started {late:.0f} s after it was due, which is more than ROWRELAY_MISSED_SECONDS allows."
-    last = claims.last_look(source.url)
-    if due < last:
-        return f"It was due {last - due:.0f} s before the last look through {source.url}, which took everything."
-    return ""
+    return too_late(
+        flow_run.scheduled_start_time.timestamp(),
+        time.time(),
+        allowed_seconds=settings.missed_seconds,
+        last=claims.last_look(source.url),
+        what=f"the last look through {source.url}, which took everything",
+    )
 
 
 def _state(taken: list[Taken], *, whole: bool) -> State[Any]:
     counts = Counter(each.fate for each in taken)
     message = ", ".join(f"{counts[fate]} {fate}" for fate in Fate if counts[fate]) or "nothing new"
-    if not whole:
+    if counts[Fate.INTERRUPTED]:
         return Cancelled(message=f"{message}. {taken[-1].name}: {taken[-1].note}")
-    if counts[Fate.TROUBLED] or counts[Fate.REFUSED]:
+    if counts[Fate.STOPPED]:
+        return Failed(message=f"{message}. {taken[-1].name} stays where it is: {taken[-1].note}")
+    if not whole:
+        return Completed(name="Skipped", message=f"{message}. Another look has taken over.")
+    if counts[Fate.TROUBLED] or counts[Fate.REFUSED] or counts[Fate.STUCK]:
         return Completed(name="CompletedWithErrors", message=message)
     return Completed(message=message)
 

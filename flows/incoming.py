@@ -8,26 +8,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import fsspec
 import httpx
 
+from flows.access import below
 from flows.definition import Definition
-from flows.errors import FileError, SettingError
+from flows.errors import BadFile, FileError, StorageError
+from flows.masking import Masker
+from flows.secret import secret
 from flows.settings import Settings
+from flows.storage import WHOLE, filesystem, lies_there, make_folder, protocol, reached
 
 DONE, FAILED = "done", "failed"
 UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", ".swp", "~")
-WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"}  # objects appear only when they are complete
 BLOCK = 2**20
 DOWNLOAD_SECONDS = 60.0  # without a byte
+_SECRET = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_.-]*)\}")
 
 
 class Changed(Exception):
@@ -58,42 +64,58 @@ class Place(Protocol):
     url: str
 
     def arrivals(self) -> list[Arrival]:
-        """What lies there and is no unfinished upload by its name, oldest first. Raises FileError."""
+        """What lies there and is no unfinished upload by its name, oldest first. Raises StorageError."""
 
     def copy(self, arrival: Arrival, to: Path, *, max_bytes: int) -> str:
-        """Copy it and return the SHA-256 (hex) of its content. Raises Changed, FileError."""
+        """Copy it and return the SHA-256 (hex) of its content.
+
+        Raises:
+            Changed: it was written to meanwhile, or is gone.
+            BadFile: it is too large, or may not be read.
+            StorageError: where it lies cannot be reached, or there is no room for the copy.
+        """
 
     def put_away(
         self, arrival: Arrival, where: str, *, report: dict[str, Any], troubled: Iterable[bytes] | None
     ) -> str:
-        """Move it to done or failed, with a report and perhaps its troubled rows beside it. Returns where it is."""
+        """Move it to done or failed, with a report and perhaps its troubled rows beside it. Returns where it is.
+
+        Raises StorageError where it cannot be moved; then nothing of it lies there.
+        """
 
 
 def place(folder: str, definition: Definition, settings: Settings) -> Place:
     """The place that a schedule or a person names; empty for the pipeline's own inbox folder.
 
+    `${secret:NAME}` in an address that the definition or ROWRELAY_INBOXES states is looked up here, and shown nowhere.
+
     Raises:
         FileError: it lies outside of what may be read, or is not there.
-        SettingError: the package for this kind of address is not installed.
+        SettingError: the package for this kind of address is not installed, or a secret is missing.
     """
     if "://" not in folder or folder.startswith("file://"):
         return Folder(str(_local(folder.removeprefix("file://"), definition, settings)))
     named = [schedule.inbox for schedule in definition.schedules if schedule.inbox and "://" in schedule.inbox]
-    if not any(_below(folder, allowed) for allowed in (*named, *settings.inboxes)):
+    allowed = (*named, *settings.inboxes)
+    # A secret goes to the very address that it was stated with, and not to what somebody makes of it.
+    if folder not in allowed and (_SECRET.search(folder) or not any(below(folder, each) for each in allowed)):
         raise FileError(
             "is no address that files may be taken from",
             file=folder,
             hint=f"Name it as `inbox` of a schedule in the definition of {definition.name}, or in ROWRELAY_INBOXES.",
         )
+    secrets = {name: secret(name, settings.secrets) for name in _SECRET.findall(folder)}
+    address = _SECRET.sub(lambda found: secrets[found[1]], folder)
     if folder.startswith(("http://", "https://")):
-        return Web(folder, settings.inbox / definition.name)
-    return Folder(folder)
+        return Web(folder, settings.inbox / definition.name, address=address, mask=Masker(secrets.values()))
+    return Folder(folder, address=address, mask=Masker(secrets.values()))
 
 
 def _local(folder: str, definition: Definition, settings: Settings) -> Path:
     if not folder:
         own = settings.inbox / definition.name
-        own.mkdir(parents=True, exist_ok=True)
+        with reached(str(own), "cannot be made"):
+            own.mkdir(parents=True, exist_ok=True)
         return own.resolve()
     roots = [root.resolve() for root in (settings.inbox, *settings.folders)]
     asked = Path(folder)
@@ -113,68 +135,83 @@ def _local(folder: str, definition: Definition, settings: Settings) -> Path:
     )
 
 
-def _below(url: str, allowed: str) -> bool:
-    if ".." in url.split("/"):
-        return False
-    return url.rstrip("/") == allowed.rstrip("/") or url.startswith(allowed.rstrip("/") + "/")
+_NO_SECRETS = Masker()
 
 
 class Folder:
-    """A folder on this machine or anywhere fsspec reaches. Folders in it are left alone, `done` and `failed` too."""
+    """A folder on this machine or anywhere fsspec reaches. Folders in it are left alone, `done` and `failed` too.
 
-    def __init__(self, url: str) -> None:
-        try:
-            self._fs, self._root = fsspec.core.url_to_fs(url)
-        except ImportError as exc:
-            raise SettingError(
-                f"{url} needs a package that is not installed: {exc}", hint="Install it, e.g. pip install s3fs."
-            ) from exc
-        self._fs.use_listings_cache = False
-        self._root = self._root.rstrip("/")
-        protocol = self._fs.protocol if isinstance(self._fs.protocol, str) else self._fs.protocol[0]
-        self._whole = protocol in WHOLE
-        self._is_local = protocol in ("file", "local")
+    `url` is how it is called, `address` where it is, if that holds secrets; `mask` takes them out of messages.
+    """
+
+    def __init__(self, url: str, *, address: str = "", mask: Masker = _NO_SECRETS) -> None:
+        self._fs, self._root = filesystem(address or url)
+        kind = protocol(self._fs)
+        self._whole = kind in WHOLE
+        self._is_local = kind in ("file", "local")
+        self._mask = mask
         self.url = url.rstrip("/")
 
     def arrivals(self) -> list[Arrival]:
         """Its files, oldest first."""
         self._fs.invalidate_cache()
         try:
-            entries = self._fs.ls(self._root, detail=True)
+            with _masked(self._mask), reached(self.url, "cannot be listed"):
+                entries = self._fs.ls(self._root, detail=True)
         except FileNotFoundError:
             return []  # a folder of an object store is there only while something lies in it
-        except (OSError, ValueError) as exc:
-            raise FileError(f"cannot be listed: {exc}", file=self.url) from exc
-        found = [self._arrival(entry) for entry in entries if _is_file(entry)]
-        return sorted((each for each in found if _finished(each.name)), key=lambda each: (each.modified, each.name))
+        found = [self._arrival(entry) for entry in entries if self._is_file(entry)]
+        return sorted((each for each in found if is_finished(each.name)), key=lambda each: (each.modified, each.name))
+
+    def _is_file(self, entry: dict[str, Any]) -> bool:
+        """A link may lead out of the folder; an object store may keep an empty object in the folder's own name."""
+        path = str(entry["name"])
+        own = path.rstrip("/") == self._root or path.endswith("/")
+        return entry.get("type") == "file" and not entry.get("islink") and not own
 
     def _arrival(self, entry: dict[str, Any]) -> Arrival:
-        path = str(entry["name"])
+        path, size = str(entry["name"]), int(entry.get("size") or 0)
         # `created` of a local file is its ctime, which no copying tool can set back as it does with mtime.
         times = [_seconds(entry.get(key)) for key in ("mtime", "created", "LastModified", "last_modified", "updated")]
         changed = max(times)
         order = _seconds(entry.get("mtime")) or changed
-        mark = f"{entry.get('size')}:{changed}:{entry.get('ETag') or entry.get('etag') or entry.get('ino') or ''}"
-        return Arrival(Path(path).name, path, int(entry.get("size") or 0), order, changed, mark, self._whole)
+        tag = entry.get("ETag") or entry.get("etag")
+        # Object stores tell times more exactly in a list than of one object; what they hold has a tag of its content.
+        mark = f"{size}:{tag}" if self._whole and tag else f"{size}:{changed}:{tag or entry.get('ino') or ''}"
+        return Arrival(Path(path).name, path, size, order, changed, mark, self._whole)
 
     def copy(self, arrival: Arrival, to: Path, *, max_bytes: int) -> str:
         """Copy it here."""
+        if arrival.size > max_bytes:
+            raise _too_large(arrival.name, max_bytes)
         digest = hashlib.sha256()
         try:
-            with self._fs.open(arrival.path, "rb") as source, to.open("wb") as target:
-                size = _pour(iter(lambda: source.read(BLOCK), b""), target, digest, max_bytes, arrival.name)
+            with _masked(self._mask), self._readable(arrival), self._fs.open(arrival.path, "rb") as source:
+                size = _pour(iter(lambda: source.read(BLOCK), b""), to, digest, max_bytes, arrival.name)
         except FileNotFoundError as exc:
             raise Changed from exc
-        except OSError as exc:
-            raise FileError(f"cannot be read: {exc}", file=arrival.name) from exc
         if size != arrival.size or self._mark(arrival) != arrival.mark:
             raise Changed
         return digest.hexdigest()
 
+    @contextmanager
+    def _readable(self, arrival: Arrival) -> Iterator[None]:
+        where = f"{self.url}/{arrival.name}"
+        try:
+            with reached(where, "cannot be read"):
+                yield
+        except StorageError as exc:
+            # Its folder has just been listed, so on this machine or without permission it is the file that is at fault.
+            ours = exc.file == where and (self._is_local or isinstance(exc.__cause__, PermissionError))
+            if ours:
+                raise BadFile(exc.message) from exc
+            raise
+
     def _mark(self, arrival: Arrival) -> str:
         self._fs.invalidate_cache()
         try:
-            return self._arrival(self._fs.info(arrival.path)).mark
+            with _masked(self._mask), reached(self.url):
+                return self._arrival(self._fs.info(arrival.path)).mark
         except FileNotFoundError:
             return ""
 
@@ -182,31 +219,45 @@ class Folder:
         self, arrival: Arrival, where: str, *, report: dict[str, Any], troubled: Iterable[bytes] | None
     ) -> str:
         """Move it; a file that was replaced meanwhile is new and stays."""
-        self._fs.makedirs(f"{self._root}/{where}", exist_ok=True)
-        target = self._free(f"{self._root}/{where}", arrival.name)
-        if troubled is not None:
-            with self._fs.open(target + ".troubled.csv", "wb") as file:
-                file.writelines(troubled)
-        with self._fs.open(target + ".report.json", "wb") as file:
-            file.write(_as_json(report))
-        if self._mark(arrival) == arrival.mark:
-            self._fs.mv(arrival.path, target)
+        beside: list[str] = []
+        try:
+            with _masked(self._mask), reached(f"{self.url}/{where}", "cannot be written"):
+                make_folder(self._fs, f"{self._root}/{where}")
+                target = self._free(f"{self._root}/{where}", arrival.name)
+                if troubled is not None:
+                    beside.append(target + ".troubled.csv")
+                    with self._fs.open(beside[-1], "wb") as file:
+                        file.writelines(troubled)
+                beside.append(target + ".report.json")
+                with self._fs.open(beside[-1], "wb") as file:
+                    file.write(_as_json(report))
+                if self._mark(arrival) == arrival.mark:
+                    self._fs.mv(arrival.path, target)
+        except (FileError, FileNotFoundError) as exc:
+            for path in beside:
+                with suppress(Exception):  # it would only lie there beside no file
+                    self._fs.rm_file(path)
+            if isinstance(exc, FileNotFoundError):
+                raise StorageError(f"could not be moved to {where}", file=f"{self.url}/{arrival.name}") from exc
+            raise
         return target if self._is_local else f"{self.url}/{where}/{Path(target).name}"
 
     def _free(self, folder: str, name: str) -> str:
         stem, dot, suffix = name.partition(".")
         for number in range(1, 10_000):
             made = name if number == 1 else f"{stem}-{number}{dot}{suffix}"
-            if not self._fs.exists(f"{folder}/{made}") and not self._fs.exists(f"{folder}/{made}.report.json"):
+            if not any(lies_there(self._fs, f"{folder}/{name}") for name in (made, f"{made}.report.json")):
                 return f"{folder}/{made}"
-        raise FileError("has 10,000 namesakes there; clear it up", file=f"{folder}/{name}")
+        raise StorageError("has 10,000 namesakes there; clear it up", file=f"{folder}/{name}")
 
 
 class Web:
     """One file at an address. It cannot be moved, so its reports go to the pipeline's inbox folder."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, *, address: str = "", mask: Masker = _NO_SECRETS) -> None:
         self.url = url
+        self._address = address or url
+        self._mask = mask
         self._reports = folder
 
     def arrivals(self) -> list[Arrival]:
@@ -218,14 +269,20 @@ class Web:
         """Download it."""
         digest = hashlib.sha256()
         try:
-            with httpx.stream("GET", self.url, timeout=DOWNLOAD_SECONDS, follow_redirects=False) as answer:
+            with (
+                _masked(self._mask),
+                httpx.stream("GET", self._address, timeout=DOWNLOAD_SECONDS, follow_redirects=False) as answer,
+            ):
                 if answer.status_code != 200:
                     to_there = f" and leads to {answer.headers['location']}" if "location" in answer.headers else ""
-                    raise FileError(f"answered {answer.status_code}{to_there}", file=self.url)
-                with to.open("wb") as target:
-                    _pour(answer.iter_bytes(BLOCK), target, digest, max_bytes, self.url)
-        except httpx.HTTPError as exc:
-            raise FileError(f"could not be downloaded: {exc or type(exc).__name__}", file=self.url) from exc
+                    raise StorageError(f"answered {answer.status_code}{to_there}", file=self.url)
+                announced = answer.headers.get("content-length", "")
+                if announced.isdecimal() and int(announced) > max_bytes:
+                    raise _too_large(self.url, max_bytes)
+                _pour(answer.iter_bytes(BLOCK), to, digest, max_bytes, self.url)
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            why = self._mask.text(str(exc)) or type(exc).__name__
+            raise StorageError(f"could not be downloaded: {why}", file=self.url) from None
         return digest.hexdigest()
 
     def put_away(
@@ -235,36 +292,57 @@ class Web:
         if "skipped" in report:
             return self.url
         folder = self._reports / where
-        folder.mkdir(parents=True, exist_ok=True)
-        stem = f"{arrival.name}.{str(report['run'])[:8]}"
-        if troubled is not None:
-            with (folder / f"{stem}.troubled.csv").open("wb") as file:
-                file.writelines(troubled)
-        (folder / f"{stem}.report.json").write_bytes(_as_json(report))
+        stem = f"{arrival.name}.{str(report['run'])[:8]}" if report.get("run") else arrival.name
+        with reached(str(folder), "cannot be written"):
+            folder.mkdir(parents=True, exist_ok=True)
+            if troubled is not None:
+                with (folder / f"{stem}.troubled.csv").open("wb") as file:
+                    file.writelines(troubled)
+            (folder / f"{stem}.report.json").write_bytes(_as_json(report))
         return self.url
 
 
-def _pour(blocks: Iterable[bytes], target: Any, digest: Any, max_bytes: int, name: str) -> int:
-    size = 0
-    for block in blocks:
-        size += len(block)
-        if size > max_bytes:
-            hint = "ROWRELAY_MAX_UPLOAD_BYTES allows more."
-            raise FileError(f"is larger than {max_bytes} bytes", file=name, hint=hint)
-        digest.update(block)
-        target.write(block)
+@contextmanager
+def _masked(mask: Masker) -> Iterator[None]:
+    """No secret of an address in a message about it."""
+    try:
+        yield
+    except FileError as exc:
+        if not mask:
+            raise
+        raise type(exc)(mask.text(exc.message), hint=mask.text(exc.hint)) from None
+
+
+def _pour(blocks: Iterable[bytes], to: Path, digest: Any, max_bytes: int, name: str) -> int:
+    size, here = 0, partial(reached, str(to), "cannot be written")
+    with here():
+        target = to.open("wb")
+    try:
+        for block in blocks:
+            size += len(block)
+            if size > max_bytes:
+                raise _too_large(name, max_bytes)
+            digest.update(block)
+            with here():
+                target.write(block)
+    finally:
+        with here():
+            target.close()
     return size
+
+
+def _too_large(name: str, max_bytes: int) -> BadFile:
+    return BadFile(
+        f"is larger than {max_bytes:,} bytes", file=name, hint="Split it, or raise ROWRELAY_MAX_UPLOAD_BYTES."
+    )
 
 
 def _as_json(report: dict[str, Any]) -> bytes:
     return json.dumps(report, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
-def _is_file(entry: dict[str, Any]) -> bool:
-    return entry.get("type") == "file" and not entry.get("islink")  # a link may lead out of the folder
-
-
-def _finished(name: str) -> bool:
+def is_finished(name: str) -> bool:
+    """Whether a file's name says that it is whole: no hidden file, no unfinished upload."""
     return bool(name) and not name.startswith((".", "~")) and not name.casefold().endswith(UNFINISHED)
 
 

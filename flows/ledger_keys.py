@@ -7,6 +7,8 @@ rowrelay:content:<digest>   set: runs of files with this content
 rowrelay:inbox:<pipeline>   hash: digest of a file's content → run that delivers it
   :ended                    hash: digest → what became of the file, JSON, once it was put away
   :looks                    hash: folder → when the last complete look through it began, Unix seconds
+  :turn:<digest>            string that lapses: the process whose turn it is to look through the folder of that digest
+rowrelay:scheduled:<pipe>   hash: digest of the parameters → when a scheduled delivery with them last began, and which
 rowrelay:run:{<id>}         hash: what a run is, its counters, its epoch and lease
   :definition               the resolved pipeline definition, JSON, without secrets
   :rows:<n>                 hash: records of rows 100 n + 1 … 100 n + 100, by offset
@@ -24,6 +26,7 @@ rowrelay:run:{<id>}         hash: what a run is, its counters, its epoch and lea
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from dataclasses import dataclass, field
@@ -62,6 +65,16 @@ def content_key(digest: str) -> str:
 def inbox_key(pipeline: str) -> str:
     """Which run delivers which content of this pipeline's inboxes; the keys beside it begin with this."""
     return f"{PREFIX}inbox:{pipeline}"
+
+
+def turn_key(pipeline: str, folder: str) -> str:
+    """Whose turn it is to look through a folder."""
+    return f"{inbox_key(pipeline)}:turn:{hashlib.sha256(folder.encode()).hexdigest()[:16]}"
+
+
+def scheduled_key(pipeline: str) -> str:
+    """When which scheduled deliveries of a pipeline began."""
+    return f"{PREFIX}scheduled:{pipeline}"
 
 
 def place(run: str, kind: str, row: int) -> tuple[str, int]:

@@ -79,6 +79,20 @@ class Plan:
         return wanted, accepted
 
 
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """A chunk as another process can send it: the rows `[start, stop)` of the spool in each of its spans."""
+
+    name: str
+    spans: tuple[tuple[int, int], ...]
+    resends: bool
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        return sum(stop - start for start, stop in self.spans)
+
+
 def _chunk(rows: NDArray[np.int64], ordinal: int) -> Chunk:
     first, last = int(rows[0]), int(rows[-1])
     name = f"row {first}" if first == last else f"rows {first}-{last}"

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from flows.errors import FileError
+from flows.errors import BadFile, FileError
 
 BLOCK = 1 << 20
 RATIO = 250  # deflate reaches 1032:1 on a file of one repeated row; real rows stay below 50:1
@@ -61,9 +61,9 @@ class RawFile:
         """Size on disk when it was opened."""
         return self._before.st_size
 
-    def error(self, message: str, *, hint: str = "", line: int | None = None) -> FileError:
-        """A FileError about this file."""
-        return FileError(message, file=str(self.path), line=line, hint=hint)
+    def error(self, message: str, *, hint: str = "", line: int | None = None) -> BadFile:
+        """The error for what is wrong with this file."""
+        return BadFile(message, file=str(self.path), line=line, hint=hint)
 
     def blocks(self) -> Iterator[bytes]:
         """The content, unpacked, in blocks of at most 1 MiB; to be walked through once."""
@@ -119,7 +119,7 @@ class RawFile:
         try:
             return os.read(self._fd, BLOCK)
         except OSError as exc:
-            raise self.error(f"could not be read to its end: {exc.strerror}") from exc
+            raise FileError(f"could not be read to its end: {exc.strerror}", file=str(self.path)) from exc
 
     def _refuse_change(self) -> None:
         after = os.fstat(self._fd)
@@ -135,7 +135,11 @@ class RawFile:
             raise self._changed("was replaced")
 
     def _changed(self, what: str) -> FileError:
-        return self.error(f"{what} while it was being read", hint="Wait until it is complete, then start again.")
+        return FileError(
+            f"{what} while it was being read",
+            file=str(self.path),
+            hint="Wait until it is complete, then start again.",
+        )
 
     def _unpacked(self, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
         """Every member of a gzip file, at most 1 MiB at a time however well it is packed."""

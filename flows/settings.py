@@ -33,7 +33,11 @@ class Settings(BaseSettings):
     folders: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(), description="Folders whose files may be delivered, separated by `:`; added to uploads and inbox"
     )
-    storage: str = Field(default="", description="Where the spool lies, as an fsspec URL; empty: the data folder")
+    storage: str = Field(
+        default="",
+        description="Folder that all machines reach (a path, s3://bucket/folder) for uploads, rows under way and inbox "
+        "copies; empty: the data folder",
+    )
     secrets: Path | None = Field(
         default=None, description="Folder with one file per secret, looked at before the environment"
     )
@@ -64,6 +68,12 @@ class Settings(BaseSettings):
     dashboard_url: str = Field(default="", description="Address of the dashboard, for links in Prefect artifacts")
     max_upload_bytes: int = Field(default=10 * 2**30, ge=1, description="Largest file that is read, counted unpacked")
 
+    task_runner: Literal["threads", "dask"] = Field(
+        default="threads", description="What sends the chunks of a run: threads of its own process, or a Dask cluster"
+    )
+    dask_address: str = Field(
+        default="", description="The Dask scheduler, e.g. tcp://host:8786; empty: worker processes on this machine"
+    )
     log_format: Literal["text", "json"] = Field(
         default="text", description="How logs are written: lines for people, or one JSON object a line"
     )
@@ -95,12 +105,26 @@ class Settings(BaseSettings):
     @cached_property
     def spool_url(self) -> str:
         """The folder of the spool, as an fsspec URL or a path."""
-        return self.storage or str(self.data / "spool")
+        return self._stored("spool")
+
+    @property
+    def uploads_url(self) -> str:
+        """Where files lie that were sent through the dashboard or the HTTP API, as an fsspec URL or a path."""
+        return self._stored("uploads")
+
+    @property
+    def journal_url(self) -> str:
+        """Where outcomes lie that Redis has not taken, for other machines to find them."""
+        return self._stored("journal")
 
     @property
     def uploads(self) -> Path:
-        """Files sent through the dashboard or the HTTP API."""
-        return self.data / "uploads"
+        """The folder of this machine that uploads come into, and stay in unless the storage is an object store."""
+        return self.data / "uploads" if "://" in self.uploads_url else Path(self.uploads_url)
+
+    def _stored(self, what: str) -> str:
+        root = self.storage.removeprefix("file://").rstrip("/")
+        return f"{root}/{what}" if root else str(self.data / what)
 
     @property
     def inbox(self) -> Path:

@@ -14,9 +14,9 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import accumulate
 
-import fsspec
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from flows.errors import FileError
 from flows.records import Rejection, Row
 from flows.spool_writer import MANIFEST, VERSION, Manifest, Part, Writer
+from flows.storage import filesystem, lies_there, reached
 from flows.stored import LINE, ROW, to_rows
 
 KEPT_PARTS = 3  # a part of 20,000 rows is a few MB
@@ -42,8 +43,8 @@ class Spool:
     def __init__(self, url: str, run: str) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", run):
             raise ValueError(f"{run!r} cannot be the name of a spool")
-        self._fs, root = fsspec.core.url_to_fs(url)
-        self._folder = f"{root.rstrip('/')}/{run}"
+        self._fs, root = filesystem(url)
+        self._folder = f"{root}/{run}"
         self._writer: Writer | None = None
         self._manifest: Manifest | None = None
         self._starts: list[int] = []
@@ -79,7 +80,8 @@ class Spool:
 
     def exists(self) -> bool:
         """Whether there is a finished spool."""
-        return bool(self._fs.exists(f"{self._folder}/{MANIFEST}"))
+        with reached(self._folder):
+            return lies_there(self._fs, f"{self._folder}/{MANIFEST}")
 
     def manifest(self) -> Manifest:
         """What the spool holds. Raises FileError if it is not there, not finished or not readable."""
@@ -125,10 +127,10 @@ class Spool:
             return
         decoder = msgspec.json.Decoder(Rejection)
         try:
-            with self._fs.open(f"{self._folder}/{part.name}", "rb") as lines:
+            with reached(self._folder), self._fs.open(f"{self._folder}/{part.name}", "rb") as lines:
                 for line in lines:
                     yield decoder.decode(line)
-        except (OSError, msgspec.DecodeError) as exc:
+        except (FileNotFoundError, msgspec.DecodeError) as exc:
             raise self._damaged(part.name, exc) from exc
 
     def delete(self) -> None:
@@ -137,7 +139,7 @@ class Spool:
         with self._lock:
             self._manifest = None
             self._tables.clear()
-        if self._fs.exists(self._folder):
+        with suppress(FileNotFoundError), reached(self._folder, "cannot be removed"):
             self._fs.rm(self._folder, recursive=True)
 
     def _writing(self) -> Writer:
@@ -148,10 +150,12 @@ class Spool:
     def _known(self) -> Manifest:
         if self._manifest is None:
             try:
-                self._take(msgspec.json.decode(self._fs.cat_file(f"{self._folder}/{MANIFEST}"), type=Manifest))
+                with reached(self._folder):
+                    written = self._fs.cat_file(f"{self._folder}/{MANIFEST}")
+                self._take(msgspec.json.decode(written, type=Manifest))
             except FileNotFoundError as exc:
                 raise FileError("the spool of this run is gone", file=self._folder) from exc
-            except (OSError, msgspec.DecodeError) as exc:
+            except msgspec.DecodeError as exc:
                 raise self._damaged(MANIFEST, exc) from exc
         assert self._manifest is not None
         if self._manifest.version != VERSION:
@@ -175,8 +179,9 @@ class Spool:
 
     def _data(self, part: Part) -> bytes:
         try:
-            data: bytes = self._fs.cat_file(f"{self._folder}/{part.name}")
-        except OSError as exc:
+            with reached(self._folder):
+                data: bytes = self._fs.cat_file(f"{self._folder}/{part.name}")
+        except FileNotFoundError as exc:
             raise self._damaged(part.name, exc) from exc
         if hashlib.sha256(data).hexdigest() != part.sha256:
             raise self._damaged(part.name, "its content has changed")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from flows.errors import FileError
 from flows.records import Rejection
+from flows.storage import make_folder, reached
 from flows.stored import to_table
 
 VERSION = 1
@@ -65,13 +65,20 @@ class Writer:
         self._fs, self._folder, self._token = fs, folder, uuid4().hex[:8]
         self._local = isinstance(fs, LocalFileSystem)
         with self._translated():
-            fs.makedirs(folder, exist_ok=True)
-            self._before = [name for name in fs.ls(folder, detail=False) if not name.endswith("/" + MANIFEST)]
+            make_folder(fs, folder)
+            self._before = [name for name in self._list() if not name.endswith("/" + MANIFEST)]
         self._parts: list[Part] = []
         self._rejections: Any = None
         self._rejected, self._rejected_bytes, self._rejected_hash = 0, 0, hashlib.sha256()
         self._encoder = msgspec.json.Encoder()
         self._names: list[str] = []  # everything that this writer has made or may have made
+
+    def _list(self) -> list[str]:
+        """What lies there. In an object store a folder is there only while something lies in it."""
+        try:
+            return list(self._fs.ls(self._folder, detail=False))
+        except FileNotFoundError:
+            return []
 
     def write(self, values: pd.DataFrame, rows: npt.NDArray[np.int64], lines: npt.NDArray[np.int64]) -> None:
         """Append accepted rows, as one part."""
@@ -134,13 +141,8 @@ class Writer:
                 self._sync(file)
             self._fs.mv(path, f"{self._folder}/{name}")
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as exc:
-            why = exc.strerror or str(exc)
-            raise FileError(f"the run's rows cannot be written here: {why}", file=self._folder) from exc
+    def _translated(self) -> AbstractContextManager[None]:
+        return reached(self._folder, "the run's rows cannot be written here", writing=True)
 
     def _sync(self, file: Any) -> None:
         if self._local:
@@ -157,10 +159,8 @@ class Writer:
                 os.close(descriptor)
 
     def _remove(self, path: str) -> None:
-        try:
+        with suppress(FileNotFoundError), reached(path, "cannot be removed"):
             self._fs.rm_file(path)
-        except FileNotFoundError:
-            return
 
     def _temporary(self, name: str) -> str:
         return f"{self._token}.{name}.tmp"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from flows.errors import FileError
+from flows.errors import StorageError
 
 CACHE_KIB = 16 * 1024
 SHORT = 48  # characters up to which a value is its own key; longer ones go by their 256-bit hash
@@ -31,7 +31,7 @@ class UniqueIndex:
     def add(self, name: str, values: Sequence[str | None], lines: Sequence[int]) -> dict[int, int]:
         """Note values with the lines they stand in; gives the earlier line for each position that repeats one.
 
-        Nulls are never equal to each other. Raises FileError if the index cannot be kept, as on a full disk.
+        Nulls are never equal to each other. Raises StorageError if the index cannot be kept, as on a full disk.
         """
         rows = [(name, _key(value), line) for value, line in zip(values, lines, strict=True) if value is not None]
         before = self._db.total_changes
@@ -43,7 +43,7 @@ class UniqueIndex:
                 return {}
             return self._repeated(name, values, lines)
         except sqlite3.Error as exc:
-            raise FileError(f"the index of unique values failed: {exc}", file=str(self._path)) from exc
+            raise StorageError(f"the index of unique values failed: {exc}", file=str(self._path)) from exc
 
     def _repeated(self, name: str, values: Sequence[str | None], lines: Sequence[int]) -> dict[int, int]:
         query = "SELECT line FROM seen WHERE name = ? AND value = ?"

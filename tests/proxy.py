@@ -16,10 +16,10 @@ from typing import Any
 
 
 class Proxy:
-    """The process, as the test sees it. `jitter`: (from, to) seconds each way."""
+    """The process, as the test sees it. `jitter`: (from, to) seconds each way; it listens on `host`."""
 
-    def __init__(self, port: int, *, jitter: tuple[float, float] = (0.0, 0.0)) -> None:
-        self._process = subprocess.Popen([sys.executable, __file__, str(port)], stdout=subprocess.PIPE, text=True)
+    def __init__(self, port: int, *, jitter: tuple[float, float] = (0.0, 0.0), host: str = "127.0.0.1") -> None:
+        self._process = subprocess.Popen([sys.executable, __file__, str(port), host], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout
         ports = json.loads(self._process.stdout.readline())
         self.port = ports["data"]
@@ -88,7 +88,7 @@ async def _pass(line: _Line, source: asyncio.StreamReader, target: asyncio.Strea
         target.transport.abort()  # a reset passes on as a reset, and what was under way is lost
 
 
-async def _serve(port: int) -> None:
+async def _serve(port: int, host: str) -> None:
     line = _Line()
 
     async def guest(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -105,7 +105,7 @@ async def _serve(port: int) -> None:
             line.change(json.loads(order))
             writer.write(b"done\n")
 
-    data = await asyncio.start_server(guest, "127.0.0.1", 0, backlog=1024)
+    data = await asyncio.start_server(guest, host, 0, backlog=1024)
     orders = await asyncio.start_server(control, "127.0.0.1", 0)
     ports = {"data": data.sockets[0].getsockname()[1], "control": orders.sockets[0].getsockname()[1]}
     print(json.dumps(ports), flush=True)
@@ -114,4 +114,4 @@ async def _serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1])))
+    asyncio.run(_serve(int(sys.argv[1]), sys.argv[2]))

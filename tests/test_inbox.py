@@ -22,9 +22,11 @@ from flows.connection import connect
 from flows.definition import load
 from flows.delivery import Delivery
 from flows.errors import FileError, RowrelayError
+from flows.fate import Delivered, Fate
 from flows.incoming import place
-from flows.intake import Delivered, Fate, Intake
+from flows.intake import Intake
 from flows.ledger import Ledger
+from flows.located import opened
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from tests.conftest import wait_until
@@ -61,7 +63,8 @@ def deliver(w: World, here: Settings, run: str) -> Delivered:
     try:
         delivery.knock()
         if delivery.view.run(run).total == 0:
-            delivery.check(Path(delivery.view.run(run).file))
+            with opened(delivery.view.run(run).file, here, delivery.definition) as file:
+                delivery.check(file)
         delivery.open()
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(delivery.send, delivery.plan("unfinished")))
@@ -72,7 +75,7 @@ def deliver(w: World, here: Settings, run: str) -> Delivered:
         delivery.close()
     delivery.end(failure)
     client.close()
-    return Delivered(delivery.interrupted, delivery.stopped)
+    return Delivered(delivery.interrupted, delivery.failure)
 
 
 def intake(w: World, folder: str = "", **more: Any) -> Intake:
@@ -309,7 +312,7 @@ def test_a_file_at_an_address_is_taken_whenever_its_content_is_new(
     here: World, web: tuple[str, Callable[[bytes], None]]
 ) -> None:
     url, publish = web
-    assert look(here, url, inboxes=(url,)) == {"list.csv": Fate.REFUSED}  # 404
+    assert look(here, url, inboxes=(url,)) == {"list.csv": Fate.STOPPED}  # 404
     publish(w_file(3))
     assert look(here, url, inboxes=(url,)) == {"list.csv": Fate.DELIVERED}
     assert look(here, url, inboxes=(url,)) == {"list.csv": Fate.SKIPPED}

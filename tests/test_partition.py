@@ -7,7 +7,6 @@ closed. The API lives in a network namespace of its own; sender and Redis stay h
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -20,41 +19,22 @@ import pytest
 
 from flows.records import RowState, RunState
 from tests.conftest import wait_until
+from tests.netns import Machine, machines
 from tests.world import ROOT, World
 
-API, HERE = "10.213.7.2", "10.213.7.1"
 LIMIT: dict[str, Any] = {"name": "far", "requests": 7, "window_seconds": 1, "in_flight": 7, "grace_seconds": 0.5}
 
 
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
-
-
 @pytest.fixture
-def link() -> Iterator[tuple[str, str]]:
-    """A namespace and the name of the link to it. Needs root, as CI has."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may make network namespaces")
-    name = f"rr{os.getpid() % 100000}"
-    ip("netns", "add", name)
-    try:
-        ip("link", "add", name, "type", "veth", "peer", "name", "api0", "netns", name)
-        ip("addr", "add", f"{HERE}/24", "dev", name)
-        ip("link", "set", name, "up")
-        ip("-n", name, "addr", "add", f"{API}/24", "dev", "api0")
-        ip("-n", name, "link", "set", "api0", "up")
-        ip("-n", name, "link", "set", "lo", "up")
-        yield name, name
-    finally:
-        subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
-        subprocess.run(["ip", "link", "del", name], check=False, capture_output=True)
+def far() -> Iterator[Machine]:
+    with machines(1) as (only,):
+        yield only
 
 
-def test_nothing_piles_up_behind_a_link_that_was_down(link: tuple[str, str], tmp_path: Path, redis_url: str) -> None:
-    namespace, device = link
+def test_nothing_piles_up_behind_a_link_that_was_down(far: Machine, tmp_path: Path, redis_url: str) -> None:
     options = [
         "--host",
-        API,
+        far.address,
         "--port",
         "8080",
         "--delay-min-seconds",
@@ -64,14 +44,12 @@ def test_nothing_piles_up_behind_a_link_that_was_down(link: tuple[str, str], tmp
         "--tag",
         "userId",
     ]
-    api = subprocess.Popen(
-        ["ip", "netns", "exec", namespace, sys.executable, "-m", "deployments.standin", *options], cwd=ROOT
-    )
+    api = subprocess.Popen(far.inside(sys.executable, "-m", "deployments.standin", *options), cwd=ROOT)
     try:
         w = World(
             tmp_path,
             redis_url,
-            f"http://{API}:8080",
+            f"http://{far.address}:8080",
             None,
             LIMIT,
             {"request": {"timeout_seconds": 1.0}, "stop_after": 1000},
@@ -85,9 +63,9 @@ def test_nothing_piles_up_behind_a_link_that_was_down(link: tuple[str, str], tmp
         )
 
         for _ in range(2):
-            ip("link", "set", device, "down")
+            far.down()
             time.sleep(5)  # longer than time-out and grace together
-            ip("link", "set", device, "up")
+            far.up()
             time.sleep(3)
         ended = w.ended(engine)
 

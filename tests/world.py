@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from deployments.standin.api import Knobs, StandIn
 from deployments.standin.server import serving
@@ -52,7 +53,9 @@ class World:
             "limit": self.limit,
             **{key: value for key, value in self.more.items() if key != "request"},
         }
-        path.write_text(json.dumps(definition))
+        part = path.with_name(f"{uuid4().hex}.part")  # several threads may ask at once
+        part.write_text(json.dumps(definition))
+        part.rename(path)
         return path
 
     def file(self, rows: int, *, bad: int = 0, name: str = "rows.csv", first: int = 1) -> Path:
