@@ -119,6 +119,11 @@ def megabytes_of(database: str) -> tuple[float, int]:
     return int(size) / 1e6, int(tasks)
 
 
+def megabytes_in(folder: Path) -> float:
+    """What the files of a folder hold."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
 def used(pid: int) -> tuple[float, float]:
     """CPU seconds and MB of a process with all its children."""
     cpu = memory = 0.0
@@ -135,6 +140,8 @@ def measure(folder: Path, rows: int, workers: int, environment: dict[str, str], 
     view, database = View(connect(environment["ROWRELAY_REDIS_URL"])), environment["DATABASE"]
     before, tasks_before = megabytes_of(database)
     redis_before = view.client.info("memory")["used_memory"]
+    data, log = Path(environment["ROWRELAY_DATA"]) / "spool", folder / "redis"
+    spool_before, log_before = megabytes_in(data), megabytes_in(log)
     spent = {name: used(pid)[0] for name, pid in behind.items()}
     processes = []
     for worker in range(workers):
@@ -168,7 +175,8 @@ def measure(folder: Path, rows: int, workers: int, environment: dict[str, str], 
         f"  µs of CPU a row: workers {1e6 * sum(cpu) / rows:.0f}, {others}\n"
         f"  peak memory of a worker {max(peak):.0f} MB, of all {sum(peak):.0f} MB;"
         f" Prefect's database +{after - before:.1f} MB for {tasks - tasks_before} task runs,"
-        f" Redis +{redis_bytes / rows:.0f} bytes a row",
+        f" Redis +{redis_bytes / rows:.0f} bytes a row, its log +{1e6 * (megabytes_in(log) - log_before) / rows:.0f},"
+        f" spool +{1e6 * (megabytes_in(data) - spool_before) / rows:.0f}",
         flush=True,
     )
 

@@ -22,6 +22,7 @@ from flows.ledger_view import Run, View
 from flows.located import stored
 from flows.records import RowState, RunState
 from flows.resumption import may_resume, note_stop, pause_seconds
+from flows.retention import delete_run
 from flows.settings import Settings
 from flows.spool import Spool
 from flows.storage import scratch
@@ -122,6 +123,7 @@ class Intake:
             return self._skip(arrival, digest, by_hand, "is what somebody has delivered")
         if holder and self._outdated(holder):
             self.claims.release(digest, holder)
+            delete_run(holder, self.ledger, self.settings)  # so that nobody resumes it beside the new one
             holder = ""
         run = self.claims.take(digest, holder or str(uuid4()))
         return self._carry_on(arrival, digest, run, copy)

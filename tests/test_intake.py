@@ -124,9 +124,11 @@ def test_a_definition_that_was_mended_counts_for_a_file_of_which_nothing_was_sen
     put(here, "a.csv", 3)
     here.more = {"request": {"headers": {"X-Key": "${secret:NOT_THERE}"}}}
     assert look(here) == {"a.csv": Fate.STOPPED}
+    before = only_run(here).id
     here.more = {}
 
     assert look(here) == {"a.csv": Fate.DELIVERED}
+    assert only_run(here).id != before
 
 
 def test_a_run_that_a_person_cancelled_is_put_away_with_what_waits(here: World) -> None:
