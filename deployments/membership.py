@@ -31,6 +31,7 @@ class Membership:
     folder: Path
     needed: frozenset[str]
     linger_seconds: float
+    separate: bool = False  # whether another data folder's Redis may run beside this one's
 
     @contextmanager
     def join(self, timeout_seconds: float) -> Iterator[bool]:
@@ -75,7 +76,7 @@ class Membership:
             supervised = self._supervised()
             if supervised and self._answers():
                 return False
-            mark = Wanted.ask(self.folder, self.needed).mark
+            mark = Wanted.ask(self.folder, self.needed, separate=self.separate).mark
             if not supervised:
                 self._spawn_supervisor()
             self._wait(mark, deadline)

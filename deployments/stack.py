@@ -1,7 +1,8 @@
 """The embedded stack: one Redis and one Prefect server per user, started by whoever comes first.
 
 `with use(settings) as addresses:` gives a stack that answers for as long as the block lasts. It belongs to the data
-folder, not to the working directory, so that two folders never mean two limiters. A detached process looks after it
+folder, not to the working directory, and a second data folder of the same user is refused a Redis while another's runs
+(unless ROWRELAY_SEPARATE_STACK is set), so that two folders never mean two limiters. A detached process looks after it
 (`deployments.supervisor`) and ends it when the last user is out, also if that one was killed. Where
 ROWRELAY_REDIS_URL or PREFECT_API_URL name a server, that one is used and nothing is started for it.
 """
@@ -72,7 +73,8 @@ def use(
     if not embedded:
         yield StackAddresses(external[REDIS], external.get(PREFECT, ""), False)
         return
-    with Membership(settings.data.absolute(), folder, embedded, linger_seconds).join(timeout_seconds) as started:
+    member = Membership(settings.data.absolute(), folder, embedded, linger_seconds, settings.separate_stack)
+    with member.join(timeout_seconds) as started:
         state = StackState.read(folder)
         prefect_url = state.prefect_api_url if PREFECT in embedded else ""
         yield StackAddresses(

@@ -4,7 +4,8 @@ Started by `deployments.membership`, never by hand. It talks to its users throug
 
     supervisor.lock   held as long as it lives
     users.lock        held, shared, by everybody who uses the stack; free means that nobody does
-    wanted.json       names of the services that users have asked for, and a mark of the last asking
+    wanted.json       names of the services that users have asked for, a mark of the last asking, and whether another
+                      folder's Redis may run beside this one's
     stack.json        what it has to say: addresses, password, how each service does (mode 0600)
 """
 
@@ -21,6 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
+
+import platformdirs
 
 from deployments.prefect_server import PrefectServer
 from deployments.process import GuardedRedis, Lock, Service, last_words, pick_port
@@ -101,21 +104,23 @@ class Wanted:
 
     services: frozenset[str] = frozenset()
     mark: str = ""
+    separate: bool = False  # another data folder's Redis may run beside this one's
 
     @classmethod
     def read(cls, folder: Path) -> Wanted:
         """What wanted.json says; nothing if it is not there."""
         try:
             found = json.loads((folder / "wanted.json").read_text())
-            return cls(frozenset(found["services"]), found["mark"])
+            return cls(frozenset(found["services"]), found["mark"], found["separate"])
         except (OSError, ValueError, KeyError, TypeError):
             return cls()
 
     @classmethod
-    def ask(cls, folder: Path, services: frozenset[str]) -> Wanted:
+    def ask(cls, folder: Path, services: frozenset[str], *, separate: bool) -> Wanted:
         """Ask for services on top of what is wanted already. Only with start.lock held."""
-        wanted = cls(services | cls.read(folder).services, secrets.token_hex(8))
-        text = json.dumps({"services": sorted(wanted.services), "mark": wanted.mark})
+        before = cls.read(folder)
+        wanted = cls(services | before.services, secrets.token_hex(8), separate or before.separate)
+        text = json.dumps({"services": sorted(wanted.services), "mark": wanted.mark, "separate": wanted.separate})
         write_private(folder / "wanted.json", text)
         return wanted
 
@@ -165,7 +170,7 @@ class Keeper:
         if self._guard is None:
             self._guard = Lock.take(self._guard_path)
         if self._guard is None and now > self._guard_until:
-            self._fail(f"another process still holds {self._guard_path}; end it, then try again")
+            self.fail(f"another process still holds {self._guard_path}; end it, then try again")
         return self._guard is not None
 
     def _spawn(self, now: float) -> None:
@@ -176,7 +181,7 @@ class Keeper:
         try:
             self.service.spawn(self._guard)
         except (OSError, StackError) as exc:
-            self._fail(str(exc))
+            self.fail(str(exc))
         else:
             self._start_at, self._started_at = None, now
 
@@ -186,14 +191,49 @@ class Keeper:
         self._deaths = [at for at in self._deaths if at > now - FORGIVEN_SECONDS] + [now]
         log.error("%s ended with code %s", self.name, code)
         if len(self._deaths) > len(BACK_OFF_SECONDS):
-            self._fail(f"it ended {len(self._deaths)} times, the last time with code {code}:\n{words}")
+            self.fail(f"it ended {len(self._deaths)} times, the last time with code {code}:\n{words}")
             return
         self.state = ServiceState(self.service.port, "starting", f"ended with code {code}, starting again")
         self._start_at = now + BACK_OFF_SECONDS[len(self._deaths) - 1]
 
-    def _fail(self, detail: str) -> None:
+    def fail(self, detail: str) -> None:
+        """Give it up until somebody asks anew; `detail` says why."""
         log.error("%s given up: %s", self.name, detail)
         self.state = ServiceState(self.service.port, "failed", detail)
+
+
+class Sole:
+    """One embedded Redis a user, whatever the data folder: two would be two limits for one API account."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._path = Path(platformdirs.user_state_dir("rowrelay")) / "redis.lock"
+        self._lock: Lock | None = None
+
+    def refusal(self) -> str:
+        """Take the lock; why it cannot be had, or nothing."""
+        if self._lock is not None:
+            return ""
+        where = self._path.with_suffix(".json")
+        self._lock = Lock.take(self._path)
+        if self._lock is not None:
+            write_private(where, json.dumps({"data": str(self._data)}))
+            return ""
+        try:
+            other = json.loads(where.read_text())["data"]
+        except (OSError, ValueError, KeyError, TypeError):
+            other = "another folder"
+        return (
+            f"another one of yours is running, in {other}, and two would be two limits for one API account. Use that"
+            f" one (ROWRELAY_DATA={other}), or end what uses it. If the two never send to the same account, set"
+            " ROWRELAY_SEPARATE_STACK=1"
+        )
+
+    def release(self) -> None:
+        """Let others have it."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
 
 class Supervisor:
@@ -203,6 +243,7 @@ class Supervisor:
         self.data = data
         self.folder = folder
         self.linger_seconds = linger_seconds
+        self._sole = Sole(data)
         self.state = StackState.read(folder)
         self.state.password = self.state.password or secrets.token_urlsafe(24)
         for service in self.state.services.values():
@@ -245,16 +286,19 @@ class Supervisor:
                 self.keepers.pop(name).stop()
         for name in sorted(wanted.services):  # Prefect first: it takes longest
             if name not in self.keepers:
-                self.keepers[name] = self._keeper(name)
+                self.keepers[name] = self._keeper(name, separate=wanted.separate)
         for keeper in self.keepers.values():
             keeper.step()
         self.publish()
 
-    def _keeper(self, name: str) -> Keeper:
+    def _keeper(self, name: str, *, separate: bool) -> Keeper:
         port = self.state.service(name).port
         guard = self.folder / f"{name}.lock"
         if name == REDIS:
-            return Keeper(name, GuardedRedis(self.data / "redis", port=port, password=self.state.password), guard)
+            keeper = Keeper(name, GuardedRedis(self.data / "redis", port=port, password=self.state.password), guard)
+            if not separate and (why := self._sole.refusal()):
+                keeper.fail(why)
+            return keeper
         return Keeper(name, PrefectServer(self.data / "prefect", port=port), guard)
 
     def publish(self) -> None:
@@ -270,6 +314,7 @@ class Supervisor:
         for keeper in self.keepers.values():
             keeper.stop()
         (self.folder / "wanted.json").unlink(missing_ok=True)
+        self._sole.release()
         self.publish()
         log.info("stopped")
 

@@ -235,6 +235,19 @@ def mark_done(
         return cli_change.mark_done(session, session.find(run), wanted)
 
 
+@app.command(epilog="\b\nExample:\n  rowrelay restored --yes")
+def restored(yes: Yes = False) -> int:
+    """Say that Redis was restored from a backup, before anything is sent again.
+
+    The ledger is then older than the truth. Rows that wait in it may have been sent since, so they become unknown; and
+    every limit waits as after a restart.
+    """
+    from flows import cli_change, cli_session
+
+    with cli_session.opened() as session:
+        return cli_change.restored(session, yes=yes)
+
+
 @limits_app.callback(invoke_without_command=True)
 def limits(context: typer.Context) -> int | None:
     """The shared limits."""

@@ -31,6 +31,7 @@ TRANSITIONS: Mapping[str, Mapping[RowState, frozenset[RowState]]] = {
     "settle": {S: frozenset({U})},  # its deliverer is gone and the attempt's time is over
     "resend": {F: frozenset({W}), U: frozenset({W})},  # a person asked; once a row and request
     "mark": {U: frozenset({D})},  # a person knows better
+    "restored": {W: frozenset({U})},  # the ledger is older than the truth: the row may have been sent since
 }
 COUNTED = tuple(RowState)
 LEASE_SECONDS = 5.0
@@ -252,6 +253,11 @@ class Ledger:
     def mark_done(self, run: str, rows: Iterable[int], *, by: str) -> int:
         """Call unknown rows done, on a person's word. Returns how many moved."""
         return sum(self._batches(run, rows, "mark", msgspec.msgpack.encode({"r": f"marked done by {by}"})))
+
+    def restored(self, run: str, rows: Iterable[int]) -> int:
+        """Call waiting rows unknown, because the ledger comes from a backup. Returns how many moved."""
+        why = "the ledger was restored from a backup; the row may have been sent after that was made"
+        return sum(self._batches(run, rows, "restored", msgspec.msgpack.encode({"r": why})))
 
     def _batches(self, run: str, rows: Iterable[int], *ask: Any) -> Iterable[int]:
         batch: list[int] = []

@@ -117,5 +117,14 @@ def trust(client: Any, name: str, by: str) -> None:
     pipe.execute()
 
 
+def distrust(client: Any, name: str) -> None:
+    """Let the limit wait as after a restart of which nothing is known: its record may be older than the truth."""
+    keys = Keys.of(name)
+    pipe = client.pipeline(transaction=True)
+    pipe.hset(keys.state, mapping={"server": "restored", "loss": -1})
+    pipe.publish(keys.events, "open ")
+    pipe.execute()
+
+
 def _later(moment: str | None, now: float) -> float | None:
     return float(moment) / MICRO if moment is not None and float(moment) > now else None

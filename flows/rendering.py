@@ -119,23 +119,3 @@ def _pieces(node: Node) -> Iterator[str | FromRow | FromSecret]:
     elif isinstance(node, MappingOf):
         for _, inner in node.items:
             yield from _pieces(inner)
-
-
-def render_body(definition: Definition, values: Values, secrets: Secrets = _NONE) -> Any:
-    """The body of a row's request, typed. Raises Unsendable."""
-    return definition.rendering.make_body(values, secrets)
-
-
-def render_content(definition: Definition, values: Values, secrets: Secrets = _NONE) -> bytes:
-    """The body of a row's request as bytes, JSON or form. Raises Unsendable."""
-    return definition.rendering.make_content(values, secrets)
-
-
-def render_url(definition: Definition, values: Values, secrets: Secrets = _NONE) -> str:
-    """The address of a row's request, percent-encoded. Raises Unsendable."""
-    return definition.rendering.make_url(values, secrets)
-
-
-def render_headers(definition: Definition, values: Values, secrets: Secrets = _NONE) -> dict[str, str]:
-    """The headers of a row's request, Content-Type included. Raises Unsendable."""
-    return definition.rendering.make_headers(values, secrets)

@@ -77,6 +77,11 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(
         default="text", description="How logs are written: lines for people, or one JSON object a line"
     )
+    separate_stack: bool = Field(
+        default=False,
+        description="Allow an embedded Redis in this data folder beside that of another one. Only if the two never"
+        " send to the same API account: each keeps limits of its own",
+    )
     notify_url: SecretStr | None = Field(
         default=None,
         description="Webhook that is told of runs that stop or end with errors: Slack, Teams, or one that takes JSON",

@@ -65,6 +65,13 @@ def test_an_upload_is_on_disk_as_it_was_sent_and_can_be_named_by_a_run(api: Test
     assert (settings.uploads / answer.json()["file"]).read_bytes() == body
 
 
+def test_nothing_can_be_left_out_of_a_pipeline_without_a_key(api: TestClient) -> None:
+    answer = api.post("/runs", json={"pipeline": "posts", "file": "posts.csv", "skip_delivered": True})
+
+    assert answer.status_code == 400
+    assert "has no `key`" in answer.json()["title"]
+
+
 @pytest.mark.parametrize(
     ("name", "kept"),
     [

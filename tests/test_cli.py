@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -22,7 +23,9 @@ from flows import cli, cli_change, cli_up
 from flows.connection import connect
 from flows.errors import SettingError, StackError
 from flows.ledger_view import View
-from flows.records import RowState, RunState
+from flows.limit_status import status, trust
+from flows.limiter import Limiter
+from flows.records import LimitTerms, RowState, RunState
 from tests.bad_inputs import FILES, GOOD
 from tests.conftest import wait_until
 from tests.stack_fixture import RunningStack
@@ -30,8 +33,8 @@ from tests.test_export import Sent, sent
 from tests.world import ROOT, World, world
 
 COMMANDS = (
-    "check", "send", "runs", "show", "export", "cancel", "delete", "mark-done", "limits", "limits show", "limits open",
-    "limits trust", "pipelines", "schema", "init", "up", "version",
+    "check", "send", "runs", "show", "export", "cancel", "delete", "mark-done", "restored", "limits", "limits show",
+    "limits open", "limits trust", "pipelines", "schema", "init", "up", "version",
 )  # fmt: skip
 PROGRAM = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main())"]
 
@@ -182,6 +185,22 @@ def test_help_loads_nothing_heavy() -> None:
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_proxy_that_is_not_used_is_told_of_once_with_what_to_do(
+    here: Path, rowrelay: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "good.csv").write_text(GOOD)
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@proxy.example.com:3128")
+
+    code, out, err = rowrelay("check", "good.csv")
+
+    assert code == 0
+    assert err.count("http://proxy.example.com:3128, which is not used") == 1
+    assert "add jsonplaceholder.typicode.com to NO_PROXY" in err
+    assert "secret" not in err + out
+    monkeypatch.setenv("NO_PROXY", "jsonplaceholder.typicode.com")
+    assert "proxy" not in rowrelay("check", "good.csv")[2]
 
 
 def test_check_tells_what_would_be_sent(here: Path, rowrelay: Run) -> None:
@@ -335,6 +354,34 @@ def test_unknown_rows_can_be_called_done(rowrelay: Run, ended: Sent) -> None:
     assert "The others are not unknown" in err
     assert ended.run.counts[RowState.DONE] == 2
     assert rowrelay("mark-done", "last", "5")[:2] == (1, "0 of 1 rows are done now.\n")
+
+
+def test_after_a_restored_backup_nothing_that_waits_is_sent_by_itself(
+    rowrelay: Run, ended: Sent, redis_url: str
+) -> None:
+    client = connect(redis_url)
+
+    async def permit() -> None:
+        async with Limiter(redis_url) as limiter:
+            limit = limiter.limit(LimitTerms("kept", ((7, 1.0), (1000, 86_400.0)), 7, 0.1, 0.1))
+            for each in await asyncio.wait_for(limit.acquire("run", 1), 20):
+                each.unused()
+
+    trust(client, "kept", "me")
+    asyncio.run(permit())
+    assert status(client, "kept").quarantine_until is None
+    assert rowrelay("restored")[0] == 2  # it has to be confirmed
+
+    code, out, _ = rowrelay("restored", "--yes")
+
+    assert code == 0
+    assert "1 waiting rows of 1 runs are unknown now" in out
+    assert (ended.run.counts[RowState.WAITING], ended.run.counts[RowState.UNKNOWN]) == (0, 2)
+    rows = json.loads(rowrelay("export", "last", "--rows", "unknown")[1])["result"]
+    assert "restored from a backup" in rows[1]["reason"]
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(permit())
+    assert rowrelay("restored", "--yes")[1].startswith("0 waiting rows of 0 runs")
 
 
 def test_a_run_is_deleted_once_it_is_confirmed(rowrelay: Run, ended: Sent) -> None:

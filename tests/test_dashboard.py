@@ -15,6 +15,7 @@ from dashboard.markup import join, tag
 from dashboard.prefect_api import ScheduleRefused
 from dashboard.preview import seconds_for
 from dashboard.reader import Reader, duration, size
+from flows.pipelines import present
 from flows.records import LimitTerms, RowState, RunState
 from flows.settings import Settings
 from tests.browser import ROOT
@@ -121,6 +122,23 @@ def test_a_checked_file_can_be_sent_and_one_with_known_content_asks_first(
     assert send.disabled
     page.checkbox[0].check().run()
     assert not next(button for button in page.button if button.label == "Send 29 good rows").disabled
+
+
+def test_a_checked_file_says_what_was_delivered_before_and_offers_to_leave_it_out(
+    settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    keyed = present(settings)["posts"].model_copy(update={"key": ["userId"]})
+    before = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 30), definition=keyed)
+    before.outcomes(D, [1, 2])
+    before.leave(RunState.FINISHED)
+    whole = seed(settings, redis_url, write_posts(tmp_path / "whole.csv", 31), definition=keyed)
+    whole.leave(RunState.CHECKING, "checked; nothing sent yet")
+
+    page = show("send", run=whole.id)
+
+    assert "2 of these rows were delivered before" in text(page)
+    assert "Leave them out" in labels(page)
+    assert not page.exception
 
 
 def test_a_thousand_runs_are_listed_searched_and_paged(settings: Settings, redis_url: str) -> None:

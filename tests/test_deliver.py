@@ -150,6 +150,28 @@ def test_a_corrected_whole_file_can_leave_out_what_was_delivered(flows: World, s
     assert flows.report()["arrivals"] == 25
 
 
+def test_a_resumed_run_keeps_to_the_definition_it_began_with(flows: World, stack: RunningStack) -> None:
+    """A changed pipeline does not change it, and a changed record of it is not believed."""
+    view = View(connect(stack.addresses.redis_url))
+    first, second = (ended(start(flows, stack, file=flows.file(5), dry_run=True))["run"] for _ in range(2))
+    flows.more["request"] = {"headers": {"X-New": "yes"}}
+
+    found = ended(start(flows, stack, resume=first))
+
+    assert found["message"] == "5 done of 5"
+    assert any("the run keeps to its own" in text for _, text in view.events(first))
+
+    key = f"rowrelay:run:{{{second}}}:definition"
+    stored = json.loads(view.client.get(key))
+    view.client.set(key, json.dumps(stored | {"request": stored["request"] | {"method": "PUT"}}))
+
+    found = ended(start(flows, stack, resume=second))
+
+    assert found["type"] == "FAILED"
+    assert "is not the one it began with" in found["message"]
+    assert flows.report()["arrivals"] == 5
+
+
 def test_nothing_can_be_left_out_without_a_key(flows: World, stack: RunningStack) -> None:
     found = ended(start(flows, stack, file=flows.file(5), skip_delivered=True))
 

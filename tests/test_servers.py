@@ -97,7 +97,9 @@ def test_replicas_and_a_sentinel_are_told_of(server: RedisServer, tmp_path: Path
     primary = RedisServer(tmp_path / "primary", binary=server.binary).start()
     replica = RedisServer(tmp_path / "copy", binary=server.binary).start()
     try:
-        connect(replica.url).replicaof("127.0.0.1", primary.port)
+        follower = connect(replica.url)
+        follower.config_set("masterauth", primary.password)
+        follower.replicaof("127.0.0.1", primary.port)
         client, watcher = connect(primary.url), connect(primary.url)
         wait_until(lambda: int(client.info()["connected_slaves"]) == 1, what="the replica")
         assert [text.split(":")[0] for text in cautions(client)] == ["Redis has 1 replica(s)"]

@@ -132,6 +132,26 @@ def test_users_who_come_at_once_start_one_stack(settings: Settings) -> None:
     assert sum(addresses.started for addresses in found) == 1
 
 
+def test_a_second_folder_gets_no_redis_while_the_first_ones_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two would be two limiters of one account."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    first, second = (
+        Settings(data=tmp_path / name, redis_url=None, separate_stack=False) for name in ("first", "second")
+    )
+    with use_redis(first) as addresses:
+        with pytest.raises(StackError, match="another one of yours is running") as refused, use_redis(second):
+            pass
+        assert f"ROWRELAY_DATA={first.data}" in str(refused.value)
+        assert "ROWRELAY_SEPARATE_STACK=1" in str(refused.value)
+        with use_redis(Settings(data=second.data, redis_url=None, separate_stack=True)) as apart:
+            assert apart.redis_url != addresses.redis_url
+    wait_for_the_end(first)
+    with use_redis(second) as later:
+        assert redis_answers(later.redis_url)
+
+
 def test_the_last_user_out_ends_it_also_if_killed(settings: Settings) -> None:
     with user(settings) as killed:
         with use_redis(settings) as addresses:
