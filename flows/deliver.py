@@ -17,11 +17,12 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows import handover
 from flows.access import resolve
 from flows.connection import connect, verify
 from flows.definition import Definition
 from flows.delivery import Delivery
-from flows.errors import RowrelayError, RunNotFound, Superseded
+from flows.errors import DefinitionError, RowrelayError, RunNotFound, Stopped, Superseded
 from flows.launch import LAUNCH, Launch
 from flows.ledger import Ledger
 from flows.ledger_view import Run, View
@@ -100,23 +101,28 @@ def deliver(
     delivery = Delivery(run, definition, settings, redis_url)
     with _drained_by_sigterm(delivery):
         launch.on_delivery(delivery)
-        return _deliver(
+        state = _deliver(
             delivery, view, launch, settings, rows=rows, resumes=bool(known), request=own_id, dry_run=dry_run
         )
+    if delivery.handed_over and not launch.within:
+        handover.leave(own_id)
+    return state
 
 
 def _definition(
     pipeline: str, run: str, view: View, settings: Settings, launch: Launch
 ) -> tuple[Definition, Run | None]:
     """The run's own definition if there is such a run, else the pipeline's; secrets and limits are read afresh."""
-    found = present(settings)
     try:
         known = view.run(run)
     except RunNotFound:
-        picked = pick(found, pipeline)
+        picked = pick(present(settings), pipeline)
         return (picked.with_url(launch.url) if launch.url else picked), None
     stored = Definition.from_resolved(view.definition(run))
-    return (stored.with_limit_of(found[stored.name]) if stored.name in found else stored), known
+    try:
+        return stored.with_limit_of(pick(present(settings), stored.name)), known
+    except DefinitionError:  # what it was begun with is all that it needs
+        return stored, known
 
 
 def _started_by() -> str:
@@ -156,6 +162,10 @@ def _deliver(
         failure = exc
     finally:
         delivery.close()
+    to_go_on = delivery.interrupted and isinstance(failure, Stopped | None)
+    if to_go_on and handover.wanted(launch.within or request) and (left := delivery.hand_over()):
+        logger.info("handed over with %d of %d rows finished", left.finished_rows, left.total)
+        return Cancelled(name=handover.NAME, message=handover.MESSAGE)
     try:
         run = delivery.end(failure)
     except Superseded as exc:
@@ -222,12 +232,16 @@ def _state(run: Run, logger: Any) -> State[Any]:
 
 @contextmanager
 def _drained_by_sigterm(delivery: Delivery) -> Iterator[None]:
-    """Prefect cancels a run with SIGTERM: rows under way are waited for, and nothing finished is lost."""
+    """SIGTERM, of a cancellation or of a worker that ends: rows under way get their answers, no others are sent."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: delivery.drain())
+    heard = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # Ctrl-C for a worker is one for its runs as well
+        heard.append(signal.SIGINT)
+    before = {number: signal.signal(number, lambda number, frame: delivery.drain()) for number in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -59,6 +59,7 @@ class Delivery:
         self.spool = Spool(settings.spool_url, run)
         self.epoch = 0
         self.interrupted = False
+        self.handed_over = False
         self._redis_url = redis_url
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._stack = ExitStack()
@@ -354,6 +355,19 @@ class Delivery:
         if not self._steadily(lambda: self.ledger.end(self.run, self.epoch, state, reason)):
             raise Superseded("Another process has taken over this run.")
         return self._steadily(lambda: self.view.run(self.run))
+
+    def hand_over(self) -> Run | None:
+        """Give the run back unfinished, for another process to go on with. None if it is over or not to go on."""
+        run = self.view.run(self.run)
+        going_on = run.state is RunState.CHECKING or run.finished_rows < run.total
+        if self.stopped is not None or run.cancelling or not going_on:
+            return None
+        if self._sender is not None:
+            self._summary()
+        with translated():
+            self.ledger.end(self.run, self.epoch, run.state, "handed over to the next worker")
+        self.handed_over = True
+        return self.view.run(self.run)
 
     def _last_state(self, failure: RowrelayError | None) -> tuple[RunState, str]:
         failure = failure or self.stopped

@@ -14,6 +14,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
+from flows import handover
 from flows.claims import Claims
 from flows.connection import connect, verify
 from flows.definition import Definition
@@ -59,11 +60,14 @@ def inbox(
                 message=f"The limit {limit.name!r} is shut ({limit.latch_reason}): files stay where they are until it"
                 f" is opened with `rowrelay limits open {limit.name}`.",
             )
-        intake = Intake(source, definition, settings, Ledger(client), _Deliver(definition), by=_by())
+        deliver_file = _Deliver(definition)
+        intake = Intake(source, definition, settings, Ledger(client), deliver_file, by=_by())
         whole = intake.look(lambda taken: logger.info("%s: %s. %s", taken.name, taken.fate, taken.note))
     except RowrelayError as exc:
         return Failed(message=str(exc))
     _artifact(definition, intake.taken)
+    if deliver_file.handed_over:
+        handover.leave(str(flow_run.id))
     return _state(intake.taken, whole=whole)
 
 
@@ -72,10 +76,11 @@ class _Deliver:
 
     def __init__(self, definition: Definition) -> None:
         self._definition = definition
+        self.handed_over = False  # the last one: whoever goes on with this look, goes on with it
 
     def __call__(self, run: str, name: str) -> Delivered:
         held: list[Delivery] = []
-        token = LAUNCH.set(Launch(on_delivery=held.append))
+        token = LAUNCH.set(Launch(on_delivery=held.append, within=str(flow_run.id)))
         try:
             state: State[Any] = deliver.with_options(flow_run_name=f"{self._definition.name} · {name}")(
                 pipeline=self._definition.name, file=name, resume=run, return_state=True
@@ -83,6 +88,7 @@ class _Deliver:
         finally:
             LAUNCH.reset(token)
         last = held[-1] if held else None
+        self.handed_over = bool(last and last.handed_over)
         return Delivered(
             interrupted=bool(last and last.interrupted),
             stopped=last.stopped if last else None,

@@ -13,10 +13,12 @@ class Launch:
     """Who starts the run, and from where.
 
     `trusted` lets the file lie anywhere: the person at the command line may read it anyway. `on_run` hears the
-    run's id as soon as it is known, `on_delivery` gets the object that can be drained.
+    run's id as soon as it is known, `on_delivery` gets the object that can be drained. `within` is the flow run that
+    this one is a part of.
     """
 
     by: str = ""
+    within: str = ""
     trusted: bool = False
     url: str | None = None
     encoding: str | None = None

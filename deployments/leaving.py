@@ -1,0 +1,68 @@
+"""How a worker leaves: it takes on nothing more, and its flow runs hand over what is left, which takes seconds."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+HAND_OVER_SECONDS = 75.0  # for answers that are under way: a time-out, a block of permits, a write to Prefect
+LOOK_SECONDS = 0.2
+
+
+def hand_over(pid: int, *, seconds: float = HAND_OVER_SECONDS, gone: Callable[[], bool] = lambda: False) -> bool:
+    """Ask the flow runs below a process to leave, and wait for them. False if some were still there at the end.
+
+    Each is asked once, for a second SIGTERM would not wait for its answers. Runs that were just being started are
+    asked as soon as they are there. `gone` says when there is nothing to wait for any more.
+    """
+    asked: set[int] = set()
+    deadline = time.monotonic() + seconds
+    empty = 0
+    while time.monotonic() < deadline and not gone():
+        there = [each for each in descendants(pid) if is_flow_run(each)]
+        for each in there:
+            if each not in asked and _listens(each):
+                asked.add(each)
+                with suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGTERM)
+        empty = 0 if there else empty + 1
+        if empty > 2:
+            return True
+        time.sleep(LOOK_SECONDS)
+    return gone()
+
+
+def is_flow_run(pid: int) -> bool:
+    """Whether a process below a worker delivers, and is not a helper of Python's own."""
+    try:
+        return b"prefect.engine" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _listens(pid: int) -> bool:
+    """Whether a process does something of its own at SIGTERM. One that is still starting would just die of it."""
+    try:
+        caught = re.search(r"^SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text(), flags=re.MULTILINE)
+    except OSError:
+        return False
+    return bool(caught and int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below one, as far as the system tells (Linux)."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError, IndexError):
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            if state != "Z":
+                parents[int(stat.parent.name)] = int(parent)
+    found = [pid]
+    for each in found:
+        found += [child for child, its_parent in parents.items() if its_parent == each]
+    return found[1:]

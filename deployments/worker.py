@@ -1,0 +1,70 @@
+"""A worker that can be stopped at any time: `python -m deployments.worker [POOL] [OPTIONS OF prefect worker start]`.
+
+`prefect worker start` waits at SIGTERM until its runs are through, which may take days, and whoever sent the signal
+does not wait. So here it takes on nothing more and asks its runs to leave: they get the answers that are under way,
+give back what is left, and the next worker goes on with it.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from types import FrameType
+
+from deployments.leaving import HAND_OVER_SECONDS, hand_over
+from deployments.process import die_with_parent
+from deployments.setup import POOL
+
+END_SECONDS = 10.0  # for a worker without runs
+
+
+def main(arguments: list[str]) -> int:
+    """Work until asked to end. Returns the exit code of Prefect's worker, 0 after an orderly end."""
+    pool, options = (
+        (POOL, arguments) if not arguments or arguments[0].startswith("-") else (arguments[0], arguments[1:])
+    )
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", *options]
+    # A session of its own: Ctrl-C is for us, who end things in order.
+    worker = subprocess.Popen(command, start_new_session=True, preexec_fn=die_with_parent(signal.SIGTERM))
+    asked = False
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if not asked:
+            asked = True
+            raise _Asked
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
+    try:
+        return worker.wait()
+    except _Asked:
+        return _end(worker)
+
+
+class _Asked(Exception):
+    """Somebody wants us to end."""
+
+
+def _end(worker: subprocess.Popen[bytes]) -> int:
+    _say("Leaving: runs under way are handed over.")
+    worker.send_signal(signal.SIGTERM)  # only once: at the second, Prefect's worker kills itself
+    left = hand_over(worker.pid, seconds=HAND_OVER_SECONDS, gone=lambda: worker.poll() is not None)
+    try:
+        worker.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        _say("Prefect's worker does not end; it is killed." if left else "Some runs did not end; they are left behind.")
+        worker.kill()
+        worker.wait()
+        return 1
+    return 0
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,47 @@
+"""Leaving in order: a flow run whose process is asked to end gives way to another one, which goes on with it.
+
+SIGTERM reaches a flow run for two reasons that Prefect itself does not tell apart. Either somebody cancels the run, or
+its worker, its runner or its machine is about to end. Only Prefect's server knows: a run that is to be cancelled is
+`Cancelling` there. In the other case the flow run is scheduled anew, and whoever serves its deployment takes it up.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import NoReturn
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.exceptions import Abort, ObjectNotFound, PrefectHTTPStatusError
+from prefect.states import Scheduled
+
+NAME = "HandedOver"
+MESSAGE = "Its worker ended in good order; what is left is taken up by the next one."
+
+logger = logging.getLogger(__name__)
+
+
+def wanted(own: str) -> bool:
+    """Whether a flow run that was asked to end can go on elsewhere, and shall.
+
+    Not if it was started by hand in a process of its own (then nobody would take it up), and not if it is being
+    cancelled. Where Prefect does not answer nobody can have cancelled it there.
+    """
+    try:
+        with get_client(sync_client=True) as client:
+            found = client.read_flow_run(UUID(own))
+    except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound) as exc:
+        logger.warning("Prefect does not say why this run is to end: %s", exc)
+        return True
+    cancelled = found.state is not None and (found.state.is_cancelling() or found.state.is_cancelled())
+    return found.deployment_id is not None and not cancelled
+
+
+def leave(own: str) -> NoReturn:
+    """End this flow run here, scheduled anew. To be raised through the flow: Prefect then leaves its state alone."""
+    with suppress(httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound), get_client(sync_client=True) as client:
+        # Where this fails the run falls silent, is marked as crashed, and is resumed for that.
+        client.set_flow_run_state(UUID(own), Scheduled(name=NAME, message=MESSAGE), force=True)
+    raise Abort(MESSAGE)

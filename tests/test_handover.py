@@ -1,0 +1,160 @@
+"""Processes that end while they deliver: told to, killed, or with their machine. Who comes next goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.records import RowState, RunState
+from tests.conftest import wait_until
+from tests.serving import Serving, serving
+from tests.stack_fixture import RunningStack
+from tests.world import World, world
+
+LIMIT: dict[str, Any] = {"name": "hands", "requests": 100, "window_seconds": 1, "in_flight": 10, "grace_seconds": 0.3}
+SLOW = {"delay_min_seconds": 0.05, "delay_max_seconds": 0.2}
+NAME = "handposts"
+
+
+@pytest.fixture
+def scene(stack: RunningStack, tmp_path: Path) -> Iterator[World]:
+    with world(tmp_path, stack.addresses.redis_url, limit=LIMIT, knobs=SLOW, name=NAME) as w:
+        yield w
+
+
+def all_done_once(scene: World, here: Serving, run: str, rows: int) -> None:
+    wait_until(
+        lambda: (found := here.run(run)) and found.state is RunState.FINISHED,
+        seconds=90,
+        what=f"the end",
+    )
+    assert {state: count for state, count in scene.run(run).counts.items() if count} == {RowState.DONE: rows}
+    tags = [arrival["tag"] for arrival in scene.arrivals()]
+    assert len(tags) == len(set(tags)) == rows
+    assert scene.report()["over"] == 0
+
+
+def test_a_run_whose_server_is_told_to_end_is_finished_by_the_next_one(scene: World, stack: RunningStack) -> None:
+    with serving(scene, stack, NAME) as here:
+        first = here.serve()
+        run = here.trigger(here.upload(600, "hands.csv"))
+        here.wait_for_rows(run, 40)
+
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(60) == 0, here.text()
+
+        left = here.run(run)
+        assert left is not None
+        assert (left.state, left.busy) == (RunState.SENDING, False)
+        assert left.counts[RowState.SENDING] == left.counts[RowState.UNKNOWN] == 0
+        assert left.counts[RowState.WAITING] > 0
+        assert (here.state(run)["type"], here.state(run)["name"]) == ("SCHEDULED", "HandedOver")
+
+        here.serve()
+        all_done_once(scene, here, run, 600)
+        wait_until(lambda: here.state(run)["type"] == "COMPLETED", seconds=20, what="Prefect to say so")
+
+
+def test_a_run_whose_worker_is_told_to_end_is_finished_by_another_worker(scene: World, stack: RunningStack) -> None:
+    with serving(scene, stack, NAME) as here:
+        here.set_up("hands")
+        here.environment["PREFECT_WORKER_QUERY_SECONDS"] = "1"
+        workers = [here.worker("hands"), here.worker("hands")]
+        run = here.trigger(here.upload(900, "workers.csv"))
+        here.wait_for_rows(run, 40)
+        (busy,) = [worker for worker in workers if here.flow_runs_of(worker)]
+
+        busy.send_signal(signal.SIGTERM)
+        assert busy.wait(90) == 0, here.text()
+
+        all_done_once(scene, here, run, 900)
+        assert "HandedOver" in [state["name"] for state in here.states(run)]
+
+
+def test_a_cancelled_run_is_not_handed_over(scene: World, stack: RunningStack) -> None:
+    with serving(scene, stack, NAME) as here:
+        here.serve()
+        run = here.trigger(here.upload(900, "cancelled.csv"))
+        here.wait_for_rows(run, 20)
+
+        here.ask(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
+
+        wait_until(lambda: here.state(run)["type"] == "CANCELLED", seconds=40, what="the end")
+        assert scene.run(run).state is RunState.CANCELLED
+        assert "HandedOver" not in [state["name"] for state in here.states(run)]
+
+
+def test_a_run_whose_process_is_killed_goes_on_by_itself_until_it_has_died_too_often(
+    scene: World, stack: RunningStack
+) -> None:
+    with serving(scene, stack, NAME, ROWRELAY_AUTO_RESUME="2") as here:
+        serve = here.serve()
+        run = here.trigger(here.upload(400, "killed.csv"))
+        here.wait_for_rows(run, 40)
+
+        kill_flow_run(here, serve.pid)  # some rows are under way then
+        here.wait_for_rows(run, 100)
+        scene.control(delay_min_seconds=0.45, delay_max_seconds=0.48)  # from here on no row is finished in time
+        deaths = 1
+        while deaths < 4:
+            before = here.run(run)
+            assert before is not None
+            kill_flow_run(here, serve.pid)
+            deaths += 1
+            if deaths < 4:
+                wait_until(lambda: busy(here, run), seconds=60, what="the run to be taken up")
+        told = wait_until(lambda: given_up(here), seconds=60, what=f"the end of it")
+
+        assert "died" in told
+        tags = [arrival["tag"] for arrival in scene.arrivals()]
+        assert len(tags) == len(set(tags))
+        assert scene.run(run).total == sum(scene.run(run).counts.values()) == 400
+
+
+def busy(here: Serving, run: str) -> bool:
+    found = here.run(run)
+    return found is not None and found.busy and found.state is RunState.SENDING
+
+
+def given_up(here: Serving) -> str:
+    query = {"flows": {"name": {"any_": ["recover"]}}, "flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}}
+    found = here.ask("/flow_runs/filter", query).json()
+    return str(found[0]["state"]["message"]) if found else ""
+
+
+def kill_flow_run(here: Serving, serve: int) -> None:
+    (process,) = [each for each in here.processes if each.pid == serve]
+    (pid,) = wait_until(lambda: here.flow_runs_of(process), seconds=60, what="a flow run's process")
+    os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(400)
+def test_a_run_whose_machine_dies_is_marked_within_90_seconds_and_finished(scene: World, stack: RunningStack) -> None:
+    with serving(scene, stack, NAME) as here:
+        first = here.serve()
+        run = here.trigger(here.upload(3000, "machine.csv"))
+        here.wait_for_rows(run, 200)
+        here.kill(first)
+        died = time.time()
+        here.serve()  # another machine: nothing that it does at its start may touch the run
+
+        crashed = wait_until(
+            lambda: next((s for s in here.states(run) if s["type"] == "CRASHED"), None), seconds=120, what="the mark"
+        )
+        assert crashed is not None
+        assert datetime.fromisoformat(crashed["timestamp"]).timestamp() - died < 90
+
+        wait_until(lambda: (found := here.run(run)) and found.state is RunState.FINISHED, seconds=120, what="the end")
+        counts = scene.run(run).counts
+        assert counts[RowState.DONE] + counts[RowState.UNKNOWN] == 3000
+        assert counts[RowState.UNKNOWN] <= 30  # what was under way
+        tags = [arrival["tag"] for arrival in scene.arrivals()]
+        assert len(tags) == len(set(tags))
