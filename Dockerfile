@@ -12,7 +12,7 @@ WORKDIR /app
 COPY pyproject.toml requirements.lock ./
 RUN echo setuptools > /tmp/build.in \
  && uv pip install --no-cache --require-hashes --constraints requirements.lock \
-      --requirements pyproject.toml --extra server --requirements /tmp/build.in
+      --requirements pyproject.toml --extra server --extra s3 --requirements /tmp/build.in
 COPY README.md LICENSE ./
 COPY .streamlit .streamlit
 COPY flows flows

@@ -113,8 +113,13 @@ async def _deployment(
         job_variables=dict(JOB) if work_pool else None,
         entrypoint_type=EntrypointType.MODULE_PATH,  # found wherever the package is installed, from any folder
     )
-    if of_pipeline:  # the form offers, and the server accepts, this pipeline only
-        made._parameter_openapi_schema.properties["pipeline"] |= {"enum": [name], "default": name}  # noqa: SLF001
+    schema = made._parameter_openapi_schema  # noqa: SLF001  the form, and what the server accepts
+    if of_pipeline:
+        schema.properties["pipeline"] |= {"enum": [name], "default": name}
+    if flow is deliver:  # an empty form is refused before there is a run
+        schema.properties["file"] |= {"minLength": 1}
+        schema.properties["file"].pop("default", None)
+        schema.required = ["file"]
     return made
 
 

@@ -9,6 +9,7 @@ that they wait for, and whoever serves next goes on with what is left.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from uuid import UUID
 import httpx
 
 from deployments.heartbeat import HEARTBEAT_SECONDS, VARIABLE
+from flows import logs
 from flows.definition import Definition, shipped
 from flows.errors import RowrelayError
 from flows.pipelines import Pipelines, present
@@ -34,6 +36,7 @@ RUNS_OF_A_MACHINE = 32  # processes, whatever they run
 POLL_SECONDS = 1  # for runs that somebody has just asked for
 AHEAD_SECONDS = 1.0  # by default 10: then a scheduled run begins before its time
 
+log = logging.getLogger("rowrelay.serve")
 Mark = tuple[tuple[str, int, int], ...]
 
 
@@ -41,15 +44,17 @@ def main() -> int:
     """Serve until asked to end. Returns 2 where a setting is wrong, or no definition is right."""
     try:
         settings = Settings.read()
+        logs.voice(log.name, settings.log_format)
         mark = _mark(settings)
         found = present(settings)
     except RowrelayError as exc:
-        _say(str(exc))
+        sys.stderr.write(f"{exc}\n")
         return 2
     _tell_refused(found)
     if not found:
         return 2
     os.environ.setdefault(VARIABLE, str(HEARTBEAT_SECONDS))
+    os.environ.update(logs.for_prefect(os.environ))
     with suppress(KeyboardInterrupt):
         asyncio.run(_serve(settings, found, mark))
     return 0
@@ -199,8 +204,7 @@ def _mark(settings: Settings) -> Mark:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    log.info(text)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,20 @@ give back what is left, and the next worker goes on with it.
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import FrameType
 
 from deployments.leaving import HAND_OVER_SECONDS, hand_over
 from deployments.process import die_with_parent
 from deployments.setup import POOL
+from flows import logs
 
+log = logging.getLogger("rowrelay.worker")
 END_SECONDS = 10.0  # for a worker without runs
 
 
@@ -25,8 +30,15 @@ def main(arguments: list[str]) -> int:
         (POOL, arguments) if not arguments or arguments[0].startswith("-") else (arguments[0], arguments[1:])
     )
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", *options]
-    # A session of its own: Ctrl-C is for us, who end things in order.
-    worker = subprocess.Popen(command, start_new_session=True, preexec_fn=die_with_parent(signal.SIGTERM))
+    logs.voice(log.name, os.environ.get("ROWRELAY_LOG_FORMAT", "text"))
+    # Runs are begun as `python`: this one, wherever we were started from.
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    worker = subprocess.Popen(
+        command,
+        env=os.environ | {"PATH": path} | logs.for_prefect(os.environ),
+        start_new_session=True,  # Ctrl-C is for us, who end things in order
+        preexec_fn=die_with_parent(signal.SIGTERM),
+    )
     asked = False
 
     def leave(number: int, frame: FrameType | None) -> None:
@@ -62,8 +74,7 @@ def _end(worker: subprocess.Popen[bytes]) -> int:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    log.info(text)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import handover
+from flows import handover, logs
 from flows.access import resolve
 from flows.connection import connect, verify
 from flows.definition import Definition
@@ -70,7 +70,8 @@ def deliver(
 
     Args:
         pipeline: Which columns, which API, how fast: the name of a definition.
-        file: The file, below the uploads, the inbox or another allowed folder, e.g. orders.csv.
+        file: The file, below the uploads, the inbox or another allowed folder, e.g. orders.csv. Not read where a run
+            is resumed.
         rows: Of a run that is resumed: the unfinished rows, or once more the failed or the unknown ones.
         resume: Id of the run to resume; empty for a new run.
         dry_run: Only check the file. The run can be sent afterwards by resuming it.
@@ -97,6 +98,7 @@ def deliver(
             trusted=int(launch.trusted),
         )
     ledger.flow(run, own_id)
+    logs.speak_of(run=run)
     launch.on_run(run)
     delivery = Delivery(run, definition, settings, redis_url)
     with _drained_by_sigterm(delivery):

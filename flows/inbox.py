@@ -119,8 +119,10 @@ def _state(taken: list[Taken], *, whole: bool) -> State[Any]:
     message = ", ".join(f"{counts[fate]} {fate}" for fate in Fate if counts[fate]) or "nothing new"
     if not whole:
         return Cancelled(message=f"{message}. {taken[-1].name}: {taken[-1].note}")
-    if counts[Fate.TROUBLED] or counts[Fate.REFUSED]:
+    if any(each.fate is Fate.REFUSED and not each.run for each in taken):
         return Completed(name="CompletedWithErrors", message=message)
+    if counts[Fate.TROUBLED] or counts[Fate.REFUSED]:  # their own runs have said so: nobody needs to be told twice
+        return Completed(name="DeliveredWithErrors", message=message)
     return Completed(message=message)
 
 

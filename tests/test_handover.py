@@ -33,7 +33,7 @@ def all_done_once(scene: World, here: Serving, run: str, rows: int) -> None:
     wait_until(
         lambda: (found := here.run(run)) and found.state is RunState.FINISHED,
         seconds=90,
-        what=f"the end",
+        what="the end",
     )
     assert {state: count for state, count in scene.run(run).counts.items() if count} == {RowState.DONE: rows}
     tags = [arrival["tag"] for arrival in scene.arrivals()]
@@ -110,7 +110,7 @@ def test_a_run_whose_process_is_killed_goes_on_by_itself_until_it_has_died_too_o
             deaths += 1
             if deaths < 4:
                 wait_until(lambda: busy(here, run), seconds=60, what="the run to be taken up")
-        told = wait_until(lambda: given_up(here), seconds=60, what=f"the end of it")
+        told = wait_until(lambda: given_up(here), seconds=60, what="the end of it")
 
         assert "died" in told
         tags = [arrival["tag"] for arrival in scene.arrivals()]
