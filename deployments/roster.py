@@ -73,10 +73,10 @@ def folders(definition: Definition) -> int:
 
 async def of(definition: Definition, *, work_pool: str = "") -> list[RunnerDeployment]:
     """The deployments of one pipeline."""
-    sends = f"the rows of a file to {definition.request.url.partition('?')[0]}"
+    url = definition.request.url.partition("?")[0]
     texts = {
-        "deliver": definition.description or f"Sends {sends}.",
-        "inbox": f"Takes every new file of an inbox and sends {sends}.",
+        "deliver": definition.description or f"Sends the rows of a file to {url}.",
+        "inbox": f"Takes every new file of an inbox and delivers it through {definition.name}.",
     }
     return [
         await _deployment(deliver, definition.name, texts["deliver"], RUNS_OF_A_PIPELINE, work_pool),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
-from pydantic import Field
 
 from flows import handover
 from flows.claims import Claims
@@ -36,14 +35,14 @@ def _name() -> str:
 
 
 @flow(name="inbox", flow_run_name=_name, persist_result=False, validate_parameters=True)
-def inbox(
-    pipeline: Annotated[str, Field(description="Name of the pipeline that the files go through")] = "posts",
-    folder: Annotated[
-        str,
-        Field(description="Folder or address (s3://…, https://…) to take files from; empty: the pipeline's own inbox"),
-    ] = "",
-) -> State[Any]:
-    """Deliver every new, complete file once by its content, oldest first, and move it to done/ or failed/."""
+def inbox(pipeline: str = "posts", folder: str = "") -> State[Any]:
+    """Deliver every new, complete file once by its content, oldest first, and move it to done/ or failed/.
+
+    Args:
+        pipeline: Name of the pipeline that the files go through.
+        folder: Folder or address (s3://…, https://…) to take files from; empty for the pipeline's own inbox.
+    """
+    # Prefect shows the lines under Args in its form; a Field's description would be lost with postponed annotations.
     logger = get_run_logger()
     try:
         settings = Settings.read()
