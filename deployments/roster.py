@@ -26,7 +26,7 @@ from prefect.client.schemas.objects import (
     StateType,
 )
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.client.schemas.sorting import FlowRunSort
+from prefect.client.schemas.sorting import DeploymentSort, FlowRunSort
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Schedule
@@ -174,7 +174,9 @@ async def withdraw_missing(client: PrefectClient, found: Pipelines, *, work_pool
 async def _all(client: PrefectClient) -> list[DeploymentResponse]:
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
     found: list[DeploymentResponse] = []
-    while page := await client.read_deployments(deployment_filter=ours, limit=MOST, offset=len(found)):
+    while page := await client.read_deployments(
+        deployment_filter=ours, sort=DeploymentSort.NAME_ASC, limit=MOST, offset=len(found)
+    ):
         found += page
     return found
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -103,7 +104,11 @@ class Serving:
             return httpx.get(url + path, timeout=20)
         token = httpx.get(f"{url}/csrf-token", params={"client": "test"}).json()["token"]
         headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"}
-        return httpx.request(method, url + path, json=body, headers=headers, timeout=20)
+        while True:
+            answer = httpx.request(method, url + path, json=body, headers=headers, timeout=20)
+            if answer.status_code != 503:  # SQLite has one writer: Prefect's own client asks again, too
+                return answer
+            time.sleep(0.2)
 
     def deployment(self, flow: str = "deliver") -> dict[str, Any]:
         found = self.ask(f"/deployments/name/{flow}/{self.name}", method="GET")
