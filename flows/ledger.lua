@@ -351,12 +351,11 @@ function ask.resend(epoch, request, ...)
   return n
 end
 
--- mark, detail, rows: a person knows that the API did act. → how many moved
-function ask.mark(detail, ...)
+local function by_hand(event, to, detail, ...)
   local n = 0
   for _, row in ipairs({...}) do
     local rec = load(tonumber(row))
-    if move('mark', rec, 'done') then
+    if move(event, rec, to) then
       redis.call('SETBIT', run .. ':asked', rec.row - 1, 0)
       save(rec)
       redis.call('HSET', run .. ':detail:' .. math.floor((rec.row - 1) / 100), rec.slot, detail)
@@ -365,6 +364,16 @@ function ask.mark(detail, ...)
   end
   count()
   return n
+end
+
+-- mark, detail, rows: a person knows that the API did act. → how many moved
+function ask.mark(detail, ...)
+  return by_hand('mark', 'done', detail, ...)
+end
+
+-- doubt, detail, rows: the ledger came from a backup, so the API may have acted since. → how many moved
+function ask.doubt(detail, ...)
+  return by_hand('doubt', 'unknown', detail, ...)
 end
 
 -- request, id → the number of this resend request; the same id has the same number for ever

@@ -31,6 +31,7 @@ TRANSITIONS: Mapping[str, Mapping[RowState, frozenset[RowState]]] = {
     "settle": {S: frozenset({U})},  # its deliverer is gone and the attempt's time is over
     "resend": {F: frozenset({W}), U: frozenset({W})},  # a person asked; once a row and request
     "mark": {U: frozenset({D})},  # a person knows better
+    "doubt": {W: frozenset({U})},  # the ledger came from a backup: it may have been sent since
 }
 COUNTED = tuple(RowState)
 LEASE_SECONDS = 5.0
@@ -253,6 +254,10 @@ class Ledger:
     def mark_done(self, run: str, rows: Iterable[int], *, by: str) -> int:
         """Call unknown rows done, on a person's word. Returns how many moved."""
         return sum(self._batches(run, rows, "mark", msgspec.msgpack.encode({"r": f"marked done by {by}"})))
+
+    def doubt(self, run: str, rows: Iterable[int], *, why: str) -> int:
+        """Call waiting rows unknown, as this ledger is older than what was sent. Returns how many moved."""
+        return sum(self._batches(run, rows, "doubt", msgspec.msgpack.encode({"r": why})))
 
     def _batches(self, run: str, rows: Iterable[int], *ask: Any) -> Iterable[int]:
         batch: list[int] = []

@@ -130,6 +130,8 @@ def test_the_script_allows_exactly_what_the_table_allows(
             ledger.resend(RUN, epoch, ledger.request(RUN, "r1"), [row])
         case "mark" if target is D:
             ledger.mark_done(RUN, [row], by="me")
+        case "doubt" if target is U:
+            ledger.doubt(RUN, [row], why="a backup")
         case _:
             return  # no call asks for this move
 
