@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+from flows.launch import HAND_OVER as SIGNAL
 
 HAND_OVER_SECONDS = 75.0  # for answers that are under way: a time-out, a block of permits, a write to Prefect
 LOOK_SECONDS = 0.2
@@ -17,8 +18,8 @@ LOOK_SECONDS = 0.2
 def hand_over(pid: int, *, seconds: float = HAND_OVER_SECONDS, gone: Callable[[], bool] = lambda: False) -> bool:
     """Ask the flow runs below a process to leave, and wait for them. False if some were still there at the end.
 
-    Each is asked once, for a second SIGTERM would not wait for its answers. Runs that were just being started are
-    asked as soon as they are there. `gone` says when there is nothing to wait for any more.
+    They are asked by a signal of our own: SIGTERM also means a cancellation, and crashes a run that has just begun. Each
+    is asked as soon as it listens. `gone` says when there is nothing to wait for any more.
     """
     asked: set[int] = set()
     deadline = time.monotonic() + seconds
@@ -29,7 +30,7 @@ def hand_over(pid: int, *, seconds: float = HAND_OVER_SECONDS, gone: Callable[[]
             if each not in asked and _listens(each):
                 asked.add(each)
                 with suppress(ProcessLookupError):
-                    os.kill(each, signal.SIGTERM)
+                    os.kill(each, SIGNAL)
         empty = 0 if there else empty + 1
         if empty > 2:
             return True
@@ -46,12 +47,12 @@ def is_flow_run(pid: int) -> bool:
 
 
 def _listens(pid: int) -> bool:
-    """Whether a process does something of its own at SIGTERM. One that is still starting would just die of it."""
+    """Whether a process waits for the signal. One that does not would just die of it."""
     try:
         caught = re.search(r"^SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text(), flags=re.MULTILINE)
     except OSError:
         return False
-    return bool(caught and int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
+    return bool(caught and int(caught[1], 16) >> (SIGNAL - 1) & 1)
 
 
 def descendants(pid: int) -> list[int]:

@@ -23,7 +23,7 @@ from flows.connection import connect, verify
 from flows.definition import Definition
 from flows.delivery import Delivery
 from flows.errors import DefinitionError, RowrelayError, RunNotFound, Stopped, Superseded
-from flows.launch import LAUNCH, Launch
+from flows.launch import HAND_OVER, LAUNCH, Launch
 from flows.ledger import Ledger
 from flows.ledger_view import Run, View
 from flows.pipelines import pick, present
@@ -101,7 +101,7 @@ def deliver(
     logs.speak_of(run=run)
     launch.on_run(run)
     delivery = Delivery(run, definition, settings, redis_url)
-    with _drained_by_sigterm(delivery):
+    with _drained_by_signals(delivery):
         launch.on_delivery(delivery)
         state = _deliver(
             delivery, view, launch, settings, rows=rows, resumes=bool(known), request=own_id, dry_run=dry_run
@@ -233,12 +233,12 @@ def _state(run: Run, logger: Any) -> State[Any]:
 
 
 @contextmanager
-def _drained_by_sigterm(delivery: Delivery) -> Iterator[None]:
-    """SIGTERM, of a cancellation or of a worker that ends: rows under way get their answers, no others are sent."""
+def _drained_by_signals(delivery: Delivery) -> Iterator[None]:
+    """Of a cancellation or of a worker that ends: rows under way get their answers, no others are sent."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard = [signal.SIGTERM]
+    heard: list[int] = [signal.SIGTERM, HAND_OVER]
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # Ctrl-C for a worker is one for its runs as well
         heard.append(signal.SIGINT)
     before = {number: signal.signal(number, lambda number, frame: delivery.drain()) for number in heard}
@@ -247,3 +247,4 @@ def _drained_by_sigterm(delivery: Delivery) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.signal(HAND_OVER, signal.SIG_IGN)  # it is over: too late to ask, and no reason to die

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+
+HAND_OVER = signal.SIGUSR1  # tells a flow run's process to give way to another one, which goes on with the run
 
 
 @dataclass(frozen=True, slots=True)
