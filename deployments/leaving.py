@@ -18,8 +18,8 @@ LOOK_SECONDS = 0.2
 def hand_over(pid: int, *, seconds: float = HAND_OVER_SECONDS, gone: Callable[[], bool] = lambda: False) -> bool:
     """Ask the flow runs below a process to leave, and wait for them. False if some were still there at the end.
 
-    They are asked by a signal of our own: SIGTERM also means a cancellation, and crashes a run that has just begun. Each
-    is asked as soon as it listens. `gone` says when there is nothing to wait for any more.
+    They are asked by a signal of our own: SIGTERM also means a cancellation, and crashes a run that has just begun.
+    Each is asked as soon as it listens. `gone` says when there is nothing to wait for any more.
     """
     asked: set[int] = set()
     deadline = time.monotonic() + seconds

@@ -75,20 +75,31 @@ def test_a_run_whose_worker_is_told_to_end_is_finished_by_another_worker(scene: 
         assert busy.wait(90) == 0, here.text()
 
         all_done_once(scene, here, run, 900)
-        assert "HandedOver" in [state["name"] for state in here.states(run)]
+        assert "HandedOver" in names(here, run)
 
 
-def test_a_cancelled_run_is_not_handed_over(scene: World, stack: RunningStack) -> None:
+def test_sigterm_hands_a_run_over_unless_the_run_is_being_cancelled(scene: World, stack: RunningStack) -> None:
     with serving(scene, stack, NAME) as here:
-        here.serve()
-        run = here.trigger(here.upload(900, "cancelled.csv"))
+        serve = here.serve()
+        run = here.trigger(here.upload(900, "signals.csv"))
         here.wait_for_rows(run, 20)
 
+        (pid,) = here.flow_runs_of(serve)
+        os.kill(pid, signal.SIGTERM)  # as the machine does to everything when it is shut down
+
+        wait_until(lambda: "HandedOver" in names(here, run), seconds=30, what="the run to be handed over")
+        done = scene.run(run).counts[RowState.DONE]
+        here.wait_for_rows(run, done + 20)  # the same server has taken it up again
         here.ask(f"/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
 
         wait_until(lambda: here.state(run)["type"] == "CANCELLED", seconds=40, what="the end")
         assert scene.run(run).state is RunState.CANCELLED
-        assert "HandedOver" not in [state["name"] for state in here.states(run)]
+        assert names(here, run).count("HandedOver") == 1
+        assert scene.run(run).counts[RowState.UNKNOWN] == 0
+
+
+def names(here: Serving, run: str) -> list[str]:
+    return [str(state["name"]) for state in here.states(run)]
 
 
 def test_a_run_whose_process_is_killed_goes_on_by_itself_until_it_has_died_too_often(
