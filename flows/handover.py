@@ -1,7 +1,7 @@
 """Leaving in order: a flow run whose process is asked to end gives way to another one, which goes on with it.
 
 Our own workers ask by a signal of their own (`launch.HAND_OVER`). SIGTERM reaches a flow run for two reasons that
-Prefect does not tell apart: somebody cancels the run, or whatever runs it is about to end. Only Prefect's server knows: a
+Prefect does not tell apart: somebody cancels the run, or whatever runs it is about to end. Only its server knows: a
 run that is to be cancelled is `Cancelling` there. In the other case the flow run is scheduled anew, and whoever serves
 its deployment takes it up.
 """
