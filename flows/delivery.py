@@ -358,16 +358,17 @@ class Delivery:
 
     def hand_over(self) -> Run | None:
         """Give the run back unfinished, for another process to go on with. None if it is over or not to go on."""
-        run = self.view.run(self.run)
+        run = self._steadily(lambda: self.view.run(self.run))
         going_on = run.state is RunState.CHECKING or run.finished_rows < run.total
         if self.stopped is not None or run.cancelling or not going_on:
             return None
         if self._sender is not None:
             self._summary()
-        with translated():
-            self.ledger.end(self.run, self.epoch, run.state, "handed over to the next worker")
+        why = "handed over to the next worker"
+        if not self._steadily(lambda: self.ledger.end(self.run, self.epoch, run.state, why)):
+            return None
         self.handed_over = True
-        return self.view.run(self.run)
+        return self._steadily(lambda: self.view.run(self.run))
 
     def _last_state(self, failure: RowrelayError | None) -> tuple[RunState, str]:
         failure = failure or self.stopped
