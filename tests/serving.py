@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -71,6 +72,11 @@ class Serving:
 
     def flow_runs_of(self, process: subprocess.Popen[bytes]) -> list[int]:
         return [pid for pid in descendants(process.pid) if is_flow_run(pid)]
+
+    def process_of(self, process: subprocess.Popen[bytes], run: str) -> int:
+        """The process below a server or worker that delivers a run; 0 if there is none."""
+        mark = f"PREFECT__FLOW_RUN_ID={run}".encode()
+        return next((pid for pid in self.flow_runs_of(process) if mark in environment_of(pid)), 0)
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """As if its machine had gone: the process and all below it, at once."""
@@ -143,6 +149,13 @@ class Serving:
             seconds=seconds,
             what=f"{rows} rows",
         )
+
+
+def environment_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
 
 
 @contextmanager

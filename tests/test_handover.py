@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -84,8 +85,7 @@ def test_sigterm_hands_a_run_over_unless_the_run_is_being_cancelled(scene: World
         run = here.trigger(here.upload(900, "signals.csv"))
         here.wait_for_rows(run, 20)
 
-        (pid,) = here.flow_runs_of(serve)
-        os.kill(pid, signal.SIGTERM)  # as the machine does to everything when it is shut down
+        os.kill(here.process_of(serve, run), signal.SIGTERM)  # as the machine does to everything when it is shut down
 
         wait_until(lambda: "HandedOver" in names(here, run), seconds=30, what="the run to be handed over")
         done = scene.run(run).counts[RowState.DONE]
@@ -110,18 +110,20 @@ def test_a_run_whose_process_is_killed_goes_on_by_itself_until_it_has_died_too_o
         run = here.trigger(here.upload(400, "killed.csv"))
         here.wait_for_rows(run, 40)
 
-        kill_flow_run(here, serve.pid)  # some rows are under way then
+        kill_flow_run(here, serve, run)  # some rows are under way then
         here.wait_for_rows(run, 100)
-        scene.control(delay_min_seconds=0.45, delay_max_seconds=0.48)  # from here on no row is finished in time
+        scene.control(
+            delay_min_seconds=0.45, delay_max_seconds=0.48
+        )  # so no row has its answer when the next kill comes
         deaths = 1
         while deaths < 4:
             before = here.run(run)
             assert before is not None
-            kill_flow_run(here, serve.pid)
+            kill_flow_run(here, serve, run)
             deaths += 1
             if deaths < 4:
                 wait_until(lambda: busy(here, run), seconds=60, what="the run to be taken up")
-        told = wait_until(lambda: given_up(here), seconds=60, what="the end of it")
+        told = wait_until(lambda: given_up(here, run), seconds=60, what="the end of it")
 
         assert "died" in told
         tags = [arrival["tag"] for arrival in scene.arrivals()]
@@ -134,16 +136,14 @@ def busy(here: Serving, run: str) -> bool:
     return found is not None and found.busy and found.state is RunState.SENDING
 
 
-def given_up(here: Serving) -> str:
+def given_up(here: Serving, run: str) -> str:
     query = {"flows": {"name": {"any_": ["recover"]}}, "flow_runs": {"state": {"type": {"any_": ["FAILED"]}}}}
-    found = here.ask("/flow_runs/filter", query).json()
-    return str(found[0]["state"]["message"]) if found else ""
+    told = [str(found["state"]["message"]) for found in here.ask("/flow_runs/filter", query).json()]
+    return next((text for text in told if run in text), "")
 
 
-def kill_flow_run(here: Serving, serve: int) -> None:
-    (process,) = [each for each in here.processes if each.pid == serve]
-    (pid,) = wait_until(lambda: here.flow_runs_of(process), seconds=60, what="a flow run's process")
-    os.kill(pid, signal.SIGKILL)
+def kill_flow_run(here: Serving, serve: subprocess.Popen[bytes], run: str) -> None:
+    os.kill(wait_until(lambda: here.process_of(serve, run), seconds=60, what="the flow run's process"), signal.SIGKILL)
 
 
 @pytest.mark.prove
