@@ -27,7 +27,8 @@ prove: $(ready) services ## Run the long proofs: limit, kills, restarts
 	@$(run_in_venv) python -m pytest -m prove
 
 bench: $(ready) ## Measure speed and memory
-	@for file in bench/*.py; do echo "== $$file"; $(run_in_venv) python $$file || exit 1; done
+	@for name in $(notdir $(basename $(wildcard bench/[a-z]*.py))); do \
+		echo "== bench/$$name.py"; $(run_in_venv) python -m bench.$$name || exit 1; done
 
 check: $(ready) ## Lint, format and types, changing nothing
 	@$(run_in_venv) ruff check .

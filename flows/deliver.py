@@ -164,8 +164,9 @@ def _deliver(
         failure = exc
     finally:
         delivery.close()
-    to_go_on = delivery.interrupted and isinstance(failure, Stopped | None)
-    if to_go_on and handover.wanted(launch.within or request) and (left := delivery.hand_over()):
+    within = launch.within or (request if handover.served() else "")
+    to_go_on = within and delivery.interrupted and isinstance(failure, Stopped | None) and handover.wanted(within)
+    if to_go_on and (left := delivery.hand_over()):
         logger.info("handed over with %d of %d rows finished", left.finished_rows, left.total)
         return Cancelled(name=handover.NAME, message=handover.MESSAGE)
     try:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
 from prefect.exceptions import Abort, ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Scheduled
 
@@ -24,20 +25,24 @@ MESSAGE = "Its worker ended in good order; what is left is taken up by the next 
 logger = logging.getLogger(__name__)
 
 
-def wanted(own: str) -> bool:
-    """Whether a flow run that was asked to end can go on elsewhere, and shall.
+def served() -> bool:
+    """Whether the flow run of this thread is one of a deployment: another process can take it up then."""
+    context = FlowRunContext.get()
+    return bool(context and context.flow_run and context.flow_run.deployment_id)
 
-    Not if it was started by hand in a process of its own (then nobody would take it up), and not if it is being
-    cancelled. Where Prefect does not answer nobody can have cancelled it there.
+
+def wanted(own: str) -> bool:
+    """Whether a flow run that was asked to end is to go on elsewhere, and not being cancelled.
+
+    Where Prefect does not answer nobody can have cancelled it there.
     """
     try:
         with get_client(sync_client=True) as client:
-            found = client.read_flow_run(UUID(own))
+            state = client.read_flow_run(UUID(own)).state
     except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound) as exc:
         logger.warning("Prefect does not say why this run is to end: %s", exc)
         return True
-    cancelled = found.state is not None and (found.state.is_cancelling() or found.state.is_cancelled())
-    return found.deployment_id is not None and not cancelled
+    return not (state and (state.is_cancelling() or state.is_cancelled()))
 
 
 def leave(own: str) -> NoReturn:

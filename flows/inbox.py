@@ -79,7 +79,7 @@ class _Deliver:
 
     def __call__(self, run: str, name: str) -> Delivered:
         held: list[Delivery] = []
-        token = LAUNCH.set(Launch(on_delivery=held.append, within=str(flow_run.id)))
+        token = LAUNCH.set(Launch(on_delivery=held.append, within=str(flow_run.id) if handover.served() else ""))
         try:
             state: State[Any] = deliver.with_options(flow_run_name=f"{self._definition.name} · {name}")(
                 pipeline=self._definition.name, file=name, resume=run, return_state=True

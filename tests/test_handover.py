@@ -112,9 +112,7 @@ def test_a_run_whose_process_is_killed_goes_on_by_itself_until_it_has_died_too_o
 
         kill_flow_run(here, serve, run)  # some rows are under way then
         here.wait_for_rows(run, 100)
-        scene.control(
-            delay_min_seconds=0.45, delay_max_seconds=0.48
-        )  # so no row has its answer when the next kill comes
+        scene.control(delay_min_seconds=0.45, delay_max_seconds=0.48)  # the next kills come before any answer
         deaths = 1
         while deaths < 4:
             before = here.run(run)
