@@ -12,30 +12,31 @@ from pathlib import Path
 from flows.launch import HAND_OVER as SIGNAL
 
 HAND_OVER_SECONDS = 75.0  # for answers that are under way: a time-out, a block of permits, a write to Prefect
+QUIET_SECONDS = 1.0  # a run that was being started has its process by then
 LOOK_SECONDS = 0.2
 
 
-def hand_over(pid: int, *, seconds: float = HAND_OVER_SECONDS, gone: Callable[[], bool] = lambda: False) -> bool:
+def hand_over(pid: int, *, seconds: float = HAND_OVER_SECONDS, gone: Callable[[], bool] | None = None) -> bool:
     """Ask the flow runs below a process to leave, and wait for them. False if some were still there at the end.
 
     They are asked by a signal of our own: SIGTERM also means a cancellation, and crashes a run that has just begun.
-    Each is asked as soon as it listens. `gone` says when there is nothing to wait for any more.
+    Each is asked as soon as it listens. `gone` says that all is over; without it, no flow run for a while does.
     """
     asked: set[int] = set()
     deadline = time.monotonic() + seconds
-    empty = 0
-    while time.monotonic() < deadline and not gone():
+    seen = time.monotonic()
+    while time.monotonic() < deadline:
         there = [each for each in descendants(pid) if is_flow_run(each)]
         for each in there:
             if each not in asked and _listens(each):
                 asked.add(each)
                 with suppress(ProcessLookupError):
                     os.kill(each, SIGNAL)
-        empty = 0 if there else empty + 1
-        if empty > 2:
+        seen = time.monotonic() if there else seen
+        if gone() if gone else time.monotonic() - seen > QUIET_SECONDS:
             return True
         time.sleep(LOOK_SECONDS)
-    return gone()
+    return False
 
 
 def is_flow_run(pid: int) -> bool:

@@ -15,13 +15,12 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from deployments.leaving import HAND_OVER_SECONDS, hand_over
+from deployments.leaving import hand_over
 from deployments.process import die_with_parent
 from deployments.setup import POOL
 from flows import logs
 
 log = logging.getLogger("rowrelay.worker")
-END_SECONDS = 10.0  # for a worker without runs
 
 
 def main(arguments: list[str]) -> int:
@@ -62,15 +61,12 @@ class _Asked(Exception):
 def _end(worker: subprocess.Popen[bytes]) -> int:
     _say("Leaving: runs under way are handed over.")
     worker.send_signal(signal.SIGTERM)  # only once: at the second, Prefect's worker kills itself
-    left = hand_over(worker.pid, seconds=HAND_OVER_SECONDS, gone=lambda: worker.poll() is not None)
-    try:
-        worker.wait(END_SECONDS)
-    except subprocess.TimeoutExpired:
-        _say("Prefect's worker does not end; it is killed." if left else "Some runs did not end; they are left behind.")
-        worker.kill()
-        worker.wait()
-        return 1
-    return 0
+    if hand_over(worker.pid, gone=lambda: worker.poll() is not None):
+        return 0
+    _say("Some runs did not end in time; they are resumed when they are found dead.")
+    worker.kill()
+    worker.wait()
+    return 1
 
 
 def _say(text: str) -> None:
