@@ -8,11 +8,14 @@ ARG UV_VERSION=0.13.9
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=/opt/venv
 RUN python -m venv /opt/venv && python -m pip install --no-cache-dir --disable-pip-version-check uv==${UV_VERSION}
 WORKDIR /app
-# The packages first: this layer lasts until the lock changes. setuptools, for our own package below, is in the lock too.
+# The packages first: this layer lasts until the lock changes. Of the lock's packages those that the image needs, with
+# setuptools for our own below: the same versions and hashes, or the build ends.
 COPY pyproject.toml requirements.lock ./
-RUN echo setuptools > /tmp/build.in \
- && uv pip install --no-cache --require-hashes --constraints requirements.lock \
-      --requirements pyproject.toml --extra server --requirements /tmp/build.in
+RUN cp requirements.lock image.lock && echo setuptools > build.in \
+ && uv pip compile pyproject.toml build.in --quiet --extra server --extra s3 --universal --python-version 3.11 \
+      --generate-hashes --no-emit-index-url --no-header --no-annotate --output-file image.lock \
+ && ! grep -vxFf requirements.lock image.lock \
+ && uv pip install --no-cache --no-deps --require-hashes --requirements image.lock
 COPY README.md LICENSE ./
 COPY .streamlit .streamlit
 COPY flows flows

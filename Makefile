@@ -9,7 +9,7 @@ run_in_venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
 browsers := chromium chromium-browser google-chrome google-chrome-stable
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prove up bench check format lock browser faketime clean
+.PHONY: help run test prove up bench check format lock browser services faketime clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,15 +20,16 @@ run: $(ready) ## Deliver samples/posts.csv to a local stand-in API and show the 
 up: $(ready) ## Start everything, dashboard included, until Ctrl-C; sends to the stand-in unless POSTS_URL is set
 	@$(run_in_venv) $(if $(POSTS_URL),,python -m deployments.standin --) rowrelay up
 
-test: $(ready) browser ## Run the tests (short forms of the long proofs)
+test: $(ready) browser services ## Run the tests (short forms of the long proofs)
 	@$(run_in_venv) python -m pytest -n 4 --dist loadgroup
 
-prove: $(ready) faketime ## Run the long proofs (some 20 minutes): limit, kills, restarts
+prove: $(ready) services faketime ## Run the long proofs (some 20 minutes): limit, kills, restarts
 	@$(run_in_venv) python -m pytest -m prove -n 8 tests/test_limit_harm.py
 	@$(run_in_venv) python -m pytest -m prove --ignore tests/test_limit_harm.py
 
 bench: $(ready) ## Measure speed and memory
-	@for file in bench/*.py; do echo "== $$file"; ROWRELAY_SEPARATE_STACK=1 $(run_in_venv) python $$file || exit 1; done
+	@for name in $(notdir $(basename $(wildcard bench/[a-z]*.py))); do \
+		echo "== bench/$$name.py"; ROWRELAY_SEPARATE_STACK=1 $(run_in_venv) python -m bench.$$name || exit 1; done
 
 check: $(ready) ## Lint, format and types, changing nothing
 	@$(run_in_venv) ruff check .
@@ -64,6 +65,23 @@ $(ready): requirements.lock pyproject.toml
 	  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock && \
 	  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . ; }
 	@touch $@
+
+services: ## Find what the tests of docker-compose.yml run natively; as root, install it on Debian
+	@missing="$$( \
+		command -v docker-compose >/dev/null || echo docker-compose; \
+		command -v redis-server >/dev/null || echo redis-server; \
+		ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo postgresql; \
+		command -v ip >/dev/null || echo iproute2; command -v setpriv >/dev/null || echo util-linux; \
+		command -v ps >/dev/null || echo procps)"; \
+	missing=$$(echo $$missing); \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo "The tests of docker-compose.yml are skipped: they need root on Debian or Ubuntu, and $$missing."; exit 0; \
+	fi; \
+	echo "Installing $$missing for the tests of docker-compose.yml …"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get -qq update && apt-get -qq install -y --no-install-recommends $$missing >/dev/null && exit 0; \
+	echo "They could not be installed, and the tests of docker-compose.yml need them: $$missing"; exit 1
 
 browser: ## Find the browser that the dashboard's tests drive; as root, install it on Debian
 	@for name in $(browsers); do if command -v $$name >/dev/null; then exit 0; fi; done; \

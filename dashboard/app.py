@@ -13,10 +13,12 @@ from starlette.routing import Mount
 from dashboard.api import make_api
 from dashboard.connections import settings
 from dashboard.upload import remove_stale
+from flows import logs
 
 
 @asynccontextmanager
 async def _lifespan(app: Any) -> AsyncIterator[None]:
+    logs.configure(settings().log_format)  # now that Streamlit and uvicorn have set up theirs
     settings().uploads.mkdir(parents=True, exist_ok=True)
     settings().inbox.mkdir(parents=True, exist_ok=True)
     remove_stale(settings())

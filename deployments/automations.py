@@ -12,8 +12,13 @@ from prefect.events.actions import ChangeFlowRunState, RunDeployment
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
-SILENT_SECONDS = 75  # two heartbeats and a half: with the server's own delay it is noticed within 90 s of the death
-NAMES = ("Rowrelay: mark runs of dead machines", "Rowrelay: resume crashed runs")
+from deployments.heartbeat import SILENT_SECONDS, UNBEGUN_SECONDS
+
+NAMES = (
+    "Rowrelay: mark runs of dead machines",
+    "Rowrelay: resume crashed runs",
+    "Rowrelay: schedule runs anew that nobody began",
+)
 
 
 def planned(recovery: UUID) -> list[Automation]:
@@ -62,6 +67,28 @@ def planned(recovery: UUID) -> list[Automation]:
                     deployment_id=recovery,
                     parameters={"crashed": "{{ flow_run.id }}"},
                     job_variables=None,
+                )
+            ],
+        ),
+        Automation(
+            name=NAMES[2],
+            description="Whoever took the flow run on died before it began.",
+            trigger=EventTrigger(
+                after={"prefect.flow-run.Pending"},
+                expect={"prefect.flow-run.*"},
+                match=runs,
+                match_related=ours,
+                for_each={"prefect.resource.id"},
+                posture=Posture.Proactive,
+                threshold=1,
+                within=timedelta(seconds=UNBEGUN_SECONDS),
+            ),
+            actions=[
+                ChangeFlowRunState(
+                    name="Scheduled",
+                    state=StateType.SCHEDULED,
+                    force=True,
+                    message=f"Taken on {UNBEGUN_SECONDS} s ago and never begun.",
                 )
             ],
         ),

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from flows import logs
+
 SECRETS = Path("/run/secrets")
-JSON_LOGS = Path(__file__).with_name("logging.yml")
 _PLACEHOLDER = re.compile(r"\$\{secret:([A-Za-z0-9_.-]+)\}")
 
 
@@ -44,8 +45,7 @@ def main(command: list[str]) -> int:
             "Run deployments/make-secrets.sh once; its files have to be readable for everybody (mode 0444).\n"
         )
         return 2
-    if environment.get("ROWRELAY_LOG_FORMAT") == "json":  # Prefect sets up its logs before we are asked
-        environment.setdefault("PREFECT_LOGGING_CONFIG_PATH", str(JSON_LOGS))
+    environment |= logs.for_prefect(environment)  # it sets up its logs before we are asked
     try:
         os.execvpe(command[0], command, environment)  # noqa: S606  the command is the one of the compose file
     except OSError as exc:

@@ -16,7 +16,7 @@ import httpx
 from flows.errors import RowrelayError, StackError
 from flows.settings import Settings
 
-AUTOMATION = "rowrelay: a run stopped or ended with errors"
+AUTOMATION = "Rowrelay: tell of runs that stopped or ended with errors"
 BLOCK = "rowrelay-notify"
 STATES = ("Failed", "Crashed", "TimedOut", "CompletedWithErrors")
 FLOWS = ("deliver", "inbox")
@@ -66,7 +66,7 @@ def set_up(settings: Settings) -> str:
     saved = block(settings.notify_url.get_secret_value()).save(BLOCK, overwrite=True)
     wanted = Automation(
         name=AUTOMATION,
-        description="Set up by Rowrelay: changes are overwritten at its next set-up.",
+        description="Set up by Rowrelay: changes but switching it off are overwritten at its next set-up.",
         trigger=EventTrigger(
             expect={f"prefect.flow-run.{state}" for state in STATES},
             match={"prefect.resource.id": "prefect.flow-run.*"},
@@ -80,7 +80,7 @@ def set_up(settings: Settings) -> str:
     if known is None:
         wanted.create()
     else:
-        wanted.id = known.id
+        wanted.id, wanted.enabled = known.id, known.enabled  # who has switched it off wants it off
         wanted.update()
     return "Runs that stop or end with errors are told to the address in ROWRELAY_NOTIFY_URL."
 

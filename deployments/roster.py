@@ -6,15 +6,18 @@ The same for this machine (`deployments.serve`) and for a work pool (`deployment
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
 from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    DeploymentFilterTags,
     FlowRunFilter,
     FlowRunFilterState,
     FlowRunFilterStateType,
-    FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import (
     ConcurrencyLimitConfig,
@@ -23,63 +26,78 @@ from prefect.client.schemas.objects import (
     StateType,
 )
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.client.schemas.sorting import FlowRunSort
+from prefect.client.schemas.sorting import DeploymentSort, FlowRunSort
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Schedule
 from prefect.states import Scheduled
 from prefect.types.entrypoint import EntrypointType
 
+from deployments.heartbeat import HEARTBEAT_SECONDS, VARIABLE
 from flows.definition import Definition
 from flows.deliver import deliver
 from flows.inbox import inbox
+from flows.pipelines import Pipelines
 from flows.recover import recover
 from flows.schedule import OWN, schedules
 
 TAG = "rowrelay"
-RUNS_AT_ONCE = 10  # of one pipeline; they share its limit, so more would only wait
-MOST_LEFT = 200  # a runner takes on far fewer; also the most that Prefect's server returns at once
-HEARTBEAT_SECONDS = 30  # the shortest that Prefect has
+GONE = "rowrelay-definition-gone"  # a tag: paused by us because there is no definition any more
+RUNS_OF_A_PIPELINE = 10  # at once; they share its limit, so more would only wait
+MOST = 200  # what Prefect's server returns at once
 
-# Those that come too late wait for their turn; a look through an inbox leaves nothing for a second one at once.
 # A run that was taken on by a process that then died gives its place back after SLOT_SECONDS, not Prefect's 300.
 SLOT_SECONDS = 60
-WAIT = ConcurrencyLimitConfig(
-    limit=RUNS_AT_ONCE, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE, grace_period_seconds=SLOT_SECONDS
-)
-ALONE = ConcurrencyLimitConfig(
-    limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW, grace_period_seconds=SLOT_SECONDS
-)
 
-ENVIRONMENT = {
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
-    "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # the default, pickle, runs whatever lies in the storage
+JOB = {
+    # Prefect's own way to the same command starts Python twice, which takes a second and a half.
+    "command": "python -m prefect.engine",
+    "env": {
+        VARIABLE: str(HEARTBEAT_SECONDS),
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # the default, pickle, runs whatever lies in the storage
+    },
 }
+
+
+def at_once(runs: int) -> ConcurrencyLimitConfig:
+    """The collision rule, one for everything: what comes while `runs` are under way waits for its turn."""
+    return ConcurrencyLimitConfig(
+        limit=runs, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE, grace_period_seconds=SLOT_SECONDS
+    )
+
+
+def folders(definition: Definition) -> int:
+    """How many places the pipeline's schedules take files from, its own inbox included. One look each at once."""
+    return len({"", *(schedule.inbox or "" for schedule in definition.schedules)})
 
 
 async def of(definition: Definition, *, work_pool: str = "") -> list[RunnerDeployment]:
     """The deployments of one pipeline."""
-    sends = f"the rows of a file to {definition.request.url.partition('?')[0]}"
+    url = definition.request.url.partition("?")[0]
     texts = {
-        "deliver": definition.description or f"Sends {sends}.",
-        "inbox": f"Takes every new file of an inbox and sends {sends}.",
+        "deliver": definition.description or f"Sends the rows of a file to {url}.",
+        "inbox": f"Takes every new file of an inbox and delivers it through {definition.name}.",
     }
     return [
-        await _deployment(deliver, definition.name, texts["deliver"], WAIT, work_pool),
-        await _deployment(inbox, definition.name, texts["inbox"], ALONE, work_pool, schedules(definition)),
+        await _deployment(deliver, definition.name, texts["deliver"], RUNS_OF_A_PIPELINE, work_pool),
+        await _deployment(
+            inbox, definition.name, texts["inbox"], folders(definition), work_pool, schedules(definition)
+        ),
     ]
 
 
 async def recovery(*, work_pool: str = "") -> RunnerDeployment:
     """The deployment that an automation starts after a crash."""
-    return await _deployment(recover, TAG, "Resumes a run whose process or machine died.", WAIT, work_pool)
+    return await _deployment(
+        recover, TAG, "Resumes a run whose process or machine died.", RUNS_OF_A_PIPELINE, work_pool
+    )
 
 
 async def _deployment(
     flow: Flow[..., Any],
     name: str,
     description: str,
-    limit: ConcurrencyLimitConfig,
+    runs: int,
     work_pool: str,
     planned: list[Schedule] | None = None,
 ) -> RunnerDeployment:
@@ -90,13 +108,18 @@ async def _deployment(
         parameters={"pipeline": name} if of_pipeline else {},
         tags=[TAG],
         schedules=planned or [],
-        concurrency_limit=limit,
+        concurrency_limit=at_once(runs),
         work_pool_name=work_pool or None,
-        job_variables={"env": dict(ENVIRONMENT)} if work_pool else None,
+        job_variables=dict(JOB) if work_pool else None,
         entrypoint_type=EntrypointType.MODULE_PATH,  # found wherever the package is installed, from any folder
     )
-    if of_pipeline:  # the form offers, and the server accepts, this pipeline only
-        made._parameter_openapi_schema.properties["pipeline"] |= {"enum": [name], "default": name}  # noqa: SLF001
+    schema = made._parameter_openapi_schema  # noqa: SLF001  the form, and what the server accepts
+    if of_pipeline:
+        schema.properties["pipeline"] |= {"enum": [name], "default": name}
+    if flow is deliver:  # an empty form is refused before there is a run
+        schema.properties["file"] |= {"minLength": 1}
+        schema.properties["file"].pop("default", None)
+        schema.required = ["file"]
     return made
 
 
@@ -109,7 +132,7 @@ async def keep_what_people_set(client: PrefectClient, made: RunnerDeployment) ->
     known = {each.slug: each for each in there.schedules if each.slug}
     own = [_as_set(each, known.get(each.slug or "")) for each in made.schedules or []]
     made.schedules = own + [_again(each) for each in there.schedules if not (each.slug or "").startswith(OWN)]
-    made.paused = there.paused
+    made.paused = there.paused and GONE not in there.tags
     return made
 
 
@@ -127,18 +150,47 @@ def _again(schedule: DeploymentSchedule) -> DeploymentScheduleCreate:
     )
 
 
-async def give_back(client: PrefectClient) -> int:
-    """Schedule anew what a runner had taken on but not begun when it ended: Prefect itself would leave it for ever.
+async def withdraw_missing(client: PrefectClient, found: Pipelines, *, work_pool: str = "") -> list[str]:
+    """Pause the deployments whose definition is gone, and take its schedules away. Returns their pipelines.
 
-    For a runner that has just started, and is the only one. Returns how many there were.
+    People's schedules stay, and come back to life with the definition. While some file is wrong nothing is
+    withdrawn: it may be that of the pipeline which seems to be gone.
+    """
+    if found.refused:
+        return []
+    gone = set()
+    for there in await _all(client):
+        if there.name in (*found, TAG) or GONE in there.tags or (there.work_pool_name or "") != work_pool:
+            continue
+        for schedule in there.schedules:
+            if (schedule.slug or "").startswith(OWN):
+                await client.delete_deployment_schedule(there.id, schedule.id)
+        if not there.paused:  # else a person has paused it, and it stays so
+            await client.update_deployment(there.id, DeploymentUpdate(paused=True, tags=[*there.tags, GONE]))
+        gone.add(there.name)
+    return sorted(gone)
+
+
+async def _all(client: PrefectClient) -> list[DeploymentResponse]:
+    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+    found: list[DeploymentResponse] = []
+    while page := await client.read_deployments(
+        deployment_filter=ours, sort=DeploymentSort.NAME_ASC, limit=MOST, offset=len(found)
+    ):
+        found += page
+    return found
+
+
+async def give_back(client: PrefectClient, deployments: list[UUID]) -> int:
+    """Schedule anew what a runner had taken on but not begun when it ended: Prefect itself would leave it for long.
+
+    For the only runner of these deployments, which has just started. Returns how many there were.
     """
     left = await client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING])),
-            tags=FlowRunFilterTags(all_=[TAG]),
-        ),
+        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING]))),
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=deployments)),
         sort=FlowRunSort.EXPECTED_START_TIME_ASC,
-        limit=MOST_LEFT,
+        limit=MOST,  # a runner takes on far fewer
     )
     for run in left:
         await client.set_flow_run_state(run.id, Scheduled(scheduled_time=run.expected_start_time), force=True)

@@ -1,23 +1,30 @@
 """Serves the deployments of every pipeline on this machine: `python -m deployments.serve`.
 
-Definitions may change while it runs. What is right is taken over within seconds; what is wrong is refused with a
-message, and the deployments stay as they were. Runs under way keep the definition that they began with.
+Definitions may change while it runs. What is right is taken over within seconds; a file that is wrong is left out with
+a message, and the deployments of its pipeline stay as they were. Runs under way keep the definition that they began
+with. Asked to end (SIGTERM, Ctrl-C), it takes on nothing more, and runs under way are handed over: they get the answers
+that they wait for, and whoever serves next goes on with what is left.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import httpx
 
+from deployments.heartbeat import HEARTBEAT_SECONDS, VARIABLE
+from flows import logs
 from flows.definition import Definition, shipped
 from flows.errors import RowrelayError
-from flows.pipelines import present
+from flows.pipelines import Pipelines, present
 from flows.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,48 +32,98 @@ if TYPE_CHECKING:
     from prefect.runner import Runner
 
 LOOK_SECONDS = 2.0
-RUNS_AT_ONCE = 32  # processes of this machine, whatever they run
-AHEAD_SECONDS = 1.0  # by default 10: then a look through an inbox is cancelled for one that ends before its time comes
+RUNS_OF_A_MACHINE = 32  # processes, whatever they run
+POLL_SECONDS = 1  # for runs that somebody has just asked for
+AHEAD_SECONDS = 1.0  # by default 10: then a scheduled run begins before its time
 
+log = logging.getLogger("rowrelay.serve")
 Mark = tuple[tuple[str, int, int], ...]
 
 
 def main() -> int:
-    """Serve until interrupted. Returns 2 where the definitions are wrong to begin with."""
-    settings = Settings.read()
-    mark = _mark(settings)
+    """Serve until asked to end. Returns 2 where a setting is wrong, or no definition is right."""
     try:
+        settings = Settings.read()
+        logs.voice(log.name, settings.log_format)
+        mark = _mark(settings)
         found = present(settings)
     except RowrelayError as exc:
-        _say(str(exc))
+        sys.stderr.write(f"{exc}\n")
         return 2
-    os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")  # read when Prefect is imported
-    try:
+    _tell_refused(found)
+    if not found:
+        return 2
+    os.environ.setdefault(VARIABLE, str(HEARTBEAT_SECONDS))
+    os.environ.update(logs.for_prefect(os.environ))
+    with suppress(KeyboardInterrupt):
         asyncio.run(_serve(settings, found, mark))
-    except KeyboardInterrupt:
-        return 0
     return 0
 
 
-async def _serve(settings: Settings, found: Mapping[str, Definition], mark: Mark) -> None:
+async def _serve(settings: Settings, found: Pipelines, mark: Mark) -> None:
     from prefect.client.orchestration import get_client
     from prefect.runner import Runner
 
     from deployments import roster
 
-    runner = Runner(name="rowrelay", pause_on_shutdown=False, limit=RUNS_AT_ONCE, prefetch_seconds=AHEAD_SECONDS)
+    runner = Runner(
+        name="rowrelay",
+        pause_on_shutdown=False,
+        limit=RUNS_OF_A_MACHINE,
+        query_seconds=POLL_SECONDS,
+        prefetch_seconds=AHEAD_SECONDS,
+    )
     async with get_client() as client:
         crashes = await runner.aadd_deployment(await roster.keep_what_people_set(client, await roster.recovery()))
+        offered = [crashes]
         for definition in found.values():
-            await _offer(runner, client, definition)
+            offered += await _offer(runner, client, definition)
+        await _withdraw(client, found)
         await _automate(client, crashes)
-        if left := await roster.give_back(client):
+        if left := await roster.give_back(client, offered):
             _say(f"{left} runs that an earlier process had taken on are scheduled anew.")
         watch = asyncio.create_task(_watch(runner, client, settings, dict(found), mark))
         try:
-            await runner.start()
+            await _run(runner)
         finally:
             watch.cancel()
+
+
+async def _run(runner: Runner) -> None:
+    """Run what is scheduled until asked to end, and then until everything under way is handed over."""
+    asked = asyncio.Event()
+    serving = asyncio.create_task(runner.start())
+    await asyncio.sleep(0)  # it hears SIGTERM itself from here on, and would take its runs with it
+    with _heard(asked):
+        leaving = asyncio.create_task(_leave(runner, asked))
+        await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    leaving.cancel()
+    serving.cancel()
+    with suppress(asyncio.CancelledError):
+        await serving
+
+
+@contextmanager
+def _heard(asked: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, asked.set)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def _leave(runner: Runner, asked: asyncio.Event) -> None:
+    from deployments.leaving import hand_over
+
+    await asked.wait()
+    _say("Leaving: runs under way are handed over.")
+    runner._scheduled_run_poller.stopping = True  # noqa: SLF001  `stop` would end the runs as well
+    if not await asyncio.to_thread(hand_over, os.getpid()):
+        _say("Some runs did not end in time; they are resumed when they are found dead.")
 
 
 async def _automate(client: PrefectClient, recovery: UUID) -> None:
@@ -80,11 +137,13 @@ async def _automate(client: PrefectClient, recovery: UUID) -> None:
         _say(f"Runs of dead machines will not be resumed by themselves: {exc}")
 
 
-async def _offer(runner: Runner, client: PrefectClient, definition: Definition) -> None:
+async def _offer(runner: Runner, client: PrefectClient, definition: Definition) -> list[UUID]:
     from deployments import roster
 
-    for made in await roster.of(definition):
+    return [
         await runner.aadd_deployment(await roster.keep_what_people_set(client, made))
+        for made in await roster.of(definition)
+    ]
 
 
 async def _watch(
@@ -98,36 +157,39 @@ async def _watch(
             if now == mark:
                 continue
             mark = now
-            await _take_over(runner, client, served, present(settings))
+            found = present(settings)
+            _tell_refused(found)
+            await _take_over(runner, client, served, found)
         except RowrelayError as exc:
-            _say(f"The change is refused, everything stays as it was: {exc}")
+            _say(f"Refused, everything stays as it was: {exc}")
         except Exception as exc:  # Prefect raises errors of many libraries when it is away
             mark = ()  # so that the next look tries again
             _say(f"The change could not be taken over yet: {exc}")
 
 
-async def _take_over(
-    runner: Runner, client: PrefectClient, served: dict[str, Definition], found: Mapping[str, Definition]
-) -> None:
+async def _take_over(runner: Runner, client: PrefectClient, served: dict[str, Definition], found: Pipelines) -> None:
     for name, definition in found.items():
         if name in served and served[name].resolved() == definition.resolved():
             continue
         await _offer(runner, client, definition)
-        _say(f"Pipeline {name} is {'changed' if name in served else 'new'}.")
+        _say(f"Pipeline {name} is {'changed' if name in served else 'there'}.")
         served[name] = definition
-    for name in served.keys() - found.keys():
-        await _withdraw(client, name)
+    for name in await _withdraw(client, found):
+        served.pop(name, None)
+
+
+async def _withdraw(client: PrefectClient, found: Pipelines) -> list[str]:
+    from deployments import roster
+
+    gone = await roster.withdraw_missing(client, found)
+    for name in gone:
         _say(f"Pipeline {name} is gone: its schedules end; runs that are unfinished can still be resumed.")
-        del served[name]
+    return gone
 
 
-async def _withdraw(client: PrefectClient, name: str) -> None:
-    from flows.schedule import OWN
-
-    there = await client.read_deployment_by_name(f"inbox/{name}")
-    for schedule in there.schedules:
-        if (schedule.slug or "").startswith(OWN):
-            await client.delete_deployment_schedule(there.id, schedule.id)
+def _tell_refused(found: Pipelines) -> None:
+    for fault in found.refused.values():
+        _say(f"Refused, the deployments of its pipeline stay as they were, and new runs of it fail: {fault}")
 
 
 def _mark(settings: Settings) -> Mark:
@@ -142,8 +204,7 @@ def _mark(settings: Settings) -> Mark:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    log.info(text)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Sets a Prefect server up for workers: `python -m deployments.setup [POOL]`. May be run again after every change.
 
 It makes the work pool, the deployments of every pipeline and the automations for dead machines. Workers are then
-started with `prefect worker start --pool rowrelay --type process`, on as many machines as there are; each needs this
-package, ROWRELAY_REDIS_URL, PREFECT_API_URL, and storage that all of them reach.
+started with `python -m deployments.worker`, on as many machines as there are; each needs this package,
+ROWRELAY_REDIS_URL, PREFECT_API_URL, and storage that all of them reach.
 """
 
 from __future__ import annotations
@@ -26,19 +26,21 @@ POOL = "rowrelay"
 
 
 def main(arguments: list[str]) -> int:
-    """Set up, saying what there is then. Returns 2 where that is not possible."""
+    """Set up, saying what there is then. Returns 1 where wrong definitions were left out, 2 where nothing goes."""
     from prefect.exceptions import PrefectHTTPStatusError
 
     try:
         settings = Settings.read()
-        asyncio.run(_set_up(settings, arguments[0] if arguments else POOL))
+        refused = asyncio.run(_set_up(settings, arguments[0] if arguments else POOL))
     except (RowrelayError, PrefectHTTPStatusError, httpx.HTTPError) as exc:
         sys.stderr.write(f"{exc}\n")
         return 2
-    return 0
+    for fault in refused:
+        sys.stderr.write(f"Left out, its deployments stay as they were: {fault}\n")
+    return 1 if refused else 0
 
 
-async def _set_up(settings: Settings, pool: str) -> None:
+async def _set_up(settings: Settings, pool: str) -> list[RowrelayError]:
     from prefect.client.orchestration import get_client
 
     from deployments import automations, roster
@@ -51,9 +53,12 @@ async def _set_up(settings: Settings, pool: str) -> None:
         for definition in found.values():
             for made in await roster.of(definition, work_pool=pool):
                 await _apply(client, made)
+        for name in await roster.withdraw_missing(client, found, work_pool=pool):
+            _say(f"{name}: its definition is gone; paused, its schedules are taken away")
     for name in automations.NAMES:
         _say(f"automation: {name}")
-    _say(f"Start workers with: prefect worker start --pool {pool} --type process")
+    _say(f"Start workers with: python -m deployments.worker {pool}")
+    return list(found.refused.values())
 
 
 async def _apply(client: PrefectClient, made: RunnerDeployment) -> UUID:

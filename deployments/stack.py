@@ -24,6 +24,7 @@ import redis
 from deployments.membership import TITLES, VARIABLES, Membership
 from deployments.prefect_server import prefect_answers
 from deployments.supervisor import LINGER_SECONDS, PREFECT, REDIS, StackState
+from flows import logs
 from flows.connection import no_retry
 from flows.errors import StackError
 from flows.settings import Settings
@@ -96,7 +97,7 @@ def environment(addresses: StackAddresses, settings: Settings) -> dict[str, str]
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",  # the rest is in the Prefect UI
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # the default, pickle, runs whatever lies in the storage
-        "PREFECT_RUNNER_POLL_FREQUENCY": "2",
+        **logs.for_prefect(os.environ),
     }
     if addresses.prefect_api_url:
         variables["PREFECT_API_URL"] = addresses.prefect_api_url

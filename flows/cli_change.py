@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.table import Table
 from rich.text import Text
 
+from flows.backup import doubt, doubtful
 from flows.cli_session import Session, err, out, person
 from flows.cli_show import SHORT, print_json
 from flows.connection import translated
-from flows.errors import RowrelayError, RunBusy, SettingError
+from flows.errors import RowrelayError, SettingError
 from flows.ledger_view import Run
-from flows.limit_status import LimitStatus, distrust, names, status, trust
+from flows.limit_status import LimitStatus, names, status, trust
 from flows.limit_status import open_limit as open_named
 from flows.progress import duration, limit_words
 from flows.records import RowState
@@ -53,22 +54,12 @@ def _sure(question: str) -> bool:
 
 def restored(session: Session, *, yes: bool) -> int:
     """Take into account that the ledger comes from a backup: what waits in it may have been sent since."""
-    runs = [run for run in _every(session) if run.total and run.counts[RowState.WAITING]]
-    if busy := [run for run in _every(session) if run.busy]:
-        raise RunBusy(f"Run {busy[0].id} is being delivered.", hint="Cancel it first, then say that this is a backup.")
+    runs = doubtful(session.view)
     rows = sum(run.counts[RowState.WAITING] for run in runs)
     question = f"Was Redis restored from a backup? {rows:,} waiting rows of {len(runs):,} runs become unknown."
     if not yes and not _sure(question):
         return 2
-    moved = 0
-    with translated():
-        for run in runs:
-            waiting = session.view.select(run.id, [RowState.WAITING], run.total).tolist()
-            count = session.ledger.restored(run.id, waiting)
-            session.ledger.event(run.id, f"restored from a backup: {count:,} waiting rows became unknown ({person()})")
-            moved += count
-        for name in names(session.client):
-            distrust(session.client, name)
+    moved = sum(doubt(session.client, runs, by=person()).values())
     out.print(f"{moved:,} waiting rows of {len(runs):,} runs are unknown now, and every limit waits to be sure.")
     if moved:
         out.print(
@@ -76,11 +67,6 @@ def restored(session: Session, *, yes: bool) -> int:
         )
         out.print("with rowrelay send --resume RUN --rows unknown.")
     return 0
-
-
-def _every(session: Session) -> Iterator[Run]:
-    for first in range(0, session.view.count(), 500):
-        yield from session.view.runs(first, 500)
 
 
 def row_numbers(words: Sequence[str]) -> list[int]:

@@ -23,6 +23,8 @@ from flows.source import open_file
 def pipelines(*, as_json: bool) -> int:
     """All pipelines, the shipped ones and those of ROWRELAY_PIPELINES."""
     found = present(Settings.read())
+    for fault in found.refused.values():
+        err.print(str(fault), style="red", markup=False)
     if as_json:
         print_json({"pipelines": [definition.resolved() for definition in found.values()]})
         return 0

@@ -59,6 +59,8 @@ def up(*, port: int | None) -> int:
 
     settings = Settings.read()
     definitions = present(settings)
+    for fault in definitions.refused.values():
+        err.print(f"Left out: {fault}", style="red", markup=False)
     dashboard_port = _port(port)
     children: list[Child] = []
     with _interruptible(), ExitStack() as exits:
@@ -234,24 +236,23 @@ def _stay(settings: Settings, children: list[Child]) -> None:
 def _tell_unfinished(session: Session) -> None:
     for run in session.view.runs(0, 100):
         if run.busy:
-            err.print(f"  run {run.id} of {run.file}: resume it with rowrelay send --resume {run.id}", markup=False)
+            how = f"goes on at the next start, or with rowrelay send --resume {run.id}"
+            err.print(f"  run {run.id} of {run.file} {how}", markup=False)
 
 
 def _stop(children: list[Child]) -> None:
-    """End the deliveries first, which get time for their answers, then the services.
+    """End the deployments first, whose runs get time for their answers and to hand over what is left."""
+    from deployments.leaving import descendants
 
-    A runner that is told to end takes its deliveries with it at once, so it must not hear of it before they ended.
-    """
-    deliveries = [pid for child in children for pid in descendants(child.process.pid) if _delivers(pid)]
-    for pid in deliveries:
-        _signal(pid, signal.SIGTERM)
-    _until(lambda: not any(map(_alive, deliveries)), DRAIN_SECONDS)
-    left = [pid for child in children for pid in descendants(child.process.pid)]
-    for child in children:
-        _signal(child.process.pid, signal.SIGTERM)
-    _until(lambda: all(child.process.poll() is not None for child in children), STOP_SECONDS)
-    for pid in (*left, *(child.process.pid for child in children if child.process.poll() is None)):
-        _signal(pid, signal.SIGKILL)
+    for name in ("deployments", "dashboard"):
+        ending = [child for child in children if child.name == name]
+        left = [pid for child in ending for pid in descendants(child.process.pid)]
+        for child in ending:
+            _signal(child.process.pid, signal.SIGTERM)
+        seconds = DRAIN_SECONDS if name == "deployments" else STOP_SECONDS
+        _until(lambda: all(child.process.poll() is not None for child in ending), seconds)  # noqa: B023
+        for pid in (*left, *(child.process.pid for child in ending if child.process.poll() is None)):
+            _signal(pid, signal.SIGKILL)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
@@ -263,33 +264,6 @@ def _until(over: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not over() and time.monotonic() < deadline:
         time.sleep(0.1)
-
-
-def _delivers(pid: int) -> bool:
-    """Whether a process below the runner is a flow run, and not a helper of Python's own."""
-    try:
-        return b"prefect" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes below one, as far as the system tells (Linux)."""
-    parents: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError, ValueError, IndexError):
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    found = [pid]
-    for parent in found:
-        found += [child for child, its_parent in parents.items() if its_parent == parent]
-    return found[1:]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import jmespath
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from flows.column import Bool, Column, Float, Int, Part, pandera_model
+from flows.errors import DefinitionError
 from flows.fault import Fault, refusal
 from flows.records import LimitTerms
 from flows.rendering import Rendering
@@ -312,16 +313,35 @@ def load_all(paths: Iterable[Path | str], *, environ: Mapping[str, str] = os.env
 
     Raises DefinitionError if two have one name, or name one limit with different numbers.
     """
+    found, refused = load_each(paths, environ=environ)
+    for fault in refused.values():
+        raise fault
+    return found
+
+
+def load_each(
+    paths: Iterable[Path | str], *, environ: Mapping[str, str] = os.environ
+) -> tuple[dict[str, Definition], dict[Path, DefinitionError]]:
+    """The same, but a file that is wrong spoils no other: it is among the second, with what is wrong about it."""
     found: dict[str, Definition] = {}
+    refused: dict[Path, DefinitionError] = {}
     for path in _files(paths):
-        made = load(path, environ=environ)
-        if made.name in found:
-            first = found[made.name].source_path
-            raise refusal([Fault(("name",), f"{made.name} is the name of {first} too; rename one")], file=str(path))
-        for other in found.values():
-            _same_limit(made, other)
-        found[made.name] = made
-    return dict(sorted(found.items()))
+        try:
+            made = load(path, environ=environ)
+            _fits(made, found, path)
+        except DefinitionError as exc:
+            refused[path] = exc
+        else:
+            found[made.name] = made
+    return dict(sorted(found.items())), refused
+
+
+def _fits(made: Definition, found: Mapping[str, Definition], path: Path) -> None:
+    if made.name in found:
+        first = found[made.name].source_path
+        raise refusal([Fault(("name",), f"{made.name} is the name of {first} too; rename one")], file=str(path))
+    for other in found.values():
+        _same_limit(made, other)
 
 
 def _files(paths: Iterable[Path | str]) -> Iterator[Path]:

@@ -21,13 +21,14 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows import handover, logs
 from flows.claims import Claims
 from flows.connection import cautions, connect, verify
 from flows.definition import Definition
 from flows.delivered import refuse_skipping
 from flows.delivery import Delivery
-from flows.errors import LedgerError, RowrelayError, RunNotFound, Superseded
-from flows.launch import LAUNCH, Launch
+from flows.errors import DefinitionError, LedgerError, RowrelayError, RunNotFound, Stopped, Superseded
+from flows.launch import HAND_OVER, LAUNCH, Launch
 from flows.ledger import Ledger
 from flows.ledger_view import Run, View
 from flows.located import opened
@@ -77,7 +78,8 @@ def deliver(
 
     Args:
         pipeline: Which columns, which API, how fast: the name of a definition.
-        file: The file, below the uploads, the inbox or another allowed folder, e.g. orders.csv.
+        file: The file, below the uploads, the inbox or another allowed folder, e.g. orders.csv. Not read where a run
+            is resumed.
         rows: Of a run that is resumed: the unfinished rows, or once more the failed or the unknown ones.
         resume: Id of the run to resume; empty for a new run.
         dry_run: Only check the file. The run can be sent afterwards by resuming it.
@@ -112,15 +114,19 @@ def deliver(
     elif skip_delivered:
         ledger.facts(run, skip_delivered=1)
     ledger.flow(run, own_id)
+    logs.speak_of(run=run)
     launch.on_run(run)
     for text in (*cautions(client), *_changes(definition, known, settings)):
         ledger.event(run, text)
     delivery = Delivery(run, definition, settings, redis_url)
-    with _drained_by_sigterm(delivery):
+    with _drained_by_signals(delivery):
         launch.on_delivery(delivery)
-        return _deliver(
+        state = _deliver(
             delivery, view, launch, settings, rows=rows, resumes=bool(known), request=own_id, dry_run=dry_run
         )
+    if delivery.handed_over and not launch.within:
+        handover.leave(own_id)
+    return state
 
 
 def _missed(claims: Claims, settings: Settings) -> str:
@@ -139,11 +145,10 @@ def _definition(
     pipeline: str, run: str, view: View, settings: Settings, launch: Launch
 ) -> tuple[Definition, Run | None]:
     """The run's own definition if there is such a run, else the pipeline's; secrets and limits are read afresh."""
-    found = present(settings)
     try:
         known = view.run(run)
     except RunNotFound:
-        picked = pick(found, pipeline)
+        picked = pick(present(settings), pipeline)
         return (picked.with_url(launch.url) if launch.url else picked), None
     stored = Definition.from_resolved(view.definition(run))
     if known.facts.get("definition_digest", stored.digest()) != stored.digest():
@@ -151,12 +156,18 @@ def _definition(
             f"The definition that is kept of run {run} is not the one it began with, so its rows could become others.",
             hint="Send the file as a new run.",
         )
-    return (stored.with_limit_of(found[stored.name]) if stored.name in found else stored), known
+    try:
+        return stored.with_limit_of(pick(present(settings), stored.name)), known
+    except DefinitionError:  # what it was begun with is all that it needs
+        return stored, known
 
 
 def _changes(definition: Definition, known: Run | None, settings: Settings) -> Iterator[str]:
     """What a resumed run is not affected by."""
-    present_one = present(settings).get(definition.name) if known else None
+    try:
+        present_one = present(settings).get(definition.name) if known else None
+    except DefinitionError:
+        return
     if present_one is not None and present_one.digest() != definition.digest():
         yield f"The definition of {definition.name} is not the one that this run began with; the run keeps to its own."
 
@@ -198,6 +209,11 @@ def _deliver(
         failure = exc
     finally:
         delivery.close()
+    within = launch.within or (request if handover.served() else "")
+    to_go_on = within and delivery.interrupted and isinstance(failure, Stopped | None) and handover.wanted(within)
+    if to_go_on and (left := delivery.hand_over()):
+        logger.info("handed over with %d of %d rows finished", left.finished_rows, left.total)
+        return Cancelled(name=handover.NAME, message=handover.MESSAGE)
     try:
         run = delivery.end(failure)
     except Superseded as exc:
@@ -286,13 +302,18 @@ def _state(run: Run, logger: Any) -> State[Any]:
 
 
 @contextmanager
-def _drained_by_sigterm(delivery: Delivery) -> Iterator[None]:
-    """Prefect cancels a run with SIGTERM: rows under way are waited for, and nothing finished is lost."""
+def _drained_by_signals(delivery: Delivery) -> Iterator[None]:
+    """Of a cancellation or of a worker that ends: rows under way get their answers, no others are sent."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: delivery.drain())
+    heard: list[int] = [signal.SIGTERM, HAND_OVER]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # Ctrl-C for a worker is one for its runs as well
+        heard.append(signal.SIGINT)
+    before = {number: signal.signal(number, lambda number, frame: delivery.drain()) for number in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.signal(HAND_OVER, signal.SIG_IGN)  # it is over: too late to ask, and no reason to die

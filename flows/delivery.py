@@ -73,6 +73,7 @@ class Delivery:
         self.epoch = 0
         self.interrupted = False
         self.failure: RowrelayError | None = None  # why it ended early, once it has ended
+        self.handed_over = False
         self._redis_url = redis_url
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._stack = ExitStack()
@@ -460,6 +461,20 @@ class Delivery:
         state, reason = self._last_state(failure)
         if not self._steadily(lambda: self.ledger.end(self.run, self.epoch, state, reason)):
             raise Superseded("Another process has taken over this run.")
+        return self._steadily(lambda: self.view.run(self.run))
+
+    def hand_over(self) -> Run | None:
+        """Give the run back unfinished, for another process to go on with. None if it is over or not to go on."""
+        run = self._steadily(lambda: self.view.run(self.run))
+        going_on = run.state is RunState.CHECKING or run.finished_rows < run.total
+        if self.stopped is not None or run.cancelling or not going_on:
+            return None
+        if self._sender is not None:
+            self._summary()
+        why = "handed over to the next worker"
+        if not self._steadily(lambda: self.ledger.end(self.run, self.epoch, run.state, why)):
+            return None
+        self.handed_over = True
         return self._steadily(lambda: self.view.run(self.run))
 
     def _last_state(self, failure: RowrelayError | None) -> tuple[RunState, str]:

@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
+from flows import handover
 from flows.claims import Claims
 from flows.connection import connect, verify
 from flows.definition import Definition
@@ -77,6 +78,8 @@ def _look(source: Place, definition: Definition, settings: Settings, ledger: Led
         lambda taken: logger.info("%s: %s. %s", taken.name, taken.fate, taken.note), lambda: not ours.lost
     )
     _artifact(definition, intake.taken)
+    if deliver_file.handed_over:
+        handover.leave(str(flow_run.id))
     return _state(intake.taken, whole=whole)
 
 
@@ -85,10 +88,11 @@ class _Deliver:
 
     def __init__(self, definition: Definition) -> None:
         self._definition = definition
+        self.handed_over = False  # the last one: whoever goes on with this look, goes on with it
 
     def __call__(self, run: str, name: str) -> Delivered:
         held: list[Delivery] = []
-        token = LAUNCH.set(Launch(on_delivery=held.append))
+        token = LAUNCH.set(Launch(on_delivery=held.append, within=str(flow_run.id) if handover.served() else ""))
         try:
             # A callable, since Prefect takes braces in a plain name for parameters.
             state: State[Any] = deliver.with_options(flow_run_name=lambda: f"{self._definition.name} · {name}")(
@@ -97,6 +101,7 @@ class _Deliver:
         finally:
             LAUNCH.reset(token)
         last = held[-1] if held else None
+        self.handed_over = bool(last and last.handed_over)
         return Delivered(
             interrupted=bool(last and last.interrupted),
             failure=last.failure if last else None,
@@ -130,8 +135,10 @@ def _state(taken: list[Taken], *, whole: bool) -> State[Any]:
         return Failed(message=f"{message}. {taken[-1].name} stays where it is: {taken[-1].note}")
     if not whole:
         return Completed(name="Skipped", message=f"{message}. Another look has taken over.")
-    if counts[Fate.TROUBLED] or counts[Fate.REFUSED] or counts[Fate.STUCK]:
+    if counts[Fate.STUCK] or any(each.fate is Fate.REFUSED and not each.run for each in taken):
         return Completed(name="CompletedWithErrors", message=message)
+    if counts[Fate.TROUBLED] or counts[Fate.REFUSED]:  # their own runs have said so: nobody needs to be told twice
+        return Completed(name="DeliveredWithErrors", message=message)
     return Completed(message=message)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+
+HAND_OVER = signal.SIGUSR1  # tells a flow run's process to give way to another one, which goes on with the run
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,10 +16,12 @@ class Launch:
     """Who starts the run, and from where.
 
     `trusted` lets the file lie anywhere: the person at the command line may read it anyway. `on_run` hears the
-    run's id as soon as it is known, `on_delivery` gets the object that can be drained.
+    run's id as soon as it is known, `on_delivery` gets the object that can be drained. `within` is the flow run that
+    this one is a part of.
     """
 
     by: str = ""
+    within: str = ""
     trusted: bool = False
     url: str | None = None
     encoding: str | None = None

@@ -5,11 +5,29 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
+PREFECT_JSON = Path(__file__).resolve().parent.parent / "deployments" / "logging.yml"
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _LOUD = ("httpx", "httpcore", "aiohttp", "asyncio")  # they log whole addresses, which may hold secrets
+
+
+_about: dict[str, str] = {}  # what every line of this process carries
+
+
+def speak_of(**facts: str) -> None:
+    """Let every line of this process carry these facts, such as the id of the run that it delivers."""
+    _about.update(facts)
+
+
+def for_prefect(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that make Prefect, in a process that has yet to import it, write its logs in the form that is set."""
+    if environment.get("ROWRELAY_LOG_FORMAT") != "json" or "PREFECT_LOGGING_CONFIG_PATH" in environment:
+        return {}
+    return {"PREFECT_LOGGING_CONFIG_PATH": str(PREFECT_JSON)}
 
 
 class JsonFormatter(logging.Formatter):
@@ -26,7 +44,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
         extra = {name: value for name, value in vars(record).items() if name not in _OWN and not name.startswith("_")}
-        return json.dumps({**extra, **line}, ensure_ascii=False, default=str)
+        return json.dumps({**_about, **extra, **line}, ensure_ascii=False, default=str)
 
 
 def configure(form: Literal["text", "json"], *, level: int = logging.INFO) -> None:
@@ -48,6 +66,14 @@ def configure(form: Literal["text", "json"], *, level: int = logging.INFO) -> No
         logging.getLogger(name).setLevel(level)
     for name in _LOUD:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger(name).level))
+
+
+def voice(name: str, form: str) -> logging.Logger:
+    """A logger for what a program has to say in any case: Prefect, imported later, does not change where it goes."""
+    logger = logging.getLogger(name)
+    logger.handlers, logger.propagate = [_handler(form)], False
+    logger.setLevel(logging.INFO)
+    return logger
 
 
 def _for_people(handler: logging.Handler) -> bool:

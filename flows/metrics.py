@@ -10,6 +10,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from math import inf
 from pathlib import Path
 from statistics import median
 
@@ -44,6 +45,7 @@ class Collector:
         self._seen: dict[str, Counter[str]] = {}  # run → events counted so far
         self._ended: Counter[tuple[str, str]] = Counter()
         self._states: dict[str, str] | None = None  # run → its state at the last scrape; None before the first
+        self._looked = 0  # Unix second of the last scrape
 
     def collect(self) -> Iterator[Metric]:
         """Every family. Where Redis does not answer: `rowrelay_up 0`, and what is known without it."""
@@ -74,6 +76,7 @@ class Collector:
     def _count(self, runs: list[Run]) -> None:
         """Add what happened since the last scrape. What was there before the first one is where we begin."""
         first, states = self._states is None, self._states or {}
+        now = int(self.client.time()[0])
         for run in runs:
             label = _ending(run)
             if run.state not in _ALIVE and states.get(run.id) != label and not first:
@@ -81,12 +84,16 @@ class Collector:
             still = run.state not in _ALIVE and states.get(run.id) == label
             if still or (first and run.state not in _ALIVE):
                 continue  # nothing can have happened since
+            if (
+                not first and run.id in states and run.id not in self._seen
+            ):  # ended before the first scrape, now resumed
+                self._seen[run.id] = self._events(run, until=self._looked)
             events = self._events(run)
             if not first:
                 for kind, count in (events - self._seen.get(run.id, Counter())).items():
                     self._counts[run.pipeline, kind] += count
             self._seen[run.id] = events
-        self._states = {run.id: _ending(run) for run in runs}
+        self._states, self._looked = {run.id: _ending(run) for run in runs}, now
         for pipeline in {run.pipeline for run in runs}:  # so that every series is there before its first event
             for kind in ("sent", *OUTCOMES):
                 self._counts[pipeline, kind] += 0
@@ -94,14 +101,15 @@ class Collector:
                 self._ended[pipeline, how] += 0
         self._seen = {run: seen for run, seen in self._seen.items() if run in self._states}
 
-    def _events(self, run: Run) -> Counter[str]:
+    def _events(self, run: Run, *, until: float = inf) -> Counter[str]:
         # Seconds are folded into minutes as they grow old. In this order what moves meanwhile is missed, not doubled;
         # with the most that was ever seen it is found again the next time.
         events = Counter(self._seen.get(run.id, Counter()))
         found: Counter[str] = Counter()
-        for span in ("minutes", "seconds"):
-            for counts in self.view.chart(run.id, span).values():
-                found.update(counts)
+        for span, length in (("minutes", 60), ("seconds", 1)):
+            for at, counts in self.view.chart(run.id, span).items():
+                if at * length < until:
+                    found.update(counts)
         return events | found
 
     def _counters(self) -> Iterable[Metric]:

@@ -3,54 +3,127 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
+import httpx
 from prefect import flow, get_run_logger
-from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
-from pydantic import Field
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.states import Completed, Failed, Scheduled
 
 from flows.connection import connect, verify
-from flows.errors import RowrelayError, RunNotFound
+from flows.errors import RowrelayError, RunNotFound, StackError
 from flows.ledger import LEASE_SECONDS, Ledger
 from flows.ledger_view import Run, View
 from flows.records import RunState
-from flows.resumption import may_resume
+from flows.resumption import count_resumption, resumptions
 from flows.settings import Settings
 from flows.start import start
 
 
 @flow(name="recover", flow_run_name="recover {crashed}", persist_result=False, validate_parameters=True)
-def recover(
-    crashed: Annotated[str, Field(description="Id of the flow run or the run that came to a sudden end")] = "",
-) -> State[Any]:
-    """Resume a run whose process or machine died, unless it is over, delivered by another, or has died too often."""
+def recover(crashed: str) -> State[Any]:
+    """Resume a run whose process or machine died, unless it is over, delivered by another, or has died too often.
+
+    Args:
+        crashed: Id of the flow run or the run that came to a sudden end.
+    """
     try:
         settings = Settings.read()
         client = connect(settings.redis_url.get_secret_value() if settings.redis_url else "")
         verify(client)
-        view = View(client)
-        run = _left(view, crashed)
-        if run.state in (RunState.FINISHED, RunState.STOPPED) or run.cancelling:
-            return Completed(name="Skipped", message=f"Run {run.id} is {run.state}.")
-        if run.busy:
-            return Completed(name="Skipped", message=f"Run {run.id} is being delivered; its process is alive.")
-        if not may_resume(Ledger(client), run, settings.auto_resume):
-            return Failed(message=f"Run {run.id} has died {settings.auto_resume} times in a row; resume it yourself.")
-        flow_run = start(run.pipeline, resume=run.id, by="recovery", idempotency_key=f"recover:{crashed}")
-    except RunNotFound:
-        return Completed(name="Skipped", message=f"{crashed} delivered nothing yet.")
+        flow_run = _flow_run(crashed)
+        run = _left(View(client), crashed)
+        if why := _needless(flow_run, run):
+            return Completed(name="Skipped", message=why)
+        deaths = resumptions(run) if run else _deaths(flow_run) - 1
+        if deaths >= settings.auto_resume:
+            return Failed(message=_too_often(run.id if run else crashed, deaths))
+        told = _go_on(flow_run, run)
+        if run:
+            count_resumption(Ledger(client), run)
     except RowrelayError as exc:
         return Failed(message=str(exc))
-    get_run_logger().info("run %s goes on in flow run %s", run.id, flow_run)
-    return Completed(message=f"Run {run.id} goes on.")
+    get_run_logger().info(told)
+    return Completed(message=told)
 
 
-def _left(view: View, crashed: str) -> Run:
-    """The run, once the lease of its dead deliverer is over, or it is clear that somebody keeps it."""
+def _flow_run(crashed: str) -> FlowRun | None:
+    """What Prefect knows by this id; nothing if it is the id of a run."""
+    try:
+        with get_client(sync_client=True) as client:
+            return client.read_flow_run(UUID(crashed))
+    except (ObjectNotFound, ValueError):
+        return None
+    except (PrefectHTTPStatusError, httpx.HTTPError) as exc:
+        raise StackError(f"Prefect does not answer: {exc}") from exc
+
+
+def _left(view: View, crashed: str) -> Run | None:
+    """The run, once the lease of its dead deliverer is over, or it is clear that somebody keeps it.
+
+    Nothing if the process died before it had entered one.
+    """
     deadline = time.monotonic() + LEASE_SECONDS + 1
-    run = view.run(view.resolve(crashed))
+    try:
+        run = view.run(view.resolve(crashed))
+    except RunNotFound:
+        return None
     while run.busy and time.monotonic() < deadline:
         time.sleep(0.5)
         run = view.run(run.id)
     return run
+
+
+def _needless(flow_run: FlowRun | None, run: Run | None) -> str:
+    """Why there is nothing to do, if so."""
+    if flow_run is not None and flow_run.parent_task_run_id is not None:
+        return "It was a part of another flow run, which goes on with it."
+    if flow_run is not None and not (flow_run.state and flow_run.state.is_crashed()):
+        return f"Flow run {flow_run.id} is {flow_run.state_name}."
+    if run is not None and (run.state in (RunState.FINISHED, RunState.STOPPED, RunState.CANCELLED) or run.cancelling):
+        return f"Run {run.id} is {run.state}."
+    if run is not None and run.busy:
+        return f"Run {run.id} is being delivered; its process is alive."
+    if run is None and (flow_run is None or flow_run.deployment_id is None):
+        return "It delivered nothing yet, and nobody serves it."
+    return ""
+
+
+def _deaths(flow_run: FlowRun | None) -> int:
+    if flow_run is None:
+        return 0
+    with get_client(sync_client=True) as client:
+        return sum(state.type is StateType.CRASHED for state in client.read_flow_run_states(flow_run.id))
+
+
+def _too_often(run: str, deaths: int) -> str:
+    if deaths == 0:
+        return f"{run} died and is not resumed by itself, as ROWRELAY_AUTO_RESUME is 0. Resume it yourself."
+    return f"{run} has died again after {deaths} resumptions without a row finished. Look why, then resume it yourself."
+
+
+def _go_on(flow_run: FlowRun | None, run: Run | None) -> str:
+    """Schedule the flow run that died anew, with all that it was asked for. Returns what was done.
+
+    One that nobody serves, as it was begun by hand, is resumed by its pipeline's deployment.
+    """
+    if flow_run is None or flow_run.deployment_id is None:
+        assert run is not None
+        dry_run = bool(flow_run and flow_run.parameters.get("dry_run"))
+        key = f"recover:{run.id}:{run.fact('epoch'):.0f}"  # once a death
+        other = start(run.pipeline, resume=run.id, dry_run=dry_run, by="recovery", idempotency_key=key)
+        return f"Run {run.id} goes on in flow run {other}."
+    pause = timedelta(seconds=0 if run else LEASE_SECONDS + 1)  # of runs within it that are still held by the dead
+    anew: State[Any] = Scheduled(
+        name="AwaitingRetry", message="Its process or machine died.", scheduled_time=datetime.now(UTC) + pause
+    )
+    try:
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(flow_run.id, anew, force=True)
+    except (PrefectHTTPStatusError, httpx.HTTPError) as exc:
+        raise StackError(f"Prefect does not schedule flow run {flow_run.id} anew: {exc}") from exc
+    return f"Flow run {flow_run.id} goes on."

@@ -8,23 +8,36 @@ from flows.ledger import Ledger
 from flows.ledger_view import Run
 from flows.records import RowState
 
-COUNT, ROWS = "resumed", "resumed_rows"  # facts: how often in a row, and how many rows were finished then
-STOPS, DONE, LOST = (
-    "stops",
-    "stops_done",
-    "stops_lost",
-)  # how often in a row it cost rows and got none done; counts then
+COUNT, ROWS = "resumed", "resumed_rows"  # facts: how often in a row, and how many rows had their answer then
+# Facts: how often in a row a stop cost rows and got none done; the counts then.
+STOPS, DONE, LOST = "stops", "stops_done", "stops_lost"
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60.0, 3600.0
 
 
+def resumptions(run: Run) -> int:
+    """How often in a row the run was taken up again by itself without that the API answered for a single row."""
+    return 0 if _answered(run) > run.fact(ROWS, -1.0) else int(run.fact(COUNT))
+
+
+def count_resumption(ledger: Ledger, run: Run) -> None:
+    """Note that the run is taken up once more."""
+    ledger.facts(run.id, **{COUNT: resumptions(run) + 1, ROWS: _answered(run)})
+
+
+def _answered(run: Run) -> int:
+    # Not the unknown rows: every death leaves some.
+    return run.counts[RowState.DONE] + run.counts[RowState.FAILED]
+
+
 def may_resume(ledger: Ledger, run: Run, times: int) -> bool:
-    """Whether to take the run up once more: at most `times` in a row that did not finish a single row.
+    """Whether to take the run up once more: at most `times` in a row in which no row got its answer.
 
     Every yes is counted, so ask only when the run is then resumed.
     """
-    if run.finished_rows > run.fact(ROWS, -1.0):
-        ledger.facts(run.id, **{COUNT: 0, ROWS: run.finished_rows})
-    return ledger.count(run.id, COUNT) <= times
+    if resumptions(run) >= times:
+        return False
+    count_resumption(ledger, run)
+    return True
 
 
 def note_stop(ledger: Ledger, run: Run) -> None:

@@ -35,7 +35,7 @@ def start(
 
     parameters: dict[str, Any] = {
         "pipeline": pipeline,
-        "file": file,
+        "file": file or f"of run {resume}",  # the form wants one; who resumes, reads it from the ledger
         "rows": rows,
         "resume": resume,
         "dry_run": dry_run,

@@ -131,6 +131,50 @@ def test_every_volume_and_secret_that_is_used_is_declared_and_the_other_way_roun
 
 
 @needs_parser
+def test_links_and_names_are_those_that_people_type(folder: Path) -> None:
+    given = (folder / ".env").read_text()
+    for name, value in (
+        ("PREFECT_URL", "https://prefect.firm.example"),
+        ("DASHBOARD_URL", "https://rows.firm.example"),
+        ("DASHBOARD_DOMAIN", "rows.firm.example"),
+    ):
+        given = re.sub(rf"^{name}=.*$", f"{name}={value}", given, flags=re.MULTILINE)
+    (folder / ".env.firm").write_text(given)
+    services = parsed("tls", folder=folder, environment=folder / ".env.firm")["services"]
+
+    for name in ("server", "services", "worker", "dashboard", "setup"):
+        assert services[name]["environment"]["PREFECT_UI_URL"] == "https://prefect.firm.example", name
+    assert services["worker"]["environment"]["ROWRELAY_DASHBOARD_URL"] == "https://rows.firm.example"
+    hosts = services["dashboard"]["environment"]["STREAMLIT_SERVER_ALLOWED_HOSTS"].split(",")
+    assert {"rows.firm.example", "localhost", "127.0.0.1"} <= set(hosts)
+
+
+@needs_parser
+def test_storage_on_s3_reaches_everything_that_touches_files(folder: Path) -> None:
+    text = (folder / ".env").read_text()
+    (folder / ".env").write_text(text.replace("#ROWRELAY_STORAGE=", "ROWRELAY_STORAGE=").replace("#AWS_", "AWS_"))
+    try:
+        services = parsed(folder=folder, environment=folder / ".env")["services"]
+    finally:
+        (folder / ".env").write_text(text)
+
+    for name in ("setup", "worker", "dashboard"):
+        assert services[name]["environment"]["ROWRELAY_STORAGE"].startswith("s3://"), name
+        assert "AWS_ENDPOINT_URL" in services[name]["environment"], name
+
+
+@needs_parser
+def test_every_image_is_pinned_to_an_exact_version(compose: dict[str, Any]) -> None:
+    """By tag: digests have to be looked up where the images come from."""
+    images = {str(service["image"]) for service in compose["services"].values()}
+    images |= {
+        str(service["build"]["args"]["PYTHON_IMAGE"]) for service in compose["services"].values() if "build" in service
+    }
+    for image in images - {"rowrelay:local"}:
+        assert re.search(r":\d+\.\d+(\.\d+)?-\w+|@sha256:", image), image
+
+
+@needs_parser
 def test_prefect_is_closed_to_strangers_and_to_other_sites(compose: dict[str, Any]) -> None:
     for name in ("server", "services"):
         environment = compose["services"][name]["environment"]

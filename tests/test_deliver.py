@@ -180,6 +180,21 @@ def test_nothing_can_be_left_out_without_a_key(flows: World, stack: RunningStack
     assert flows.report()["arrivals"] == 0
 
 
+def test_a_definition_that_has_become_wrong_stops_new_runs_of_it_and_no_run_that_is_resumed(
+    flows: World, stack: RunningStack
+) -> None:
+    checked = ended(start(flows, stack, file=flows.file(30), dry_run=True))
+    flows.more["limmit"] = 7
+
+    refused = ended(start(flows, stack, file=flows.file(30)))
+    assert refused["type"] == "FAILED"
+    assert "posts.yaml" in refused["message"]
+    assert "limmit" in refused["message"]
+
+    sent = ended(start(flows, stack, resume=checked["run"]))
+    assert sent["message"] == "30 done of 30"
+
+
 def test_sigterm_ends_as_cancelled_and_keeps_what_is_finished(flows: World, stack: RunningStack) -> None:
     process = start(flows, stack, file=flows.file(2000))
     view = View(connect(stack.addresses.redis_url))

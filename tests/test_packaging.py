@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import subprocess
+import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 TARGETS = ("run", "up", "test", "bench", "check", "lock", "clean")
@@ -38,11 +42,68 @@ def test_the_lock_names_no_address() -> None:
 
 def test_the_lock_holds_every_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = project["dependencies"] + project["optional-dependencies"]["dev"]
+    declared = project["dependencies"] + [line for extra in project["optional-dependencies"].values() for line in extra]
     names = {re.split(r"[\[<>=!;~ ]", line, maxsplit=1)[0] for line in declared}
     locked = re.findall(r"^([a-z0-9._-]+)==", lock(), flags=re.MULTILINE)
 
     assert {normal(name) for name in names} - {normal(name) for name in locked} == set()
+
+
+def test_the_image_installs_what_the_lock_holds() -> None:
+    """Whatever it needs, and whatever that needs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = re.findall(r"--extra (\S+)", dockerfile())
+    assert set(extras) == {"server", "s3"}
+
+    wanted = [*project["dependencies"], "setuptools"]
+    for extra in extras:
+        wanted += project["optional-dependencies"][extra]
+    locked = {normal(name) for name in re.findall(r"^([a-z0-9._-]+)==", lock(), flags=re.MULTILINE)}
+    assert whole(wanted) - locked == set()
+
+
+def test_the_commands_that_fill_the_image_work_on_the_lock(tmp_path: Path) -> None:
+    """As they stand in the Dockerfile, but for the last one, which only says what it would install."""
+    run = re.search(r"^RUN (cp requirements\.lock .+)$", dockerfile(), flags=re.MULTILINE)
+    assert run is not None
+    for name in ("pyproject.toml", "requirements.lock"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    command = run[1].replace("uv pip install --no-cache", "uv pip install --dry-run")
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "VIRTUAL_ENV": str(tmp_path / "venv"),
+    }
+
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    if re.search(r"error sending request|dns error|[Nn]etwork|timed out", done.stderr):
+        pytest.skip("no package index can be reached; what the lock holds was looked at above")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "prefect-redis==" in done.stderr
+    assert "pytest==" not in done.stderr
+
+
+def dockerfile() -> str:
+    return (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+
+
+def whole(wanted: list[str]) -> set[str]:
+    """Requirements with all that they require, as this environment has them installed."""
+    found: set[str] = set()
+    todo = [(Requirement(line), "") for line in wanted]
+    while todo:
+        requirement, extra = todo.pop()
+        marker = requirement.marker
+        if marker is not None and not marker.evaluate({"extra": extra}):
+            continue
+        name = normal(requirement.name)
+        for each in requirement.extras or {""}:
+            if (key := f"{name}[{each}]") not in found:
+                found.add(key)
+                todo += [(Requirement(line), each) for line in metadata.requires(name) or ()]
+    return {each.partition("[")[0] for each in found}
 
 
 def test_make_alone_shows_every_target_with_what_it_does() -> None:

@@ -47,7 +47,7 @@ class Served:
         environment = {
             **os.environ,
             **self.stack.environment,
-            "ROWRELAY_PIPELINES": str(self.world.folder / "posts.yaml"),
+            "ROWRELAY_PIPELINES": str(self.world.folder),
             "ROWRELAY_SETTLE_SECONDS": "0.2",
         }
         with self.log.open("a") as log:
@@ -81,19 +81,24 @@ class Served:
             return httpx.get(url + path, timeout=20)
         token = httpx.get(f"{url}/csrf-token", params={"client": "test"}).json()["token"]
         headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"}
-        return httpx.request(method, url + path, json=body, headers=headers, timeout=20)
+        while True:
+            answer = httpx.request(method, url + path, json=body, headers=headers, timeout=20)
+            if answer.status_code != 503:  # SQLite has one writer: Prefect's own client asks again, too
+                return answer
+            time.sleep(0.2)
 
     def deployment(self, flow: str = "inbox") -> dict[str, Any]:
         found = self.ask(f"/deployments/name/{flow}/{NAME}", method="GET")
         return dict(found.json()) if found.status_code == 200 else {}
 
-    def flow_runs(self) -> list[dict[str, Any]]:
-        """The runs of the inbox that had their turn, oldest first."""
+    def flow_runs(self, flow: str = "inbox", *, states: list[str] | None = None) -> list[dict[str, Any]]:
+        """Runs, oldest first: those that had their turn, unless other states are named."""
+        wanted = states or ["COMPLETED", "FAILED", "CRASHED", "CANCELLED", "RUNNING"]
         query = {
-            "deployments": {"id": {"any_": [self.deployment()["id"]]}},
+            "deployments": {"id": {"any_": [self.deployment(flow)["id"]]}},
             "sort": "EXPECTED_START_TIME_ASC",
             "limit": 200,
-            "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED", "RUNNING"]}}},
+            "flow_runs": {"state": {"type": {"any_": wanted}}},
         }
         return list(self.ask("/flow_runs/filter", query).json())
 
@@ -132,18 +137,7 @@ def test_schedules_really_run_and_survive_downtime_changes_and_people(served: Se
     def first_look() -> dict[str, Any] | None:
         return next((each for each in served.flow_runs() if each["state"]["message"] == "2 delivered"), None)
 
-    try:
-        first = wait_until(first_look, seconds=20, what="the end of the first look")
-    finally:
-        for e in served.flow_runs():
-            print(
-                "XX",
-                e["expected_start_time"],
-                e["start_time"],
-                e["end_time"],
-                e["state"]["name"],
-                e["state"]["message"],
-            )
+    first = wait_until(first_look, seconds=20, what="the end of the first look")
     assert first is not None
     assert first["auto_scheduled"]
     run = json.loads((done / "a.csv.report.json").read_text())["run"]
@@ -153,11 +147,14 @@ def test_schedules_really_run_and_survive_downtime_changes_and_people(served: Se
     for flow, wrong in (
         ("inbox", {"folder": 7}),
         ("inbox", {"pipeline": "other"}),
-        ("deliver", {"rows": "all"}),
-        ("deliver", {"pipeline": 3}),
+        ("deliver", {"file": "x.csv", "pipeline": 3}),
+        ("deliver", {"file": "x.csv", "rows": "all"}),
+        ("deliver", {"file": ""}),
+        ("deliver", {}),
     ):
         answer = served.ask(f"/deployments/{served.deployment(flow)['id']}/create_flow_run", {"parameters": wrong})
         assert answer.status_code == 409, answer.text
+    assert {run["state"]["name"] for run in served.flow_runs("deliver")} == set()
 
     # a person's schedule, and a definition that becomes wrong, then right again
     by_hand = {
@@ -169,7 +166,7 @@ def test_schedules_really_run_and_survive_downtime_changes_and_people(served: Se
     path = served.world.folder / "posts.yaml"
     good = path.read_text()
     path.write_text(good.replace('"limit"', '"limmit"'))
-    wait_until(lambda: "The change is refused" in served.log.read_text(), seconds=15, what="the refusal")
+    wait_until(lambda: "Refused" in served.log.read_text(), seconds=15, what="the refusal")
     assert "posts.yaml" in served.log.read_text()
     assert len(served.deployment()["schedules"]) == 2
     served.define(schedules=plan, description="Now with a description.")
@@ -184,46 +181,21 @@ def test_schedules_really_run_and_survive_downtime_changes_and_people(served: Se
 
     # downtime: Prefect starts every missed run; one of them does the work
     served.stop()
-    seen = {each["id"] for each in served.flow_runs()}
     served.put("late.csv", 3, first=201)
     time.sleep(3 * EVERY_SECONDS)
-    back = time.time()
+    due = {each["id"] for each in served.flow_runs(states=["SCHEDULED"]) if moment(each) < time.time()}
+    assert len(due) >= 2
     served.start()
-    try:
-        wait_until(lambda: (done / "late.csv").exists(), seconds=60, what="the file that came meanwhile")
-    finally:
-        query = {
-            "deployments": {"id": {"any_": [served.deployment()["id"]]}},
-            "sort": "EXPECTED_START_TIME_ASC",
-            "limit": 40,
-        }
-        for e in served.ask("/flow_runs/filter", query).json():
-            print(
-                "ZZ",
-                e["expected_start_time"],
-                e["start_time"],
-                e["end_time"],
-                e["state"]["name"],
-                e["state"]["message"],
-                e["state"]["timestamp"],
-            )
-        print("back", time.gmtime(back))
-        print(served.log.read_text()[-3000:])
+    wait_until(lambda: (done / "late.csv").exists(), seconds=60, what="the file that came meanwhile")
 
     def missed() -> list[dict[str, Any]]:
-        found = [each for each in served.flow_runs() if each["id"] not in seen]
-        return [each for each in found if datetime.fromisoformat(each["expected_start_time"]).timestamp() < back]
+        return [each for each in served.flow_runs() if each["id"] in due and each["state"]["type"] != "RUNNING"]
 
-    wait_until(
-        lambda: len(m := missed()) >= 2 and all(e["state"]["type"] != "RUNNING" for e in m),
-        seconds=30,
-        what="the missed runs",
-    )
-    for e in missed():
-        print("YY", e["expected_start_time"], e["start_time"], e["end_time"], e["state"]["name"], e["state"]["message"])
+    wait_until(lambda: len(missed()) == len(due), seconds=60, what="the missed runs to be over")
     names = Counter(each["state"]["name"] for each in missed())
-    assert names["Completed"] <= 1
-    assert set(names) <= {"Completed", "Skipped", "Cancelled"}
+    assert names["Skipped"] >= len(due) - 1
+    assert names["Skipped"] + names["Completed"] == len(due)
+    assert [each["state"]["message"] for each in served.flow_runs()].count("1 delivered") == 1
     assert len({arrival["tag"] for arrival in served.world.arrivals()}) == len(served.world.arrivals()) == 9
 
     # paused by a person: stays so over a restart
@@ -236,6 +208,58 @@ def test_schedules_really_run_and_survive_downtime_changes_and_people(served: Se
     )
     again = next(each for each in served.deployment()["schedules"] if each["slug"])
     assert (again["slug"], again["active"]) == (own["slug"], False)
+    latest = max(moment(each) for each in served.flow_runs())
+    time.sleep(2 * EVERY_SECONDS)
+    assert max(moment(each) for each in served.flow_runs()) == latest
+    assert [each for each in served.flow_runs(states=["SCHEDULED"]) if moment(each) < time.time()] == []
+
+
+def moment(flow_run: dict[str, Any]) -> float:
+    return datetime.fromisoformat(flow_run["expected_start_time"]).timestamp()
+
+
+def test_what_comes_while_a_look_is_under_way_waits_for_its_turn_and_finds_nothing_new(served: Served) -> None:
+    served.define()
+    served.put("long.csv", 400, first=1)
+    served.start()
+    wait_until(lambda: served.deployment(), seconds=60, what="the deployment")
+    path = f"/deployments/{served.deployment()['id']}/create_flow_run"
+    first, second = (served.ask(path, {"parameters": {}}).json()["id"] for _ in range(2))
+
+    def names(flow_run: str) -> list[str]:
+        found = served.ask(f"/flow_run_states/?flow_run_id={flow_run}", method="GET").json()
+        return [state["name"] for state in found]
+
+    wait_until(
+        lambda: {"Completed"} <= set(names(first)) & set(names(second)), seconds=90, what="both looks to be over"
+    )
+    assert ("AwaitingConcurrencySlot" in names(first)) != ("AwaitingConcurrencySlot" in names(second))
+    assert len(served.world.arrivals()) == 400
+
+
+def test_a_wrong_definition_spoils_no_other_and_one_that_goes_takes_its_schedules_along(served: Served) -> None:
+    served.define(schedules=[{"cron": "0 6 * * *"}])
+    (served.world.folder / "bad.yaml").write_text("name: bad\n")
+    served.start()
+    wait_until(lambda: served.deployment() and served.deployment("deliver"), seconds=60, what="the deployments")
+    assert "bad.yaml" in served.log.read_text()
+    assert "Traceback" not in served.log.read_text()
+
+    served.put("fine.csv", 3, first=1)
+    served.ask(f"/deployments/{served.deployment()['id']}/create_flow_run", {"parameters": {}})
+    wait_until(lambda: (served.inbox / "done" / "fine.csv").exists(), seconds=60, what="the file")
+
+    definition = (served.world.folder / "posts.yaml").rename(served.world.folder / "away")
+    (served.world.folder / "bad.yaml").write_text("name: still bad\n")
+    wait_until(lambda: served.log.read_text().count("Refused") >= 2, seconds=15, what="the second refusal")
+    assert served.deployment()["schedules"]  # which pipeline the bad file is of, nobody knows
+    (served.world.folder / "bad.yaml").unlink()
+    wait_until(lambda: served.deployment()["paused"], seconds=15, what="the withdrawal")
+    assert served.deployment()["schedules"] == []
+
+    definition.rename(served.world.folder / "posts.yaml")
+    wait_until(lambda: not served.deployment()["paused"], seconds=15, what="its return")
+    assert len(served.deployment()["schedules"]) == 1
 
 
 def dates(stated: dict[str, Any], start: str, count: int, tmp_path: Path) -> list[str]:
@@ -286,6 +310,20 @@ BERLIN = {"timezone": "Europe/Berlin"}
             "2026-03-28T00:00",
             ["28 09:00", "29 09:00", "30 09:00"],
         ),
+        # at a time that does not exist: an hour earlier; at one that comes twice: once
+        ({"cron": "30 2 * * *", **BERLIN}, "2026-03-28T00:00", ["28 02:30", "29 01:30", "30 02:30"]),
+        ({"cron": "30 2 * * *", **BERLIN}, "2026-10-24T00:00", ["24 02:30", "25 02:30", "26 02:30"]),
+        (
+            {"rrule": "FREQ=DAILY;BYHOUR=2;BYMINUTE=30;BYSECOND=0", **BERLIN},
+            "2026-03-28T00:00",
+            ["28 02:30", "29 01:30", "30 02:30"],
+        ),
+        # every hour: the hour that comes twice is used once, unless the time zone is UTC
+        ({"cron": "0 * * * *", **BERLIN}, "2026-10-25T01:30", ["25 02:00", "25 03:00", "25 04:00"]),
+        ({"cron": "0 * * * *", **BERLIN}, "2026-03-29T00:30", ["29 01:00", "29 03:00", "29 04:00"]),
+        ({"interval_seconds": 3600, **BERLIN}, "2026-10-25T01:30", ["25 02:00", "25 03:00", "25 04:00"]),
+        ({"interval_seconds": 3600, **BERLIN}, "2026-03-29T00:30", ["29 01:00", "29 03:00", "29 04:00"]),
+        ({"interval_seconds": 86400, **BERLIN}, "2026-10-24T00:00", ["24 02:00", "25 02:00", "26 02:00"]),
         (
             {"rrule": "FREQ=WEEKLY;BYDAY=SU;BYHOUR=9;BYMINUTE=0;BYSECOND=0", **BERLIN},
             "2026-10-20T00:00",
@@ -322,9 +360,8 @@ def test_a_schedule_says_where_its_files_come_from(tmp_path: Path) -> None:
     assert (made.timezone, made.active) == ("UTC", False)
 
 
-def test_serve_refuses_wrong_definitions_before_it_starts(tmp_path: Path) -> None:
-    (tmp_path / "bad.yaml").write_text("name: bad\n")
-    environment = {**os.environ, "ROWRELAY_PIPELINES": str(tmp_path), "ROWRELAY_DATA": str(tmp_path / "data")}
+def test_serve_refuses_a_folder_that_is_not_there_before_it_starts(tmp_path: Path) -> None:
+    environment = {**os.environ, "ROWRELAY_PIPELINES": str(tmp_path / "none"), "ROWRELAY_DATA": str(tmp_path / "data")}
     done = subprocess.run(
         [sys.executable, "-m", "deployments.serve"],
         cwd=ROOT,
@@ -334,5 +371,5 @@ def test_serve_refuses_wrong_definitions_before_it_starts(tmp_path: Path) -> Non
         timeout=60,
     )
     assert done.returncode == 2
-    assert "bad.yaml" in done.stderr
+    assert "ROWRELAY_PIPELINES" in done.stderr
     assert "Traceback" not in done.stderr

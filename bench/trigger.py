@@ -1,0 +1,81 @@
+"""From the trigger to the first request: what a person waits for, between the click and the first row that leaves.
+
+    python -m bench.trigger            5 trials through deployments.serve, 5 through a worker of a process pool
+    python -m bench.trigger --trials 3 --way serve
+
+A trial begins with the POST that Prefect's UI sends and ends when the receiver has the first request. The limit is
+warm: it has been used before, so no quarantine is waited for. Everything runs on this machine, Prefect's server too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from deployments.stack import environment, use
+from flows.settings import Settings
+from tests.conftest import wait_until
+from tests.serving import Serving, serving
+from tests.stack_fixture import RunningStack
+from tests.world import world
+
+LIMIT = {"name": "trigger", "requests": 100, "window_seconds": 1, "in_flight": 10, "grace_seconds": 0.3}
+QUICK = {"delay_min_seconds": 0.01, "delay_max_seconds": 0.02}
+NAME = "triggerposts"
+POOL = "bench"
+WAYS = ("serve", "worker")
+AIM_SECONDS = 4.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--trials", type=int, default=5)
+    parser.add_argument("--way", choices=WAYS)
+    given = parser.parse_args()
+    slowest = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data=Path(folder) / "data", redis_url=None)
+        with use(settings) as addresses:
+            stack = RunningStack(settings, addresses, environment(addresses, settings))
+            for way in [given.way] if given.way else WAYS:
+                (work := Path(folder) / way).mkdir()
+                took = measure(way, stack, work, trials=given.trials)
+                shown = ", ".join(f"{seconds:.2f}" for seconds in took)
+                print(f"{way:<7} median {statistics.median(took):.2f} s  slowest {max(took):.2f} s  ({shown})")
+                slowest = max(slowest, *took)
+    print(f"aim: below {AIM_SECONDS:g} s, and {'kept' if slowest < AIM_SECONDS else 'missed'}")
+    return 0
+
+
+def measure(way: str, stack: RunningStack, folder: Path, *, trials: int) -> list[float]:
+    """Seconds of each trial; one more goes ahead, which warms the limit and the disk's cache."""
+    with (
+        world(folder, stack.addresses.redis_url, limit=LIMIT, knobs=QUICK, name=NAME) as scene,
+        serving(scene, stack, NAME) as here,
+    ):
+        if way == "serve":
+            here.serve()
+        else:
+            here.set_up(POOL)
+            here.environment["PREFECT_WORKER_QUERY_SECONDS"] = "1"
+            here.worker(POOL)
+        return [trial(here, f"{way}{number}.csv") for number in range(trials + 1)][1:]
+
+
+def trial(here: Serving, name: str) -> float:
+    """One run of ten rows, from the POST to its first request's arrival."""
+    seen = len(here.world.arrivals())
+    file = here.upload(10, name)
+    began = time.time()
+    run = here.trigger(file)
+    wait_until(lambda: len(here.world.arrivals()) > seen, seconds=60, what="the first request")
+    took = time.time() - began
+    wait_until(lambda: here.state(run)["type"] == "COMPLETED", seconds=60, what="the end")
+    return took
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
