@@ -28,7 +28,7 @@ prove: $(ready) faketime ## Run the long proofs (some 20 minutes): limit, kills,
 	@$(run_in_venv) python -m pytest -m prove --ignore tests/test_limit_harm.py
 
 bench: $(ready) ## Measure speed and memory
-	@for file in bench/*.py; do echo "== $$file"; $(run_in_venv) python $$file || exit 1; done
+	@for file in bench/[a-z]*.py; do echo "== $$file"; $(run_in_venv) python -m bench.$$(basename $$file .py) || exit 1; done
 
 check: $(ready) ## Lint, format and types, changing nothing
 	@$(run_in_venv) ruff check .

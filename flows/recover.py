@@ -37,7 +37,10 @@ def recover(
             return Completed(name="Skipped", message=f"Run {run.id} is being delivered; its process is alive.")
         if not may_resume(Ledger(client), run, settings.auto_resume):
             return Failed(message=f"Run {run.id} has died {settings.auto_resume} times in a row; resume it yourself.")
-        flow_run = start(run.pipeline, resume=run.id, by="recovery", idempotency_key=f"recover:{crashed}")
+        only_check = run.facts.get("only_check") == "1"  # nobody has said yet that it may be sent
+        flow_run = start(
+            run.pipeline, resume=run.id, dry_run=only_check, by="recovery", idempotency_key=f"recover:{crashed}"
+        )
     except RunNotFound:
         return Completed(name="Skipped", message=f"{crashed} delivered nothing yet.")
     except RowrelayError as exc:
