@@ -43,7 +43,7 @@ def delete_run(run: str, ledger: Ledger, settings: Settings) -> None:
     journal(settings, run).forget()
     uploads = stored(settings)
     uploads.delete(f"inbox/{run}")
-    if (upload := upload_of(found.file, settings)) and found.file not in view.files():
+    if (upload := upload_of(found.file, settings)) and upload not in _uploads_in_use(view, settings):
         uploads.delete(upload)
 
 
@@ -76,7 +76,7 @@ def sweep(view: View, settings: Settings, *, now: float) -> None:
         return
     mark.touch()
     old = [folder for folder in settings.uploads.iterdir() if _is_stray(folder, now)]
-    kept = {upload_of(file, settings) for file in view.files()} if old else set()
+    kept = _uploads_in_use(view, settings) if old else set()
     for folder in old:
         if folder.name not in kept:
             shutil.rmtree(folder, ignore_errors=True)
@@ -100,6 +100,10 @@ def _last_life(run: Run) -> float:
     if run.state in _ENDED and run.ended:
         return max(run.ended, run.fact("asked_at"))
     return max(run.created, run.ended or 0.0, run.held_until, run.fact("asked_at"))
+
+
+def _uploads_in_use(view: View, settings: Settings) -> set[str]:
+    return {upload_of(file, settings) for file in view.files()}
 
 
 def _is_stray(folder: Path, now: float) -> bool:
