@@ -611,7 +611,7 @@ def test_no_page_asks_anything_of_another_server_and_none_can_be_framed(here: Si
         here.board.open(page, path)
     page.goto(f"{here.board.url}/api/docs")
     expect(page.get_by_role("heading", name="Rowrelay")).to_be_visible()
-    expect(page.get_by_text("/runs/{run}/cancel")).to_be_visible()
+    expect(page.locator(".opblock")).not_to_have_count(0)
 
     assert [url for url in asked if not url.startswith((here.board.url, "data:", "blob:"))] == []
     for path in ("/", "/api/runs", "/api/docs"):
