@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from uuid import UUID
 
 import httpx
 
 from dashboard import prefect_api
 from dashboard.connections import client, ledger, pipelines, ready_prefect, settings, view
+from dashboard.prefect_api import FlowRun
 from flows import limit_status
 from flows.connection import translated
 from flows.delivered import refuse_skipping
 from flows.errors import RowrelayError, RunBusy, StackError
 from flows.ledger_view import Run
 from flows.limit_status import open_limit
-from flows.located import find, stored, upload_of
+from flows.located import find
 from flows.pipelines import pick
-from flows.records import RowState, RunState, Wanted
-from flows.spool import Spool
+from flows.records import RowState, Wanted
+from flows.retention import delete_run
 from flows.start import start
 
 _SAME_WISH_SECONDS = 20  # two clicks within it are one wish
@@ -27,6 +29,10 @@ _ASKED_SECONDS = 600.0
 
 class NotPossible(RowrelayError):
     """The run is not in a state in which that can be done."""
+
+
+class NotThere(RowrelayError):
+    """There is no such thing."""
 
 
 def check(pipeline: str, file: str, *, by: str, skip_delivered: bool = False, key: str | None = None) -> str:
@@ -42,43 +48,73 @@ def send(pipeline: str, file: str, *, by: str, skip_delivered: bool = False, key
 def resume(run: Run, rows: Wanted, *, by: str, key: str | None = None) -> str:
     """Send what a run still has to send, or its failed or unknown rows again; returns the flow run's id.
 
+    A run that was only to be checked, and whose check did not end, is checked: nothing of it is sent unseen.
+
     Raises:
-        RunBusy: it is being delivered.
+        RunBusy: it is being delivered, or about to be.
         NotPossible: there is nothing to send.
         StackError: Prefect does not answer.
     """
-    if run.busy:
-        raise RunBusy("The run is being delivered already.", hint="Wait until it ends, or cancel it first.")
-    if not to_send(run, rows):
+    if run.total == 0 and only_check(run):
+        return check_again(run, by=by, key=key)
+    if not run.busy and not to_send(run, rows):
         raise NotPossible(f"The run has no {rows} rows." if rows != "unfinished" else "Everything was sent already.")
-    ready_prefect()
-    key = key or f"resume:{run.id}:{rows}:{run.facts.get('epoch', 0)}:{int(time.time() / _SAME_WISH_SECONDS)}"
-    flow = str(start(run.pipeline, resume=run.id, rows=rows, by=by, idempotency_key=key))
-    with translated():
-        ledger().facts(run.id, asked=flow, asked_at=f"{time.time():.0f}")
-    return flow
+    return _go_on(run, rows, dry_run=False, by=by, key=key or _wish(run, rows))
+
+
+def check_again(run: Run, *, by: str, key: str | None = None) -> str:
+    """Check a run's file once more and send nothing; returns the flow run's id.
+
+    Raises:
+        RunBusy: it is being checked, or about to be.
+        NotPossible: its check has ended: what it found stands.
+        StackError: Prefect does not answer.
+    """
+    if not run.busy and run.total:
+        raise NotPossible("The file was checked already.")
+    return _go_on(run, "unfinished", dry_run=True, by=by, key=key or _wish(run, "check"))
+
+
+def only_check(run: Run) -> bool:
+    """Whether nothing of the run may be sent before a person has said so."""
+    return run.facts.get("only_check") == "1"
 
 
 def to_send(run: Run, rows: Wanted) -> int:
-    """How many rows a resume would send."""
+    """How many rows a resume would send; 1 where the file has to be checked first."""
     if rows == "failed":
         return run.counts[RowState.FAILED]
     if rows == "unknown":
         return run.counts[RowState.UNKNOWN]
-    left = run.counts[RowState.WAITING] + run.counts[RowState.SENDING]
-    return left if run.total else int(run.state is not RunState.CHECKING or bool(run.facts.get("asked")))
+    return run.counts[RowState.WAITING] + run.counts[RowState.SENDING] if run.total else 1
 
 
 def asked(run: Run) -> str:
     """The flow run that was asked for and has not begun, so that every tab can say so; "" if there is none."""
     flow = run.facts.get("asked", "")
-    if not flow or run.busy or time.time() - run.fact("asked_at") > _ASKED_SECONDS or flow in view().flows(run.id):
+    if not flow or run.busy or flow in view().flows(run.id):
         return ""
     try:
         found = prefect_api.flow_run(flow)
     except StackError:
-        return flow
+        return flow if time.time() - run.fact("asked_at") < _ASKED_SECONDS else ""
     return flow if found and not found.ended else ""
+
+
+def not_begun(name: str) -> FlowRun | None:
+    """The flow run of a run that was started and that nobody has begun, if `name` is one. Raises StackError."""
+    try:
+        found = prefect_api.flow_run(str(UUID(name)))
+    except ValueError:
+        return None
+    return found if found and "dry_run" in found.parameters and not found.parameters.get("resume") else None
+
+
+def take_back(flow: FlowRun) -> None:
+    """Let a run that nobody has begun never begin. Raises NotPossible, StackError."""
+    if flow.ended:
+        raise NotPossible("The run has ended already, so there is nothing to cancel.")
+    prefect_api.cancel(flow.id)
 
 
 def cancel(run: Run, *, by: str) -> None:
@@ -89,7 +125,8 @@ def cancel(run: Run, *, by: str) -> None:
     if waiting:
         prefect_api.cancel(waiting)
     with translated():
-        ledger().cancel(run.id, by)
+        if run.busy:
+            ledger().cancel(run.id, by)
         ledger().event(run.id, f"cancelled by {by}")
 
 
@@ -111,28 +148,16 @@ def delete(run: Run) -> None:
     """Remove a run, its rows, its spool, and its uploaded file if no other run has it. Raises RunBusy, StackError."""
     if asked(run):
         raise RunBusy("The run is about to be delivered.", hint="Cancel it first.")
-    ledger().delete(run.id)
-    Spool(settings().spool_url, run.id).delete()
-    _remove_upload(run.file)
+    with translated():
+        delete_run(run.id, ledger(), settings())
 
 
 def open_the_limit(name: str, *, by: str) -> bool:
     """Say that the API lets us in again. False if the limit was not latched. Raises NotPossible, StackError."""
     with translated():
         if name not in limit_status.names(client()):
-            raise NotPossible(f"There is no limit {name!r}.")
+            raise NotThere(f"There is no limit {name!r}.", hint="Limits appear with the first run that uses them.")
         return open_limit(client(), name, by)
-
-
-def inbox_files(limit: int = 200) -> list[tuple[str, int, float]]:
-    """Files that lie ready: (name below the inbox, bytes, Unix time), newest first."""
-    root = settings().inbox
-    try:
-        found = [(path, path.stat()) for path in root.rglob("*") if path.is_file() and not path.name.startswith(".")]
-    except OSError:
-        return []
-    found.sort(key=lambda each: -each[1].st_mtime)
-    return [(str(path.relative_to(root)), stat.st_size, stat.st_mtime) for path, stat in found[:limit]]
 
 
 def _begin(pipeline: str, file: str, *, dry_run: bool, skip_delivered: bool, by: str, key: str | None) -> str:
@@ -145,13 +170,21 @@ def _begin(pipeline: str, file: str, *, dry_run: bool, skip_delivered: bool, by:
         raise StackError("The Prefect server does not answer.", hint="Start everything with `rowrelay up`.") from exc
 
 
-def _remove_upload(file: str) -> None:
-    """Uploads lie alone in a folder of their own."""
-    folder, uploads = upload_of(file, settings()), stored(settings())
-    if not folder or not uploads.names(folder):
-        return
-    others = view()
-    for first in range(0, others.count(), 500):
-        if any(run.file == file for run in others.runs(first, 500)):
-            return
-    uploads.delete(folder)
+def _go_on(run: Run, rows: Wanted, *, dry_run: bool, by: str, key: str) -> str:
+    """Ask Prefect to deliver a known run; the same wish twice is one."""
+    if run.busy:
+        raise RunBusy("The run is being delivered already.", hint="Wait until it ends, or cancel it first.")
+    if waiting := asked(run):
+        if run.facts.get("asked_key") == key:
+            return waiting
+        raise RunBusy("This was asked for already and waits for a runner.", hint="Wait, or cancel it first.")
+    ready_prefect()
+    flow = str(start(run.pipeline, resume=run.id, rows=rows, dry_run=dry_run, by=by, idempotency_key=key))
+    with translated():
+        ledger().facts(run.id, asked=flow, asked_at=f"{time.time():.0f}", asked_key=key)
+    return flow
+
+
+def _wish(run: Run, what: str) -> str:
+    """The key of a wish: two clicks within some seconds are one."""
+    return f"resume:{run.id}:{what}:{run.facts.get('epoch', 0)}:{int(time.time() / _SAME_WISH_SECONDS)}"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 
-from dashboard import actions, guard, signin, signing
+from dashboard import guard, signin, signing
 from dashboard.connections import settings, view
+from dashboard.inbox import newest
 from dashboard.problems import problem
+from dashboard.run_list import sent_before
 from dashboard.shapes import UploadOut
 from dashboard.upload import keep, receive
-from flows.errors import RowrelayError, StackError
+from flows.errors import RowrelayError
 
 router = APIRouter(tags=["files"])
 
@@ -27,7 +29,7 @@ router = APIRouter(tags=["files"])
     },
 )
 async def upload(name: str, request: Request, ticket: str = "") -> Any:
-    """Send a file as the plain body: `curl -T posts.csv …/api/files/posts.csv`. It is whole or it is not there.
+    """Upload a file as the plain body. `curl -T posts.csv …/api/files/posts.csv`; it is whole or it is not there.
 
     From a browser this needs a `ticket` of the Send page; programs need only their token, where there is a sign-in.
     """
@@ -53,16 +55,16 @@ async def upload(name: str, request: Request, ticket: str = "") -> Any:
 
 
 @router.get("/files")
-def inbox() -> list[dict[str, Any]]:
-    """Files that lie in the inbox, newest first. Their `file` is what a run is started with."""
+def inbox(limit: Annotated[int, Query(ge=1, le=10_000)] = 200) -> list[dict[str, Any]]:
+    """The newest files that lie in the inbox, newest first. Their `file` is what a run is started with."""
     return [
-        {"file": name, "bytes": size, "modified": datetime.fromtimestamp(at, UTC)}
-        for name, size, at in actions.inbox_files()
+        {"file": each.name, "bytes": each.bytes, "modified": datetime.fromtimestamp(each.modified, UTC)}
+        for each in newest(settings().inbox, limit).files
     ]
 
 
 def _same(digest: str) -> list[str]:
     try:
-        return view().same_content(digest)
-    except (StackError, RowrelayError):
+        return [run.id for run in sent_before(view(), digest)]
+    except RowrelayError:
         return []  # the upload is whole; the check will say it again

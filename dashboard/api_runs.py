@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from itertools import chain, islice
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Query, Request
@@ -13,6 +14,7 @@ from starlette.responses import StreamingResponse
 
 from dashboard import actions, preview, run_list
 from dashboard.connections import settings, view
+from dashboard.prefect_api import FlowRun
 from dashboard.rows import Question, Rowbook
 from dashboard.shapes import (
     EventOut,
@@ -33,8 +35,9 @@ from dashboard.shapes import (
 from dashboard.upload import harmless
 from flows import export
 from flows.definition import Definition
+from flows.errors import RunNotFound, StackError
 from flows.ledger_view import Run
-from flows.records import RowState
+from flows.records import Row, RowState
 from flows.spool import Spool
 
 router = APIRouter(prefix="/runs", tags=["runs"])
@@ -60,7 +63,7 @@ def by(request: Request) -> str:
 
 @router.post("", status_code=202)
 def start(body: NewRun, request: Request, idempotency_key: Key = None) -> Started:
-    """Check a file and send its good rows; with `dry_run` only check it. The run appears when a runner has begun it."""
+    """Check a file and send its good rows; with `dry_run` only check it. It is `starting` until a runner begins."""
     begin = actions.check if body.dry_run else actions.send
     key = f"api:{idempotency_key}" if idempotency_key else None
     run = begin(body.pipeline, body.file, by=by(request), skip_delivered=body.skip_delivered, key=key)
@@ -83,7 +86,12 @@ def runs(
 @router.get("/{run}")
 def one(run: str) -> RunOut:
     """A run as it stands. `last`, the beginning of an id, or a flow run's id will do."""
-    return RunOut.of(_run(run))
+    try:
+        return RunOut.of(_known(run))
+    except RunNotFound:
+        if flow := _not_begun(run):
+            return RunOut.starting(flow)
+        raise
 
 
 @router.get("/{run}/preview")
@@ -98,7 +106,7 @@ def look(run: str) -> Preview:
         requests=[_request(found, book, row) for row in (book.spool.read(0, 3) if ready else [])],
         rows_to_send=ready,
         seconds=preview.seconds_for(ready, terms),
-        runs_with_same_content=[other for other in view().same_content(digest) if other != found.id] if digest else [],
+        runs_with_same_content=[other.id for other in run_list.sent_before(view(), digest, but=found.id)],
     )
 
 
@@ -110,7 +118,9 @@ def rows(
     state: States = None,
     search: str = "",
     column: Annotated[str, Query(description="Bounds the search: a column's name, `@row` or `@line`")] = "",
-    sort: Annotated[str, Query(description="row, a column's name, status, attempts, took_seconds or at")] = "",
+    sort: Annotated[
+        str, Query(description="A column's name, or `@row`, `@status`, `@attempts`, `@took_seconds`, `@at`")
+    ] = "",
     descending: bool = False,
 ) -> RowsOut:
     """A page of rows."""
@@ -125,12 +135,12 @@ def row_detail(run: str, row: int) -> RowDetail:
     """One row, with its request as it goes out, secrets masked."""
     found, book = _book(run)
     if not 1 <= row <= found.total:
-        raise actions.NotPossible(f"The run has rows 1 to {found.total}.")
+        raise actions.NotThere(f"The run has rows 1 to {found.total}.")
     (each,) = book.rows([row])
     detail = RowDetail(**RowOut.of(each).model_dump())
     if each.record.state is not RowState.REJECTED:
-        accepted = actions_row(each)
-        detail.request = _request(found, book, accepted, generation=each.record.generation)
+        row_sent = Row(each.record.row, each.line, each.values)
+        detail.request = _request(found, book, row_sent, generation=each.record.generation)
     return detail
 
 
@@ -168,20 +178,34 @@ def troubled(run: str, state: States = None) -> StreamingResponse:
 
 @router.post("/{run}/cancel", status_code=202)
 def cancel(run: str, request: Request) -> RunOut:
-    """Send no further row; those under way end as they will."""
-    found = _run(run)
+    """Send no further row; those under way end as they will. A run that nobody has begun never begins."""
+    try:
+        found = _known(run)
+    except RunNotFound:
+        if flow := _not_begun(run):
+            actions.take_back(flow)
+            return RunOut.starting(_not_begun(run) or flow)
+        raise
     actions.cancel(found, by=by(request))
     return RunOut.of(view().run(found.id))
 
 
 @router.post("/{run}/resume", status_code=202)
 def resume(run: str, request: Request, body: Resume | None = None, idempotency_key: Key = None) -> Started:
-    """Send the unfinished rows, or the failed or unknown ones again. A checked run is sent by this too."""
+    """Send the unfinished rows, or the failed or unknown ones again. A checked run is sent by this too.
+
+    A run that was only to be checked, and whose check did not end, is checked again.
+    """
     found = _run(run)
-    key = f"api:{found.id}:{idempotency_key}" if idempotency_key else None
-    return Started(
-        id=found.id, flow_run=actions.resume(found, body.rows if body else "unfinished", by=by(request), key=key)
-    )
+    rows = body.rows if body else "unfinished"
+    return Started(id=found.id, flow_run=actions.resume(found, rows, by=by(request), key=_key(found, idempotency_key)))
+
+
+@router.post("/{run}/check", status_code=202)
+def check(run: str, request: Request, idempotency_key: Key = None) -> Started:
+    """Check the file of a run again whose check did not end. Nothing is sent."""
+    found = _run(run)
+    return Started(id=found.id, flow_run=actions.check_again(found, by=by(request), key=_key(found, idempotency_key)))
 
 
 @router.post("/{run}/mark-done")
@@ -192,13 +216,35 @@ def mark_done(run: str, request: Request, body: MarkDone | None = None) -> Moved
 
 @router.delete("/{run}", status_code=204)
 def delete(run: str) -> None:
-    """Remove a run and all that is known of its rows."""
-    actions.delete(_run(run))
+    """Remove a run, all that is known of its rows, and its uploaded file. Only the whole id will do."""
+    actions.delete(view().run(run))
 
 
 def _run(name: str) -> Run:
+    """A run that has begun."""
+    try:
+        return _known(name)
+    except RunNotFound:
+        if _not_begun(name):
+            raise actions.NotPossible("The run has not begun.", hint="Ask again when its state is known.") from None
+        raise
+
+
+def _known(name: str) -> Run:
     reads = view()
     return reads.run(reads.resolve(name))
+
+
+def _not_begun(name: str) -> FlowRun | None:
+    """What Prefect knows of a run that the ledger has not seen; nothing where Prefect is away."""
+    try:
+        return actions.not_begun(name)
+    except StackError:
+        return None
+
+
+def _key(run: Run, given: str | None) -> str | None:
+    return f"api:{run.id}:{given}" if given else None
 
 
 def _book(name: str) -> tuple[Run, Rowbook]:
@@ -211,14 +257,7 @@ def _spool(run: Run) -> Spool:
     return Spool(settings().spool_url, run.id)
 
 
-def actions_row(found: Any) -> Any:
-    """The accepted row behind a found one."""
-    from flows.records import Row
-
-    return Row(found.record.row, found.line, found.values)
-
-
-def _request(run: Run, book: Rowbook, row: Any, *, generation: int = 0) -> RequestOut:
+def _request(run: Run, book: Rowbook, row: Row, *, generation: int = 0) -> RequestOut:
     shown = preview.request_of(run.id, book.definition, row, settings(), generation=generation)
     return RequestOut(
         method=shown.method, url=shown.url, headers=dict(shown.headers or {}), body=shown.body, problem=shown.problem
@@ -238,4 +277,6 @@ def _download(pieces: Iterator[bytes], media_type: str, name: str) -> StreamingR
         "Cache-Control": "no-store",
         "X-Content-Type-Options": "nosniff",
     }
-    return StreamingResponse(pieces, media_type=media_type, headers=headers)
+    # What goes wrong mostly does so at the first rows, which a header may precede: the answer can still be an error.
+    first = list(islice(pieces, 2))
+    return StreamingResponse(chain(first, pieces), media_type=media_type, headers=headers)

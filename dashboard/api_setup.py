@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from dashboard import actions, health, preview, schedules
 from dashboard.api_runs import by
-from dashboard.connections import client, pipelines
+from dashboard.connections import client, pipelines, settings
 from dashboard.shapes import NewSchedule, ScheduleChange
 from dashboard.template import template_csv
 from flows import limit_status
@@ -68,15 +68,8 @@ def all_schedules() -> list[dict[str, Any]]:
 @router.post("/schedules", status_code=201, tags=["schedules"])
 def new_schedule(body: NewSchedule) -> dict[str, Any]:
     """Make a schedule; answers with its next five times."""
-    pick(pipelines(), body.pipeline)
-    place = schedules.targets().get(body.pipeline)
-    if place is None:
-        raise actions.NotPossible(f"Nothing serves {body.pipeline} yet.", hint="Start `rowrelay up`.")
-    coming = schedules.coming(body.cron, body.interval_seconds, body.timezone)
-    schedules.add(
-        place, source=body.source, cron=body.cron, interval_seconds=body.interval_seconds, timezone=body.timezone
-    )
-    return {"next": coming}
+    rule = schedules.Rule(body.cron, body.interval_seconds, body.rrule, body.timezone)
+    return {"next": schedules.add(pick(pipelines(), body.pipeline), settings(), source=body.source, rule=rule)}
 
 
 @router.patch("/schedules/{schedule}", tags=["schedules"])
@@ -102,7 +95,7 @@ def _known(schedule: str) -> schedules.Schedule:
     for each in schedules.every():
         if each.id == schedule:
             return each
-    raise actions.NotPossible("There is no such schedule.")
+    raise actions.NotThere("There is no such schedule.")
 
 
 def _schedule(each: schedules.Schedule) -> dict[str, Any]:

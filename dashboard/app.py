@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from dashboard.api import make_api
 from dashboard.connections import settings
+from dashboard.headers import Headers
 from dashboard.upload import remove_stale
 from flows import logs
 
@@ -26,5 +28,8 @@ async def _lifespan(app: Any) -> AsyncIterator[None]:
 
 
 app = st.App(
-    Path(__file__).parent / "pages" / "navigation.py", routes=[Mount("/api", app=make_api())], lifespan=_lifespan
+    Path(__file__).parent / "pages" / "navigation.py",
+    routes=[Mount("/api", app=make_api())],
+    middleware=[Middleware(Headers)],
+    lifespan=_lifespan,
 )

@@ -13,7 +13,11 @@ from flows.records import RowState
 LAST_SECONDS = 180
 OUTCOMES = (RowState.DONE, RowState.FAILED, RowState.UNKNOWN)
 _SENT = ROW[RowState.SENDING].color
-_UNITS = {"second": 1, "10 s": 10, "minute": 60}
+MOST_BUCKETS = 300  # more are not told apart, and cost on every refresh
+_WIDTHS = {
+    1: "second", 10: "10 s", 60: "minute", 300: "5 minutes", 900: "15 minutes", 3600: "hour", 14_400: "4 hours",
+    86_400: "day", 604_800: "week",
+}  # fmt: skip
 Series = dict[int, dict[str, int]]
 
 
@@ -70,8 +74,8 @@ def requests_per_second(seconds: Series, *, now: float, limit: float | None) -> 
 
 def outcomes_over_time(seconds: Series, minutes: Series) -> Chart:
     """What rows came to, since the start: by second while that is known, else by minute."""
-    series, unit = _whole_story(seconds, minutes)
-    width = _UNITS[unit]
+    series, width = _whole_story(seconds, minutes)
+    unit = _WIDTHS[width]
     rows = []
     for at, counts in series.items():
         below = 0
@@ -82,7 +86,7 @@ def outcomes_over_time(seconds: Series, minutes: Series) -> Chart:
     frame = pd.DataFrame(rows, columns=["at", "end", "outcome", "rows", "from", "to"])
     for name in ("at", "end"):
         frame[name] = pd.to_datetime(frame[name].astype("float64"), unit="s", utc=True)
-    clock = "%H:%M" if width == 60 else "%H:%M:%S"
+    clock = "%H:%M:%S" if width < 60 else "%H:%M" if len(series) * width < 2 * 86_400 else "%d %b"
     top = frame["to"].max() if len(frame) else 1
     spec = {
         "height": 190,
@@ -102,22 +106,20 @@ def outcomes_over_time(seconds: Series, minutes: Series) -> Chart:
     return Chart(frame, spec, "Outcomes over time: " + ", ".join(f"{n} {state}" for state, n in ended.items()) + ".")
 
 
-def _whole_story(seconds: Series, minutes: Series) -> tuple[Series, str]:
+def _whole_story(seconds: Series, minutes: Series) -> tuple[Series, int]:
     """One series from the start: the ledger folds seconds older than a quarter of an hour into minutes."""
-    begin = min(seconds, default=0)
-    span = max(seconds, default=0) - begin
-    if not minutes and span <= 240:
-        return {at: seconds.get(at, {}) for at in range(begin, begin + span + 1)} if seconds else {}, "second"
-    width = 60 if minutes or span > 900 else 10
-    folded: Series = {at * 60: dict(counts) for at, counts in minutes.items()}
-    for at, counts in seconds.items():
+    times = [*seconds, *(at * 60 for at in minutes)]
+    if not times:
+        return {}, 1
+    begin, span = min(times), max(times) - min(times) + 1
+    finest = 60 if minutes else 1
+    width = next((each for each in _WIDTHS if each >= finest and span / each <= MOST_BUCKETS), max(_WIDTHS))
+    folded: Series = {at: {} for at in range(begin // width * width, begin + span, width)}
+    for at, counts in [*((at * 60, counts) for at, counts in minutes.items()), *seconds.items()]:
         bucket = folded.setdefault(at // width * width, {})
         for kind, count in counts.items():
             bucket[kind] = bucket.get(kind, 0) + count
-    first, last = min(folded), max(folded)
-    if (last - first) // width <= 600:
-        folded = {at: folded.get(at, {}) for at in range(first, last + width, width)}
-    return folded, "minute" if width == 60 else "10 s"
+    return folded, width
 
 
 def _count(name: str, title: str, top: float | None) -> dict[str, Any]:

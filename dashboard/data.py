@@ -8,7 +8,8 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import health, look, prefect_api, run_list, schedules, signin
+from dashboard import actions, charts, health, inbox, look, preview, run_list, schedules, signin
+from dashboard.charts import Chart
 from dashboard.connections import client, pipelines, settings, view
 from dashboard.health import Service
 from dashboard.markup import Markup, tag
@@ -22,19 +23,30 @@ from flows.definition import Definition
 from flows.errors import RowrelayError, RunNotFound, StackError
 from flows.ledger_view import Run
 from flows.limit_status import LimitStatus
-from flows.records import Rejection
+from flows.records import LimitTerms, Rejection
 
 # Twenty tabs on one run cost as much as one: whoever asks within the time gets the same copy.
 _NOW, _SOON, _LATER = 0.8, 3.0, 10.0
 
 
 @contextmanager
-def calm(trying_again: bool = False) -> Iterator[None]:
-    """Show our errors as a message on the page, in place of what could not be read."""
+def calm(trying_again: bool = False, *, wake: bool = False) -> Iterator[None]:
+    """Show our errors as a message on the page, in place of what could not be read.
+
+    `wake`: where a service is away, the page is drawn anew when `awake` finds it back.
+    """
     try:
         yield
     except RowrelayError as exc:
-        st.html(away(exc, "This page looks again by itself." if trying_again else ""))
+        st.html(away(exc, "This page looks again by itself." if trying_again or wake else ""))
+        if wake and isinstance(exc, StackError):
+            st.session_state["asleep"] = True
+
+
+def awake() -> None:
+    """Called by a part of the page that has just read something: what had failed beside it is drawn anew."""
+    if st.session_state.pop("asleep", False):
+        st.rerun()
 
 
 def away(error: RowrelayError, *more: str) -> Markup:
@@ -93,6 +105,12 @@ def events(run_id: str) -> list[tuple[float, str]]:
     return view().events(run_id, 50)
 
 
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=50)
+def story(run_id: str) -> Chart:
+    """Outcomes over time, worked out once for all tabs."""
+    return charts.outcomes_over_time(chart(run_id, "seconds"), chart(run_id, "minutes"))
+
+
 @st.cache_data(ttl=_SOON, show_spinner=False, max_entries=100)
 def flows(run_id: str) -> list[str]:
     """The flow runs that delivered a run, oldest first."""
@@ -109,15 +127,28 @@ def samples(run_id: str, rejected: int) -> list[Rejection]:
 @st.cache_data(ttl=_SOON, show_spinner=False, max_entries=50)
 def same_content(digest: str, but: str = "") -> list[Run]:
     """Other runs of files with this content that sent something, newest first."""
-    reads = view()
-    found = [reads.run(other) for other in reads.same_content(digest) if other != but]
-    return sorted((each for each in found if look.run_kind(each) != "checked"), key=lambda each: -each.created)
+    return run_list.sent_before(view(), digest, but=but)
+
+
+@st.cache_data(ttl=_NOW, show_spinner=False, max_entries=100)
+def _asked(run_id: str, flow: str, busy: bool, _run: Run) -> bool:
+    del run_id, flow, busy
+    return bool(actions.asked(_run))
+
+
+def waits(run: Run) -> bool:
+    """Whether something was asked of the run that no runner has taken up. Never raises: a guess is no reason to."""
+    flow = run.facts.get("asked", "")
+    try:
+        return bool(flow) and not run.busy and _asked(run.id, flow, run.busy, run)
+    except RowrelayError:
+        return False
 
 
 @st.cache_data(ttl=_SOON, show_spinner=False, max_entries=50)
-def flow_run(run_id: str) -> FlowRun | None:
+def not_begun(run_id: str) -> FlowRun | None:
     """What Prefect knows of a run that the ledger has not seen yet. Raises StackError."""
-    return prefect_api.flow_run(run_id)
+    return actions.not_begun(run_id)
 
 
 @st.cache_data(ttl=_NOW, show_spinner=False, max_entries=50)
@@ -153,6 +184,12 @@ def page(run_id: str, question: Question, number: int, counts: tuple[int, ...], 
     return _book.page(question, number)
 
 
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=2)
+def lying() -> inbox.Inbox:
+    """What lies in the inbox."""
+    return inbox.newest(settings().inbox)
+
+
 def rowbook(run: Run) -> Rowbook:
     """The rows of a run."""
     return Rowbook(view(), run, definition(run.id, run.facts.get("epoch", "")), settings())
@@ -166,6 +203,17 @@ def known_pipelines() -> dict[str, Definition]:
 def query(name: str, default: str = "") -> str:
     """A value from the address."""
     return str(st.query_params.get(name, default))
+
+
+def query_number(name: str) -> int | None:
+    """A number from the address, None where there is none that can be meant."""
+    asked = query(name)
+    return int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 16 else None
+
+
+def pace(terms: LimitTerms) -> str:
+    """The limit in words, its numbers as the reader writes them."""
+    return preview.pace(terms, number=reader().number)
 
 
 def ask(**values: Any) -> None:

@@ -36,11 +36,11 @@ def join(*content: Content) -> Markup:
 
 
 def visible(text: str) -> str:
-    """Text whose invisible characters can do no harm: controls and marks that turn the direction are shown as such."""
+    """Text in which nothing hides: controls, marks that turn the direction and what has no width are shown as such."""
     return "".join(_SHOWN.get(char, char) for char in text) if not text.isascii() or not text.isprintable() else text
 
 
-_SHOWN = {
-    chr(code): f"⟨U+{code:04X}⟩" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0xFEFF)
-}
-_SHOWN |= {chr(code): f"⟨U+{code:04X}⟩" for code in (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0xA0))}
+_TURNING = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_UNSEEN = (0x00AD, 0x180E, *range(0x200B, 0x200E), 0x2028, 0x2029, *range(0x2060, 0x2065), 0xFEFF)
+_CONTROLS = (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0xA0))
+_SHOWN = {chr(code): f"⟨U+{code:04X}⟩" for code in (*_TURNING, *_UNSEEN, *_CONTROLS)}

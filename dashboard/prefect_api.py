@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -35,6 +35,9 @@ class FlowRun:
     state: str
     message: str
     expected: float | None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    schedule: str = ""  # id of the schedule that it comes from
 
     @property
     def ended(self) -> bool:
@@ -72,7 +75,12 @@ def ask(method: str, path: str, json: Any = None) -> Any:
         raise ScheduleRefused("Prefect does not know it any more.")
     if response.is_error:
         raise StackError(f"The Prefect server answered {response.status_code}.", hint="Its log says more.")
-    return response.json() if response.content else None
+    try:
+        return response.json() if response.content else None
+    except ValueError as exc:
+        raise StackError(
+            "What answers at the Prefect server's address is something else.", hint="Check PREFECT_API_URL."
+        ) from exc
 
 
 def flow_run(run: str) -> FlowRun | None:
@@ -113,7 +121,8 @@ def cancel(run: str) -> None:
 
 def page_of(run: str) -> str:
     """The address of a flow run in Prefect's own pages."""
-    return f"{prefect_api_url().removesuffix('/api')}/runs/flow-run/{run}"
+    public = os.environ.get("PREFECT_UI_URL", "").rstrip("/") or prefect_api_url().removesuffix("/api")
+    return f"{public}/runs/flow-run/{run}"
 
 
 def _by_deployment(where: Mapping[str, Any], ids: list[str], *, sort: str, limit: int) -> dict[str, list[FlowRun]]:
@@ -136,6 +145,9 @@ def _flow_run(raw: Mapping[str, Any]) -> FlowRun:
         state=state.get("name") or "Pending",
         message=state.get("message") or "",
         expected=moment(expected),
+        parameters=raw.get("parameters") or {},
+        tags=tuple(raw.get("tags") or ()),
+        schedule=str((raw.get("created_by") or {}).get("id") or ""),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -61,11 +61,16 @@ def seconds_for(rows: int, terms: LimitTerms) -> float | None:
     return max(max(0, rows - requests) / requests * seconds for requests, seconds in terms.windows)
 
 
-def pace(terms: LimitTerms) -> str:
+def pace(terms: LimitTerms, *, number: Callable[[float], str] = "{:,.0f}".format) -> str:
     """The limit in words."""
     if not terms.windows:
-        return f"at most {terms.in_flight} at a time"
-    return " and ".join(f"{requests:,} {_every(seconds)}" for requests, seconds in terms.windows)
+        return f"at most {number(terms.in_flight)} at a time"
+    return " and ".join(f"{number(requests)} {_every(seconds)}" for requests, seconds in terms.windows)
+
+
+def shortest(terms: LimitTerms) -> tuple[int, float] | None:
+    """The shortest window: what bounds a second, and what "worst window" is about."""
+    return min(terms.windows, key=lambda window: window[1], default=None)
 
 
 def per_second(terms: LimitTerms) -> float | None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dashboard.kept import Kept
 from flows.errors import FileError
 from flows.records import Rejection
 from flows.spool import Spool
@@ -37,21 +38,25 @@ def find(book: Rowbook, question: Question) -> Rows:
         return _numbered(question.search, book.run.total)
     scan = _Scan(book)
     key = (book.settings.spool_url, book.run.id, book.run.facts.get("spool", ""), replace(question, states=()))
-    return _answers(key, scan)
+    # What stands in a spool never changes, so neither does the answer.
+    return _answered.get(key, lambda: _ask(scan, question))
 
 
 def rejections(book: Rowbook, ordinals: list[int]) -> list[Rejection]:
     """Rejected rows by their 0-based ordinal among the rejected, without reading all those before them."""
     manifest = book.spool.manifest()
     fs, path = _place(book, manifest.rejections.name)
-    starts = _line_starts(book.settings.spool_url, book.run.id, manifest.rejections.name, manifest.rejections.rows)
     decoder = msgspec.json.Decoder(Rejection)
-    with fs.open(path, "rb") as file:
-        found = []
-        for ordinal in ordinals:
-            file.seek(int(starts[ordinal]))
-            found.append(decoder.decode(file.readline()))
-        return found
+    try:
+        starts = _line_starts(book.settings.spool_url, book.run.id, manifest.rejections.name, manifest.rejections.rows)
+        with fs.open(path, "rb") as file:
+            found = []
+            for ordinal in ordinals:
+                file.seek(int(starts[ordinal]))
+                found.append(decoder.decode(file.readline()))
+            return found
+    except (OSError, msgspec.DecodeError, IndexError) as exc:
+        raise FileError(f"the spool of this run cannot be read: {exc}", file=manifest.rejections.name) from exc
 
 
 class _Scan:
@@ -114,18 +119,7 @@ def _flat(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     return array
 
 
-_answered: dict[tuple[object, ...], Rows] = {}
-_KEPT = 8
-
-
-def _answers(key: tuple[str, str, str, Question], scan: _Scan) -> Rows:
-    """What stands in a spool never changes, so neither does the answer."""
-    if key not in _answered:
-        found = _ask(scan, key[-1])
-        while len(_answered) >= _KEPT:
-            _answered.pop(next(iter(_answered)), None)
-        _answered[key] = found
-    return _answered[key]
+_answered: Kept[Rows] = Kept(8)
 
 
 def _ask(scan: _Scan, question: Question) -> Rows:
@@ -145,7 +139,12 @@ def _ask(scan: _Scan, question: Question) -> Rows:
     with duckdb.connect(config={"threads": 2, "memory_limit": "400MB"}) as connection:
         connection.register("rows", rows)
         # The names of columns are our own (c0, c1 …); what people typed goes in as values.
-        found = connection.execute(f"SELECT r FROM rows WHERE {where} ORDER BY {order}", values).fetchnumpy()  # noqa: S608
+        try:
+            found = connection.execute(f"SELECT r FROM rows WHERE {where} ORDER BY {order}", values).fetchnumpy()  # noqa: S608
+        except duckdb.Error as exc:
+            if isinstance(exc.__cause__, FileError):
+                raise exc.__cause__ from exc
+            raise FileError(f"the rows of this run could not be searched: {str(exc)[:200]}") from exc
     return np.asarray(found["r"], dtype=np.int64)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard import row_search
+from dashboard.kept import Kept
 from flows.definition import Definition
 from flows.ledger_keys import Record
 from flows.ledger_view import Run, View
@@ -20,15 +21,18 @@ from flows.settings import Settings
 from flows.spool import Spool
 
 PAGE = 100
-MOST_SORTED = 100_000  # rows whose outcomes are read to be put in order
-OUTCOMES = ("status", "attempts", "took_seconds", "at")
+MOST_SORTED = 50_000  # rows whose outcomes are read to be put in order
+OUTCOMES = ("@status", "@attempts", "@took_seconds", "@at")
 
 Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked for. `column` bounds the search: a name, `@row`, `@line`, or "" for anywhere."""
+    """What is asked for. `column` bounds the search: a name, `@row`, `@line`, or "" for anywhere.
+
+    `sort` is the name of a column, `@row`, or one of OUTCOMES.
+    """
 
     states: tuple[RowState, ...] = ()
     search: str = ""
@@ -101,7 +105,7 @@ class Rowbook:
 
     def _choose(self, question: Question) -> tuple[Rows | None, str]:
         """Row numbers in the order to show, None for all of them in the file's order; and a remark."""
-        if not (question.states or question.search or question.sort):
+        if not (question.states or question.search or question.sort or question.descending):
             return None, ""
         chosen: Rows | None = None
         if question.search or question.sort in self.definition.column_names:
@@ -111,7 +115,7 @@ class Rowbook:
             chosen = np.flatnonzero(mask) + 1 if chosen is None else chosen[mask[chosen - 1]]
         if question.sort in OUTCOMES:
             return self._by_outcome(chosen, question)
-        if chosen is None or question.sort in ("", "row", "line"):
+        if chosen is None or question.sort not in self.definition.column_names:
             chosen = np.arange(1, self.run.total + 1) if chosen is None else np.sort(chosen)
             chosen = chosen[::-1] if question.descending else chosen
         return chosen, ""
@@ -126,16 +130,20 @@ class Rowbook:
         rows = np.arange(1, self.run.total + 1) if chosen is None else np.sort(chosen)
         if len(rows) > MOST_SORTED:
             return rows, f"Sorted by row: by outcome, up to {MOST_SORTED:,} rows can be sorted. Filter first."
-        names = tuple(self.definition.response.keep)
+        counts = tuple(self.run.counts.values())  # when no row has moved, the order is the same on every page
+        key = (self.settings.spool_url, self.run.id, self.run.facts.get("epoch", ""), question, counts)
+        return _kept_orders.get(key, lambda: self._order(rows, question)), ""
+
+    def _order(self, rows: Rows, question: Question) -> Rows:
+        names, what = tuple(self.definition.response.keep), question.sort.removeprefix("@")
         values: list[float] = []
         for first in range(0, len(rows), 5000):
             part = rows[first : first + 5000].tolist()
             for record in self.view.records(self.run.id, part, names=names, created=self.run.created):
-                value = getattr(record, question.sort)
+                value = getattr(record, what)
                 values.append(float("nan") if value is None else float(value))
         keys = np.array(values)
-        order = np.argsort(-keys if question.descending else keys, kind="stable")
-        return rows[order], ""
+        return rows[np.argsort(-keys if question.descending else keys, kind="stable")]
 
     # -- what stands in them ---------------------------------------------------------------------------------------
 
@@ -168,6 +176,9 @@ class Rowbook:
             header = self.spool.manifest().header
             return Found(record, row.line, dict(zip(header, row.cells, strict=False)), row.reasons)
         return Found(record, row.line if row else 0, row.values if row else {})
+
+
+_kept_orders: Kept[Rows] = Kept(8)
 
 
 @lru_cache(maxsize=8)

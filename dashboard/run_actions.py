@@ -20,22 +20,26 @@ def show(run: Run) -> None:
     """The buttons that make sense now, and the downloads."""
     kind = look.run_kind(run)
     counts = run.counts
+    waits = data.waits(run)
+    rests = not run.busy and not waits
     left = counts[RowState.WAITING] + counts[RowState.SENDING]
     with st.container(horizontal=True):
-        if run.busy and not run.cancelling:
-            _button("Cancel", "stop", lambda: _cancel(run), kind="secondary")
-        if not run.busy and run.total and left and kind != "checked":
+        if (run.busy and not run.cancelling) or waits:
+            _button("Cancel", "stop", lambda: _cancel(run, waits), kind="secondary")
+        if rests and run.total and left and kind != "checked":
             _button(f"Resume: {_n(left)} rows", "play_arrow", lambda: _resume(run, left), kind="primary")
-        if not run.busy and kind == "checked" and left:
+        if rests and kind == "checked" and left:
             _button(f"Send {_n(left)} rows", "send", lambda: _resume(run, left), kind="primary")
-        if not run.busy and not run.total and kind in ("stopped", "interrupted", "cancelled"):
-            _button("Try the check again", "refresh", lambda: _resume(run, 0), kind="primary")
-        if not run.busy and counts[RowState.FAILED]:
+        if rests and not run.total and kind in ("stopped", "interrupted", "cancelled"):
+            _button("Check again", "refresh", lambda: _check_again(run), kind="primary")
+            if st.button("Take another file", icon=":material/upload_file:"):
+                st.switch_page("send.py", query_params={"pipeline": run.pipeline})
+        if rests and counts[RowState.FAILED]:
             _button(f"Send {_n(counts[RowState.FAILED])} failed again", "replay", lambda: _again(run, "failed"))
-        if not run.busy and counts[RowState.UNKNOWN]:
+        if rests and counts[RowState.UNKNOWN]:
             _button(f"Send {_n(counts[RowState.UNKNOWN])} unknown again", "replay", lambda: _again(run, "unknown"))
             _button("Mark unknown as done", "done_all", lambda: _mark(run))
-        if not run.busy:
+        if rests:
             _button("Delete", "delete", lambda: _delete(run), kind="tertiary")
     if run.total:
         _downloads(run)
@@ -53,24 +57,29 @@ def _downloads(run: Run) -> None:
         tag("a", "Results as JSON", href=f"{base}/results.json", download=True),
         tag("a", "Results as CSV", href=f"{base}/results.csv", download=True),
     ]
+    # This part of the page is not drawn anew as rows come in, so while they do the links carry no numbers.
     if trouble:
-        links.append(
-            tag("a", f"{_n(trouble)} rejected and failed rows, to correct and send again", href=f"{base}/troubled.csv",
-                download=True)
-        )  # fmt: skip
+        text = "rejected and failed rows, to correct and send again"
+        text = text.capitalize() if run.busy else f"{_n(trouble)} {text}"
+        links.append(tag("a", text, href=f"{base}/troubled.csv", download=True))
     if run.counts[RowState.UNKNOWN]:
-        count = _n(run.counts[RowState.UNKNOWN])
-        links.append(tag("a", f"{count} unknown rows", href=f"{base}/troubled.csv?state=unknown", download=True))
+        text = "Unknown rows" if run.busy else f"{_n(run.counts[RowState.UNKNOWN])} unknown rows"
+        links.append(tag("a", text, href=f"{base}/troubled.csv?state=unknown", download=True))
     st.html(tag("div", tag("span", "Download:", cls="rr-muted"), *links, cls="rr-links"))
 
 
 @st.dialog("Cancel this run?")
-def _cancel(run: Run) -> None:
+def _cancel(run: Run, waits: bool) -> None:
     left = run.counts[RowState.WAITING]
-    st.text(
-        "No further row is sent; the requests under way are waited for. "
-        f"{_n(left)} rows stay unsent. You can resume later."
-    )
+    if waits:
+        st.text("It has not begun, and will not. Everything stays as it is.")
+    elif not run.total:
+        st.text("The file is read no further. Nothing was sent, and you can check it again later.")
+    else:
+        st.text(
+            "No further row is sent; the requests under way are waited for. "
+            f"{_n(left)} rows stay unsent. You can resume later."
+        )
     _confirm("Cancel the run", lambda: actions.cancel(run, by=who()))
 
 
@@ -80,9 +89,15 @@ def _resume(run: Run, rows: int) -> None:
     definition = data.definition(run.id, run.facts.get("epoch", ""))
     seconds = preview.seconds_for(rows, terms.terms(definition))
     took = f" That takes at least {duration(seconds)}." if rows and seconds is not None else ""
-    what = f"{_n(rows)} rows that were not sent go out." if rows else "The file is checked again."
+    what = f"{_n(rows)} rows that were not sent go out."
     st.text(f"{what}{took} Rows that are done, failed or unknown are left alone.")
-    _confirm("Send" if rows else "Check again", lambda: actions.resume(run, "unfinished", by=who()))
+    _confirm("Send", lambda: actions.resume(run, "unfinished", by=who()))
+
+
+@st.dialog("Check this file again?")
+def _check_again(run: Run) -> None:
+    st.text("The file is read and checked from its beginning. Nothing is sent before you have seen what is found.")
+    _confirm("Check again", lambda: actions.check_again(run, by=who()), then="send.py", run=run.id)
 
 
 @st.dialog("Send these rows again?")
@@ -119,7 +134,7 @@ def _delete(run: Run) -> None:
     _confirm("Delete for good", lambda: actions.delete(run), then="runs.py")
 
 
-def _confirm(label: str, act: Callable[[], object], *, then: str = "") -> None:
+def _confirm(label: str, act: Callable[[], object], *, then: str = "", **query: str) -> None:
     with st.container(horizontal=True):
         sure = st.button(label, type="primary", key="sure")
         if st.button("Leave it", key="leave"):
@@ -134,7 +149,7 @@ def _confirm(label: str, act: Callable[[], object], *, then: str = "") -> None:
     data.run.clear()
     data.runs.clear()
     if then:
-        st.switch_page(then)
+        st.switch_page(then, query_params=query)
     st.rerun()
 
 

@@ -5,14 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dashboard.look import RUN, run_kind
+from flows.errors import RunNotFound
 from flows.ledger_view import Run, View
+from flows.records import RowState, RunState
 
-MOST = 5_000  # newest runs that are searched
+_AT_ONCE = 2_000  # runs a round trip
 
 
 def every(view: View) -> list[Run]:
     """All runs, newest first. Raises StackError."""
-    return view.runs(0, MOST)
+    found: list[Run] = []
+    for first in range(0, view.count(), _AT_ONCE):
+        found += view.runs(first, _AT_ONCE)
+    return found
+
+
+def sent_before(view: View, digest: str, *, but: str = "") -> list[Run]:
+    """Other runs of files with this content of which something was sent, newest first. Raises StackError."""
+    if not digest:
+        return []
+    found = []
+    for name in view.same_content(digest):
+        try:
+            run = view.run(name)
+        except RunNotFound:
+            continue  # deleted meanwhile
+        if name != but and _has_sent(run):
+            found.append(run)
+    return sorted(found, key=lambda each: -each.created)
+
+
+def _has_sent(run: Run) -> bool:
+    sent = (RowState.DONE, RowState.FAILED, RowState.UNKNOWN, RowState.SENDING)
+    return any(run.counts[state] for state in sent) or (run.busy and run.state is RunState.SENDING)
 
 
 def find(runs: Sequence[Run], *, search: str = "", pipeline: str = "", kind: str = "") -> list[Run]:

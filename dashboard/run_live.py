@@ -19,16 +19,19 @@ from flows.records import RowState
 
 LIVE_SECONDS, IDLE_SECONDS = 2.0, 5.0  # a refresh costs some 10 ms of one core, a tab
 STORY_SECONDS = 5.0
+LATE_SECONDS = 45.0
 
 
 def pace_of(run: Run) -> float:
     """How often to look. A run at rest may be resumed by somebody else, so it is looked at, too."""
-    return LIVE_SECONDS if run.busy or _asked_lately(run) else IDLE_SECONDS
+    return LIVE_SECONDS if run.busy or data.waits(run) else IDLE_SECONDS
 
 
 def mark(run: Run) -> str:
     """What the rest of the page depends on; when it changes, all of the page is drawn anew."""
-    return f"{look.run_kind(run)} {run.busy} {_asked_lately(run)} {run.total > 0} {run.counts[RowState.UNKNOWN] > 0}"
+    lost = run.counts[RowState.UNKNOWN] > 0
+    trouble = run.counts[RowState.REJECTED] + run.counts[RowState.FAILED] > 0
+    return f"{look.run_kind(run)} {run.busy} {data.waits(run)} {run.total > 0} {lost} {trouble}"
 
 
 def show(name: str, before: str) -> None:
@@ -38,6 +41,7 @@ def show(name: str, before: str) -> None:
         if run is None or mark(run) != before:
             st.rerun()
         definition = data.definition(run.id, run.facts.get("epoch", ""))
+        data.awake()
         at = reader()
         parts = [_head(run, definition, at), *_state_in_words(run, definition)]
         if run.total:
@@ -47,7 +51,7 @@ def show(name: str, before: str) -> None:
 
 def story(name: str) -> None:
     """Charts and events: they cost more and move less, so they are looked at less often."""
-    with calm(trying_again=True):
+    with calm(wake=True):
         run = data.run(name)
         if run is None or not run.total:
             return
@@ -55,16 +59,11 @@ def story(name: str) -> None:
         _events(run, reader())
 
 
-def _asked_lately(run: Run) -> bool:
-    """Whether a resume was asked for that nobody has begun."""
-    return not run.busy and run.fact("asked_at") > max(time.time() - 120, run.ended or 0.0)
-
-
 # -- head and state ----------------------------------------------------------------------------------------------------
 
 
 def _head(run: Run, definition: Definition, at: Reader) -> Markup:
-    kind = "starting" if _asked_lately(run) else look.run_kind(run)
+    kind = "starting" if data.waits(run) else look.run_kind(run)
     title = tag("h1", run.facts.get("name") or run.file)
     target = "the stand-in on this machine" if preview.goes_to_stand_in(definition) else preview.host_of(definition)
     ended = f", ended {at.time(run.ended)}" if run.ended and not run.busy else ""
@@ -74,13 +73,19 @@ def _head(run: Run, definition: Definition, at: Reader) -> Markup:
 
 def _state_in_words(run: Run, definition: Definition) -> list[Markup]:
     kind = look.run_kind(run)
-    if _asked_lately(run):
+    if data.waits(run):
+        waited = time.time() - run.fact("asked_at")
+        if waited > LATE_SECONDS:
+            todo = "Is a runner there? The Status page says so. You can cancel the wish."
+            return [notice("warn", f"Asked for, and nobody has taken it up for {duration(waited)}.", todo)]
         return [notice("info", "Asked for, waiting for a runner to take it up.", "This takes a few seconds.")]
     if kind == "stopped":
         message, _, hint = run.reason.partition("\n")
-        stays = "What is finished stays finished; the rest can be resumed."
+        stays = "What is finished stays finished; the rest can be resumed." if run.total else "Nothing was sent."
         return [notice("bad", message or "The run stopped.", hint, stays)]
     if kind == "interrupted":
+        if not run.total:
+            return [notice("warn", "The check was interrupted.", "Nothing was sent. Check the file again.")]
         stays = "Nothing that was recorded is lost. Resume it to send the rest."
         return [notice("warn", "Whoever delivered this run is gone.", stays)]
     if kind == "checked":
@@ -123,26 +128,31 @@ def _figures(run: Run, definition: Definition, seconds: charts.Series, at: Reade
     terms = definition.limit.terms(definition)
     allowed = preview.per_second(terms)
     left = run.counts[RowState.WAITING] + run.counts[RowState.SENDING]
-    window = terms.windows[0] if terms.windows else None
+    window = preview.shortest(terms)
     peak = int(run.fact("peak"))
     cells = []
     if run.busy:
         rate = charts.rate_now(seconds, time.time())
-        cells.append(("Rate now", f"{at.rate(rate)}/s", f"limit: {preview.pace(terms)}"))
+        cells.append(("Rate now", f"{at.rate(rate)}/s", f"limit: {data.pace(terms)}"))
         cells.append(("Time left", _time_left(left, rate, allowed), f"{at.number(left)} rows to go"))
     else:
         rate = run.fact("rate")
-        cells.append(("Rate", f"{at.rate(rate)}/s" if rate else "–", f"limit: {preview.pace(terms)}"))
+        cells.append(("Rate", f"{at.rate(rate)}/s" if rate else "–", f"limit: {data.pace(terms)}"))
         cells.append(("Sending took", duration(run.fact("seconds")) if rate else "–", _share_of_limit(run)))
     if window:
         name = "second" if window[1] == 1 else duration(window[1])
         note = f"of {at.number(window[0])} allowed"
         cells.append((f"Worst {name} so far" if run.busy else f"Worst {name}", at.number(peak) if peak else "–", note))
     sent = int(run.fact("sent")) or sum(each.get("sent", 0) for each in seconds.values())
-    cells.append(("Finished", f"{100 * run.finished_rows / run.total:.0f} %", f"{at.number(run.finished_rows)} rows"))
+    cells.append(("Finished", _percent(run.finished_rows, run.total), f"{at.number(run.finished_rows)} rows"))
     if not run.busy and sent:
         cells.append(("Requests", at.number(sent), "retries included"))
     return look.numbers(*cells)
+
+
+def _percent(part: int, whole: int) -> str:
+    """Rounded down: 100 % is when nothing is left."""
+    return f"{100 * part // whole} %"
 
 
 def _time_left(rows: int, rate: float, allowed: float | None) -> str:
@@ -159,14 +169,15 @@ def _charts(run: Run, definition: Definition) -> None:
     seconds, minutes = data.chart(run.id, "seconds"), data.chart(run.id, "minutes")
     if not seconds and not minutes:
         return
-    allowed = preview.per_second(definition.limit.terms(definition))
+    shortest = preview.shortest(definition.limit.terms(definition))
+    allowed = shortest[0] / shortest[1] if shortest else None
     left, right = st.columns(2, gap="medium")
     now = time.time() if run.busy else max(seconds, default=time.time()) + 1
     with left:
         if seconds:
             _draw("Requests per second", charts.requests_per_second(seconds, now=now, limit=allowed), f"rate-{run.id}")
     with right:
-        _draw("Outcomes over time", charts.outcomes_over_time(seconds, minutes), f"outcomes-{run.id}")
+        _draw("Outcomes over time", data.story(run.id), f"outcomes-{run.id}")
 
 
 def _draw(title: str, chart: Chart, key: str) -> None:

@@ -8,10 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import data, look, preview
-from dashboard.data import ask, calm, query, reader
+from dashboard.data import ask, calm, reader
 from dashboard.look import ROW, facts
 from dashboard.markup import tag
 from dashboard.rows import Found, Page, Question, Rowbook
+from flows.errors import StackError
 from flows.ledger_view import Run
 from flows.records import Row, RowState
 from flows.sheet import plain
@@ -22,23 +23,38 @@ _MOST_CHARACTERS = 300
 def show(run: Run) -> None:
     """Filters, a page of rows, the open row."""
     st.subheader("Rows", anchor=False)
-    book = data.rowbook(run)
-    question = _question(run, list(book.definition.column_names))
+    question = _question(_columns_of(run))
     live = run.busy and not question.search and not question.sort
 
     @st.fragment(run_every=5.0 if live else None)
     def rows() -> None:
-        with calm():
-            _page(book, question)
+        with calm(wake=True):
+            _page(data.rowbook(run), question)
 
     rows()
 
 
-def _question(run: Run, columns: list[str]) -> Question:
-    # What can be chosen are plain words, because they are what stands in the address.
-    present = [str(state) for state in look.ORDER if run.counts[state] or state in (RowState.DONE, RowState.FAILED)]
+def _columns_of(run: Run) -> list[str]:
+    """The columns that can be searched: those that were seen last, where the ledger is away."""
+    seen: dict[str, list[str]] = st.session_state.setdefault("columns", {})
+    try:
+        seen[run.id] = list(data.definition(run.id, run.facts.get("epoch", "")).column_names)
+    except StackError:
+        if run.id not in seen:
+            raise
+    return seen[run.id]
+
+
+def _question(columns: list[str]) -> Question:
+    # What can be chosen are plain words, because they are what stands in the address; all of them at any time, so
+    # that a link to the unknown rows is one before there are any.
     chosen = st.pills(
-        "State", present, selection_mode="multi", key="state", bind="query-params", label_visibility="collapsed"
+        "State",
+        [str(state) for state in look.ORDER],
+        selection_mode="multi",
+        key="state",
+        bind="query-params",
+        label_visibility="collapsed",
     )
     left, middle, right, last = st.columns([2.4, 1.2, 1.2, 0.9], vertical_alignment="bottom")
     search = left.text_input(
@@ -50,7 +66,9 @@ def _question(run: Run, columns: list[str]) -> Question:
     )
     places = {"anywhere": "", "row number": "@row", "line number": "@line"} | {_unlike(name): name for name in columns}
     column = middle.selectbox("in", list(places), key="in", bind="query-params")
-    sorts = {"row": "", "status": "status", "attempts": "attempts", "time taken": "took_seconds", "when": "at"}
+    sorts = {
+        "row": "", "status": "@status", "attempts": "@attempts", "time taken": "@took_seconds", "when": "@at",
+    }  # fmt: skip
     sorts |= {_unlike(name): name for name in columns}
     sort = right.selectbox("Sort by", list(sorts), key="sort", bind="query-params")
     descending = last.toggle("Descending", key="down", bind="query-params")
@@ -72,8 +90,7 @@ def _page(book: Rowbook, question: Question) -> None:
     if st.session_state.setdefault("question", question) != question:
         st.session_state["question"] = question
         ask(page="")  # another question, another first page
-    asked = query("page", "1")
-    number = int(asked) if asked.isdecimal() else 1
+    number = data.query_number("page") or 1
     # While it is live, all tabs share one copy for a few seconds; at rest, what has changed is seen at once.
     moved = () if run.busy else tuple(run.counts.values())
     page = data.page(run.id, question, number, moved, book)
@@ -93,7 +110,7 @@ def _page(book: Rowbook, question: Question) -> None:
         height=min(420, 38 + 35 * len(page.rows)),
         alt="Rows of this run and what became of them",
     )
-    _pages(page, question, at)
+    _pages(page, question, at, run.total)
     chosen = picked.selection.rows
     row = page.rows[chosen[0]].record.row if chosen and chosen[0] < len(page.rows) else None
     if row != st.session_state.get("picked"):  # otherwise a row that was closed would open again
@@ -103,7 +120,7 @@ def _page(book: Rowbook, question: Question) -> None:
     _open(book, at)
 
 
-def _pages(page: Page, question: Question, at: Any) -> None:
+def _pages(page: Page, question: Question, at: Any, total: int) -> None:
     first = (page.number - 1) * 100 + 1
     text = f"{at.number(first)}–{at.number(first + len(page.rows) - 1)} of {at.number(page.matching)} rows"
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -113,6 +130,12 @@ def _pages(page: Page, question: Question, at: Any) -> None:
             if number != page.number:
                 ask(page=number if number > 1 else "")
                 st.rerun(scope="fragment")
+        # The table is drawn on a canvas, which neither a keyboard nor a screen reader gets far with.
+        typed = st.number_input("Open row", 1, total, None, key="open_row", placeholder="its number", width=170)
+    if typed != st.session_state.get("typed"):
+        st.session_state["typed"] = typed
+        if typed is not None:
+            ask(row=int(typed))
 
 
 def _frame(page: Page, book: Rowbook, at: Any) -> pd.DataFrame:
@@ -176,19 +199,17 @@ def _short(value: Any) -> str:
 
 
 def _open(book: Rowbook, at: Any) -> None:
-    asked = query("row")
-    if not asked.isdecimal() or not 1 <= int(asked) <= book.run.total:
-        st.caption("Choose a row at its left edge to see its request and what the API said.")
+    asked = data.query_number("row")
+    if asked is None or not 1 <= asked <= book.run.total:
+        st.caption("Choose a row at its left edge, or type its number, to see its request and what the API said.")
         return
-    (found,) = book.rows([int(asked)])
+    (found,) = book.rows([asked])
     record = found.record
     with st.container(border=True):
         left, right = st.columns([5, 1], vertical_alignment="center")
         title = f"Row {at.number(record.row)}" + (f", line {at.number(found.line)}" if found.line else "")
         left.html(tag("div", tag("strong", title), look.chip(ROW[record.state]), cls="rr-head"))
-        if right.button("Close", key="close_row", width="stretch"):
-            ask(row="")
-            st.rerun(scope="fragment")
+        right.button("Close", key="close_row", width="stretch", on_click=_close)
         st.html(
             facts(
                 ("Attempts", at.number(record.attempts)),
@@ -210,6 +231,11 @@ def _open(book: Rowbook, at: Any) -> None:
             st.html(tag("div", "What the API said", cls="rr-label"))
             st.html(look.code(record.excerpt))
         _contents(book, found)
+
+
+def _close() -> None:
+    ask(row="")
+    st.session_state["open_row"] = st.session_state["typed"] = None
 
 
 def _contents(book: Rowbook, found: Found) -> None:

@@ -6,9 +6,10 @@ import time
 
 import streamlit as st
 
-from dashboard import data, look
+from dashboard import actions, data, look
 from dashboard.data import calm
 from dashboard.markup import tag
+from dashboard.prefect_api import FlowRun
 from dashboard.reader import duration
 from flows.errors import RowrelayError
 
@@ -22,7 +23,7 @@ def wait_for_redis(name: str) -> None:
     def look_again() -> None:
         try:
             data.run(name)
-        except RowrelayError as exc:
+        except RowrelayError as exc:  # an address with filters in it is left as it is
             st.html(data.away(exc, "No outcome is lost. This page looks again by itself."))
             return
         st.rerun()
@@ -49,9 +50,11 @@ def wait_for_run(name: str) -> None:
 
 
 def _starting(name: str) -> None:
-    flow = data.flow_run(name)
+    flow = data.not_begun(name)
     if flow is None:
         st.html(look.empty("There is no such run.", "It may have been deleted.", tag("a", "All runs", href="runs")))
+    elif flow.type == "CANCELLED":
+        st.html(look.notice("info", "It was cancelled before it began.", "Nothing was sent."))
     elif flow.ended:
         st.html(look.notice("bad", f"It did not begin: {flow.state}.", flow.message))
     else:
@@ -64,3 +67,17 @@ def _starting(name: str) -> None:
                 "Is a runner there? The Status page says so." if late else "This takes a few seconds.",
             )
         )
+        take_back(flow)
+
+
+def take_back(flow: FlowRun) -> None:
+    """A button for a run that nobody has begun."""
+    if not st.button("Cancel", icon=":material/stop:", key="take_back"):
+        return
+    try:
+        actions.take_back(flow)
+    except RowrelayError as exc:
+        st.html(look.notice("warn", exc.message, exc.hint))
+        return
+    data.not_begun.clear()
+    st.rerun()

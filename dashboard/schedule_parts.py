@@ -7,10 +7,11 @@ from collections.abc import Callable
 import streamlit as st
 
 from dashboard import data, look, schedules
+from dashboard.connections import settings
 from dashboard.data import calm, reader
 from dashboard.look import Look, facts, notice
 from dashboard.markup import tag
-from dashboard.schedules import Schedule
+from dashboard.schedules import Rule, Schedule
 from flows.errors import RowrelayError
 
 _ACTIVE, _PAUSED = Look("#0d9c75", "✓", "active"), Look("#8b95a3", "‖", "paused")
@@ -93,24 +94,45 @@ def new() -> None:
             left, right = st.columns(2)
             name = left.selectbox("Pipeline", names, key="new_pipeline")
             source = right.text_input(
-                "Folder, URL or file to take from", key="new_source", placeholder="the pipeline's inbox"
+                "Folder or URL to take files from", key="new_source", placeholder="the pipeline's inbox"
             )
-            cron, interval = _rule()
-            zone = st.selectbox("Time zone", _zones(), key="new_zone")
-            _preview_and_save(name or "", (source or "").strip(), cron, interval, zone or "UTC")
+            rule = _rule()
+            if name:
+                _preview_and_save(name, (source or "").strip(), rule)
 
 
-def _rule() -> tuple[str | None, float | None]:
-    kind = st.segmented_control("When", ["at fixed times", "every so often"], default="at fixed times", key="new_kind")
-    if kind == "every so often":
+def _rule() -> Rule:
+    kinds = ["at fixed times", "every so often", "by a calendar rule"]
+    kind = st.segmented_control("When", kinds, default=kinds[0], key="new_kind")
+    cron, interval, rrule = None, None, None
+    if kind == kinds[1]:
         left, right = st.columns(2)
         count = left.number_input("Every", min_value=1, value=1, key="new_count")
         unit = right.selectbox("Unit", list(_UNITS), index=1, key="new_unit")
-        return None, float(count) * _UNITS[unit or "hours"]
+        interval = float(count) * _UNITS[unit or "hours"]
+    elif kind == kinds[2]:
+        rrule = _calendar_rule()
+    else:
+        cron = _cron()
+    zone = st.selectbox("Time zone", _zones(), key="new_zone")
+    return Rule(cron, interval, rrule, zone or "UTC")
+
+
+def _calendar_rule() -> str:
+    text = st.text_input(
+        "Calendar rule",
+        value="FREQ=MONTHLY;BYDAY=1MO;BYHOUR=6;BYMINUTE=0;BYSECOND=0",
+        key="new_rrule",
+        help="An iCalendar rule (RFC 5545), as calendars export it. This one: the first Monday of a month, at 06:00.",
+    )
+    return (text or "").strip()
+
+
+def _cron() -> str:
     text = st.text_input(
         "Cron rule", value="0 6 * * 1-5", key="new_cron", help="Five fields: minute, hour, day, month, weekday."
     )
-    return (text or "").strip(), None
+    return (text or "").strip()
 
 
 def _zones() -> list[str]:
@@ -118,21 +140,23 @@ def _zones() -> list[str]:
     return list(dict.fromkeys([own, *_ZONES] if own else _ZONES))
 
 
-def _preview_and_save(name: str, source: str, cron: str | None, interval: float | None, zone: str) -> None:
+def _preview_and_save(name: str, source: str, rule: Rule) -> None:
     try:
-        coming = schedules.coming(cron, interval, zone)
+        coming = schedules.coming(rule)
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint))
         return
-    times = [tag("li", f"{when:%A, %d %B %Y, %H:%M} ({zone})") for when in coming]
-    st.html(tag("div", tag("div", "The next five times", cls="rr-label"), tag("ol", *times, cls="rr-list")))
-    if st.button("Make the schedule", type="primary", icon=":material/add:") and name:
+    times = [tag("li", f"{when:%A, %d %B %Y, %H:%M}") for when in coming]
+    st.html(
+        tag(
+            "div",
+            tag("div", f"The next five times ({rule.timezone})", cls="rr-label"),
+            tag("ol", *times, cls="rr-list"),
+        )
+    )
+    if st.button("Make the schedule", type="primary", icon=":material/add:"):
         try:
-            place = schedules.targets().get(name)
-            if place is None:
-                st.html(notice("warn", f"Nothing serves {name} yet.", "Start it with `rowrelay up`, then try again."))
-                return
-            schedules.add(place, source=source, cron=cron, interval_seconds=interval, timezone=zone)
+            schedules.add(data.known_pipelines()[name], settings(), source=source, rule=rule)
         except RowrelayError as exc:
             st.html(notice("warn", exc.message, exc.hint, "What you have entered is kept."))
             return

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dashboard import prefect_api
+from dashboard.connections import ready_prefect
 from dashboard.prefect_api import Deployment, FlowRun, ScheduleRefused
+from flows.access import resolve
+from flows.definition import Definition
+from flows.errors import StackError
+from flows.incoming import place
+from flows.settings import Settings
 
+_ANCHOR = datetime(2020, 1, 1)  # where Prefect begins to count a calendar rule that does not say
 SOURCE_NAMES = ("inbox", "source", "folder", "file")  # how a flow may call what it takes files from, best first
 
 
@@ -25,6 +34,17 @@ class Schedule:
     active: bool
     coming: list[float]
     last: FlowRun | None
+    parameters: dict[str, Any]  # its own
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When a schedule starts something: one of `cron`, `interval_seconds` and `rrule` (an iCalendar rule)."""
+
+    cron: str | None = None
+    interval_seconds: float | None = None
+    rrule: str | None = None
+    timezone: str = "UTC"
 
 
 def every() -> list[Schedule]:
@@ -43,26 +63,43 @@ def every() -> list[Schedule]:
 def targets() -> dict[str, Deployment]:
     """What a schedule may start, by pipeline: its inbox flow where that is served, else its delivery."""
     found: dict[str, Deployment] = {}
-    for place in prefect_api.deployments():
-        if place.name not in found or place.flow == "inbox":
-            found[place.name] = place
+    for each in prefect_api.deployments():
+        if each.name not in found or each.flow == "inbox":
+            found[each.name] = each
     return found
 
 
-def add(place: Deployment, *, source: str, cron: str | None, interval_seconds: float | None, timezone: str) -> None:
-    """Make a schedule. Raises ScheduleRefused, StackError."""
-    coming(cron, interval_seconds, timezone)  # says what is wrong in words before Prefect does
-    rule: dict[str, Any] = {"cron": cron, "timezone": timezone, "day_or": True}
-    if not cron:
-        rule = {"interval": interval_seconds, "timezone": timezone}
-    parameters = {"pipeline": place.name, _source_name(place): source} if source else {"pipeline": place.name}
-    body = {"schedule": rule, "active": True, "parameters": parameters}
-    prefect_api.ask("POST", f"/deployments/{place.id}/schedules", [body])
+def add(definition: Definition, settings: Settings, *, source: str, rule: Rule) -> list[datetime]:
+    """Make a schedule; returns its next five times.
+
+    Raises:
+        ScheduleRefused: the rule is none, or nobody serves the pipeline.
+        FileError: nothing may be taken from `source`.
+        SettingError: it needs a package that is not installed.
+        StackError: Prefect does not answer.
+    """
+    times = coming(rule)  # says what is wrong in words before Prefect does
+    target = targets().get(definition.name)
+    if target is None:
+        raise ScheduleRefused(f"Nothing serves {definition.name} yet.", hint="Start `rowrelay up`, then try again.")
+    if target.flow == "inbox":
+        place(source, definition, settings)
+    else:
+        resolve(source, (settings.uploads, settings.inbox, *settings.folders))
+    parameters = {"pipeline": target.name, _source_name(target): source} if source else {"pipeline": target.name}
+    body = {"schedule": _as_prefect(rule), "active": True, "parameters": parameters}
+    prefect_api.ask("POST", f"/deployments/{target.id}/schedules", [body])
+    return times
 
 
 def set_active(schedule: Schedule, active: bool) -> None:
-    """Pause, or go on."""
-    prefect_api.ask("PATCH", f"/deployments/{schedule.deployment.id}/schedules/{schedule.id}", {"active": active})
+    """Pause, or go on. Where all of the deployment is paused, that ends too."""
+    where = f"/deployments/{schedule.deployment.id}"
+    # Prefect takes parameters that are left out for none, and the folder would be forgotten.
+    changes = {"active": active, "parameters": schedule.parameters}
+    prefect_api.ask("PATCH", f"{where}/schedules/{schedule.id}", changes)
+    if active and schedule.deployment.paused:
+        prefect_api.ask("POST", f"{where}/resume_deployment")
 
 
 def remove(schedule: Schedule) -> None:
@@ -70,17 +107,28 @@ def remove(schedule: Schedule) -> None:
     prefect_api.ask("DELETE", f"/deployments/{schedule.deployment.id}/schedules/{schedule.id}")
 
 
-def coming(cron: str | None, interval_seconds: float | None, timezone: str, *, count: int = 5) -> list[datetime]:
+def coming(rule: Rule, *, count: int = 5) -> list[datetime]:
     """The next times of a rule. Raises ScheduleRefused in words where it is none."""
     try:
-        zone = ZoneInfo(timezone)
+        zone = ZoneInfo(rule.timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
-        raise ScheduleRefused(f"There is no time zone {timezone!r}.", hint="Write it like Europe/Berlin.") from exc
+        raise ScheduleRefused(f"There is no time zone {rule.timezone!r}.", hint="Write it like Europe/Berlin.") from exc
+    if sum(each is not None for each in (rule.cron, rule.interval_seconds, rule.rrule)) != 1:
+        raise ScheduleRefused("A schedule needs one rule.", hint="Either cron, an interval, or a calendar rule.")
     now = datetime.now(zone)
-    if not cron:
-        if not interval_seconds or interval_seconds < 60:
-            raise ScheduleRefused("The interval must be a minute or more.")
-        return [now + timedelta(seconds=interval_seconds * step) for step in range(1, count + 1)]
+    if rule.cron is not None:
+        return _by_cron(rule.cron, now, count)
+    if rule.rrule is not None:
+        return _by_calendar(rule.rrule, now, count)
+    seconds = rule.interval_seconds or 0.0
+    if seconds < 60:
+        raise ScheduleRefused("The interval must be a minute or more.")
+    return [now + timedelta(seconds=seconds * step) for step in range(1, count + 1)]
+
+
+def _by_cron(cron: str, now: datetime, count: int) -> list[datetime]:
+    with suppress(StackError):
+        ready_prefect()  # its settings are read when it is imported
     from prefect._vendor import croniter as vendored  # what Prefect itself reads cron with
 
     croniter: Any = vendored.croniter  # type: ignore[attr-defined]
@@ -92,10 +140,40 @@ def coming(cron: str | None, interval_seconds: float | None, timezone: str, *, c
     return [times.get_next(datetime) for _ in range(count)]
 
 
+def _by_calendar(text: str, now: datetime, count: int) -> list[datetime]:
+    """The times of an iCalendar rule, on the clock of its time zone, as Prefect reads it."""
+    from dateutil.rrule import rrule, rrulestr  # type: ignore[import-untyped]  # it has no types
+
+    hint = "For example FREQ=MONTHLY;BYDAY=1MO;BYHOUR=6;BYMINUTE=0;BYSECOND=0: the first Monday of a month, at 06:00."
+    clock = now.replace(tzinfo=None)
+    try:
+        parsed = rrulestr(text, dtstart=_ANCHOR)
+        if not isinstance(parsed, rrule):
+            raise ScheduleRefused("Several calendar rules in one are not supported.", hint=hint)
+        if re.search(r"FREQ=(SECONDLY|MINUTELY)", text, re.IGNORECASE):
+            raise ScheduleRefused("A calendar rule may not be finer than hours.", hint="Use an interval instead.")
+        if not re.search(r"UNTIL|COUNT", text, re.IGNORECASE):
+            parsed = parsed.replace(until=clock + timedelta(days=3660))  # a rule without a day would be sought for ever
+        times = [each.replace(tzinfo=now.tzinfo) for each in parsed.xafter(clock, count=count)]
+    except (ValueError, TypeError, AttributeError, KeyError) as exc:
+        raise ScheduleRefused(f"{text[:80]!r} is no calendar rule: {exc}", hint=hint) from exc
+    if not times:
+        raise ScheduleRefused(f"{text[:80]!r} names no time to come.", hint=hint)
+    return times
+
+
+def _as_prefect(rule: Rule) -> dict[str, Any]:
+    if rule.cron is not None:
+        return {"cron": rule.cron, "timezone": rule.timezone, "day_or": True}
+    if rule.rrule is not None:
+        return {"rrule": rule.rrule, "timezone": rule.timezone}
+    return {"interval": rule.interval_seconds, "timezone": rule.timezone}
+
+
 def in_words(rule: dict[str, Any]) -> str:
     """A rule as people say it, as far as it is a simple one."""
     if rule.get("rrule"):
-        return str(rule["rrule"])
+        return str(rule["rrule"]).splitlines()[-1].removeprefix("RRULE:")  # Prefect puts a beginning in front
     if rule.get("interval") is not None:
         return f"every {_seconds(rule['interval'])}"
     cron = str(rule.get("cron", ""))
@@ -118,8 +196,9 @@ def _schedule(raw: dict[str, Any], place: Deployment, runs: list[FlowRun], lates
         timezone=rule.get("timezone") or "UTC",
         source=str(next((parameters[name] for name in SOURCE_NAMES if parameters.get(name)), "")),
         active=bool(raw.get("active")) and not place.paused,
-        coming=[run.expected for run in runs if run.expected][:5],
-        last=latest[0] if latest else None,
+        coming=[run.expected for run in runs if run.expected and run.schedule in ("", raw["id"])][:5],
+        last=next((run for run in latest if run.schedule in ("", raw["id"])), None),
+        parameters=raw.get("parameters") or {},
     )
 
 

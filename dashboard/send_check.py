@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pandas as pd
 import streamlit as st
@@ -12,6 +13,7 @@ from dashboard.data import calm, reader, who
 from dashboard.look import notice, numbers
 from dashboard.markup import Markup, tag
 from dashboard.reader import duration, size
+from dashboard.run_start import take_back
 from flows.definition import Definition
 from flows.errors import RowrelayError
 from flows.ledger_view import Run
@@ -23,17 +25,22 @@ LATE_SECONDS = 45.0
 def show(name: str) -> None:
     """Follow the check, then let the person decide."""
     kind = _kind(name)
-    settled = kind in ("checked", "stopped", "finished", "with errors", "cancelled", "interrupted", "lost")
+    settled = kind not in ("starting", "waits", "checking", "cancelling", "away")
     st.fragment(_follow, run_every=5.0 if settled else 1.0)(name, kind)
 
 
 def _kind(name: str) -> str:
-    """What the page shows: the run's kind, `starting` while nobody has begun it, `lost` if nobody knows it."""
+    """What the page shows: the run's kind, `lost` if nobody knows it, or else what it waits for.
+
+    `starting`: nobody has begun it. `waits`: nobody has taken up a check that was asked for; `asked`: nor the sending.
+    """
     try:
         found = data.run(name)
+        if found is not None and data.waits(found):
+            return "asked" if found.total else "waits"
         if found is not None:
             return look.run_kind(found)
-        flow = data.flow_run(name)
+        flow = data.not_begun(name)
         return "lost" if flow is None or flow.ended else "starting"
     except RowrelayError:
         return "away"
@@ -53,6 +60,11 @@ def _follow(name: str, before: str) -> None:
             st.html(notice("info", "The check is about to begin."))
         elif before == "checking":
             _checking(found)
+        elif before == "waits":
+            _waiting(found)
+        elif before == "cancelling" and not found.total:
+            _title(_name(found))
+            st.html(notice("info", "Cancelled: the check is about to end."))
         elif before == "checked":
             _checked(found)
         elif found.total == 0:
@@ -67,13 +79,22 @@ def _title(text: str) -> None:
 
 def _not_begun(name: str) -> None:
     _title("Checking the file")
-    flow = data.flow_run(name)
+    flow = data.not_begun(name)
     if flow is None or flow.ended:
-        said = flow.message if flow else "Neither the ledger nor Prefect knows this run."
-        st.html(notice("bad", "The check did not begin.", said))
-        _start_over()
+        if flow and flow.type == "CANCELLED":
+            st.html(notice("info", "The check was cancelled before it began.", "Nothing was sent."))
+        else:
+            said = flow.message if flow else "Neither the ledger nor Prefect knows this run."
+            st.html(notice("bad", "The check did not begin.", said))
+        _start_over(str(flow.parameters.get("pipeline") or "") if flow else "")
         return
-    waited = time.time() - flow.expected if flow.expected else 0.0
+    _be_patient(time.time() - flow.expected if flow.expected else 0.0)
+    with st.container(horizontal=True):
+        take_back(flow)
+        _start_over(str(flow.parameters.get("pipeline") or ""))
+
+
+def _be_patient(waited: float) -> None:
     if waited > LATE_SECONDS:
         st.html(
             notice(
@@ -87,6 +108,30 @@ def _not_begun(name: str) -> None:
     st.progress(0.0)
 
 
+def _waiting(run: Run) -> None:
+    """A check that was asked for once more."""
+    _title(_name(run))
+    _be_patient(time.time() - run.fact("asked_at"))
+    _leave(run)
+
+
+def _leave(run: Run) -> None:
+    with st.container(horizontal=True):
+        if st.button("Cancel", icon=":material/stop:"):
+            _do(lambda: actions.cancel(run, by=who()))
+        _start_over(run.pipeline)
+
+
+def _do(act: Callable[[], object]) -> None:
+    try:
+        act()
+    except RowrelayError as exc:
+        st.html(notice("warn", exc.message, exc.hint))
+        return
+    data.run.clear()
+    st.rerun()
+
+
 def _checking(run: Run) -> None:
     _title(_name(run))
     done, total = run.fact("checked_bytes"), run.fact("file_bytes")
@@ -95,6 +140,7 @@ def _checking(run: Run) -> None:
     st.text(
         f"{at.number(run.fact('checked_rows'))} rows checked, {size(done)} of {size(total)}" if total else "Reading …"
     )
+    _leave(run)
 
 
 def _refused(run: Run) -> None:
@@ -105,9 +151,14 @@ def _refused(run: Run) -> None:
         st.html(notice("bad", "This file cannot be sent.", message, hint))
     elif kind == "interrupted":
         st.html(notice("warn", "The check was interrupted.", "Nothing was sent. Check the file again."))
+    elif kind == "cancelled":
+        st.html(notice("info", "The check was cancelled.", "Nothing was sent."))
     else:
         st.html(notice("info", f"The run is {look.RUN[kind].word}.", run.reason))
-    _start_over()
+    with st.container(horizontal=True):
+        if st.button("Check again", type="primary" if kind != "stopped" else "secondary", icon=":material/refresh:"):
+            _do(lambda: actions.check_again(run, by=who()))
+        _start_over(run.pipeline)
 
 
 def _sent(run: Run) -> None:
@@ -129,7 +180,7 @@ def _checked(run: Run) -> None:
             ("Rows in the file", at.number(run.total), f"checked in {duration(run.fact('check_seconds'))}"),
             ("Ready to send", at.number(ready), _share(ready, run.total)),
             ("Rejected", at.number(run.counts[RowState.REJECTED]), _share(run.counts[RowState.REJECTED], run.total)),
-            ("Will take at least", duration(seconds), f"at {preview.pace(terms)}"),
+            ("Will take at least", duration(seconds), f"at {data.pace(terms)}"),
             ("Done at the earliest", at.time(time.time() + seconds) if seconds is not None else "–", "if sent now"),
         )
     )
@@ -192,7 +243,7 @@ def _decide(run: Run, ready: int, *, again: bool) -> None:
             st.link_button(
                 "Download rejected rows", f"api/runs/{run.id}/troubled.csv?state=rejected", icon=":material/download:"
             )
-        _start_over("Fix and upload again" if run.counts[RowState.REJECTED] else "Take another file")
+        _start_over(run.pipeline, "Fix and upload again" if run.counts[RowState.REJECTED] else "Take another file")
 
 
 def _send(run: Run) -> None:
@@ -243,9 +294,10 @@ def _first_requests(run: Run, definition: Definition) -> None:
                 st.html(look.code(preview.as_text(shown)))
 
 
-def _start_over(label: str = "Take another file") -> None:
+def _start_over(pipeline: str = "", label: str = "Take another file") -> None:
+    """Back to where a file is chosen, with the same pipeline."""
     if st.button(label, icon=":material/upload_file:"):
-        data.ask(run="", file="")
+        data.ask(run="", file="", pipeline=pipeline)
         st.rerun()
 
 

@@ -7,15 +7,17 @@ from pathlib import PurePath
 import pandas as pd
 import streamlit as st
 
-from dashboard import actions, preview
+from dashboard import actions, data, preview
+from dashboard.connections import settings
 from dashboard.data import ask, calm, known_pipelines, query, reader, who
 from dashboard.look import empty, facts, notice
-from dashboard.markup import tag
+from dashboard.markup import tag, visible
 from dashboard.reader import size
 from dashboard.template import rule_of, template_csv
 from dashboard.uploader import uploader
 from flows.definition import Definition
 from flows.errors import RowrelayError
+from flows.located import find
 
 
 def show() -> None:
@@ -51,7 +53,7 @@ def _describe(definition: Definition) -> None:
                 ("Pipeline", definition.name),
                 ("What it does", definition.description or "–"),
                 ("Goes to", preview.host_of(definition)),
-                ("How fast", preview.pace(terms)),
+                ("How fast", data.pace(terms)),
             )
         )
         if preview.goes_to_stand_in(definition):
@@ -83,9 +85,14 @@ def _stand_in() -> str:
 
 
 def _file(definition: Definition) -> None:
-    if query("file"):
-        _arrived(definition, query("file"))
-        return
+    if file := query("file"):
+        try:
+            find(file, settings())
+        except RowrelayError as exc:
+            st.html(notice("warn", "That file is not here.", exc.message, "Choose one below."))
+        else:
+            _arrived(definition, file)
+            return
     done = uploader(key="uploader")
     if done:
         st.session_state["arrived"] = done
@@ -124,8 +131,10 @@ def _check(definition: Definition, file: str) -> None:
 
 
 def _inbox(definition: Definition) -> None:
-    lying = actions.inbox_files()
-    with st.expander(f"Or take one from the inbox ({len(lying)})", expanded=False):
+    found = data.lying()
+    lying = found.files
+    count = f"the newest {len(lying)}" if found.more else str(len(lying))
+    with st.expander(f"Or take one from the inbox ({count})", expanded=False):
         if not lying:
             st.text("The inbox is empty. Programs and colleagues can put files there, below the data folder.")
             return
@@ -133,9 +142,9 @@ def _inbox(definition: Definition) -> None:
         chosen = st.selectbox(
             "File",
             lying,
-            format_func=lambda each: f"{each[0]} · {size(each[1])} · {at.time(each[2])}",
+            format_func=lambda each: f"{visible(each.name)} · {size(each.bytes)} · {at.time(each.modified)}",
             index=None,
             placeholder="Choose a file",
         )
         if st.button("Check this file", key="check_inbox", disabled=chosen is None) and chosen:
-            _check(definition, chosen[0])
+            _check(definition, chosen.name)

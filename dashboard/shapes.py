@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from dashboard import look
+from dashboard.prefect_api import FlowRun
 from dashboard.rows import Found
 from flows.ledger_view import Run
-from flows.records import Rejection, Wanted
+from flows.records import Rejection, RowState, Wanted
 
 
 class Body(BaseModel):
@@ -101,6 +103,28 @@ class RunOut(BaseModel):
             being_delivered=run.busy,
             cancelling=run.cancelling,
             facts=run.facts,
+        )
+
+    @classmethod
+    def starting(cls, flow: FlowRun) -> RunOut:
+        """A run that Prefect knows and that nobody has begun, or that came to an end before."""
+        given = flow.parameters
+        state = "starting" if not flow.ended else "cancelled" if flow.type == "CANCELLED" else "stopped"
+        return cls(
+            id=flow.id,
+            pipeline=str(given.get("pipeline") or ""),
+            file=PurePath(str(given.get("file") or "")).name,
+            state=state,
+            shown_as=look.RUN[state].word,
+            reason=flow.message if flow.ended else "",
+            by=next((tag[3:] for tag in flow.tags if tag.startswith("by:")), "Prefect"),
+            created=datetime.fromtimestamp(flow.expected or 0.0, UTC),
+            ended=None,
+            total=0,
+            counts={str(state): 0 for state in RowState},
+            being_delivered=False,
+            cancelling=False,
+            facts={},
         )
 
 
@@ -204,12 +228,13 @@ class EventOut(BaseModel):
 
 
 class NewSchedule(Body):
-    """A schedule of Prefect's: either `cron` or `interval_seconds`."""
+    """A schedule of Prefect's: one of `cron`, `interval_seconds` and `rrule`."""
 
     pipeline: str
-    source: str = Field(description="Folder, URL or file to deliver from, below the inbox")
+    source: str = Field("", description="Folder or URL to deliver from; empty: the pipeline's own inbox")
     cron: str | None = Field(None, examples=["0 6 * * 1-5"])
     interval_seconds: float | None = Field(None, ge=60, le=366 * 86_400)
+    rrule: str | None = Field(None, examples=["FREQ=MONTHLY;BYDAY=1MO;BYHOUR=6;BYMINUTE=0;BYSECOND=0"], max_length=2000)
     timezone: str = Field("UTC", examples=["Europe/Berlin"])
 
 

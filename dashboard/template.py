@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from typing import Any
-
 from flows.column import Column
 from flows.definition import Definition
-from flows.sheet import neutral, plain
+from flows.sheet import Table, plain
 
 _EXAMPLE: dict[str, str] = {
     "int": "1",
@@ -30,14 +26,13 @@ _KIND = {
 }
 
 
-def template_csv(definition: Definition) -> str:
-    """A header and one row that would be accepted, as far as that can be known (not where a pattern is asked for)."""
-    out = io.StringIO()
-    table = csv.writer(out, lineterminator="\r\n")
+def template_csv(definition: Definition) -> bytes:
+    """A header and one row that would be accepted, as far as that can be known (not where a pattern is asked for).
+
+    Everything in it comes from the definition, so nothing is neutralised: it has to be taken as it is.
+    """
     names = definition.column_names
-    table.writerow([neutral(name) for name in names])
-    table.writerow([_example(definition.columns.get(name)) for name in names])
-    return out.getvalue()
+    return Table().lines([names, [_example(definition.columns.get(name)) for name in names]])
 
 
 def rule_of(column: Column | None) -> str:
@@ -76,16 +71,12 @@ def _example(column: Column | None) -> str:
     if column is None:
         return ""
     if column.one_of:
-        return _cell(column.one_of[0])
+        return plain(column.one_of[0])
     if column.min is not None:
-        return _cell(column.min)
+        return plain(column.min)
     if column.max is not None:
-        return _cell(column.max)
+        return plain(column.max)
     text = _EXAMPLE[column.type]
     if column.type == "str":
         text = text.ljust(column.min_length or 0, "x")[: column.max_length]
     return text
-
-
-def _cell(value: Any) -> str:
-    return neutral(plain(value))

@@ -1,12 +1,35 @@
 // Sends one file by PUT. Everything that is shown goes in as text, never as markup.
+// The upload belongs to the window, not to the page: who looks at another page meanwhile finds it again.
+const state = (window.rowrelay ??= { root: null, upload: null, arrived: null });
+
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   const root = parentElement.querySelector(".root");
-  const state = (root.rowrelay ??= { request: null });
   state.data = data;
   state.tell = setTriggerValue;
-  if (!root.firstChild) idle(root, state);
-  return () => {};
+  if (state.root !== root || !root.firstChild) {
+    state.root = root;
+    draw();
+  }
+  hand_over();
+  return () => {
+    if (state.root === root) state.root = null;
+  };
+}
+
+function draw(trouble, again) {
+  if (!state.root) return state.later = [trouble, again];
+  if (state.upload) return going(state.root, state.upload);
+  if (!trouble && state.later) [trouble, again] = state.later;
+  state.later = null;
+  idle(state.root, trouble, again);
+}
+
+function hand_over() {
+  if (!state.arrived || !state.root) return;
+  const arrived = state.arrived;
+  state.arrived = null;
+  state.tell("uploaded", arrived);
 }
 
 function element(name, text, className) {
@@ -16,13 +39,13 @@ function element(name, text, className) {
   return made;
 }
 
-function idle(root, state, trouble, again) {
+function idle(root, trouble, again) {
   const zone = element("div", "", "zone");
   const input = document.createElement("input");
   input.type = "file";
   input.hidden = true;
   input.setAttribute("aria-label", "File to send");
-  input.onchange = () => input.files[0] && send(root, state, input.files[0]);
+  input.onchange = () => input.files[0] && send(input.files[0]);
   const choose = element("button", "Choose a file", "main");
   choose.type = "button";
   choose.onclick = () => input.click();
@@ -36,7 +59,7 @@ function idle(root, state, trouble, again) {
     if (again) {
       const retry = element("button", "Try again");
       retry.type = "button";
-      retry.onclick = () => send(root, state, again);
+      retry.onclick = () => send(again);
       box.append(retry);
     }
     zone.append(box);
@@ -47,20 +70,48 @@ function idle(root, state, trouble, again) {
     event.preventDefault();
     zone.classList.remove("over");
     const files = event.dataTransfer.files;
-    if (files.length > 1) return idle(root, state, "One file at a time, please.");
-    if (files[0]) send(root, state, files[0]);
+    if (files.length > 1) return draw("One file at a time, please.");
+    if (files[0]) send(files[0]);
   };
   root.replaceChildren(zone);
 }
 
-function send(root, state, file) {
+function send(file) {
   if (file.size > state.data.most)
-    return idle(root, state, `${file.name} has ${size(file.size)}; up to ${size(state.data.most)} may be uploaded. ` +
+    return draw(`${file.name} has ${size(file.size)}; up to ${size(state.data.most)} may be uploaded. ` +
       "Split it or compress it.");
-  if (file.size === 0) return idle(root, state, `${file.name} is empty.`);
+  if (file.size === 0) return draw(`${file.name} is empty.`);
   const request = new XMLHttpRequest();
+  const upload = state.upload = { file, request, begun: performance.now(), loaded: 0, total: file.size, show: () => {} };
+  const leaving = (event) => event.preventDefault();
+  window.addEventListener("beforeunload", leaving);
+  request.upload.onprogress = (event) => {
+    upload.loaded = event.loaded;
+    upload.total = event.total || file.size;
+    upload.show();
+  };
+  const end = (trouble) => {
+    window.removeEventListener("beforeunload", leaving);
+    state.upload = null;
+    draw(trouble, trouble && file);
+    hand_over();
+  };
+  request.onload = () => {
+    if (request.status === 201) state.arrived = JSON.parse(request.responseText);
+    end(request.status === 201 ? "" : explain(request));
+  };
+  request.onerror = () => end("The connection was lost, and nothing of the file was kept.");
+  request.onabort = () => end("Cancelled. Nothing of the file was kept.");
+  const { base, ticket } = state.data;
+  request.open("PUT", `${base}/api/files/${encodeURIComponent(file.name)}?ticket=${encodeURIComponent(ticket)}`);
+  request.setRequestHeader("Content-Type", "application/octet-stream");
+  request.send(file);
+  draw();
+}
+
+function going(root, upload) {
   const zone = element("div", "", "zone");
-  const going = element("div", "", "going");
+  const line = element("div", "", "going");
   const done = element("span", "", "done");
   done.setAttribute("aria-live", "off");
   const bar = document.createElement("progress");
@@ -69,38 +120,19 @@ function send(root, state, file) {
   bar.setAttribute("aria-label", "Upload");
   const stop = element("button", "Cancel");
   stop.type = "button";
-  stop.onclick = () => request.abort();
-  going.append(element("span", file.name, "name"), done, stop, bar);
-  zone.append(going);
+  stop.onclick = () => upload.request.abort();
+  line.append(element("span", upload.file.name, "name"), done, stop, bar);
+  zone.append(line, element("p", "You may look at other pages meanwhile; keep this window open.", "hint"));
   root.replaceChildren(zone);
   stop.focus();
-
-  const begun = performance.now();
-  const leaving = (event) => event.preventDefault();
-  window.addEventListener("beforeunload", leaving);
-  request.upload.onprogress = (event) => {
-    const total = event.total || file.size;
-    bar.value = event.loaded / total;
-    const seconds = (performance.now() - begun) / 1000;
-    const left = seconds > 1.5 && event.loaded < total ? `, ${time((total - event.loaded) * seconds / event.loaded)} left` : "";
-    done.textContent = event.loaded < total ? `${size(event.loaded)} of ${size(total)}${left}` : "putting it away …";
+  upload.show = () => {
+    const { loaded, total } = upload;
+    bar.value = loaded / total;
+    const seconds = (performance.now() - upload.begun) / 1000;
+    const left = seconds > 1.5 && loaded && loaded < total ? `, ${time((total - loaded) * seconds / loaded)} left` : "";
+    done.textContent = loaded < total ? `${size(loaded)} of ${size(total)}${left}` : "putting it away …";
   };
-  request.onloadend = () => window.removeEventListener("beforeunload", leaving);
-  request.onload = () => {
-    if (request.status === 201) {
-      root.replaceChildren();
-      idle(root, state);
-      state.tell("uploaded", JSON.parse(request.responseText));
-    } else {
-      idle(root, state, explain(request), file);
-    }
-  };
-  request.onerror = () => idle(root, state, "The connection was lost, and nothing of the file was kept.", file);
-  request.onabort = () => idle(root, state, "Cancelled. Nothing of the file was kept.", file);
-  const { base, ticket } = state.data;
-  request.open("PUT", `${base}/api/files/${encodeURIComponent(file.name)}?ticket=${encodeURIComponent(ticket)}`);
-  request.setRequestHeader("Content-Type", "application/octet-stream");
-  request.send(file);
+  upload.show();
 }
 
 function explain(request) {

@@ -1,9 +1,9 @@
 """After a ledger was put back from a backup: `python -m deployments.restored`, before anything that sends is started.
 
-A backup does not know what was sent after it. So the waiting rows of unfinished runs become `unknown`, which nobody sends
-again unasked, every limit waits as after a restart, and the flow runs in Prefect that would go on are cancelled. Then
-compare with the API: `rowrelay mark-done` for what has arrived, `rowrelay send --resume RUN --rows unknown` for what
-has not. Without Prefect `rowrelay restored` does the same.
+A backup does not know what was sent after it. So the waiting rows of unfinished runs become `unknown`, which nobody
+sends again unasked, every limit waits as after a restart, and what Prefect would go on with is cancelled. Then compare
+with the API: `rowrelay mark-done` for what has arrived, `rowrelay send --resume RUN --rows unknown` for what has not.
+Without Prefect `rowrelay restored` does the same.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ from flows.request import build, mask
 from flows.secret import secret
 from flows.settings import Settings
 from flows.sheet import Table as Sheet
+from flows.sheet import for_spreadsheets
 from flows.source import open_file
 
 SHOWN_REJECTIONS = 20
@@ -176,7 +177,7 @@ def _print_request(request: dict[str, Any]) -> None:
 def _rejected_to(
     path: Path | None, file: Path, definition: Definition, options: Mapping[str, Any]
 ) -> Iterator[Callable[[Sequence[Rejection]], None] | None]:
-    """Where the rejected rows go: a file of `reason` and the original columns, or nowhere."""
+    """Where the rejected rows go: a file of their reasons and the original columns, or nowhere."""
     if path is None:
         yield None
         return
@@ -189,7 +190,7 @@ def _rejected_to(
         columns = source.columns
     form = Correctable.of(columns, definition.column_names)
     with replacing(path) as target:
-        sheet = Sheet(given["delimiter"] or ",", given["encoding"] or "utf-8")
+        sheet = Sheet(given["delimiter"] or ",", for_spreadsheets(given["encoding"]))
         target.write(sheet.lines([form.header]))
 
         def write(rejections: Sequence[Rejection]) -> None:

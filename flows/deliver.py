@@ -91,7 +91,6 @@ def deliver(
     client = connect(redis_url)
     verify(client)
     ledger, view = Ledger(client), View(client)
-    purge(ledger, view, settings)
     own_id = str(flow_run.id)
     run = view.resolve(resume) if resume else own_id
     definition, known = _definition(pipeline, run, view, settings, launch)
@@ -110,6 +109,7 @@ def deliver(
             trusted=int(launch.trusted),
             definition_digest=definition.digest(),
             skip_delivered=int(skip_delivered),
+            only_check=int(dry_run),
         )
     elif skip_delivered:
         ledger.facts(run, skip_delivered=1)
@@ -195,6 +195,8 @@ def _deliver(
     if dry_run and resumes and view.run(delivery.run).total:
         return Completed(name="Checked", message=f"Run {delivery.run} was checked before; nothing was sent.")
     delivery.take(resume=resumes)
+    delivery.wish(only_check=dry_run)
+    purge(delivery.ledger, view, settings)  # this run is held, so it stays, however old it is
     failure: RowrelayError | None = None
     report = Report(delivery.run, settings)
     try:

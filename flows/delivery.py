@@ -93,6 +93,11 @@ class Delivery:
         with translated():
             self.epoch = self.ledger.take(self.run, self._owner, resume=resume)
 
+    def wish(self, *, only_check: bool) -> None:
+        """Note whether the run is only to be checked: who takes it up after a crash must not send it unasked."""
+        with translated():
+            self.ledger.facts(self.run, only_check=int(only_check))
+
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Keep the lease while something long goes on outside the sender, and hear whether it is still wanted."""

@@ -3,8 +3,8 @@
 Everything here walks through ledger and spool side by side and keeps a few thousand rows in memory, whatever the
 size of the run.
 
-`troubled_csv` gives back the file's own rows: untouched where they were rejected, so that corrected ones can be
-uploaded as they are. In all other CSV formulas are neutralised (flows.sheet).
+In every CSV formulas are neutralised (flows.sheet). `troubled_csv` gives back the file's own rows; the name of its
+first column tells the source that its cells have to be restored, so a corrected file can be uploaded as it is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from flows.ledger_keys import Record
 from flows.ledger_view import Run, View
 from flows.plan import spans
 from flows.records import Rejection, Row, RowState
-from flows.sheet import Table, cell, neutral, plain
+from flows.sheet import REASON, Table, cell, for_spreadsheets, neutral, plain
 from flows.spool import Spool
 
 BATCH = 5000
@@ -192,19 +192,20 @@ class _Rejections:
 
 
 def troubled_csv(view: View, spool: Spool, run: Run, *, states: Collection[RowState] = TROUBLED) -> Iterator[bytes]:
-    """The rows in `states` as a file of their own: `reason`, then the original columns, in the definition's encoding.
+    """The rows in `states` as a file of their own: the reason, then the original columns, in the definition's encoding.
 
     Good rows that were left out, since they were delivered before, are not among them: there is nothing to mend.
     Rejected rows are as they stood in the file, ragged ones too. Of the others the columns of the definition are
     there, as their values are written; columns that the pipeline ignores are empty. The reason comes first, where it
-    is seen and where a ragged row cannot push it aside; when the file is uploaded again it is passed over.
+    is seen and where a ragged row cannot push it aside; when the file is uploaded again it is passed over, and
+    what was neutralised here is restored.
     """
     if not run.total:
         return
     definition = Definition.from_resolved(view.definition(run.id))
     layout, header = Layout.of(definition), spool.manifest().header
     form = Correctable.of(header, layout.columns)
-    table = Table(definition.source.delimiter or ",", definition.source.encoding or "utf-8")
+    table = Table(definition.source.delimiter or ",", for_spreadsheets(definition.source.encoding))
     places = _positions(layout, header)
     yield table.lines([form.header])
     for batch in _batches(view, spool, run, layout, states):
@@ -239,13 +240,13 @@ class Correctable:
     @classmethod
     def of(cls, header: Sequence[str], columns: Sequence[str]) -> Correctable:
         """For rows of a file with this header, of a pipeline with these columns."""
-        own = _free("reason", set(columns))
+        own = _free(REASON, set(columns))
         old = frozenset(at for at, name in enumerate(header) if name == own)
-        return cls((own, *(name for at, name in enumerate(header) if at not in old)), old)
+        return cls((own, *(neutral(name) for at, name in enumerate(header) if at not in old)), old)
 
     def line(self, reason: str, cells: Sequence[str]) -> list[str]:
         """One row of it."""
-        return [neutral(reason), *(cell for at, cell in enumerate(cells) if at not in self._old)]
+        return [neutral(reason), *(neutral(cell) for at, cell in enumerate(cells) if at not in self._old)]
 
 
 def as_json(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
@@ -264,7 +265,7 @@ def as_jsonl(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
 
 
 def as_csv(rows: Iterable[dict[str, Any]], layout: Layout) -> Iterator[bytes]:
-    """CSV in UTF-8 with a header; formulas neutralised, nested values as JSON."""
+    """CSV in UTF-8 (with its mark) with a header; formulas neutralised, nested values as JSON."""
     table = Table()
     header = layout.header
     yield table.lines([[neutral(name) for name in header]])

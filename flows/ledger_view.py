@@ -35,6 +35,7 @@ class Run:
     cancelling: bool
     busy: bool  # somebody holds its lease: it is being delivered now
     facts: dict[str, str] = field(default_factory=dict)
+    held_until: float = 0.0  # end of the latest lease: about when somebody last worked on it
 
     @property
     def finished_rows(self) -> int:
@@ -80,11 +81,20 @@ class View:
             ids: list[bytes] = self.client.zrevrange(keys.RUNS, offset, offset + limit - 1)  # type: ignore[assignment]
         return self._runs([raw.decode() for raw in ids])
 
-    def older_than(self, moment: float, limit: int) -> list[Run]:
+    def older_than(self, moment: float, limit: int, *, skip: int = 0) -> list[Run]:
         """Runs created before a Unix time, oldest first."""
         with translated():
-            ids = self.client.zrangebyscore(keys.RUNS, "-inf", f"({moment}", start=0, num=limit)
+            ids = self.client.zrangebyscore(keys.RUNS, "-inf", f"({moment}", start=skip, num=limit)
         return self._runs([raw.decode() for raw in ids])  # type: ignore[union-attr]
+
+    def files(self) -> set[str]:
+        """The files of all runs, as each run names its own."""
+        with translated():
+            ids: list[bytes] = self.client.zrange(keys.RUNS, 0, -1)  # type: ignore[assignment]
+            pipe = self.client.pipeline(transaction=False)
+            for raw in ids:
+                pipe.hget(keys.run_key(raw.decode()), "file")
+            return {file.decode() for file in pipe.execute() if file}
 
     def count(self) -> int:
         """How many runs there are."""
@@ -260,4 +270,5 @@ def _run(run: str, raw: dict[bytes, bytes], now: float) -> Run:
         cancelling=bool(fields.get("cancel")),
         busy=float(fields.get("lease") or 0) > now,
         facts={name: value for name, value in fields.items() if name not in _OWN},
+        held_until=float(fields.get("lease") or 0) / 1000,
     )

@@ -113,7 +113,7 @@ def _go_on(flow_run: FlowRun | None, run: Run | None) -> str:
     """
     if flow_run is None or flow_run.deployment_id is None:
         assert run is not None
-        dry_run = bool(flow_run and flow_run.parameters.get("dry_run"))
+        dry_run = run.facts.get("only_check") == "1"  # nobody has said yet that it may be sent
         key = f"recover:{run.id}:{run.fact('epoch'):.0f}"  # once a death
         other = start(run.pipeline, resume=run.id, dry_run=dry_run, by="recovery", idempotency_key=key)
         return f"Run {run.id} goes on in flow run {other}."

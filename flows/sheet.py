@@ -1,8 +1,9 @@
 """Values as the cells of a CSV file that may be opened in a spreadsheet.
 
-A text that a spreadsheet would take for a formula gets an apostrophe in front: one that begins with `=`, `+`, `-`,
-`@`, tab or carriage return and is no plain number (-5 stays -5). A text that has apostrophes before such a beginning
-already gets one more, so that `restored` always gives back what was there.
+A text that a spreadsheet would take for a formula gets an apostrophe in front: one that begins with `=`, `+`, `-` or
+`@` (full-width ones too, blanks before them or not), with a tab or a line break, and is no plain number (-5 stays -5).
+A text that has apostrophes before such a beginning already gets one more, so that `restored` always gives back what
+was there. Everything is written in UTF-8 with a byte order mark, without which Excel reads it as something else.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+UTF8 = "utf-8-sig"
+REASON = "reason (rowrelay)"  # the first column of a file in which every cell is neutral: `is_neutral` knows it by that
+
+_FORMULA = re.compile(r"'*(?:[\t\r\n]|\s*[=+\-@＝＋－＠])")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _JSON = msgspec.json.Encoder(decimal_format="number")
 
@@ -24,7 +28,7 @@ _JSON = msgspec.json.Encoder(decimal_format="number")
 class Table:
     """CSV as bytes, batch by batch."""
 
-    def __init__(self, delimiter: str = ",", encoding: str = "utf-8") -> None:
+    def __init__(self, delimiter: str = ",", encoding: str = UTF8) -> None:
         self._encoder = codecs.getincrementalencoder(encoding)(errors="replace")  # writes one byte order mark, not many
         self._buffer = io.StringIO()
         self._writer = csv.writer(self._buffer, delimiter=delimiter, lineterminator="\r\n")
@@ -36,6 +40,11 @@ class Table:
         self._buffer.seek(0)
         self._buffer.truncate()
         return self._encoder.encode(text)
+
+
+def for_spreadsheets(encoding: str | None) -> str:
+    """The encoding to write in so that Excel reads it right: UTF-8 gets its mark, any other stays what it is."""
+    return UTF8 if not encoding or codecs.lookup(encoding).name == "utf-8" else encoding
 
 
 def cell(value: Any) -> str:
@@ -65,8 +74,11 @@ def restored(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _risky(cell) else cell
 
 
+def is_neutral(first: str, wanted: Collection[str] = ()) -> bool:
+    """Whether a file whose first column has this name is one of ours, so that its cells have to be restored."""
+    return first.strip().rstrip("_") == REASON and first not in wanted
+
+
 def _risky(text: str) -> bool:
     """A formula, or one that has apostrophes in front already: those get one more, so that none is ambiguous."""
-    return (
-        bool(text) and text[0] in "=+-@\t\r'" and bool(_FORMULA.match(text)) and not _NUMBER.fullmatch(text.lstrip("'"))
-    )
+    return bool(_FORMULA.match(text)) and not _NUMBER.fullmatch(text.lstrip("'"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -12,8 +13,9 @@ from flows.encoding import decode
 from flows.encoding import find as find_encoding
 from flows.frame import FRAME_ROWS, Assembly, Frame
 from flows.header import Header, find_delimiter, first_record, match, named_delimiter
-from flows.quoting import Splitter
+from flows.quoting import Batch, Splitter
 from flows.rawfile import RawFile
+from flows.sheet import is_neutral, restored
 
 MAX_BYTES = 10 * 2**30
 SEPARATOR = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
@@ -23,7 +25,8 @@ class Source:
     """An open file of rows whose header fits. Use as a context manager; walk through `frames` once.
 
     Lines are counted as `grep -n` does, by line feeds; a file that has none, by carriage returns. Blank lines
-    before the header and at the end are passed over, blank lines in between are rejections.
+    before the header and at the end are passed over, blank lines in between are rejections. A file that was given out
+    for correction has its neutralised cells (flows.sheet) restored.
     """
 
     def __init__(
@@ -51,6 +54,9 @@ class Source:
             raise raw.error(
                 "the column names cannot be read: a quote is misplaced or not closed", line=self._header_line
             )
+        self._neutral = is_neutral(names[0], wanted or ())
+        if self._neutral:
+            names = [restored(name) for name in names]
         self._header: Header = match(names, wanted, self.delimiter, raw.error)
         self._text = chain([start], self._text)
 
@@ -87,7 +93,7 @@ class Source:
         splitter = Splitter(self.delimiter, self._newline, self._raw.error)
         assembly = Assembly(self._header, size)
         for batch in splitter.batches(self._text, self._header_line):
-            yield from assembly.add(batch)
+            yield from assembly.add(_restored(batch) if self._neutral else batch)
         if not assembly.row:
             raise self._raw.error("has a header but no rows", hint="Put the rows below the first line.")
         yield from assembly.rest()
@@ -115,6 +121,11 @@ class Source:
                 delimiter = delimiter or separator[1]
             self._header_line += 1
             text = rest
+
+
+def _restored(batch: Batch) -> Batch:
+    """The records of a file that was given out for correction (flows.export.troubled_csv), as they were."""
+    return replace(batch, cells=[[restored(cell) for cell in record] for record in batch.cells])
 
 
 def open_file(

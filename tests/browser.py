@@ -88,7 +88,7 @@ def dashboard(environment: Mapping[str, str], log: Path, *, port: int = 0) -> It
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if httpx.get(f"{url}/_stcore/health", trust_env=False).is_success:
@@ -98,7 +98,7 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     raise RuntimeError(f"the dashboard did not start:\n{log.read_text(errors='replace')[-2000:]}")
 
 
-def settle(page: Page, *, seconds: float = 15.0) -> None:
+def settle(page: Page, *, seconds: float = 90.0) -> None:
     """Wait until Streamlit is connected and its script has run through."""
     page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=seconds * 1000)
     page.wait_for_selector(".stMainBlockContainer h1, .rr-empty", timeout=seconds * 1000)

@@ -15,7 +15,9 @@ from starlette.testclient import TestClient
 
 from dashboard import connections, signing
 from dashboard.api import make_api
+from dashboard.connections import pipelines
 from dashboard.upload import harmless
+from flows.definition import Definition
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from flows.sheet import restored
@@ -186,8 +188,9 @@ def test_rows_are_filtered_searched_and_sorted(api: TestClient, mixed: Seeded) -
     assert rows("search=nobody") == [5, 120]
     assert rows("search=nobody&state=done") == []
     assert rows("sort=userId&descending=true")[:3] == [89, 179, 88]
-    assert rows("sort=status&descending=true&state=failed&state=done")[:3] == [7, 8, 200]
-    assert rows("sort=row&descending=true")[:2] == [250, 249]
+    assert rows("sort=@status&descending=true&state=failed&state=done")[:3] == [7, 8, 200]
+    assert rows("sort=@row&descending=true")[:2] == [250, 249]
+    assert rows("descending=true")[:2] == [250, 249]
     assert rows("search=';DROP TABLE rows--&column=title") == []
     assert rows("search=x&column=no such column") == []
 
@@ -198,7 +201,7 @@ def test_an_opened_row_shows_its_request_and_what_came_of_it(api: TestClient, mi
     assert json.loads(row["request"]["body"])["title"] == "Invoice reminder 7"
 
     assert api.get(f"/runs/{mixed.id}/rows/5").json()["request"] is None
-    assert api.get(f"/runs/{mixed.id}/rows/251").status_code == 409
+    assert api.get(f"/runs/{mixed.id}/rows/251").status_code == 404
 
 
 def test_results_have_the_promised_shape_in_every_form(api: TestClient, mixed: Seeded) -> None:
@@ -209,7 +212,7 @@ def test_results_have_the_promised_shape_in_every_form(api: TestClient, mixed: S
     }  # fmt: skip
     assert len(results) == 250
 
-    table = list(csv.DictReader(io.StringIO(api.get(f"/runs/{mixed.id}/results.csv").text)))
+    table = list(csv.DictReader(io.StringIO(api.get(f"/runs/{mixed.id}/results.csv").content.decode("utf-8-sig"))))
     assert [line["result"] for line in table] == [row["result"] for row in results]
     lines = api.get(f"/runs/{mixed.id}/results.jsonl?state=failed").text.splitlines()
     assert [json.loads(line)["row"] for line in lines] == [7, 8, 200]
@@ -218,9 +221,9 @@ def test_results_have_the_promised_shape_in_every_form(api: TestClient, mixed: S
 def test_troubled_rows_can_be_uploaded_again_as_they_are(api: TestClient, mixed: Seeded) -> None:
     answer = api.get(f"/runs/{mixed.id}/troubled.csv")
 
-    lines = list(csv.DictReader(io.StringIO(answer.text)))
+    lines = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
     assert [line["userId"] for line in lines] == ["nobody", "8", "9", "nobody", "21"]
-    assert "whole number" in lines[0]["reason"]
+    assert "whole number" in lines[0]["reason (rowrelay)"]
     assert "attachment" in answer.headers["content-disposition"]
 
 
@@ -233,7 +236,7 @@ def test_a_formula_in_a_cell_is_text_in_the_download_and_can_be_restored(
     run = seed(settings, redis_url, file)
     run.leave(RunState.STOPPED)
 
-    for line in csv.DictReader(io.StringIO(api.get(f"/runs/{run.id}/results.csv").text)):
+    for line in csv.DictReader(io.StringIO(api.get(f"/runs/{run.id}/results.csv").content.decode("utf-8-sig"))):
         assert line["title"].startswith("'")
         assert restored(line["title"])[0] in "=+"
         assert line["body"] in ("'@SUM(A1)", "-5")
@@ -277,6 +280,94 @@ def test_an_upload_goes_with_its_run_unless_another_run_has_it(
     assert not (settings.uploads / name).exists()
 
 
+def test_a_run_is_deleted_by_its_whole_id_only(api: TestClient, mixed: Seeded) -> None:
+    for name in ("last", mixed.id[:8], "*", "none"):
+        assert api.delete(f"/runs/{name}").status_code == 404
+    assert api.delete(f"/runs/{mixed.id}").status_code == 204
+
+
+def test_a_download_that_fails_at_its_first_row_is_an_error_and_no_empty_file(
+    api: TestClient, mixed: Seeded, settings: Settings
+) -> None:
+    mixed.delivery.spool.delete()
+
+    for path in ("results.json", "results.csv", "results.jsonl", "troubled.csv"):
+        answer = api.get(f"/runs/{mixed.id}/{path}")
+        assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+        assert "the spool of this run is gone" in answer.json()["title"]
+
+
+def test_content_counts_as_sent_before_only_where_something_was_sent(
+    api: TestClient, settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    file = write_posts(tmp_path / "twice.csv", 5)
+    body = file.read_bytes()
+    checked, stopped, live = (seed(settings, redis_url, file) for _ in range(3))
+    checked.leave(RunState.CHECKING, "checked; nothing sent yet")
+    stopped.leave(RunState.STOPPED, "the limit is shut")
+    live.leave(RunState.CHECKING)
+
+    def before() -> list[str]:
+        found: list[str] = api.put("/files/twice.csv", content=body).json()["runs_with_same_content"]
+        return found
+
+    assert before() == []
+    other = seed(settings, redis_url, file)  # being delivered, nothing sent yet
+    assert before() == [other.id]
+    other.outcomes(U, [1])
+    other.leave(RunState.STOPPED)
+    assert before() == [other.id]
+    assert api.get(f"/runs/{checked.id}/preview").json()["runs_with_same_content"] == [other.id]
+    assert api.get(f"/runs/{other.id}/preview").json()["runs_with_same_content"] == []
+
+
+def test_the_inbox_lists_what_can_be_taken_and_nothing_else(api: TestClient, settings: Settings) -> None:
+    for name in (
+        "a.csv", "posts/b.csv", "posts/done/c.csv", "posts/failed/d.csv", "posts/failed/d.csv.troubled.csv",
+        ".hidden.csv", ".git/e.csv", "f.csv.part", "posts/g.csv.report.json", "done/h.csv", "~i.csv",
+    ):  # fmt: skip
+        (settings.inbox / name).parent.mkdir(parents=True, exist_ok=True)
+        (settings.inbox / name).write_text("x")
+    outside = settings.data / "outside.csv"
+    outside.write_text("x")
+    (settings.inbox / "link.csv").symlink_to(outside)
+
+    assert sorted(each["file"] for each in api.get("/files").json()) == ["a.csv", "posts/b.csv"]
+    assert len(api.get("/files?limit=1").json()) == 1
+
+
+def test_columns_named_like_ours_can_be_sorted_by(
+    api: TestClient, settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    definition = pipelines()["posts"].model_copy(update={"name": "own"})
+    raw = definition.resolved()
+    raw["columns"] = {"status": {"type": "int"}, "attempts": {"type": "str"}}
+    raw["request"]["json"] = {"s": "{status}"}
+    own = Definition.from_resolved(raw)
+    file = tmp_path / "own.csv"
+    file.write_text("status,attempts\n3,b\n1,c\n2,a\n")
+    run = seed(settings, redis_url, file, definition=own)
+    run.outcomes(D, [2])
+    run.leave(RunState.STOPPED)
+
+    def rows(sort: str) -> list[int]:
+        return [row["row"] for row in api.get(f"/runs/{run.id}/rows?sort={sort}").json()["rows"]]
+
+    assert rows("status") == [2, 3, 1]
+    assert rows("attempts") == [3, 1, 2]
+    assert rows("@status")[0] == 2
+    assert rows("nothing of the kind") == [1, 2, 3]
+
+
+def test_a_search_in_a_spool_that_is_damaged_is_an_error_in_words(api: TestClient, mixed: Seeded) -> None:
+    for part in mixed.delivery.settings.data.glob(f"spool/{mixed.id}/*.parquet"):
+        part.write_bytes(b"nothing of use")
+
+    answer = api.get(f"/runs/{mixed.id}/rows?search=damaged")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+
+
 def test_runs_are_found_by_every_word(api: TestClient, mixed: Seeded) -> None:
     assert api.get("/runs?search=posts dash").json()["total"] == 1
     assert api.get("/runs?search=nothing").json()["total"] == 0
@@ -293,7 +384,7 @@ def test_what_is_not_valid_is_said_in_one_form(api: TestClient, mixed: Seeded) -
         api.post("/runs", json={"pipeline": "nope", "file": "x.csv"}): 400,
         api.post("/runs", json={"pipeline": "posts", "file": "../../etc/passwd"}): 400,
         api.post("/runs", json={"pipeline": "posts", "file": "/etc/passwd"}): 400,
-        api.post("/limits/none/open"): 409,
+        api.post("/limits/none/open"): 404,
         api.get("/schedules"): 503,
     }
 
@@ -324,7 +415,7 @@ def test_pipelines_say_what_they_do_and_have_a_template_that_is_accepted(
     assert (posts["limit"]["pace"], posts["columns"]) == ("7 per second", ["userId", "title", "body"])
 
     file = tmp_path / "template.csv"
-    file.write_text(api.get("/pipelines/posts/template.csv").text)
+    file.write_bytes(api.get("/pipelines/posts/template.csv").content)
     run = seed(settings, redis_url, file)
     assert run.delivery.view.run(run.id).counts[RowState.WAITING] == 1
 
@@ -334,7 +425,12 @@ def test_the_documentation_names_every_route_and_needs_no_sign_in_to_be_built(ap
 
     for path in ("/files/{name}", "/runs", "/runs/{run}/rows", "/runs/{run}/results.{form}", "/runs/{run}/cancel"):
         assert path in paths
-    assert api.get("/docs").status_code == 200
+    page = api.get("/docs").text
+    assert "http://" not in page
+    assert "https://" not in page
+    for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
+        assert f"assets/{asset}" in page
+        assert api.get(f"/assets/{asset}").status_code == 200
 
 
 def test_a_large_download_is_streamed(

@@ -224,8 +224,8 @@ def test_check_shows_rejections_and_writes_them_down(here: Path, rowrelay: Run) 
 
     assert code == 1
     assert re.search(r"3 +userId +must be a whole number +'x'", out)
-    rows = list(csv.reader((here / "wrong.csv").open(newline="")))
-    assert rows[0] == ["reason", "userId", "title", "body"]
+    rows = list(csv.reader((here / "wrong.csv").open(newline="", encoding="utf-8-sig")))
+    assert rows[0] == ["reason (rowrelay)", "userId", "title", "body"]
     assert [row[1:] for row in rows[1:]] == [["x", "", ""], ["0", "three"]]
     assert (as_json["rows"], as_json["accepted"], as_json["rejected"]) == (4, 2, 2)
     assert as_json["first_rejections"][0]["reasons"][0] == {
@@ -330,7 +330,7 @@ def test_export_writes_every_form_to_a_file_in_one_piece(here: Path, rowrelay: R
     assert len(json.loads((here / "results.json").read_text())["result"]) == 6
     assert len((here / "results.jsonl").read_text().splitlines()) == 6
     assert len(list(csv.reader((here / "results.csv").open(newline="")))) == 7
-    assert next(iter(csv.reader(io.StringIO(text)))) == ["reason", "userId", "title", "price", "extra"]
+    assert next(iter(csv.reader(io.StringIO(text)))) == ["\ufeffreason (rowrelay)", "userId", "title", "price", "extra"]
     assert not list(here.glob(".results*"))
     assert rowrelay("export", "last", "--out", "/dev/null")[0] == 0
     assert not Path("/dev/null").is_file()

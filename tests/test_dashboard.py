@@ -15,6 +15,7 @@ from dashboard.markup import join, tag
 from dashboard.prefect_api import ScheduleRefused
 from dashboard.preview import seconds_for
 from dashboard.reader import Reader, duration, size
+from dashboard.schedules import Rule
 from flows.pipelines import present
 from flows.records import LimitTerms, RowState, RunState
 from flows.settings import Settings
@@ -141,6 +142,36 @@ def test_a_checked_file_says_what_was_delivered_before_and_offers_to_leave_it_ou
     assert not page.exception
 
 
+def test_a_check_that_did_not_end_can_be_done_again_on_both_pages(settings: Settings, redis_url: str) -> None:
+    ledger = connections.ledger()
+    ledger.create("r1", definition=connections.pipelines()["posts"].resolved(), by="x", pipeline="posts", file="f.csv")
+    ledger.client.hset("rowrelay:run:{r1}", mapping={"state": "stopped", "reason": "no such column"})
+
+    assert labels(show("run", id="r1")) == ["Check again", "Take another file", "Delete"]
+    assert labels(show("send", run="r1")) == ["Check again", "Take another file"]
+
+
+def test_the_figures_never_say_more_than_is_so(settings: Settings, redis_url: str, tmp_path: Path) -> None:
+    run = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 1000))
+    run.outcomes(D, range(1, 1000))
+
+    said = text(show("run", id=run.id))
+
+    assert "99 %" in said
+    assert "100 %" not in said
+
+
+def test_while_rows_come_in_no_link_carries_a_number(settings: Settings, redis_url: str, tmp_path: Path) -> None:
+    run = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 30, bad=(3,)))
+    run.outcomes(F, [1, 2])
+    assert "Rejected and failed rows, to correct" in text(show("run", id=run.id))
+
+    run.leave(RunState.STOPPED)
+    st.cache_data.clear()
+
+    assert "3 rejected and failed rows, to correct" in text(show("run", id=run.id))
+
+
 def test_a_thousand_runs_are_listed_searched_and_paged(settings: Settings, redis_url: str) -> None:
     ledger = connections.ledger()
     for n in range(1000):
@@ -160,7 +191,8 @@ def test_text_can_never_become_markup() -> None:
 
     assert "<script>" not in made
     assert '" onload' not in made
-    assert "⟨U+202E⟩" in join("a\u202eb")
+    for char in "\u202e\u2066\u061c\u200b\u200c\u200d\u2028\u2029\ufeff\x1b":
+        assert join(f"a{char}b") == f"a⟨U+{ord(char):04X}⟩b"
     assert "<code>rowrelay up</code>" in str(look.notice("warn", "x", "Start `rowrelay up`."))
     assert "<b>" not in str(look.notice("warn", "`<b>`"))
 
@@ -189,27 +221,47 @@ def test_charts_hold_every_request_and_outcome_once() -> None:
     requests = charts.requests_per_second(seconds, now=161, limit=7)
     outcomes = charts.outcomes_over_time(seconds, {})
     whole = charts.outcomes_over_time(seconds, {0: {"done": 100}})
+    month = charts.outcomes_over_time({}, {29_000_000 + n: {"done": 2, "unknown": 1} for n in range(0, 43_200, 7)})
 
     assert requests.data["requests"].sum() == 420
     assert "at most 7, against a limit of 7" in requests.alt
     assert outcomes.alt == "Outcomes over time: 360 done, 60 failed, 0 unknown."
     assert whole.alt.startswith("Outcomes over time: 460 done")
+    assert month.alt.startswith("Outcomes over time: 12344 done, 0 failed, 6172 unknown")
+    assert len(set(month.data["at"])) <= charts.MOST_BUCKETS + 1
     assert charts.rate_now(seconds, 161.0) == 7
     assert charts.outcomes_over_time({}, {}).alt.endswith("0 done, 0 failed, 0 unknown.")
 
 
 def test_a_schedule_that_is_none_is_refused_in_words() -> None:
-    assert len(schedules.coming("0 6 * * 1-5", None, "Europe/Berlin")) == 5
-    for cron, interval, zone, says in (
-        ("0 6 * *", None, "UTC", "is no cron rule"),
-        ("99 6 * * *", None, "UTC", "is no cron rule"),
-        (None, 5, "UTC", "a minute or more"),
-        ("0 6 * * *", None, "Berlin", "no time zone"),
+    assert len(schedules.coming(Rule(cron="0 6 * * 1-5", timezone="Europe/Berlin"))) == 5
+    for rule, says in (
+        (Rule(cron="0 6 * *"), "is no cron rule"),
+        (Rule(cron="99 6 * * *"), "is no cron rule"),
+        (Rule(interval_seconds=5), "a minute or more"),
+        (Rule(cron="0 6 * * *", timezone="Berlin"), "no time zone"),
+        (Rule(), "needs one rule"),
+        (Rule(cron="0 6 * * *", interval_seconds=60), "needs one rule"),
+        (Rule(rrule="every Monday"), "is no calendar rule"),
+        (Rule(rrule="FREQ=SECONDLY"), "finer than hours"),
+        (Rule(rrule="FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"), "names no time to come"),
+        (Rule(rrule="FREQ=DAILY;UNTIL=20200105T000000"), "names no time to come"),
+        (Rule(rrule="RRULE:FREQ=DAILY\nEXRULE:FREQ=DAILY"), "Several"),
     ):
         with pytest.raises(ScheduleRefused, match=says):
-            schedules.coming(cron, interval, zone)
+            schedules.coming(rule)
     assert schedules.in_words({"cron": "5 7 * * 1-5"}) == "Monday to Friday at 07:05"
     assert schedules.in_words({"interval": 7200.0}) == "every 2 hours"
+
+
+def test_a_calendar_rule_means_the_clock_of_its_zone() -> None:
+    rule = "FREQ=MONTHLY;BYDAY=1MO;BYHOUR=6;BYMINUTE=0;BYSECOND=0"
+
+    times = schedules.coming(Rule(rrule=rule, timezone="Europe/Berlin"))
+
+    assert len(times) == 5
+    assert all((each.hour, each.weekday(), each.day <= 7) == (6, 0, True) for each in times)
+    assert str(times[0].tzinfo) == "Europe/Berlin"
 
 
 def test_every_state_has_a_colour_a_sign_and_a_word_of_its_own() -> None:

@@ -98,7 +98,7 @@ def posts(redis_url: str, tmp_path: Path) -> Sent:
     return made
 
 
-def read_csv(parts: object, encoding: str = "utf-8") -> list[list[str]]:
+def read_csv(parts: object, encoding: str = "utf-8-sig") -> list[list[str]]:
     return list(csv.reader(io.StringIO(b"".join(parts).decode(encoding), newline="")))  # type: ignore[arg-type]
 
 
@@ -194,15 +194,17 @@ def test_a_run_without_rows_gives_empty_files_of_every_form(redis_url: str, tmp_
 
     assert json.loads(made["json"]) == {"result": []}
     assert made["jsonl"] == b""
-    assert made["csv"].decode().splitlines() == ["row,line,userId,title,price,result,postId,tags,status,reason"]
+    assert made["csv"].decode("utf-8-sig").splitlines() == [
+        "row,line,userId,title,price,result,postId,tags,status,reason"
+    ]
     assert b"".join(troubled_csv(view, spool, run)) == b""
 
 
 def test_troubled_rows_come_back_as_they_stood_in_the_file(posts: Sent) -> None:
     header, *rows = read_csv(troubled_csv(posts.view, posts.spool, posts.run))
 
-    assert header == ["reason", "userId", "title", "price", "extra"]
-    assert rows[0] == ["userId: must be at least 1 (found '0')", "0", "=1+1", "", "b"]
+    assert header == ["reason (rowrelay)", "userId", "title", "price", "extra"]
+    assert rows[0] == ["userId: must be at least 1 (found '0')", "0", "'=1+1", "", "b"]
     assert rows[1] == ["the API refused it", "3", "with\nnewline", "-5", ""]
     assert rows[2][1:] == ["4", "fourth"]  # still ragged: it must not pass for a whole row
     assert len(rows) == 3
@@ -212,8 +214,8 @@ def test_troubled_rows_can_be_corrected_and_sent_as_they_are(posts: Sent, tmp_pa
     header, *rows = read_csv(troubled_csv(posts.view, posts.spool, posts.run))
     rows[0][1] = "2"
     corrected = tmp_path / "corrected.csv"
-    with corrected.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
+    with corrected.open("w", newline="") as file:  # without the mark, with semicolons: as a spreadsheet may save it
+        csv.writer(file, delimiter=";").writerows([header, *rows])
 
     result = check_file(corrected, load(tmp_path / "posts.yaml"))
 
@@ -221,13 +223,56 @@ def test_troubled_rows_can_be_corrected_and_sent_as_they_are(posts: Sent, tmp_pa
     assert result.first[0].values == {"userId": 2, "title": "=1+1", "price": None}
 
 
+def test_a_file_given_out_for_correction_holds_no_formula_and_comes_back_with_every_one(
+    redis_url: str, tmp_path: Path
+) -> None:
+    titles = [
+        "=1+1",
+        "'=1+1",
+        "\n=cmd()",
+        "＝HYPERLINK()",
+        "@SUM(A1)",
+        "-2+3",
+        "-5",
+        "plain",
+        "'quoted'",
+        "\t=1",
+        " +1",
+    ]
+    text = io.StringIO()
+    csv.writer(text).writerows([["userId", "title", "=price"], *([0, title, "+1+1"] for title in titles)])
+    yaml = POSTS.replace("  price: {type: decimal, optional: true}", '  "=price": {type: str}')
+    made = sent(redis_url, tmp_path, text=text.getvalue(), yaml=yaml)
+
+    given_out = b"".join(troubled_csv(made.view, made.spool, made.run))
+
+    assert given_out.startswith(b"\xef\xbb\xbf")  # Excel takes it for UTF-8
+    table = read_csv([given_out])
+    assert [cell for row in table for cell in row if cell[:1] in tuple("=+@＝\t\n")] == []
+    corrected = tmp_path / "corrected.csv"
+    corrected.write_bytes(given_out.replace(b",0,", b",1,"))
+    result = check_file(corrected, load(tmp_path / "posts.yaml"))
+    assert (result.accepted, result.rejected) == (len(titles), 0)
+    assert [row.values["title"] for row in result.first] == titles[:10]
+    assert {row.values["=price"] for row in result.first} == {"+1+1"}
+
+
+def test_only_a_file_that_was_given_out_has_its_apostrophes_taken_away(tmp_path: Path) -> None:
+    (tmp_path / "posts.yaml").write_text(POSTS)
+    (tmp_path / "own.csv").write_text("reason,userId,title,price\nx,1,'=1+1,\n")
+
+    (row,) = check_file(tmp_path / "own.csv", load(tmp_path / "posts.yaml")).first
+
+    assert row.values["title"] == "'=1+1"
+
+
 def test_troubled_rows_of_a_troubled_file_have_one_reason(redis_url: str, tmp_path: Path) -> None:
-    made = sent(redis_url, tmp_path, text="reason,userId,title,price\nold,0,a,\nold,1,b,\nold,2\n")
+    made = sent(redis_url, tmp_path, text="reason (rowrelay),userId,title,price\nold,0,a,\nold,1,b,\nold,2\n")
     made.end(2, RowState.FAILED, status=500)
 
     table = read_csv(troubled_csv(made.view, made.spool, made.run))
 
-    assert table[0] == ["reason", "userId", "title", "price"]
+    assert table[0] == ["reason (rowrelay)", "userId", "title", "price"]
     assert table[1][1:] == ["0", "a", ""]
     assert table[2] == ["HTTP 500", "1", "b", ""]
     assert table[3][1:] == ["2"]
@@ -252,7 +297,12 @@ def test_columns_named_like_ours_keep_their_values_under_another_name(redis_url:
 
     assert (done["result"], done["result_"], done["reason_"]) == ("waiting", "mine", Decimal(2))
     assert (rejected["result"], rejected["result_"], rejected["reason_"]) == ("rejected", "x", "3")
-    assert read_csv(troubled_csv(made.view, made.spool, made.run))[0] == ["reason_", "userId", "result", "reason"]
+    assert read_csv(troubled_csv(made.view, made.spool, made.run))[0] == [
+        "reason (rowrelay)",
+        "userId",
+        "result",
+        "reason",
+    ]
 
 
 def test_a_lost_spool_is_an_error_that_says_so(posts: Sent) -> None:
@@ -267,14 +317,17 @@ def test_a_lost_spool_is_an_error_that_says_so(posts: Sent) -> None:
     [
         ("=1+1", "'=1+1"), ("+cmd", "'+cmd"), ("-2+3", "'-2+3"), ("@SUM(A1)", "'@SUM(A1)"), ("\t=1", "'\t=1"),
         ("\r=1", "'\r=1"), ("-5", "-5"), ("+4.5e3", "+4.5e3"), ("-.5", "-.5"), ("plain", "plain"), ("", ""),
-        ("'=1", "''=1"), ("'quoted'", "'quoted'"), ("a=1", "a=1"), ("-٣", "'-٣"),
+        ("'=1", "''=1"), ("'quoted'", "'quoted'"), ("a=1", "a=1"), ("-٣", "'-٣"), ("\n=1+1", "'\n=1+1"),
+        ("\r\n=1", "'\r\n=1"), (" \t=1", "' \t=1"), ("＝1+1", "'＝1+1"), ("＋1", "'＋1"),
+        ("－1", "'－1"), ("＠x", "'＠x"),
+        ("\u00a0=1", "'\u00a0=1"), ("\nplain", "'\nplain"), (" plain", " plain"),
     ],
 )  # fmt: skip
 def test_a_formula_gets_an_apostrophe_and_a_number_does_not(text: str, shown: str) -> None:
     assert neutral(text) == shown
 
 
-@given(st.text(alphabet="'=+-@\t\r1.5eA ", max_size=8))
+@given(st.text(alphabet="'=+-@\t\r\n＝＋－＠1.5eA ", max_size=8))
 def test_neutral_text_can_always_be_restored(text: str) -> None:
     assert restored(neutral(text)) == text
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
+import pytest
+
+from flows import ledger_keys as keys
 from flows.connection import connect
 from flows.journal import Journal
 from flows.ledger import Answer, Ledger
@@ -33,6 +37,101 @@ def test_ended_runs_go_when_the_retention_is_over_and_others_stay(redis_url: str
     assert purge(ledger, view, settings, now=time.time() + 29 * DAY) == []
     assert purge(ledger, view, settings, now=time.time() + 31 * DAY) == ["ended"]
     assert [run.id for run in view.runs()] == ["under way"]
+
+
+def made_old(redis_url: str, run: str, days: float) -> None:
+    """Let a run have been created, ended and held so long ago."""
+    client, then = connect(redis_url), time.time() - days * DAY
+    key = keys.run_key(run)
+    for name in ("created", "ended", "lease"):
+        if client.hget(key, name):
+            client.hset(key, name, round(then * 1000) if name != "lease" or client.hget(key, name) != b"0" else 0)
+    client.zadd(keys.RUNS, {run: then})
+
+
+def test_many_old_runs_that_must_stay_do_not_keep_others_from_going(redis_url: str, tmp_path: Path) -> None:
+    client = connect(redis_url)
+    ledger, view, settings = Ledger(client), View(client), Settings(data=tmp_path, retention_days=30)
+    for n in range(130):
+        made(ledger, f"live-{n}", state=None)
+        client.zadd(keys.RUNS, {f"live-{n}": time.time() - 90 * DAY})
+    made(ledger, "ended", state=RunState.FINISHED)
+    made_old(redis_url, "ended", 60)
+
+    assert purge(ledger, view, settings) == ["ended"]
+    assert view.count() == 130
+
+
+def test_a_run_that_was_only_checked_or_left_behind_goes_too(redis_url: str, tmp_path: Path) -> None:
+    client = connect(redis_url)
+    ledger, view, settings = Ledger(client), View(client), Settings(data=tmp_path, retention_days=30)
+    made(ledger, "checked", state=RunState.CHECKING)
+    made(ledger, "left-behind", state=None)
+    made(ledger, "resumed-lately", state=None)
+    for run in ("checked", "left-behind", "resumed-lately"):
+        made_old(redis_url, run, 60)
+    client.hset(keys.run_key("resumed-lately"), "lease", round((time.time() - DAY) * 1000))
+
+    assert sorted(purge(ledger, view, settings)) == ["checked", "left-behind"]
+    assert [run.id for run in view.runs()] == ["resumed-lately"]
+
+
+def test_a_storage_that_fails_is_logged_and_the_run_is_there_to_be_tried_again(
+    redis_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = connect(redis_url)
+    ledger, view = Ledger(client), View(client)
+    for run in ("bad/name", "good"):  # no spool can have the first name
+        made(ledger, run, state=RunState.FINISHED)
+        made_old(redis_url, run, 60)
+
+    assert purge(ledger, view, Settings(data=tmp_path, retention_days=30)) == ["good"]
+    assert [run.id for run in view.runs()] == ["bad/name"]
+    assert "bad/name could not be deleted" in caplog.text
+
+
+def test_the_uploaded_file_goes_with_the_last_run_that_has_it(redis_url: str, tmp_path: Path) -> None:
+    ledger, settings = Ledger(connect(redis_url)), Settings(data=tmp_path)
+    upload = settings.uploads / "a1b2" / "f.csv"
+    upload.parent.mkdir(parents=True)
+    upload.write_text("x")
+    for run in ("r1", "r2"):
+        ledger.create(run, definition={}, by="test", pipeline="posts", file="a1b2/f.csv")
+
+    delete_run("r1", ledger, settings)
+    assert upload.exists()
+    delete_run("r2", ledger, settings)
+    assert not upload.parent.exists()
+
+
+def test_a_file_that_is_no_upload_is_never_removed(redis_url: str, tmp_path: Path) -> None:
+    ledger, settings = Ledger(connect(redis_url)), Settings(data=tmp_path / "data")
+    (settings.uploads).mkdir(parents=True)
+    for run, name in enumerate(("../../mine/f.csv", str(tmp_path / "mine" / "f.csv"), "f.csv", "")):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        (tmp_path / "mine" / "f.csv").write_text("x")
+        ledger.create(f"r{run}", definition={}, by="test", pipeline="posts", file=name)
+
+        delete_run(f"r{run}", ledger, settings)
+
+        assert (tmp_path / "mine" / "f.csv").exists()
+        assert settings.uploads.is_dir()
+
+
+def test_an_upload_that_no_run_has_goes_after_a_day(redis_url: str, tmp_path: Path) -> None:
+    client = connect(redis_url)
+    ledger, view, settings = Ledger(client), View(client), Settings(data=tmp_path)
+    old = time.time() - 2 * DAY
+    for name in ("stray", "kept", "young", "inbox"):
+        (settings.uploads / name).mkdir(parents=True)
+        (settings.uploads / name / "f.csv").write_text("x")
+        if name != "young":
+            os.utime(settings.uploads / name, (old, old))
+    ledger.create("r1", definition={}, by="test", pipeline="posts", file="kept/f.csv")
+
+    purge(ledger, view, settings)
+
+    assert sorted(each.name for each in settings.uploads.iterdir() if each.is_dir()) == ["inbox", "kept", "young"]
 
 
 def test_spool_and_journal_go_with_the_run(redis_url: str, tmp_path: Path) -> None:

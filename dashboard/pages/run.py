@@ -13,17 +13,23 @@ name = data.query("id") or "last"
 try:
     run = data.run(name)
 except RowrelayError:
-    st.html(tag("div", tag("h1", "Run"), cls="rr-head"))
-    run_start.wait_for_redis(name)
-    st.stop()
+    # What was seen last is drawn on, so that nothing of what was chosen and typed is lost.
+    run = st.session_state.get("seen", {}).get(name)
+    if run is None:
+        st.html(tag("div", tag("h1", "Run"), cls="rr-head"))
+        run_start.wait_for_redis(name)
+        st.stop()
 
 if run is None:
     run_start.wait_for_run(name)
     st.stop()
 
+st.session_state["seen"] = {run.id: run, name: run}
+if name != run.id:
+    data.ask(id=run.id)  # a link to this page is one to this run, whatever comes after it
 st.fragment(run_live.show, run_every=run_live.pace_of(run))(run.id, run_live.mark(run))
 st.fragment(run_live.story, run_every=run_live.STORY_SECONDS if run.busy else None)(run.id)
 run_actions.show(run)
 if run.total:
-    with calm():
+    with calm(wake=True):
         run_rows.show(run)
