@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -99,6 +100,19 @@ def test_an_impossible_knob_is_refused_and_changes_nothing(http: httpx.Client, c
 
     assert http.put("/control", json=change).status_code == 422
     assert http.get("/control").json() == before
+
+
+@pytest.mark.parametrize("fault", ["error", "drop", "reset", "unprocessable"])
+def test_an_arrival_that_goes_wrong_has_its_tag_too(fault: str) -> None:
+    """What arrived is compared with what was sent, row by row."""
+    api = StandIn(Knobs(requests=None, tag="title", faults={fault: 1.0}))
+
+    with serving(api) as address, httpx.Client(trust_env=False, timeout=5) as client:
+        with contextlib.suppress(httpx.HTTPError):
+            client.post(address + "/posts", json={"title": "one"})
+        wait_until(lambda: api.arrivals.answers, what="the arrival to be dealt with")
+
+    assert [(each.tag, each.answer) for each in api.arrivals.details] == [("one", fault)]
 
 
 def test_arrivals_are_logged_with_key_digest_and_tag_in_a_file_too(tmp_path: Path) -> None:
