@@ -112,7 +112,9 @@ class Trial:
 
     def judge(self, *, at_least: int = 700) -> dict[str, Any]:
         """Wait for the end. No window may hold too many, and nothing may arrive that nobody sent, or twice."""
-        said = [each.result() for number, each in enumerate(self.senders) if number not in self.dead]
+        said = [
+            each.result(self.form.seconds + 60) for number, each in enumerate(self.senders) if number not in self.dead
+        ]
         times = self.receiver.times()
         window = self.terms.windows[0][1]
         trip = sum(each["trip"] * each["granted"] for each in said) / sum(each["granted"] for each in said)
