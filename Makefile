@@ -23,7 +23,7 @@ up: $(ready) ## Start everything, dashboard included, until Ctrl-C; sends to the
 test: $(ready) browser services ## Run the tests (short forms of the long proofs)
 	@$(run_in_venv) python -m pytest -n 4 --dist loadgroup
 
-prove: $(ready) services faketime ## Run the long proofs (some 20 minutes): limit, kills, restarts
+prove: $(ready) services faketime ## Run the long proofs: limit, kills, restarts; needs libfaketime, and root for cut links
 	@$(run_in_venv) python -m pytest -m prove -n 8 tests/test_limit_harm.py
 	@$(run_in_venv) python -m pytest -m prove --ignore tests/test_limit_harm.py
 
