@@ -79,7 +79,7 @@ class Membership:
             mark = Wanted.ask(self.folder, self.needed, separate=self.separate).mark
             if not supervised:
                 self._spawn_supervisor()
-            self._wait(mark, deadline)
+            self._wait(mark, deadline, may_be_leaving=supervised)
             return True
         finally:
             start.release()
@@ -96,14 +96,18 @@ class Membership:
             return False
         return PREFECT not in self.needed or prefect_answers(state.prefect_api_url)
 
-    def _wait(self, mark: str, deadline: float) -> None:
+    def _wait(self, mark: str, deadline: float, *, may_be_leaving: bool) -> None:
+        """Until the services answer. A supervisor that was there may have been about to end: then a new one starts."""
         while not self._answers():
             state = StackState.read(self.folder)
             for name in self.needed:
                 service = state.service(name)
                 if service.state == "failed" and state.asked == mark:
                     self._give_up(f"The embedded {TITLES[name]} did not start: {service.detail}", name)
-            if not self._supervised():
+            if not self._supervised() and may_be_leaving:
+                may_be_leaving = False
+                self._spawn_supervisor()
+            elif not self._supervised():
                 self._give_up(f"The embedded stack ended: {last_words(self.folder / 'supervisor.log')}")
             if time.monotonic() > deadline:
                 late = sorted(TITLES[name] for name in self.needed if state.service(name).state != "ready")
