@@ -1,8 +1,8 @@
 """A worker that can be stopped at any time: `python -m deployments.worker [POOL] [OPTIONS OF prefect worker start]`.
 
-`prefect worker start` kills its runs at SIGTERM. So here it is halted first, which keeps it from taking on any more, and
-its runs are asked to leave: they get the answers that are under way, give back what is left, and the next worker goes
-on with it. Only then is the worker ended.
+`prefect worker start` kills its runs at SIGTERM. So here it is halted first, so that it takes on no more; then
+its runs are asked to leave: they get the answers under way, give back what is left, and the next worker goes on with
+it. Only then is the worker ended.
 """
 
 from __future__ import annotations
