@@ -65,7 +65,8 @@ def planned(recovery: UUID) -> list[Automation]:
                 RunDeployment(
                     source="selected",
                     deployment_id=recovery,
-                    parameters={"crashed": "{{ flow_run.id }}"},
+                    # Prefect turns what stands in braces into JSON, which it cannot do with an id as it is.
+                    parameters={"crashed": "{{ flow_run.id | string }}"},
                     job_variables=None,
                 )
             ],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,11 +15,11 @@ QUIET_SECONDS = 1.0  # a run that was being started has its process by then
 LOOK_SECONDS = 0.2
 
 
-def hand_over(pid: int, *, seconds: float = HAND_OVER_SECONDS, gone: Callable[[], bool] | None = None) -> bool:
+def hand_over(pid: int, *, seconds: float = HAND_OVER_SECONDS) -> bool:
     """Ask the flow runs below a process to leave, and wait for them. False if some were still there at the end.
 
     They are asked by a signal of our own: SIGTERM also means a cancellation, and crashes a run that has just begun.
-    Each is asked as soon as it listens. `gone` says that all is over; without it, no flow run for a while does.
+    Each is asked as soon as it listens.
     """
     asked: set[int] = set()
     deadline = time.monotonic() + seconds
@@ -33,7 +32,7 @@ def hand_over(pid: int, *, seconds: float = HAND_OVER_SECONDS, gone: Callable[[]
                 with suppress(ProcessLookupError):
                     os.kill(each, SIGNAL)
         seen = time.monotonic() if there else seen
-        if gone() if gone else time.monotonic() - seen > QUIET_SECONDS:
+        if time.monotonic() - seen > QUIET_SECONDS:
             return True
         time.sleep(LOOK_SECONDS)
     return False

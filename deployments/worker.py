@@ -1,8 +1,8 @@
 """A worker that can be stopped at any time: `python -m deployments.worker [POOL] [OPTIONS OF prefect worker start]`.
 
-`prefect worker start` waits at SIGTERM until its runs are through, which may take days, and whoever sent the signal
-does not wait. So here it takes on nothing more and asks its runs to leave: they get the answers that are under way,
-give back what is left, and the next worker goes on with it.
+`prefect worker start` kills its runs at SIGTERM. So here it is halted first, so that it takes on no more; then
+its runs are asked to leave: they get the answers under way, give back what is left, and the next worker goes on with
+it. Only then is the worker ended.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from deployments.setup import POOL
 from flows import logs
 
 log = logging.getLogger("rowrelay.worker")
+END_SECONDS = 10.0
 
 
 def main(arguments: list[str]) -> int:
@@ -60,13 +61,18 @@ class _Asked(Exception):
 
 def _end(worker: subprocess.Popen[bytes]) -> int:
     _say("Leaving: runs under way are handed over.")
-    worker.send_signal(signal.SIGTERM)  # only once: at the second, Prefect's worker kills itself
-    if hand_over(worker.pid, gone=lambda: worker.poll() is not None):
-        return 0
-    _say("Some runs did not end in time; they are resumed when they are found dead.")
-    worker.kill()
-    worker.wait()
-    return 1
+    worker.send_signal(signal.SIGSTOP)
+    left = hand_over(worker.pid)
+    worker.send_signal(signal.SIGTERM)
+    worker.send_signal(signal.SIGCONT)  # it hears of SIGTERM before it does anything else
+    try:
+        worker.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        worker.wait()
+    if not left:
+        _say("Some runs did not end in time; they are resumed when they are found dead.")
+    return 0 if left else 1
 
 
 def _say(text: str) -> None:

@@ -10,7 +10,6 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from math import inf
 from pathlib import Path
 from statistics import median
 
@@ -84,10 +83,8 @@ class Collector:
             still = run.state not in _ALIVE and states.get(run.id) == label
             if still or (first and run.state not in _ALIVE):
                 continue  # nothing can have happened since
-            if (
-                not first and run.id in states and run.id not in self._seen
-            ):  # ended before the first scrape, now resumed
-                self._seen[run.id] = self._events(run, until=self._looked)
+            if run.id in states and run.id not in self._seen:  # it had ended before the first scrape, now it goes on
+                self._seen[run.id] = self._events(run) - self._since(run, self._looked)
             events = self._events(run)
             if not first:
                 for kind, count in (events - self._seen.get(run.id, Counter())).items():
@@ -101,16 +98,21 @@ class Collector:
                 self._ended[pipeline, how] += 0
         self._seen = {run: seen for run, seen in self._seen.items() if run in self._states}
 
-    def _events(self, run: Run, *, until: float = inf) -> Counter[str]:
-        # Seconds are folded into minutes as they grow old. In this order what moves meanwhile is missed, not doubled;
-        # with the most that was ever seen it is found again the next time.
-        events = Counter(self._seen.get(run.id, Counter()))
+    def _events(self, run: Run) -> Counter[str]:
+        # Minutes hold everything; with the most that was ever seen, what is folded meanwhile does not fall.
+        found = Counter(self._seen.get(run.id, Counter()))
+        whole: Counter[str] = Counter()
+        for counts in self.view.chart(run.id, "minutes").values():
+            whole.update(counts)
+        return found | whole
+
+    def _since(self, run: Run, second: int) -> Counter[str]:
+        """What happened from this Unix second on."""
         found: Counter[str] = Counter()
-        for span, length in (("minutes", 60), ("seconds", 1)):
-            for at, counts in self.view.chart(run.id, span).items():
-                if at * length < until:
-                    found.update(counts)
-        return events | found
+        for at, counts in self.view.chart(run.id, "seconds").items():
+            if at >= second:
+                found.update(counts)
+        return found
 
     def _counters(self) -> Iterable[Metric]:
         sent = CounterMetricFamily("rowrelay_requests", "Requests sent, retries included", labels=["pipeline"])

@@ -271,9 +271,9 @@ def deliver(project: Project, name: str, *, rows: int) -> dict[str, Any]:
     return {**found, "results": results}
 
 
-@pytest.mark.prove
-@pytest.mark.timeout(900)
-class TestRunning:
+@pytest.mark.timeout(400)  # a minute on a machine that has nothing else to do
+@pytest.mark.xdist_group("compose")
+class TestWorking:
     pytestmark = needs_namespaces
 
     def test_the_whole_job_goes_through_every_service(self, project: Project) -> None:
@@ -288,6 +288,13 @@ class TestRunning:
         assert b'rowrelay_outcomes_total{outcome="done",pipeline="posts"} 30.0' in metrics
         report = json.loads(project.ask("GET", "standin", 8900, "/report")[1])
         assert (report["arrivals"], report["over"]) == (30, 0)
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(900)
+@pytest.mark.xdist_group("compose")
+class TestRunning:
+    pytestmark = needs_namespaces
 
     def test_prefect_wants_its_password_and_takes_nothing_from_other_sites(
         self, project: Project, folder: Path
