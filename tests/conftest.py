@@ -44,9 +44,19 @@ def redis_url(redis_server: RedisServer) -> str:
     return redis_server.url
 
 
+# Each starts Prefect servers, browsers or whole machines of its own; more than two of these at once starve each other.
+_HEAVY = {
+    "test_dashboard_browser": 0, "test_dashboard_prefect": 0, "test_dashboard_hostile": 0, "test_dashboard_process": 0,
+    "test_compose": 1, "test_stack": 1, "test_far_workers": 1,
+}  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist puts the groups into the names
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a Prefect server go to one of two workers, since a server costs seconds to start."""
+    """Heavy tests go to one of two lanes, and those that share a Prefect server to the same one."""
     for item in items:
-        if "stack" in getattr(item, "fixturenames", ()):
-            half = sum(item.path.name.encode()) % 2
-            item.add_marker(pytest.mark.xdist_group(f"stack {half}"))
+        lane = _HEAVY.get(item.path.stem)
+        if lane is None and "stack" in getattr(item, "fixturenames", ()):
+            lane = sum(item.path.name.encode()) % 2
+        if lane is not None:
+            item.add_marker(pytest.mark.xdist_group(f"heavy {lane}"))

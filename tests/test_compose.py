@@ -272,7 +272,6 @@ def deliver(project: Project, name: str, *, rows: int) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(400)  # a minute on a machine that has nothing else to do
-@pytest.mark.xdist_group("compose")
 class TestWorking:
     pytestmark = needs_namespaces
 
@@ -292,7 +291,6 @@ class TestWorking:
 
 @pytest.mark.prove
 @pytest.mark.timeout(900)
-@pytest.mark.xdist_group("compose")
 class TestRunning:
     pytestmark = needs_namespaces
 
