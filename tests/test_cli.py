@@ -268,7 +268,7 @@ def test_pipelines_and_schema_are_told(rowrelay: Run) -> None:
 def ended(here: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Sent:
     """A run of six rows: done, rejected, failed, rejected, unknown, waiting. Nobody delivers it."""
     monkeypatch.setenv("ROWRELAY_REDIS_URL", redis_url)
-    monkeypatch.setenv("ROWRELAY_STORAGE", str(here / "spool"))
+    monkeypatch.setenv("ROWRELAY_STORAGE", str(here))
     made = sent(redis_url, here)
     made.end(1, RowState.DONE, status=201, postId=101)
     made.end(3, RowState.FAILED, status=422, reason="the API refused it")
