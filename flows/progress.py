@@ -239,5 +239,9 @@ class Progress(threading.Thread):
             if note == said and time.monotonic() < due:
                 continue
             said, due = note, time.monotonic() + PLAIN_SECONDS
-            if moment := self.look():
-                self._console.print(line(moment), highlight=False, markup=False, soft_wrap=True)
+            self._line()
+        self._line()  # a log that ends at 84 % leaves its reader guessing
+
+    def _line(self) -> None:
+        if moment := self.look():
+            self._console.print(line(moment), highlight=False, markup=False, soft_wrap=True)

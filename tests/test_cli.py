@@ -467,7 +467,7 @@ def test_a_file_is_sent_and_only_its_result_is_on_standard_output(
     assert sending.report()["over"] == 0
     assert sending.report()["arrivals"] == 40
     assert f"Run {result['run']}" in err
-    assert "% of 42" in err
+    assert "100 % of 42" in err
     assert "this content was sent before" not in err
 
     use(stack, monkeypatch)

@@ -414,7 +414,7 @@ def test_giving_up_resets_the_connection(raw: Any, how: str) -> None:
         await asyncio.wait([task])
         await asyncio.to_thread(wait_until, lambda: server.ends, what="the end of the connection")
 
-    run(definition(server.url, request={"timeout_seconds": 0.2 if how == "time-out" else 5}), give_up)
+    run(definition(server.url, request={"timeout_seconds": 1.0 if how == "time-out" else 5}), give_up)
 
     assert server.ends == ["reset"]
     assert permit.told == ["check", "lost"]
