@@ -28,7 +28,7 @@ from flows.definition import Definition
 from flows.delivered import refuse_skipping
 from flows.delivery import Delivery
 from flows.errors import DefinitionError, LedgerError, RowrelayError, RunNotFound, Stopped, Superseded
-from flows.launch import HAND_OVER, LAUNCH, Launch
+from flows.launch import HAND_OVER, Launch, launched
 from flows.ledger import Ledger
 from flows.ledger_view import Run, View
 from flows.located import opened
@@ -85,7 +85,7 @@ def deliver(
         dry_run: Only check the file. The run can be sent afterwards by resuming it.
         skip_delivered: Leave out the rows that earlier runs of the pipeline have delivered, by its `key` columns.
     """
-    launch = LAUNCH.get()
+    launch = launched()
     settings = Settings.read()
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
     client = connect(redis_url)

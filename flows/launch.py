@@ -32,3 +32,8 @@ class Launch:
 
 _NOTHING_SAID = Launch()
 LAUNCH: ContextVar[Launch] = ContextVar("launch", default=_NOTHING_SAID)
+
+
+def launched() -> Launch:
+    """What the caller of this run has said. A function, since a flow that names the variable cannot go over to Dask."""
+    return LAUNCH.get()

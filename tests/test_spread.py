@@ -9,15 +9,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
 
 from deployments.server import free_port
 from flows.connection import connect
-from flows.errors import SettingError
+from flows.deliver import deliver
+from flows.errors import SettingError, Stopped
 from flows.limit_status import status
 from flows.records import RowState, RunState
 from flows.settings import Settings
-from flows.spread import runner
+from flows.spread import runner, send_portion
 from tests.conftest import wait_until
 from tests.stack_fixture import RunningStack
 from tests.test_deliver import QUICK, ended, environment, start
@@ -85,6 +87,11 @@ def test_a_stop_in_one_process_ends_the_run_everywhere(flows: World, stack: Runn
     assert run.state is RunState.STOPPED
     assert run.counts[RowState.WAITING] > 1000
     assert run.counts[RowState.WAITING] + run.counts[RowState.UNKNOWN] == 2000
+
+
+def test_what_goes_over_to_another_process_can_go() -> None:
+    for each in (deliver, send_portion, Stopped("why", hint="what to do")):
+        assert cloudpickle.loads(cloudpickle.dumps(each))
 
 
 def test_without_the_package_the_setting_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
