@@ -107,10 +107,10 @@ class Collector:
         return found | whole
 
     def _since(self, run: Run, second: int) -> Counter[str]:
-        """What happened from this Unix second on."""
+        """What happened after this Unix second; what happened within it may have been seen already."""
         found: Counter[str] = Counter()
         for at, counts in self.view.chart(run.id, "seconds").items():
-            if at >= second:
+            if at > second:
                 found.update(counts)
         return found
 

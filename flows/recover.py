@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Completed, Failed, Scheduled
 
+from flows import turn
 from flows.connection import connect, verify
 from flows.errors import RowrelayError, RunNotFound, StackError
 from flows.ledger import LEASE_SECONDS, Ledger
@@ -117,7 +118,7 @@ def _go_on(flow_run: FlowRun | None, run: Run | None) -> str:
         key = f"recover:{run.id}:{run.fact('epoch'):.0f}"  # once a death
         other = start(run.pipeline, resume=run.id, dry_run=dry_run, by="recovery", idempotency_key=key)
         return f"Run {run.id} goes on in flow run {other}."
-    pause = timedelta(seconds=0 if run else LEASE_SECONDS + 1)  # of runs within it that are still held by the dead
+    pause = timedelta(seconds=0 if run else turn.SECONDS + 1)  # so long an inbox is still held by the dead look
     anew: State[Any] = Scheduled(
         name="AwaitingRetry", message="Its process or machine died.", scheduled_time=datetime.now(UTC) + pause
     )
