@@ -127,10 +127,13 @@ def test_a_checked_file_can_be_sent_and_one_with_known_content_asks_first(
 def test_a_check_that_did_not_end_can_be_done_again_on_both_pages(settings: Settings, redis_url: str) -> None:
     ledger = connections.ledger()
     ledger.create("r1", definition=connections.pipelines()["posts"].resolved(), by="x", pipeline="posts", file="f.csv")
-    ledger.client.hset("rowrelay:run:{r1}", mapping={"state": "stopped", "reason": "no such column"})
+    why = "/data/uploads/20261124-7efd/f.csv:1: no such column\nCorrect it."
+    ledger.client.hset("rowrelay:run:{r1}", mapping={"state": "stopped", "reason": why})
 
     assert labels(show("run", id="r1")) == ["Check again", "Take another file", "Delete"]
     assert labels(show("send", run="r1")) == ["Check again", "Take another file"]
+    assert "f.csv:1: no such column" in text(show("send", run="r1"))
+    assert "uploads" not in text(show("send", run="r1"))
 
 
 def test_the_figures_never_say_more_than_is_so(settings: Settings, redis_url: str, tmp_path: Path) -> None:
