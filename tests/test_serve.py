@@ -30,7 +30,7 @@ from tests.world import ROOT, World, world
 LIMIT: dict[str, Any] = {"name": "serve", "requests": 100, "window_seconds": 1, "in_flight": 10, "grace_seconds": 0.3}
 QUICK = {"delay_min_seconds": 0.005, "delay_max_seconds": 0.01}
 NAME = "inposts"
-EVERY_SECONDS = 5
+EVERY_SECONDS = 10  # a look takes seconds on a busy machine: at 5 they would queue up
 
 
 class Served:
@@ -116,6 +116,7 @@ def served(stack: RunningStack, tmp_path: Path) -> Iterator[Served]:
                 made.ask(f"/deployments/{there['id']}", method="DELETE")
 
 
+@pytest.mark.timeout(400)
 def test_schedules_really_run_and_survive_downtime_changes_and_people(served: Served) -> None:
     plan = [{"interval_seconds": EVERY_SECONDS, "timezone": "Europe/Berlin"}]
     served.define(schedules=plan)
@@ -182,7 +183,7 @@ def test_schedules_really_run_and_survive_downtime_changes_and_people(served: Se
     # downtime: Prefect starts every missed run; one of them does the work
     served.stop()
     served.put("late.csv", 3, first=201)
-    time.sleep(3 * EVERY_SECONDS)
+    time.sleep(2.5 * EVERY_SECONDS)
     due = {each["id"] for each in served.flow_runs(states=["SCHEDULED"]) if moment(each) < time.time()}
     assert len(due) >= 2
     served.start()
@@ -191,7 +192,7 @@ def test_schedules_really_run_and_survive_downtime_changes_and_people(served: Se
     def missed() -> list[dict[str, Any]]:
         return [each for each in served.flow_runs() if each["id"] in due and each["state"]["type"] != "RUNNING"]
 
-    wait_until(lambda: len(missed()) == len(due), seconds=60, what="the missed runs to be over")
+    wait_until(lambda: len(missed()) == len(due), seconds=120, what="the missed runs to be over")
     names = Counter(each["state"]["name"] for each in missed())
     assert names["Skipped"] >= len(due) - 1
     assert names["Skipped"] + names["Completed"] == len(due)
@@ -209,7 +210,7 @@ def test_schedules_really_run_and_survive_downtime_changes_and_people(served: Se
     again = next(each for each in served.deployment()["schedules"] if each["slug"])
     assert (again["slug"], again["active"]) == (own["slug"], False)
     latest = max(moment(each) for each in served.flow_runs())
-    time.sleep(2 * EVERY_SECONDS)
+    time.sleep(1.5 * EVERY_SECONDS)
     assert max(moment(each) for each in served.flow_runs()) == latest
     assert [each for each in served.flow_runs(states=["SCHEDULED"]) if moment(each) < time.time()] == []
 
