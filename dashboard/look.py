@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import PurePath
 
 from dashboard.markup import Content, Markup, join, tag
 from flows.ledger_view import Run
@@ -63,6 +64,15 @@ def run_kind(run: Run) -> str:
     if "epoch" not in run.facts and time.time() - run.created < _TAKEN_SECONDS:
         return "starting"  # written down, and about to be taken
     return "interrupted"  # its deliverer is gone
+
+
+def reason(run: Run) -> tuple[str, str]:
+    """Why a run ended as it did, and what to do: the file by its name, as it lies in a folder that says nothing."""
+    message, _, hint = run.reason.partition("\n")
+    where, slash, rest = message.partition(f"/{run.facts.get('name') or PurePath(run.file).name}:")
+    if slash and " " not in where:
+        message = f"{slash[1:]}{rest}"
+    return message, hint
 
 
 def is_live(run: Run) -> bool:

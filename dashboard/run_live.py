@@ -80,7 +80,7 @@ def _state_in_words(run: Run, definition: Definition) -> list[Markup]:
             return [notice("warn", f"Asked for, and nobody has taken it up for {duration(waited)}.", todo)]
         return [notice("info", "Asked for, waiting for a runner to take it up.", "This takes a few seconds.")]
     if kind == "stopped":
-        message, _, hint = run.reason.partition("\n")
+        message, hint = look.reason(run)
         stays = "What is finished stays finished; the rest can be resumed." if run.total else "Nothing was sent."
         return [notice("bad", message or "The run stopped.", hint, stays)]
     if kind == "interrupted":

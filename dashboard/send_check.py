@@ -147,7 +147,7 @@ def _refused(run: Run) -> None:
     _title(_name(run))
     kind = look.run_kind(run)
     if kind == "stopped":
-        message, _, hint = run.reason.partition("\n")
+        message, hint = look.reason(run)
         st.html(notice("bad", "This file cannot be sent.", message, hint))
     elif kind == "interrupted":
         st.html(notice("warn", "The check was interrupted.", "Nothing was sent. Check the file again."))

@@ -29,13 +29,13 @@ from tests.seeding import Seeded, seed
 # For what waits for a runner to take something up, on a machine that has much else to do.
 SECONDS = float(os.environ.get("ROWRELAY_TEST_SECONDS", "90"))
 
-NOTES = """
-name: notes
-description: Notes, for a second pipeline beside posts
+REPLIES = """
+name: replies
+description: Replies, for a second pipeline beside posts
 columns:
   note: {type: str, blank: false, max_length: 40}
 request: {url: "${POSTS_URL}", json: {title: "{note}"}, timeout_seconds: 2}
-limit: {name: notes, requests: 7, window_seconds: 1}
+limit: {name: replies, requests: 7, window_seconds: 1}
 """
 
 
@@ -152,7 +152,7 @@ def site(folder: Path, **more: str) -> Iterator[Site]:
     `more` are variables of its environment.
     """
     api = StandIn(Knobs(ban_after=None, tag="title"))
-    (folder / "notes.yaml").write_text(NOTES)
+    (folder / "replies.yaml").write_text(REPLIES)
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
         patch.delenv("PREFECT_API_URL", raising=False)
         redis = RedisServer(folder / "redis").start()
@@ -163,7 +163,7 @@ def site(folder: Path, **more: str) -> Iterator[Site]:
         variables = {
             **environment(addresses, settings),
             "POSTS_URL": address + "/posts",
-            "ROWRELAY_PIPELINES": str(folder / "notes.yaml"),
+            "ROWRELAY_PIPELINES": str(folder / "replies.yaml"),
             "ROWRELAY_MAX_UPLOAD_BYTES": "200000",
             "PREFECT_RUNNER_POLL_FREQUENCY": "1",
             **more,

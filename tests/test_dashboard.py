@@ -145,10 +145,13 @@ def test_a_checked_file_says_what_was_delivered_before_and_offers_to_leave_it_ou
 def test_a_check_that_did_not_end_can_be_done_again_on_both_pages(settings: Settings, redis_url: str) -> None:
     ledger = connections.ledger()
     ledger.create("r1", definition=connections.pipelines()["posts"].resolved(), by="x", pipeline="posts", file="f.csv")
-    ledger.client.hset("rowrelay:run:{r1}", mapping={"state": "stopped", "reason": "no such column"})
+    why = "/data/uploads/20261124-7efd/f.csv:1: no such column\nCorrect it."
+    ledger.client.hset("rowrelay:run:{r1}", mapping={"state": "stopped", "reason": why})
 
     assert labels(show("run", id="r1")) == ["Check again", "Take another file", "Delete"]
     assert labels(show("send", run="r1")) == ["Check again", "Take another file"]
+    assert "f.csv:1: no such column" in text(show("send", run="r1"))
+    assert "uploads" not in text(show("send", run="r1"))
 
 
 def test_the_figures_never_say_more_than_is_so(settings: Settings, redis_url: str, tmp_path: Path) -> None:

@@ -253,12 +253,12 @@ def test_a_check_that_was_interrupted_is_no_dead_end(here: Site, page: Page) -> 
 
 
 def test_fix_and_upload_again_keeps_the_pipeline(here: Site, page: Page) -> None:
-    here.board.open(page, "/?pipeline=notes")
+    here.board.open(page, "/?pipeline=replies")
     give(page, "notes.csv", 'note\nfine\n""\n' + "x" * 50 + "\n")
     page.get_by_role("button", name="Fix and upload again").click()
 
-    expect(page.get_by_text("Notes, for a second pipeline")).to_be_visible()
-    assert "pipeline=notes" in page.url
+    expect(page.get_by_text("Replies, for a second pipeline")).to_be_visible()
+    assert "pipeline=replies" in page.url
     give(page, "fixed.csv", "note\nfixed\n")
     expect(page.get_by_role("button", name="Send 1 rows")).to_be_visible()
 
