@@ -1,6 +1,7 @@
-"""Pictures of every page in every state, light and dark, wide and narrow: `python -m tests.screenshots [FOLDER]`.
+"""Pictures of every page in every state, light and dark, wide and narrow: `python -m tests.screenshots [FOLDER [NAME…]]`.
 
-They go to /shots, which is not committed; those that the README shows go to docs/images too. Look at them.
+They go to /shots, which is not committed; those that the README shows go to docs/images too. Look at them. With names,
+only those pictures are taken.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
@@ -30,20 +31,21 @@ SIZES = ((1280, "light"), (1280, "dark"), (390, "dark"), (390, "light"))
 README = {"check-rejected-1280-light": "check.png", "run-live-1280-light": "run.png", "runs-1280-dark": "runs.png"}
 
 
-def main(folder: Path) -> None:
-    """Seed a ledger, start a dashboard on it, and take all pictures."""
+def main(folder: Path, *names: str) -> None:
+    """Seed a ledger, start a dashboard on it, and take all pictures, or those with these names."""
     folder.mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp())
     with ExitStack() as stack:
         here = stack.enter_context(site(place, ROWRELAY_PIPELINES="", ROWRELAY_MAX_UPLOAD_BYTES="10737418240"))
-        shoot = shooter(stack.enter_context(open_browser()), here.board, folder)
+        shoot = shooter(stack.enter_context(open_browser()), here.board, folder, names)
         empty(shoot)
         runs = seed_all(here.settings, here.redis.url)
         every_run(shoot, here, runs)
         schedules(shoot, here)
         away(shoot, here, runs)
     for picture, name in README.items():
-        for_readme(folder / f"{picture}.png", ROOT / "docs" / "images" / name)
+        if (folder / f"{picture}.png").exists():
+            for_readme(folder / f"{picture}.png", ROOT / "docs" / "images" / name)
     print(f"{len(list(folder.glob('*.png')))} pictures in {folder}")
 
 
@@ -220,13 +222,15 @@ def latch(redis_url: str) -> None:
         client.hset(Keys.of("jsonplaceholder").state, "latched", json.dumps(latched))
 
 
-def shooter(browser: Browser, site: Dashboard, folder: Path) -> Callable[..., None]:
+def shooter(browser: Browser, site: Dashboard, folder: Path, names: Sequence[str]) -> Callable[..., None]:
     """A function that takes one page in all sizes and both themes."""
 
     context = browser.new_context(locale="en-GB", timezone_id="Europe/Berlin")
     page = context.new_page()
 
     def shoot(name: str, path: str, act: Callable[[Page], object] | None = None, *, plain: bool = False) -> None:
+        if names and name not in names:
+            return
         page.set_viewport_size({"width": 1280, "height": 900})
         page.emulate_media(color_scheme="light")
         page.goto(site.url + path)
@@ -250,4 +254,4 @@ def shooter(browser: Browser, site: Dashboard, folder: Path) -> Callable[..., No
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "shots")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "shots", *sys.argv[2:])
