@@ -177,7 +177,7 @@ def _checked(run: Run) -> None:
     _title(_name(run))
     st.html(
         numbers(
-            ("Rows in the file", at.number(run.total), f"checked in {duration(run.fact('check_seconds'))}"),
+            ("Rows in the file", at.number(run.total), f"checked in {duration(max(1.0, run.fact('check_seconds')))}"),
             ("Ready to send", at.number(ready), _share(ready, run.total)),
             ("Rejected", at.number(run.counts[RowState.REJECTED]), _share(run.counts[RowState.REJECTED], run.total)),
             ("Will take at least", duration(seconds), f"at {data.pace(terms)}"),

@@ -68,7 +68,7 @@ class Seeded:
             chart[f"{now - ago}:done"] = count - bad
             if bad:
                 chart[f"{now - ago}:failed"] = bad
-        self.ledger.client.delete(key)
+        self.ledger.client.delete(key, keys.run_key(self.id) + ":minutes")
         self.ledger.client.hset(key, mapping=chart)
 
     def sending(self, rows: Sequence[int]) -> None:
