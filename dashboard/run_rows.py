@@ -126,16 +126,20 @@ def _pages(page: Page, question: Question, at: Any, total: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption(text)
         if page.pages > 1:
-            number = st.pagination(page.pages, key=f"page-of-{page.pages}-{hash(question)}", default=page.number)
-            if number != page.number:
-                ask(page=number if number > 1 else "")
-                st.rerun(scope="fragment")
+            key = f"page-of-{page.pages}-{hash(question)}"
+            st.pagination(page.pages, key=key, default=page.number, on_change=_turn, args=(key,))
         # The table is drawn on a canvas, which neither a keyboard nor a screen reader gets far with.
         typed = st.number_input("Open row", 1, total, None, key="open_row", placeholder="its number", width=170)
     if typed != st.session_state.get("typed"):
         st.session_state["typed"] = typed
         if typed is not None:
             ask(row=int(typed))
+
+
+def _turn(key: str) -> None:
+    """Called before this part is drawn anew, so that a page is drawn once and not the one before it first."""
+    number = st.session_state[key]
+    ask(page=number if number > 1 else "")
 
 
 def _frame(page: Page, book: Rowbook, at: Any) -> pd.DataFrame:
