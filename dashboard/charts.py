@@ -93,7 +93,7 @@ def outcomes_over_time(seconds: Series, minutes: Series) -> Chart:
         "mark": {"type": "bar", "binSpacing": 0},
         "encoding": {
             "x": {"field": "at", "type": "temporal", "title": None,
-                  "axis": {"format": clock, "tickCount": _ticks(series, width), "grid": False}},
+                  "axis": {"format": clock, "tickCount": 4, "grid": False}},
             "x2": {"field": "end"},
             "y": _count("from", f"rows per {unit}", max(1.0, float(top) * 1.15)),
             "y2": {"field": "to"},
@@ -120,11 +120,6 @@ def _whole_story(seconds: Series, minutes: Series) -> tuple[Series, int]:
         for kind, count in counts.items():
             bucket[kind] = bucket.get(kind, 0) + count
     return folded, width
-
-
-def _ticks(series: Series, width: int) -> Any:
-    """How many marks the time axis gets: where bars are minutes, never two within one, which would be called alike."""
-    return {"interval": "minute", "step": max(1, len(series) // 4)} if width == 60 else 4
 
 
 def _count(name: str, title: str, top: float | None) -> dict[str, Any]:
