@@ -137,6 +137,8 @@ def mark_done(run: Run, *, by: str, rows: Sequence[int] | None = None) -> int:
     chosen = view().select(run.id, [RowState.UNKNOWN], run.total).tolist() if rows is None else rows
     if not chosen:
         raise NotPossible("The run has no unknown rows.")
+    if min(chosen) < 1 or max(chosen) > run.total:
+        raise NotThere(f"The run has rows 1 to {run.total}.")
     with translated():
         moved = ledger().mark_done(run.id, chosen, by=by)
         if moved:

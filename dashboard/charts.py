@@ -107,16 +107,16 @@ def outcomes_over_time(seconds: Series, minutes: Series) -> Chart:
 
 
 def _whole_story(seconds: Series, minutes: Series) -> tuple[Series, int]:
-    """One series from the start: the ledger folds seconds older than a quarter of an hour into minutes."""
-    times = [*seconds, *(at * 60 for at in minutes)]
-    if not times:
+    """One series from the start. `minutes` has all of it, `seconds` the last quarter of an hour."""
+    whole = seconds if _counted(seconds) >= _counted(minutes) else {at * 60: counts for at, counts in minutes.items()}
+    if not whole:
         return {}, 1
-    begin, span = min(times), max(times) - min(times) + 1
-    finest = 60 if minutes else 1
+    finest = 1 if whole is seconds else 60
+    begin, span = min(whole), max(whole) - min(whole) + 1
     width = next((each for each in _WIDTHS if each >= finest and span / each <= MOST_BUCKETS), max(_WIDTHS))
     folded: Series = {at: {} for at in range(begin // width * width, begin + span, width)}
-    for at, counts in [*((at * 60, counts) for at, counts in minutes.items()), *seconds.items()]:
-        bucket = folded.setdefault(at // width * width, {})
+    for at, counts in whole.items():
+        bucket = folded[at // width * width]
         for kind, count in counts.items():
             bucket[kind] = bucket.get(kind, 0) + count
     return folded, width
@@ -125,6 +125,10 @@ def _whole_story(seconds: Series, minutes: Series) -> tuple[Series, int]:
 def _ticks(series: Series, width: int) -> Any:
     """How many marks the time axis gets: where bars are minutes, never two within one, which would be called alike."""
     return {"interval": "minute", "step": max(1, len(series) // 4)} if width == 60 else 4
+
+
+def _counted(series: Series) -> int:
+    return sum(count for counts in series.values() for count in counts.values())
 
 
 def _count(name: str, title: str, top: float | None) -> dict[str, Any]:

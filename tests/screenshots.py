@@ -1,4 +1,4 @@
-"""Pictures of every page in every state, light and dark, wide and narrow: `python -m tests.screenshots [FOLDER [NAME…]]`.
+"""Pictures of every page and state, light and dark, wide and narrow: `python -m tests.screenshots [FOLDER [NAME…]]`.
 
 They go to /shots, which is not committed; those that the README shows go to docs/images too. Look at them. With names,
 only those pictures are taken.
@@ -28,7 +28,7 @@ from tests.seeding import Seeded, seed, write_posts
 
 D, F, U = RowState.DONE, RowState.FAILED, RowState.UNKNOWN
 SIZES = ((1280, "light"), (1280, "dark"), (390, "dark"), (390, "light"))
-README = {"check-rejected-1280-light": "check.png", "run-live-1280-light": "run.png", "runs-1280-dark": "runs.png"}
+README = {"check-rejected-1280-light": "check.png", "runs-1280-dark": "runs.png"}
 
 
 def main(folder: Path, *names: str) -> None:
@@ -227,6 +227,7 @@ def shooter(browser: Browser, site: Dashboard, folder: Path, names: Sequence[str
 
     context = browser.new_context(locale="en-GB", timezone_id="Europe/Berlin")
     page = context.new_page()
+    page.on("console", lambda said: print(f"{page.url}: {said.text}") if said.type in ("error", "warning") else None)
 
     def shoot(name: str, path: str, act: Callable[[Page], object] | None = None, *, plain: bool = False) -> None:
         if names and name not in names:

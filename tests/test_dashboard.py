@@ -221,9 +221,14 @@ def test_the_time_a_file_takes_follows_from_the_tightest_window() -> None:
 def test_charts_hold_every_request_and_outcome_once() -> None:
     seconds = {100 + n: {"sent": 7, "done": 6, "failed": 1} for n in range(60)}
 
+    minutes = {
+        0: {"done": 100},
+        1: {"sent": 140, "done": 120, "failed": 20},
+        2: {"sent": 280, "done": 240, "failed": 40},
+    }
     requests = charts.requests_per_second(seconds, now=161, limit=7)
-    outcomes = charts.outcomes_over_time(seconds, {})
-    whole = charts.outcomes_over_time(seconds, {0: {"done": 100}})
+    outcomes = charts.outcomes_over_time(seconds, {1: minutes[1], 2: minutes[2]})
+    whole = charts.outcomes_over_time(seconds, minutes)  # which hold the seconds, too
     month = charts.outcomes_over_time({}, {29_000_000 + n: {"done": 2, "unknown": 1} for n in range(0, 43_200, 7)})
 
     assert requests.data["requests"].sum() == 420
