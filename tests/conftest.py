@@ -44,19 +44,24 @@ def redis_url(redis_server: RedisServer) -> str:
     return redis_server.url
 
 
-# Each starts Prefect servers, browsers or whole machines of its own; more than two of these at once starve each other.
-_HEAVY = {
-    "test_dashboard_browser": 0, "test_dashboard_prefect": 0, "test_dashboard_hostile": 0, "test_dashboard_process": 0,
-    "test_compose": 1, "test_stack": 1, "test_far_workers": 1,
-}  # fmt: skip
+# Each starts Prefect servers, browsers or whole machines of its own: more of these at once starve each other.
+_LANES = {
+    "dashboard": (
+        "test_dashboard_browser",
+        "test_dashboard_hostile",
+        "test_dashboard_prefect",
+        "test_dashboard_process",
+    ),
+    "machines": ("test_compose", "test_far_workers", "test_handover", "test_serve", "test_stack"),
+}
+_LANE_OF = {module: lane for lane, modules in _LANES.items() for module in modules}
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist puts the groups into the names
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Heavy tests go to one of two lanes, and those that share a Prefect server to the same one."""
-    for item in items:
-        lane = _HEAVY.get(item.path.stem)
-        if lane is None and "stack" in getattr(item, "fixturenames", ()):
-            lane = sum(item.path.name.encode()) % 2
-        if lane is not None:
-            item.add_marker(pytest.mark.xdist_group(f"heavy {lane}"))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Heavy tests go to one of three lanes; those that share a Prefect server to the same one.
+
+    Not in `pytest_collection_modifyitems`: xdist has read the groups by then.
+    """
+    lane = _LANE_OF.get(item.path.stem, "flows" if "stack" in getattr(item, "fixturenames", ()) else "")
+    if lane:
+        item.add_marker(pytest.mark.xdist_group(lane))
