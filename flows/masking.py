@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from html.entities import codepoint2name
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 DOTS = "••••"
 LEAST_OF_A_SECRET = 4  # so many first characters of a secret are recognised at the end of a text that was cut
+LONGEST_ESCAPE = 12  # characters that one of a secret may be written with
+BEGINS_AN_ESCAPE = ("\\", "%", "&")
 
 
 class Masker:
@@ -21,41 +23,63 @@ class Masker:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         longest_first = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
-        forms = dict.fromkeys(form for secret in longest_first for form in _forms(secret))
-        self._pattern = re.compile("|".join(forms), re.IGNORECASE) if forms else None
-        self._cut = tuple({way(secret) for secret in longest_first for way in (str, quote, quote_plus)})
+        forms = list(dict.fromkeys(form for secret in longest_first for form in _forms(secret)))
+        self._pattern = re.compile("|".join(map("".join, forms)), re.IGNORECASE) if forms else None
+        self._forms = [form for form in forms if len(form) > LEAST_OF_A_SECRET]
 
     def __bool__(self) -> bool:
         return self._pattern is not None
 
     def text(self, text: str) -> str:
         """The text with dots for every secret, and for the first part of one if it ends in the middle of it."""
-        return self._without_half(self._pattern.sub(DOTS, text)) if self._pattern else text
+        return self._without_half(self._without_whole(text)) if self._pattern else text
 
     def value(self, value: Any) -> Any:
-        """A JSON value with dots for every secret in its strings."""
+        """A JSON value with dots for every secret in its strings, which are whole: what looks like a part stays."""
         if self._pattern is None:
             return value
         if isinstance(value, str):
-            return self.text(value)
+            return self._without_whole(value)
         if isinstance(value, list):
             return [self.value(inner) for inner in value]
         if isinstance(value, dict):
-            return {self.text(name): self.value(inner) for name, inner in value.items()}
+            return {self._without_whole(name): self.value(inner) for name, inner in value.items()}
         return value
 
+    def _without_whole(self, text: str) -> str:
+        return self._pattern.sub(DOTS, text) if self._pattern else text
+
     def _without_half(self, text: str) -> str:
-        for secret in self._cut:
-            for size in range(min(len(secret) - 1, len(text)), LEAST_OF_A_SECRET - 1, -1):
-                if text.endswith(secret[:size]):
-                    return text[:-size] + DOTS
+        for form in self._forms:
+            near = max(0, len(text) - LONGEST_ESCAPE * len(form))
+            for begin in _compiled("".join(form[:LEAST_OF_A_SECRET])).finditer(text, near):
+                if _ends_within(text, begin.end(), form[LEAST_OF_A_SECRET:]):
+                    return text[: begin.start()] + DOTS
         return text
 
 
-def _forms(secret: str) -> tuple[str, ...]:
-    """Patterns for the secret as a whole in each way of writing, so that no text makes the search slow."""
+Form = tuple[str, ...]  # a pattern for each character of a secret
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+def _ends_within(text: str, at: int, form: Form) -> bool:
+    """Whether the text, from there on, is the beginning of what the form says and nothing else."""
+    for char in form:
+        if not (found := _compiled(char).match(text, at)):
+            break
+        at = found.end()
+    rest = text[at:]
+    return not rest or (len(rest) < LONGEST_ESCAPE and rest.startswith(BEGINS_AN_ESCAPE) and rest[-1:] not in " ;")
+
+
+def _forms(secret: str) -> tuple[Form, ...]:
+    """The secret in each way of writing, each for the whole of it, so that no text makes the search slow."""
     ways: tuple[Callable[[str], str], ...] = (re.escape, _in_json, _in_json_in_json, _in_url, _in_html)
-    return tuple("".join(map(way, secret)) for way in ways)
+    return tuple(tuple(map(way, secret)) for way in ways)
 
 
 def _in_json(char: str, *, backslashes: int = 2) -> str:
@@ -63,9 +87,9 @@ def _in_json(char: str, *, backslashes: int = 2) -> str:
         return rf"(?:\\{{{backslashes}}}|\\{{1,2}}u005c)"
     if char.isascii() and char.isalnum():
         return char
-    units = char.encode("utf-16-be")
+    units = char.encode("utf-16-be", "surrogatepass")
     escaped = "".join(rf"\\{{1,2}}u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
-    short = {"\n": r"\\{1,2}n", "\t": r"\\{1,2}t", '"': r'\\{1,3}"', "/": r"\\{0,3}/"}.get(char, re.escape(char))
+    short = {"\n": r"\\{1,2}n", "\t": r"\\{1,2}t"}.get(char) or (r"\\{0,3}" if char in "\"'/" else "") + re.escape(char)
     return f"(?:{short}|{escaped})"
 
 

@@ -141,13 +141,13 @@ HEADER = b"userId,title,body\n"
 FLOODS: dict[str, Callable[[], bytes]] = {
     "commas.csv": lambda: HEADER + b"," * (15 << 20) + b"\n",
     "header.csv": lambda: b"," * (15 << 20) + b"\n1,2\n",
-    "line.csv": lambda: HEADER + b"x" * (60 << 20),
-    "quotes.csv": lambda: HEADER + b'"' * (60 << 20),
-    "open.csv": lambda: HEADER + b'"' + b"x,\n" * (20 << 20),
-    "returns.csv": lambda: HEADER + b"\r" * (30 << 20),
-    "blanks.csv": lambda: HEADER + b"\n" * (1 << 18) + b"1,a,b\n",
-    "zeros.csv": lambda: HEADER + b"\0" * (30 << 20),
-    "packed.csv.gz": lambda: gzip.compress(HEADER + b'"' * (100 << 20), 1),
+    "line.csv": lambda: HEADER + b"x" * (20 << 20),
+    "quotes.csv": lambda: HEADER + b'"' * (20 << 20),
+    "open.csv": lambda: HEADER + b'"' + b"x,\n" * (6 << 20),
+    "returns.csv": lambda: HEADER + b"\r" * (20 << 20),
+    "blanks.csv": lambda: HEADER + b"\n" * (1 << 17) + b"1,a,b\n",
+    "zeros.csv": lambda: HEADER + b"\0" * (20 << 20),
+    "packed.csv.gz": lambda: gzip.compress(HEADER + b'"' * (40 << 20), 1),
 }
 JUDGE = """
 import resource, sys

@@ -105,6 +105,7 @@ def echo() -> Iterator[Echo]:
             """Nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.handle_error = lambda request, client_address: None  # type: ignore[method-assign]  resets are meant
     threading.Thread(target=server.serve_forever, daemon=True).start()
     made.url = f"http://127.0.0.1:{server.server_port}"
     yield made
@@ -257,6 +258,7 @@ ways: tuple[Callable[[str], str], ...] = (
     quote, lambda text: quote(text, safe=""), quote_plus, lambda text: quote(quote(text, safe=""), safe=""),
     lambda text: quote(text, safe="").lower(), html.escape, lambda text: html.escape(text).replace("&#x27;", "&#39;"),
     lambda text: html.escape(text).replace("&#x27;", "&apos;"),
+    lambda text: repr(text)[1:-1],
     lambda text: "".join(f"&#{ord(char)};" if not char.isalnum() else char for char in text),
 )  # fmt: skip
 
@@ -276,7 +278,10 @@ def test_the_first_part_of_a_secret_is_dotted_where_the_text_ends() -> None:
 
     assert masker.text("you said s3cret-tok") == f"you said {DOTS}"
     assert masker.text("you said s3cret-token%2") == f"you said {DOTS}"
+    assert masker.text("you said s3cret-token\\") == f"you said {DOTS}"
     assert masker.text("you said s3c") == "you said s3c"
+    assert masker.value({"kept whole": "s3cret"}) == {"kept whole": "s3cret"}
+    assert masker.text("s3cret-tok is not all") == "s3cret-tok is not all"
 
 
 @pytest.mark.parametrize("text", ["\\" * 60_000, "%25" * 20_000, "&amp;" * 12_000, "a" * 60_000, "ab\\/" * 15_000])
@@ -388,3 +393,54 @@ def test_prefect_stores_no_result_and_would_write_json_however_it_is_started(sta
         text = module.read_text()
         marks = len(re.findall(r"^@(?:flow|task)\b", text, flags=re.MULTILINE))
         assert text.count("persist_result=False") == marks, module.name
+
+
+# -- dependencies ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def advisories() -> Iterator[tuple[str, dict[str, list[str]]]]:
+    """What osv.dev does, as far as it is asked: ids of vulnerabilities by package."""
+    known: dict[str, list[str]] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"]
+            names = [each["package"]["name"] for each in asked if each["version"]]
+            found = [{"vulns": [{"id": id} for id in known[name]]} if name in known else {} for name in names]
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"results": found}).encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", known
+        server.shutdown()
+
+
+def test_known_vulnerabilities_of_the_lock_fail_the_check_and_no_network_does_not(
+    advisories: tuple[str, dict[str, list[str]]],
+) -> None:
+    service, known = advisories
+
+    def audit(address: str) -> tuple[int, str]:
+        environment = {**os.environ, "OSV_SERVICE": address}
+        done = subprocess.run(
+            [sys.executable, ROOT / ".ci" / "audit.py"], env=environment, capture_output=True, text=True, timeout=60
+        )
+        return done.returncode, done.stdout
+
+    well = audit(service)
+    known["prefect"] = ["GHSA-1", "PYSEC-2"]
+    bad = audit(service)
+    away = audit("http://127.0.0.1:9")
+
+    assert well[0] == 0
+    assert re.fullmatch(r"Dependencies audited: no unknown vulnerability in \d{3} packages\n", well[1])
+    assert bad == (1, "prefect 3.8.8: GHSA-1, PYSEC-2\n")
+    assert away[0] == 0
+    assert away[1].startswith("Dependencies not audited: http://127.0.0.1:9 cannot be asked (")
+    assert away[1].count("\n") == 1
