@@ -31,10 +31,11 @@ bench: $(ready) ## Measure speed and memory
 	@for name in $(notdir $(basename $(wildcard bench/[a-z]*.py))); do \
 		echo "== bench/$$name.py"; ROWRELAY_SEPARATE_STACK=1 $(run_in_venv) python -m bench.$$name || exit 1; done
 
-check: $(ready) ## Lint, format and types, changing nothing
+check: $(ready) ## Lint, format, types and known vulnerabilities, changing nothing
 	@$(run_in_venv) ruff check .
 	@$(run_in_venv) ruff format --check .
 	@$(run_in_venv) mypy
+	@$(run_in_venv) python .ci/audit.py
 
 format: $(ready) ## Format the code and mend what the linter can mend
 	@$(run_in_venv) ruff check --fix .

@@ -16,13 +16,14 @@ from dashboard.connections import settings
 from dashboard.headers import Headers
 from dashboard.upload import remove_stale
 from flows import logs
+from flows.private import private_folder
 
 
 @asynccontextmanager
 async def _lifespan(app: Any) -> AsyncIterator[None]:
     logs.configure(settings().log_format)  # now that Streamlit and uvicorn have set up theirs
-    settings().uploads.mkdir(parents=True, exist_ok=True)
-    settings().inbox.mkdir(parents=True, exist_ok=True)
+    private_folder(settings().inbox)
+    settings().uploads.mkdir(parents=True, exist_ok=True)  # may lie where other machines have to read it
     remove_stale(settings())
     yield
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from dashboard.connections import settings
+from flows.private import private_folder
 
 UPLOAD_SECONDS = 12 * 3600.0  # a page may lie open for a day's work before the file is dropped
 
@@ -36,7 +37,7 @@ def _proof(what: str, until: str) -> str:
 @lru_cache(maxsize=4)
 def _key(path: Path) -> bytes:
     """The key in the data folder, made once; a restart of the dashboard leaves open pages as they are."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(secrets.token_bytes(32))

@@ -16,6 +16,7 @@ from deployments.prefect_server import prefect_answers
 from deployments.process import Lock, held, last_words, redis_answers
 from deployments.supervisor import BUSY, PREFECT, REDIS, StackState, Wanted
 from flows.errors import StackError
+from flows.private import private_folder
 
 TITLES = {REDIS: "Redis", PREFECT: "Prefect server"}
 VARIABLES = {REDIS: "ROWRELAY_REDIS_URL", PREFECT: "PREFECT_API_URL"}
@@ -53,7 +54,7 @@ class Membership:
     @contextmanager
     def _presence(self) -> Iterator[None]:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(self.folder)
             lock = Lock.wait(self.folder / "users.lock", shared=True, seconds=STOP_SECONDS)  # it may be just stopping
         except OSError as exc:
             raise StackError(

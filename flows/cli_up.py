@@ -21,6 +21,7 @@ from flows.connection import cautions
 from flows.definition import Definition
 from flows.errors import StackError
 from flows.pipelines import present
+from flows.private import private_folder
 from flows.proxy import proxy_warning
 from flows.settings import Settings
 
@@ -142,7 +143,7 @@ def _spawn(
     from deployments.process import die_with_parent, set_aside
 
     log = settings.data / "logs" / f"{name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(log.parent)
     set_aside(log)
     with log.open("ab") as file:
         process = subprocess.Popen(

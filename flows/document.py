@@ -144,14 +144,15 @@ class _Builder:
 
     def _scalar(self, event: ScalarEvent, line: int) -> None:
         top = self.open[-1] if self.open else None
+        text = whole_text(event.value, line)
         if top and isinstance(top.values, dict) and top.key is None:
-            self._key(top, str(event.value), line)
+            self._key(top, text, line)
             return
         self._plain(event, line)
         plain = bool(event.implicit[0])
         if top:
-            top.bare = plain and event.value == ""
-        self._value(plain_value(event.value) if plain else event.value, line)
+            top.bare = plain and text == ""
+        self._value(plain_value(text) if plain else text, line)
 
     def _key(self, top: _Open, key: str, line: int) -> None:
         place = (*top.place, key)
@@ -197,6 +198,7 @@ class _Builder:
             self._refuse(done.place, what, done.line)
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INT = re.compile(r"[-+]?[0-9]{1,4000}|0x[0-9a-fA-F]{1,1000}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _WORDS: dict[str, bool | None] = {
@@ -215,6 +217,18 @@ def plain_value(text: str) -> str | int | float | bool | None:
     if _FLOAT.fullmatch(text):
         return float(text.replace(".", "", 1) if text[-1] in "fFnN" else text)
     return text
+
+
+def whole_text(text: str, line: int) -> str:
+    """The text with pairs of surrogates as the characters that they stand for, as in JSON: `"\\ud83d\\ude00"`."""
+    if text.isascii() or not _SURROGATE.search(text):
+        return text
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise _Hopeless(
+            Fault((), "holds half a character (a surrogate alone); write the character itself", line)
+        ) from None
 
 
 def _syntax(exc: MarkedYAMLError, text: str) -> Fault:

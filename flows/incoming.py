@@ -25,6 +25,7 @@ from flows.access import below
 from flows.definition import Definition
 from flows.errors import BadFile, FileError, StorageError
 from flows.masking import Masker
+from flows.private import private_folder
 from flows.secret import secret
 from flows.settings import Settings
 from flows.storage import WHOLE, filesystem, lies_there, make_folder, protocol, reached
@@ -115,7 +116,7 @@ def _local(folder: str, definition: Definition, settings: Settings) -> Path:
     if not folder:
         own = settings.inbox / definition.name
         with reached(str(own), "cannot be made"):
-            own.mkdir(parents=True, exist_ok=True)
+            private_folder(own)
         return own.resolve()
     roots = [root.resolve() for root in (settings.inbox, *settings.folders)]
     asked = Path(folder)

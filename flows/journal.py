@@ -15,6 +15,7 @@ from uuid import uuid4
 import msgspec
 
 from flows.ledger import Answer
+from flows.private import private_folder
 from flows.storage import Storage, scratch
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Journal:
 
     def append(self, answers: Sequence[Answer]) -> None:
         """Keep outcomes, all or none. Raises OSError when the disk will not take them either."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self.path.parent)
         with self.path.open("ab") as file:
             whole = file.tell()
             try:

@@ -19,6 +19,7 @@ from flows.records import Reason
 
 MAX_CELL = 1 << 20  # characters of one cell: an unclosed quote is noticed after so many
 MAX_LINE = 16 << 20  # characters of one line or record
+MAX_CELLS = 100_000  # of one record: a line of nothing but commas would otherwise take 60 times its size in memory
 
 STRAY = Reason("", "a quote stands where none may be: quote the whole cell and double the quotes in it", "")
 NUL = Reason("", "holds a NUL character", "")
@@ -53,7 +54,7 @@ class Splitter:
         """The records of the text whose first line is number `line`.
 
         Raises FileError for an unclosed quote, for a misplaced quote that leaves the record's end uncertain, and
-        for a line or record of more than 16 Mi characters.
+        for a line or record of more than 16 Mi characters or 100,000 cells.
         """
         tail = ""
         for block in blocks:
@@ -82,6 +83,7 @@ class Splitter:
         if '"' not in text and "\0" not in text and self._newline == "\n":
             try:
                 cells = list(csv.reader(io.StringIO(text, newline="\n"), delimiter=self._delimiter, strict=True))
+                self._refuse_wide(cells, line)
                 return Batch(list(range(line, line + len(cells))), cells), len(text)
             except csv.Error:  # a lone carriage return or an endless cell: find out which record
                 pass
@@ -97,6 +99,7 @@ class Splitter:
                 cells = next(reader)
             except csv.Error:
                 failed = True
+            self._refuse_wide([cells], line + begin)
             count = reader.line_num - begin
             raw = lines[begin] if count == 1 else "".join(lines[begin : begin + count])
             if failed and self._is_open(raw) and begin + count == len(lines) and not final and len(raw) <= MAX_CELL:
@@ -108,6 +111,14 @@ class Splitter:
             batch.cells.append(cells)
             used += len(raw)
         return batch, used
+
+    def _refuse_wide(self, cells: list[list[str]], line: int) -> None:
+        if max(map(len, cells), default=0) <= MAX_CELLS:
+            return
+        at = next(at for at, record in enumerate(cells) if len(record) > MAX_CELLS)
+        raise self._refuse(
+            f"a record here has more than {MAX_CELLS:,} cells", line=line + at, hint="Is this a CSV file?"
+        )
 
     def _lines(self, text: str) -> list[str]:
         if self._newline == "\n":

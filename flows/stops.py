@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from flows.clock import Clock, boot_time
 from flows.limit_script import Report
+from flows.private import private_folder
 
 
 class Stops:
@@ -29,7 +30,7 @@ class Stops:
         """Write a stop down; it is on the disk when this returns. Raises OSError when the disk will not take it."""
         if self._folder is None or stop in self._paths:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self._folder)
         # A pause ends at a moment of the machine's clock, which starts anew with the machine.
         ends = time.time() + stop.moment - self._clock() if stop.kind == "p" else 0.0
         path = self._folder / f"{self._stem}{uuid4().hex}.stop"

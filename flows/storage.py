@@ -18,6 +18,7 @@ import fsspec
 
 from flows.access import is_name
 from flows.errors import FileError, RowrelayError, SettingError, StorageError
+from flows.private import private_folder
 
 WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"}  # objects appear only when they are complete
 # The clients of object stores let errors of these libraries through, beside OSError.
@@ -161,7 +162,7 @@ def scratch(data: Path) -> Iterator[Path]:
     """A folder of this machine that is gone afterwards; the system's own may be in memory. Raises StorageError."""
     folder = data / "scratch" / uuid4().hex
     with reached(str(folder), "cannot be made"):
-        folder.mkdir(parents=True)
+        private_folder(folder)
     try:
         yield folder
     finally:
