@@ -284,15 +284,15 @@ def test_the_first_part_of_a_secret_is_dotted_where_the_text_ends() -> None:
     assert masker.text("s3cret-tok is not all") == "s3cret-tok is not all"
 
 
+@pytest.mark.timeout(60)  # it takes milliseconds, or for ever
 @pytest.mark.parametrize("text", ["\\" * 60_000, "%25" * 20_000, "&amp;" * 12_000, "a" * 60_000, "ab\\/" * 15_000])
 def test_no_answer_makes_the_search_for_secrets_slow(text: str) -> None:
     """An API that knows the secret can send what is nearly it, as often as it likes."""
     masker = Masker(["a" * 40 + "!", "ab/" * 20 + "\\\\\\\\\\\\x", "%25" * 12 + "%", "&amp;" * 9])
 
-    before = psutil.Process().cpu_times().user
-    masker.text(text)
+    shown = masker.text(text)
 
-    assert psutil.Process().cpu_times().user - before < 5
+    assert len(shown) <= len(text)
 
 
 # -- another user of this machine --------------------------------------------------------------------------------------
