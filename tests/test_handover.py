@@ -121,7 +121,7 @@ def test_a_run_whose_process_is_killed_goes_on_by_itself_until_it_has_died_too_o
             deaths += 1
             if deaths < 4:
                 wait_until(lambda: busy(here, run), seconds=60, what="the run to be taken up")
-        told = wait_until(lambda: given_up(here, run), seconds=60, what="the end of it")
+        told = wait_until(lambda: given_up(here, run), seconds=150, what="the end of it")
 
         assert "died" in told
         tags = [arrival["tag"] for arrival in scene.arrivals()]

@@ -316,7 +316,7 @@ def test_people_are_told_of_runs_that_stop_or_end_with_errors_and_of_no_others(s
         subprocess.run(
             [sys.executable, "-c", FAIL, "well", "stop", "errors"], env=environment, cwd=ROOT, check=True, timeout=90
         )
-        wait_until(lambda: len(told.messages) >= 2, seconds=30, what="two messages")
+        wait_until(lambda: len(told.messages) >= 2, seconds=90, what="two messages")
         assert "nobody" in set_up("").lower()
     finally:
         told.server.shutdown()
