@@ -35,7 +35,7 @@ check: $(ready) ## Lint, format, types and known vulnerabilities, changing nothi
 	@$(run_in_venv) ruff check .
 	@$(run_in_venv) ruff format --check .
 	@$(run_in_venv) mypy
-	@$(if $(CI),echo "Known vulnerabilities: not looked up, as CI is set.",$(run_in_venv) python .ci/audit.py)
+	@$(if $(CI),echo "Known vulnerabilities: not looked up while CI is set.",$(run_in_venv) python .ci/audit.py)
 
 format: $(ready) ## Format the code and mend what the linter can mend
 	@$(run_in_venv) ruff check --fix .
