@@ -212,7 +212,9 @@ def test_schedules_really_run_and_survive_downtime_changes_and_people(served: Se
     latest = max(moment(each) for each in served.flow_runs())
     time.sleep(1.5 * EVERY_SECONDS)
     assert max(moment(each) for each in served.flow_runs()) == latest
-    assert [each for each in served.flow_runs(states=["SCHEDULED"]) if moment(each) < time.time()] == []
+    # One that had its time before the pause may still wait for its turn.
+    late = [each for each in served.flow_runs(states=["SCHEDULED"]) if moment(each) < time.time()]
+    assert [each for each in late if each["state_name"] != "AwaitingConcurrencySlot"] == []
 
 
 def moment(flow_run: dict[str, Any]) -> float:

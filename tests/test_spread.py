@@ -63,6 +63,7 @@ def cluster(flows: World, stack: RunningStack, monkeypatch: pytest.MonkeyPatch) 
 def test_a_run_is_spread_over_the_processes_of_a_cluster_under_one_limit(
     flows: World, stack: RunningStack, cluster: None
 ) -> None:
+    flows.more["request"] = {"timeout_seconds": 5.0}  # two more processes start up beside it
     process = start(flows, stack, file=flows.file(900, bad=1))
     client = connect(stack.addresses.redis_url)
     # The process of the run is an asker, too, but sends nothing itself.
