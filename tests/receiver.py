@@ -34,7 +34,7 @@ def pace(arrivals: Sequence[float]) -> float:
     """Arrivals a second in the long run: without the first and last second, where a run starts and ends."""
     ordered = sorted(arrivals)
     inner = [at for at in ordered if ordered[0] + 1 < at < ordered[-1] - 1]
-    return (len(inner) - 1) / (inner[-1] - inner[0])
+    return (len(inner) - 1) / (inner[-1] - inner[0]) if len(inner) > 1 else 0.0
 
 
 class Receiver:
