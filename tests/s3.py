@@ -48,7 +48,7 @@ def s3_server() -> Iterator[dict[str, str]]:
         process.wait(10)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def s3_environment() -> Iterator[dict[str, str]]:
     with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
