@@ -176,7 +176,7 @@ def test_the_pace_is_the_guaranteed_rate(server: RedisServer, client: redis.Redi
             sent = await send(limit, 6.0, trip=0.1)
             assert worst([at + 0.1 for at in sent], 0.5) <= 10
             inner = [at for at in sent if at > sent[0] + 1]
-            assert (len(inner) - 1) / (inner[-1] - inner[0]) > 0.85 * 10 / 0.6
+            assert (len(inner) - 1) / (inner[-1] - inner[0]) > 0.95 * 10 / 0.6
 
     play(story)
 
@@ -188,7 +188,7 @@ def test_late_seconds_free_slow_answers_slots_early(server: RedisServer, client:
         async with ready(server, terms) as limit:
             sent = await send(limit, 5.0, trip=0.5)
             inner = [at for at in sent if at > sent[0] + 1]
-            assert (len(inner) - 1) / (inner[-1] - inner[0]) > 0.85 * 10 / 0.6  # in_flight 10 allows 20/s
+            assert (len(inner) - 1) / (inner[-1] - inner[0]) > 0.95 * 10 / 0.6  # in_flight 10 allows 20/s
             (permit,) = await limit.acquire("run")
             await permit.wait()
             await asyncio.sleep(0.06)
@@ -339,10 +339,10 @@ def test_a_lost_request_keeps_its_slot_until_it_lapses(server: RedisServer, clie
             permit.lost()
             (second,) = await limit.acquire("run")
             await second.wait()
-            assert 1.2 <= limit.clock() - permit.start < 1.8
+            assert 1.2 <= limit.clock() - permit.start < 1.5
             second.unused()
             (third,) = await limit.acquire("run")
-            assert limit.clock() - permit.start < 2.5
+            assert limit.clock() - permit.start < 2.0
             third.unused()
 
     play(story)
