@@ -64,7 +64,7 @@ async def _serve(settings: Settings, found: Pipelines, mark: Mark) -> None:
     from prefect.client.orchestration import get_client
     from prefect.runner import Runner
 
-    from deployments import roster
+    from deployments import deaths, roster
 
     runner = Runner(
         name="rowrelay",
@@ -82,11 +82,15 @@ async def _serve(settings: Settings, found: Pipelines, mark: Mark) -> None:
         await _automate(client, crashes)
         if left := await roster.give_back(client, offered):
             _say(f"{left} runs that an earlier process had taken on are scheduled anew.")
-        watch = asyncio.create_task(_watch(runner, client, settings, dict(found), mark))
+        watches = [
+            asyncio.create_task(_watch(runner, client, settings, dict(found), mark)),
+            asyncio.create_task(deaths.watch(settings)),
+        ]
         try:
             await _run(runner)
         finally:
-            watch.cancel()
+            for watch in watches:
+                watch.cancel()
 
 
 async def _run(runner: Runner) -> None:
@@ -134,7 +138,7 @@ async def _automate(client: PrefectClient, recovery: UUID) -> None:
     try:
         await automations.ensure(client, recovery)
     except (PrefectHTTPStatusError, httpx.HTTPError) as exc:
-        _say(f"Runs of dead machines will not be resumed by themselves: {exc}")
+        _say(f"Crashed runs will not be resumed by themselves: {exc}")
 
 
 async def _offer(runner: Runner, client: PrefectClient, definition: Definition) -> list[UUID]:

@@ -1,6 +1,6 @@
 """Sets a Prefect server up for workers: `python -m deployments.setup [POOL]`. May be run again after every change.
 
-It makes the work pool, the deployments of every pipeline and the automations for dead machines. Workers are then
+It makes the work pool, the deployments of every pipeline and the automation that resumes crashed runs. Workers are then
 started with `python -m deployments.worker`, on as many machines as there are; each needs this package,
 ROWRELAY_REDIS_URL, PREFECT_API_URL, and storage that all of them reach.
 """
@@ -55,8 +55,7 @@ async def _set_up(settings: Settings, pool: str) -> list[RowrelayError]:
                 await _apply(client, made)
         for name in await roster.withdraw_missing(client, found, work_pool=pool):
             _say(f"{name}: its definition is gone; paused, its schedules are taken away")
-    for name in automations.NAMES:
-        _say(f"automation: {name}")
+    _say(f"automation: {automations.NAME}")
     _say(f"Start workers with: python -m deployments.worker {pool}")
     return list(found.refused.values())
 

@@ -15,22 +15,30 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from deployments import deaths
 from deployments.leaving import hand_over
 from deployments.process import die_with_parent
 from deployments.setup import POOL
 from flows import logs
+from flows.errors import RowrelayError
+from flows.settings import Settings
 
 log = logging.getLogger("rowrelay.worker")
 END_SECONDS = 10.0
 
 
 def main(arguments: list[str]) -> int:
-    """Work until asked to end. Returns the exit code of Prefect's worker, 0 after an orderly end."""
+    """Work until asked to end. Returns its exit code, 0 after an orderly end, 2: a wrong setting."""
+    try:
+        settings = Settings.read()
+    except RowrelayError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return 2
     pool, options = (
         (POOL, arguments) if not arguments or arguments[0].startswith("-") else (arguments[0], arguments[1:])
     )
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", *options]
-    logs.voice(log.name, os.environ.get("ROWRELAY_LOG_FORMAT", "text"))
+    logs.voice(log.name, settings.log_format)
     # Runs are begun as `python`: this one, wherever we were started from.
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
     worker = subprocess.Popen(
@@ -39,6 +47,7 @@ def main(arguments: list[str]) -> int:
         start_new_session=True,  # Ctrl-C is for us, who end things in order
         preexec_fn=die_with_parent(signal.SIGTERM),
     )
+    deaths.watch_beside(settings)
     asked = False
 
     def leave(number: int, frame: FrameType | None) -> None:
