@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,9 +29,12 @@ async def _lifespan(app: Any) -> AsyncIterator[None]:
     yield
 
 
+_api = Mount("/api", app=make_api())
+_api.path_regex = re.compile(_api.path_regex.pattern, re.DOTALL)  # a file's name may have a line break in it
+
 app = st.App(
     Path(__file__).parent / "pages" / "navigation.py",
-    routes=[Mount("/api", app=make_api())],
+    routes=[_api],
     middleware=[Middleware(Headers)],
     lifespan=_lifespan,
 )

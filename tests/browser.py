@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from deployments.server import free_port
 
@@ -46,6 +46,16 @@ def open_browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=list(FLAGS))
         yield browser
         browser.close()
+
+
+@contextmanager
+def open_windows(browser: Browser, folder: Path, **more: Any) -> Iterator[BrowserContext]:
+    """A place for windows that keeps what it has loaded and compiled on the disk: a page costs a third less then."""
+    context = browser.browser_type.launch_persistent_context(
+        folder, executable_path=find_browser(), args=list(FLAGS), viewport={"width": 1280, "height": 900}, **more
+    )
+    yield context
+    context.close()
 
 
 @dataclass

@@ -91,5 +91,10 @@ def _stall(delivery: Delivery, every: float) -> None:
     delivery._portal.start_task_soon(stall)
 
 
+def main(given: str) -> None:
+    """Deliver as `given` says, in JSON, and print what became of it."""
+    print(json.dumps(deliver(**json.loads(given))), flush=True)
+
+
 if __name__ == "__main__":
-    print(json.dumps(deliver(**json.loads(sys.argv[1]))), flush=True)
+    main(sys.argv[1])

@@ -19,14 +19,14 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dashboard.markup import visible
 from deployments.server import RedisServer
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from flows.sheet import restored
-from tests.browser import Dashboard, dashboard, open_browser
+from tests.browser import Dashboard, dashboard, open_browser, open_windows
 from tests.seeding import Seeded, seed
 
 HACK = "window.hacked=1"
@@ -120,17 +120,23 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def windows(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    with open_windows(browser, tmp_path_factory.mktemp("browser")) as found:
+        yield found
+
+
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(windows: BrowserContext) -> Iterator[Page]:
     """A window that sees no dialog, no error, and no request to elsewhere."""
-    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page = windows.new_page()
     page.set_default_timeout(90_000)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("dialog", lambda dialog: wrong.append(dialog.message) or dialog.dismiss())
     page.on("request", lambda request: wrong.append(request.url) if "evil" in urlsplit(request.url).netloc else None)
     yield page
-    page.context.close()
+    page.close()
     assert wrong == []
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from deployments.standin.api import Knobs, StandIn
 from deployments.standin.server import serving
 from flows.connection import connect
 from flows.ledger_view import Run, View
+from tests.forked import Forked
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,7 +31,7 @@ class World:
     standin: StandIn
     limit: dict[str, Any]
     more: dict[str, Any] = field(default_factory=dict)
-    engines: list[subprocess.Popen[str]] = field(default_factory=list)
+    engines: list[subprocess.Popen[str] | Forked] = field(default_factory=list)
 
     @property
     def view(self) -> View:
@@ -65,7 +65,7 @@ class World:
         path.write_text("\n".join([*lines, *(f"x{i},,body" for i in range(bad))]) + "\n")
         return path
 
-    def start(self, run: str, **arguments: Any) -> subprocess.Popen[str]:
+    def start(self, run: str, **arguments: Any) -> Forked:
         """Start an engine."""
         given = {
             "redis_url": self.redis_url,
@@ -74,9 +74,7 @@ class World:
             "run": run,
             **{key: str(value) if isinstance(value, Path) else value for key, value in arguments.items()},
         }
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.engine", json.dumps(given)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
+        process = Forked(json.dumps(given), self.folder / f"engine-{uuid4().hex}.json")
         self.engines.append(process)
         return process
 
@@ -84,7 +82,7 @@ class World:
         """Run an engine to its end and return what it says."""
         return self.ended(self.start(run, **arguments))
 
-    def ended(self, process: subprocess.Popen[str], *, seconds: float = 90.0) -> dict[str, Any]:
+    def ended(self, process: Forked, *, seconds: float = 90.0) -> dict[str, Any]:
         """What an engine says at its end."""
         out, _ = process.communicate(timeout=seconds)
         assert process.returncode == 0, f"the engine ended with {process.returncode}: {out}"
