@@ -21,9 +21,7 @@ up: $(ready) ## Start everything, dashboard included, until Ctrl-C; sends to the
 	@$(run_in_venv) $(if $(POSTS_URL),,python -m deployments.standin --) rowrelay up
 
 test: $(ready) browser services ## Run the tests (short forms of the long proofs)
-	@$(run_in_venv) python -m pytest -n 4 --dist loadgroup || { \
-		echo "Once more, one after the other, those that failed beside the others:"; \
-		$(run_in_venv) python -m pytest -n 0 --last-failed --last-failed-no-failures none; }
+	@$(run_in_venv) python -m pytest -n 4 --dist loadgroup
 
 prove: $(ready) services faketime ## Run the long proofs: limit, kills, restarts; needs libfaketime, and root for cut links
 	@$(run_in_venv) python -m pytest -m prove -n 8 tests/test_limit_harm.py

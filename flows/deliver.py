@@ -254,10 +254,8 @@ def _checked(delivery: Delivery, logger: Any) -> State[Any]:
 
 
 def _send_all(delivery: Delivery, rows: Wanted, request: str, report: Report) -> None:
-    _map(delivery, delivery.plan(rows, request=request), report)
-    delivery.settle()
-    if rows == "unfinished" and not delivery.stopped and not delivery.cancelled:
-        _map(delivery, delivery.plan_unknown(), report)
+    for chunks in delivery.rounds(rows, request=request):
+        _map(delivery, chunks, report)
 
 
 def _map(delivery: Delivery, chunks: list[Chunk], report: Report) -> None:

@@ -50,6 +50,7 @@ from flows.spool import Spool
 from flows.storage import scratch
 
 _RESENDS = {"failed": (RowState.FAILED,), "unknown": (RowState.UNKNOWN,)}
+ROUNDS_AFTER = 3  # for rows that come back while others are sent; what comes later waits for a resumption
 SLICE = 1000  # rows of a chunk in memory at once
 AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer
 T = TypeVar("T")
@@ -359,6 +360,21 @@ class Delivery:
         await self._exits.aclose()
 
     # -- rows ------------------------------------------------------------------------------------------------------
+
+    def rounds(self, wanted: Wanted, *, request: str = "") -> Iterator[list[Chunk]]:
+        """What is to be sent, round by round: each is to be sent before the next is asked for. See `plan`."""
+        yield self.plan(wanted, request=request)
+        self.settle()
+        if wanted != "unfinished":
+            return
+        # An earlier deliverer that was cut off may have said meanwhile that some of its rows were never sent.
+        for _ in range(ROUNDS_AFTER):
+            if self.stopped or self.cancelled or not (late := self.plan("unfinished")):
+                break
+            yield late
+            self.settle()
+        if not self.stopped and not self.cancelled:
+            yield self.plan_unknown()
 
     def plan(self, wanted: Wanted, *, request: str = "") -> list[Chunk]:
         """The chunks of what is to be sent now: all that waits, or what a person wishes to be sent again.

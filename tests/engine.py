@@ -55,10 +55,8 @@ def deliver(
         if stall:
             _stall(delivery, stall)
         with ThreadPoolExecutor(16) as pool:
-            list(pool.map(delivery.send, delivery.plan(rows, request=request)))
-            delivery.settle()
-            if rows == "unfinished" and not delivery.stopped and not delivery.cancelled:
-                list(pool.map(delivery.send, delivery.plan_unknown()))
+            for chunks in delivery.rounds(rows, request=request):
+                list(pool.map(delivery.send, chunks))
     except RowrelayError as exc:
         failure = exc
     finally:
