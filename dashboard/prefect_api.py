@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,7 @@ from dashboard.connections import prefect_api_url
 from flows.errors import RowrelayError, StackError
 
 TIMEOUT_SECONDS = 8.0
+BUSY_SECONDS = 6.0
 FLOWS = ("deliver", "inbox")
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
@@ -199,8 +201,15 @@ _csrf: dict[str, str] = {}
 
 
 def _request(method: str, url: str, json: Any) -> httpx.Response:
-    """A request, with the token against cross-site requests where the server wants one."""
-    response = _http().request(method, url, json=json, headers=_csrf)
+    """A request, with the token against cross-site requests where the server wants one.
+
+    503 is what a server on SQLite says while another writes: nothing was done, and it is asked again.
+    """
+    until = time.monotonic() + BUSY_SECONDS
+    while (response := _http().request(method, url, json=json, headers=_csrf)).status_code == 503:
+        if time.monotonic() > until:
+            return response
+        time.sleep(0.3)
     if response.status_code == 403 and method != "GET":
         name = str(uuid4())
         token = _http().get(f"{prefect_api_url()}/csrf-token", params={"client": name})

@@ -81,7 +81,8 @@ class Collector:
             if run.state not in _ALIVE and states.get(run.id) != label and not first:
                 self._ended[run.pipeline, label] += 1
             still = run.state not in _ALIVE and states.get(run.id) == label
-            if still or (first and run.state not in _ALIVE):
+            long_over = run.state not in _ALIVE and (run.ended or 0) < now - 1
+            if still or (first and long_over):
                 continue  # nothing can have happened since
             if run.id in states and run.id not in self._seen:  # it had ended before the first scrape, now it goes on
                 self._seen[run.id] = self._events(run) - self._since(run, self._looked)
@@ -107,10 +108,10 @@ class Collector:
         return found | whole
 
     def _since(self, run: Run, second: int) -> Counter[str]:
-        """What happened after this Unix second; what happened within it may have been seen already."""
+        """What happened from this Unix second on, in a run that had been quiet before."""
         found: Counter[str] = Counter()
         for at, counts in self.view.chart(run.id, "seconds").items():
-            if at > second:
+            if at >= second:
                 found.update(counts)
         return found
 

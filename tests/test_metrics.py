@@ -25,7 +25,7 @@ from flows.connection import connect
 from flows.ledger import Ledger
 from flows.logs import JsonFormatter
 from flows.metrics import Collector
-from flows.records import RowState
+from flows.records import RowState, RunState
 from flows.settings import Settings
 from tests.conftest import wait_until
 from tests.stack_fixture import RunningStack
@@ -95,9 +95,10 @@ def test_a_run_that_had_ended_and_goes_on_counts_only_what_is_new(scene: World, 
 
     with scraped(Collector(connect(redis_url))) as address:
         assert scrape(address)['rowrelay_requests_total{pipeline="posts"}'] == 0
-        scene.deliver(run, file=file)
+        ended = scene.deliver(run, file=file)
         after = scrape(address)
 
+    assert (ended["state"], ended["counts"]["done"]) == (RunState.FINISHED, 150), ended
     assert after['rowrelay_requests_total{pipeline="posts"}'] == 150 - before
     assert after['rowrelay_outcomes_total{outcome="done",pipeline="posts"}'] == 150 - before
 
