@@ -136,7 +136,8 @@ class Misbehaviour:
         await self._hang()
 
     async def _trickled(self) -> None:
-        for byte in b"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 11\r\n\r\n":
+        head = b"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 11\r\nconnection: close"
+        for byte in head + b"\r\n\r\n":
             if self.transport.is_closing():
                 break
             self.transport.write(bytes((byte,)))
