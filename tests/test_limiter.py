@@ -506,7 +506,7 @@ def test_permits_of_a_reply_that_never_came_are_handed_back(server: RedisServer,
 
 @pytest.mark.parametrize("lost", ["log", "state"])
 def test_a_record_that_lost_a_part_is_not_believed(server: RedisServer, client: redis.Redis, lost: str) -> None:
-    terms = LimitTerms("evicted", ((7, 0.3),), 7, 0.2, 0.1)
+    terms = LimitTerms("evicted", ((7, 1.0),), 7, 0.5, 0.5)
 
     async def story() -> None:
         async with ready(server, terms) as limit:
