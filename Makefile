@@ -9,7 +9,7 @@ run_in_venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
 browsers := chromium chromium-browser google-chrome google-chrome-stable
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prove up bench check format lock browser services faketime clean
+.PHONY: help run test slow prove up bench check format lock browser services faketime clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ up: $(ready) ## Start everything, dashboard included, until Ctrl-C; sends to the
 
 test: $(ready) browser services ## Run the tests (short forms of the long proofs)
 	@$(run_in_venv) python -m pytest -n 4 --dist loadgroup
+
+slow: $(ready) services ## Run the tests that play whole machines: schedules, workers, restarts, containers
+	@$(run_in_venv) python -m pytest -n 3 --dist loadgroup -m 'slow and not prove'
 
 prove: $(ready) services faketime ## Run the long proofs: limit, kills, restarts; needs libfaketime, and root for cut links
 	@$(run_in_venv) python -m pytest -m prove -n 8 tests/test_limit_harm.py

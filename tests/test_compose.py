@@ -271,6 +271,7 @@ def deliver(project: Project, name: str, *, rows: int) -> dict[str, Any]:
     return {**found, "results": results}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # a minute on a machine that has nothing else to do
 class TestWorking:
     pytestmark = needs_namespaces

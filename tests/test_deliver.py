@@ -150,6 +150,7 @@ def test_a_corrected_whole_file_can_leave_out_what_was_delivered(flows: World, s
     assert flows.report()["arrivals"] == 25
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_to_the_definition_it_began_with(flows: World, stack: RunningStack) -> None:
     """A changed pipeline does not change it, and a changed record of it is not believed."""
     view = View(connect(stack.addresses.redis_url))
@@ -238,6 +239,7 @@ def served(w: World, stack: RunningStack) -> Iterator[None]:
         log.close()
 
 
+@pytest.mark.slow
 def test_a_run_triggered_from_outside_is_delivered_and_cancelled_and_retried(flows: World, stack: RunningStack) -> None:
     view = View(connect(stack.addresses.redis_url))
     uploads = stack.settings.uploads

@@ -167,6 +167,7 @@ def pace(moments: list[float]) -> float:
     return (len(moments) - 1) / (moments[-1] - moments[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "rows", "steady", "redis_share", "least"),
     [

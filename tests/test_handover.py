@@ -63,6 +63,7 @@ def test_a_run_whose_server_is_told_to_end_is_finished_by_the_next_one(scene: Wo
         wait_until(lambda: here.state(run)["type"] == "COMPLETED", seconds=20, what="Prefect to say so")
 
 
+@pytest.mark.slow
 def test_a_run_whose_worker_is_told_to_end_is_finished_by_another_worker(scene: World, stack: RunningStack) -> None:
     with serving(scene, stack, NAME) as here:
         here.set_up("hands")
@@ -79,6 +80,7 @@ def test_a_run_whose_worker_is_told_to_end_is_finished_by_another_worker(scene: 
         assert "HandedOver" in names(here, run)
 
 
+@pytest.mark.slow
 def test_sigterm_hands_a_run_over_unless_the_run_is_being_cancelled(scene: World, stack: RunningStack) -> None:
     with serving(scene, stack, NAME) as here:
         serve = here.serve()
@@ -102,6 +104,7 @@ def names(here: Serving, run: str) -> list[str]:
     return [str(state["name"]) for state in here.states(run)]
 
 
+@pytest.mark.slow
 def test_a_run_whose_process_is_killed_goes_on_by_itself_until_it_has_died_too_often(
     scene: World, stack: RunningStack
 ) -> None:

@@ -179,7 +179,7 @@ def test_with_json_logs_what_libraries_print_becomes_json_too() -> None:
     assert [line["message"] for line in lines] == ["from prefect", "from us"], done.stderr
 
 
-@pytest.mark.parametrize("module", ["deployments.serve", "deployments.worker"])
+@pytest.mark.parametrize("module", ["deployments.serve", pytest.param("deployments.worker", marks=pytest.mark.slow)])
 def test_what_serves_runs_writes_json_where_that_is_set(module: str, tmp_path: Path) -> None:
     """Prefect's own words, which nobody answers here, and ours: every line one object."""
     (tmp_path / "bad.yaml").write_text("name: bad\n")
@@ -290,6 +290,7 @@ def switch(stack: RunningStack, *, on: bool) -> bool:
         return bool(found["enabled"])
 
 
+@pytest.mark.slow
 def test_people_are_told_of_runs_that_stop_or_end_with_errors_and_of_no_others(stack: RunningStack) -> None:
     told = Told()
     environment = {**stack.environment, "PATH": "/usr/bin:/bin", "ROWRELAY_DASHBOARD_URL": "http://dash.example"}

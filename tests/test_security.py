@@ -167,6 +167,7 @@ def in_files(folder: Path) -> Iterator[tuple[str, bytes]]:
                 yield str(path), "\n".join(database.iterdump()).encode()
 
 
+@pytest.mark.slow
 def test_a_secret_leaves_no_trace_whatever_the_api_says_back(
     stack: RunningStack, echo: Echo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,6 +116,7 @@ def served(stack: RunningStack, tmp_path: Path) -> Iterator[Served]:
                 made.ask(f"/deployments/{there['id']}", method="DELETE")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_schedules_really_run_and_survive_downtime_changes_and_people(served: Served) -> None:
     plan = [{"interval_seconds": EVERY_SECONDS, "timezone": "Europe/Berlin"}]
@@ -221,6 +222,7 @@ def moment(flow_run: dict[str, Any]) -> float:
     return datetime.fromisoformat(flow_run["expected_start_time"]).timestamp()
 
 
+@pytest.mark.slow
 def test_what_comes_while_a_look_is_under_way_waits_for_its_turn_and_finds_nothing_new(served: Served) -> None:
     served.define()
     served.put("long.csv", 400, first=1)

@@ -60,6 +60,7 @@ def cluster(flows: World, stack: RunningStack, monkeypatch: pytest.MonkeyPatch) 
         yield
 
 
+@pytest.mark.slow
 def test_a_run_is_spread_over_the_processes_of_a_cluster_under_one_limit(
     flows: World, stack: RunningStack, cluster: None
 ) -> None:
@@ -77,6 +78,7 @@ def test_a_run_is_spread_over_the_processes_of_a_cluster_under_one_limit(
     assert len({arrival["tag"] for arrival in flows.arrivals()}) == 900
 
 
+@pytest.mark.slow
 def test_a_stop_in_one_process_ends_the_run_everywhere(flows: World, stack: RunningStack, cluster: None) -> None:
     flows.control(faults={"error": 1.0})
 
