@@ -46,19 +46,15 @@ def redis_url(redis_server: RedisServer) -> str:
 
 # Each starts Prefect servers, browsers or whole machines of its own: more of these at once starve each other.
 _LANES = {
-    "dashboard": (
-        "test_dashboard_browser",
-        "test_dashboard_hostile",
-        "test_dashboard_prefect",
-        "test_dashboard_process",
-    ),
+    "dashboard": ("test_dashboard_browser",),
+    "pages": ("test_dashboard_hostile", "test_dashboard_prefect", "test_dashboard_process"),
     "machines": ("test_compose", "test_far_workers", "test_handover", "test_serve", "test_stack"),
 }
 _LANE_OF = {module: lane for lane, modules in _LANES.items() for module in modules}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Heavy tests go to one of three lanes; those that share a Prefect server to the same one.
+    """Heavy tests go to one of four lanes; those that share a Prefect server to the same one.
 
     Not in `pytest_collection_modifyitems`: xdist has read the groups by then.
     """
