@@ -23,7 +23,7 @@ up: $(ready) ## Start everything, dashboard included, until Ctrl-C; sends to the
 test: $(ready) browser services ## Run the tests (short forms of the long proofs)
 	@$(run_in_venv) python -m pytest -n 4 --dist loadgroup
 
-slow: $(ready) services ## Run the tests that play whole machines: schedules, workers, restarts, containers
+slow: $(ready) browser services ## Run the tests that play whole machines: schedules, workers, restarts, containers
 	@$(run_in_venv) python -m pytest -n 3 --dist loadgroup -m 'slow and not prove'
 
 prove: $(ready) services faketime ## Run the long proofs: limit, kills, restarts; needs libfaketime, and root for cut links

@@ -559,6 +559,7 @@ def test_a_second_ctrl_c_leaves_rows_under_way_unknown(sending: World, stack: Ru
     assert sum(after.counts.values()) == 90
 
 
+@pytest.mark.slow
 def test_a_ban_stops_the_run_until_a_person_opens_the_limit(
     sending: World, stack: RunningStack, rowrelay: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

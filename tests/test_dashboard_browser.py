@@ -218,6 +218,7 @@ def test_unknown_rows_sent_again_arrive(here: Site, page: Page) -> None:
 # -- checks ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_check_that_stopped_is_done_again_from_its_page_and_sends_nothing(here: Site, page: Page) -> None:
     file = here.upload("wrong.csv", "name,age\nx,1\n")
     run = here.start(file)  # by a program that meant to send it at once
@@ -233,6 +234,7 @@ def test_a_check_that_stopped_is_done_again_from_its_page_and_sends_nothing(here
     assert here.tags == []
 
 
+@pytest.mark.slow
 def test_a_check_that_waits_for_a_runner_can_be_cancelled_and_done_later(here: Site, page: Page) -> None:
     with here.nobody_works():
         drop(here, page, "waits.csv", rows_file(720, 3))
@@ -261,6 +263,7 @@ def test_a_check_that_was_interrupted_is_no_dead_end(here: Site, page: Page) -> 
     assert here.tags == []
 
 
+@pytest.mark.slow
 def test_fix_and_upload_again_keeps_the_pipeline(here: Site, page: Page) -> None:
     here.board.open(page, "/?pipeline=replies")
     give(page, "notes.csv", 'note\nfine\n""\n' + "x" * 50 + "\n")
@@ -272,6 +275,7 @@ def test_fix_and_upload_again_keeps_the_pipeline(here: Site, page: Page) -> None
     expect(page.get_by_role("button", name="Send 1 rows")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_file_sent_before_is_said_and_one_only_checked_is_not(here: Site, page: Page) -> None:
     content = rows_file(760, 2)
     for name in ("first.csv", "second.csv"):  # checking it twice is not sending it
@@ -426,6 +430,7 @@ def test_an_address_with_filters_survives_being_opened_while_redis_is_away(here:
     expect(page.get_by_text("Row 5, line 6")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_prefect_away_with_a_file_in_hand_loses_nothing(here: Site, page: Page) -> None:
     here.board.open(page, "/")
     here.prefect.shut()

@@ -175,6 +175,7 @@ def test_failed_and_unknown_rows_are_sent_again(here: Site) -> None:
     assert here.board.api("POST", f"/runs/{seeded.id}/resume", json={"rows": "failed"}).status_code == 409
 
 
+@pytest.mark.slow
 def test_two_schedules_of_one_pipeline_have_times_of_their_own(here: Site) -> None:
     made = []
     (here.settings.inbox / "posts" / "in").mkdir(parents=True, exist_ok=True)

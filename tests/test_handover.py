@@ -42,6 +42,7 @@ def all_done_once(scene: World, here: Serving, run: str, rows: int) -> None:
     assert scene.report()["over"] == 0
 
 
+@pytest.mark.slow
 def test_a_run_whose_server_is_told_to_end_is_finished_by_the_next_one(scene: World, stack: RunningStack) -> None:
     with serving(scene, stack, NAME) as here:
         first = here.serve()
