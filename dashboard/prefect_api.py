@@ -201,19 +201,22 @@ _csrf: dict[str, str] = {}
 
 
 def _request(method: str, url: str, json: Any) -> httpx.Response:
-    """A request, with the token against cross-site requests where the server wants one.
-
-    503 is what a server on SQLite says while another writes: nothing was done, and it is asked again.
-    """
-    until = time.monotonic() + BUSY_SECONDS
-    while (response := _http().request(method, url, json=json, headers=_csrf)).status_code == 503:
-        if time.monotonic() > until:
-            return response
-        time.sleep(0.3)
+    """A request, with the token against cross-site requests where the server wants one."""
+    response = _answer(method, url, json)
     if response.status_code == 403 and method != "GET":
         name = str(uuid4())
         token = _http().get(f"{prefect_api_url()}/csrf-token", params={"client": name})
         if token.is_success:
             _csrf.update({"Prefect-Csrf-Token": token.json()["token"], "Prefect-Csrf-Client": name})
-            response = _http().request(method, url, json=json, headers=_csrf)
+            response = _answer(method, url, json)
+    return response
+
+
+def _answer(method: str, url: str, json: Any) -> httpx.Response:
+    """503 is what a server on SQLite says while another writes: nothing was done, and it is asked again."""
+    until = time.monotonic() + BUSY_SECONDS
+    while (response := _http().request(method, url, json=json, headers=_csrf)).status_code == 503:
+        if time.monotonic() > until:
+            break
+        time.sleep(0.3)
     return response

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
-import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowFilter,
@@ -25,13 +24,12 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.filters import EventFilter, EventNameFilter, EventOrder, EventResourceFilter
-from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Cancelled, Crashed, Scheduled
 
 from deployments.heartbeat import SILENT_SECONDS, UNBEGUN_SECONDS
 from flows import logs
 from flows.connection import connect
-from flows.errors import RowrelayError, RunNotFound
+from flows.errors import RunNotFound
 from flows.ledger_view import View
 from flows.settings import Settings
 
@@ -76,7 +74,7 @@ async def look(client: PrefectClient, view: View, silence: Silence) -> list[str]
     """Look once: mark those that have been silent for too long. Returns what was done.
 
     Raises:
-        PrefectHTTPStatusError, httpx.HTTPError, RowrelayError: a server does not answer.
+        RowrelayError, or what Prefect's client raises: a server does not answer, or a run is gone.
     """
     there = await _under_way(client)
     signs = {run.id: await _sign(client, run) for run in there}
@@ -89,11 +87,10 @@ async def look(client: PrefectClient, view: View, silence: Silence) -> list[str]
                 message = f"Taken on {UNBEGUN_SECONDS} s ago and never begun."
                 await client.set_flow_run_state(run.id, Scheduled(message=message), force=True)
                 told.append(f"{run.name}: nobody began it, scheduled anew")
-        elif seconds >= SILENT_SECONDS and not _delivered(view, run.id):
+        elif seconds >= SILENT_SECONDS and not await asyncio.to_thread(_delivered, view, run.id):
             message = f"No sign of life for {SILENT_SECONDS} s: its process or machine is gone."
-            cancelled = (
-                run.state_type is StateType.CANCELLING
-            )  # Prefect lets it become nothing else, nor should it go on
+            # One that was being cancelled may become nothing else for Prefect, nor should it go on.
+            cancelled = run.state_type is StateType.CANCELLING
             await client.set_flow_run_state(run.id, (Cancelled if cancelled else Crashed)(message=message))
             told.append(f"{run.name}: no sign of life, marked as {'cancelled' if cancelled else 'crashed'}")
     return told
@@ -102,16 +99,21 @@ async def look(client: PrefectClient, view: View, silence: Silence) -> list[str]
 async def watch(settings: Settings) -> None:
     """Look every few seconds, for as long as this runs."""
     logs.voice(log.name, settings.log_format)
-    silence = Silence()
-    view = View(connect(settings.redis_url.get_secret_value() if settings.redis_url else ""))
-    async with get_client() as client:
-        while True:
+    silence, well = Silence(), True
+    while True:
+        try:
+            view = View(connect(settings.redis_url.get_secret_value() if settings.redis_url else ""))
+            async with get_client() as client:
+                while True:
+                    await asyncio.sleep(LOOK_SECONDS)
+                    for text in await look(client, view, silence):
+                        log.info(text)
+                    well = True
+        except Exception as exc:  # Prefect raises errors of many libraries when it is away, or a run was just deleted
+            if well:  # said once an outage
+                log.warning("Cannot look for dead runs, trying on: %s", exc)
+            well = False
             await asyncio.sleep(LOOK_SECONDS)
-            try:
-                for text in await look(client, view, silence):
-                    log.info(text)
-            except (PrefectHTTPStatusError, httpx.HTTPError, RowrelayError) as exc:
-                log.debug("not looked for dead runs: %s", exc)  # both are told of by those who need them
 
 
 def watch_beside(settings: Settings) -> None:

@@ -11,13 +11,16 @@ from uuid import UUID, uuid4
 import pytest
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from pydantic import SecretStr
 
-from deployments.deaths import LOOK_SECONDS, Silence, look
+from deployments.deaths import LOOK_SECONDS, Silence, log, look, watch
 from deployments.heartbeat import SILENT_SECONDS, UNBEGUN_SECONDS
+from deployments.server import free_port
 from flows.connection import connect
 from flows.ledger import Ledger
 from flows.ledger_view import View
 from flows.records import RunState
+from flows.settings import Settings
 from tests.stack_fixture import RunningStack
 
 
@@ -137,3 +140,24 @@ def test_a_run_that_gives_a_sign_of_life_is_left_alone(stack: RunningStack, sign
                 await here.client.delete_flow_run(run)
 
     asyncio.run(play())
+
+
+def test_it_goes_on_looking_while_prefect_is_away_and_says_so_once(
+    stack: RunningStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(redis_url=SecretStr(stack.addresses.redis_url))
+
+    async def play() -> None:
+        with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
+            watching = asyncio.create_task(watch(settings))
+            await asyncio.sleep(1)
+            log.addHandler(caplog.handler)
+            await asyncio.sleep(3 * LOOK_SECONDS)
+            assert not watching.done()
+            watching.cancel()
+
+    try:
+        asyncio.run(play())
+    finally:
+        log.removeHandler(caplog.handler)
+    assert [record.levelname for record in caplog.records if record.name == log.name] == ["WARNING"]
