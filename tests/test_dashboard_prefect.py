@@ -77,6 +77,7 @@ def test_a_check_that_failed_can_be_done_again_and_sends_nothing(here: Site, dry
     assert sorted(here.tags) == titles(40, 3)
 
 
+@pytest.mark.slow
 def test_resuming_a_run_that_was_only_to_be_checked_checks_it(here: Site) -> None:
     file = here.upload("wrong.csv", "name,age\nx,1\n")
     run = here.start(file, dry_run=True)

@@ -181,6 +181,7 @@ def test_nothing_can_be_left_out_without_a_key(flows: World, stack: RunningStack
     assert flows.report()["arrivals"] == 0
 
 
+@pytest.mark.slow
 def test_a_definition_that_has_become_wrong_stops_new_runs_of_it_and_no_run_that_is_resumed(
     flows: World, stack: RunningStack
 ) -> None:

@@ -327,7 +327,9 @@ def test_send_leaves_out_what_was_delivered_if_asked_to(keyed: World, stack: Run
     assert keyed.report()["arrivals"] == 12
 
 
-@pytest.mark.parametrize(("answer", "code", "arrivals"), [("l", 0, 12), ("a", 0, 22), ("n", 2, 10)])
+@pytest.mark.parametrize(
+    ("answer", "code", "arrivals"), [("l", 0, 12), pytest.param("a", 0, 22, marks=pytest.mark.slow), ("n", 2, 10)]
+)
 def test_send_asks_at_a_terminal(keyed: World, stack: RunningStack, answer: str, code: int, arrivals: int) -> None:
     env = environment(keyed, stack)
     first = subprocess.run(command(keyed), cwd=ROOT, env=env, capture_output=True, timeout=90)

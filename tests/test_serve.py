@@ -242,6 +242,7 @@ def test_what_comes_while_a_look_is_under_way_waits_for_its_turn_and_finds_nothi
     assert len(served.world.arrivals()) == 400
 
 
+@pytest.mark.slow
 def test_a_wrong_definition_spoils_no_other_and_one_that_goes_takes_its_schedules_along(served: Served) -> None:
     served.define(schedules=[{"cron": "0 6 * * *"}])
     (served.world.folder / "bad.yaml").write_text("name: bad\n")
