@@ -82,9 +82,9 @@ def peak_megabytes() -> float:
 
 def measure(path: Path, folder: Path, *, spool: bool) -> None:
     """Check the file in this process and print what it took and found, as JSON."""
-    from flows.check import check_file
-    from flows.definition import load
-    from flows.spool import Spool
+    from flows.pipeline.definition import load
+    from flows.schema.check import check_file
+    from flows.spool.spool import Spool
 
     imports = time.process_time()
     found: list[tuple[int, int]] = []

@@ -17,11 +17,11 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 
-from flows.client import Client, idempotency_key
-from flows.clock import boot_time
-from flows.definition import Definition
+from flows.client.client import Client, idempotency_key
+from flows.client.transport import Flight, flight, open_transport
+from flows.limit.clock import boot_time
+from flows.pipeline.definition import Definition
 from flows.records import Row, RowState
-from flows.transport import Flight, flight, open_transport
 
 RECEIVER = """
 import asyncio
@@ -165,7 +165,7 @@ async def main() -> None:
             "AsyncClient.post()": lambda: by_async_client(pipeline, options.tasks, prepared=False),
             "AsyncClient.send(request)": lambda: by_async_client(pipeline, options.tasks, prepared=True),
             "transport(request)": lambda: by_transport(pipeline, options.tasks),
-            "flows.client.Client.send": lambda: by_client(pipeline, options.tasks),
+            "flows.client.client.Client.send": lambda: by_client(pipeline, options.tasks),
         }
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
         for _ in range(options.rounds):

@@ -27,7 +27,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from deployments.server import RedisServer
 from deployments.stack import environment, use
 from deployments.standin import Knobs, StandIn, serving
-from flows import ledger_keys as keys
+from flows.ledger import keys
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from tests.browser import ROOT, Dashboard, dashboard, open_browser

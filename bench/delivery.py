@@ -21,8 +21,8 @@ from typing import Any
 import psutil
 
 from deployments import stack
-from flows.connection import connect
-from flows.ledger_view import View
+from flows.ledger.connection import connect
+from flows.ledger.view import View
 from flows.settings import Settings
 
 

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 from deployments.server import RedisServer
-from flows import ledger_keys as keys
-from flows.connection import connect
-from flows.ledger import Answer, Ledger
+from flows.ledger import keys
+from flows.ledger.connection import connect
+from flows.ledger.ledger import Answer, Ledger
 from flows.records import RowState
 
 RUN, BATCH = "bench", 200

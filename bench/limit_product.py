@@ -24,8 +24,8 @@ from deployments import stack
 from deployments.standin.api import Knobs, StandIn
 from deployments.standin.arrivals import Arrival
 from deployments.standin.server import serving
-from flows.connection import connect
-from flows.ledger_view import Run, View
+from flows.ledger.connection import connect
+from flows.ledger.view import Run, View
 from flows.records import RowState
 from flows.settings import Settings
 

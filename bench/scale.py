@@ -30,8 +30,8 @@ import psutil
 
 from bench.delivery import definition
 from deployments.server import RedisServer, free_port
-from flows.connection import connect
-from flows.ledger_view import View
+from flows.ledger.connection import connect
+from flows.ledger.view import View
 from flows.records import RowState
 
 ANSWER = b'HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{"id":101}'

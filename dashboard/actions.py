@@ -11,17 +11,17 @@ import httpx
 from dashboard import prefect_api
 from dashboard.connections import client, ledger, pipelines, ready_prefect, settings, view
 from dashboard.prefect_api import FlowRun
-from flows import limit_status
-from flows.connection import translated
-from flows.delivered import refuse_skipping
 from flows.errors import RowrelayError, RunBusy, StackError
-from flows.ledger_view import Run
-from flows.limit_status import open_limit
-from flows.located import find
-from flows.pipelines import pick
+from flows.flow_runs.start import start
+from flows.ledger.connection import translated
+from flows.ledger.retention import delete_run
+from flows.ledger.view import Run
+from flows.limit import status as limit_status
+from flows.limit.status import open_limit
+from flows.pipeline.pipelines import pick
 from flows.records import RowState, Wanted
-from flows.retention import delete_run
-from flows.start import start
+from flows.schema.delivered import refuse_skipping
+from flows.storage.located import find
 
 _SAME_WISH_SECONDS = 20  # two clicks within it are one wish
 _ASKED_SECONDS = 600.0

@@ -33,12 +33,12 @@ from dashboard.shapes import (
     Started,
 )
 from dashboard.upload import harmless
-from flows import export
-from flows.definition import Definition
 from flows.errors import RunNotFound, StackError
-from flows.ledger_view import Run
+from flows.ledger import export
+from flows.ledger.view import Run
+from flows.pipeline.definition import Definition
 from flows.records import Row, RowState
-from flows.spool import Spool
+from flows.spool.spool import Spool
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 Key = Annotated[str | None, Header(description="The same key gives the same run", max_length=200)]

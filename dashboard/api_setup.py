@@ -14,10 +14,10 @@ from dashboard.api_runs import by
 from dashboard.connections import client, pipelines, settings
 from dashboard.shapes import NewSchedule, ScheduleChange
 from dashboard.template import template_csv
-from flows import limit_status
-from flows.connection import translated
-from flows.definition import Definition
-from flows.pipelines import pick
+from flows.ledger.connection import translated
+from flows.limit import status as limit_status
+from flows.pipeline.definition import Definition
+from flows.pipeline.pipelines import pick
 
 router = APIRouter()
 

@@ -9,12 +9,12 @@ from functools import lru_cache
 import redis
 
 from deployments.supervisor import StackState
-from flows.connection import connect
-from flows.definition import Definition
 from flows.errors import StackError
-from flows.ledger import Ledger
-from flows.ledger_view import View
-from flows.pipelines import present
+from flows.ledger.connection import connect
+from flows.ledger.ledger import Ledger
+from flows.ledger.view import View
+from flows.pipeline.definition import Definition
+from flows.pipeline.pipelines import present
 from flows.settings import Settings
 
 _PIPELINES_SECONDS = 10.0

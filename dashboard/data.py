@@ -17,12 +17,12 @@ from dashboard.prefect_api import FlowRun
 from dashboard.reader import Reader
 from dashboard.rows import Page, Question, Rowbook
 from dashboard.schedules import Schedule
-from flows import limit_status
-from flows.connection import translated
-from flows.definition import Definition
 from flows.errors import RowrelayError, RunNotFound, StackError
-from flows.ledger_view import Run
-from flows.limit_status import LimitStatus
+from flows.ledger.connection import translated
+from flows.ledger.view import Run
+from flows.limit import status as limit_status
+from flows.limit.status import LimitStatus
+from flows.pipeline.definition import Definition
 from flows.records import LimitTerms, Rejection
 
 # Twenty tabs on one run cost as much as one: whoever asks within the time gets the same copy.

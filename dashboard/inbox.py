@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.incoming import DONE, FAILED, is_finished
+from flows.intake.incoming import DONE, FAILED, is_finished
 
 MOST_LOOKED_AT = 20_000
 _REPORTS = (".report.json", ".troubled.csv")

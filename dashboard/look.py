@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import PurePath
 
 from dashboard.markup import Content, Markup, join, tag
-from flows.ledger_view import Run
+from flows.ledger.view import Run
 from flows.records import RowState, RunState
 
 

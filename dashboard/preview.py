@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from flows.definition import Definition
+from flows.client.masking import DOTS
+from flows.client.request import build, idempotency_key, mask
+from flows.client.template import Unsendable
 from flows.errors import SettingError
-from flows.masking import DOTS
+from flows.pipeline.definition import Definition
+from flows.pipeline.secret import secrets_of
 from flows.records import LimitTerms, Row
-from flows.request import build, idempotency_key, mask
-from flows.secret import secrets_of
 from flows.settings import Settings
-from flows.template import Unsendable
 
 _LOCAL = frozenset(("localhost", "127.0.0.1", "::1"))
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from dashboard.kept import Kept
 from flows.errors import FileError
 from flows.records import Rejection
-from flows.spool import Spool
-from flows.spool_writer import Manifest
-from flows.stored import LINE, ROW
+from flows.spool.spool import Spool
+from flows.spool.stored import LINE, ROW
+from flows.spool.writer import Manifest
 
 if TYPE_CHECKING:
     from dashboard.rows import Question, Rowbook

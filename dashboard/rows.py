@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from dashboard import row_search
 from dashboard.kept import Kept
-from flows.definition import Definition
-from flows.ledger_keys import Record
-from flows.ledger_view import Run, View
-from flows.plan import spans
+from flows.delivery.plan import spans
+from flows.ledger.keys import Record
+from flows.ledger.view import Run, View
+from flows.pipeline.definition import Definition
 from flows.records import Reason, Rejection, Row, RowState
 from flows.settings import Settings
-from flows.spool import Spool
+from flows.spool.spool import Spool
 
 PAGE = 100
 MOST_SORTED = 50_000  # rows whose outcomes are read to be put in order

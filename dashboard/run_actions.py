@@ -12,7 +12,7 @@ from dashboard.look import notice
 from dashboard.markup import tag
 from dashboard.reader import duration
 from flows.errors import RowrelayError
-from flows.ledger_view import Run
+from flows.ledger.view import Run
 from flows.records import RowState, Wanted
 
 

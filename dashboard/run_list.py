@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dashboard.look import RUN, run_kind
 from flows.errors import RunNotFound
-from flows.ledger_view import Run, View
+from flows.ledger.view import Run, View
 from flows.records import RowState, RunState
 
 _AT_ONCE = 2_000  # runs a round trip

@@ -12,9 +12,9 @@ from dashboard.data import calm, reader
 from dashboard.look import notice
 from dashboard.markup import Markup, join, tag
 from dashboard.reader import Reader, duration
-from flows.definition import Definition
 from flows.errors import RowrelayError
-from flows.ledger_view import Run
+from flows.ledger.view import Run
+from flows.pipeline.definition import Definition
 from flows.records import RowState
 
 LIVE_SECONDS, IDLE_SECONDS = 2.0, 5.0  # a refresh costs some 10 ms of one core, a tab

@@ -13,9 +13,9 @@ from dashboard.look import ROW, facts
 from dashboard.markup import tag
 from dashboard.rows import Found, Page, Question, Rowbook
 from flows.errors import StackError
-from flows.ledger_view import Run
+from flows.ledger.sheet import plain
+from flows.ledger.view import Run
 from flows.records import Row, RowState
-from flows.sheet import plain
 
 _MOST_CHARACTERS = 300
 

@@ -12,7 +12,7 @@ from dashboard.look import RUN, run_kind
 from dashboard.markup import Markup, tag
 from dashboard.reader import Reader
 from flows.errors import RowrelayError
-from flows.ledger_view import Run
+from flows.ledger.view import Run
 from flows.records import RowState
 
 _ALL = "all"

@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from dashboard import prefect_api
 from dashboard.connections import ready_prefect
 from dashboard.prefect_api import Deployment, FlowRun, ScheduleRefused
-from flows.access import resolve
-from flows.definition import Definition
 from flows.errors import StackError
-from flows.incoming import place
+from flows.intake.incoming import place
+from flows.pipeline.definition import Definition
 from flows.settings import Settings
+from flows.storage.access import resolve
 
 _ANCHOR = datetime(2020, 1, 1)  # where Prefect begins to count a calendar rule that does not say
 SOURCE_NAMES = ("inbox", "source", "folder", "file")  # how a flow may call what it takes files from, best first

@@ -14,9 +14,9 @@ from dashboard.look import notice, numbers
 from dashboard.markup import Markup, tag
 from dashboard.reader import duration, size
 from dashboard.run_start import take_back
-from flows.definition import Definition
 from flows.errors import RowrelayError
-from flows.ledger_view import Run
+from flows.ledger.view import Run
+from flows.pipeline.definition import Definition
 from flows.records import RowState
 
 LATE_SECONDS = 45.0

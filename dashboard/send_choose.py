@@ -15,9 +15,9 @@ from dashboard.markup import tag, visible
 from dashboard.reader import size
 from dashboard.template import rule_of, template_csv
 from dashboard.uploader import uploader
-from flows.definition import Definition
 from flows.errors import RowrelayError
-from flows.located import find
+from flows.pipeline.definition import Definition
+from flows.storage.located import find
 
 
 def show() -> None:

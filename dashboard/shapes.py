@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from dashboard import look
 from dashboard.prefect_api import FlowRun
 from dashboard.rows import Found
-from flows.ledger_view import Run
+from flows.ledger.view import Run
 from flows.records import Rejection, RowState, Wanted
 
 

@@ -14,7 +14,7 @@ from dashboard.look import Look, notice
 from dashboard.markup import Markup, tag
 from dashboard.reader import duration
 from flows.errors import RowrelayError
-from flows.limit_status import LimitStatus
+from flows.limit.status import LimitStatus
 
 _WELL = Look("#0d9c75", "✓", "answers")
 _ILL = Look("#d55e00", "✕", "away")

@@ -17,8 +17,8 @@ from typing import BinaryIO
 from anyio import to_thread
 
 from flows.errors import FileError, StorageError
-from flows.located import stored
 from flows.settings import Settings
+from flows.storage.located import stored
 
 _BLOCK = 1 << 20  # written and hashed at once, off the event loop
 _FORBIDDEN = re.compile(r'[<>:"|?*]')

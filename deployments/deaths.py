@@ -28,9 +28,9 @@ from prefect.states import Cancelled, Crashed, Scheduled
 
 from deployments.heartbeat import SILENT_SECONDS, UNBEGUN_SECONDS
 from flows import logs
-from flows.connection import connect
 from flows.errors import RunNotFound
-from flows.ledger_view import View
+from flows.ledger.connection import connect
+from flows.ledger.view import View
 from flows.settings import Settings
 
 LOOK_SECONDS = 5.0

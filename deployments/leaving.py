@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from flows.launch import HAND_OVER as SIGNAL
+from flows.flow_runs.launch import HAND_OVER as SIGNAL
 
 HAND_OVER_SECONDS = 75.0  # for answers that are under way: a time-out, a block of permits, a write to Prefect
 QUIET_SECONDS = 1.0  # a run that was being started has its process by then

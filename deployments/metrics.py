@@ -15,9 +15,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from deployments.supervisor import StackState
 from flows import logs
-from flows.connection import connect
 from flows.errors import RowrelayError, StackError
-from flows.metrics import Collector, lines
+from flows.ledger.connection import connect
+from flows.ledger.metrics import Collector, lines
 from flows.settings import Settings
 
 log = logging.getLogger("rowrelay.metrics")

@@ -17,7 +17,7 @@ from typing import IO, Protocol
 import redis
 
 from deployments.server import RedisServer, free_port
-from flows.connection import no_retry
+from flows.ledger.connection import no_retry
 from flows.private import private_folder
 
 PR_SET_PDEATHSIG = 1

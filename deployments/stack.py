@@ -25,8 +25,8 @@ from deployments.membership import TITLES, VARIABLES, Membership
 from deployments.prefect_server import prefect_answers
 from deployments.supervisor import LINGER_SECONDS, PREFECT, REDIS, StackState
 from flows import logs
-from flows.connection import no_retry
 from flows.errors import StackError
+from flows.ledger.connection import no_retry
 from flows.settings import Settings
 
 # What a user may have set for a Prefect server of their own; the embedded one wants none of it.

@@ -91,9 +91,9 @@ def check(
 
     Exit codes: 0 every row can be sent; 1 some rows are rejected; 2 the file or the pipeline is unusable.
     """
-    from flows import cli_check
+    from flows.commands import checking
 
-    return cli_check.check(
+    return checking.check(
         file, pipeline=pipeline, encoding=encoding, delimiter=delimiter, rejects=rejects, as_json=as_json
     )
 
@@ -140,10 +140,10 @@ def send(
     fixed["--skip-delivered"] = skip_delivered or None
     if resume is not None and (given := [name for name, value in fixed.items() if value is not None]):
         raise RowrelayError(f"--resume goes without {given[0]}.", hint="A run keeps what it was begun with.")
-    from flows import cli_send
+    from flows.commands import sending
 
-    return cli_send.send(
-        cli_send.Wish(
+    return sending.send(
+        sending.Wish(
             file=file,
             pipeline=pipeline or "posts",
             resume=resume or "",
@@ -164,19 +164,21 @@ def runs(
     as_json: AsJson = False,
 ) -> int:
     """List the runs, newest first."""
-    from flows import cli_session, cli_show
+    from flows.commands import showing
+    from flows.commands.session import opened
 
-    with cli_session.opened() as session:
-        return cli_show.print_runs(session, limit, as_json=as_json)
+    with opened() as session:
+        return showing.print_runs(session, limit, as_json=as_json)
 
 
 @app.command(epilog="\b\nExample:\n  rowrelay show last")
 def show(run: RunName, as_json: AsJson = False) -> int:
     """Show a run: its counts, its pace against the limit, the first troubles, what happened."""
-    from flows import cli_session, cli_show
+    from flows.commands import showing
+    from flows.commands.session import opened
 
-    with cli_session.opened() as session:
-        return cli_show.print_run(session, session.find(run), as_json=as_json)
+    with opened() as session:
+        return showing.print_run(session, session.find(run), as_json=as_json)
 
 
 @app.command(
@@ -199,28 +201,31 @@ def export(
     In CSV, text that a spreadsheet would take for a formula gets an apostrophe in front. The file of troubled rows
     has the original cells untouched, and the reason in front of them; correct it and send it as it is.
     """
-    from flows import cli_session, cli_show
+    from flows.commands import showing
+    from flows.commands.session import opened
 
-    with cli_session.opened() as session:
-        return cli_show.export(session, session.find(run), form=form, rows=rows, target=out)
+    with opened() as session:
+        return showing.export(session, session.find(run), form=form, rows=rows, target=out)
 
 
 @app.command(epilog="\b\nExample:\n  rowrelay cancel last")
 def cancel(run: RunName) -> int:
     """Ask whoever delivers a run to stop it. Answers under way are waited for; the rest can be resumed."""
-    from flows import cli_change, cli_session
+    from flows.commands import changing
+    from flows.commands.session import opened
 
-    with cli_session.opened() as session:
-        return cli_change.cancel(session, session.find(run))
+    with opened() as session:
+        return changing.cancel(session, session.find(run))
 
 
 @app.command(epilog="\b\nExample:\n  rowrelay delete 0198c5a2-77aa --yes")
 def delete(run: RunName, yes: Yes = False) -> int:
     """Delete a run and all that is known of its rows."""
-    from flows import cli_change, cli_session
+    from flows.commands import changing
+    from flows.commands.session import opened
 
-    with cli_session.opened() as session:
-        return cli_change.delete(session, session.find(run), yes=yes)
+    with opened() as session:
+        return changing.delete(session, session.find(run), yes=yes)
 
 
 @app.command("mark-done", epilog="\b\nExample:\n  rowrelay mark-done last 17 40-43")
@@ -228,11 +233,12 @@ def mark_done(
     run: RunName, rows: Annotated[list[str], typer.Argument(metavar="ROW...", help="Row numbers, or spans: 40-43.")]
 ) -> int:
     """Call unknown rows done, because you have seen that the API acted on them."""
-    from flows import cli_change, cli_session
+    from flows.commands import changing
+    from flows.commands.session import opened
 
-    wanted = cli_change.row_numbers(rows)
-    with cli_session.opened() as session:
-        return cli_change.mark_done(session, session.find(run), wanted)
+    wanted = changing.row_numbers(rows)
+    with opened() as session:
+        return changing.mark_done(session, session.find(run), wanted)
 
 
 @app.command(epilog="\b\nExample:\n  rowrelay restored --yes")
@@ -242,10 +248,11 @@ def restored(yes: Yes = False) -> int:
     The ledger is then older than the truth. Rows that wait in it may have been sent since, so they become unknown; and
     every limit waits as after a restart.
     """
-    from flows import cli_change, cli_session
+    from flows.commands import changing
+    from flows.commands.session import opened
 
-    with cli_session.opened() as session:
-        return cli_change.restored(session, yes=yes)
+    with opened() as session:
+        return changing.restored(session, yes=yes)
 
 
 @limits_app.callback(invoke_without_command=True)
@@ -257,44 +264,47 @@ def limits(context: typer.Context) -> int | None:
 @limits_app.command("show", epilog="\b\nExample:\n  rowrelay limits show")
 def limits_show(as_json: AsJson = False) -> int:
     """Show how the limits stand: taken slots, pauses, bans."""
-    from flows import cli_change, cli_session
+    from flows.commands import changing
+    from flows.commands.session import opened
 
-    with cli_session.opened() as session:
-        return cli_change.show_limits(session, as_json=as_json)
+    with opened() as session:
+        return changing.show_limits(session, as_json=as_json)
 
 
 @limits_app.command("open", epilog="\b\nExample:\n  rowrelay limits open jsonplaceholder")
 def limits_open(name: Annotated[str, typer.Argument(help="The limit's name.")]) -> int:
     """Allow sending again after the API shut us out. Settle it with whoever runs the API first."""
-    from flows import cli_change, cli_session
+    from flows.commands import changing
+    from flows.commands.session import opened
 
-    with cli_session.opened() as session:
-        return cli_change.open_limit(session, name)
+    with opened() as session:
+        return changing.open_limit(session, name)
 
 
 @limits_app.command("trust", epilog="\b\nExample:\n  rowrelay limits trust jsonplaceholder")
 def limits_trust(name: Annotated[str, typer.Argument(help="The limit's name.")], yes: Yes = False) -> int:
     """Vouch that nothing else used the API account during the longest window, so that no one has to wait for it."""
-    from flows import cli_change, cli_session
+    from flows.commands import changing
+    from flows.commands.session import opened
 
-    with cli_session.opened() as session:
-        return cli_change.trust_limit(session, name, yes=yes)
+    with opened() as session:
+        return changing.trust_limit(session, name, yes=yes)
 
 
 @app.command(epilog="\b\nExample:\n  rowrelay pipelines")
 def pipelines(as_json: AsJson = False) -> int:
     """List the pipelines: their columns, where they send, how fast."""
-    from flows import cli_describe
+    from flows.commands import describing
 
-    return cli_describe.pipelines(as_json=as_json)
+    return describing.pipelines(as_json=as_json)
 
 
 @app.command(epilog="\b\nExample:\n  rowrelay schema > pipeline.schema.json")
 def schema() -> int:
     """Print the JSON Schema of pipeline definitions, for editors."""
-    from flows import cli_describe
+    from flows.commands import describing
 
-    return cli_describe.schema()
+    return describing.schema()
 
 
 @app.command(epilog="\b\nExample:\n  rowrelay init orders.csv --out pipelines/orders.yaml")
@@ -305,9 +315,9 @@ def init(
     delimiter: Delimiter = None,
 ) -> int:
     """Write a pipeline definition inferred from a sample file, to be edited."""
-    from flows import cli_describe
+    from flows.commands import describing
 
-    return cli_describe.init(sample, out=out, encoding=encoding, delimiter=delimiter)
+    return describing.init(sample, out=out, encoding=encoding, delimiter=delimiter)
 
 
 @app.command(epilog="\b\nExample:\n  rowrelay up")
@@ -317,9 +327,9 @@ def up(
     ] = None,
 ) -> int:
     """Run everything on this machine until Ctrl-C: Redis, Prefect, the deployments and the dashboard."""
-    from flows import cli_up
+    from flows.commands import starting
 
-    return cli_up.up(port=port)
+    return starting.up(port=port)
 
 
 @app.command(epilog="\b\nExample:\n  rowrelay version")
@@ -348,9 +358,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as exc:
         if debug:
             raise
-        from flows import cli_failure
+        from flows.commands import failure
 
-        return cli_failure.tell(exc)
+        return failure.tell(exc)
 
 
 if __name__ == "__main__":

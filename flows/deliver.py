@@ -21,24 +21,25 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import handover, logs
-from flows.claims import Claims
-from flows.connection import cautions, connect, verify
-from flows.definition import Definition
-from flows.delivered import refuse_skipping
-from flows.delivery import Delivery
+from flows import logs
+from flows.delivery.delivery import Delivery
+from flows.delivery.plan import Chunk
 from flows.errors import DefinitionError, LedgerError, RowrelayError, RunNotFound, Stopped, Superseded
-from flows.launch import HAND_OVER, Launch, launched
-from flows.ledger import Ledger
-from flows.ledger_view import Run, View
-from flows.located import opened
-from flows.missed import too_late
-from flows.pipelines import pick, present
-from flows.plan import Chunk
+from flows.flow_runs import handover
+from flows.flow_runs.launch import HAND_OVER, Launch, launched
+from flows.flow_runs.missed import too_late
+from flows.flow_runs.report import Report
+from flows.intake.claims import Claims
+from flows.ledger.connection import cautions, connect, verify
+from flows.ledger.ledger import Ledger
+from flows.ledger.retention import purge
+from flows.ledger.view import Run, View
+from flows.pipeline.definition import Definition
+from flows.pipeline.pipelines import pick, present
 from flows.records import RowState, RunState, Wanted
-from flows.report import Report
-from flows.retention import purge
+from flows.schema.delivered import refuse_skipping
 from flows.settings import Settings
+from flows.storage.located import opened
 
 THREADS = 16  # chunks under way at once; each only waits for the sending loop
 PROGRESS_SECONDS = 5.0  # every update of the artifact is a write to Prefect's database
@@ -264,7 +265,7 @@ def _map(delivery: Delivery, chunks: list[Chunk], report: Report) -> None:
     if delivery.settings.task_runner == "threads":
         _await(send.map(chunks, unmapped(delivery)), delivery, report)
         return
-    from flows.spread import Share, runner, send_portion  # an extra, which brings libraries of its own
+    from flows.delivery.spread import Share, runner, send_portion  # an extra, which brings libraries of its own
 
     share = Share(delivery.run, delivery.epoch, delivery.definition.resolved())
     sends: Any = send_portion

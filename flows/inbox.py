@@ -13,23 +13,23 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
-from flows import handover
-from flows.claims import Claims
-from flows.connection import connect, verify
-from flows.definition import Definition
 from flows.deliver import deliver
-from flows.delivery import Delivery
+from flows.delivery.delivery import Delivery
 from flows.errors import RowrelayError
-from flows.fate import Delivered, Fate, Taken
-from flows.incoming import Place, place
-from flows.intake import Intake
-from flows.launch import LAUNCH, Launch
-from flows.ledger import Ledger
-from flows.limit_status import status
-from flows.missed import too_late
-from flows.pipelines import pick, present
+from flows.flow_runs import handover
+from flows.flow_runs.launch import LAUNCH, Launch
+from flows.flow_runs.missed import too_late
+from flows.intake.claims import Claims
+from flows.intake.fate import Delivered, Fate, Taken
+from flows.intake.incoming import Place, place
+from flows.intake.intake import Intake
+from flows.intake.turn import Turn, turn
+from flows.ledger.connection import connect, verify
+from flows.ledger.ledger import Ledger
+from flows.limit.status import status
+from flows.pipeline.definition import Definition
+from flows.pipeline.pipelines import pick, present
 from flows.settings import Settings
-from flows.turn import Turn, turn
 
 
 def _name() -> str:

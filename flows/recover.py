@@ -14,15 +14,15 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Completed, Failed, Scheduled
 
-from flows import turn
-from flows.connection import connect, verify
 from flows.errors import RowrelayError, RunNotFound, StackError
-from flows.ledger import LEASE_SECONDS, Ledger
-from flows.ledger_view import Run, View
+from flows.flow_runs.resumption import count_resumption, resumptions
+from flows.flow_runs.start import start
+from flows.intake import turn
+from flows.ledger.connection import connect, verify
+from flows.ledger.ledger import LEASE_SECONDS, Ledger
+from flows.ledger.view import Run, View
 from flows.records import RunState
-from flows.resumption import count_resumption, resumptions
 from flows.settings import Settings
-from flows.start import start
 
 
 @flow(name="recover", flow_run_name="recover {crashed}", persist_result=False, validate_parameters=True)

@@ -20,7 +20,7 @@ import pytest
 from deployments.server import RedisServer, free_port
 from deployments.stack import environment, use
 from deployments.standin import Knobs, StandIn, serving
-from flows.pipelines import present
+from flows.pipeline.pipelines import present
 from flows.settings import Settings
 from tests.browser import ROOT, Dashboard, dashboard
 from tests.conftest import wait_until

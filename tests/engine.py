@@ -15,11 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from flows.connection import connect
-from flows.definition import load
-from flows.delivery import Delivery
+from flows.delivery.delivery import Delivery
 from flows.errors import RowrelayError, Superseded
-from flows.ledger import Ledger
+from flows.ledger.connection import connect
+from flows.ledger.ledger import Ledger
+from flows.pipeline.definition import load
 from flows.records import RowState, Wanted
 from flows.settings import Settings
 

@@ -9,7 +9,7 @@ import json
 import sys
 
 from flows.deliver import deliver
-from flows.launch import LAUNCH, Launch
+from flows.flow_runs.launch import LAUNCH, Launch
 
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])

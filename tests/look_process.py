@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flows.connection import connect
-from flows.definition import load
-from flows.incoming import place
-from flows.intake import Intake
-from flows.ledger import Ledger
+from flows.intake.incoming import place
+from flows.intake.intake import Intake
+from flows.ledger.connection import connect
+from flows.ledger.ledger import Ledger
+from flows.pipeline.definition import load
 from flows.settings import Settings
 from tests.test_inbox import deliver
 from tests.world import World

@@ -17,8 +17,8 @@ from uuid import uuid4
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from flows.ledger import Ledger
-from flows.pipelines import present
+from flows.ledger.ledger import Ledger
+from flows.pipeline.pipelines import present
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from tests.browser import ROOT, Dashboard, open_browser, settle
@@ -214,7 +214,7 @@ def latch(redis_url: str) -> None:
 
     import redis
 
-    from flows.limit_script import NAMES, Keys
+    from flows.limit.script import NAMES, Keys
 
     with redis.Redis.from_url(redis_url) as client:
         client.sadd(NAMES, "jsonplaceholder")

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from flows import ledger_keys as keys
-from flows.definition import Definition
-from flows.delivery import Delivery
-from flows.ledger import Answer, Ledger
-from flows.pipelines import present
+from flows.delivery.delivery import Delivery
+from flows.ledger import keys
+from flows.ledger.ledger import Answer, Ledger
+from flows.pipeline.definition import Definition
+from flows.pipeline.pipelines import present
 from flows.records import RowState, RunState
 from flows.settings import Settings
 

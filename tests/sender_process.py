@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.errors import Stopped
-from flows.limit_script import SCRIPT
-from flows.limiter import Limit, Limiter, StalePermit
+from flows.limit.limiter import Limit, Limiter, StalePermit
+from flows.limit.script import SCRIPT
 from flows.records import LimitTerms
 
 CLOCK_LINE = "redis.call('TIME')"

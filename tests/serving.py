@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from deployments.leaving import descendants, is_flow_run
-from flows.ledger_view import Run
+from flows.ledger.view import Run
 from flows.records import RowState
 from tests.conftest import wait_until
 from tests.stack_fixture import RunningStack

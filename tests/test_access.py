@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.access import resolve
 from flows.errors import FileError
+from flows.storage.access import resolve
 
 
 @pytest.fixture

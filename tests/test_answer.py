@@ -10,12 +10,12 @@ import aiohttp
 import httpx
 import pytest
 
-from flows.answer import classify, clean, pause_of
-from flows.breakage import _WORDS, broken, origin_of, words_for
-from flows.definition import Definition
-from flows.masking import Masker
+from flows.client.answer import classify, clean, pause_of
+from flows.client.breakage import _WORDS, broken, origin_of, words_for
+from flows.client.masking import Masker
+from flows.client.request import mask
+from flows.pipeline.definition import Definition
 from flows.records import RowState
-from flows.request import mask
 
 JSON = {"content-type": "application/json; charset=utf-8"}
 HTML = {"content-type": "text/html"}

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from bench.check import make
-from flows.check import check_file
-from flows.definition import load
 from flows.errors import FileError
+from flows.pipeline.definition import load
 from flows.records import Reason, Rejection, Row
-from flows.spool import Spool
+from flows.schema.check import check_file
+from flows.spool.spool import Spool
 
 PIPELINE = """
 name: test
@@ -159,8 +159,8 @@ def test_memory_stays_flat_however_long_the_texts_are(tmp_path: Path, pipeline: 
         file.write(b"userId;title\n")
         file.writelines(b"%d;%s\n" % (row, os.urandom(100_000).hex().encode()) for row in range(1, 1201))
     code = (
-        "import sys; from bench.check import peak_megabytes; from flows.check import check_file;"
-        "from flows.definition import load; from flows.spool import Spool;"
+        "import sys; from bench.check import peak_megabytes; from flows.schema.check import check_file;"
+        "from flows.pipeline.definition import load; from flows.spool.spool import Spool;"
         "r = check_file(sys.argv[1], load(sys.argv[2]), Spool(sys.argv[3], 'run'));"
         "print(r.accepted, round(peak_megabytes()))"
     )

@@ -19,12 +19,13 @@ from typing import Any
 import pytest
 
 from deployments.server import free_port
-from flows import cli, cli_change, cli_up
-from flows.connection import connect
+from flows import cli
+from flows.commands import changing, starting
 from flows.errors import SettingError, StackError
-from flows.ledger_view import View
-from flows.limit_script import Keys
-from flows.limiter import Limiter
+from flows.ledger.connection import connect
+from flows.ledger.view import View
+from flows.limit.limiter import Limiter
+from flows.limit.script import Keys
 from flows.records import LimitTerms, RowState, RunState
 from tests.bad_inputs import FILES, GOOD
 from tests.conftest import wait_until
@@ -150,7 +151,7 @@ def test_a_bug_is_one_line_and_the_log_has_the_rest(here: Path, rowrelay: Run, m
     def broken() -> None:
         raise ZeroDivisionError("of some kind")
 
-    monkeypatch.setattr("flows.cli_describe.schema", broken)
+    monkeypatch.setattr("flows.commands.describing.schema", broken)
 
     code, out, err = rowrelay("schema")
 
@@ -411,13 +412,13 @@ def test_a_run_that_is_delivered_is_cancelled_and_not_deleted(rowrelay: Run, end
     ("words", "rows"), [(["3"], [3]), (["3", "1"], [1, 3]), (["2-4", "3"], [2, 3, 4]), (["7-7"], [7])]
 )
 def test_row_numbers_are_read_with_spans(words: list[str], rows: list[int]) -> None:
-    assert cli_change.row_numbers(words) == rows
+    assert changing.row_numbers(words) == rows
 
 
 @pytest.mark.parametrize("word", ["", "0", "-3", "3-", "a-b", "٣", "1-99999999999", "1.5"])
 def test_what_is_no_row_number_is_refused(word: str) -> None:
     with pytest.raises(SettingError):
-        cli_change.row_numbers([word])
+        changing.row_numbers([word])
 
 
 LIMIT: dict[str, Any] = {"name": "cli", "requests": 20, "window_seconds": 1, "in_flight": 20, "grace_seconds": 0.2}
@@ -589,12 +590,12 @@ def test_a_service_that_does_not_become_ready_is_not_announced(tmp_path: Path) -
     log.write_text("still loading\n")
     process = subprocess.Popen(["sleep", "60"])
     try:
-        child = cli_up.Child("dashboard", "its pages are gone", process, log, lambda: False)
+        child = starting.Child("dashboard", "its pages are gone", process, log, lambda: False)
 
         with pytest.raises(
             StackError, match=r"The dashboard did not become ready within 0 s: its pages.*\nstill"
         ) as no:
-            cli_up._wait([child], seconds=0.3)
+            starting._wait([child], seconds=0.3)
 
         assert str(log) in no.value.hint
     finally:

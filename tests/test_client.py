@@ -26,13 +26,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from deployments.standin import Knobs, StandIn, serving
-from flows.client import Client, idempotency_key
-from flows.clock import boot_time
-from flows.definition import Definition
-from flows.permit import StalePermit
-from flows.proxy import ignored_proxy, proxy_warning
+from flows.client.client import Client, idempotency_key
+from flows.client.proxy import ignored_proxy, proxy_warning
+from flows.client.transport import open_socket
+from flows.limit.clock import boot_time
+from flows.limit.permit import StalePermit
+from flows.pipeline.definition import Definition
 from flows.records import Row, RowState, Verdict
-from flows.transport import open_socket
 from tests.conftest import wait_until
 
 ROW = Row(1, 2, {"title": "a title"})

@@ -16,7 +16,7 @@ from dashboard.prefect_api import ScheduleRefused
 from dashboard.preview import seconds_for
 from dashboard.reader import Reader, duration, size
 from dashboard.schedules import Rule
-from flows.pipelines import present
+from flows.pipeline.pipelines import present
 from flows.records import LimitTerms, RowState, RunState
 from flows.settings import Settings
 from tests.browser import ROOT

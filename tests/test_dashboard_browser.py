@@ -14,8 +14,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from deployments.standin.faults import FAULTS
+from flows.ledger.sheet import restored
 from flows.records import RowState, RunState
-from flows.sheet import restored
 from tests.browser import open_browser, open_windows, settle
 from tests.conftest import wait_until
 from tests.dashboard_site import SECONDS, Site, rows_file, site, titles
@@ -565,7 +565,7 @@ def test_a_file_that_is_not_there_is_not_said_to_be(here: Site, page: Page) -> N
 
 
 def test_a_limit_that_was_shut_is_opened_by_a_person(here: Site, page: Page) -> None:
-    from flows.limit_script import NAMES, Keys
+    from flows.limit.script import NAMES, Keys
 
     client = stopped(here, "latched.csv", 1).ledger.client
     client.sadd(NAMES, "shut-one")

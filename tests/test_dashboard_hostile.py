@@ -23,9 +23,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dashboard.markup import visible
 from deployments.server import RedisServer
+from flows.ledger.sheet import restored
 from flows.records import RowState, RunState
 from flows.settings import Settings
-from flows.sheet import restored
 from tests.browser import Dashboard, dashboard, open_browser, open_windows
 from tests.seeding import Seeded, seed
 

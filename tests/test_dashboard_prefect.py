@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import ledger_keys as keys
+from flows.ledger import keys
 from flows.records import RowState, RunState
 from tests.browser import ROOT
 from tests.conftest import wait_until

@@ -16,9 +16,9 @@ from pydantic import SecretStr
 from deployments.deaths import LOOK_SECONDS, Silence, log, look, watch
 from deployments.heartbeat import SILENT_SECONDS, UNBEGUN_SECONDS
 from deployments.server import free_port
-from flows.connection import connect
-from flows.ledger import Ledger
-from flows.ledger_view import View
+from flows.ledger.connection import connect
+from flows.ledger.ledger import Ledger
+from flows.ledger.view import View
 from flows.records import RunState
 from flows.settings import Settings
 from tests.stack_fixture import RunningStack

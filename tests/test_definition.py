@@ -17,9 +17,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.definition import Definition, json_schema, load, load_all, missing_secrets, secret, secrets_of, shipped
-from flows.document import MOST_BYTES
 from flows.errors import DefinitionError, SettingError
+from flows.pipeline.definition import (
+    Definition,
+    json_schema,
+    load,
+    load_all,
+    missing_secrets,
+    secret,
+    secrets_of,
+    shipped,
+)
+from flows.pipeline.document import MOST_BYTES
 from flows.records import LimitTerms
 from flows.settings import Settings
 

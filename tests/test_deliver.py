@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.connection import connect
-from flows.ledger_view import View
+from flows.ledger.connection import connect
+from flows.ledger.view import View
 from flows.records import RowState, RunState
 from tests.conftest import wait_until
 from tests.stack_fixture import RunningStack

@@ -17,18 +17,18 @@ from typing import Any
 import pytest
 
 from flows import cli
-from flows.check import CheckResult, check_file
-from flows.connection import connect
-from flows.definition import Definition, load
-from flows.delivered import DeliveredIndex, told
-from flows.delivery import Delivery
+from flows.delivery.delivery import Delivery
 from flows.errors import FileError
-from flows.export import results, troubled_csv
-from flows.ledger_view import View
+from flows.ledger.connection import connect
+from flows.ledger.export import results, troubled_csv
+from flows.ledger.retention import delete_run
+from flows.ledger.view import View
+from flows.pipeline.definition import Definition, load
 from flows.records import RowState, RunState
-from flows.retention import delete_run
+from flows.schema.check import CheckResult, check_file
+from flows.schema.delivered import DeliveredIndex, told
 from flows.settings import Settings
-from flows.spool import Spool
+from flows.spool.spool import Spool
 from tests.seeding import Seeded, seed
 from tests.stack_fixture import RunningStack
 from tests.test_cli import PROGRAM

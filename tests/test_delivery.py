@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from deployments.server import RedisServer
-from flows.connection import connect
-from flows.ledger import Ledger
-from flows.limit_status import open_limit, status
+from flows.ledger.connection import connect
+from flows.ledger.ledger import Ledger
+from flows.limit.status import open_limit, status
 from flows.records import RowState, RunState
 from tests.conftest import wait_until
 from tests.world import World, world
@@ -304,9 +304,9 @@ def test_a_lost_spool_is_made_again_from_the_same_file_and_from_no_other(tmp_pat
         first = w.run("r1").total
         assert first == 150
 
-        from flows.definition import load
-        from flows.delivery import Delivery
+        from flows.delivery.delivery import Delivery
         from flows.errors import FileError
+        from flows.pipeline.definition import load
         from flows.settings import Settings
 
         delivery = Delivery("r1", load(w.pipeline), Settings(data=tmp_path / "data"), redis_url)

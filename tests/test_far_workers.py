@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from deployments.server import free_port
-from flows.ledger_view import Run
+from flows.ledger.view import Run
 from flows.records import RowState, RunState
 from tests.conftest import wait_until
 from tests.netns import Machine, machines

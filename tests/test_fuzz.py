@@ -24,11 +24,11 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from flows.check import check_file
-from flows.definition import Definition, load, shipped
 from flows.errors import DefinitionError, FileError
-from flows.quoting import MAX_CELLS
-from flows.source import open_file
+from flows.pipeline.definition import Definition, load, shipped
+from flows.schema.check import check_file
+from flows.source.quoting import MAX_CELLS
+from flows.source.source import open_file
 from tests.world import ROOT
 
 TIMES = int(os.environ.get("ROWRELAY_FUZZ", "1"))
@@ -152,8 +152,8 @@ FLOODS: dict[str, Callable[[], bytes]] = {
 JUDGE = """
 import re, sys
 from pathlib import Path
-from flows.check import check_file
-from flows.definition import load, shipped
+from flows.schema.check import check_file
+from flows.pipeline.definition import load, shipped
 from flows.errors import FileError
 definition = load(shipped() / "posts.yaml", environ={})
 for path in sys.argv[1:]:

@@ -17,18 +17,18 @@ from typing import Any
 
 import pytest
 
-from flows.claims import Claims
-from flows.connection import connect
-from flows.definition import load
-from flows.delivery import Delivery
+from flows.delivery.delivery import Delivery
 from flows.errors import FileError, RowrelayError
-from flows.fate import Delivered, Fate
-from flows.incoming import place
-from flows.intake import Intake
-from flows.ledger import Ledger
-from flows.located import opened
+from flows.intake.claims import Claims
+from flows.intake.fate import Delivered, Fate
+from flows.intake.incoming import place
+from flows.intake.intake import Intake
+from flows.ledger.connection import connect
+from flows.ledger.ledger import Ledger
+from flows.pipeline.definition import load
 from flows.records import RowState, RunState
 from flows.settings import Settings
+from flows.storage.located import opened
 from tests.conftest import wait_until
 from tests.world import ROOT, World, world
 

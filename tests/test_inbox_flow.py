@@ -15,10 +15,10 @@ import httpx
 import pytest
 from prefect.utilities.callables import parameter_schema
 
-from flows.connection import connect
 from flows.deliver import deliver
 from flows.inbox import inbox
-from flows.turn import turn
+from flows.intake.turn import turn
+from flows.ledger.connection import connect
 from tests.stack_fixture import RunningStack
 from tests.test_deliver import LIMIT, QUICK, ended
 from tests.world import ROOT, World, world

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.definition import Definition, load
 from flows.errors import DefinitionError
-from flows.infer import MOST_ROWS, infer, name_for
+from flows.pipeline.definition import Definition, load
+from flows.schema.infer import MOST_ROWS, infer, name_for
 
 
 def inferred(folder: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Definition:

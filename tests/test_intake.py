@@ -12,15 +12,15 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from flows.claims import Claims
-from flows.connection import connect
-from flows.definition import load
 from flows.errors import DefinitionError, SettingError
-from flows.fate import Fate
-from flows.incoming import place
-from flows.ledger_view import Run
+from flows.intake.claims import Claims
+from flows.intake.fate import Fate
+from flows.intake.incoming import place
+from flows.intake.turn import turn
+from flows.ledger.connection import connect
+from flows.ledger.view import Run
+from flows.pipeline.definition import load
 from flows.records import RowState, RunState
-from flows.turn import turn
 from tests.conftest import wait_until
 from tests.test_inbox import LIMIT, QUICK, inbox, intake, look, put, report, settings, w_file
 from tests.world import World, world

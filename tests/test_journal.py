@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.journal import Journal
-from flows.ledger import Answer
+from flows.ledger.journal import Journal
+from flows.ledger.ledger import Answer
 from flows.records import RowState
 
 ONE = Answer(1, 1, 1, RowState.DONE, b"\x00\xff", b"", 1000)

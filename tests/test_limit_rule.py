@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from deployments.server import RedisServer
-from flows.limit_script import NAMES, SCRIPT, Keys, Report, fresh_seconds, numbers_json
-from flows.limit_status import trust
+from flows.limit.script import NAMES, SCRIPT, Keys, Report, fresh_seconds, numbers_json
+from flows.limit.status import trust
 from flows.records import LimitTerms
 
 SECOND = 1_000_000

@@ -16,8 +16,8 @@ import redis
 
 from deployments.server import RedisServer
 from flows.errors import LimitLatched, LimitLost
-from flows.limit_script import NAMES, Keys
-from flows.limiter import Limit, Limiter, StalePermit, names, open_limit, status, trust
+from flows.limit.limiter import Limit, Limiter, StalePermit, names, open_limit, status, trust
+from flows.limit.script import NAMES, Keys
 from flows.records import LimitTerms
 from tests.receiver import worst
 from tests.sender_process import STEPPED

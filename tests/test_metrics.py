@@ -21,10 +21,10 @@ import pytest
 
 from deployments.metrics import server
 from deployments.notifications import AUTOMATION
-from flows.connection import connect
-from flows.ledger import Ledger
+from flows.ledger.connection import connect
+from flows.ledger.ledger import Ledger
+from flows.ledger.metrics import Collector
 from flows.logs import JsonFormatter
-from flows.metrics import Collector
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from tests.conftest import wait_until
@@ -151,7 +151,7 @@ def test_every_metric_is_told_of_in_the_docs() -> None:
 
 def test_a_log_line_for_machines_is_one_object_with_its_trace_inside() -> None:
     record = logging.makeLogRecord(
-        {"name": "flows.sender", "levelname": "ERROR", "msg": "row %d\nfailed", "args": (3,)}
+        {"name": "flows.delivery.sender", "levelname": "ERROR", "msg": "row %d\nfailed", "args": (3,)}
     )
     record.run = "0198c5a2"
     try:

@@ -10,10 +10,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from flows import cli_show as show
-from flows.definition import load
-from flows.ledger_view import Run
-from flows.pace import Pace, guaranteed_rate
+from flows.commands import showing as show
+from flows.ledger.view import Run
+from flows.limit.pace import Pace, guaranteed_rate
+from flows.pipeline.definition import load
 from flows.records import LimitTerms, RowState, RunState
 
 TERMS = LimitTerms("x", ((7, 1.0),), in_flight=7, max_timeout_seconds=2.0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from flows.plan import MOST_CHUNKS, Plan, chunk_size, spans
+from flows.delivery.plan import MOST_CHUNKS, Plan, chunk_size, spans
 from flows.records import LimitTerms
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.connection import connect
-from flows.limit_status import status
-from flows.progress import Moment, Rate, duration, limit_words, line, sending_seconds, waits_for
+from flows.commands.progress import Moment, Rate, duration, limit_words, line, sending_seconds, waits_for
+from flows.ledger.connection import connect
+from flows.limit.status import status
 from flows.records import RowState
 from tests.test_export import sent
 

@@ -6,8 +6,8 @@ import signal
 from pathlib import Path
 from uuid import uuid4
 
-from flows.backup import doubt, doubtful
-from flows.connection import connect
+from flows.ledger.backup import doubt, doubtful
+from flows.ledger.connection import connect
 from flows.records import RowState, RunState
 from tests.conftest import wait_until
 from tests.world import world

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from flows import ledger_keys as keys
-from flows.connection import connect
-from flows.journal import Journal
-from flows.ledger import Answer, Ledger
-from flows.ledger_view import View
+from flows.ledger import keys
+from flows.ledger.connection import connect
+from flows.ledger.journal import Journal
+from flows.ledger.ledger import Answer, Ledger
+from flows.ledger.retention import delete_run, purge
+from flows.ledger.view import View
 from flows.records import RowState, RunState
-from flows.retention import delete_run, purge
 from flows.settings import Settings
 
 DAY = 86_400

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from flows import retry
+from flows.client import retry
 from flows.records import RowState, Verdict
 
 REFUSED = Verdict(RowState.WAITING, "connection refused", wrote=False, again=True)

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.definition import Definition, load
 from flows.errors import DefinitionError
-from flows.schema import Checked, Checker
-from flows.stored import to_rows, to_table
+from flows.pipeline.definition import Definition, load
+from flows.schema.schema import Checked, Checker
+from flows.spool.stored import to_rows, to_table
 
 Define = Callable[..., Definition]
 

@@ -34,8 +34,8 @@ from hypothesis import strategies as st
 
 from dashboard.signing import _key
 from deployments.roster import JOB
-from flows.connection import connect
-from flows.masking import DOTS, Masker
+from flows.client.masking import DOTS, Masker
+from flows.ledger.connection import connect
 from flows.private import private_folder
 from tests.stack_fixture import RunningStack
 from tests.world import ROOT

@@ -21,8 +21,8 @@ import pytest
 from prefect.schedules import Schedule
 from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 
-from flows.definition import Definition, load
-from flows.schedule import schedules
+from flows.flow_runs.schedule import schedules
+from flows.pipeline.definition import Definition, load
 from tests.conftest import wait_until
 from tests.stack_fixture import RunningStack
 from tests.world import ROOT, World, world

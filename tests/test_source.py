@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from flows.errors import FileError
 from flows.records import Rejection
-from flows.source import open_file
+from flows.source.source import open_file
 
 WANTED = {"userId": False, "title": False, "body": False}
 HEADER = b"userId,title,body\n"

@@ -19,7 +19,7 @@ import pytest
 
 from flows.errors import FileError
 from flows.records import Reason, Rejection, Row
-from flows.spool import Spool
+from flows.spool.spool import Spool
 
 VALUES: dict[str, list[Any]] = {
     "int": [1, None, -(2**63)],

@@ -13,13 +13,13 @@ import cloudpickle
 import pytest
 
 from deployments.server import free_port
-from flows.connection import connect
 from flows.deliver import deliver
+from flows.delivery.spread import runner, send_portion
 from flows.errors import SettingError, Stopped
-from flows.limit_status import status
+from flows.ledger.connection import connect
+from flows.limit.status import status
 from flows.records import RowState, RunState
 from flows.settings import Settings
-from flows.spread import runner, send_portion
 from tests.conftest import wait_until
 from tests.stack_fixture import RunningStack
 from tests.test_deliver import QUICK, ended, environment, start

@@ -12,12 +12,12 @@ import pytest
 import redis
 
 from deployments.server import RedisServer
-from flows.clock import boot_time
 from flows.errors import LimitLatched
-from flows.limit_script import Report
-from flows.limiter import Limiter, open_limit, status
+from flows.limit.clock import boot_time
+from flows.limit.limiter import Limiter, open_limit, status
+from flows.limit.script import Report
+from flows.limit.stops import Stops
 from flows.records import LimitTerms
-from flows.stops import Stops
 from tests.conftest import wait_until
 from tests.world import ROOT
 
@@ -26,7 +26,7 @@ TERMS = LimitTerms("banned", ((7, 0.2),), 7, 0.2, 0.1)
 SAW_A_BAN = """
 import asyncio, sys
 from pathlib import Path
-from flows.limiter import Limiter
+from flows.limit.limiter import Limiter
 from tests.test_stops import TERMS
 
 async def main():

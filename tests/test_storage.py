@@ -18,15 +18,15 @@ from starlette.testclient import TestClient
 from dashboard import connections
 from dashboard.api import make_api
 from flows.errors import FileError, StorageError
-from flows.fate import Fate
-from flows.incoming import Folder
-from flows.journal import Journal
-from flows.ledger import Answer
-from flows.located import find, opened, stored
+from flows.intake.fate import Fate
+from flows.intake.incoming import Folder
+from flows.ledger.journal import Journal
+from flows.ledger.ledger import Answer
 from flows.records import RowState, RunState
 from flows.settings import Settings
-from flows.spool import Spool
-from flows.storage import Storage
+from flows.spool.spool import Spool
+from flows.storage.located import find, opened, stored
+from flows.storage.storage import Storage
 from tests.conftest import wait_until
 from tests.s3 import bucket, s3_environment
 from tests.stack_fixture import RunningStack
@@ -114,7 +114,7 @@ def test_an_upload_whose_process_was_killed_is_not_there(bucket: str, tmp_path: 
     big = tmp_path / "big"
     with big.open("wb") as file:
         file.truncate(200 << 20)
-    put = f"from pathlib import Path; from flows.storage import Storage; print('go', flush=True);\
+    put = f"from pathlib import Path; from flows.storage.storage import Storage; print('go', flush=True);\
 Storage({bucket!r}).put(Path({str(big)!r}), 'x/big.csv')"
     process = subprocess.Popen([sys.executable, "-c", put], cwd=ROOT, stdout=subprocess.PIPE)
     assert process.stdout
@@ -293,6 +293,6 @@ def test_an_inbox_in_a_bucket_is_emptied_by_a_machine_without_a_shared_disk(
 
 
 def _definition(w: World) -> Any:
-    from flows.definition import load
+    from flows.pipeline.definition import load
 
     return load(w.pipeline)

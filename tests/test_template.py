@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.definition import Definition, load, shipped
-from flows.template import FromRow, FromSecret, TemplateError, Unsendable, pieces
+from flows.client.template import FromRow, FromSecret, TemplateError, Unsendable, pieces
+from flows.pipeline.definition import Definition, load, shipped
 
 ROW: dict[str, Any] = {
     "id": 7,

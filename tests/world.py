@@ -14,8 +14,8 @@ from uuid import uuid4
 
 from deployments.standin.api import Knobs, StandIn
 from deployments.standin.server import serving
-from flows.connection import connect
-from flows.ledger_view import Run, View
+from flows.ledger.connection import connect
+from flows.ledger.view import Run, View
 from tests.forked import Forked
 
 ROOT = Path(__file__).resolve().parent.parent

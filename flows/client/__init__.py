@@ -1,0 +1,1 @@
+"""One row, one request, one verdict."""

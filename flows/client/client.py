@@ -1,0 +1,174 @@
+"""Sending one row: one request under one permit, and the verdict on it. An attempt is one arrival, or none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from typing import Self, cast
+
+import httpx
+
+from flows.client.answer import GATEWAY_STATUSES, classify
+from flows.client.breakage import broken, words_for
+from flows.client.masking import Masker
+from flows.client.request import build, idempotency_key, mask
+from flows.client.template import Unsendable
+from flows.client.transport import Flight, NotSent, Permit, flight, open_transport
+from flows.limit.clock import boot_time
+from flows.pipeline.definition import Definition
+from flows.records import Row, RowState, Verdict
+
+__all__ = ["Client", "Permit", "build", "classify", "idempotency_key", "mask"]
+
+_DEAD_CONNECTIONS = 8  # so many connections that the API has closed are stepped over before an attempt is given up
+
+
+class Client:
+    """The API of one definition, over at most `connections` connections. Use it as an async context manager.
+
+    `transport` replaces the network, e.g. httpx.MockTransport; then the permit is checked before it is called.
+    Of httpx the requests, the answers and the transport are used. AsyncClient would add what must not happen here
+    (redirects, cookies, whole URLs in the log) and about 100 µs a request (bench/client.py).
+    """
+
+    def __init__(
+        self,
+        definition: Definition,
+        *,
+        secrets: Mapping[str, str],
+        connections: int,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._definition, self._secrets, self._connections = definition, dict(secrets), connections
+        self._masker = Masker(self._secrets.values())
+        self._given = transport
+        self._transport: httpx.AsyncBaseTransport | None = None
+
+    async def __aenter__(self) -> Self:
+        self._transport = self._given or open_transport(self._connections)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._transport is not None:
+            await self._transport.aclose()
+
+    def build(self, row: Row, *, key: str) -> httpx.Request:
+        """The request of a row. Raises Unsendable."""
+        return build(self._definition, row, key=key, secrets=self._secrets)
+
+    async def send(self, row: Row, *, key: str, permit: Permit) -> Verdict:
+        """`build` and `attempt`; a row that makes no request is `failed`, and its permit unused."""
+        try:
+            request = self.build(row, key=key)
+        except Unsendable as exc:
+            permit.unused()
+            reason = self._masker.text(f"{exc.message}; nothing was sent")
+            return Verdict(RowState.FAILED, reason, wrote=False)
+        return await self.attempt(request, permit)
+
+    async def attempt(self, request: httpx.Request, permit: Permit) -> Verdict:
+        """Wait for the permit's start, send, and judge what came back. The permit is reported on in every case.
+
+        Raises nothing of the network. A cancelled attempt's permit is `lost` if anything was written, else `unused`.
+        """
+        current = Flight(permit, str(request.url))
+        token = flight.set(current)
+        try:
+            await permit.wait()
+            return await self._fly(request, current)
+        except BaseException:
+            current.give_up()
+            raise
+        finally:
+            flight.reset(token)
+
+    async def _fly(self, request: httpx.Request, current: Flight) -> Verdict:
+        definition, permit = self._definition, current.permit
+        try:
+            async with asyncio.timeout_at(self._bound(permit)):
+                response = await self._head(request, current)
+        except Exception as exc:
+            return self._unanswered(exc, current)
+        if not current.wrote:
+            if current.hung_up or current.refused:  # what came was no answer to us
+                return self._unanswered(NotSent("the API spoke before it was asked"), current)
+            raise RuntimeError("a request left without its permit being asked; is another aiohttp installed?")
+        took = boot_time() - permit.start
+        at_edge = response.status_code in GATEWAY_STATUSES and not definition.counts_at_edge
+        if not at_edge:
+            permit.answered()
+        try:
+            body, trouble = await self._body(response, current)
+        finally:
+            (permit.lost if at_edge else permit.finished)()
+        verdict = classify(
+            response.status_code, response.headers, body, definition, trouble=trouble, mask=self._masker.text
+        )
+        kept = self._masker.value(verdict.kept) if self._masker else verdict.kept
+        return replace(verdict, took_seconds=took, kept=kept)
+
+    def _bound(self, permit: Permit) -> float:
+        """The moment, by the loop's clock, at which the head must be here. The loop's clock stops in a suspend."""
+        until = min(permit.deadline, permit.start + self._definition.request.timeout_seconds)
+        return asyncio.get_running_loop().time() + until - boot_time()
+
+    async def _head(self, request: httpx.Request, current: Flight) -> httpx.Response:
+        """The answer, its body still to be read. A connection that the API had closed before is stepped over."""
+        if self._transport is None:
+            raise RuntimeError("the client is used outside of `async with`")
+        if self._given is not None:
+            current.clear_to_write()
+        for left in reversed(range(_DEAD_CONNECTIONS)):
+            try:
+                return await self._transport.handle_async_request(request)
+            except httpx.TransportError:
+                if current.wrote or not current.hung_up or not left:
+                    raise
+                current.hung_up = False
+        raise AssertionError("not reached")
+
+    def _unanswered(self, exc: Exception, current: Flight) -> Verdict:
+        current.give_up()
+        took = boot_time() - current.permit.start
+        if current.refused:
+            return Verdict(
+                RowState.WAITING, current.refused, wrote=False, attempted=False, again=True, took_seconds=took
+            )
+        verdict = broken(
+            exc,
+            wrote=current.wrote,
+            idempotent=self._definition.idempotent,
+            within_seconds=self._definition.request.timeout_seconds,
+            mask=self._masker.text,
+        )
+        return replace(verdict, took_seconds=took)
+
+    async def _body(self, response: httpx.Response, current: Flight) -> tuple[bytes, str]:
+        """As much of the body as is kept, and why that is not all of it. What is not read closes the connection."""
+        most, seconds = self._definition.response.max_bytes, self._definition.request.timeout_seconds
+        body, trouble = bytearray(), ""
+        try:
+            async with asyncio.timeout(seconds), aclosing(_parts(response)) as parts:
+                async for part in parts:
+                    body += part
+                    if len(body) > most:
+                        trouble = f"the answer is longer than {most:,} bytes"
+                        break
+        except TimeoutError:
+            trouble = f"the answer did not end within {seconds:g} s"
+        except Exception as exc:
+            trouble = self._masker.text(words_for(exc))
+        if trouble:
+            current.abort()
+        with suppress(Exception):
+            await response.aclose()
+        return bytes(body[:most]), trouble
+
+
+def _parts(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """The body piece by piece; unpacked only where the API has packed it in spite of `Accept-Encoding: identity`."""
+    if "content-encoding" in response.headers:
+        return cast(AsyncGenerator[bytes, None], response.aiter_bytes())
+    return cast(AsyncGenerator[bytes, None], cast(httpx.AsyncByteStream, response.stream).__aiter__())

@@ -1,0 +1,121 @@
+"""A row as a request: body, address and headers, from a definition's compiled templates. Pure.
+
+`rendering = definition.rendering` once, then one call a row; the three functions at the end are the same by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from flows.client.template import (
+    Address,
+    Fixed,
+    FromRow,
+    FromSecret,
+    Header,
+    ListOf,
+    MappingOf,
+    Node,
+    Secrets,
+    Text,
+    Typed,
+    Unsendable,
+    Values,
+    as_text,
+    compile_json,
+    compile_text,
+    compile_url,
+)
+
+if TYPE_CHECKING:
+    from flows.pipeline.definition import Definition
+
+_NONE: Mapping[str, str] = {}
+_JSON = msgspec.json.Encoder(decimal_format="number")  # a decimal keeps all its digits
+_JSON_TYPE = {"Content-Type": "application/json"}
+_FORM_TYPE = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """The compiled request of one definition."""
+
+    address: Address
+    headers: tuple[Header, ...]
+    fixed_headers: dict[str, str]
+    body: Node | None
+    is_form: bool
+    secret_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, definition: Definition) -> Rendering:
+        """Compile a definition's request. Raises TemplateError."""
+        request = definition.request
+        address = compile_url(request.url)
+        headers = [Header(name, compile_text(text)) for name, text in request.headers.items()]
+        body = _body(definition)
+        fixed = {header.name: header.make({}, {}) for header in headers if isinstance(header.text, Fixed)}
+        if body is not None and not any(header.name.casefold() == "content-type" for header in headers):
+            fixed = (_FORM_TYPE if request.form is not None else _JSON_TYPE) | fixed
+        moving = tuple(header for header in headers if not isinstance(header.text, Fixed))
+        pieces = [piece for piece, _ in address.pieces]
+        pieces += [piece for header in moving if isinstance(header.text, Text) for piece in header.text.pieces]
+        pieces += _pieces(body) if body is not None else ()
+        names = {piece.name for piece in pieces if isinstance(piece, FromSecret)}
+        return cls(address, moving, fixed, body, request.form is not None, tuple(sorted(names)))
+
+    def make_body(self, values: Values, secrets: Secrets = _NONE) -> Any:
+        """JSON data (decimals stay Decimal), form fields as a dict of text, or None for a request without body."""
+        return self.body.make(values, secrets) if self.body is not None else None
+
+    def make_content(self, values: Values, secrets: Secrets = _NONE) -> bytes:
+        """The body as it goes out; empty for a request without one."""
+        if self.body is None:
+            return b""
+        made = self.body.make(values, secrets)
+        if self.is_form:
+            return urlencode([(name, as_text(value)) for name, value in made.items()]).encode()
+        try:
+            return _JSON.encode(made)
+        except (TypeError, ValueError, OverflowError) as exc:  # e.g. half of a surrogate pair
+            raise Unsendable(f"the body cannot be written as JSON: {exc}") from exc
+
+    def make_url(self, values: Values, secrets: Secrets = _NONE) -> str:
+        """The address, percent-encoded."""
+        try:
+            return self.address.make(values, secrets)
+        except UnicodeEncodeError as exc:
+            raise Unsendable(f"the address cannot be written: {exc}") from exc
+
+    def make_headers(self, values: Values, secrets: Secrets = _NONE) -> dict[str, str]:
+        """The headers of the definition, and the type of the body."""
+        if not self.headers:
+            return dict(self.fixed_headers)
+        return self.fixed_headers | {header.name: header.make(values, secrets) for header in self.headers}
+
+
+def _body(definition: Definition) -> Node | None:
+    request = definition.request
+    if request.form is not None:
+        return compile_json(request.form)
+    if request.body is not None:
+        return compile_json(request.body)
+    if request.method in ("POST", "PUT", "PATCH"):
+        return MappingOf(tuple((name, Typed(name)) for name in definition.column_names))
+    return None
+
+
+def _pieces(node: Node) -> Iterator[str | FromRow | FromSecret]:
+    if isinstance(node, Text):
+        yield from node.pieces
+    elif isinstance(node, ListOf):
+        for inner in node.items:
+            yield from _pieces(inner)
+    elif isinstance(node, MappingOf):
+        for _, inner in node.items:
+            yield from _pieces(inner)

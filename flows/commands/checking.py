@@ -1,0 +1,223 @@
+"""`rowrelay check`: what is wrong with a file, what would be sent, and how long that takes. Needs no stack."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from flows.client.masking import DOTS
+from flows.client.proxy import proxy_warning
+from flows.client.request import build, mask
+from flows.commands.delivered import ADVICE, Known, known
+from flows.commands.progress import PLAIN_SECONDS, duration, limit_words, sending_seconds
+from flows.commands.session import err, out
+from flows.commands.showing import print_json, rejections_table, replacing
+from flows.errors import FileError, RowrelayError
+from flows.ledger.export import Correctable
+from flows.ledger.sheet import Table as Sheet
+from flows.ledger.sheet import for_spreadsheets
+from flows.pipeline.definition import Definition, missing_secrets
+from flows.pipeline.pipelines import pick, present
+from flows.pipeline.secret import secret
+from flows.records import Rejection
+from flows.schema.check import CheckResult, check_file
+from flows.settings import Settings
+from flows.source.header import DELIMITERS
+from flows.source.source import open_file
+
+SHOWN_REJECTIONS = 20
+SHOWN_REQUESTS = 3
+
+
+def check(
+    file: Path, *, pipeline: str, encoding: str | None, delimiter: str | None, rejects: Path | None, as_json: bool
+) -> int:
+    """Check a file and say what was found. Returns 0 if all rows are good, 1 if some are rejected."""
+    settings = Settings.read()
+    definition = pick(present(settings), pipeline)
+    secrets = {name: _secret(name, settings) for name in definition.secret_names}
+    options: dict[str, Any] = {"encoding": encoding, "delimiter": delimiter, "max_bytes": settings.max_upload_bytes}
+    with (
+        known(settings, definition) as before,
+        _rejected_to(rejects, file, definition, options) as on_rejections,
+        _progress(file) as on_progress,
+    ):
+        result = check_file(
+            file,
+            definition,
+            on_progress=on_progress,
+            on_rejections=on_rejections,
+            delivered=before.index,
+            **options,
+        )
+    requests = list(_requests(definition, result, secrets))
+    least = sending_seconds(result.accepted, definition.limit.pairs)
+    if warning := proxy_warning(definition.request.url):
+        err.print(warning, style="yellow", markup=False)
+    if as_json:
+        earlier = {"delivered_before": before.as_object(result)} if definition.key else {}
+        print_json(_object(file, definition, result, requests, least) | earlier)
+    else:
+        _print(file, definition, result, requests, least, missing_secrets(definition, settings))
+        _print_earlier(before, result)
+        if rejects:
+            out.print(f"The rejected rows are in {rejects}: correct them there and check that file.", markup=False)
+    return 1 if result.rejected else 0
+
+
+def _secret(name: str, settings: Settings) -> str:
+    """A check sends nothing, so a missing secret is no obstacle."""
+    try:
+        return secret(name, settings.secrets)
+    except RowrelayError:
+        return DOTS
+
+
+def _requests(definition: Definition, result: CheckResult, secrets: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    for row in result.first[:SHOWN_REQUESTS]:
+        try:
+            yield mask(build(definition, row, key="(given when it is sent)", secrets=secrets), secrets)
+        except RowrelayError as exc:
+            yield {"error": exc.message, "row": row.row}
+
+
+def _object(
+    file: Path, definition: Definition, result: CheckResult, requests: list[dict[str, Any]], least: float
+) -> dict[str, Any]:
+    rejections = [
+        {"row": item.row, "line": item.line, "reasons": [asdict(reason) for reason in item.reasons]}
+        for item in result.samples
+    ]
+    names = (
+        "rows",
+        "accepted",
+        "rejected",
+        "encoding",
+        "delimiter",
+        "columns",
+        "ignored",
+        "digest",
+        "bytes",
+        "seconds",
+    )
+    return {
+        "file": str(file),
+        "pipeline": definition.name,
+        **{name: getattr(result, name) for name in names},
+        "sending_seconds": least,
+        "first_rejections": rejections,
+        "first_requests": requests,
+    }
+
+
+def _print(
+    file: Path,
+    definition: Definition,
+    result: CheckResult,
+    requests: list[dict[str, Any]],
+    least: float,
+    missing: Sequence[str],
+) -> None:
+    separated = DELIMITERS.get(result.delimiter, repr(result.delimiter))
+    out.print(Text(f"{definition.name} · {file}", style="bold"))
+    out.print(f"{result.rows:,} rows, {result.encoding}, {separated}-separated, checked in {result.seconds:.1f} s")
+    if result.ignored:
+        names = ", ".join(name.strip() or "(no name)" for name in result.ignored)
+        out.print(f"Columns that the pipeline does not use: {names}", markup=False)
+    good, bad = f"{result.accepted:,} can be sent", f"{result.rejected:,} are rejected"
+    out.print(Text.assemble((good, "green"), ", ", (bad, "magenta" if result.rejected else "")))
+    if result.samples:
+        out.print()
+        out.print(rejections_table(result.samples[:SHOWN_REJECTIONS]))
+        if (more := result.rejected - SHOWN_REJECTIONS) > 0:
+            out.print(f"… and {more:,} more; --rejects FILE.csv writes them all down")
+    if requests:
+        out.print(Text("\nThe first requests as they would go out:", style="bold"))
+        for request in requests:
+            _print_request(request)
+    if result.accepted:
+        limit = limit_words(definition.limit.pairs, definition.limit.terms(definition).in_flight)
+        out.print(f"\nSending {result.accepted:,} rows takes at least {duration(least)} (limit: {limit})")
+    for name in missing:
+        out.print(Text(f"The secret {name} is missing: nothing can be sent until it is there.", style="yellow"))
+
+
+def _print_earlier(before: Known, result: CheckResult) -> None:
+    """What is known of the rows from earlier runs."""
+    for text in before.words(result):
+        out.print(Text(text, style="yellow" if result.delivered or result.unsure or before.remark else ""))
+    if result.delivered:
+        out.print(ADVICE, markup=False)
+
+
+def _print_request(request: dict[str, Any]) -> None:
+    if "error" in request:
+        out.print(Text(f"  row {request['row']} makes no request: {request['error']}", style="red"))
+        return
+    out.print(Text(f"  {request['method']} {request['url']}"))
+    boring = ("host", "user-agent", "accept", "accept-encoding", "content-length", "idempotency-key")
+    for name, value in request["headers"].items():
+        if name.lower() not in boring:
+            out.print(Text(f"    {name}: {value}", style="dim"))
+    if request["body"]:
+        out.print(Text(f"    {request['body']}"))
+
+
+@contextmanager
+def _rejected_to(
+    path: Path | None, file: Path, definition: Definition, options: Mapping[str, Any]
+) -> Iterator[Callable[[Sequence[Rejection]], None] | None]:
+    """Where the rejected rows go: a file of their reasons and the original columns, or nowhere."""
+    if path is None:
+        yield None
+        return
+    if path.exists() and file.exists() and os.path.samefile(path, file):
+        raise FileError("is the file that is being checked", file=str(path), hint="Give --rejects another name.")
+    wanted = dict.fromkeys(definition.column_names, True)
+    given = {"encoding": options["encoding"] or definition.source.encoding}
+    given["delimiter"] = options["delimiter"] or definition.source.delimiter
+    with open_file(file, wanted, max_bytes=options["max_bytes"], **given) as source:
+        columns = source.columns
+    form = Correctable.of(columns, definition.column_names)
+    with replacing(path) as target:
+        sheet = Sheet(given["delimiter"] or ",", for_spreadsheets(given["encoding"]))
+        target.write(sheet.lines([form.header]))
+
+        def write(rejections: Sequence[Rejection]) -> None:
+            target.write(sheet.lines(form.line("; ".join(map(str, item.reasons)), item.cells) for item in rejections))
+
+        yield write
+
+
+@contextmanager
+def _progress(file: Path) -> Iterator[Callable[[int, int, int], None]]:
+    """A bar on a terminal, a line now and then elsewhere."""
+    if err.is_terminal:
+        with Live(console=err, auto_refresh=False, transient=True) as live:
+
+            def show(rows: int, done: int, total: int) -> None:
+                grid = Table.grid(padding=(0, 1))
+                grid.add_row(ProgressBar(total=max(total, 1), completed=done, width=40), Text(f"{rows:,} rows checked"))
+                live.update(grid, refresh=True)
+
+            yield show
+        return
+    due = time.monotonic() + PLAIN_SECONDS
+
+    def say(rows: int, done: int, total: int) -> None:
+        nonlocal due
+        if time.monotonic() > due:
+            due = time.monotonic() + PLAIN_SECONDS
+            err.print(f"{file.name}: {rows:,} rows checked, {100 * done // max(total, 1)} % of the file", markup=False)
+
+    yield say

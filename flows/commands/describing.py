@@ -1,0 +1,72 @@
+"""The commands about pipelines: list them, their schema, and a definition inferred from a sample."""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from flows.commands.progress import limit_words
+from flows.commands.session import err, out
+from flows.commands.showing import print_json, replacing
+from flows.errors import FileError
+from flows.pipeline.definition import Definition, json_schema
+from flows.pipeline.pipelines import present
+from flows.schema.infer import MOST_ROWS, infer, name_for
+from flows.settings import Settings
+from flows.source.source import open_file
+
+
+def pipelines(*, as_json: bool) -> int:
+    """All pipelines, the shipped ones and those of ROWRELAY_PIPELINES."""
+    found = present(Settings.read())
+    for fault in found.refused.values():
+        err.print(str(fault), style="red", markup=False)
+    if as_json:
+        print_json({"pipelines": [definition.resolved() for definition in found.values()]})
+        return 0
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("pipeline", "columns", "sends to", "limit", "defined in"):
+        table.add_column(name, overflow="fold")
+    for definition in found.values():
+        words = (definition.name, ", ".join(definition.column_names), _target(definition), _limit(definition))
+        table.add_row(*map(Text, words), Text(str(definition.source_path or "")))
+    out.print(table)
+    return 0
+
+
+def _target(definition: Definition) -> str:
+    return f"{definition.request.method} {definition.request.url.split('?')[0]}"
+
+
+def _limit(definition: Definition) -> str:
+    words = limit_words(definition.limit.pairs, definition.limit.terms(definition).in_flight)
+    return f"{definition.limit.name}: {words}"
+
+
+def schema() -> int:
+    """The JSON Schema of a definition."""
+    print_json(json_schema())
+    return 0
+
+
+def init(sample: Path, *, out: str, encoding: str | None, delimiter: str | None) -> int:
+    """A definition inferred from a sample file."""
+    with open_file(
+        sample, encoding=encoding, delimiter=delimiter, max_bytes=Settings.read().max_upload_bytes
+    ) as source:
+        cells = (row for frame in source.frames() for row in frame.cells)
+        text = infer(source.columns, islice(cells, MOST_ROWS), name=name_for(sample.name), file=sample.name)
+    if out == "-":
+        sys.stdout.write(text)
+        return 0
+    path = Path(out)
+    if path.is_file():
+        raise FileError("is there already, and may have been edited", file=out, hint="Give --out another name.")
+    with replacing(path) as file:
+        file.write(text.encode())
+    err.print(f"{out}: edit it, then ROWRELAY_PIPELINES={path.parent} rowrelay check {sample}", markup=False)
+    return 0

@@ -1,0 +1,328 @@
+"""`rowrelay send`: a delivery in this process, watched live, ended by Ctrl-C without losing a row."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from flows.client.proxy import proxy_warning
+from flows.commands.delivered import ask, at_terminal
+from flows.commands.progress import Progress
+from flows.commands.session import Session, err, log_to_file, out, person, quiet_prefect, waiting
+from flows.commands.showing import SHORT, as_object, print_json, print_summary
+from flows.errors import FileError, RowrelayError, SettingError, StackError, Stopped
+from flows.flow_runs.launch import LAUNCH, Launch
+from flows.ledger.view import Run
+from flows.pipeline.definition import Definition, missing_secrets
+from flows.pipeline.pipelines import pick, present
+from flows.records import RowState, RunState
+from flows.schema.delivered import refuse_skipping
+from flows.schema.schema import Checker
+from flows.settings import Settings
+from flows.source.source import open_file
+
+if TYPE_CHECKING:
+    from flows.delivery.delivery import Delivery
+
+DRAINING = "Ctrl-C: no new rows, waiting for the answers under way (again: leave them unknown)"
+LEAVING = "Ctrl-C: leaving at once"
+ALL_DONE, SOME_TROUBLED, NOTHING_SENT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asked to be sent: a file, or the rest of a run."""
+
+    file: Path | None
+    pipeline: str
+    resume: str
+    rows: str
+    url: str | None
+    encoding: str | None
+    delimiter: str | None
+    skip_delivered: bool
+    yes: bool
+    as_json: bool
+
+    @property
+    def askable(self) -> bool:
+        """Whether there is somebody who wants to be asked."""
+        return not (self.yes or self.as_json) and at_terminal()
+
+
+def send(wish: Wish) -> int:
+    """Deliver, and say how it went. Returns the exit code; raises RowrelayError where nothing was sent."""
+    signals = Signals()
+    try:
+        with signals.heard():
+            return _send(wish, signals)
+    except KeyboardInterrupt:
+        err.print("Interrupted." + signals.advice())
+        if wish.as_json:
+            print_json({"run": signals.run, "error": "interrupted", "exit": INTERRUPTED})
+        return INTERRUPTED
+    except RowrelayError as exc:
+        away = isinstance(exc, StackError) and signals.delivery is not None
+        failure = Stopped(exc.message, hint=f"{exc.hint}{signals.advice()}".strip()) if away else exc
+        if wish.as_json:
+            code = STOPPED if isinstance(failure, Stopped) else NOTHING_SENT
+            print_json({"run": signals.run, "error": failure.message, "hint": failure.hint, "exit": code})
+        raise failure from exc
+
+
+def _send(wish: Wish, signals: Signals) -> int:
+    from deployments import stack
+
+    settings = Settings.read()
+    definition = None if wish.resume else _ready(wish, settings)
+    with _stack(settings) as addresses:
+        stack.apply(addresses, settings)
+        session = Session.of(settings, addresses.redis_url)
+        before = session.find(wish.resume) if wish.resume else None
+        if before is not None:
+            definition = session.definition(before)
+            _refuse_missing_secrets(definition, settings)
+        elif definition is not None:
+            skip = _skipping(wish, definition, session, settings)
+            if skip is None and not _wanted_again(wish, session):
+                err.print("Nothing was sent.")
+                return NOTHING_SENT
+            wish = replace(wish, skip_delivered=bool(skip))
+            err.print(f"Sending to {_host(definition)}, pipeline {definition.name}", markup=False)
+        if definition is not None and (warning := proxy_warning(definition.request.url)):
+            err.print(warning, style="yellow", markup=False)
+        exc = _deliver(wish, session, before, signals)
+        if exc is not None or signals.run is None:
+            raise exc or RuntimeError("the run did not begin")
+        return _report(wish, session, session.view.run(signals.run), signals)
+
+
+# What can be known before anything is started.
+
+
+def _ready(wish: Wish, settings: Settings) -> Definition:
+    """The pipeline, once it and the beginning of the file are found fit."""
+    assert wish.file is not None
+    definition = pick(present(settings), wish.pipeline)
+    if wish.url:
+        definition = definition.with_url(wish.url)
+    refuse_skipping(definition, None, wished=wish.skip_delivered)
+    _refuse_missing_secrets(definition, settings)
+    with (
+        TemporaryDirectory(prefix="rowrelay-") as folder,
+        Checker(definition, folder=Path(folder)) as checker,
+        open_file(
+            wish.file,
+            checker.wanted,
+            encoding=wish.encoding or definition.source.encoding,
+            delimiter=wish.delimiter or definition.source.delimiter,
+            max_bytes=settings.max_upload_bytes,
+        ) as source,
+    ):
+        next(source.frames())  # the whole is checked as a part of the run
+    return definition
+
+
+def _refuse_missing_secrets(definition: Definition, settings: Settings) -> None:
+    if missing := missing_secrets(definition, settings):
+        where = f"the environment or the folder {settings.secrets}" if settings.secrets else "the environment"
+        raise SettingError(
+            f"Pipeline {definition.name} needs the secret {missing[0]}, which is not there.",
+            hint=f"Put it into {where}.",
+        )
+
+
+def _host(definition: Definition) -> str:
+    """Where requests go, without what may be private in an address."""
+    scheme, _, rest = definition.request.url.partition("://")
+    return f"{scheme}://{rest.split('?')[0].split('#')[0].rpartition('@')[2]}"
+
+
+@contextmanager
+def _stack(settings: Settings) -> Iterator[Any]:
+    from deployments import stack
+
+    with ExitStack() as exits:
+        with waiting("Starting what is needed: Redis, Prefect …"):
+            addresses = exits.enter_context(stack.use(settings))
+        yield addresses
+
+
+def _skipping(wish: Wish, definition: Definition, session: Session, settings: Settings) -> bool | None:
+    """Whether to leave out what was delivered before; None if nothing is known to have been."""
+    if wish.skip_delivered or not (definition.key and wish.askable and wish.file):
+        return wish.skip_delivered or None
+    options = {"encoding": wish.encoding, "delimiter": wish.delimiter, "max_bytes": settings.max_upload_bytes}
+    return ask(wish.file, definition, session, options)
+
+
+def _wanted_again(wish: Wish, session: Session) -> bool:
+    """Whether a file that was delivered before is to be sent all the same."""
+    assert wish.file is not None
+    known = [session.view.run(run) for run in session.view.same_content(_digest(wish.file))]
+    done = [run for run in known if run.counts[RowState.DONE] or run.busy]
+    if not done:
+        return True
+    last = max(done, key=lambda run: run.created)
+    text = f"A file with this content was sent before: run {last.id[:SHORT]}, {last.counts[RowState.DONE]:,} rows done."
+    if last.counts[RowState.WAITING]:
+        text += f" The rest of it goes out with `rowrelay send --resume {last.id[:SHORT]}`."
+    err.print(text, style="yellow", markup=False)
+    if not wish.askable:
+        return True
+    return err.input("Send all of its rows again? [y/N] ", markup=False).strip().lower() in ("y", "yes")
+
+
+def _digest(file: Path) -> str:
+    try:
+        with file.open("rb") as raw:
+            return hashlib.file_digest(raw, "sha256").hexdigest()
+    except OSError as exc:
+        raise FileError(f"cannot be read: {exc.strerror}", file=str(file)) from exc
+
+
+# The delivery itself.
+
+
+@dataclass
+class Signals:
+    """Ctrl-C and SIGTERM: the first drains the delivery, the second interrupts it, the third leaves at once."""
+
+    run: str | None = None
+    delivery: Delivery | None = None
+    count: int = 0
+    over: bool = False
+    checking: bool = True
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """While the block lasts, signals come here."""
+        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.over:
+            return  # the rest takes a moment, and is worth it
+        self.count += 1
+        if self.count > 2:
+            err.show_cursor()
+            os._exit(INTERRUPTED)
+        if self.delivery is None or (self.count == 2 and self.checking):
+            raise KeyboardInterrupt
+        self.press()
+
+    def press(self) -> str:
+        """Make the delivery heed the signals so far, also if it was not ready for the first; what to tell people."""
+        if self.delivery is None or not self.count:
+            return ""
+        act, text = (self.delivery.drain, DRAINING) if self.count == 1 else (self.delivery.interrupt, LEAVING)
+        with suppress(RuntimeError, AttributeError):  # its loop has ended already
+            act()
+        return text
+
+    def advice(self) -> str:
+        """How to go on after an interruption."""
+        if self.run is None:
+            return " Nothing was sent."
+        return f" Resume with: rowrelay send --resume {self.run[:SHORT]}"
+
+
+def _deliver(wish: Wish, session: Session, before: Run | None, signals: Signals) -> Exception | None:
+    """Run the flow here; returns the exception that ended it, if one did."""
+    with waiting("Loading Prefect …"):
+        handler = log_to_file(session.settings.data)
+        from flows.deliver import deliver
+
+        quiet_prefect(handler)
+    progress: list[Progress] = []
+
+    def begin(run: str) -> None:
+        signals.run = run
+        progress.append(Progress(session.client, run, err, tick=lambda: _tick(signals, progress)))
+        err.print(f"Run {run}", markup=False)
+        progress[0].start()
+
+    def take(delivery: Delivery) -> None:
+        signals.delivery = delivery
+
+    LAUNCH.set(
+        Launch(
+            by=person(),
+            trusted=True,
+            url=wish.url,
+            encoding=wish.encoding,
+            delimiter=wish.delimiter,
+            on_run=begin,
+            on_delivery=take,
+        )
+    )
+    try:
+        state = deliver(
+            pipeline=before.pipeline if before else wish.pipeline,
+            file=before.file if before else str(wish.file.absolute() if wish.file else ""),
+            rows=wish.rows or "unfinished",
+            resume=before.id if before else "",
+            skip_delivered=wish.skip_delivered,
+            return_state=True,
+        )
+        return _exception(state)
+    finally:
+        signals.over = signals.delivery is not None
+        for shown in progress:
+            shown.stop()
+
+
+def _tick(signals: Signals, progress: list[Progress]) -> str:
+    signals.checking = progress[0].checking
+    return signals.press()
+
+
+def _exception(state: Any) -> Exception | None:
+    """What the flow raised; a state that it returned by itself is told by the ledger."""
+    if not state.is_failed() and not state.is_crashed():
+        return None
+    try:
+        found = state.result(raise_on_failure=False)
+    except Exception:
+        logging.getLogger(__name__).info("the flow's result cannot be had", exc_info=True)
+        return None
+    return found if isinstance(found, Exception) else None
+
+
+# How it went.
+
+
+def _report(wish: Wish, session: Session, run: Run, signals: Signals) -> int:
+    code = exit_code(run, interrupted=signals.count > 0 or bool(signals.delivery and signals.delivery.interrupted))
+    if wish.as_json:
+        print_json(as_object(run) | {"exit": code})
+    elif code == NOTHING_SENT:
+        err.print(run.reason, style="red", markup=False)
+    else:
+        out.print()
+        print_summary(session, run)
+    if code == INTERRUPTED:
+        err.print("Interrupted; what is finished stays finished." + signals.advice(), markup=False)
+    return code
+
+
+def exit_code(run: Run, *, interrupted: bool) -> int:
+    """What the ended run means for a script."""
+    if run.state is RunState.FINISHED:
+        return ALL_DONE if run.counts[RowState.DONE] + run.skipped == run.total else SOME_TROUBLED
+    if interrupted:
+        return INTERRUPTED
+    return STOPPED if run.total else NOTHING_SENT

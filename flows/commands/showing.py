@@ -1,0 +1,319 @@
+"""What the command line shows of runs: the list, one run, its summary, and its results as a file."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from flows.commands.progress import STYLES, duration, limit_words
+from flows.commands.session import Session, err, out
+from flows.errors import FileError
+from flows.ledger.view import Run, View
+from flows.limit.pace import guaranteed_rate
+from flows.pipeline.definition import Definition
+from flows.records import Reason, RowState, RunState
+
+SHORT = 8
+CLOSED_PIPE = 141  # what a shell says of a program that SIGPIPE ended
+FIRST = 5  # troubles shown at a terminal
+LATE_SECONDS = 0.2  # what is proposed to whoever has a slow API
+MEANINGS: dict[str, str] = {
+    "skipped": "left out: an earlier run delivered them",
+    RowState.REJECTED: "not as the pipeline demands; never sent",
+    RowState.WAITING: "not sent yet",
+    RowState.SENDING: "under way",
+    RowState.DONE: "the API took it",
+    RowState.FAILED: "the API refused it",
+    RowState.UNKNOWN: "the answer was lost; the API may have acted on it",
+}
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on standard output."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode() + "\n")
+    sys.stdout.flush()
+
+
+def as_object(run: Run) -> dict[str, Any]:
+    """A run as the JSON forms have it."""
+    return {
+        "run": run.id,
+        "pipeline": run.pipeline,
+        "file": run.file,
+        "state": run.state,
+        "reason": run.reason,
+        "by": run.by,
+        "created": _utc(run.created),
+        "ended": _utc(run.ended) if run.ended else None,
+        "total": run.total,
+        "counts": {str(state): run.counts[state] for state in RowState},
+        "skipped": run.skipped,
+        "delivered_before": {
+            "rows": int(run.fact("delivered")),
+            "runs": msgspec.json.decode(run.facts.get("delivered_in") or "{}"),
+        },
+        "definition_digest": run.facts.get("definition_digest", ""),
+        "seconds": run.fact("seconds"),
+        "peak": int(run.fact("peak")),
+        "sent": int(run.fact("sent")),
+        "rate": run.fact("rate"),
+        "limit": run.facts.get("limit", ""),
+    }
+
+
+def _utc(at: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+
+
+def _local(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def print_runs(session: Session, limit: int, *, as_json: bool) -> int:
+    """The newest runs."""
+    runs = session.view.runs(0, limit)
+    if as_json:
+        print_json({"runs": [as_object(run) for run in runs]})
+        return 0
+    if not runs:
+        out.print("There are no runs yet. `rowrelay send FILE` makes one.")
+        return 0
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("run", "begun", "pipeline", "file", "state"):
+        table.add_column(name, no_wrap=True)
+    for name in ("rows", *STYLES, "left"):
+        table.add_column(name, justify="right")
+    for run in runs:
+        counts = (f"{run.counts[RowState(word)]:,}" for word in STYLES)
+        left = run.total - run.finished_rows
+        words = (run.id[:SHORT], _local(run.created), run.pipeline, Path(run.file).name, _state(run))
+        table.add_row(*map(Text, words), f"{run.total:,}", *counts, f"{left:,}")
+    out.print(table)
+    if (more := session.view.count() - len(runs)) > 0:
+        out.print(f"… and {more:,} older; see --limit")
+    return 0
+
+
+def _state(run: Run) -> str:
+    if run.state in (RunState.SENDING, RunState.CHECKING) and not run.busy:
+        return f"{run.state}, nobody is at it"
+    return str(run.state)
+
+
+def print_run(session: Session, run: Run, *, as_json: bool) -> int:
+    """Everything there is to know of a run that is not about single rows."""
+    view = session.view
+    troubles = list(first_troubles(view, run))
+    if as_json:
+        facts = {name: value for name, value in run.facts.items() if name not in ("serials", "epoch")}
+        said = [{"at": _utc(at), "text": text} for at, text in view.events(run.id)]
+        flows = view.flows(run.id)
+        print_json(as_object(run) | {"facts": facts, "troubles": troubles, "events": said, "prefect_flow_runs": flows})
+        return 0
+    out.print(Text(f"{run.pipeline} · {run.file}", style="bold"))
+    out.print(f"run {run.id}, {_state(run)}, begun {_local(run.created)} by {run.by}", markup=False)
+    print_summary(session, run)
+    if events := view.events(run.id, 10):
+        out.print("\nLast events:", style="bold")
+        for at, text in reversed(events):
+            out.print(f"  {_local(at)}  {text}", markup=False)
+    return 0
+
+
+def print_summary(session: Session, run: Run) -> None:
+    """Counts, pace, first troubles, and what can be done next."""
+    if not run.total:  # the check did not come to its end
+        out.print(Text(run.reason or "The file is not checked yet.", style="yellow"))
+        for text in next_steps(run):
+            out.print(text, markup=False)
+        return
+    out.print(counts_table(run))
+    definition = session.definition(run)
+    for text in pace(run, definition):
+        out.print(text, markup=False)
+    if run.reason:
+        out.print(Text(run.reason, style="yellow"))
+    if troubles := list(first_troubles(session.view, run)):
+        out.print(Text("\nFirst troubles:", style="bold"))
+        out.print(troubles_table(troubles))
+    for text in next_steps(run):
+        out.print(text, markup=False)
+
+
+def counts_table(run: Run) -> Table:
+    """How many rows are in which state."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(justify="right")
+    for word, count in run.shown_counts.items():
+        if count or word == RowState.DONE:
+            style = STYLES.get(word, "")
+            table.add_row(Text(f"{count:,}", style=style), Text(word, style=style), MEANINGS[word])
+    table.add_row(f"{run.total:,}", "in all")
+    return table
+
+
+def pace(run: Run, definition: Definition) -> Iterator[str]:
+    """How fast it went, measured against what the limit allows, and what would make it faster."""
+    terms = definition.limit.terms(definition)
+    windows, in_flight = terms.windows, terms.in_flight
+    if not run.fact("sent"):
+        return
+    width = min((seconds for _, seconds in windows), default=1.0)
+    unit = "second" if width == 1 else duration(width)
+    yield (
+        f"{int(run.fact('sent')):,} requests in {duration(run.fact('seconds'))}, {run.fact('rate'):,.1f}/s; "
+        f"at most {int(run.fact('peak')):,} in any {unit} (limit: {limit_words(windows, in_flight)})"
+    )
+    share, safe, trip = run.fact("used_of_limit"), run.fact("used_of_guaranteed"), run.fact("round_trip_seconds")
+    if not share:
+        return
+    yield f"That is {share:.0%} of the limit, and {safe:.0%} of what is safe at a mean round trip of {trip:.3f} s."
+    if held := msgspec.json.decode(run.facts.get("held_by") or "{}"):
+        most = next(iter(held))
+        waits = ", ".join(f"{_WAITS.get(why, why)} {duration(seconds)}" for why, seconds in held.items())
+        yield f"What bound the pace most: {_BOUNDS.get(most, most)}. It waited {waits}."
+    gain = guaranteed_rate(replace(terms, late_seconds=LATE_SECONDS), trip) or 0.0
+    if share < 0.6 and trip > LATE_SECONDS and terms.late_seconds is None and gain:
+        needed = math.ceil(gain * trip)
+        more = f" and `in_flight: {needed}`" if needed > in_flight else ""
+        yield (
+            f"If you know that a request reaches the API within {LATE_SECONDS} s, say `late_seconds: {LATE_SECONDS}`"
+            f"{more} under `limit`: up to {gain:,.1f}/s would then be safe."
+        )
+
+
+def first_troubles(view: View, run: Run) -> Iterator[dict[str, Any]]:
+    """The first rejected, failed and unknown rows with their reasons."""
+    for rejection in view.samples(run.id)[:FIRST]:
+        reason = "; ".join(str(reason) for reason in rejection.reasons)
+        yield {"row": rejection.row, "line": rejection.line, "result": RowState.REJECTED, "reason": reason}
+    for state in (RowState.FAILED, RowState.UNKNOWN):
+        rows = view.select(run.id, [state], run.total)[:FIRST].tolist() if run.counts[state] else []
+        for record in view.records(run.id, rows, names=(), created=run.created):
+            yield {"row": record.row, "result": record.state, "status": record.status, "reason": record.reason}
+
+
+def troubles_table(troubles: Iterable[dict[str, Any]]) -> Table:
+    """Rows and why."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("row", justify="right")
+    table.add_column("result")
+    table.add_column("why", overflow="fold")
+    for item in troubles:
+        style = STYLES.get(item["result"], "")
+        table.add_row(f"{item['row']:,}", Text(item["result"], style=style), Text(item["reason"]))
+    return table
+
+
+def rejections_table(rejections: Iterable[Any]) -> Table:
+    """Rejected rows: where, what and why."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("line", justify="right")
+    for name in ("column", "why", "found"):
+        table.add_column(name, overflow="fold")
+    for rejection in rejections:
+        for reason in rejection.reasons:
+            table.add_row(f"{rejection.line:,}", *_reason(reason))
+    return table
+
+
+def _reason(reason: Reason) -> tuple[Text, Text, Text]:
+    found = repr(reason.value) if reason.value else ""
+    return Text(reason.column or "(whole row)"), Text(reason.check), Text(found[:80])
+
+
+def next_steps(run: Run) -> Iterator[str]:
+    """What a person may want to do now."""
+    name = run.id[:SHORT]
+    if run.busy:
+        return
+    if run.total:
+        yield f"\nResults:  rowrelay export {name} --format csv --out results.csv"
+    if run.counts[RowState.REJECTED] - run.skipped or run.counts[RowState.FAILED]:
+        yield f"To mend:  rowrelay export {name} --rows troubled --out troubled.csv"
+    if run.counts[RowState.WAITING] or run.counts[RowState.SENDING] or not run.total:
+        yield f"Resume:   rowrelay send --resume {name}"
+    for state in (RowState.FAILED, RowState.UNKNOWN):
+        if run.counts[state]:
+            warning = "  (the API may have acted on them already)" if state is RowState.UNKNOWN else ""
+            yield f"Again:    rowrelay send --resume {name} --rows {state}{warning}"
+
+
+_BOUNDS = {
+    "quarantine": "the wait to be sure that nothing sent before still counts",
+    "rate": "the limit",
+    "in flight": "`in_flight`, the most requests at once",
+    "pause": "the API, which asked us to wait",
+    "redis": "Redis, which did not answer",
+}
+_WAITS = {
+    "quarantine": "to be sure",
+    "rate": "for the limit",
+    "in flight": "for answers, because of in_flight,",
+    "pause": "because the API asked for it",
+    "redis": "for Redis",
+}
+CHOICES: dict[str, tuple[RowState, ...] | None] = {
+    "all": None,
+    **{str(state): (state,) for state in (RowState.DONE, RowState.FAILED, RowState.REJECTED, RowState.UNKNOWN)},
+    "waiting": (RowState.WAITING, RowState.SENDING),
+    "troubled": (RowState.REJECTED, RowState.FAILED),
+}
+
+
+def export(session: Session, run: Run, *, form: str | None, rows: str, target: str) -> int:
+    """Write results to a file or standard output."""
+    from flows.ledger.export import FORMS, layout_of, results, troubled_csv
+
+    spool = session.spool(run)
+    if rows == "troubled" and form in (None, "csv"):
+        parts = troubled_csv(session.view, spool, run)
+    else:
+        found = results(session.view, spool, run, states=CHOICES[rows])
+        parts = FORMS[form or "json"](found, layout_of(session.view, run))
+    if target == "-":
+        return _to_standard_output(parts)
+    with replacing(Path(target)) as file:
+        for part in parts:
+            file.write(part)
+    err.print(f"{rows} rows of run {run.id[:SHORT]} are in {target}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _to_standard_output(parts: Iterable[bytes]) -> int:
+    try:
+        for part in parts:
+            sys.stdout.buffer.write(part)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # whoever reads it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    return 0
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes its place only when it is complete. Raises FileError if it cannot be written."""
+    special = path.exists() and not path.is_file()  # a device or a pipe must not be replaced by a file
+    temporary = path if special else path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        if not special:
+            temporary.replace(path)
+    except OSError as exc:
+        raise FileError(f"cannot be written: {exc.strerror}", file=str(path)) from exc
+    finally:
+        if not special:
+            temporary.unlink(missing_ok=True)

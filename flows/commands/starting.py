@@ -1,0 +1,282 @@
+"""`rowrelay up`: everything on this machine, in the foreground, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from flows.client.proxy import proxy_warning
+from flows.commands.session import Session, err, out, waiting
+from flows.errors import StackError
+from flows.ledger.connection import cautions
+from flows.pipeline.definition import Definition
+from flows.pipeline.pipelines import present
+from flows.private import private_folder
+from flows.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DASHBOARD = ROOT / "dashboard" / "app.py"
+DASHBOARD_PORT = 8501
+START_SECONDS = 90.0
+LOOK_SECONDS = 0.5
+STATUS_SECONDS = 5.0
+DRAIN_SECONDS = 30.0  # for deliveries under way to wait for their answers
+STOP_SECONDS = 10.0
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # 127.0.0.1 is never behind a proxy
+
+
+@dataclass
+class Child:
+    """A service that lives and dies with this command. `consequence` is what is missing without it."""
+
+    name: str
+    consequence: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    ready: Callable[[], bool]
+    gone: bool = False
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        from deployments.process import last_words
+
+        return last_words(self.log)
+
+
+def up(*, port: int | None) -> int:
+    """Start everything, say where it is, and stay until Ctrl-C. Returns 0, or 1 if a service died meanwhile."""
+    from deployments import stack
+
+    settings = Settings.read()
+    definitions = present(settings)
+    for fault in definitions.refused.values():
+        err.print(f"Left out: {fault}", style="red", markup=False)
+    dashboard_port = _port(port)
+    children: list[Child] = []
+    with _interruptible(), ExitStack() as exits:
+        try:
+            with waiting("Starting Redis and Prefect …"):
+                addresses = exits.enter_context(stack.use(settings))
+            environment = stack.child_environment(addresses, settings)
+            environment.setdefault("ROWRELAY_DASHBOARD_URL", f"http://127.0.0.1:{dashboard_port}")
+            exits.callback(_stop, children)
+            children += _start(settings, environment, addresses.prefect_api_url, definitions, dashboard_port)
+            for status in stack.status(settings):
+                _say(status.name, status.address, "" if status.embedded else "yours")
+            for text in _cautions(settings, addresses.redis_url, definitions):
+                err.print(text, style="yellow", markup=False)
+            with waiting("Starting the deployments and the dashboard …"):
+                _wait(children)
+            _announce(settings, children, definitions, dashboard_port)
+            _stay(settings, children)
+        except KeyboardInterrupt:
+            err.print("\nStopping; deliveries under way get their answers first …")
+            if children:
+                _tell_unfinished(Session.of(settings, addresses.redis_url))
+    return 1 if any(child.gone for child in children) else 0
+
+
+def _cautions(settings: Settings, redis_url: str, definitions: Mapping[str, Definition]) -> list[str]:
+    """What to know before anything is sent: of the Redis, and of proxies that are not used."""
+    proxies = dict.fromkeys(proxy_warning(definition.request.url) for definition in definitions.values())
+    return [*cautions(Session.of(settings, redis_url).client), *filter(None, proxies)]
+
+
+def _port(asked: int | None) -> int:
+    """The dashboard's port: the one asked for, else the usual one or the first free one after it."""
+    for port in (asked,) if asked is not None else range(DASHBOARD_PORT, DASHBOARD_PORT + 100):
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError, OverflowError):
+                sock.bind(("127.0.0.1", port))
+                if port != (asked or DASHBOARD_PORT):
+                    err.print(f"Port {DASHBOARD_PORT} is in use, so the dashboard takes {port}.")
+                return port
+    what = f"Port {asked} is in use." if asked is not None else f"No port from {DASHBOARD_PORT} on is free."
+    raise StackError(what, hint="Give another one with --port, or leave --port out.")
+
+
+def _start(
+    settings: Settings,
+    environment: Mapping[str, str],
+    prefect_url: str,
+    definitions: Mapping[str, Definition],
+    port: int,
+) -> list[Child]:
+    names = list(definitions)
+    children = []
+    if (ROOT / "deployments" / "serve.py").exists():
+        ready = lambda: all(_answers(f"{prefect_url}/deployments/name/deliver/{name}") for name in names)  # noqa: E731
+        children.append(
+            _spawn("deployments", "runs that Prefect, the dashboard or the HTTP API start will wait",
+                   ["-m", "deployments.serve"], settings, environment, ready)
+        )  # fmt: skip
+    if DASHBOARD.exists():
+        command = ["-m", "streamlit", "run", str(DASHBOARD), "--server.port", str(port)]
+        command += ["--server.address", "127.0.0.1", "--server.headless", "true", "--browser.gatherUsageStats", "false"]
+        children.append(
+            _spawn("dashboard", "its pages and the HTTP API are gone", command, settings, environment,
+                   lambda: _answers(f"http://127.0.0.1:{port}/_stcore/health"))
+        )  # fmt: skip
+    return children
+
+
+def _spawn(
+    name: str,
+    consequence: str,
+    command: list[str],
+    settings: Settings,
+    environment: Mapping[str, str],
+    ready: Callable[[], bool],
+) -> Child:
+    from deployments.process import die_with_parent, set_aside
+
+    log = settings.data / "logs" / f"{name}.log"
+    private_folder(log.parent)
+    set_aside(log)
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,  # Streamlit reads its settings from there
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,  # Ctrl-C is for us: we end them in order
+            preexec_fn=die_with_parent(signal.SIGTERM),
+        )
+    return Child(name, consequence, process, log, ready)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with _direct.open(url, timeout=2):
+            return True
+    except urllib.error.HTTPError as exc:
+        return exc.code in (401, 403)  # it is there; we have no password
+    except (OSError, ValueError):
+        return False
+
+
+def _wait(children: list[Child], *, seconds: float = START_SECONDS) -> None:
+    """Until every one is ready. Raises StackError for one that ends or is not ready in time."""
+    deadline = time.monotonic() + seconds
+    for child in children:
+        while not child.ready() and time.monotonic() < deadline:
+            if child.process.poll() is not None:
+                code = child.process.returncode
+                raise StackError(
+                    f"The {child.name} ended while starting, with code {code}:\n{child.last_words()}",
+                    hint=f"Its log is {child.log}.",
+                )
+            time.sleep(0.1)
+        if not child.ready():
+            raise StackError(
+                f"The {child.name} did not become ready within {seconds:.0f} s: {child.consequence}.\n"
+                f"{child.last_words()}".rstrip(),
+                hint=f"Its log is {child.log}. Everything is stopped again; try once more.",
+            )
+
+
+def _announce(settings: Settings, children: list[Child], definitions: Mapping[str, Definition], port: int) -> None:
+    named = {child.name: child for child in children}
+    if "deployments" in named:
+        _say("Deployments", ", ".join(f"deliver/{name}" for name in definitions))
+    if "dashboard" in named:
+        _say("Dashboard", f"http://127.0.0.1:{port}")
+        _say("HTTP API", f"http://127.0.0.1:{port}/api/docs")
+    for name, definition in definitions.items():
+        _say(f"Pipeline {name}", f"sends to {definition.request.url.split('?')[0]}")
+    _say("Data", str(settings.data))
+    out.print("Ctrl-C stops everything.")
+
+
+def _say(name: str, text: str, remark: str = "") -> None:
+    out.print(f"{name:<16} {text}" + (f" ({remark})" if remark else ""), markup=False)
+
+
+def _stay(settings: Settings, children: list[Child]) -> None:
+    """Watch the services and say what happens to them. Nothing is started again without a word."""
+    from deployments import stack
+
+    reachable: dict[str, bool] = {}
+    due = 0.0
+    while True:
+        time.sleep(LOOK_SECONDS)
+        for child in children:
+            if not child.gone and child.process.poll() is not None:
+                child.gone = True
+                err.print(
+                    f"The {child.name} died with code {child.process.returncode}: {child.consequence}. Start"
+                    f" `rowrelay up` again; its log is {child.log}, and ends with:\n{child.last_words()}",
+                    style="red", markup=False,
+                )  # fmt: skip
+        if time.monotonic() < due:
+            continue
+        due = time.monotonic() + STATUS_SECONDS
+        for status in stack.status(settings):
+            before = reachable.get(status.name, True)
+            reachable[status.name] = status.reachable
+            if before and not status.reachable:
+                err.print(f"{status.name} does not answer: {status.detail}", style="red", markup=False)
+            elif not before and status.reachable:
+                err.print(f"{status.name} answers again.", markup=False)
+
+
+def _tell_unfinished(session: Session) -> None:
+    for run in session.view.runs(0, 100):
+        if run.busy:
+            how = f"goes on at the next start, or with rowrelay send --resume {run.id}"
+            err.print(f"  run {run.id} of {run.file} {how}", markup=False)
+
+
+def _stop(children: list[Child]) -> None:
+    """End the deployments first, whose runs get time for their answers and to hand over what is left."""
+    from deployments.leaving import descendants
+
+    for name in ("deployments", "dashboard"):
+        ending = [child for child in children if child.name == name]
+        left = [pid for child in ending for pid in descendants(child.process.pid)]
+        for child in ending:
+            _signal(child.process.pid, signal.SIGTERM)
+        seconds = DRAIN_SECONDS if name == "deployments" else STOP_SECONDS
+        _until(lambda: all(child.process.poll() is not None for child in ending), seconds)  # noqa: B023
+        for pid in (*left, *(child.process.pid for child in ending if child.process.poll() is None)):
+            _signal(pid, signal.SIGKILL)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _until(over: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not over() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM is like Ctrl-C, which is heard also where a shell started us in the background."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,548 @@
+"""One delivery of a run by this process: check, plan, send, end. What Prefect maps, without Prefect."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+import numpy as np
+import redis
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from numpy.typing import NDArray
+
+from flows.client.client import Client
+from flows.delivery.plan import Chunk, Plan, Portion, chunk_size
+from flows.delivery.sender import Sender
+from flows.errors import (
+    FileError,
+    Interrupted,
+    LimitLost,
+    RowrelayError,
+    StackError,
+    Stopped,
+    StorageError,
+    Superseded,
+)
+from flows.ledger.connection import connect, translated
+from flows.ledger.ledger import LEASE_SECONDS, Ledger
+from flows.ledger.view import Run, View
+from flows.limit.limiter import Limiter
+from flows.pipeline.definition import Definition
+from flows.pipeline.secret import secrets_of
+from flows.records import Rejection, Row, RowState, RunState, Wanted
+from flows.schema.check import CheckResult, check_file
+from flows.schema.delivered import DeliveredIndex, SkippedThen, told
+from flows.settings import Settings
+from flows.spool.spool import Spool
+from flows.storage.located import journal
+from flows.storage.storage import scratch
+
+_RESENDS = {"failed": (RowState.FAILED,), "unknown": (RowState.UNKNOWN,)}
+ROUNDS_AFTER = 3  # for rows that come back while others are sent; what comes later waits for a resumption
+SLICE = 1000  # rows of a chunk in memory at once
+AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer
+T = TypeVar("T")
+
+
+class Delivery:
+    """Holds the run's lease from `open` to `close`. Methods are for plain threads; `send` may run in many at once.
+
+    `part` names a process that sends for the one that holds the lease: it calls `join` instead of `take` and `open`.
+    """
+
+    def __init__(self, run: str, definition: Definition, settings: Settings, redis_url: str, *, part: str = "") -> None:
+        self.run = run
+        self.definition = definition
+        self.terms = definition.limit.terms(definition)
+        self.settings = settings
+        self.client = connect(redis_url)
+        self.ledger = Ledger(self.client)
+        self.view = View(self.client)
+        self.spool = Spool(settings.spool_url, run)
+        self.epoch = 0
+        self.interrupted = False
+        self.failure: RowrelayError | None = None  # why it ended early, once it has ended
+        self.handed_over = False
+        self._redis_url = redis_url
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._stack = ExitStack()
+        self._exits = AsyncExitStack()
+        self._portal: BlockingPortal | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sender: Sender | None = None
+        self._superseded = False
+        self._plan: Plan | None = None
+        self._journal = journal(settings, run, part=part)
+        self._resends = False
+
+    # -- the run's life --------------------------------------------------------------------------------------------
+
+    def take(self, *, resume: bool) -> None:
+        """Become the run's sole deliverer. Raises RunBusy, RunNotFound, StackError."""
+        with translated():
+            self.epoch = self.ledger.take(self.run, self._owner, resume=resume)
+
+    def wish(self, *, only_check: bool) -> None:
+        """Note whether the run is only to be checked: who takes it up after a crash must not send it unasked."""
+        with translated():
+            self.ledger.facts(self.run, only_check=int(only_check))
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep the lease while something long goes on outside the sender, and hear whether it is still wanted."""
+        ended = threading.Event()
+
+        def renew() -> None:
+            while not ended.wait(LEASE_SECONDS / 5):
+                try:
+                    ours, _, cancel = self.ledger.renew(self.run, self.epoch)
+                except redis.RedisError:
+                    continue  # the next write fails loudly if Redis stays away
+                self._superseded = self._superseded or not ours
+                self.interrupted = self.interrupted or cancel
+
+        keeper = threading.Thread(target=renew, name="lease", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            keeper.join()
+
+    def _go_on(self) -> None:
+        """Raises Superseded or Interrupted where what goes on outside the sender is no longer wanted."""
+        if self._superseded:
+            raise Superseded("Another process has taken over this run.")
+        if self.interrupted:
+            raise Interrupted("cancelled while the file was being checked; nothing was sent")
+
+    def _steadily(self, ask: Callable[[], T]) -> T:
+        """Ask Redis until it answers; it may be restarting. Raises StackError after `give_up_seconds`.
+
+        Everything that the ledger does may be repeated. Where sending has waited so long already, it is not again.
+        """
+        patience = 0.0 if isinstance(self.stopped, LimitLost) else self.settings.give_up_seconds
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                with translated():
+                    return ask()
+            except StackError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(AWAY_SECONDS)
+
+    def check(
+        self, file: Path, *, encoding: str | None = None, delimiter: str | None = None, skip_delivered: bool = False
+    ) -> CheckResult:
+        """Check the file into the spool and fix the run's totals. Raises FileError, LedgerError, StackError.
+
+        Where the definition has a `key`, the rows that earlier runs delivered are counted, and left out on request.
+        """
+        with self.kept(), translated(), scratch(self.settings.data) as folder, ExitStack() as exits:
+            self.spool.delete()
+            self.ledger.check_afresh(self.run, self.epoch)
+            delivered = exits.enter_context(self._delivered(folder)) if self.definition.key else None
+
+            def progress(rows: int, done: int, total: int) -> None:
+                self._go_on()
+                facts = {"checked_rows": rows, "checked_bytes": done, "file_bytes": total}
+                self._superseded = not self.ledger.facts(self.run, epoch=self.epoch, **facts)
+
+            result = check_file(
+                file,
+                self.definition,
+                self.spool,
+                encoding=encoding,
+                delimiter=delimiter,
+                max_bytes=self.settings.max_upload_bytes,
+                scratch=folder,
+                on_progress=progress,
+                on_rejections=lambda rejections: self.ledger.reject(self.run, self.epoch, rejections),
+                delivered=delivered,
+                skip_delivered=skip_delivered,
+            )
+            self.ledger.begin(
+                self.run,
+                self.epoch,
+                total=result.rows,
+                rejected=result.rejected,
+                digest=result.digest,
+                encoding=result.encoding,
+                delimiter=result.delimiter,
+                spool=self.spool.digest(),
+                check_seconds=f"{result.seconds:.3f}",
+                delivered=sum(result.delivered.values()),
+                delivered_in=json.dumps(result.delivered),
+                delivered_unsure=result.unsure,
+                skipped=result.skipped,
+            )
+            self.ledger.same_content(result.digest, self.run)
+            for text in told(result, delivered.unread if delivered else {}):
+                self.ledger.event(self.run, text)
+        return result
+
+    @contextmanager
+    def _delivered(self, folder: Path) -> Iterator[DeliveredIndex]:
+        with DeliveredIndex(folder, self.definition.key) as index:
+            index.take(self.view, self.settings.spool_url, self.definition.name, but=self.run)
+            yield index
+
+    def spooled(self) -> bool:
+        """Whether the run's spool is there. Raises FileError if it is another one than its check wrote."""
+        if not self.spool.exists():
+            return False
+        written = self.view.run(self.run).facts.get("spool", "")
+        if written and written != self.spool.digest():
+            raise FileError(
+                "the spool of this run is not the one that its check wrote, so its rows may be others",
+                file=self.spool.folder,
+                hint="Delete this folder and resume the run: the original file is then checked again.",
+            )
+        return True
+
+    def respool(self, file: Path) -> None:
+        """Make the spool anew from the original file.
+
+        Raises FileError if its content is no longer the same, or its rows are judged differently from the first time.
+        """
+        run = self.view.run(self.run)
+        before = self.view.bitmap(self.run, RowState.REJECTED, run.total)
+        now = np.zeros(run.total, dtype=bool)
+
+        def reject(rejections: Sequence[Rejection]) -> None:
+            rows = np.array([item.row for item in rejections], dtype=np.int64) - 1
+            now[rows[rows < run.total]] = True
+
+        with self.kept():
+            result = check_file(
+                file,
+                self.definition,
+                self.spool,
+                encoding=run.facts.get("encoding"),
+                delimiter=run.facts.get("delimiter"),
+                max_bytes=self.settings.max_upload_bytes,
+                on_progress=lambda rows, done, total: self._go_on(),
+                on_rejections=reject,
+                delivered=SkippedThen(before) if run.fact("skipped") else None,
+                skip_delivered=True,
+            )
+        try:
+            self._refuse_another(run, result, file)
+            _refuse_other_judgement(run, before, now, result.skipped, file)
+        except FileError:
+            self.spool.delete()
+            raise
+        with translated():
+            self.ledger.facts(self.run, spool=self.spool.digest())
+
+    def _refuse_another(self, run: Run, result: CheckResult, file: Path) -> None:
+        if (result.digest, result.rows) != (run.facts.get("digest"), run.total):
+            raise FileError(
+                "is not the file that this run began with, and the run's spool is gone",
+                file=str(file),
+                hint="Put the original file back, or send this one as a run of its own.",
+            )
+
+    def knock(self) -> None:
+        """Start this process' loop and share of the limit, so that a quarantine passes while the file is checked."""
+        self._portal = self._stack.enter_context(start_blocking_portal())
+        self._portal.call(self._knock)
+
+    async def _knock(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._limiter = Limiter(
+            self._redis_url,
+            asker_id=self._owner,
+            give_up_seconds=self.settings.give_up_seconds,
+            stops_folder=self.settings.data / "journal",
+        )
+        await self._exits.enter_async_context(self._limiter)
+        self._limit = self._limiter.limit(self.terms)
+        self._limit.on_event = self.event
+        self._knocking = asyncio.create_task(self._first_permit())
+
+    async def _first_permit(self) -> None:
+        with suppress(Stopped):  # whoever sends will hear it, too
+            for permit in await self._limit.acquire(self.run, 1):
+                permit.unused()
+
+    def open(self) -> None:
+        """Start sending: from now on `send` may be called."""
+        assert self._portal is not None
+        self._steadily(lambda: self.ledger.open(self.run, self.epoch))
+        first_serial = self._steadily(lambda: self.ledger.serials(self.run))
+        with translated():
+            self._sender = self._portal.call(self._open, first_serial)
+        if self.interrupted:
+            self.drain()
+
+    def join(self, epoch: int) -> None:
+        """Send under the epoch of the process that holds the lease. Raises StackError, SettingError."""
+        assert self._portal is not None
+        self.epoch = epoch
+        with translated():
+            self._sender = self._portal.call(self._open, self.ledger.serials(self.run))
+
+    def halt(self) -> None:
+        """Let the processes that joined take no further chunk."""
+        with translated():
+            self.ledger.facts(self.run, halted=self.epoch)
+
+    def is_halted(self) -> bool:
+        """Whether the process that holds the lease wants no further chunk to be sent."""
+        try:
+            return self.view.run(self.run).facts.get("halted") == str(self.epoch)
+        except StackError:  # the sender knows how long to wait for Redis
+            return False
+
+    async def _open(self, first_serial: int) -> Sender:
+        client = Client(
+            self.definition,
+            secrets=secrets_of(self.definition, self.settings.secrets),
+            connections=max(8, round(self.terms.in_flight * 1.5)),
+        )
+        await self._exits.enter_async_context(client)
+        sender = Sender(
+            run=self.run,
+            definition=self.definition,
+            epoch=self.epoch,
+            first_serial=first_serial,
+            ledger=self.ledger,
+            limit=self._limit,
+            client=client,
+            journal=self._journal,
+            give_up_seconds=self.settings.give_up_seconds,
+            on_event=self.event,
+        )
+        await sender.start()
+        return sender
+
+    def event(self, text: str) -> None:
+        """Keep an event for people to read; if Redis is away, it is not worth failing for."""
+        threading.Thread(target=self._event, args=(text,), daemon=True).start()
+
+    def _event(self, text: str) -> None:
+        try:
+            self.ledger.event(self.run, text)
+        except redis.RedisError:
+            return
+
+    def close(self) -> None:
+        """Wait for what is under way, record it, and end the sending loop."""
+        if self._portal is not None:
+            self._portal.call(self._close)
+            self._journal_is_shared()
+        self._stack.close()
+
+    def _journal_is_shared(self) -> None:
+        try:
+            self._journal.share()
+        except StorageError as exc:
+            self.event(f"{exc.message}; the last outcomes are on the disk of {socket.gethostname()} only")
+
+    async def _close(self) -> None:
+        self._knocking.cancel()
+        if self._sender is not None:
+            await self._sender.close()
+        await self._exits.aclose()
+
+    # -- rows ------------------------------------------------------------------------------------------------------
+
+    def rounds(self, wanted: Wanted, *, request: str = "") -> Iterator[list[Chunk]]:
+        """What is to be sent, round by round: each is to be sent before the next is asked for. See `plan`."""
+        yield self.plan(wanted, request=request)
+        self.settle()
+        if wanted != "unfinished":
+            return
+        # An earlier deliverer that was cut off may have said meanwhile that some of its rows were never sent.
+        for _ in range(ROUNDS_AFTER):
+            if self.stopped or self.cancelled or not (late := self.plan("unfinished")):
+                break
+            yield late
+            self.settle()
+        if not self.stopped and not self.cancelled:
+            yield self.plan_unknown()
+
+    def plan(self, wanted: Wanted, *, request: str = "") -> list[Chunk]:
+        """The chunks of what is to be sent now: all that waits, or what a person wishes to be sent again.
+
+        `request` names such a wish, which is granted once a row. Rows that merely wait are not part of it.
+        """
+        run = self._steadily(lambda: self.view.run(self.run))
+        waiting = self._steadily(lambda: self.view.bits(self.run, RowState.WAITING, run.total))
+        if wanted in _RESENDS:
+            self._ask_again(_RESENDS[wanted], f"{wanted}:{request}", run.total)
+            asked = self._steadily(lambda: self.view.asked(self.run, run.total))
+            waiting = asked & self._steadily(lambda: self.view.bits(self.run, RowState.WAITING, run.total))
+        return self._chunks(waiting, run, resends=False)
+
+    def _ask_again(self, states: tuple[RowState, ...], request: str, total: int) -> None:
+        number = self._steadily(lambda: self.ledger.request(self.run, request))
+        rows = self._steadily(lambda: self.view.select(self.run, states, total))
+        with self.kept():
+            for first in range(0, len(rows), SLICE):
+                some = rows[first : first + SLICE].tolist()
+                self._steadily(lambda some=some: self.ledger.resend(self.run, self.epoch, number, some))  # type: ignore[misc]
+
+    def plan_unknown(self) -> list[Chunk]:
+        """The chunks of unknown rows that an idempotent API may be sent again."""
+        if not self.definition.idempotent:
+            return []
+        run = self._steadily(lambda: self.view.run(self.run))
+        unknown = self._steadily(lambda: self.view.bits(self.run, RowState.UNKNOWN, run.total))
+        return self._chunks(unknown, run, resends=True)
+
+    def _chunks(self, wanted: NDArray[np.uint8], run: Run, *, resends: bool) -> list[Chunk]:
+        rejected = self._steadily(lambda: self.view.bits(self.run, RowState.REJECTED, run.total))
+        self._plan, self._resends = Plan(wanted, ~rejected, run.total), resends
+        return list(self._plan.chunks(chunk_size(len(self._plan), self.terms)))
+
+    def send(self, chunk: Chunk) -> dict[str, int]:
+        """Deliver a chunk's rows; returns how many ended in which state (`left`: not sent)."""
+        assert self._plan is not None
+        return self.send_spans(self._plan.spans(chunk, SLICE), resends=self._resends)
+
+    def portion(self, chunk: Chunk) -> Portion:
+        """A chunk of the last plan, as another process can send it."""
+        assert self._plan is not None
+        return Portion(chunk.name, tuple(self._plan.spans(chunk, SLICE)), self._resends)
+
+    def send_spans(self, wanted: Iterable[tuple[int, int]], *, resends: bool) -> dict[str, int]:
+        """Deliver these rows of the spool; returns how many ended in which state (`left`: not sent)."""
+        states: Counter[str] = Counter()
+        rows: list[Row] = []
+        for start, stop in wanted:
+            rows += self.spool.read(start, stop)
+            if len(rows) >= SLICE:
+                states += self._deliver(rows, resends=resends)
+                rows = []
+        return dict(states + self._deliver(rows, resends=resends))
+
+    def _deliver(self, rows: list[Row], *, resends: bool) -> Counter[str]:
+        assert self._portal is not None
+        assert self._sender is not None
+        deliver = partial(self._sender.deliver, rows, resends=resends)
+        return self._portal.start_task_soon(deliver).result()
+
+    # -- ending ----------------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Take no new rows; `send` returns when those under way are recorded."""
+        self.interrupted = True
+        self._soon(lambda sender: sender.drain(cancelled=True))
+
+    def interrupt(self) -> None:
+        """End at once: rows under way become `unknown`."""
+        self.interrupted = True
+        self._soon(lambda sender: sender.interrupt())
+
+    def _soon(self, act: Callable[[Sender], None]) -> None:
+        if self._loop is not None and self._sender is not None:
+            # A signal handler must not wait for the loop, so this only leaves a note for it.
+            with suppress(RuntimeError):  # the loop has just ended, and with it all sending
+                self._loop.call_soon_threadsafe(act, self._sender)
+
+    @property
+    def stopped(self) -> Stopped | None:
+        """Why sending ended early, if it did."""
+        return self._sender.stopped if self._sender else None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody wished the run to end."""
+        return self.interrupted or bool(self._sender and self._sender.cancelled)
+
+    def settle(self) -> None:
+        """Wait until the attempts of dead deliverers can no longer be answered, and their rows are `unknown`."""
+        while self._sender is not None and not self.stopped and not self.cancelled:
+            ours, older, _ = self._steadily(lambda: self.ledger.renew(self.run, self.epoch))
+            if not ours or older == 0:
+                return
+            time.sleep(0.2)
+
+    def end(self, failure: RowrelayError | None = None) -> Run:
+        """Write down how the run ended, give it back, and return it as it stands. Raises Superseded."""
+        self.failure = failure or self.stopped
+        sent_here = self.settings.task_runner == "threads" or (self._sender and self._sender.pace.sent)
+        if self._sender is not None and sent_here:  # other processes' pace is not known here
+            self._summary()
+        state, reason = self._last_state(failure)
+        if not self._steadily(lambda: self.ledger.end(self.run, self.epoch, state, reason)):
+            raise Superseded("Another process has taken over this run.")
+        return self._steadily(lambda: self.view.run(self.run))
+
+    def hand_over(self) -> Run | None:
+        """Give the run back unfinished, for another process to go on with. None if it is over or not to go on."""
+        run = self._steadily(lambda: self.view.run(self.run))
+        going_on = run.state is RunState.CHECKING or run.finished_rows < run.total
+        if self.stopped is not None or run.cancelling or not going_on:
+            return None
+        if self._sender is not None:
+            self._summary()
+        why = "handed over to the next worker"
+        if not self._steadily(lambda: self.ledger.end(self.run, self.epoch, run.state, why)):
+            return None
+        self.handed_over = True
+        return self._steadily(lambda: self.view.run(self.run))
+
+    def _last_state(self, failure: RowrelayError | None) -> tuple[RunState, str]:
+        failure = failure or self.stopped
+        if isinstance(failure, Interrupted):
+            return RunState.CANCELLED, failure.message
+        if failure is not None:
+            return RunState.STOPPED, str(failure)
+        if self.cancelled:
+            return RunState.CANCELLED, "cancelled before everything was sent"
+        counts = self._steadily(lambda: self.view.run(self.run)).counts
+        left = counts[RowState.WAITING] + counts[RowState.SENDING]
+        if left:
+            return RunState.STOPPED, f"{left} rows were not sent; resume the run"
+        return RunState.FINISHED, ""
+
+    def _summary(self) -> None:
+        assert self._sender is not None
+        figures = {name: value for name, value in asdict(self._sender.pace.summary()).items() if value is not None}
+        before = self._steadily(lambda: self.view.run(self.run))
+        figures["peak"] = max(int(figures["peak"]), int(before.fact("peak")))
+        figures["seconds"] = before.fact("seconds") + figures["seconds"]
+        figures["sent"] = int(before.fact("sent")) + int(figures["sent"])
+        counters = self._limit.counters
+        held = {why: round(seconds, 1) for why, seconds in counters.held_seconds.items() if seconds >= 0.1}
+        facts: dict[str, str | int | float] = {
+            **{name: round(float(value), 4) for name, value in figures.items()},
+            "held_by": json.dumps(dict(sorted(held.items(), key=lambda item: -item[1]))),
+            "permits": counters.granted,
+            "permits_unused": counters.unused,
+            "limit_visits": counters.visits,
+        }
+        self._steadily(lambda: self.ledger.facts(self.run, epoch=self.epoch, **facts))
+
+
+def _refuse_other_judgement(
+    run: Run, then: NDArray[np.bool_], now: NDArray[np.bool_], skipped: int, file: Path
+) -> None:
+    """The ledger knows rows by their numbers: which are rejected must be the same for ever."""
+    other = np.flatnonzero(then != now)
+    if len(other) == 0 and skipped == run.fact("skipped"):
+        return
+    what = "other rows are left out"
+    if len(other):
+        what = f"row {other[0] + 1} was {'rejected' if then[other[0]] else 'accepted'} then and is not now"
+    raise FileError(
+        f"its rows are judged differently than when the run began ({what}), and the run's spool is gone",
+        file=str(file),
+        hint="The program or the pipeline's `schema` has changed since: put it back, or send the file as a new run.",
+    )

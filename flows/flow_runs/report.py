@@ -1,0 +1,89 @@
+"""What Prefect's pages show of a run: a progress bar, a table of what became of the rows, a link."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_link_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from flows.ledger.view import Run, View
+from flows.pipeline.definition import Definition
+from flows.records import RowState
+from flows.settings import Settings
+
+logger = logging.getLogger(__name__)
+FIRST_FAILED = 20
+
+
+class Report:
+    """Artifacts of one run. Prefect being away does not stop a delivery, so nothing here raises for that."""
+
+    def __init__(self, run: str, settings: Settings) -> None:
+        self.run = run
+        self._settings = settings
+        self._bar: UUID | None = None
+
+    def progress(self, view: View) -> None:
+        """Bring the bar up to date with the ledger."""
+        with _optional():
+            run = view.run(self.run)
+            percent = 100.0 * run.finished_rows / run.total if run.total else 0.0
+            if self._bar is None:
+                self._bar = create_progress_artifact(  # type: ignore[assignment]
+                    progress=percent, key=f"progress-{self.run}", description=f"Rows of {run.file} that are finished"
+                )
+            else:
+                update_progress_artifact(self._bar, progress=percent)
+
+    def finish(self, run: Run, view: View) -> None:
+        """Put down the table of what became of the rows, and the link to the dashboard."""
+        with _optional():
+            if self._bar is not None:
+                self.progress(view)
+            create_table_artifact(
+                key=f"rows-{self.run}", table=_table(run, view), description=f"{run.file}: {run.state}"
+            )
+            if self._settings.dashboard_url:
+                create_link_artifact(
+                    link=f"{self._settings.dashboard_url.rstrip('/')}/run?id={self.run}",
+                    link_text="This run on the dashboard",
+                    key=f"link-{self.run}",
+                )
+
+
+def _table(run: Run, view: View) -> list[dict[str, object]]:
+    table: list[dict[str, object]] = [
+        {"row": "", "state": state, "rows": run.counts[state], "status": "", "reason": ""} for state in RowState
+    ]
+    names = tuple(Definition.from_resolved(view.definition(run.id)).response.keep)
+    troubled = view.select(run.id, [RowState.FAILED, RowState.UNKNOWN], run.total)[:FIRST_FAILED].tolist()
+    for record in view.records(run.id, troubled, names=names, created=run.created):
+        table.append(
+            {
+                "row": record.row,
+                "state": record.state,
+                "rows": "",
+                "status": record.status or "",
+                "reason": record.reason,
+            }
+        )
+    for rejection in view.samples(run.id)[:FIRST_FAILED]:
+        reasons = "; ".join(str(reason) for reason in rejection.reasons)
+        table.append({"row": rejection.row, "state": RowState.REJECTED, "rows": "", "status": "", "reason": reasons})
+    return table
+
+
+@contextmanager
+def _optional() -> Iterator[None]:
+    try:
+        yield
+    except Exception as exc:  # Prefect raises errors of many libraries when it is away
+        logger.warning("could not write the run's artifact: %s", exc)

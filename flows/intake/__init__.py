@@ -1,0 +1,1 @@
+"""Files that come in by themselves: found, told apart by content, taken once, put away."""

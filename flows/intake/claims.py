@@ -1,0 +1,100 @@
+"""Which content of a pipeline's inboxes is whose: a file is taken once by what it holds, whatever it is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import msgspec
+import redis
+from redis.commands.core import Script
+
+from flows.ledger import keys
+from flows.ledger.connection import translated
+
+_RELEASE = "if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end"
+
+# All the runs that were missed ask at once, so looking and noting is one step.
+_BEGIN = """
+local found = redis.call('HGET', KEYS[1], ARGV[1])
+if found then
+  local at, by = string.match(found, '^(%S+) (.*)$')
+  if tonumber(at) > tonumber(ARGV[2]) and by ~= ARGV[3] then return at end
+end
+local now = redis.call('TIME')
+redis.call('HSET', KEYS[1], ARGV[1], now[1] .. '.' .. string.format('%06d', now[2]) .. ' ' .. ARGV[3])
+return '0'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A file that was put away: under which name it came, when (Unix seconds), and which run delivered it."""
+
+    run: str
+    name: str
+    at: float
+
+
+class Claims:
+    """The claims of one pipeline, over a plain Redis client. Raises StackError where Redis does not answer."""
+
+    def __init__(self, client: redis.Redis, pipeline: str) -> None:
+        self.client = client
+        self._pipeline = pipeline
+        self._key = keys.inbox_key(pipeline)
+
+    @cached_property
+    def _release(self) -> Script:
+        return self.client.register_script(_RELEASE)
+
+    @cached_property
+    def _begin(self) -> Script:
+        return self.client.register_script(_BEGIN)
+
+    def holder(self, digest: str) -> str:
+        """The run that delivers this content, or nothing."""
+        with translated():
+            found = self.client.hget(self._key, digest)
+        return found.decode() if isinstance(found, bytes) else ""
+
+    def take(self, digest: str, run: str) -> str:
+        """Claim this content for a run. Returns whose it is: one of several that ask at once gets it, for good."""
+        with translated():
+            self.client.hsetnx(self._key, digest, run)
+        return self.holder(digest)
+
+    def release(self, digest: str, run: str) -> None:
+        """Give up a claim of which no row was sent, so that the same content may come again."""
+        with translated():
+            self._release(keys=[self._key], args=[digest, run])
+
+    def end(self, digest: str, ended: Ended) -> None:
+        """Note that the file was put away: from now on the same content is passed over."""
+        with translated():
+            self.client.hset(self._key + ":ended", digest, msgspec.json.encode(ended).decode())
+
+    def ended(self, digest: str) -> Ended | None:
+        """What became of this content, if it was put away."""
+        with translated():
+            found = self.client.hget(self._key + ":ended", digest)
+        return msgspec.json.decode(found, type=Ended) if isinstance(found, bytes) else None
+
+    def looked(self, folder: str, at: float) -> None:
+        """Note that everything that lay in a folder at a time was looked at."""
+        with translated():
+            self.client.hset(self._key + ":looks", folder, str(at))
+
+    def begin(self, what: str, due: float, flow_run: str) -> float:
+        """Let a scheduled delivery of `what` begin, unless the like of it began after this one was due (Unix seconds).
+
+        Returns 0 if it may begin, else when the other did. The same flow run may ask again.
+        """
+        with translated():
+            return float(self._begin(keys=[keys.scheduled_key(self._pipeline)], args=[what, due, flow_run]))
+
+    def last_look(self, folder: str) -> float:
+        """When the last complete look through a folder began; 0 if there was none."""
+        with translated():
+            found = self.client.hget(self._key + ":looks", folder)
+        return float(found) if isinstance(found, bytes) else 0.0

@@ -1,0 +1,286 @@
+"""What became of a run's rows, streamed: as JSON, JSON lines or CSV, and the troubled rows ready to be corrected.
+
+Everything here walks through ledger and spool side by side and keeps a few thousand rows in memory, whatever the
+size of the run.
+
+In every CSV formulas are neutralised (flows.sheet). `troubled_csv` gives back the file's own rows; the name of its
+first column tells the source that its cells have to be restored, so a corrected file can be uploaded as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.delivery.plan import spans
+from flows.errors import FileError
+from flows.ledger.keys import Record
+from flows.ledger.sheet import REASON, Table, cell, for_spreadsheets, neutral, plain
+from flows.ledger.view import Run, View
+from flows.pipeline.definition import Definition
+from flows.records import Rejection, Row, RowState
+from flows.source.header import match
+from flows.spool.spool import Spool
+
+BATCH = 5000
+OWN = ("row", "line", "result", "status", "reason")  # a column of the same name gets an underscore behind it
+TROUBLED = (RowState.REJECTED, RowState.FAILED)
+
+_JSON = msgspec.json.Encoder(decimal_format="number")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns of a result: the file's by their name there and here, and the fields kept of the answers."""
+
+    columns: tuple[str, ...]
+    kept: tuple[str, ...]
+    shown: tuple[str, ...]  # `columns`, under names that collide with nothing
+    shown_kept: tuple[str, ...]
+
+    @classmethod
+    def of(cls, definition: Definition) -> Layout:
+        """The layout of a definition's results."""
+        columns, kept = definition.column_names, tuple(definition.response.keep)
+        taken = set(OWN)
+        shown = [_free(name, taken) for name in (*columns, *kept)]
+        return cls(columns, kept, tuple(shown[: len(columns)]), tuple(shown[len(columns) :]))
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The columns of the CSV form."""
+        return ("row", "line", *self.shown, "result", *self.shown_kept, "status", "reason")
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
+
+
+def results(
+    view: View, spool: Spool, run: Run, *, states: Collection[RowState] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Every row of a run, or those in `states`, in the file's order.
+
+    Each is `row`, `line`, the columns (typed; text where the row was rejected), `result`, the kept fields, and where
+    it is not done `status` and `reason` as far as they are known.
+    """
+    if not run.total:
+        return
+    layout = layout_of(view, run)
+    header = spool.manifest().header
+    positions = [at for _, at in _positions(layout, header)]
+    for batch in _batches(view, spool, run, layout, states):
+        for record, row in batch:
+            if isinstance(row, Row):
+                yield _result(record, row, layout)
+            else:
+                yield _rejected(row, layout, positions, len(header))
+
+
+def layout_of(view: View, run: Run) -> Layout:
+    """The columns of a run's results."""
+    return Layout.of(Definition.from_resolved(view.definition(run.id)))
+
+
+def _result(record: Record, row: Row, layout: Layout) -> dict[str, Any]:
+    item: dict[str, Any] = {"row": record.row, "line": row.line}
+    item.update(zip(layout.shown, row.values.values(), strict=True))
+    item["result"] = record.state
+    if record.kept:
+        item.update(zip(layout.shown_kept, (record.kept.get(name) for name in layout.kept), strict=True))
+    if record.state is not RowState.DONE:
+        if record.status is not None:
+            item["status"] = record.status
+        if record.reason:
+            item["reason"] = record.reason
+    return item
+
+
+def _rejected(row: Rejection, layout: Layout, positions: Sequence[int | None], width: int) -> dict[str, Any]:
+    """Cells of a row that has too few or too many cannot be told apart, so they are left out."""
+    item: dict[str, Any] = {"row": row.row, "line": row.line}
+    whole = len(row.cells) == width
+    item.update(
+        (name, row.cells[at] if whole and at is not None else None)
+        for name, at in zip(layout.shown, positions, strict=True)
+    )
+    item["result"] = RowState.REJECTED
+    item["reason"] = _reasons(row)
+    return item
+
+
+def _positions(layout: Layout, header: Sequence[str]) -> list[tuple[str, int | None]]:
+    """Where each column of the definition stands in the file."""
+    found = match(list(header), dict.fromkeys(layout.columns, True), ",", FileError).positions
+    return [(name, found[name]) for name in layout.columns]
+
+
+def _reasons(rejection: Rejection) -> str:
+    return "; ".join(map(str, rejection.reasons))
+
+
+Pair = tuple[Record, Row | Rejection]
+
+
+def _batches(
+    view: View, spool: Spool, run: Run, layout: Layout, states: Collection[RowState] | None
+) -> Iterator[list[Pair]]:
+    """Records with their rows, a few thousand at a time."""
+    rejected = np.flatnonzero(view.bitmap(run.id, RowState.REJECTED, run.total)) + 1
+    rejections = _Rejections(spool)
+    for records in _records(view, run, layout, states):
+        accepted = _accepted(
+            spool, [record.row for record in records if record.state is not RowState.REJECTED], rejected
+        )
+        yield [
+            (record, rejections.of(record.row) if record.state is RowState.REJECTED else next(accepted))
+            for record in records
+        ]
+
+
+def _records(view: View, run: Run, layout: Layout, states: Collection[RowState] | None) -> Iterator[list[Record]]:
+    """The ledger's side. Few of many rows are asked for one by one, many are read by the block."""
+    names, created = layout.kept, run.created
+    if states is None:
+        yield from view.blocks(run.id, run.total, names=names, created=created)
+        return
+    chosen = view.select(run.id, states, run.total)
+    if len(chosen) > run.total // 8:
+        blocks: Iterable[list[Record]] = view.blocks(run.id, run.total, names=names, created=created)
+    else:
+        blocks = (
+            view.records(run.id, chosen[first : first + BATCH].tolist(), names=names, created=created)
+            for first in range(0, len(chosen), BATCH)
+        )
+    for records in blocks:
+        yield [record for record in records if record.state in states]  # a live run moves on while we read
+
+
+def _accepted(spool: Spool, rows: list[int], rejected: NDArray[np.int64]) -> Iterator[Row]:
+    """The spool's side of ascending accepted rows; `rejected` are the row numbers that the spool leaves out."""
+    numbers = np.array(rows, dtype=np.int64)
+    ordinals = numbers - 1 - np.searchsorted(rejected, numbers)
+    if len(ordinals) and ordinals[-1] - ordinals[0] < 2 * len(ordinals):
+        first = int(ordinals[0])
+        slab = spool.read(first, int(ordinals[-1]) + 1)
+        yield from (slab[at - first] for at in ordinals.tolist())
+        return
+    for start, stop in spans(ordinals):
+        yield from spool.read(start, stop)
+
+
+class _Rejections:
+    """Finds rejected rows in ascending order, in one pass through the spool's list."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._left: Iterator[Rejection] | None = None
+
+    def of(self, row: int) -> Rejection:
+        if self._left is None:
+            self._left = self._spool.rejections()
+        return next(item for item in self._left if item.row == row)
+
+
+def troubled_csv(view: View, spool: Spool, run: Run, *, states: Collection[RowState] = TROUBLED) -> Iterator[bytes]:
+    """The rows in `states` as a file of their own: the reason, then the original columns, in the definition's encoding.
+
+    Good rows that were left out, since they were delivered before, are not among them: there is nothing to mend.
+    Rejected rows are as they stood in the file, ragged ones too. Of the others the columns of the definition are
+    there, as their values are written; columns that the pipeline ignores are empty. The reason comes first, where it
+    is seen and where a ragged row cannot push it aside; when the file is uploaded again it is passed over, and
+    what was neutralised here is restored.
+    """
+    if not run.total:
+        return
+    definition = Definition.from_resolved(view.definition(run.id))
+    layout, header = Layout.of(definition), spool.manifest().header
+    form = Correctable.of(header, layout.columns)
+    table = Table(definition.source.delimiter or ",", for_spreadsheets(definition.source.encoding))
+    places = _positions(layout, header)
+    yield table.lines([form.header])
+    for batch in _batches(view, spool, run, layout, states):
+        yield table.lines(
+            form.line(*_original(record, row, places, len(header)))
+            for record, row in batch
+            if not (isinstance(row, Rejection) and row.skipped)
+        )
+
+
+def _original(
+    record: Record, row: Row | Rejection, places: list[tuple[str, int | None]], width: int
+) -> tuple[str, Sequence[str]]:
+    """(reason, cells in the file's order)."""
+    if isinstance(row, Rejection):
+        return _reasons(row), row.cells
+    cells = [""] * width
+    for name, at in places:
+        if at is not None:
+            cells[at] = plain(row.values[name])
+    status = f"HTTP {record.status}" if record.status is not None else ""
+    return record.reason or status or record.state, cells
+
+
+@dataclass(frozen=True, slots=True)
+class Correctable:
+    """A file of rows to be corrected: a reason in front of the columns of the file that they came from."""
+
+    header: tuple[str, ...]
+    _old: frozenset[int]  # where a file that came from here has its reasons
+
+    @classmethod
+    def of(cls, header: Sequence[str], columns: Sequence[str]) -> Correctable:
+        """For rows of a file with this header, of a pipeline with these columns."""
+        own = _free(REASON, set(columns))
+        old = frozenset(at for at, name in enumerate(header) if name == own)
+        return cls((own, *(neutral(name) for at, name in enumerate(header) if at not in old)), old)
+
+    def line(self, reason: str, cells: Sequence[str]) -> list[str]:
+        """One row of it."""
+        return [neutral(reason), *(neutral(cell) for at, cell in enumerate(cells) if at not in self._old)]
+
+
+def as_json(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    """One object, `{"result": [...]}`, a row a line."""
+    start = b'{"result": [\n'
+    for batch in _batched(rows):
+        yield start + b",\n".join(map(_JSON.encode, batch))
+        start = b",\n"
+    yield b"\n]}\n" if start == b",\n" else b'{"result": []}\n'
+
+
+def as_jsonl(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    """An object a line."""
+    for batch in _batched(rows):
+        yield b"\n".join(map(_JSON.encode, batch)) + b"\n"
+
+
+def as_csv(rows: Iterable[dict[str, Any]], layout: Layout) -> Iterator[bytes]:
+    """CSV in UTF-8 (with its mark) with a header; formulas neutralised, nested values as JSON."""
+    table = Table()
+    header = layout.header
+    yield table.lines([[neutral(name) for name in header]])
+    for batch in _batched(rows):
+        yield table.lines([[cell(row.get(name)) for name in header] for row in batch])
+
+
+FORMS: dict[str, Callable[[Iterable[dict[str, Any]], Layout], Iterator[bytes]]] = {
+    "json": lambda rows, layout: as_json(rows),
+    "jsonl": lambda rows, layout: as_jsonl(rows),
+    "csv": as_csv,
+}
+
+
+def _batched(rows: Iterable[dict[str, Any]], size: int = 1000) -> Iterator[list[dict[str, Any]]]:
+    left = iter(rows)
+    while batch := list(islice(left, size)):
+        yield batch

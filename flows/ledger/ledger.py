@@ -1,0 +1,316 @@
+"""The durable state of runs and rows: every write to it.
+
+Rows move only along TRANSITIONS, inside one Lua script that also moves the counters, so that
+`total = rejected + waiting + sending + done + failed + unknown` holds at every moment.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+import redis
+from redis.commands.core import Script
+
+from flows.errors import LedgerError, RunBusy, RunNotFound, Superseded
+from flows.ledger import keys
+from flows.ledger.connection import translated
+from flows.records import Rejection, RowState, RunState
+
+W, S, D, F, U = RowState.WAITING, RowState.SENDING, RowState.DONE, RowState.FAILED, RowState.UNKNOWN
+TRANSITIONS: Mapping[str, Mapping[RowState, frozenset[RowState]]] = {
+    "claim": {W: frozenset({S})},  # by the run's present epoch only
+    "again": {U: frozenset({S})},  # only while the API remembers the row's idempotency key
+    "answer": {S: frozenset({D, F, U, W}), U: frozenset({D, F, U, W}), W: frozenset({D, F})},  # by its latest claim
+    "restore": {s: frozenset({D, F, U, W}) for s in (W, S, U, F)},  # by a claim that Redis forgot
+    "settle": {S: frozenset({U})},  # its deliverer is gone and the attempt's time is over
+    "resend": {F: frozenset({W}), U: frozenset({W})},  # a person asked; once a row and request
+    "mark": {U: frozenset({D})},  # a person knows better
+    "restored": {W: frozenset({U})},  # the ledger is older than the truth: the row may have been sent since
+}
+COUNTED = tuple(RowState)
+LEASE_SECONDS = 5.0
+SAMPLES = 100
+EVENTS = 200
+_BATCH = 400  # rows a call: Lua unpacks a few thousand arguments at most
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An attempt's outcome on its way to the ledger, already packed."""
+
+    row: int
+    epoch: int
+    serial: int
+    state: RowState
+    tail: bytes
+    detail: bytes
+    sent_second: int | None
+    wait_seconds: float = 0.0
+    without_effect: bool = False  # the attempt surely had none, so it says nothing about the ones before it
+
+
+def _script() -> str:
+    def targets(to: frozenset[RowState]) -> str:
+        return "{" + ", ".join(f"{state} = true" for state in sorted(to)) + "}"
+
+    rows = (
+        f"['{event}'] = {{" + ", ".join(f"{state} = {targets(to)}" for state, to in moves.items()) + "}"
+        for event, moves in TRANSITIONS.items()
+    )
+    body = files("flows.ledger").joinpath("ledger.lua").read_text(encoding="utf-8")
+    return "local ALLOWED = {" + ",\n".join(rows) + "}\n" + body
+
+
+class Ledger:
+    """Writes to the ledger over a plain Redis client. Safe to use from several threads.
+
+    Every method may raise `redis.RedisError`; who can wait tries again, all calls may be repeated.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+
+    @cached_property
+    def _lua(self) -> Script:
+        return self.client.register_script(_script())
+
+    def _ask(self, run: str, what: str, *args: Any) -> Any:
+        return self._lua(keys=[keys.run_key(run)], args=[what, *args])
+
+    # -- runs ------------------------------------------------------------------------------------------------------
+
+    def create(self, run: str, *, definition: dict[str, Any], by: str, **facts: str | int | float) -> bool:
+        """Enter a run as `checking`, unless it is known. Says whether it is new."""
+        key, now = keys.run_key(run), time.time()
+        pipe = self.client.pipeline(transaction=True)
+        for name, value in {"created": round(now * 1000), "state": RunState.CHECKING, "by": by, **facts}.items():
+            pipe.hsetnx(key, name, value)
+        pipe.set(key + ":definition", msgspec.json.encode(definition), nx=True)
+        pipe.zadd(keys.RUNS, {run: now}, nx=True)
+        return bool(pipe.execute()[0])
+
+    def same_content(self, digest: str, run: str) -> None:
+        """Remember which runs had a file with this digest."""
+        self.client.sadd(keys.content_key(digest), run)
+
+    def facts(self, run: str, *, epoch: int | None = None, **facts: str | int | float) -> bool:
+        """Note facts of a run: how far its check is, its digest, its peak.
+
+        False, and nothing noted, if the run is gone or `epoch` is no longer the one that delivers it.
+        """
+        flat = [part for pair in facts.items() for part in pair]
+        return bool(self._ask(run, "facts", "" if epoch is None else epoch, *flat))
+
+    def count(self, run: str, fact: str) -> int:
+        """Count one more of something in a run's facts. Returns how many there are now."""
+        return int(self.client.hincrby(keys.run_key(run), fact, 1))
+
+    def flow(self, run: str, flow_run: str) -> None:
+        """Note that a Prefect flow run delivers this run."""
+        if self.client.hsetnx(keys.FLOWS, flow_run, run):
+            self.client.rpush(keys.run_key(run) + ":flows", flow_run)
+
+    def event(self, run: str, text: str) -> None:
+        """Keep one of the last events, in words."""
+        key = keys.run_key(run) + ":events"
+        pipe = self.client.pipeline()
+        pipe.lpush(key, msgspec.json.encode([time.time(), text]))
+        pipe.ltrim(key, 0, EVENTS - 1)
+        pipe.execute()
+
+    def take(self, run: str, owner: str, *, resume: bool, lease_seconds: float = LEASE_SECONDS) -> int:
+        """Become the run's sole deliverer and return the epoch. `resume` clears an earlier wish to cancel.
+
+        A dead deliverer's lease is waited for; one that is renewed meanwhile is alive.
+
+        Raises:
+            RunBusy: somebody else is delivering the run.
+            RunNotFound: there is no such run.
+        """
+        deadline = time.monotonic() + lease_seconds + 1
+        left = float("inf")
+        while True:
+            code, value, other = self._ask(run, "take", owner, round(lease_seconds * 1000), int(resume))
+            if code == 1:
+                return int(value)
+            if code == -1:
+                raise RunNotFound(f"There is no run {run}.", hint="`rowrelay runs` lists them.")
+            if value > left or time.monotonic() > deadline:
+                raise RunBusy(f"Run {run} is already being delivered by {other.decode()}.")
+            left = value
+            time.sleep(min(0.5, value / 1000 + 0.01))
+
+    def renew(self, run: str, epoch: int, *, lease_seconds: float = LEASE_SECONDS) -> tuple[bool, int, bool]:
+        """Keep the run. Returns (still ours, rows of dead deliverers still `sending`, cancel wished)."""
+        ours, _settled, older, cancel = self._ask(run, "renew", epoch, round(lease_seconds * 1000))
+        return bool(ours), int(older), bool(cancel)
+
+    def end(self, run: str, epoch: int, state: RunState, reason: str = "") -> bool:
+        """Give the run back in its last state. False if another has it."""
+        return bool(self._ask(run, "end", epoch, state, reason))
+
+    def cancel(self, run: str, by: str) -> None:
+        """Wish a run to end: from now on no row of it is claimed."""
+        self.client.hset(keys.run_key(run), "cancel", by)
+
+    # -- the check -------------------------------------------------------------------------------------------------
+
+    def check_afresh(self, run: str, epoch: int) -> None:
+        """Forget what an earlier, unfinished check wrote. Raises Superseded."""
+        self._keep(self._ask(run, "afresh", epoch))
+
+    def reject(self, run: str, epoch: int, rejections: Sequence[Rejection]) -> None:
+        """Mark rows as rejected and keep the first ones to show. Raises Superseded."""
+        for first in range(0, len(rejections), _BATCH):
+            batch = rejections[first : first + _BATCH]
+            there = int(self._ask(run, "reject", epoch, *(rejection.row for rejection in batch)))
+            self._keep(there >= 0)
+            if wrong := [item for item in batch if not item.skipped][: max(0, SAMPLES - there)]:
+                self.client.rpush(keys.run_key(run) + ":samples", *map(msgspec.msgpack.encode, wrong))
+
+    def begin(self, run: str, epoch: int, *, total: int, rejected: int, **facts: str | int | float) -> None:
+        """End the check: fix the totals and what the spool holds, in one write.
+
+        Raises:
+            LedgerError: it was begun before.
+            redis.ResponseError: the rejections do not add up.
+        """
+        flat = [part for pair in facts.items() for part in pair]
+        if not self._ask(run, "begin", epoch, total, rejected, *flat):
+            raise LedgerError(f"Run {run} was begun by another process.")
+
+    def open(self, run: str, epoch: int) -> None:
+        """Let rows be claimed under this epoch. Raises Superseded."""
+        self._keep(self._ask(run, "open", epoch))
+
+    @staticmethod
+    def _keep(ours: object) -> None:
+        if not ours:
+            raise Superseded("Another process has taken over this run.")
+
+    # -- rows ------------------------------------------------------------------------------------------------------
+
+    def serials(self, run: str, count: int = 1_000_000) -> int:
+        """The first of `count` claim numbers that nobody else has under any epoch."""
+        return int(self.client.hincrby(keys.run_key(run), "serials", count)) - count + 1
+
+    def claim(
+        self,
+        run: str,
+        epoch: int,
+        claims: Sequence[tuple[int, int]],
+        *,
+        patience_seconds: float,
+        idempotency_seconds: float,
+    ) -> tuple[str, list[int]]:
+        """Move rows to `sending`, right before their requests leave.
+
+        `claims` holds (row, serial); `patience_seconds` is how long an attempt can take until nobody waits for its
+        answer. Returns (why, one number a row): the generation of its idempotency key, -1 if it is not to be
+        sent, -2 if not yet. `why` is "ok", "superseded", "cancelled", or the state of a run that is not sending.
+        """
+        flat = [part for pair in claims for part in pair]
+        patience, memory = round(patience_seconds * 1000), round(idempotency_seconds * 1000)
+        why, *answers = self._ask(run, "claim", epoch, patience, memory, *flat)
+        return why.decode(), [int(answer) for answer in answers]
+
+    def answer(self, run: str, answers: Sequence[Answer]) -> list[RowState | None]:
+        """Record outcomes, at most a few hundred. Says for each what the row is now; None where it was refused.
+
+        It is refused only if a newer claim exists. An attempt without effect leaves a row `unknown` that may have
+        been acted on before.
+        """
+        flat: list[Any] = []
+        for a in answers:
+            sent = "" if a.sent_second is None else a.sent_second
+            wait, idle = round(a.wait_seconds * 1000), int(a.without_effect)
+            flat += (a.row, a.epoch, a.serial, a.state, a.tail, a.detail, sent, wait, idle)
+        taken = self._ask(run, "answer", *flat)
+        return [(None, a.state, U)[int(code)] for a, code in zip(answers, taken, strict=True)]
+
+    def request(self, run: str, request: str) -> int:
+        """The number of a resend request, by its id."""
+        return int(self._ask(run, "request", request))
+
+    def resend(self, run: str, epoch: int, number: int, rows: Iterable[int]) -> int:
+        """Let failed or unknown rows wait again; each moves once a request. Returns how many moved.
+
+        Raises:
+            Superseded: another process has the run.
+        """
+        moved = 0
+        for more in self._batches(run, rows, "resend", epoch, number):
+            self._keep(more >= 0)
+            moved += more
+        return moved
+
+    def mark_done(self, run: str, rows: Iterable[int], *, by: str) -> int:
+        """Call unknown rows done, on a person's word. Returns how many moved."""
+        return sum(self._batches(run, rows, "mark", msgspec.msgpack.encode({"r": f"marked done by {by}"})))
+
+    def restored(self, run: str, rows: Iterable[int]) -> int:
+        """Call waiting rows unknown, because the ledger comes from a backup. Returns how many moved."""
+        why = "the ledger was restored from a backup; the row may have been sent after that was made"
+        return sum(self._batches(run, rows, "restored", msgspec.msgpack.encode({"r": why})))
+
+    def _batches(self, run: str, rows: Iterable[int], *ask: Any) -> Iterable[int]:
+        batch: list[int] = []
+        for row in rows:
+            batch.append(row)
+            if len(batch) == _BATCH:
+                yield int(self._ask(run, *ask, *batch))
+                batch = []
+        if batch:
+            yield int(self._ask(run, *ask, *batch))
+
+    def trim(self, run: str, before: int) -> None:
+        """Fold what the chart has of Unix seconds before this one into its minutes."""
+        key = keys.run_key(run)
+        found: dict[bytes, bytes] = self.client.hgetall(key + ":seconds")  # type: ignore[assignment]
+        pipe = self.client.pipeline(transaction=True)
+        for name, count in found.items():
+            second, kind = name.decode().split(":")
+            if int(second) < before:
+                pipe.hincrby(key + ":minutes", f"{int(second) // 60}:{kind}", int(count))
+                pipe.hdel(key + ":seconds", name)
+        pipe.execute()
+
+    # -- the end of a run's life -----------------------------------------------------------------------------------
+
+    def delete(self, run: str) -> None:
+        """Remove a run and all that is known of its rows.
+
+        Raises:
+            RunBusy: it is being delivered.
+            RunNotFound: there is no such run.
+        """
+        key = keys.run_key(run)
+        with translated():
+            lease, total, digest = self.client.hmget(key, "lease", "total", "digest")
+            seconds = self.client.time()[0]
+            if not self.client.exists(key):
+                raise RunNotFound(f"There is no run {run}.", hint="`rowrelay runs` lists them.")
+            if float(lease or 0) > seconds * 1000:
+                raise RunBusy(f"Run {run} is being delivered.", hint="Cancel it first.")
+            self._unlink(run, int(total or 0), digest.decode() if isinstance(digest, bytes) else "")
+
+    def _unlink(self, run: str, total: int, digest: str) -> None:
+        key = keys.run_key(run)
+        flows: list[bytes] = self.client.lrange(key + ":flows", 0, -1)  # type: ignore[assignment]
+        for first in range(0, total // keys.BLOCK + 1, 1000):
+            blocks = range(first, min(first + 1000, total // keys.BLOCK + 1))
+            self.client.unlink(*(f"{key}:{kind}:{n}" for n in blocks for kind in ("rows", "detail")))
+        pipe = self.client.pipeline()
+        pipe.unlink(key, *(f"{key}:{name}" for name in keys.SINGLE), *(f"{key}:is:{state}" for state in keys.INDEXED))
+        pipe.zrem(keys.RUNS, run)
+        if flows:
+            pipe.hdel(keys.FLOWS, *flows)
+        if digest:
+            pipe.srem(keys.content_key(digest), run)
+        pipe.execute()

@@ -1,0 +1,274 @@
+"""Reading the ledger: runs, counts, rows by page and state, charts. Nothing here writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import redis
+from numpy.typing import NDArray
+
+from flows.errors import RunNotFound
+from flows.ledger import keys
+from flows.ledger.connection import translated
+from flows.ledger.keys import Record
+from flows.records import Rejection, RowState, RunState
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as it stands. `counts` has every row state; times are Unix seconds; `facts` is whatever else is kept."""
+
+    id: str
+    pipeline: str
+    file: str
+    state: RunState
+    reason: str
+    by: str
+    created: float
+    ended: float | None
+    total: int
+    counts: dict[RowState, int]
+    cancelling: bool
+    busy: bool  # somebody holds its lease: it is being delivered now
+    facts: dict[str, str] = field(default_factory=dict)
+    held_until: float = 0.0  # end of the latest lease: about when somebody last worked on it
+
+    @property
+    def finished_rows(self) -> int:
+        """Rows that need nothing more: all but the waiting and the sending."""
+        return self.total - self.counts[RowState.WAITING] - self.counts[RowState.SENDING]
+
+    @property
+    def skipped(self) -> int:
+        """How many of the rejected rows are good ones, left out because an earlier run delivered them."""
+        return int(self.fact("skipped"))
+
+    @property
+    def shown_counts(self) -> dict[str, int]:
+        """Rows by state, for people: the skipped ones apart from those that are wrong."""
+        counts = {str(state): self.counts[state] for state in RowState}
+        rejected = {"rejected": counts.pop("rejected") - self.skipped, "skipped": self.skipped}
+        return rejected | counts
+
+    def fact(self, name: str, default: float = 0.0) -> float:
+        """A fact that is a number."""
+        return float(self.facts.get(name) or default)
+
+
+_OWN = {"pipeline", "file", "state", "reason", "by", "created", "ended", "total", "cancel", "lease", "owner", *RowState}
+
+
+class View:
+    """Reads over a plain Redis client. Raises StackError where Redis does not answer."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+
+    def run(self, run: str) -> Run:
+        """One run. Raises RunNotFound."""
+        found = self._runs([run])
+        if not found:
+            raise RunNotFound(f"There is no run {run}.", hint="`rowrelay runs` lists them.")
+        return found[0]
+
+    def runs(self, offset: int = 0, limit: int = 50) -> list[Run]:
+        """Runs, newest first."""
+        with translated():
+            ids: list[bytes] = self.client.zrevrange(keys.RUNS, offset, offset + limit - 1)  # type: ignore[assignment]
+        return self._runs([raw.decode() for raw in ids])
+
+    def older_than(self, moment: float, limit: int, *, skip: int = 0) -> list[Run]:
+        """Runs created before a Unix time, oldest first."""
+        with translated():
+            ids = self.client.zrangebyscore(keys.RUNS, "-inf", f"({moment}", start=skip, num=limit)
+        return self._runs([raw.decode() for raw in ids])  # type: ignore[union-attr]
+
+    def files(self) -> set[str]:
+        """The files of all runs, as each run names its own."""
+        with translated():
+            ids: list[bytes] = self.client.zrange(keys.RUNS, 0, -1)  # type: ignore[assignment]
+            pipe = self.client.pipeline(transaction=False)
+            for raw in ids:
+                pipe.hget(keys.run_key(raw.decode()), "file")
+            return {file.decode() for file in pipe.execute() if file}
+
+    def count(self) -> int:
+        """How many runs there are."""
+        with translated():
+            return int(self.client.zcard(keys.RUNS))
+
+    def resolve(self, name: str) -> str:
+        """A run id from itself, from the beginning of it, from a Prefect flow run's id, or from `last`.
+
+        Raises:
+            RunNotFound: nothing or more than one thing fits.
+        """
+        with translated():
+            if self.client.exists(keys.run_key(name)):
+                return name
+            by_flow = self.client.hget(keys.FLOWS, name)
+            if isinstance(by_flow, bytes):
+                return by_flow.decode()
+            ids = [raw.decode() for raw in self.client.zrevrange(keys.RUNS, 0, -1)]  # type: ignore[union-attr]
+        fitting = ids[:1] if name == "last" else [run for run in ids if name and run.startswith(name)]
+        if len(fitting) == 1:
+            return fitting[0]
+        what = f"{len(fitting)} runs begin with {name!r}." if fitting else f"There is no run {name!r}."
+        raise RunNotFound(what, hint="`rowrelay runs` lists them.")
+
+    def definition(self, run: str) -> dict[str, Any]:
+        """The run's resolved pipeline definition."""
+        with translated():
+            raw = self.client.get(keys.run_key(run) + ":definition")
+        if not isinstance(raw, bytes):
+            raise RunNotFound(f"There is no run {run}.", hint="`rowrelay runs` lists them.")
+        return dict(msgspec.json.decode(raw))
+
+    def bits(self, run: str, state: RowState, total: int) -> NDArray[np.uint8]:
+        """Which rows are in a state, a bit a row, as numpy.packbits has them; `waiting` is what the others leave."""
+        if state is RowState.WAITING:
+            taken = np.zeros((total + 7) // 8, dtype=np.uint8)
+            for other in RowState:
+                if other is not RowState.WAITING:
+                    taken |= self.bits(run, other, total)
+            left = ~taken
+            left[total // 8 :] &= np.packbits(np.arange(8) < total % 8) if total % 8 else 0xFF
+            return left
+        if state is RowState.SENDING:
+            with translated():
+                rows: list[bytes] = self.client.zrange(keys.run_key(run) + ":sending", 0, -1)  # type: ignore[assignment]
+            found = np.zeros((total + 7) // 8, dtype=np.uint8)
+            for row in rows:
+                found[(int(row) - 1) // 8] |= 128 >> (int(row) - 1) % 8
+            return found
+        return self._stored_bits(f"{keys.run_key(run)}:is:{state}", total)
+
+    def asked(self, run: str, total: int) -> NDArray[np.uint8]:
+        """Which rows a person asked to send again that have not been, a bit a row."""
+        return self._stored_bits(keys.run_key(run) + ":asked", total)
+
+    def _stored_bits(self, key: str, total: int) -> NDArray[np.uint8]:
+        with translated():
+            raw = self.client.get(key)
+        size = (total + 7) // 8  # Redis stores no trailing zeros
+        full = (raw if isinstance(raw, bytes) else b"").ljust(size, b"\0")[:size]
+        return np.frombuffer(full, dtype=np.uint8).copy()
+
+    def bitmap(self, run: str, state: RowState, total: int) -> NDArray[np.bool_]:
+        """Which rows are in a state, by row - 1, a byte a row."""
+        return np.unpackbits(self.bits(run, state, total), count=total).astype(bool)
+
+    def select(self, run: str, states: Iterable[RowState], total: int) -> NDArray[np.int64]:
+        """Row numbers in any of the states, ascending."""
+        found = np.zeros((total + 7) // 8, dtype=np.uint8)
+        for state in states:
+            found |= self.bits(run, state, total)
+        return np.flatnonzero(np.unpackbits(found, count=total)) + 1
+
+    def records(self, run: str, rows: Sequence[int], *, names: tuple[str, ...], created: float) -> list[Record]:
+        """What is known of these rows, in their order. `names` are the definition's kept fields."""
+        pipe = self.client.pipeline(transaction=False)
+        for row in rows:
+            for kind in ("rows", "detail"):
+                pipe.hget(*keys.place(run, kind, row))
+            pipe.getbit(f"{keys.run_key(run)}:is:{RowState.REJECTED}", row - 1)
+        with translated():
+            raw = pipe.execute()
+        return [
+            keys.unpack(row, raw[i], raw[i + 1], names=names, created=created)
+            if raw[i]
+            else Record(row, RowState.REJECTED if raw[i + 2] else RowState.WAITING)
+            for row, i in zip(rows, range(0, len(raw), 3), strict=True)
+        ]
+
+    def blocks(self, run: str, total: int, *, names: tuple[str, ...], created: float) -> Iterator[list[Record]]:
+        """Every row of the run in order, a few thousand at a time: flat memory for any size."""
+        rejected = self.bitmap(run, RowState.REJECTED, total)
+        span = 50
+        for first in range(0, (total + keys.BLOCK - 1) // keys.BLOCK, span):
+            pipe = self.client.pipeline(transaction=False)
+            for block in range(first, first + span):
+                for kind in ("rows", "detail"):
+                    pipe.hgetall(f"{keys.run_key(run)}:{kind}:{block}")
+            with translated():
+                raw = pipe.execute()
+            out = []
+            for row in range(first * keys.BLOCK + 1, min((first + span) * keys.BLOCK, total) + 1):
+                block, slot = (row - 1) // keys.BLOCK - first, str((row - 1) % keys.BLOCK).encode()
+                found = raw[2 * block].get(slot)
+                if found:
+                    out.append(keys.unpack(row, found, raw[2 * block + 1].get(slot), names=names, created=created))
+                else:
+                    out.append(Record(row, RowState.REJECTED if rejected[row - 1] else RowState.WAITING))
+            yield out
+
+    def samples(self, run: str) -> list[Rejection]:
+        """The first rejections, with their reasons."""
+        with translated():
+            raw: list[bytes] = self.client.lrange(keys.run_key(run) + ":samples", 0, -1)  # type: ignore[assignment]
+        return [msgspec.msgpack.decode(item, type=Rejection) for item in raw]
+
+    def events(self, run: str, limit: int = 50) -> list[tuple[float, str]]:
+        """The last events, newest first, with their Unix times."""
+        with translated():
+            raw: list[bytes] = self.client.lrange(keys.run_key(run) + ":events", 0, limit - 1)  # type: ignore[assignment]
+        return [(float(at), str(text)) for at, text in (msgspec.json.decode(item) for item in raw)]
+
+    def chart(self, run: str, span: str = "seconds") -> dict[int, dict[str, int]]:
+        """Counts of requests sent and outcomes by Unix second (`seconds`, the last quarter of an hour) or minute."""
+        series: dict[int, dict[str, int]] = {}
+        for kept, width in (("minutes", 1), ("seconds", 60)) if span == "minutes" else (("seconds", 1),):
+            with translated():
+                raw: dict[bytes, bytes] = self.client.hgetall(f"{keys.run_key(run)}:{kept}")  # type: ignore[assignment]
+            for name, count in raw.items():
+                at, kind = name.decode().split(":")
+                counts = series.setdefault(int(at) // width, {})
+                counts[kind] = counts.get(kind, 0) + int(count)
+        return dict(sorted(series.items()))
+
+    def flows(self, run: str) -> list[str]:
+        """The Prefect flow runs that delivered this run, oldest first."""
+        with translated():
+            raw: list[bytes] = self.client.lrange(keys.run_key(run) + ":flows", 0, -1)  # type: ignore[assignment]
+        return [item.decode() for item in raw]
+
+    def same_content(self, digest: str) -> list[str]:
+        """Runs of files with this content."""
+        with translated():
+            raw: set[bytes] = self.client.smembers(keys.content_key(digest))  # type: ignore[assignment]
+        return sorted(item.decode() for item in raw)
+
+    def _runs(self, ids: Sequence[str]) -> list[Run]:
+        pipe = self.client.pipeline(transaction=False)
+        for run in ids:
+            pipe.hgetall(keys.run_key(run))
+        pipe.time()
+        with translated():
+            *raw, (seconds, micros) = pipe.execute()
+        now = seconds * 1000 + micros / 1000
+        return [_run(run, found, now) for run, found in zip(ids, raw, strict=True) if found]
+
+
+def _run(run: str, raw: dict[bytes, bytes], now: float) -> Run:
+    fields = {name.decode(): value.decode() for name, value in raw.items()}
+    counts = {state: int(fields.get(state) or 0) for state in RowState}
+    return Run(
+        id=run,
+        pipeline=fields.get("pipeline", ""),
+        file=fields.get("file", ""),
+        state=RunState(fields.get("state", RunState.CHECKING)),
+        reason=fields.get("reason", ""),
+        by=fields.get("by", ""),
+        created=int(fields["created"]) / 1000,
+        ended=int(fields["ended"]) / 1000 if fields.get("ended") else None,
+        total=int(fields.get("total") or 0),
+        counts=counts,
+        cancelling=bool(fields.get("cancel")),
+        busy=float(fields.get("lease") or 0) > now,
+        facts={name: value for name, value in fields.items() if name not in _OWN},
+        held_until=float(fields.get("lease") or 0) / 1000,
+    )

@@ -1,0 +1,295 @@
+"""What is wrong with a definition beyond the shape of its keys: what contradicts itself, or names what is not there."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import zoneinfo
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from cronsim import CronSim, CronSimError
+from dateutil.rrule import rrulestr  # type: ignore[import-untyped]  # it has no types
+
+from flows.client.template import FromRow, Piece, TemplateError, pieces
+from flows.pipeline.column import SchemaImportError, column_faults
+from flows.pipeline.fault import Fault, Place, brief, nearest, suggestion
+
+if TYPE_CHECKING:
+    from flows.pipeline.definition import Definition, Limit, Request, Response, Schedule, Source
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OURS = {"idempotency-key", "content-length", "transfer-encoding", "connection", "host", "expect", "upgrade", "te"}
+_RESULT_WORDS = {"row", "line", "result"}
+
+
+def faults(definition: Definition) -> Iterator[Fault]:
+    """Every fault of a definition whose shape is right."""
+    yield from _names(definition)
+    yield from _columns(definition)
+    columns = _column_names(definition)
+    yield from _request(definition.request, columns)
+    yield from _response(definition.response, columns or ())
+    yield from _limit(definition.limit)
+    yield from _timeouts(definition)
+    yield from _bans(definition)
+    yield from _source(definition.source)
+    for at, schedule in enumerate(definition.schedules):
+        yield from _schedule(("schedules", at), schedule)
+    yield from _stray_secrets(definition)
+
+
+def _names(definition: Definition) -> Iterator[Fault]:
+    for place, name in ((("name",), definition.name), (("limit", "name"), definition.limit.name)):
+        if not _NAME.fullmatch(name) or len(name) > 60:
+            made = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:60]
+            near = f"; did you mean `{made}`?" if made and made != name else ""
+            yield Fault(place, f"must be small letters, digits and single hyphens (found {brief(name)}){near}")
+
+
+def _column_names(definition: Definition) -> tuple[str, ...] | None:
+    """The columns, or None where they cannot be known because of a fault that is named elsewhere."""
+    try:
+        return definition.column_names or None
+    except SchemaImportError:
+        return None
+
+
+def _columns(definition: Definition) -> Iterator[Fault]:
+    if definition.schema_path and definition.columns:
+        yield Fault(("schema",), "write either `columns` or `schema`, not both")
+    if not definition.schema_path and not definition.columns:
+        yield Fault(("columns",), "is missing; name at least one column, e.g. title: {type: str}")
+    try:
+        _ = definition.pandera_model
+    except SchemaImportError as exc:
+        yield Fault(("schema",), str(exc))
+    folded: dict[str, str] = {}
+    for name, column in definition.columns.items():
+        yield from column_faults(name, column)
+        if first := folded.get(name.strip().casefold()):
+            yield Fault(("columns", name), f"differs from `{first}` in case only; headers are matched without")
+        folded[name.strip().casefold()] = name
+    columns = _column_names(definition)
+    for at, name in enumerate(definition.key):
+        if columns and name not in columns:
+            yield Fault(("key", at), f"there is no column {brief(name)}; {suggestion(name, columns)}")
+    if len(set(definition.key)) < len(definition.key):
+        yield Fault(("key",), "names a column twice")
+
+
+def _request(request: Request, columns: tuple[str, ...] | None) -> Iterator[Fault]:
+    place: Place = ("request",)
+    if request.body is not None and request.form is not None:
+        yield Fault((*place, "form"), "write either `json` or `form`, not both")
+    if request.method in ("GET", "DELETE"):
+        for key, body in (("json", request.body), ("form", request.form)):
+            if body is not None:
+                yield Fault((*place, key), f"a {request.method} request has no body; put the values into the url")
+    yield from _url(request.url)
+    yield from _headers(request.headers)
+    yield from _json_keys((*place, "json"), request.body)
+    for name, value in (request.form or {}).items():
+        if isinstance(value, dict | list):
+            yield Fault((*place, "form", name), "a form field is text or a number; write `json` for nested values")
+    for where, text in _templates(request):
+        yield from _placeholders(where, text, columns)
+
+
+def _templates(request: Request) -> Iterator[tuple[Place, str]]:
+    yield ("request", "url"), request.url
+    for name, text in request.headers.items():
+        yield ("request", "headers", name), text
+    yield from _texts(("request", "json"), request.body)
+    yield from _texts(("request", "form"), request.form)
+
+
+def _texts(place: Place, value: Any) -> Iterator[tuple[Place, str]]:
+    if isinstance(value, str):
+        yield place, value
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from _texts((*place, key), inner)
+
+
+def _json_keys(place: Place, value: Any) -> Iterator[Fault]:
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        yield Fault(place, "JSON has no such number")
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        if isinstance(key, str) and re.search(r"\{[^{}]+\}", key):
+            yield Fault((*place, key), "placeholders are filled into values, not into keys")
+        yield from _json_keys((*place, key), inner)
+
+
+def _placeholders(place: Place, text: str, columns: tuple[str, ...] | None) -> Iterator[Fault]:
+    found = _pieces(text)
+    if isinstance(found, TemplateError):
+        yield Fault(place, f"{found} (found {brief(text)})")
+        return
+    for piece in found:
+        if isinstance(piece, FromRow) and columns and piece.column not in columns:
+            yield Fault(place, f"there is no column {brief(piece.column)}; {suggestion(piece.column, columns)}")
+
+
+def _pieces(text: str) -> tuple[Piece, ...] | TemplateError:
+    try:
+        return pieces(text)
+    except TemplateError as exc:
+        return exc
+
+
+def _url(url: str) -> Iterator[Fault]:
+    place: Place = ("request", "url")
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)
+    if not scheme or scheme[1].casefold() not in ("http", "https"):
+        near = f"did you mean {_with_scheme(url)}?"
+        yield Fault(place, f"must begin with http:// or https:// (found {brief(url)}); {near}")
+        return
+    if re.search(r"[\s\x00-\x1f\x7f]", re.sub(r"\{[^{}]*\}", "", url)):
+        yield Fault(place, f"holds a blank or a control character; write %20 for a blank (found {brief(url)})")
+        return
+    authority = re.split(r"[/?#]", url[scheme.end() :], maxsplit=1)[0]
+    if "{" in authority:
+        yield Fault(place, "the host must be fixed; placeholders may stand in the path and the query")
+    elif fault := _host_fault(url):
+        yield Fault(place, f"{fault} (found {brief(url)})")
+    if "@" in authority:
+        yield Fault(place, 'has a user or password in it; write headers: {Authorization: "… ${secret:NAME}"} instead')
+    if "#" in re.sub(r"\{[^{}]*\}", "", url):
+        yield Fault(place, "has a fragment (#…), which is never sent; write %23 for the character")
+    path = url.split("?", maxsplit=1)[0]
+    if "${secret:" in path:
+        yield Fault(place, "a secret may stand in the query or a header, not in the path: paths are shown and logged")
+
+
+def _with_scheme(url: str) -> str:
+    rest = re.sub(r"^[A-Za-z]*:?/*", "", url) if re.match(r"[A-Za-z]*:/", url) else url.lstrip("/")
+    return f"https://{rest[:60] or 'api.example.com/'}"
+
+
+def _host_fault(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as exc:
+        return f"is no address: {exc}"
+    return "" if parts.hostname else "has no host"
+
+
+def _headers(headers: dict[str, str]) -> Iterator[Fault]:
+    folded: set[str] = set()
+    for name, text in headers.items():
+        place: Place = ("request", "headers", name)
+        if not _HEADER_NAME.fullmatch(name):
+            yield Fault(place, "is no header name; letters, digits and hyphens")
+        if name.casefold() in _OURS:
+            yield Fault(place, "is set by Rowrelay itself; leave it out")
+        if name.casefold() in folded:
+            yield Fault(place, "stands here twice (case does not matter)")
+        folded.add(name.casefold())
+        fixed = re.sub(r"\{[^{}]*\}", "", text)
+        if not (fixed.isascii() and fixed.isprintable()):
+            yield Fault(place, "only printable ASCII can stand in a header, no line break")
+
+
+def _response(response: Response, columns: tuple[str, ...]) -> Iterator[Fault]:
+    for name in response.keep:
+        if name in columns or name in _RESULT_WORDS:
+            what = "a column" if name in columns else "a word of the results"
+            yield Fault(("response", "keep", name), f"is the name of {what} already; keep it under another name")
+        elif not name.strip() or not name.isprintable():
+            yield Fault(("response", "keep", name), "must be a visible name")
+    if response.keep and not response.expects_json:
+        yield Fault(("response", "json"), "is false, but `keep` takes values out of JSON; leave one of the two out")
+    for at, status in enumerate(response.success):
+        if not 200 <= status <= 599 or 300 <= status <= 399 or status in (429, 503):
+            why = "redirects are not followed" if 300 <= status <= 399 else "the API asks to slow down"
+            why = why if 200 <= status <= 599 else "not a final HTTP status"
+            yield Fault(("response", "success", at), f"{status} cannot mean success: {why}")
+
+
+def _limit(limit: Limit) -> Iterator[Fault]:
+    place: Place = ("limit",)
+    if limit.windows is not None and (limit.requests is not None or limit.window_seconds is not None):
+        yield Fault((*place, "windows"), "write either `windows` or `requests` and `window_seconds`, not both")
+    elif limit.requests is not None and limit.window_seconds is None:
+        yield Fault((*place, "window_seconds"), "is missing; `requests` are counted per window_seconds, e.g. 1")
+    elif limit.window_seconds is not None and limit.requests is None:
+        yield Fault((*place, "requests"), "is missing; how many requests may arrive in a window?")
+    elif not limit.pairs and limit.in_flight is None:
+        yield Fault((*place, "requests"), "is missing; state requests and window_seconds, windows, or only in_flight")
+    seconds = [window.seconds for window in limit.windows or ()]
+    if len(set(seconds)) < len(seconds):
+        yield Fault((*place, "windows"), "two windows have the same length; keep the stricter one")
+
+
+def _timeouts(definition: Definition) -> Iterator[Fault]:
+    most, timeout = definition.limit.max_timeout_seconds, definition.request.timeout_seconds
+    if most is not None and timeout > most:
+        what = f"{timeout:g} is above the limit's max_timeout_seconds of {most:g}; lower it, or raise that"
+        yield Fault(("request", "timeout_seconds"), what)
+
+
+def _bans(definition: Definition) -> Iterator[Fault]:
+    for at, status in enumerate(definition.ban.status):
+        if status in definition.response.success:
+            yield Fault(("ban", "status", at), f"{status} cannot mean both success and a ban")
+
+
+def _source(source: Source) -> Iterator[Fault]:
+    if source.delimiter is not None and source.delimiter not in (",", ";", "|", "\t", "tab"):
+        yield Fault(("source", "delimiter"), f"must be , ; | or tab, in quotes (found {brief(source.delimiter)})")
+    if source.encoding is not None and not _is_encoding(source.encoding):
+        what = f"{brief(source.encoding)} is no known text encoding; "
+        common = ("utf-8", "utf-16", "cp1252", "cp1251", "latin-1", "cp1250", "shift_jis", "gb18030")
+        yield Fault(("source", "encoding"), what + suggestion(source.encoding, common))
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        return "a".encode(name).decode(name) == "a" and codecs.lookup(name).name != "idna"
+    except (LookupError, UnicodeError, ValueError):
+        return False
+
+
+def _schedule(place: Place, schedule: Schedule) -> Iterator[Fault]:
+    stated = [key for key in ("cron", "interval_seconds", "rrule") if getattr(schedule, key) is not None]
+    if len(stated) != 1:
+        yield Fault(place, "must have exactly one of cron, interval_seconds and rrule")
+    if schedule.inbox is not None and re.match(r"[a-z0-9+]+://[^/?#]*:(?!\$\{secret:)[^/?#@]+@", schedule.inbox):
+        yield Fault((*place, "inbox"), "has a password in it, which would be shown; write ${secret:NAME} in its place")
+    if schedule.timezone not in zoneinfo.available_timezones():
+        near = nearest(schedule.timezone, sorted(zoneinfo.available_timezones())) or "Europe/Berlin"
+        yield Fault((*place, "timezone"), f"{brief(schedule.timezone)} is no time zone; did you mean `{near}`?")
+    if schedule.cron is not None and (why := _cron_fault(schedule.cron)):
+        yield Fault((*place, "cron"), f"{why} (found {brief(schedule.cron)})")
+    if schedule.rrule is not None:
+        try:
+            rrulestr(schedule.rrule)
+        except (ValueError, TypeError, AttributeError, OverflowError) as exc:
+            yield Fault((*place, "rrule"), f"is no iCalendar rule: {exc} (found {brief(schedule.rrule)})")
+
+
+def _cron_fault(text: str) -> str:
+    if len(text.split()) != 5:
+        return "must have five fields: minute hour day month weekday"
+    try:
+        next(CronSim(text, datetime(2026, 1, 1, tzinfo=UTC)))
+    except (CronSimError, StopIteration) as exc:
+        return f"is no cron expression: {exc or 'it never comes'}"
+    return ""
+
+
+def _stray_secrets(definition: Definition) -> Iterator[Fault]:
+    """Secrets outside of the request: they would be stored and shown."""
+    data = definition.model_dump(by_alias=True, exclude={"request"})
+    for place, text in _texts((), data):
+        of_inbox = place[0] == "schedules" and place[-1] == "inbox" and "://" in text
+        if "${secret:" in text and not of_inbox:
+            yield Fault(
+                place, "a secret may only stand in request.headers, the url's query, json and form, and in an inbox"
+            )

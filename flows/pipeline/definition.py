@@ -1,0 +1,379 @@
+"""A pipeline's definition: which columns, which request, how fast, what counts as success.
+
+Read from YAML and checked as a whole before anything starts: `load` either gives a definition that can be relied on,
+or raises one DefinitionError that names every fault with file, line and key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import jmespath
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+
+from flows.client.rendering import Rendering
+from flows.client.template import Unsendable
+from flows.errors import DefinitionError
+from flows.pipeline.column import Bool, Column, Float, Int, Part, pandera_model
+from flows.pipeline.fault import Fault, refusal
+from flows.pipeline.secret import missing_secrets, secret, secrets_of
+from flows.records import LimitTerms
+
+__all__ = [
+    "Ban", "Column", "Definition", "Limit", "Request", "Response", "Retry", "Schedule", "Source", "Unsendable",
+    "Window", "json_schema", "load", "load_all", "missing_secrets", "secret", "secrets_of", "shipped",
+]  # fmt: skip
+
+Method = Literal["POST", "PUT", "PATCH", "GET", "DELETE"]
+WITH_BODY: frozenset[str] = frozenset(("POST", "PUT", "PATCH"))
+Seconds = Annotated[Float, Field(gt=0, le=31 * 86_400)]
+
+
+def _template_value(value: Any) -> Any:
+    """`value` as plain JSON data: text from the environment becomes ordinary text."""
+    if isinstance(value, dict):
+        return {str(key): _template_value(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_template_value(inner) for inner in value]
+    return str(value) if isinstance(value, str) else value
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+Json = Annotated[Any, BeforeValidator(_template_value)]
+
+
+class Request(Part):
+    """One HTTP request a row. `{column}` is replaced by the row's value, `${secret:NAME}` by a secret."""
+
+    method: Annotated[Method, BeforeValidator(_upper)] = "POST"
+    """HTTP method"""
+    url: str
+    """Address with http:// or https://; placeholders in the path or the query are percent-encoded"""
+    headers: dict[str, str] = Field(default={})
+    """Headers sent with every request"""
+    body: Json = Field(default=None, alias="json")
+    """JSON body; a placeholder that stands alone in a string keeps its JSON type. Default: all columns"""
+    form: dict[str, Json] | None = None
+    """Form fields (application/x-www-form-urlencoded) instead of JSON"""
+    timeout_seconds: Annotated[Float, Field(gt=0, le=3600)] = 2.0
+    """Longest wait for the head of an answer, counted from the permit"""
+
+
+def _jmespath(text: str) -> str:
+    try:
+        jmespath.compile(text)
+    except (jmespath.exceptions.JMESPathError, RecursionError) as exc:
+        raise ValueError(f"is no JMESPath expression: {str(exc).splitlines()[0]}") from exc
+    return text
+
+
+class Response(Part):
+    """What is expected of an answer, and what is kept of it."""
+
+    keep: dict[str, Annotated[str, AfterValidator(_jmespath)]] = Field(default={})
+    """Name in the results → JMESPath into the answer"""
+    success: Annotated[list[Int], Field(min_length=1)] = Field(default=[200, 201, 202, 204])
+    """Status codes that mean the row is done"""
+    expects_json: Bool = Field(default=True, alias="json")
+    """false: the answer need not be JSON"""
+    max_bytes: Annotated[Int, Field(ge=0, le=64 * 2**20)] = 65_536
+    """An answer is read up to here"""
+
+
+class Window(Part):
+    """At most `requests` arrivals in any window of `seconds`."""
+
+    requests: Annotated[Int, Field(ge=1, le=1_000_000)]
+    """Most requests that may arrive in any window"""
+    seconds: Seconds
+    """Length of the window"""
+
+
+class Limit(Part):
+    """How fast requests may go; shared by name, by everything that uses the same API account."""
+
+    name: str
+    """One name per API account: definitions that name the same limit share it"""
+    requests: Annotated[Int, Field(ge=1, le=1_000_000)] | None = None
+    """Most requests that may arrive in any window of window_seconds"""
+    window_seconds: Seconds | None = None
+    """Length of the window that `requests` counts in"""
+    windows: Annotated[list[Window], Field(min_length=1, max_length=10)] | None = None
+    """Several windows at once, instead of requests and window_seconds"""
+    in_flight: Annotated[Int, Field(ge=1, le=10_000)] | None = None
+    """Most requests under way at once. Default: the smallest number of requests of the windows"""
+    late_seconds: Seconds | None = None
+    """If known: the longest a request may take to arrive. Makes slow APIs faster; a promise that you make"""
+    max_timeout_seconds: Annotated[Float, Field(gt=0, le=3600)] | None = None
+    """Longest time-out that a definition under this limit may have. Default: this definition's own"""
+    grace_seconds: Annotated[Float, Field(ge=0, le=600)] = 2.0
+    """How long a request that was given up may still be on its way"""
+
+    @property
+    def pairs(self) -> tuple[tuple[int, float], ...]:
+        """The windows as (requests, seconds), shortest first; empty if only `in_flight` bounds the pace."""
+        if self.windows is not None:
+            return tuple((w.requests, w.seconds) for w in sorted(self.windows, key=lambda window: window.seconds))
+        if self.requests is None or self.window_seconds is None:
+            return ()
+        return ((self.requests, self.window_seconds),)
+
+    def terms(self, definition: Definition) -> LimitTerms:
+        """The numbers that the limiter works with."""
+        return LimitTerms(
+            name=self.name,
+            windows=self.pairs,
+            in_flight=self.in_flight or max(1, min((requests for requests, _ in self.pairs), default=1)),
+            max_timeout_seconds=self.max_timeout_seconds or definition.request.timeout_seconds,
+            grace_seconds=self.grace_seconds,
+            late_seconds=self.late_seconds,
+        )
+
+
+class Retry(Part):
+    """How often a row is tried where the attempt before surely had no effect, or the API is idempotent."""
+
+    attempts: Annotated[Int, Field(ge=1, le=100)] = 4
+    """Most attempts a row, the first one included"""
+    max_seconds: Annotated[Float, Field(ge=0, le=86_400)] = 60.0
+    """No further attempt later than this after the first"""
+
+
+class Ban(Part):
+    """What says that the API has shut us out: the limit is latched until a person opens it."""
+
+    status: list[Annotated[Int, Field(ge=400, le=599)]] = Field(default=[403])
+    """Status codes that mean a ban"""
+    html: Bool = True
+    """Whether an HTML page where JSON was due means a ban"""
+
+
+class Source(Part):
+    """How the file is to be read, where it is not to be found out."""
+
+    encoding: str | None = None
+    """Encoding of the file, e.g. cp1252. Default: UTF-8 or what its byte order mark says"""
+    delimiter: str | None = None
+    """One of , ; | or tab. Default: found"""
+
+
+class Schedule(Part):
+    """When new files are delivered without anybody asking: one of cron, interval_seconds and rrule."""
+
+    cron: str | None = None
+    """Five fields: minute hour day month weekday"""
+    interval_seconds: Annotated[Float, Field(ge=1, le=366 * 86_400)] | None = None
+    """Every so many seconds"""
+    rrule: str | None = None
+    """An iCalendar rule, e.g. FREQ=WEEKLY;BYDAY=MO;BYHOUR=9"""
+    timezone: str = "UTC"
+    """IANA name, e.g. Europe/Berlin"""
+    inbox: str | None = None
+    """Folder or URL to take files from. Default: the inbox folder of this pipeline"""
+    active: Bool = True
+    """false: set up, but paused"""
+
+
+class Definition(Part):
+    """A pipeline. Made by `load`, or from what a run has stored by `from_resolved`."""
+
+    name: str
+    """Small letters, digits and hyphens; how people and programs call the pipeline"""
+    description: str = ""
+    """What it does, for the people who send files through it"""
+    columns: dict[str, Column] = Field(default={})
+    """The columns of the file, in the order they are shown"""
+    schema_path: str | None = Field(default=None, alias="schema")
+    """Instead of columns: package.module:Model, a pandera DataFrameModel"""
+    key: list[str] = Field(default=[])
+    """Columns that say which row is which, so that a corrected file can skip what was delivered before"""
+    request: Request
+    """The request that each row becomes"""
+    response: Response = Response()
+    """What counts as success, and what is kept"""
+    limit: Limit
+    """How fast"""
+    retry: Retry = Retry()
+    """How often"""
+    ban: Ban = Ban()
+    """What means that the API has shut us out"""
+    source: Source = Source()
+    """How the file is read"""
+    idempotent: Bool = False
+    """true: the API honours Idempotency-Key, so a request whose answer was lost may be sent again"""
+    idempotency_hours: Annotated[Float, Field(gt=0, le=24 * 366)] = 24.0
+    """How long the API remembers a key"""
+    counts_at_edge: Bool = False
+    """true: the API counts a request before its gateway can answer 502, 503 or 504"""
+    stop_after: Annotated[Int, Field(ge=1, le=1_000_000)] = 20
+    """So many equal 401, 403, 404 or 5xx in a row stop the run"""
+    schedules: list[Schedule] = Field(default=[])
+    """When new files of the inbox are delivered"""
+
+    @model_validator(mode="after")
+    def _sound(self, info: ValidationInfo) -> Self:
+        from flows.pipeline.consistency import faults  # it reads definitions
+
+        if not (info.context and info.context.get("shape_only")) and (found := list(faults(self))):
+            raise refusal(found)
+        return self
+
+    @cached_property
+    def source_path(self) -> Path | None:
+        """The file this was loaded from, for messages; no part of equality. `load` writes it."""
+        return None
+
+    @cached_property
+    def pandera_model(self) -> Any:
+        """The pandera DataFrameModel that `schema` names, or None. Raises SchemaImportError."""
+        return pandera_model(self.schema_path) if self.schema_path else None
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns in order, whether they are stated here or by a pandera model."""
+        return tuple(map(str, self.pandera_model.to_schema().columns)) if self.schema_path else tuple(self.columns)
+
+    @cached_property
+    def rendering(self) -> Rendering:
+        """The request's templates, compiled."""
+        return Rendering.of(self)
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """The secrets that requests need, sorted."""
+        return self.rendering.secret_names
+
+    def resolved(self) -> dict[str, Any]:
+        """All of it as JSON data, environment filled in and secrets left as `${secret:NAME}`: what a run stores."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    @classmethod
+    def from_resolved(cls, data: Mapping[str, Any]) -> Definition:
+        """The definition that `resolved` gave `data` of. Raises DefinitionError if it is none."""
+        return cls._built(data, file=f"stored definition {data.get('name', '')}".strip())
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of what it does, whatever the limit's numbers: those may change during a run."""
+        data = self.resolved() | {"limit": {"name": self.limit.name}}
+        return hashlib.sha256(json.dumps(data, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    def with_url(self, url: str) -> Definition:
+        """The same, sent to another address. Raises DefinitionError if the address will not do."""
+        data = self.resolved()
+        return self._sibling(data | {"request": data["request"] | {"url": url}}, file="the address given")
+
+    def with_limit_of(self, other: Definition) -> Definition:
+        """The same under the limit of `other`: a resumed run takes the limit's numbers afresh."""
+        return self._sibling(self.resolved() | {"limit": other.resolved()["limit"]})
+
+    @staticmethod
+    def _built(data: Mapping[str, Any], *, file: str) -> Definition:
+        from flows.pipeline.reading import build  # it makes definitions
+
+        return build(dict(data), file=file)
+
+    def _sibling(self, data: Mapping[str, Any], *, file: str = "") -> Definition:
+        made = Definition._built(data, file=file or str(self.source_path or ""))
+        made.__dict__["source_path"] = self.source_path
+        return made
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy; what was compiled from the original's templates does not come along. `update` is not checked."""
+        made = super().model_copy(update=update, deep=deep)
+        for derived in ("rendering", "pandera_model"):
+            made.__dict__.pop(derived, None)
+        return made
+
+
+def shipped() -> Path:
+    """The folder of the definitions that come with Rowrelay."""
+    return Path(__file__).resolve().parent.parent.parent / "deployments" / "pipelines"
+
+
+def load(path: Path | str, *, environ: Mapping[str, str] = os.environ) -> Definition:
+    """The definition in a YAML file. Raises one DefinitionError that names every fault of the file."""
+    from flows.pipeline.reading import read  # it makes definitions
+
+    made = read(Path(path), environ)
+    made.__dict__["source_path"] = Path(path)
+    return made
+
+
+def load_all(paths: Iterable[Path | str], *, environ: Mapping[str, str] = os.environ) -> dict[str, Definition]:
+    """The definitions of all files and folders (their *.yaml and *.yml) by name, sorted.
+
+    Raises DefinitionError if two have one name, or name one limit with different numbers.
+    """
+    found, refused = load_each(paths, environ=environ)
+    for fault in refused.values():
+        raise fault
+    return found
+
+
+def load_each(
+    paths: Iterable[Path | str], *, environ: Mapping[str, str] = os.environ
+) -> tuple[dict[str, Definition], dict[Path, DefinitionError]]:
+    """The same, but a file that is wrong spoils no other: it is among the second, with what is wrong about it."""
+    found: dict[str, Definition] = {}
+    refused: dict[Path, DefinitionError] = {}
+    for path in _files(paths):
+        try:
+            made = load(path, environ=environ)
+            _fits(made, found, path)
+        except DefinitionError as exc:
+            refused[path] = exc
+        else:
+            found[made.name] = made
+    return dict(sorted(found.items())), refused
+
+
+def _fits(made: Definition, found: Mapping[str, Definition], path: Path) -> None:
+    if made.name in found:
+        first = found[made.name].source_path
+        raise refusal([Fault(("name",), f"{made.name} is the name of {first} too; rename one")], file=str(path))
+    for other in found.values():
+        _same_limit(made, other)
+
+
+def _files(paths: Iterable[Path | str]) -> Iterator[Path]:
+    seen: set[Path] = set()
+    for path in map(Path, paths):
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            if path.is_dir() and file.suffix not in (".yaml", ".yml"):
+                continue
+            if file.resolve() not in seen:
+                seen.add(file.resolve())
+                yield file
+
+
+def _same_limit(made: Definition, other: Definition) -> None:
+    if made.limit.name != other.limit.name:
+        return
+    mine, theirs = made.limit.terms(made), other.limit.terms(other)
+    different = [name for name in LimitTerms.__dataclass_fields__ if getattr(mine, name) != getattr(theirs, name)]
+    if not different:
+        return
+    numbers = "; ".join(f"{name}: {getattr(mine, name)} here, {getattr(theirs, name)} there" for name in different)
+    hint = "Give both the same numbers, or the limits different names."
+    if different == ["max_timeout_seconds"]:
+        most = max(mine.max_timeout_seconds, theirs.max_timeout_seconds)
+        hint = f"Write max_timeout_seconds: {most:g} under `limit` in both."
+    raise refusal(
+        [Fault(("limit",), f"{made.limit.name} has other numbers in {other.source_path} ({numbers}). {hint}")],
+        file=str(made.source_path),
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a definition file, for editors."""
+    made = Definition.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "Rowrelay pipeline"}

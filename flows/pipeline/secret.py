@@ -1,0 +1,42 @@
+"""Secrets: named in a definition as `${secret:NAME}`, looked up when a program starts, stored and shown nowhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.errors import SettingError
+
+if TYPE_CHECKING:
+    from flows.pipeline.definition import Definition
+    from flows.settings import Settings
+
+
+def secret(name: str, folder: Path | None) -> str:
+    """The secret of that name: the file `folder/name` if it is there, otherwise the environment variable.
+
+    A line break at the end of a file is no part of the secret. Raises SettingError if there is none.
+    """
+    value = _find(name, folder)
+    if not value:
+        where = f"put a file {name} into {folder}, or set" if folder else "set"
+        hint = f"To mend it, {where} the environment variable {name}."
+        raise SettingError(f"the secret {name} is missing", hint=hint)
+    return value
+
+
+def secrets_of(definition: Definition, folder: Path | None) -> dict[str, str]:
+    """Every secret that the definition names, with its value. Raises SettingError for the first that is missing."""
+    return {name: secret(name, folder) for name in definition.secret_names}
+
+
+def missing_secrets(definition: Definition, settings: Settings) -> list[str]:
+    """Names of the secrets that the definition needs and that are not there, sorted."""
+    return [name for name in definition.secret_names if not _find(name, settings.secrets)]
+
+
+def _find(name: str, folder: Path | None) -> str:
+    if folder and (folder / name).is_file():
+        return (folder / name).read_text(encoding="utf-8").rstrip("\r\n")
+    return os.environ.get(name, "")

@@ -1,0 +1,228 @@
+"""The check step: a file against a definition, its rows into the spool, before anything is sent."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from heapq import merge
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from flows.pipeline.definition import Definition
+from flows.records import Rejection, Row, delivered_before
+from flows.schema.schema import Checked, Checker
+from flows.source.frame import Frame
+from flows.source.source import MAX_BYTES, Source, open_file
+from flows.spool.spool import Spool
+from flows.spool.stored import to_rows, to_table
+
+SAMPLES = 100
+FIRST = 10
+SHOWN_CELLS, SHOWN_CHARS = 100, 500
+
+
+class Before(Protocol):
+    """A row that was sent in an earlier run. `sure`: it was delivered; otherwise its answer was lost."""
+
+    @property
+    def run(self) -> str: ...  # noqa: D102
+    @property
+    def row(self) -> int: ...  # noqa: D102
+    @property
+    def sure(self) -> bool: ...  # noqa: D102
+
+
+class Delivered(Protocol):
+    """Knows which rows were sent in earlier runs, by `key`, the columns that say which row is which."""
+
+    key: tuple[str, ...]
+
+    @property
+    def empty(self) -> bool: ...  # noqa: D102
+
+    def find(self, rows: Sequence[Row]) -> Mapping[int, Before]:
+        """For each position whose row was sent before: as which row of which run."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a check found. `samples`: the first 100 rejections; `first`: the first 10 accepted rows.
+
+    `digest` is the SHA-256 (hex) of the file as it lies on disk; `columns` are the file's own, in its order, and
+    `ignored` those of them that the definition does not know. `delivered` counts good rows that earlier runs have
+    delivered, by run; `unsure` those whose answer was lost there; `skipped` the delivered ones that are rejected for
+    it, and not among the samples.
+    """
+
+    rows: int
+    accepted: int
+    rejected: int
+    samples: tuple[Rejection, ...]
+    first: tuple[Row, ...]
+    digest: str
+    encoding: str
+    delimiter: str
+    columns: tuple[str, ...]
+    ignored: tuple[str, ...]
+    bytes: int
+    seconds: float
+    delivered: Mapping[str, int] = field(default_factory=dict)
+    unsure: int = 0
+    skipped: int = 0
+
+
+def check_file(
+    path: str | Path,
+    definition: Definition,
+    spool: Spool | None = None,
+    *,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    max_bytes: int = MAX_BYTES,
+    scratch: Path | None = None,
+    on_progress: Callable[[int, int, int], None] | None = None,
+    on_rejections: Callable[[Sequence[Rejection]], None] | None = None,
+    delivered: Delivered | None = None,
+    skip_delivered: bool = False,
+) -> CheckResult:
+    """Check every row of a file; put the accepted ones, and the originals of the others, into the spool.
+
+    About 20,000 rows at a time, so memory stays flat. After each such frame `on_rejections` gets its rejections, if
+    there are any, in the file's order (long cells cut: the originals are in the spool), and `on_progress` the rows so
+    far, the bytes read and the bytes of the file. `encoding` and `delimiter` outrank the definition's; `scratch` is
+    the folder for the index of unique values, on a real disk with room for as many bytes as those columns hold
+    (default: the system's folder for temporary files). `delivered` says which rows earlier runs have delivered: they
+    are counted, and with `skip_delivered` rejected.
+
+    Raises:
+        FileError: the file cannot be read as rows of this definition. Nothing of it is left in the spool.
+        DefinitionError: the definition's pandera model cannot be held over a file.
+    """
+    begin = time.perf_counter()
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rowrelay-", dir=scratch))
+        checker = stack.enter_context(Checker(definition, folder=Path(folder)))
+        source = stack.enter_context(
+            open_file(
+                path,
+                checker.wanted,
+                encoding=encoding or definition.source.encoding,
+                delimiter=delimiter or definition.source.delimiter,
+                max_bytes=max_bytes,
+            )
+        )
+        if spool:
+            stack.callback(spool.abandon)  # does nothing once the spool is finished
+        tally = _Tally(spool, on_rejections)
+        known = _Known(delivered, skip=skip_delivered) if delivered and not delivered.empty else None
+        for frame in source.frames():
+            checked = checker.check(frame.text, frame.lines)
+            tally.add(frame, known.judge(frame, checked) if known else checked)
+            if on_progress:
+                on_progress(tally.rows, source.bytes_done, source.bytes_total)
+        if spool:
+            spool.finish(source.columns)
+        result = tally.result(source, time.perf_counter() - begin)
+        return known.told(result) if known else result
+
+
+class _Known:
+    """Counts the good rows that were sent before, and takes them out of the good ones if that is wished."""
+
+    def __init__(self, delivered: Delivered, *, skip: bool) -> None:
+        self._delivered, self._skip = delivered, skip
+        self._runs: Counter[str] = Counter()
+        self._unsure = 0
+
+    def judge(self, frame: Frame, checked: Checked) -> Checked:
+        """What is left of a frame's good rows."""
+        positions: npt.NDArray[np.int64] = checked.values.index.to_numpy()
+        columns = checked.values[list(self._delivered.key)]
+        rows = to_rows(to_table(columns, frame.rows[positions], frame.lines[positions]))
+        found = self._delivered.find(rows)
+        sure = {int(positions[at]): before for at, before in found.items() if before.sure}
+        self._unsure += len(found) - len(sure)
+        self._runs.update(before.run for before in sure.values())
+        if not (self._skip and sure):
+            return checked
+        reasons = {
+            at: (delivered_before(f"as row {before.row} of run {before.run}" if before.run else ""),)
+            for at, before in sure.items()
+        }
+        together = dict(sorted((checked.reasons | reasons).items()))
+        return Checked(checked.values.drop(index=list(sure)), together)
+
+    def told(self, result: CheckResult) -> CheckResult:
+        """The result with what was found."""
+        skipped = self._runs.total() if self._skip else 0
+        return replace(result, delivered=dict(self._runs.most_common()), unsure=self._unsure, skipped=skipped)
+
+
+class _Tally:
+    """Counts, keeps the first of each kind, and hands everything on."""
+
+    def __init__(self, spool: Spool | None, on_rejections: Callable[[Sequence[Rejection]], None] | None) -> None:
+        self.accepted = self.rejected = 0
+        self._samples: list[Rejection] = []
+        self._first: list[Row] = []
+        self._spool, self._on_rejections = spool, on_rejections
+
+    @property
+    def rows(self) -> int:
+        return self.accepted + self.rejected
+
+    def add(self, frame: Frame, checked: Checked) -> None:
+        rejections = _rejections(frame, checked)
+        positions = checked.values.index.to_numpy()
+        rows, lines = frame.rows[positions], frame.lines[positions]
+        self.accepted += len(rows)
+        self.rejected += len(rejections)
+        brief = [_brief(rejection) for rejection in rejections]
+        self._samples += [item for item in brief if not item.skipped][: SAMPLES - len(self._samples)]
+        if (room := FIRST - len(self._first)) > 0:
+            self._first += to_rows(to_table(checked.values[:room], rows[:room], lines[:room]))
+        if self._spool:
+            self._spool.write(checked.values, rows, lines)
+            self._spool.reject(rejections)
+        if self._on_rejections and brief:
+            self._on_rejections(brief)
+
+    def result(self, source: Source, seconds: float) -> CheckResult:
+        return CheckResult(
+            rows=self.rows,
+            accepted=self.accepted,
+            rejected=self.rejected,
+            samples=tuple(self._samples),
+            first=tuple(self._first),
+            digest=source.digest(),
+            encoding=source.encoding,
+            delimiter=source.delimiter,
+            columns=source.columns,
+            ignored=source.ignored,
+            bytes=source.bytes_total,
+            seconds=seconds,
+        )
+
+
+def _brief(rejection: Rejection) -> Rejection:
+    """The same, fit to be shown: the whole original may be megabytes."""
+    if len(rejection.cells) <= SHOWN_CELLS and all(len(cell) <= SHOWN_CHARS for cell in rejection.cells):
+        return rejection
+    cells = (cell if len(cell) <= SHOWN_CHARS else cell[:SHOWN_CHARS] + "…" for cell in rejection.cells[:SHOWN_CELLS])
+    return replace(rejection, cells=tuple(cells))
+
+
+def _rejections(frame: Frame, checked: Checked) -> list[Rejection]:
+    """The broken records and the refused rows of a frame, in the file's order."""
+    refused = (
+        Rejection(int(frame.rows[at]), int(frame.lines[at]), reasons, tuple(frame.cells[at]))
+        for at, reasons in checked.reasons.items()
+    )
+    return list(merge(frame.rejections, refused, key=lambda rejection: rejection.row))

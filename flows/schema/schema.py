@@ -1,0 +1,168 @@
+"""A definition's columns as a pandera schema: text in, typed rows and every reason against the others out.
+
+Two passes, since pandera's own coercion hides faults: one cell that cannot be read leaves its whole column text, and
+every other check of the column fails as one. So cells are read first, strictly (`flows.schema.cell`); then pandera
+checks values: of rows that could be read as a whole, and of the others column by column, so that no reason is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pandera.pandas as pandera
+from pandera.errors import SchemaErrors
+
+from flows.errors import DefinitionError
+from flows.pipeline.definition import Definition
+from flows.pipeline.model_rules import of_model, words
+from flows.pipeline.rules import Rules, of_columns
+from flows.records import Reason
+from flows.schema import cell
+from flows.schema.key import joined, text_of
+from flows.schema.unique import UniqueIndex
+
+PASSES = 10  # each drops at least one row; pandera needs one, a model with parsers perhaps three
+SHOWN = 80  # characters of a value in a reason
+
+Case = tuple[int, str, str]  # position, column (empty: the whole row), what it must be
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """`values`: the good rows, typed, indexed by their position in the frame. `reasons`: the others, by position."""
+
+    values: pd.DataFrame
+    reasons: dict[int, tuple[Reason, ...]]
+
+
+class Checker:
+    """Checks the frames of one file, in their order. Use as a context manager.
+
+    `folder` takes the scratch file for uniqueness. A value is taken by the first row that holds it, also if that row
+    is rejected for another reason: two rows of one file never share it, whatever is mended later.
+    """
+
+    def __init__(self, definition: Definition, *, folder: Path) -> None:
+        self._rules = _rules(definition)
+        schema = self._rules.schema
+        self._alone = {
+            str(name): pandera.DataFrameSchema({name: part}, coerce=schema.coerce)
+            for name, part in schema.columns.items()
+        }
+        self._name = definition.schema_path or definition.name
+        self._order = {name: at for at, name in enumerate(["", *self._rules.cells])}
+        self._index = UniqueIndex(folder) if self._rules.unique else None
+
+    @property
+    def wanted(self) -> dict[str, bool]:
+        """The columns, and whether each may be missing in the file."""
+        return {name: how.optional for name, how in self._rules.cells.items()}
+
+    def check(self, text: pd.DataFrame, lines: npt.NDArray[np.int64]) -> Checked:
+        """Check a frame of text cells (index 0…n-1); `lines` are its rows' lines in the file.
+
+        Raises DefinitionError if a pandera model judges the frame as a whole instead of its rows.
+        """
+        columns = {
+            name: cell.read(how.kind, text[name], optional=how.null, zoned=how.zoned)
+            for name, how in self._rules.cells.items()
+        }
+        frame = pd.DataFrame({name: column.values for name, column in columns.items()}, index=text.index, copy=False)
+        cases = [(at, name, fault) for name, column in columns.items() for at, fault in column.faults.items()]
+        unread = sorted({at for at, _, _ in cases})
+        good, found = self._validated(frame.drop(index=unread) if unread else frame)
+        cases += found
+        if unread:
+            cases += self._by_column(frame.loc[unread], columns)
+        if self._index is not None:
+            repeated = list(self._repeated(frame, columns, lines.tolist()))
+            good = good.drop(index=[at for at, _, _ in repeated], errors="ignore")
+            cases += repeated
+        return Checked(good, self._reasons(cases, text))
+
+    def close(self) -> None:
+        """Remove the scratch file."""
+        if self._index is not None:
+            self._index.close()
+
+    def __enter__(self) -> Checker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _validated(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Case]]:
+        """The rows that pandera accepts, and the cases against the others."""
+        cases: list[Case] = []
+        for _ in range(PASSES):
+            if frame.empty:
+                break
+            try:
+                return self._rules.schema.validate(frame, lazy=True), cases
+            except SchemaErrors as exc:
+                found = self._cases(exc)
+            cases += found
+            frame = frame.drop(index=list({at for at, _, _ in found}))
+        return frame.iloc[:0], cases
+
+    def _by_column(self, rows: pd.DataFrame, columns: dict[str, cell.Column]) -> Iterator[Case]:
+        """The cases against the readable cells of rows that have unreadable ones."""
+        for name, schema in self._alone.items():
+            readable = rows.loc[[at for at in rows.index if at not in columns[name].faults], [name]]
+            if readable.empty:
+                continue
+            try:
+                schema.validate(readable, lazy=True)
+            except SchemaErrors as exc:
+                yield from self._cases(exc)
+
+    def _cases(self, errors: SchemaErrors) -> list[Case]:
+        found: dict[Case, None] = {}
+        for error in errors.schema_errors:
+            failures = error.failure_cases
+            if not isinstance(failures, pd.DataFrame) or "index" not in failures or failures["index"].isna().any():
+                raise DefinitionError(
+                    f"{words(error)}: this judges a whole table, but a file is checked in parts; judge rows",
+                    file=self._name,
+                    key="schema",
+                )
+            column = str(error.schema.name) if error.schema.name in self._rules.cells else ""
+            found |= dict.fromkeys((int(at), column, words(error)) for at in failures["index"])
+        untyped = {(at, column) for at, column, asked in found if asked.startswith("must fit the type")}
+        return [case for case in found if case[:2] not in untyped or case[2].startswith("must fit the type")]
+
+    def _repeated(self, frame: pd.DataFrame, columns: dict[str, cell.Column], lines: list[int]) -> Iterator[Case]:
+        assert self._index is not None
+        for group in self._rules.unique:
+            keys = _keys(frame, group, set().union(*(columns[name].faults for name in group)))
+            for at, line in self._index.add("\0".join(group), keys, lines).items():
+                both = "" if len(group) == 1 else f" together with {', '.join(group[1:])}"
+                yield at, group[0], f"must be unique{both}, but line {line} holds it already"
+
+    def _reasons(self, cases: Sequence[Case], text: pd.DataFrame) -> dict[int, tuple[Reason, ...]]:
+        reasons: dict[int, list[Reason]] = {}
+        for at, column, asked in sorted(dict.fromkeys(cases), key=lambda case: (case[0], self._order[case[1]])):
+            value = str(text[column].iat[at]) if column else ""
+            shown = value if len(value) <= SHOWN else value[: SHOWN - 1] + "…"
+            reasons.setdefault(at, []).append(Reason(column, asked, shown))
+        return {at: tuple(why) for at, why in reasons.items()}
+
+
+def _rules(definition: Definition) -> Rules:
+    if definition.schema_path:
+        return of_model(definition.pandera_model.to_schema(), name=definition.schema_path)
+    return of_columns(definition.columns)
+
+
+def _keys(frame: pd.DataFrame, group: tuple[str, ...], skip: set[int]) -> list[str | None]:
+    """One text a row that is equal where the values are; None where one of them is missing or unreadable."""
+    texts = ([text_of(value) for value in frame[name].astype(object)] for name in group)
+    return [None if at in skip else joined(row) for at, row in enumerate(zip(*texts, strict=True))]

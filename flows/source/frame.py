@@ -1,0 +1,157 @@
+"""Records gathered into frames of rows; what is no row becomes a rejection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from flows.records import Reason, Rejection
+from flows.source.header import Header
+from flows.source.quoting import Batch
+
+FRAME_ROWS = 20_000
+FRAME_CHARS = 8 << 20  # rows of long texts come in smaller frames, so that memory stays flat
+BLANK = Reason("", "is a blank line", "")
+EMPTY = Reason("", "has no content: every cell is empty", "")
+END_OF_FILE = ["\x1a"]  # what DOS programs leave in the last line
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Rows of the right width as text, and those that are no rows.
+
+    `text` holds the wanted columns in their order (index 0…n-1); `rows`, `lines` and `cells` (the whole record, in
+    the file's order) go with it. `rejections` are the ragged, blank and broken records in between.
+    """
+
+    text: pd.DataFrame
+    rows: npt.NDArray[np.int64]
+    lines: npt.NDArray[np.int64]
+    cells: list[list[str]]
+    rejections: list[Rejection]
+
+
+class Assembly:
+    """Gathers records into frames; numbers them; rejects those that are no rows."""
+
+    def __init__(self, header: Header, size: int) -> None:
+        self.row = 0  # ordinal of the last record
+        self._header, self._size, self._width = header, size, len(header.names)
+        self._header_seen = False
+        self._blank, self._blanks = 0, 0  # first line and number of the blank lines that may be the file's last
+        self._rows: list[int] = []
+        self._lines: list[int] = []
+        self._cells: list[list[str]] = []
+        self._rejections: list[Rejection] = []
+        self._chars = 0
+
+    def add(self, batch: Batch) -> Iterator[Frame]:
+        """Take the records of a batch; give the frames that are full."""
+        yield from self._add(batch)
+        self._chars += batch.chars
+        if self._chars >= FRAME_CHARS:
+            yield from self.rest()
+
+    def _add(self, batch: Batch) -> Iterator[Frame]:
+        lines, cells, faults = batch.lines, batch.cells, batch.faults
+        if not self._header_seen and cells:
+            self._header_seen = True
+            lines, cells, faults = lines[1:], cells[1:], {at - 1: fault for at, fault in faults.items()}
+        if self._all_fine(cells, faults):
+            yield from self._add_fine(lines, cells)
+            return
+        for at, (line, record) in enumerate(zip(lines, cells, strict=True)):
+            if self._is_blank(record):
+                self._blank, self._blanks = (self._blank or line), self._blanks + 1
+                continue
+            while self._blanks:
+                self._reject(BLANK, self._blank, [])
+                self._blank, self._blanks = self._blank + 1, self._blanks - 1
+                yield from self._full()
+            self._blank = 0
+            if reason := faults.get(at) or self._shape(record):
+                self._reject(reason, line, record)
+            else:
+                self._add_fine_one(line, record)
+            yield from self._full()
+
+    def rest(self) -> Iterator[Frame]:
+        """What is gathered as a frame, if there is any."""
+        if self._cells or self._rejections:
+            yield self._frame(len(self._cells))
+
+    def _all_fine(self, cells: list[list[str]], faults: dict[int, Reason]) -> bool:
+        """Whether no record of the batch needs a second look; the common case, judged without a Python loop."""
+        return (
+            not self._blanks
+            and not faults
+            and set(map(len, cells)) == {self._width}
+            and all(map(itemgetter(0), cells))
+            and cells[-1] != END_OF_FILE
+        )
+
+    def _add_fine(self, lines: list[int], cells: list[list[str]]) -> Iterator[Frame]:
+        self._lines += lines
+        self._cells += cells
+        self._rows += range(self.row + 1, self.row + 1 + len(cells))
+        self.row += len(cells)
+        yield from self._full()
+
+    def _add_fine_one(self, line: int, record: list[str]) -> None:
+        self.row += 1
+        self._rows.append(self.row)
+        self._lines.append(line)
+        self._cells.append(record)
+
+    def _is_blank(self, record: list[str]) -> bool:
+        return not record or record == END_OF_FILE or (self._width > 1 and len(record) == 1 and not record[0].strip())
+
+    def _shape(self, record: list[str]) -> Reason | None:
+        if len(record) != self._width:
+            return Reason("", f"has {_cells(len(record))}, the header has {self._width}", "")
+        return EMPTY if self._width > 1 and not any(record) else None
+
+    def _reject(self, reason: Reason, line: int, record: list[str]) -> None:
+        self.row += 1
+        self._rejections.append(Rejection(self.row, line, (reason,), tuple(record)))
+
+    def _full(self) -> Iterator[Frame]:
+        while len(self._cells) + len(self._rejections) >= self._size:
+            yield self._frame(self._size - len(self._rejections))
+
+    def _frame(self, count: int) -> Frame:
+        """The first `count` gathered rows and all rejections, which came before the next row, as a frame."""
+        cells = self._cells[:count]
+        frame = Frame(
+            text=self._table(cells),
+            rows=np.array(self._rows[:count], dtype=np.int64),
+            lines=np.array(self._lines[:count], dtype=np.int64),
+            cells=cells,
+            rejections=self._rejections,
+        )
+        self._rejections, self._chars = [], 0
+        self._rows, self._lines, self._cells = self._rows[count:], self._lines[count:], self._cells[count:]
+        return frame
+
+    def _table(self, cells: list[list[str]]) -> pd.DataFrame:
+        by_position = list(zip(*cells, strict=True)) or [()] * self._width
+        columns = {
+            name: _text(by_position[at] if at is not None else ("",) * len(cells))
+            for name, at in self._header.positions.items()
+        }
+        return pd.DataFrame(columns, index=pd.RangeIndex(len(cells)), copy=False)
+
+
+def _text(cells: tuple[str, ...]) -> Any:
+    return pd.array(pa.array(cells, pa.large_string()), dtype="str")
+
+
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"

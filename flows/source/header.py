@@ -1,0 +1,142 @@
+"""The first record of a file: what separates the cells, and which column is which."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from flows.source.encoding import Refuse
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+NEAR = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The file's own column names, and for each wanted column its position there (None: left out)."""
+
+    names: tuple[str, ...]
+    positions: dict[str, int | None]
+    ignored: tuple[str, ...]
+
+
+def named_delimiter(asked: str, refuse: Refuse) -> str:
+    """The delimiter a person asked for: a character, or the word for it. Raises FileError for anything else."""
+    words = {name: char for char, name in DELIMITERS.items()} | {"\\t": "\t"}
+    char = words.get(asked.strip().lower() if len(asked) > 1 else asked, asked)
+    if len(char) != 1 or char in '"\r\n\0 ':
+        raise refuse(f"{asked!r} cannot separate cells", hint="Use one character, such as , or ; or tab.")
+    return char
+
+
+def find_delimiter(lines: list[str], wanted: Iterable[str] | None) -> str:
+    """The delimiter under which the first record names the most wanted columns, else gives the most cells."""
+    wanted = {_loose(name) for name in wanted or ()}
+
+    def merit(delimiter: str) -> tuple[int, int]:
+        cells = first_record(lines, delimiter) or []
+        return len(wanted & {_loose(cell) for cell in cells}), len(cells)
+
+    return max(DELIMITERS, key=merit)  # the first of equals: a file of one column is read as comma-separated
+
+
+def first_record(lines: list[str], delimiter: str) -> list[str] | None:
+    """The cells of the first record, or None where quotes make it unreadable."""
+    try:
+        return next(csv.reader(iter(lines), delimiter=delimiter, strict=True), [])
+    except csv.Error:
+        return None
+
+
+def match(names: list[str], wanted: Mapping[str, bool] | None, delimiter: str, refuse: Refuse) -> Header:
+    """Which of the file's columns is which wanted one (name → may it be missing): exactly, or but for case and blanks.
+
+    Other columns are ignored, and listed, unless one looks like a wanted column that is missing: then it is more
+    likely a slip than an extra. Raises FileError with the lists of missing, unknown and duplicate columns.
+    """
+    if wanted is None:
+        _refuse_duplicates(names, refuse)
+        return Header(tuple(names), {name: at for at, name in enumerate(names)}, ())
+    positions, taken, doubled = _assign(names, wanted)
+    extra = [name for at, name in enumerate(names) if at not in taken]
+    missing = [name for name in wanted if name not in positions and name not in doubled]
+    near = {name: _near(name, extra) for name in missing}
+    required = [name for name in missing if not wanted[name]]
+    slips = {name: other for name, other in near.items() if other}
+    if required or slips or doubled:
+        raise refuse(
+            _complaint(required, slips, doubled, extra, wanted),
+            line=None,
+            hint=_advice(names, wanted, delimiter, slips),
+        )
+    return Header(tuple(names), {name: positions.get(name) for name in wanted}, tuple(extra))
+
+
+def _assign(names: list[str], wanted: Mapping[str, bool]) -> tuple[dict[str, int], set[int], list[str]]:
+    """(position by column, positions used or in dispute, columns that are there more than once)."""
+    positions: dict[str, int] = {}
+    taken: set[int] = set()
+    doubled: list[str] = []
+    for exact in (True, False):
+        for name in wanted:
+            at = [
+                index
+                for index, other in enumerate(names)
+                if (other == name if exact else _loose(other) == _loose(name) and other not in wanted)
+            ]
+            if len(at) > 1 or (at and name in positions and not exact):
+                doubled.append(name)
+            elif at:
+                positions.setdefault(name, at[0])
+            taken.update(at)
+    return positions, taken, list(dict.fromkeys(doubled))
+
+
+def _complaint(
+    required: list[str], slips: dict[str, str], doubled: list[str], extra: list[str], wanted: Mapping[str, bool]
+) -> str:
+    parts = []
+    if required:
+        parts.append("missing: " + ", ".join(required))
+    if optional := [name for name in slips if name not in required]:
+        parts.append("missing, though optional: " + ", ".join(optional))
+    if doubled:
+        parts.append("more than once: " + ", ".join(doubled))
+    if extra:
+        parts.append("unknown: " + ", ".join(_shown(name) for name in extra[:20]))
+    return f"its columns are not those of the pipeline ({', '.join(wanted)}). " + "; ".join(parts)
+
+
+def _advice(names: list[str], wanted: Mapping[str, bool], delimiter: str, slips: dict[str, str]) -> str:
+    if slips:
+        return " ".join(f"Is {other!r} meant to be {name!r}?" for name, other in slips.items())
+    if names[0].lstrip().startswith(("{", "[")):
+        return "This looks like JSON; save the rows as CSV."
+    if len(names) == 1 and len(wanted) > 1:
+        return f"The first line is one cell: {names[0][:80]!r}. Is the delimiter neither of , ; tab |? Then name it."
+    if not any(_loose(name) == _loose(other) for name in names for other in wanted):
+        return f"The first line must name the columns; found {delimiter.join(names)[:120]!r}."
+    return "Each column of the pipeline must be there once: mend the first line, or name the pipeline it belongs to."
+
+
+def _refuse_duplicates(names: list[str], refuse: Refuse) -> None:
+    twice = [name for name, count in Counter(_loose(name) for name in names).items() if count > 1]
+    if twice:
+        raise refuse("has columns more than once: " + ", ".join(_shown(name) for name in twice), line=None)
+
+
+def _near(name: str, extra: list[str]) -> str:
+    loose = {_loose(other): other for other in reversed(extra)}
+    found = get_close_matches(_loose(name), loose, n=1, cutoff=NEAR)
+    return loose[found[0]] if found else ""
+
+
+def _loose(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _shown(name: str) -> str:
+    return name if name.strip() else "(no name)"

@@ -1,0 +1,169 @@
+"""Text to records: cells, the line where each record begins, and what is wrong with it.
+
+`csv.reader` splits the cells; what it would take in silence is judged here. It accepts a quote inside an unquoted
+cell (`x "a,b"` becomes two cells: a shifted row), and after an unclosed quote it would swallow the rows that follow.
+The rule: a record whose end is certain is rejected alone, one whose end is not certain ends the reading.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from flows.errors import FileError
+from flows.records import Reason
+from flows.source.encoding import Refuse
+
+MAX_CELL = 1 << 20  # characters of one cell: an unclosed quote is noticed after so many
+MAX_LINE = 16 << 20  # characters of one line or record
+MAX_CELLS = 100_000  # of one record: a line of nothing but commas would otherwise take 60 times its size in memory
+
+STRAY = Reason("", "a quote stands where none may be: quote the whole cell and double the quotes in it", "")
+NUL = Reason("", "holds a NUL character", "")
+LONE_RETURN = Reason("", "holds a carriage return outside quotes", "")
+LONG_CELL = Reason("", f"has a cell of more than {MAX_CELL:,} characters", "")
+
+
+@dataclass(slots=True)
+class Batch:
+    """Consecutive records: where each begins, its cells, the faults by index, and the characters of all."""
+
+    lines: list[int]
+    cells: list[list[str]]
+    faults: dict[int, Reason] = field(default_factory=dict)
+    chars: int = 0
+
+
+class Splitter:
+    """Splits text into records. Lines are counted by line feeds, or by carriage returns if the file has only those."""
+
+    def __init__(self, delimiter: str, newline: str, refuse: Refuse) -> None:
+        csv.field_size_limit(MAX_CELL)  # a setting of the whole process; nothing else in it reads CSV
+        self._delimiter, self._newline, self._refuse = delimiter, newline, refuse
+        sep = re.escape(delimiter)
+        quoted, plain = '"(?:[^"]++|"")*+"', rf'[^"{sep}\r\n]*+'
+        self._well = re.compile(rf"(?:{quoted}|{plain})(?:{sep}(?:{quoted}|{plain}))*+\r*\n?")
+        self._prefix = re.compile(rf"(?:(?:{quoted}|{plain}){sep})*+")
+        self._open_cell = re.compile(r'"(?:[^"]++|"")*+')
+        self._padded_quote = re.compile(rf'(?:^|{sep})[ \t]+"')
+
+    def batches(self, blocks: Iterator[str], line: int) -> Iterator[Batch]:
+        """The records of the text whose first line is number `line`.
+
+        Raises FileError for an unclosed quote, for a misplaced quote that leaves the record's end uncertain, and
+        for a line or record of more than 16 Mi characters or 100,000 cells.
+        """
+        tail = ""
+        for block in blocks:
+            end = block.rfind(self._newline) + 1
+            if not end:
+                tail = self._bounded(tail + block, line)
+                continue
+            text, rest = tail + block[:end], block[end:]
+            batch, used = self._split(text, line, final=False)
+            batch.chars = used
+            yield batch
+            line += text.count(self._newline, 0, used)
+            tail = self._bounded(text[used:] + rest, line)
+        if tail:
+            yield self._split(tail, line, final=True)[0]
+
+    def _bounded(self, tail: str, line: int) -> str:
+        if len(tail) <= MAX_LINE:
+            return tail
+        raise self._refuse(
+            f"a record here is longer than {MAX_LINE:,} characters", line=line, hint="Is this a CSV file?"
+        )
+
+    def _split(self, text: str, line: int, *, final: bool) -> tuple[Batch, int]:
+        """(records, characters used); fewer than all where the last record goes on in the next block."""
+        if '"' not in text and "\0" not in text and self._newline == "\n":
+            try:
+                cells = list(csv.reader(io.StringIO(text, newline="\n"), delimiter=self._delimiter, strict=True))
+                self._refuse_wide(cells, line)
+                return Batch(list(range(line, line + len(cells))), cells), len(text)
+            except csv.Error:  # a lone carriage return or an endless cell: find out which record
+                pass
+        return self._split_carefully(text, line, final=final)
+
+    def _split_carefully(self, text: str, line: int, *, final: bool) -> tuple[Batch, int]:
+        lines = self._lines(text)
+        reader = csv.reader(iter(lines), delimiter=self._delimiter, strict=True)
+        batch, used = Batch([], []), 0
+        while (begin := reader.line_num) < len(lines):
+            failed, cells = False, []
+            try:
+                cells = next(reader)
+            except csv.Error:
+                failed = True
+            self._refuse_wide([cells], line + begin)
+            count = reader.line_num - begin
+            raw = lines[begin] if count == 1 else "".join(lines[begin : begin + count])
+            if failed and self._is_open(raw) and begin + count == len(lines) and not final and len(raw) <= MAX_CELL:
+                return batch, used
+            if fault := self._fault(raw, line + begin, count, failed):
+                batch.faults[len(batch.cells)] = fault
+                cells = cells if fault is NUL else [raw.rstrip("\r\n")]
+            batch.lines.append(line + begin)
+            batch.cells.append(cells)
+            used += len(raw)
+        return batch, used
+
+    def _refuse_wide(self, cells: list[list[str]], line: int) -> None:
+        if max(map(len, cells), default=0) <= MAX_CELLS:
+            return
+        at = next(at for at, record in enumerate(cells) if len(record) > MAX_CELLS)
+        raise self._refuse(
+            f"a record here has more than {MAX_CELLS:,} cells", line=line + at, hint="Is this a CSV file?"
+        )
+
+    def _lines(self, text: str) -> list[str]:
+        if self._newline == "\n":
+            return list(io.StringIO(text, newline="\n"))
+        return re.findall(r"[^\r]*\r|[^\r]+\Z", text)
+
+    def _fault(self, raw: str, line: int, count: int, failed: bool) -> Reason | None:
+        if failed:
+            return self._why_failed(raw, line, count)
+        if '"' in raw and not self._well.fullmatch(raw):
+            if count > 1 or (raw.count('"') % 2 and self._padded_quote.search(raw)):
+                raise self._uncertain(raw, line)
+            return STRAY
+        return NUL if "\0" in raw else None
+
+    def _why_failed(self, raw: str, line: int, count: int) -> Reason:
+        if self._is_open(raw):
+            raise self._unclosed(raw, line)
+        if count > 1 or raw.count('"') % 2:
+            raise self._uncertain(raw, line)
+        if "\r" in raw.rstrip("\r\n") and '"' not in raw:
+            return LONE_RETURN
+        return LONG_CELL if '"' not in raw or self._well.fullmatch(raw) else STRAY
+
+    def _is_open(self, raw: str) -> bool:
+        """Whether the record's last cell has an opening quote and no closing one."""
+        prefix = self._prefix.match(raw)
+        return bool(self._open_cell.fullmatch(raw, prefix.end() if prefix else 0))
+
+    def _line_of_fault(self, raw: str, line: int) -> int:
+        prefix = self._prefix.match(raw)
+        return line + raw.count(self._newline, 0, prefix.end() if prefix else 0)
+
+    def _unclosed(self, raw: str, line: int) -> FileError:
+        where = self._line_of_fault(raw, line)
+        what = "the end of the file" if len(raw) <= MAX_CELL else f"{MAX_CELL:,} characters on"
+        return self._refuse(
+            f"a quote opens a cell here and is not closed by {what}",
+            line=where,
+            hint="Close it, or double it if it is part of the text.",
+        )
+
+    def _uncertain(self, raw: str, line: int) -> FileError:
+        return self._refuse(
+            "a quote stands where none may be, so that it is not certain where this record ends",
+            line=self._line_of_fault(raw, line),
+            hint="Quote the whole cell and double the quotes in it.",
+        )

@@ -1,0 +1,149 @@
+"""A file's rows in frames: text cells under the definition's column names, with row and line numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+
+from flows.ledger.sheet import is_neutral, restored
+from flows.source.encoding import decode
+from flows.source.encoding import find as find_encoding
+from flows.source.frame import FRAME_ROWS, Assembly, Frame
+from flows.source.header import Header, find_delimiter, first_record, match, named_delimiter
+from flows.source.quoting import Batch, Splitter
+from flows.source.rawfile import RawFile
+
+MAX_BYTES = 10 * 2**30
+SEPARATOR = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
+
+
+class Source:
+    """An open file of rows whose header fits. Use as a context manager; walk through `frames` once.
+
+    Lines are counted as `grep -n` does, by line feeds; a file that has none, by carriage returns. Blank lines
+    before the header and at the end are passed over, blank lines in between are rejections. A file that was given out
+    for correction has its neutralised cells (flows.sheet) restored.
+    """
+
+    def __init__(
+        self, raw: RawFile, wanted: Mapping[str, bool] | None, encoding: str | None, delimiter: str | None
+    ) -> None:
+        self._raw = raw
+        blocks = raw.blocks()
+        head = next(blocks)
+        if not head.strip(b"\r\n\t \0\x1a\xef\xbb\xbf\xfe\xff"):
+            raise raw.error(
+                "holds nothing but blanks or zeros", hint="The first line must name the columns, the rows follow."
+            )
+        found = find_encoding(head, encoding, raw.error)
+        self.encoding = found.name
+        self._text = decode(chain([head], blocks), found, raw.error)
+        self._header_line = 1
+        start = next(self._text, "")
+        self._newline = "\n" if "\n" in start or "\r" not in start else "\r"
+        start, delimiter = self._skip(start, named_delimiter(delimiter, raw.error) if delimiter else None)
+        lines = start.split(self._newline, 1000)
+        lines[:-1] = [part + self._newline for part in lines[:-1]]
+        self.delimiter = delimiter or find_delimiter(lines, wanted)
+        names = first_record(lines, self.delimiter)
+        if not names or (len(names) == 1 and names[0].count('"') % 2):
+            raise raw.error(
+                "the column names cannot be read: a quote is misplaced or not closed", line=self._header_line
+            )
+        self._neutral = is_neutral(names[0], wanted or ())
+        if self._neutral:
+            names = [restored(name) for name in names]
+        self._header: Header = match(names, wanted, self.delimiter, raw.error)
+        self._text = chain([start], self._text)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The file's own column names, in its order."""
+        return self._header.names
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Columns of the file that nobody asked for."""
+        return self._header.ignored
+
+    @property
+    def bytes_done(self) -> int:
+        """Bytes read so far, as they lie on disk."""
+        return self._raw.bytes_done
+
+    @property
+    def bytes_total(self) -> int:
+        """Size of the file on disk."""
+        return self._raw.bytes_total
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the file as it lies on disk; complete after the last frame."""
+        return self._raw.digest()
+
+    def frames(self, size: int = FRAME_ROWS) -> Iterator[Frame]:
+        """The rows, `size` records at a time (the last frame may be smaller).
+
+        Raises FileError for whatever makes the rest of the file uncertain (invalid bytes, an unclosed quote, a file
+        that changed or is cut off), and for a file without a row.
+        """
+        splitter = Splitter(self.delimiter, self._newline, self._raw.error)
+        assembly = Assembly(self._header, size)
+        for batch in splitter.batches(self._text, self._header_line):
+            yield from assembly.add(_restored(batch) if self._neutral else batch)
+        if not assembly.row:
+            raise self._raw.error("has a header but no rows", hint="Put the rows below the first line.")
+        yield from assembly.rest()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._raw.close()
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _skip(self, text: str, delimiter: str | None) -> tuple[str, str | None]:
+        """The text from its header on: blank lines and Excel's `sep=;` line are left out, the latter obeyed."""
+        while True:
+            line, newline, rest = text.partition(self._newline)
+            separator = SEPARATOR.fullmatch(line)
+            if not newline or (line.strip() and not separator):
+                return text, delimiter
+            if separator:
+                delimiter = delimiter or separator[1]
+            self._header_line += 1
+            text = rest
+
+
+def _restored(batch: Batch) -> Batch:
+    """The records of a file that was given out for correction (flows.export.troubled_csv), as they were."""
+    return replace(batch, cells=[[restored(cell) for cell in record] for record in batch.cells])
+
+
+def open_file(
+    path: str | Path,
+    wanted: Mapping[str, bool] | None = None,
+    *,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> Source:
+    """Open a file of rows and match its header.
+
+    `wanted` says which columns are needed and which of them (True) may be missing; None takes every column as it
+    is. `encoding` and `delimiter` are found if not given; `max_bytes` counts unpacked. Raises FileError.
+    """
+    raw = RawFile(path, max_bytes=max_bytes)
+    try:
+        return Source(raw, wanted, encoding, delimiter)
+    except BaseException:
+        raw.close()
+        raise

@@ -1,0 +1,195 @@
+"""A run's accepted rows as Parquet parts in storage, and its rejected rows beside them.
+
+A folder a run: parts and rejections under names that no other writer uses, then `manifest.json` with their digests,
+which makes them count. Every file is written under a temporary name and renamed, on a local disk also synced, so a
+crash leaves either the whole or nothing that counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import accumulate
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from flows.errors import FileError
+from flows.records import Rejection, Row
+from flows.spool.stored import LINE, ROW, to_rows
+from flows.spool.writer import MANIFEST, VERSION, Manifest, Part, Writer
+from flows.storage.storage import filesystem, lies_there, reached
+
+KEPT_PARTS = 3  # a part of 20,000 rows is a few MB
+
+
+class Spool:
+    """The spool of one run below `url` (a path or an fsspec URL). Reading is safe from many threads at once.
+
+    Writing is for one thread: `write` and `reject` in any order, then `finish`, or `abandon`. A spool that is written
+    again replaces the one before it only when it is finished.
+    """
+
+    def __init__(self, url: str, run: str) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", run):
+            raise ValueError(f"{run!r} cannot be the name of a spool")
+        self._fs, root = filesystem(url)
+        self._folder = f"{root}/{run}"
+        self._writer: Writer | None = None
+        self._manifest: Manifest | None = None
+        self._starts: list[int] = []
+        self._tables: OrderedDict[str, pa.Table] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def folder(self) -> str:
+        """Where it lies, for messages."""
+        return self._folder
+
+    def write(self, values: pd.DataFrame, rows: npt.NDArray[np.int64], lines: npt.NDArray[np.int64]) -> None:
+        """Append accepted rows, as one part: a typed frame, the rows' ordinals and their lines in the file."""
+        self._writing().write(values, rows, lines)
+
+    def reject(self, rejections: Sequence[Rejection]) -> None:
+        """Append rejected rows."""
+        self._writing().reject(rejections)
+
+    def finish(self, header: Sequence[str]) -> Manifest:
+        """Make all that was written count. `header`: the file's own column names."""
+        manifest = self._writing().finish(header)
+        with self._lock:
+            self._writer = None
+            self._take(manifest)
+        return manifest
+
+    def abandon(self) -> None:
+        """Remove what was written since the last `finish`."""
+        if self._writer is not None:
+            self._writer.abandon()
+            self._writer = None
+
+    def exists(self) -> bool:
+        """Whether there is a finished spool."""
+        with reached(self._folder):
+            return lies_there(self._fs, f"{self._folder}/{MANIFEST}")
+
+    def manifest(self) -> Manifest:
+        """What the spool holds. Raises FileError if it is not there, not finished or not readable."""
+        with self._lock:
+            return self._known()
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the manifest."""
+        return self.manifest().digest
+
+    def read(self, start: int, stop: int) -> list[Row]:
+        """The accepted rows `[start, stop)`, counted from 0 in the file's order; fewer at the end.
+
+        Raises FileError if the spool is gone or its content is not what was written.
+        """
+        rows: list[Row] = []
+        with self._lock:
+            manifest = self._known()
+            stop = min(stop, manifest.rows)
+            while start < stop:
+                at = bisect_right(self._starts, start) - 1
+                offset = start - self._starts[at]
+                count = min(stop - start, manifest.parts[at].rows - offset)
+                rows += to_rows(self._table(manifest.parts[at]).slice(offset, count))
+                start += count
+        return rows
+
+    def walk(self, columns: Sequence[str]) -> Iterator[list[Row]]:
+        """All accepted rows in the file's order, with these columns alone, a part at a time.
+
+        Raises FileError if the spool is gone, damaged, or has no such column.
+        """
+        for part in self.manifest().parts:
+            table = pq.read_table(io.BytesIO(self._data(part)), use_threads=False)
+            if missing := [name for name in columns if name not in table.column_names]:
+                raise FileError(f"its rows have no column {missing[0]!r}", file=self._folder)
+            yield to_rows(table.select([ROW, LINE, *columns]))
+
+    def rejections(self) -> Iterator[Rejection]:
+        """The rejected rows in the file's order, streamed."""
+        part = self.manifest().rejections
+        if not part.rows:
+            return
+        decoder = msgspec.json.Decoder(Rejection)
+        try:
+            with reached(self._folder), self._fs.open(f"{self._folder}/{part.name}", "rb") as lines:
+                for line in lines:
+                    yield decoder.decode(line)
+        except (FileNotFoundError, msgspec.DecodeError) as exc:
+            raise self._damaged(part.name, exc) from exc
+
+    def delete(self) -> None:
+        """Remove the spool, finished or not; no error if there is none."""
+        self.abandon()
+        with self._lock:
+            self._manifest = None
+            self._tables.clear()
+        with suppress(FileNotFoundError), reached(self._folder, "cannot be removed"):
+            self._fs.rm(self._folder, recursive=True)
+
+    def _writing(self) -> Writer:
+        if self._writer is None:
+            self._writer = Writer(self._fs, self._folder)
+        return self._writer
+
+    def _known(self) -> Manifest:
+        if self._manifest is None:
+            try:
+                with reached(self._folder):
+                    written = self._fs.cat_file(f"{self._folder}/{MANIFEST}")
+                self._take(msgspec.json.decode(written, type=Manifest))
+            except FileNotFoundError as exc:
+                raise FileError("the spool of this run is gone", file=self._folder) from exc
+            except msgspec.DecodeError as exc:
+                raise self._damaged(MANIFEST, exc) from exc
+        assert self._manifest is not None
+        if self._manifest.version != VERSION:
+            raise FileError(f"was written by another version ({self._manifest.version})", file=self._folder)
+        return self._manifest
+
+    def _take(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._starts = list(accumulate((part.rows for part in manifest.parts[:-1]), initial=0))
+        self._tables.clear()
+
+    def _table(self, part: Part) -> pa.Table:
+        if part.name in self._tables:
+            self._tables.move_to_end(part.name)
+            return self._tables[part.name]
+        table = pq.read_table(io.BytesIO(self._data(part)), use_threads=False)
+        while len(self._tables) >= KEPT_PARTS:
+            self._tables.popitem(last=False)
+        self._tables[part.name] = table
+        return table
+
+    def _data(self, part: Part) -> bytes:
+        try:
+            with reached(self._folder):
+                data: bytes = self._fs.cat_file(f"{self._folder}/{part.name}")
+        except FileNotFoundError as exc:
+            raise self._damaged(part.name, exc) from exc
+        if hashlib.sha256(data).hexdigest() != part.sha256:
+            raise self._damaged(part.name, "its content has changed")
+        return data
+
+    def _damaged(self, name: str, why: object) -> FileError:
+        return FileError(
+            f"the spool of this run cannot be read: {why}",
+            file=f"{self._folder}/{name}",
+            hint="Delete the run's spool and resume: the original file is then checked again.",
+        )
