@@ -56,8 +56,11 @@ _LANE_OF = {module: lane for lane, modules in _LANES.items() for module in modul
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Heavy tests go to one of four lanes; those that share a Prefect server to the same one.
 
+    `make test` runs the others first, more of them at once: most of those wait.
+
     Not in `pytest_collection_modifyitems`: xdist has read the groups by then.
     """
     lane = _LANE_OF.get(item.path.stem, "flows" if "stack" in getattr(item, "fixturenames", ()) else "")
     if lane:
         item.add_marker(pytest.mark.xdist_group(lane))
+        item.add_marker(pytest.mark.lane)
