@@ -21,7 +21,7 @@ up: $(ready) ## Start everything, dashboard included, until Ctrl-C; sends to the
 	@$(run_in_venv) $(if $(POSTS_URL),,python -m deployments.standin --) rowrelay up
 
 test: $(ready) browser services ## Run the tests (short forms of the long proofs)
-	@$(run_in_venv) python -m pytest -n 8 -m 'not lane and not slow and not prove'
+	@$(run_in_venv) python -m pytest -n 8 --dist worksteal -m 'not lane and not slow and not prove'
 	@$(run_in_venv) python -m pytest -n 4 --dist loadgroup -m 'lane and not slow and not prove'
 
 slow: $(ready) browser services ## Run the tests that play whole machines: schedules, workers, restarts, containers

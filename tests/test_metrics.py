@@ -134,7 +134,7 @@ def test_every_metric_of_the_grafana_dashboard_exists() -> None:
     """A renamed metric would leave an empty panel that nobody notices."""
     text = (ROOT / "deployments" / "grafana" / "rowrelay.json").read_text()
     board = json.loads(text)
-    source = (ROOT / "flows" / "metrics.py").read_text()
+    source = (ROOT / "flows" / "ledger" / "metrics.py").read_text()
     asked = {name.removesuffix("_total") for name in re.findall(r"\browrelay_[a-z_]+", text)}
 
     assert board["panels"]
@@ -143,7 +143,7 @@ def test_every_metric_of_the_grafana_dashboard_exists() -> None:
 
 
 def test_every_metric_is_told_of_in_the_docs() -> None:
-    source = (ROOT / "flows" / "metrics.py").read_text()
+    source = (ROOT / "flows" / "ledger" / "metrics.py").read_text()
     docs = (ROOT / "docs" / "operations.md").read_text()
 
     assert {name for name in re.findall(r'"(rowrelay_[a-z_]+)"', source) if name not in docs} == set()

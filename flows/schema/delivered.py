@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +23,11 @@ from flows.errors import DefinitionError, FileError, RowrelayError
 from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition
 from flows.records import Row, RowState
-from flows.schema.check import CheckResult
 from flows.schema.key import joined, text_of
 from flows.spool.spool import Spool
+
+if TYPE_CHECKING:  # the dashboard imports this module, and never pandera (20 MB)
+    from flows.schema.check import CheckResult
 
 CACHE_KIB = 32 * 1024
 SHORT = 8  # characters of a run's id
