@@ -8,6 +8,7 @@ from dashboard import prefect_api
 from dashboard.connections import pipelines, settings
 from deployments import stack
 from flows.errors import RowrelayError
+from flows.flow_runs.names import DELIVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def _runner(prefect_well: bool) -> Service:
         wanted = set(pipelines())
     except RowrelayError as exc:
         return Service("Runner", False, exc.message, does, exc.hint)
-    served = {place.name for place in places if place.flow == "deliver" and place.ready}
+    served = {place.name for place in places if place.flow == DELIVER and place.ready}
     if missing := sorted(wanted - served):
         says = f"nobody serves {', '.join(missing)}"
         return Service(

@@ -16,10 +16,10 @@ import httpx
 
 from dashboard.connections import prefect_api_url
 from flows.errors import RowrelayError, StackError
+from flows.flow_runs.names import THAT_DELIVER
 
 TIMEOUT_SECONDS = 8.0
 BUSY_SECONDS = 6.0
-FLOWS = ("deliver", "inbox")
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
@@ -108,9 +108,10 @@ def latest(deployments: list[str], *, limit: int = 200) -> dict[str, list[FlowRu
 
 def deployments() -> list[Deployment]:
     """Everything of ours that Prefect can start, by flow and name."""
-    found = ask("POST", "/deployments/filter", {"flows": {"name": {"any_": list(FLOWS)}}, "limit": 200})
+    found = ask("POST", "/deployments/filter", {"flows": {"name": {"any_": list(THAT_DELIVER)}}, "limit": 200})
     flows = {
-        flow["id"]: flow["name"] for flow in ask("POST", "/flows/filter", {"flows": {"name": {"any_": list(FLOWS)}}})
+        flow["id"]: flow["name"]
+        for flow in ask("POST", "/flows/filter", {"flows": {"name": {"any_": list(THAT_DELIVER)}}})
     }
     return sorted((_deployment(each, flows) for each in found), key=lambda each: (each.flow, each.name))
 

@@ -13,6 +13,7 @@ from dashboard import prefect_api
 from dashboard.connections import ready_prefect
 from dashboard.prefect_api import Deployment, FlowRun, ScheduleRefused
 from flows.errors import StackError
+from flows.flow_runs.names import INBOX
 from flows.intake.incoming import place
 from flows.pipeline.definition import Definition
 from flows.settings import Settings
@@ -64,7 +65,7 @@ def targets() -> dict[str, Deployment]:
     """What a schedule may start, by pipeline: its inbox flow where that is served, else its delivery."""
     found: dict[str, Deployment] = {}
     for each in prefect_api.deployments():
-        if each.name not in found or each.flow == "inbox":
+        if each.name not in found or each.flow == INBOX:
             found[each.name] = each
     return found
 
@@ -82,7 +83,7 @@ def add(definition: Definition, settings: Settings, *, source: str, rule: Rule) 
     target = targets().get(definition.name)
     if target is None:
         raise ScheduleRefused(f"Nothing serves {definition.name} yet.", hint="Start `rowrelay up`, then try again.")
-    if target.flow == "inbox":
+    if target.flow == INBOX:
         place(source, definition, settings)
     else:
         resolve(source, (settings.uploads, settings.inbox, *settings.folders))

@@ -1,7 +1,8 @@
-"""What Prefect does by itself when a flow run crashes: it is taken up again."""
+"""What Prefect does by itself when the state of one of our flow runs changes: resume it, or tell somebody."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,44 +12,59 @@ from prefect.events.actions import RunDeployment
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
-NAME = "Rowrelay: resume crashed runs"
+from flows.flow_runs.names import THAT_DELIVER
+
+RESUME = "Rowrelay: resume crashed runs"
 
 
-async def ensure(client: PrefectClient, recovery: UUID) -> None:
-    """Create the automation, or bring it up to date. Whether somebody has switched it off is kept.
-
-    Args:
-        client: Of the server that is to act.
-        recovery: Id of the deployment recover/rowrelay.
-    """
-    made = Automation(
-        name=NAME,
-        description="Starts recover/rowrelay, which resumes the run at most ROWRELAY_AUTO_RESUME times.",
-        trigger=EventTrigger(
-            expect={"prefect.flow-run.Crashed"},
-            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-            match_related=ResourceSpecification(
-                {"prefect.resource.role": "flow", "prefect.resource.name": ["deliver", "inbox"]}
-            ),
-            for_each={"prefect.resource.id"},
-            posture=Posture.Reactive,
-            threshold=1,
-            within=timedelta(0),
+def on_state(states: Iterable[str]) -> EventTrigger:
+    """Fires once for each flow run of ours that comes to one of these states, at once."""
+    return EventTrigger(
+        expect={f"prefect.flow-run.{state}" for state in states},
+        match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
+        match_related=ResourceSpecification(
+            {"prefect.resource.role": "flow", "prefect.resource.name": list(THAT_DELIVER)}
         ),
-        actions=[
-            RunDeployment(
-                source="selected",
-                deployment_id=recovery,
-                # Prefect turns what stands in braces into JSON, which it cannot do with an id as it is.
-                parameters={"crashed": "{{ flow_run.id | string }}"},
-                job_variables=None,
-            )
-        ],
+        for_each={"prefect.resource.id"},
+        posture=Posture.Reactive,
+        threshold=1,
+        within=timedelta(0),
     )
-    core = AutomationCore(**made.model_dump(exclude={"id", "owner_resource"}))
-    there = await client.read_automations_by_name(made.name)
+
+
+async def put(client: PrefectClient, automation: Automation) -> None:
+    """Create it, or bring the one of its name up to date. Whether somebody has switched that off is kept."""
+    core = AutomationCore(**automation.model_dump(exclude={"id", "owner_resource"}))
+    there = await client.read_automations_by_name(automation.name)
     if there:
         core.enabled = there[0].enabled
         await client.update_automation(automation_id=there[0].id, automation=core)
     else:
         await client.create_automation(automation=core)
+
+
+async def remove(client: PrefectClient, name: str) -> None:
+    """Take away what has this name, if anything has."""
+    for each in await client.read_automations_by_name(name):
+        await client.delete_automation(each.id)
+
+
+async def resume_crashed(client: PrefectClient, recovery: UUID) -> None:
+    """Let crashed runs be taken up again by the deployment recover/rowrelay, whose id is `recovery`."""
+    await put(
+        client,
+        Automation(
+            name=RESUME,
+            description="Starts recover/rowrelay, which resumes the run at most ROWRELAY_AUTO_RESUME times.",
+            trigger=on_state({"Crashed"}),
+            actions=[
+                RunDeployment(
+                    source="selected",
+                    deployment_id=recovery,
+                    # Prefect turns what stands in braces into JSON, which it cannot do with an id as it is.
+                    parameters={"crashed": "{{ flow_run.id | string }}"},
+                    job_variables=None,
+                )
+            ],
+        ),
+    )

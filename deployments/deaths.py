@@ -29,6 +29,7 @@ from prefect.states import Cancelled, Crashed, Scheduled
 from deployments.heartbeat import SILENT_SECONDS, UNBEGUN_SECONDS
 from flows import logs
 from flows.errors import RunNotFound
+from flows.flow_runs.names import THAT_DELIVER
 from flows.ledger.connection import connect
 from flows.ledger.view import View
 from flows.settings import Settings
@@ -124,7 +125,7 @@ def watch_beside(settings: Settings) -> None:
 async def _under_way(client: PrefectClient) -> list[FlowRun]:
     states = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
     return await client.read_flow_runs(
-        flow_filter=FlowFilter(name=FlowFilterName(any_=["deliver", "inbox"])),
+        flow_filter=FlowFilter(name=FlowFilterName(any_=list(THAT_DELIVER))),
         flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states))),
         sort=FlowRunSort.EXPECTED_START_TIME_ASC,
         limit=MOST,

@@ -7,19 +7,23 @@ again and again. With `--test` it sends one message at once.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from prefect.automations import Automation
+from prefect.client.orchestration import get_client
+from prefect.events.actions import SendNotification
 
+from deployments import automations
 from flows.errors import RowrelayError, StackError
 from flows.settings import Settings
 
 AUTOMATION = "Rowrelay: tell of runs that stopped or ended with errors"
 BLOCK = "rowrelay-notify"
 STATES = ("Failed", "Crashed", "TimedOut", "CompletedWithErrors")
-FLOWS = ("deliver", "inbox")
 SUBJECT = "Rowrelay: {{ flow_run.name }} is {{ flow_run.state.name }}"
 
 
@@ -55,43 +59,27 @@ def block(url: str) -> Any:
 
 def set_up(settings: Settings) -> str:
     """Make Prefect tell; returns what was done, in words. Raises StackError."""
-    from prefect.automations import Automation, EventTrigger
-    from prefect.events.actions import SendNotification
-
-    known = _known()
     if settings.notify_url is None:
-        if known is not None:
-            known.delete()
+        asyncio.run(_keep(None))
         return "Nobody is told of runs that stop: ROWRELAY_NOTIFY_URL is not set."
     saved = block(settings.notify_url.get_secret_value()).save(BLOCK, overwrite=True)
-    wanted = Automation(
-        name=AUTOMATION,
-        description="Set up by Rowrelay: changes but switching it off are overwritten at its next set-up.",
-        trigger=EventTrigger(
-            expect={f"prefect.flow-run.{state}" for state in STATES},
-            match={"prefect.resource.id": "prefect.flow-run.*"},
-            match_related={"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)},
-            for_each={"prefect.resource.id"},
-            posture="Reactive",  # type: ignore[arg-type]
-            threshold=1,
-        ),
-        actions=[SendNotification(block_document_id=saved, subject=SUBJECT, body=text(settings))],
-    )
-    if known is None:
-        wanted.create()
-    else:
-        wanted.id, wanted.enabled = known.id, known.enabled  # who has switched it off wants it off
-        wanted.update()
+    asyncio.run(_keep(SendNotification(block_document_id=saved, subject=SUBJECT, body=text(settings))))
     return "Runs that stop or end with errors are told to the address in ROWRELAY_NOTIFY_URL."
 
 
-def _known() -> Any:
-    from prefect.automations import Automation
-
-    try:
-        return Automation.read(name=AUTOMATION)
-    except ValueError:  # there is none
-        return None
+async def _keep(action: SendNotification | None) -> None:
+    """Have one automation that does this, or none."""
+    async with get_client() as client:
+        if action is None:
+            await automations.remove(client, AUTOMATION)
+            return
+        wanted = Automation(
+            name=AUTOMATION,
+            description="Set up by Rowrelay: changes but switching it off are overwritten at its next set-up.",
+            trigger=automations.on_state(STATES),
+            actions=[action],
+        )
+        await automations.put(client, wanted)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -136,7 +136,7 @@ async def _automate(client: PrefectClient, recovery: UUID) -> None:
     from deployments import automations
 
     try:
-        await automations.ensure(client, recovery)
+        await automations.resume_crashed(client, recovery)
     except (PrefectHTTPStatusError, httpx.HTTPError) as exc:
         _say(f"Crashed runs will not be resumed by themselves: {exc}")
 

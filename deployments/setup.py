@@ -49,13 +49,13 @@ async def _set_up(settings: Settings, pool: str) -> list[RowrelayError]:
     async with get_client() as client:
         await _make_pool(client, pool)
         recovery = await roster.recovery(work_pool=pool)
-        await automations.ensure(client, await _apply(client, recovery))
+        await automations.resume_crashed(client, await _apply(client, recovery))
         for definition in found.values():
             for made in await roster.of(definition, work_pool=pool):
                 await _apply(client, made)
         for name in await roster.withdraw_missing(client, found, work_pool=pool):
             _say(f"{name}: its definition is gone; paused, its schedules are taken away")
-    _say(f"automation: {automations.NAME}")
+    _say(f"automation: {automations.RESUME}")
     _say(f"Start workers with: python -m deployments.worker {pool}")
     return list(found.refused.values())
 

@@ -28,6 +28,7 @@ from flows.errors import DefinitionError, LedgerError, RowrelayError, RunNotFoun
 from flows.flow_runs import handover
 from flows.flow_runs.launch import HAND_OVER, Launch, launched
 from flows.flow_runs.missed import too_late
+from flows.flow_runs.names import DELIVER
 from flows.flow_runs.report import Report
 from flows.intake.claims import Claims
 from flows.ledger.connection import cautions, connect, verify
@@ -61,7 +62,7 @@ def send(chunk: Chunk, delivery: Delivery) -> dict[str, int]:
 
 
 @flow(
-    name="deliver",
+    name=DELIVER,
     flow_run_name=_name,
     task_runner=ThreadPoolTaskRunner(max_workers=THREADS),  # type: ignore[arg-type]
     persist_result=False,

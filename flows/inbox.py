@@ -19,6 +19,7 @@ from flows.errors import RowrelayError
 from flows.flow_runs import handover
 from flows.flow_runs.launch import LAUNCH, Launch
 from flows.flow_runs.missed import too_late
+from flows.flow_runs.names import INBOX
 from flows.intake.claims import Claims
 from flows.intake.fate import Delivered, Fate, Taken
 from flows.intake.incoming import Place, place
@@ -38,7 +39,7 @@ def _name() -> str:
     return f"{given.get('pipeline')} · {folder}"
 
 
-@flow(name="inbox", flow_run_name=_name, persist_result=False, validate_parameters=True)
+@flow(name=INBOX, flow_run_name=_name, persist_result=False, validate_parameters=True)
 def inbox(pipeline: str = "posts", folder: str = "") -> State[Any]:
     """Deliver every new, complete file once by its content, oldest first, and move it to done/ or failed/.
 

@@ -15,6 +15,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Completed, Failed, Scheduled
 
 from flows.errors import RowrelayError, RunNotFound, StackError
+from flows.flow_runs.names import RECOVER
 from flows.flow_runs.resumption import count_resumption, resumptions
 from flows.flow_runs.start import start
 from flows.intake import turn
@@ -25,7 +26,7 @@ from flows.records import RunState
 from flows.settings import Settings
 
 
-@flow(name="recover", flow_run_name="recover {crashed}", persist_result=False, validate_parameters=True)
+@flow(name=RECOVER, flow_run_name="recover {crashed}", persist_result=False, validate_parameters=True)
 def recover(crashed: str) -> State[Any]:
     """Resume a run whose process or machine died, unless it is over, delivered by another, or has died too often.
 
