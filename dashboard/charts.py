@@ -49,17 +49,23 @@ def requests_per_second(seconds: Series, *, now: float, limit: float | None) -> 
         {
             "mark": {"type": "area", "interpolate": "step-after", "color": _SENT, "opacity": 0.35, "line": {
                 "color": _SENT, "strokeWidth": 1.5}},
-            "encoding": {"y": _count("requests", "requests per second", top * 1.15),
+            "encoding": {"y": _count("requests", "requests per second", top * 1.3),
                          "tooltip": [_moment("%H:%M:%S"), {"field": "requests", "type": "quantitative"}]},
         }
     ]  # fmt: skip
     if limit:
-        layers.append(
+        layers += [
             {
-                "mark": {"type": "line", "color": LIMIT_COLOR, "strokeDash": [5, 4], "strokeWidth": 1.5},
+                "mark": {"type": "line", "color": LIMIT_COLOR, "strokeDash": [6, 4], "strokeWidth": 2},
                 "encoding": {"y": {"field": "limit", "type": "quantitative"}},
-            }
-        )
+            },
+            {
+                "mark": {"type": "text", "color": LIMIT_COLOR, "align": "right", "dy": -8, "fontSize": 12,
+                         "text": f"limit {limit:g}"},
+                "encoding": {"x": {"aggregate": "max", "field": "at", "type": "temporal"},
+                             "y": {"aggregate": "max", "field": "limit", "type": "quantitative"}},
+            },
+        ]  # fmt: skip
     x = {
         "field": "at",
         "type": "temporal",

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 2.0
 RUNS_OF_A_MACHINE = 32  # processes, whatever they run
-POLL_SECONDS = 1  # for runs that somebody has just asked for
+POLL_SECONDS = 0.5  # for runs that somebody has just asked for
 AHEAD_SECONDS = 1.0  # by default 10: then a scheduled run begins before its time
 
 log = logging.getLogger("rowrelay.serve")

@@ -51,18 +51,20 @@ def main(folder: Path) -> None:
             run = here.trigger("customers.csv")
             here.wait_for_rows(run, 60)
             shoot(browser, f"{pages}/runs/flow-run/{run}", folder / "running.png")
-            shoot(browser, f"{pages}/runs/flow-run/{run}?tab=TaskRuns", folder / "running-task-runs.png")
-            shoot(browser, f"{pages}/runs/flow-run/{run}?tab=Artifacts", folder / "running-artifacts.png")
+            shoot(browser, f"{pages}/runs/flow-run/{run}", folder / "running-task-runs.png", tab="Task Runs")
+            shoot(browser, f"{pages}/runs/flow-run/{run}", folder / "running-artifacts.png", tab="Artifacts")
             shoot(browser, f"{pages}/runs/flow-run/{faulty}", folder / "errors.png")
-            shoot(browser, f"{pages}/runs/flow-run/{faulty}?tab=Artifacts", folder / "errors-artifacts.png")
+            shoot(browser, f"{pages}/runs/flow-run/{faulty}", folder / "errors-artifacts.png", tab="Artifacts")
             shoot(browser, f"{pages}/runs", folder / "runs.png")
     print(f"{len(list(folder.glob('*.png')))} pictures in {folder}")
 
 
-def shoot(browser: Browser, url: str, to: Path) -> None:
-    """One page, as a person finds it."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+def shoot(browser: Browser, url: str, to: Path, *, tab: str = "") -> None:
+    """One page, as a person finds it, or with one of its tabs opened."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1100})
     page.goto(url, wait_until="load")
+    if tab:
+        page.get_by_text(tab, exact=True).first.click()
     page.wait_for_timeout(SETTLE_MS)
     page.screenshot(path=to, full_page=True)
     page.close()

@@ -25,7 +25,7 @@ def table() -> None:
             return
         found = find(every, search=search, pipeline=pipeline, kind=kind)
         if not found:
-            st.html(look.empty("No run fits.", f"There are {data.reader().number(len(every))} runs. Search for less."))
+            st.html(look.empty("No run fits.", f"Clear the search to see all {data.reader().number(len(every))}."))
             return
         pages = -(-len(found) // PAGE)
         with st.container():
