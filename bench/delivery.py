@@ -10,52 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
-from typing import Any
 
-import psutil
-
+from bench._parts import definition, posts, receiver, watched
 from deployments import stack
 from flows.ledger.connection import connect
 from flows.ledger.view import View
 from flows.settings import Settings
-
-
-def definition(folder: Path, url: str, *, limit: int, in_flight: int) -> Path:
-    path = folder / "bench.yaml"
-    pace: dict[str, Any] = {"name": "bench", "in_flight": in_flight}
-    if limit:
-        pace |= {"requests": limit, "window_seconds": 1}
-    made = {
-        "name": "bench",
-        "columns": {"userId": {"type": "int"}, "title": {"type": "str"}, "body": {"type": "str"}},
-        "request": {"url": url, "timeout_seconds": 2},
-        "response": {"keep": {"postId": "id"}, "success": [201]},
-        "limit": pace,
-    }
-    path.write_text(json.dumps(made))
-    return path
-
-
-def watched(command: list[str], environment: dict[str, str]) -> tuple[dict[str, Any], float, float, float]:
-    """What the command printed, its CPU seconds, peak RSS in MB and wall seconds."""
-    begin = time.monotonic()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    seen, cpu, peak = psutil.Process(process.pid), 0.0, 0
-    while process.poll() is None:
-        try:
-            times = seen.cpu_times()
-            cpu, peak = times.user + times.system, max(peak, seen.memory_info().rss)
-        except psutil.Error:
-            break
-        time.sleep(0.1)
-    out = process.communicate()[0]
-    return json.loads(out), cpu, peak / 1e6, time.monotonic() - begin
 
 
 def main() -> None:
@@ -66,35 +28,22 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=0.1)
     options = parser.parse_args()
     in_flight = options.in_flight or (options.limit or 100)
-    with tempfile.TemporaryDirectory() as temporary:
+    judge = ["--no-details", "--delay-min-seconds", str(options.delay), "--delay-max-seconds", str(options.delay)]
+    judge += ["--requests", str(options.limit)] if options.limit else ["--unlimited"]
+    with tempfile.TemporaryDirectory() as temporary, receiver(*judge) as api:
         folder = Path(temporary)
-        file = folder / "rows.csv"
-        with file.open("w") as out:
-            out.write("userId,title,body\n")
-            out.writelines(
-                f"{i},a title of row {i},the body of row {i} says nothing new\n" for i in range(1, options.rows + 1)
-            )
-        judge = [sys.executable, "-m", "deployments.standin", "--no-details", "--delay-min-seconds", str(options.delay)]
-        judge += ["--delay-max-seconds", str(options.delay)]
-        judge += ["--requests", str(options.limit)] if options.limit else ["--unlimited"]
-        standin = subprocess.Popen(judge, stdout=subprocess.PIPE, text=True)
-        assert standin.stdout is not None
-        url = standin.stdout.readline().split()[-1]
-        try:
-            settings = Settings(data=folder / "data")
-            with stack.use(settings) as addresses:
-                environment = {
-                    **os.environ, **stack.environment(addresses, settings),
-                    "ROWRELAY_PIPELINES": str(definition(folder, url, limit=options.limit, in_flight=in_flight)),
-                }  # fmt: skip
-                command = ["rowrelay", "send", str(file), "--pipeline", "bench", "--json"]
-                said, cpu, peak, wall = watched(command, environment)
-                run = View(connect(addresses.redis_url)).runs()[0]
-                with urllib.request.urlopen(url.replace("/posts", "/report"), timeout=60) as answer:
-                    report = json.loads(answer.read())
-        finally:
-            standin.terminate()
-            standin.wait(10)
+        file = posts(folder / "rows.csv", options.rows)
+        settings = Settings(data=folder / "data")
+        with stack.use(settings) as addresses:
+            pipeline = definition(folder, api.url, limit=options.limit, in_flight=in_flight)
+            environment = {
+                **os.environ, **stack.environment(addresses, settings), "ROWRELAY_PIPELINES": str(pipeline),
+            }  # fmt: skip
+            command = ["rowrelay", "send", str(file), "--pipeline", "bench", "--json"]
+            ended = watched(command, environment=environment, seconds=3600)
+            said = json.loads(ended.output)
+            run = View(connect(addresses.redis_url)).runs()[0]
+            report = api.report()
     trip = run.fact("round_trip_seconds")
     guaranteed = options.limit / (1 + trip) if options.limit else 0
     print(
@@ -104,8 +53,9 @@ def main() -> None:
         f"  {run.fact('rate'):.0f}/s"
         + (f" = {100 * run.fact('rate') / guaranteed:.1f} % of the guaranteed {guaranteed:.0f}/s" if guaranteed else "")
         + f", mean round trip {trip * 1000:.0f} ms; receiver: worst second {report['worst']}, over {report['over']}\n"
-        f"  sender: {1e6 * cpu / options.rows:.0f} µs CPU a row in all, peak RSS {peak:.0f} MB; "
-        f"whole command {wall:.1f} s, check {run.fact('check_seconds'):.1f} s"
+        f"  sender: {1e6 * ended.cpu_seconds / options.rows:.0f} µs CPU a row in all, "
+        f"peak RSS {ended.peak_megabytes:.0f} MB; "
+        f"whole command {ended.seconds:.1f} s, check {run.fact('check_seconds'):.1f} s"
     )
 
 

@@ -28,7 +28,7 @@ from typing import Any
 
 import psutil
 
-from bench.delivery import definition
+from bench._parts import definition
 from deployments.server import RedisServer, free_port
 from flows.ledger.connection import connect
 from flows.ledger.view import View
