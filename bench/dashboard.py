@@ -115,10 +115,15 @@ def million(site: Dashboard, settings: Settings, redis_url: str, folder: Path, r
         page = browser.new_page()
         site.open(page, "/status")
 
+        def open_empty(n: int) -> None:
+            page.goto(f"{site.url}/run?id=none{n}")
+            page.get_by_text("There is no such run.").wait_for()
+
         def open_run(n: int) -> None:
             page.goto(f"{site.url}/run?id={run.id}")
             page.get_by_text(f"1–100 of {rows:,} rows").wait_for()
 
+        _times("browser: open a run that does not exist", open_empty, 20)
         _times("browser: open the run, from the address", open_run, 20)
         seen = 1
 

@@ -71,21 +71,21 @@ class Tools:
 
     def install(self) -> None:
         """Into the folder, unless they are there. Who cannot be installed has a reason in `missing`."""
-        python = str(self.folder / "locust/bin/python")
-        npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(self.folder), NEWMAN]
-        uv = ["uv", "pip", "install", "--quiet", "--python", python, LOCUST]
-        wanted = {"newman": (self.newman, [npm]), "locust": (self.locust, [["uv", "venv", "-q", python[:-11]], uv])}
+        npm = ["npm", "install", "--loglevel=error", "--no-audit", "--no-fund", "--prefix", str(self.folder), NEWMAN]
+        venv = [sys.executable, "-m", "venv", str(self.folder / "locust")]
+        pip = [str(self.locust.with_name("python")), "-m", "pip", "install", "--quiet", LOCUST]
+        wanted = {"newman": (self.newman, [npm]), "locust": (self.locust, [venv, pip])}
         for name, (program, commands) in wanted.items():
             try:
                 for command in commands if not program.exists() else []:
                     subprocess.run(command, check=True, capture_output=True, text=True, timeout=180)
             except FileNotFoundError:
-                self.missing[name] = f"not installed: there is no {commands[0][0]} here"
+                self.missing[name] = f"not installed: there is no {command[0]} here"
             except subprocess.TimeoutExpired:
-                self.missing[name] = f"not installed: {commands[0][0]} got no answer within 180 s"
+                self.missing[name] = f"not installed: {name}'s registry gave no answer within 180 s"
             except subprocess.CalledProcessError as exc:
-                words = (exc.stderr or exc.stdout or "it said nothing").strip().splitlines()[-1]
-                self.missing[name] = f"not installed: {commands[0][0]} failed ({words[:80]})"
+                words = (exc.stderr or exc.stdout or "nothing was said").strip().splitlines()[0]
+                self.missing[name] = f"not installed: {words[:90]}"
 
 
 def python_script(name: str, *options: str) -> Callable[[Path, str], Command]:
