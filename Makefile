@@ -9,7 +9,7 @@ run_in_venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
 browsers := chromium chromium-browser google-chrome google-chrome-stable
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow prove up bench check format lock browser services faketime clean
+.PHONY: help run test slow prove mutants up bench check format lock browser services faketime clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ slow: $(ready) browser services ## Run the tests that play whole machines: sched
 prove: $(ready) services faketime ## Run the long proofs: limit, kills, restarts; needs libfaketime, and root for cut links
 	@$(run_in_venv) python -m pytest -m prove -n 8 tests/test_limit_harm.py
 	@$(run_in_venv) python -m pytest -m prove --ignore tests/test_limit_harm.py
+
+mutants: $(ready) ## Put some 120 faults into limiter, ledger, client and schema, one by one, and see whether the tests notice
+	@$(run_in_venv) python -m tests.mutants
 
 bench: $(ready) ## Measure speed and memory
 	@for name in $(notdir $(basename $(wildcard bench/[a-z]*.py))); do \

@@ -1,0 +1,415 @@
+"""The faults: where, what stands there, what is put in its place, and the tests that should notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RULE = ("test_limit_rule.py", "test_limiter.py")
+PERMITS = ("test_limiter.py",)
+LEDGER = ("test_ledger.py", "test_export.py")
+ANSWER = ("test_answer.py", "test_retry.py", "test_client.py")
+CLIENT = ("test_client.py",)
+SCHEMA = ("test_schema.py",)
+SOURCE = ("test_source.py",)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`old` stands in `path` exactly once."""
+
+    name: str
+    path: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def _of(path: str, tests: tuple[str, ...], *faults: tuple[str, str, str]) -> list[Fault]:
+    area = path.split("/")[1]
+    return [Fault(f"{area}: {name}", path, old, new, tests) for name, old, new in faults]
+
+
+LIMIT = [
+    *_of(
+        "flows/limit/limiter.lua",
+        RULE,
+        ("one arrival more a window", "log, -w[1], -w[1], 'WITHSCORES'", "log, -w[1] - 1, -w[1] - 1, 'WITHSCORES'"),
+        ("windows a tenth shorter", "math.ceil(window + math.max(2000, window * 0.002))", "math.ceil(window * 0.9)"),
+        ("windows not stretched", "math.ceil(window + math.max(2000, window * 0.002))", "math.ceil(window) - 1"),
+        ("a slot is free from its start", "log, text(start + hold), id", "log, text(start), id"),
+        (
+            "answers count as earlier than they came",
+            "'LT', text(now - number), id",
+            "'LT', text(now - number - 50000), id",
+        ),
+        ("an unused slot stays taken", "    redis.call('ZREM', log, id)\n", ""),
+        ("a flight never ends", "kind == 'f' then\n    redis.call('ZREM', flights, id)", "kind == 'f' then"),
+        ("no quarantine after a restart", "    begin('restart')\n", ""),
+        (
+            "a caller's word of a clock step is ignored",
+            "if jumped or now < before - STEP then",
+            "if now < before - STEP then",
+        ),
+        ("a clock set back is not noticed", "if jumped or now < before - STEP then", "if jumped then"),
+        ("pauses are not kept", "not_before(paused, 'pause')", "not_before(now, 'pause')"),
+        ("a shorter pause ends a longer one", "kind == 'p' and now + number > paused then", "kind == 'p' then"),
+        ("a latch lasts one visit", "      redis.call('HSET', state, 'latched', id)\n", ""),
+        ("a latch stops nobody", "if latched then\n", "if latched == 0 then\n"),
+        ("any number in flight", "return held < cap and (", "return ("),
+        (
+            "the looser of two caps",
+            "math.min(cap or set.in_flight, set.in_flight)",
+            "math.max(cap or 0, set.in_flight)",
+        ),
+        (
+            "quarantine without what may still arrive",
+            "math.max(born + lapse + HORIZON, purged) + w[2], purged",
+            "math.max(born, purged) + w[2], purged",
+        ),
+        ("purged by a clock set forward", "math.min(now, trusted) - keep", "now - keep"),
+        ("purged too early", "math.min(now, trusted) - keep", "math.min(now, trusted) - keep / 2"),
+        ("other numbers are forgotten at once", "if expires < now then", "if registered[i] ~= own then"),
+        ("flights of the dead stay", "redis.call('ZREMRANGEBYSCORE', flights, '-inf', text(now))", ""),
+        (
+            "only the first window counts",
+            "for _, w in ipairs(windows) do\n      local nth",
+            "for _, w in ipairs({windows[1]}) do\n      local nth",
+        ),
+    ),
+    *_of(
+        "flows/limit/permit.py",
+        PERMITS,
+        ("void permits are written", "if self._generation != self._issuer.generation:", "if self._generation < 0:"),
+        ("stale permits are written", "self._granted + self._issuer.fresh_seconds:", "self._granted + 1000:"),
+        ("permits are written before their start", "if now < self.start:", "if now < self.start - 1:"),
+        (
+            "a lost answer frees the slot",
+            '            self._fate = "lost"\n',
+            '            self._fate = "lost"\n            self._issuer.report("a", self)\n',
+        ),
+        ("a refused permit is not handed back", "if not self._checked:\n", "if self._checked:\n"),
+    ),
+    *_of(
+        "flows/limit/limiter.py",
+        PERMITS,
+        (
+            "permits of a lost reply are kept",
+            "self._doubtful += [(sent + 5.0, report) for report in asked]",
+            "del asked",
+        ),
+        (
+            "a latch leaves the waiters waiting",
+            "                self._queue.fail(partial(_latched, self.terms.name, reply.latch))",
+            "                pass",
+        ),
+        ("Redis away for ever", "if now - self._failing_since > self._give_up:", "if now < 0:"),
+        ("a clock step leaves permits valid", '            self.void("Redis\'s clock was set")\n', ""),
+        ("a pause elsewhere leaves permits valid", 'if event in ("pause", "latch"):', 'if event == "latch":'),
+        ("one run goes first", "self._turns.rotate(-1)", "self._turns.rotate(0)"),
+        ("reports of a failed visit are lost", "            self._reports.extendleft(reversed(reports))\n", ""),
+    ),
+    *_of(
+        "flows/limit/script.py",
+        RULE,
+        ("a crash is said to lose nothing", '"everysec": 5}', '"everysec": 0}'),
+        (
+            "late requests are held for no grace",
+            "round(hold_seconds(terms) * MICRO),  #",
+            "round(terms.max_timeout_seconds * MICRO),  #",
+        ),
+    ),
+    *_of(
+        "flows/limit/clock.py",
+        RULE,
+        ("a clock set back is within bounds", " or high < self._low - _TOLERANCE:", ":"),
+        ("a clock set forward is within bounds", "if low > self._high + _TOLERANCE or high", "if high"),
+    ),
+    *_of(
+        "flows/limit/pace.py",
+        ("test_pace.py",),
+        (
+            "the worst window is one short",
+            "while self._last[0] <= at - self._width:",
+            "while self._last[0] <= at - self._width / 2:",
+        ),
+        ("the guaranteed rate forgets the round trip", "requests / (width + held)", "requests / width"),
+    ),
+    *_of(
+        "flows/limit/stops.py",
+        ("test_stops.py", "test_limiter.py"),
+        (
+            "a pause that is over is kept for ever",
+            'if kept["kind"] == "p" and left <= 0:',
+            'if kept["kind"] == "p" and left <= -1e9:',
+        ),
+        ("a stop is forgotten on disk only", "            path.unlink(missing_ok=True)", "            pass"),
+    ),
+]
+
+LEDGERS = [
+    *_of(
+        "flows/ledger/ledger.lua",
+        LEDGER,
+        (
+            "an old epoch claims",
+            "if tonumber(field('epoch')) ~= epoch then\n    return {'superseded'}",
+            "if not epoch then\n    return {'superseded'}",
+        ),
+        ("a cancelled run claims", "elseif field('cancel') ~= '' then", "elseif field('cancel') == '0' then"),
+        ("counters do not move", "      redis.call('HINCRBY', run, state, delta)\n", ""),
+        ("the index keeps rows that left", "':is:' .. from, rec.row - 1, 0)", "':is:' .. from, rec.row - 1, 1)"),
+        (
+            "an older claim's outcome is taken",
+            "rec.epoch > epoch or rec.epoch == epoch and rec.serial > serial",
+            "rec.epoch > epoch",
+        ),
+        ("an old epoch's outcome is refused", "elseif not newer then", "elseif same then"),
+        ("the deliverer's own rows are settled", "if rec.epoch < epoch and move('settle'", "if move('settle'"),
+        (
+            "rows are settled while they may be answered",
+            "':sending', '-inf', now, 'LIMIT'",
+            "':sending', '-inf', '+inf', 'LIMIT'",
+        ),
+        (
+            "doubt is forgotten with the next claim",
+            "rec.state == 'unknown' or rec.doubt and (rec.state == 'sending' or rec.state == 'waiting')",
+            "rec.state == 'unknown'",
+        ),
+        ("one request sends a row again and again", "if rec.request < request and move('resend'", "if move('resend'"),
+        ("failed rows keep their key", "rec.generation, rec.at = rec.generation + 1, 0", "rec.at = 0"),
+        ("unknown rows get a new key", "      if failed then\n", "      if true then\n"),
+        ("keys never expire", "ticks(now) - rec.at < idempotency / 10 and move('again'", "move('again'"),
+        ("a lease keeps nobody out", "if left > 0 and field('owner') ~= owner then", "if left > 1e15 then"),
+        (
+            "a take-over keeps the epoch",
+            "redis.call('HINCRBY', run, 'epoch', 1)",
+            "redis.call('HINCRBY', run, 'epoch', 0)",
+        ),
+        ("back-off is ignored", "and not rec.doubt and rec.at > ticks(now) then", "and rec.at < 0 then"),
+        ("rejections need not add up", "if found ~= tonumber(rejected) then", "if not found then"),
+        ("rows lie one further", "math.floor((row - 1) / 100), (row - 1) % 100", "math.floor(row / 100), row % 100"),
+        ("marked rows become failed", "judge('mark', 'done', detail, ...)", "judge('mark', 'failed', detail, ...)"),
+        (
+            "an attempt without effect ends the doubt",
+            "if rec.doubt and values[i + 8] == '1'",
+            "if rec.doubt and values[i + 8] == '2'",
+        ),
+        ("requests are counted twice", "sent[at] = (sent[at] or 0) + 1", "sent[at] = (sent[at] or 0) + 2"),
+        (
+            "a new check keeps old rejections",
+            "redis.call('DEL', run .. ':is:rejected', run .. ':samples')",
+            "redis.call('DEL', run .. ':samples')",
+        ),
+        ("totals may be set twice", "elseif (tonumber(field('total')) or 0) > 0 then", "elseif false then"),
+        (
+            "the time of a doubtful row's key begins anew",
+            "serial, rec.doubt and rec.at or ticks(now)",
+            "serial, ticks(now)",
+        ),
+    ),
+    *_of(
+        "flows/ledger/ledger.py",
+        LEDGER,
+        (
+            "done rows may be sent again",
+            '"resend": {F: frozenset({W}),',
+            '"resend": {D: frozenset({W}), F: frozenset({W}),',
+        ),
+        ("what waits in an old ledger is sent", '"restored": {W: frozenset({U})}', '"restored": {U: frozenset({U})}'),
+    ),
+    *_of(
+        "flows/ledger/journal.py",
+        ("test_journal.py",),
+        ("half a line stays", "                os.truncate(self.path, whole)  #", "                pass  #"),
+        (
+            "parts are left out",
+            "for path in (self.path, *self._parts) if path.exists()",
+            "for path in (self.path,) if path.exists()",
+        ),
+    ),
+]
+
+CLIENTS = [
+    *_of(
+        "flows/client/answer.py",
+        ANSWER,
+        ("a redirect is no refusal", "if 300 <= status < 400:", "if 300 <= status < 302:"),
+        ("409 fails the row", "if status == 409 and (", "if status == 499 and ("),
+        (
+            "5xx fails the row",
+            'return Verdict(RowState.UNKNOWN, f"{_said(status)}; it may',
+            'return Verdict(RowState.FAILED, f"{_said(status)}; it may',
+        ),
+        ("a date is read by our clock", '- (_moment(headers.get("date", "")) or now)', "- now"),
+        ("pauses without end", "min(seconds, MAX_PAUSE_SECONDS) if seconds", "seconds if seconds"),
+        ("milliseconds read as seconds", "(number / 1000 if number > 1e12 else number)", "number"),
+        (
+            "secrets are masked after the cut",
+            "clean(mask(text))[:EXCERPT_CHARACTERS]",
+            "clean(mask(text[:EXCERPT_CHARACTERS]))[:EXCERPT_CHARACTERS]",
+        ),
+        ("HTML bans nobody", "excerpt=excerpt, ban=definition.ban.html)", "excerpt=excerpt, ban=False)"),
+        (
+            "another 2xx is success",
+            "if 200 <= status < 300:\n        reason",
+            "if 200 <= status < 201:\n        reason",
+        ),
+    ),
+    *_of(
+        "flows/client/breakage.py",
+        ANSWER,
+        (
+            "a lost answer is a failed row",
+            'return Verdict(RowState.UNKNOWN, f"{words}; the API may',
+            'return Verdict(RowState.FAILED, f"{words}; the API may',
+        ),
+        ("what cannot be sent is tried for ever", "    if hopeless:\n", "    if hopeless and wrote:\n"),
+        (
+            "nothing written is unknown",
+            'return Verdict(RowState.WAITING, f"{words}; nothing',
+            'return Verdict(RowState.UNKNOWN, f"{words}; nothing',
+        ),
+    ),
+    *_of(
+        "flows/client/retry.py",
+        ("test_retry.py",),
+        ("one attempt more", "attempts < most and", "attempts <= most and"),
+        ("tried beyond the time", " and elapsed_seconds + wait <= most_seconds:", ":"),
+        ("rows wait for ever", "if verdict.state is RowState.WAITING:", "if verdict.state is RowState.SENDING:"),
+        ("no jitter", "rng.uniform(0, min(", "max(0, min("),
+        ("an expired token is one row's trouble", "(401, 403, 404)", "(403, 404)"),
+    ),
+    *_of(
+        "flows/client/client.py",
+        CLIENT,
+        ("bodies of any length", "if len(body) > most:", "if len(body) < 0:"),
+        ("bodies that never end", "asyncio.timeout(seconds), aclosing", "asyncio.timeout(None), aclosing"),
+        (
+            "heads that never end",
+            "until = min(permit.deadline, permit.start + self._definition.request.timeout_seconds)",
+            "until = permit.deadline + 60",
+        ),
+        (
+            "a gateway's answer frees the slot",
+            "at_edge = response.status_code in GATEWAY_STATUSES and not definition.counts_at_edge",
+            "at_edge = False",
+        ),
+        (
+            "a cancelled attempt keeps its permit",
+            "            current.give_up()\n            raise",
+            "            raise",
+        ),
+        (
+            "a dead connection fails the attempt",
+            "if current.wrote or not current.hung_up or not left:",
+            "if current.hung_up or current.wrote or not left:",
+        ),
+    ),
+    *_of(
+        "flows/client/transport.py",
+        (*CLIENT, "test_partition.py"),
+        (
+            "the kernel sends after a close",
+            "    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP_UNSENT)\n",
+            "",
+        ),
+        ("aiohttp sends again by itself", "session._retry_connection = False", "session._retry_connection = True"),
+        ("the permit is not asked", "            self.permit.check()\n", "            pass\n"),
+        ("dead connections are written to", "    if _is_useless(conn):\n", "    if conn is None:\n"),
+        (
+            "a lost request is called unused",
+            "        if self.wrote:\n            self.permit.lost()",
+            "        if not self.wrote:\n            self.permit.lost()",
+        ),
+    ),
+    *_of(
+        "flows/client/request.py",
+        ("test_template.py", "test_client.py", "test_security.py"),
+        ("the key forgets the generation", "(run, row.row, generation, row.values)", "(run, row.row, row.values)"),
+        ("credentials are shown", "if name.lower() not in _CREDENTIALS:", "if name not in _CREDENTIALS or True:"),
+    ),
+]
+
+SCHEMAS = [
+    *_of(
+        "flows/schema/schema.py",
+        SCHEMA,
+        ("pandera's cases are dropped", "        cases += found\n        if unread:", "        if unread:"),
+        (
+            "other cells of an unreadable row are not looked at",
+            "            cases += self._by_column(frame.loc[unread], columns)",
+            "            pass",
+        ),
+        (
+            "repeated rows are accepted",
+            '            good = good.drop(index=[at for at, _, _ in repeated], errors="ignore")\n',
+            "",
+        ),
+        (
+            "two columns are unique by the first",
+            "for at, row in enumerate(zip(*texts, strict=True))",
+            "for at, row in enumerate(zip(list(texts)[0]))",
+        ),
+    ),
+    *_of(
+        "flows/schema/unique.py",
+        SCHEMA,
+        (
+            "unique within a frame only",
+            'self._db.execute("BEGIN")',
+            'self._db.execute("DELETE FROM seen")\n            self._db.execute("BEGIN")',
+        ),
+        (
+            "long values are equal by their beginning",
+            "value if len(value) <= SHORT else hashlib.sha256(value.encode()).digest()",
+            "value[:SHORT]",
+        ),
+        ("the wrong earlier line", "found[at] = int(first)", "found[at] = int(first) + 1"),
+    ),
+    *_of(
+        "flows/schema/cell.py",
+        SCHEMA,
+        ("yes is false", '["true", "yes", "1"]', '["true", "1"]'),
+        ("infinity is a price", "pc.invert(pc.is_finite(numbers))", "pc.is_nan(numbers)"),
+        ("one number too many", "INT64 = range(-(2**63), 2**63)", "INT64 = range(-(2**63), 2**63 + 1)"),
+        (
+            "empty cells are let through",
+            "    if not optional:\n        faults |=",
+            "    if optional:\n        faults |=",
+        ),
+        ("offsets are not asked for", "    if zoned is not None:\n", "    if zoned is None and kind is None:\n"),
+        ("numbers with underscores", r'"int": r"\A[+-]?[0-9]+\z"', r'"int": r"\A[+-]?[0-9]+"'),
+    ),
+    *_of(
+        "flows/source/quoting.py",
+        SOURCE,
+        (
+            "lines are one too high",
+            "Batch(list(range(line, line + len(cells))), cells)",
+            "Batch(list(range(line + 1, line + 1 + len(cells))), cells)",
+        ),
+        (
+            "a quoted line break is not counted",
+            "batch.lines.append(line + begin)",
+            "batch.lines.append(line + len(batch.cells))",
+        ),
+        (
+            "an open quote at the end is a cell",
+            "        if self._is_open(raw):\n            raise self._unclosed(raw, line)\n",
+            "",
+        ),
+    ),
+    *_of(
+        "flows/source/frame.py",
+        SOURCE,
+        ("short rows are filled up", "if len(record) != self._width:", "if len(record) > self._width:"),
+        (
+            "row numbers from 0",
+            "range(self.row + 1, self.row + 1 + len(cells))",
+            "range(self.row, self.row + len(cells))",
+        ),
+        ("blank lines are no rows", "                self._reject(BLANK, self._blank, [])\n", ""),
+    ),
+]
+
+ALL = (*LIMIT, *LEDGERS, *CLIENTS, *SCHEMAS)
