@@ -37,6 +37,16 @@ class Whole(pandera.DataFrameModel):
         return len(rows) < 2
 
 
+class Pairs(pandera.DataFrameModel):
+    """Unique by two columns together."""
+
+    shop: str
+    number: int
+
+    class Config:
+        unique = ("shop", "number")
+
+
 class Indexed(pandera.DataFrameModel):
     number: int
     key: pandera.typing.Index[int]

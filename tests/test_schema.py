@@ -206,6 +206,26 @@ def test_a_repeated_value_is_refused_over_frames_naming_the_line_of_the_first(de
     assert list(tmp_path.glob("unique*")) == []
 
 
+def test_long_values_that_only_begin_alike_are_not_the_same(define: Define, tmp_path: Path) -> None:
+    long = "long " * 100
+
+    good, bad = check(
+        define("name: {type: str, unique: true}"), tmp_path, [long + "a"], [long + "b"], [long + "a"], size=2
+    )
+
+    assert [row[0][-1] for row in good] == ["a", "b"]
+    assert list(bad) == [2]
+
+
+def test_two_columns_can_be_unique_together(define: Define, tmp_path: Path) -> None:
+    definition = define(schema="tests.models:Pairs")
+
+    good, bad = check(definition, tmp_path, ["Rome", "1"], ["Rome", "2"], ["Oslo", "1"], ["Rome", "01"], size=3)
+
+    assert good == [["Rome", 1], ["Rome", 2], ["Oslo", 1]]
+    assert bad == {3: ["shop: must be unique together with number, but line 2 holds it already (found 'Rome')"]}
+
+
 @pytest.mark.parametrize(
     ("kind", "equal", "other"),
     [
