@@ -13,7 +13,6 @@ import fsspec
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dashboard.kept import Kept
@@ -77,6 +76,8 @@ class _Scan:
         return pa.RecordBatchReader.from_batches(schema, self._batches(schema, needed))
 
     def _batches(self, schema: pa.Schema, needed: list[str]) -> Iterator[pa.RecordBatch]:
+        import pyarrow.parquet as pq  # 5 MB that pages without rows do without
+
         for part in self.manifest.parts:
             fs, path = _place(self._book, part.name)
             try:

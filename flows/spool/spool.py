@@ -22,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from flows.errors import FileError
 from flows.records import Rejection, Row
@@ -114,6 +113,8 @@ class Spool:
 
         Raises FileError if the spool is gone, damaged, or has no such column.
         """
+        import pyarrow.parquet as pq  # 5 MB that pages without rows do without
+
         for part in self.manifest().parts:
             table = pq.read_table(io.BytesIO(self._data(part)), use_threads=False)
             if missing := [name for name in columns if name not in table.column_names]:
@@ -168,6 +169,8 @@ class Spool:
         self._tables.clear()
 
     def _table(self, part: Part) -> pa.Table:
+        import pyarrow.parquet as pq  # 5 MB that pages without rows do without
+
         if part.name in self._tables:
             self._tables.move_to_end(part.name)
             return self._tables[part.name]

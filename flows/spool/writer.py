@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from flows.records import Rejection
@@ -82,6 +81,8 @@ class Writer:
 
     def write(self, values: pd.DataFrame, rows: npt.NDArray[np.int64], lines: npt.NDArray[np.int64]) -> None:
         """Append accepted rows, as one part."""
+        import pyarrow.parquet as pq  # 5 MB that pages without rows do without
+
         if not len(rows):
             return
         buffer = io.BytesIO()
