@@ -24,8 +24,10 @@ def test_an_attempt_without_effect_is_repeated_after_a_growing_random_wait() -> 
     rng = random.Random(7)
 
     waits = [max(retry.backoff(n, rng) for _ in range(500)) for n in (1, 3, 9)]
+    shortest = [min(retry.backoff(n, rng) for _ in range(500)) for n in (1, 3, 9)]
 
     assert waits[0] <= 1.0 < waits[1] <= 4.0 < waits[2] <= retry.CAP_SECONDS
+    assert max(shortest) < 0.5  # full jitter: from nothing on
     assert decide(REFUSED)[1] is not None
 
 
