@@ -324,7 +324,7 @@ CLIENTS = [
     ),
     *_of(
         "flows/client/request.py",
-        ("test_template.py", "test_client.py", "test_security.py"),
+        ("test_answer.py", "test_client.py"),
         ("the key forgets the generation", "(run, row.row, generation, row.values)", "(run, row.row, row.values)"),
         ("credentials are shown", "if name.lower() not in _CREDENTIALS:", "if name not in _CREDENTIALS or True:"),
     ),
