@@ -236,6 +236,17 @@ def test_a_request_is_shown_without_its_secrets() -> None:
     assert shown["body"] == '{"token": "••••"}'
 
 
+def test_a_secret_that_is_part_of_another_leaves_nothing_of_it_to_be_seen() -> None:
+    assert Masker(["token", "token-of-the-owner"]).text("a token-of-the-owner, a token") == "a ••••, a ••••"
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Proxy-Authorization", "Cookie", "X-API-Key", "Api-Key"])
+def test_no_header_that_carries_credentials_is_shown(name: str) -> None:
+    request = httpx.Request("GET", "https://api.test/", headers={name: "hush"})
+
+    assert mask(request)["headers"][name.lower()] == "••••"
+
+
 # -- no answer at all --------------------------------------------------------------------------------------------------
 
 
@@ -301,3 +312,10 @@ def test_a_503_that_only_says_when_the_quota_is_full_again_may_have_been_acted_o
 
     assert (verdict.state, verdict.again, verdict.pause_seconds) == (RowState.UNKNOWN, False, None)
     assert classify(429, httpx.Headers({name: "1800"}), b"", definition()).pause_seconds == 1800
+
+
+def test_a_lost_answer_is_unknown_also_where_the_api_is_idempotent() -> None:
+    """It is sent again, under the same key; until that is answered nobody knows."""
+    verdict = broken(TimeoutError(), wrote=True, idempotent=True, within_seconds=2)
+
+    assert (verdict.state, verdict.wrote, verdict.again) == (RowState.UNKNOWN, True, True)

@@ -282,6 +282,18 @@ def test_an_answer_that_is_no_http_is_unknown(raw: Any) -> None:
     assert told == ["check", "lost"]
 
 
+def test_no_answer_is_waited_for_beyond_the_permit_s_deadline(api: StandIn) -> None:
+    """The limit counts on it, whatever time-out the definition has."""
+    api.turn(faults={"hang": 1.0})
+    began = time.monotonic()
+
+    verdict, told = attempt(api.url, FakePermit(seconds=0.3))
+
+    assert time.monotonic() - began < 1.5
+    assert verdict.state is RowState.UNKNOWN
+    assert told == ["check", "lost"]
+
+
 # -- nothing written ---------------------------------------------------------------------------------------------------
 
 

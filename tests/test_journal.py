@@ -63,3 +63,16 @@ def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path: Path) -> None:
     journal.path.write_bytes(journal.path.read_bytes()[:-10])
 
     assert journal.read() == [ONE]
+
+
+def test_what_a_part_of_a_run_kept_is_read_by_whoever_takes_the_run_up(tmp_path: Path) -> None:
+    whole = Journal(tmp_path, "run")
+    whole.append([ONE])
+    Journal(tmp_path, "run", part="7").append([TWO])
+    Journal(tmp_path, "another", part="7").append([TWO])
+
+    assert whole.read() == [ONE, TWO]
+    assert Journal(tmp_path, "run", part="7").read() == [TWO]
+    whole.clear()
+    assert whole.read() == []
+    assert Journal(tmp_path, "another").read() == [TWO]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from itertools import product
 
@@ -452,6 +453,146 @@ def test_an_evicting_server_and_data_of_another_version_are_refused(tmp_path: ob
     client.set(keys.VERSION_KEY, 999)
     with pytest.raises(LedgerError, match="version 999"):
         verify(client)
+
+
+def test_the_table_of_transitions_keeps_the_promises() -> None:
+    """What the table must never say, whatever is added to it."""
+    moves = {
+        (event, source, target)
+        for event, table in TRANSITIONS.items()
+        for source, targets in table.items()
+        for target in targets
+    }
+
+    assert not any(source in (D, RowState.REJECTED) for _, source, _ in moves), "done and rejected rows stay so"
+    assert not any(target is RowState.REJECTED for _, _, target in moves), "only the check rejects"
+    assert {(event, source) for event, source, target in moves if target is S} == {("claim", W), ("again", U)}
+    assert {event for event, _, target in moves if target is W} == {"answer", "restore", "resend"}
+    assert {event for event, _, target in moves if target is D} == {"answer", "restore", "mark"}
+    assert {event for event, source, _ in moves if source is F} == {"restore", "resend"}
+    assert {move for move in moves if move[0] in ("settle", "mark", "restored")} == {
+        ("settle", S, U),
+        ("mark", U, D),
+        ("restored", W, U),
+    }
+
+
+def test_a_renewal_leaves_the_live_deliverer_s_own_rows_alone(client: redis.Redis) -> None:
+    """Whatever the clock says: it will hear of them itself."""
+    ledger, view, epoch = begin(client)
+    claim(ledger, epoch, (1, 1), patience=0)
+
+    assert ledger.renew(RUN, epoch) == (True, 0, False)
+    assert state_of(view, 1) is S
+
+
+def test_a_dead_deliverer_s_rows_are_not_settled_while_they_may_be_answered(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    claim(ledger, epoch, (1, 1), patience=60)
+    claim(ledger, epoch, (2, 2), patience=0)
+    client.hset(keys.run_key(RUN), "lease", "0")
+    heir = ledger.take(RUN, "heir", resume=True)
+
+    assert ledger.renew(RUN, heir)[:2] == (True, 1)
+    assert (state_of(view, 1), state_of(view, 2)) == (S, U)
+
+
+def test_a_check_that_is_done_again_forgets_what_it_rejected_before(client: redis.Redis) -> None:
+    ledger, view = Ledger(client), View(client)
+    wrong = [Rejection(row, row + 1, (Reason("a", "must be a number", "x"),), ("x",)) for row in (1, 2, 3)]
+    ledger.create(RUN, definition={}, by="test")
+    epoch = ledger.take(RUN, "me", resume=False)
+    ledger.reject(RUN, epoch, wrong[:2])
+
+    ledger.check_afresh(RUN, epoch)
+    ledger.reject(RUN, epoch, wrong[2:])
+    ledger.begin(RUN, epoch, total=5, rejected=1)
+
+    assert view.select(RUN, [RowState.REJECTED], 5).tolist() == [3]
+    assert [rejection.row for rejection in view.samples(RUN)] == [3]
+
+
+def test_the_reason_of_an_earlier_attempt_goes_with_the_next_answer(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+    ledger.answer(RUN, [outcome(1, epoch, 1, F)])
+    assert view.records(RUN, [1], names=NAMES, created=0)[0].reason == "why"
+    ledger.resend(RUN, epoch, ledger.request(RUN, "r1"), [1])
+    claim(ledger, epoch, (1, 2))
+
+    ledger.answer(RUN, [outcome(1, epoch, 2, D)])
+
+    record = view.records(RUN, [1], names=NAMES, created=0)[0]
+    assert (record.state, record.reason, record.attempts) == (D, "", 2)
+
+
+def test_the_time_of_a_row_s_next_attempt_is_told(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+    ledger.answer(RUN, [outcome(1, epoch, 1, W, wait=60)])
+
+    (record,) = view.records(RUN, [1], names=NAMES, created=view.run(RUN).created)
+
+    assert record.at == pytest.approx(time.time() + 60, abs=5)
+
+
+def test_a_thousand_rejections_are_all_marked_and_the_first_hundred_kept(client: redis.Redis) -> None:
+    rejected = tuple(range(2, 1002))
+    _, view, _ = begin(client, total=1500, rejected=rejected)
+
+    assert view.run(RUN).counts[RowState.REJECTED] == 1000
+    assert view.select(RUN, [RowState.REJECTED], 1500).tolist() == list(rejected)
+    assert [rejection.row for rejection in view.samples(RUN)] == list(rejected[:100])
+
+
+def test_a_run_whose_deliverer_died_can_be_deleted(client: redis.Redis) -> None:
+    ledger, view, _ = begin(client)
+    client.hset(keys.run_key(RUN), "lease", int(client.time()[0]) * 1000 - 1)
+
+    ledger.delete(RUN)
+
+    assert view.count() == 0
+
+
+def test_the_first_and_last_row_of_a_block_are_found(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client, total=300)
+    rows = (1, 100, 101, 200, 201, 300)
+    claim(ledger, epoch, *((row, row) for row in rows))
+    ledger.answer(RUN, [outcome(row, epoch, row, D, post_id=row) for row in rows])
+
+    assert [record.kept for record in view.records(RUN, rows, names=NAMES, created=0)] == [
+        {"postId": row} for row in rows
+    ]
+    assert [state_of(view, row) for row in rows] == [D] * 6
+
+
+def test_a_row_that_is_being_sent_is_not_finished(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client, rejected=(1,))
+    claim(ledger, epoch, (2, 1), (3, 2))
+    ledger.answer(RUN, [outcome(3, epoch, 2, U)])
+
+    assert view.run(RUN).finished_rows == 2
+
+
+def test_the_beginning_of_an_id_names_a_run_only_if_it_is_the_only_one(client: redis.Redis) -> None:
+    ledger, view = Ledger(client), View(client)
+    for run in ("ab1", "ab2", "b1"):
+        ledger.create(run, definition={}, by="test")
+
+    assert (view.resolve("ab1"), view.resolve("b"), view.resolve("last")) == ("ab1", "b1", "b1")
+    with pytest.raises(RunNotFound, match="2 runs begin with 'ab'"):
+        view.resolve("ab")
+
+
+def test_a_resume_clears_an_earlier_wish_to_cancel_and_a_hand_over_does_not(client: redis.Redis) -> None:
+    ledger, _, epoch = begin(client)
+    ledger.cancel(RUN, "ops")
+    ledger.end(RUN, epoch, RunState.CANCELLED)
+
+    epoch = ledger.take(RUN, "me", resume=False)
+    assert ledger.renew(RUN, epoch)[2]
+    epoch = ledger.take(RUN, "me", resume=True)
+    assert not ledger.renew(RUN, epoch)[2]
 
 
 class LedgerMachine(RuleBasedStateMachine):

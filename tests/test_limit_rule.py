@@ -292,3 +292,47 @@ def redis_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Red
     with redis.Redis.from_url(server.url) as client:
         yield client
     server.stop()
+
+
+def test_a_window_is_kept_a_little_longer_than_stated(redis_client: redis.Redis) -> None:
+    """Two clocks never run alike, and an arrival on each edge counts."""
+    world = World(redis_client, [ONE], 0)
+    (asker,) = world.askers
+    play(world, [("ask", 0, 1), ("wait", 5_000_000, None)])
+    assert len(world.visit(asker, 2)) == 2
+    world.wait(100_000)
+    answered = world.now
+    play(world, [("answered", 0, 0), ("answered", 0, 0), ("wait", 390_000, None)])
+
+    (next_one,) = world.visit(asker, 1)
+
+    assert answered + 402_000 <= next_one.start <= answered + 402_100
+
+
+def test_an_answer_after_the_latest_arrival_costs_no_pace(redis_client: redis.Redis) -> None:
+    """With `late_seconds` the slot was free before; the answer must not take it again."""
+    world = World(redis_client, [LimitTerms("x", ((1, 1.0),), 50, 5.0, 0.5, late_seconds=0.1)], 0)
+    (asker,) = world.askers
+    play(world, [("ask", 0, 1), ("wait", 9_000_000, None)])
+    assert len(world.visit(asker, 1)) == 1
+    play(world, [("wait", 2_000_000, None), ("answered", 0, 0)])
+
+    (next_one,) = world.visit(asker, 1)
+
+    assert next_one.start == world.now
+
+
+def test_a_clock_that_was_set_back_holds_nobody_up_for_as_long(redis_client: redis.Redis) -> None:
+    """Also where all who saw the clock before are gone, so that the script alone can find out."""
+    world = World(redis_client, [ONE], 0)
+    play(world, busy(5, 1))
+    world.offset -= 3600 * SECOND
+    world.forget_flights()
+    world.kill(0)
+    before = len(world.sent)
+
+    play(world, busy(1.3, 1))
+    assert len(world.sent) == before, "lapse, what is granted ahead, and the window: 1.5 s to be sure"
+    play(world, busy(0.5, 1))
+
+    assert len(world.sent) > before

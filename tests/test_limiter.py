@@ -16,8 +16,9 @@ import redis
 
 from deployments.server import RedisServer
 from flows.errors import LimitLatched, LimitLost
-from flows.limit.limiter import Limit, Limiter, StalePermit, names, open_limit, status, trust
-from flows.limit.script import NAMES, Keys
+from flows.limit.clock import boot_time
+from flows.limit.limiter import Limit, Limiter, Permit, StalePermit, names, open_limit, status, trust
+from flows.limit.script import NAMES, Keys, LimitScript
 from flows.records import LimitTerms
 from tests.receiver import worst
 from tests.sender_process import STEPPED
@@ -596,3 +597,85 @@ def test_who_waits_for_a_flight_gets_a_fair_part_of_them(server: RedisServer, cl
                 assert sum(totals) > 0.7 * 6.0 * 3 / 0.1
 
     play(story)
+
+
+def test_a_permit_that_was_long_on_its_way_is_old(server: RedisServer, client: redis.Redis) -> None:
+    """Its age counts from the asking, since nobody knows when within that time it was granted."""
+    terms = LimitTerms("slow reply", ((50, 1.0),), 50, 2.0, 2.0)
+
+    async def story() -> None:
+        async with ready(server, terms) as limit:
+            (permit,) = await limit.acquire("run")
+            permit.unused()
+            server.kill(signal.SIGSTOP)
+            asking = asyncio.create_task(limit.acquire("run"))
+            await asyncio.sleep(0.6)
+            server.kill(signal.SIGCONT)
+            (permit,) = await asking
+            await permit.wait()
+            with pytest.raises(StalePermit, match="old"):
+                permit.check()
+
+    play(story)
+
+
+def test_a_pause_voids_permits_here_also_while_redis_is_away(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path).start()
+
+    async def story() -> None:
+        async with ready(server, SEVEN) as limit:
+            (permit,) = await limit.acquire("run")
+            await permit.wait()
+            server.kill()
+            await limit.pause(5.0, "429")
+            with pytest.raises(StalePermit, match="pause"):
+                permit.check()
+
+    try:
+        play(story)
+    finally:
+        server.kill()
+
+
+def test_what_a_crash_may_lose_is_read_from_the_server(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path).start()
+
+    async def lost() -> int:
+        async with Limiter(server.url) as limiter:
+            return await LimitScript(limiter._client, SEVEN, asker_id="x")._find_loss()
+
+    try:
+        with redis.Redis.from_url(server.url) as connection:
+            for name, value, seconds in (
+                ("appendfsync", "always", 0),
+                ("appendfsync", "everysec", 5),
+                ("appendfsync", "no", -1),
+                ("appendonly", "no", -1),
+            ):
+                connection.config_set(name, value)
+                assert asyncio.run(lost()) == seconds
+    finally:
+        server.kill()
+
+
+def test_a_permit_that_was_written_under_is_not_handed_back() -> None:
+    """A connection may ask twice, and the limit may have been stopped in between."""
+    told: list[str] = []
+
+    class Issuer:
+        clock, fresh_seconds = staticmethod(boot_time), 60.0
+        generation, void_because = 0, "the API asked for a pause"
+
+        def report(self, kind: str, permit: Permit) -> None:
+            told.append(kind)
+
+    issuer, now = Issuer(), boot_time()
+    permit = Permit(issuer, "x", start=now, granted=now, deadline=now + 60)
+    permit.check()
+    issuer.generation += 1
+
+    with pytest.raises(StalePermit, match="pause"):
+        permit.check()
+    assert told == []
+    permit.lost()
+    assert told == ["f"], "the slot lapses by itself"

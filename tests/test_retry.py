@@ -31,6 +31,13 @@ def test_an_attempt_without_effect_is_repeated_after_a_growing_random_wait() -> 
     assert decide(REFUSED)[1] is not None
 
 
+def test_waits_are_spread_from_nothing_to_the_most() -> None:
+    """Rows that failed together must not come back together."""
+    waits = sorted(retry.backoff(5, random.Random(seed)) for seed in range(200))
+
+    assert waits[0] < 1.0 < 15.0 < waits[-1] <= 16.0
+
+
 def test_a_row_waits_at_least_as_long_as_the_api_asks() -> None:
     assert (decide(TOO_MANY)[1] or 0) >= 2.0
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from flows.errors import DefinitionError
 from flows.pipeline.definition import Definition, load
+from flows.schema import cell
 from flows.schema.schema import Checked, Checker
 from flows.spool.stored import to_rows, to_table
 
@@ -241,6 +242,25 @@ def test_values_that_are_equal_are_not_unique_however_they_are_written(
     good, bad = check(define(f"c: {{type: {kind}, unique: true}}"), tmp_path, *([text] for text in [*equal, other]))
 
     assert (len(good), set(bad)) == (2, set(range(1, len(equal))))
+
+
+def test_a_model_s_times_must_or_must_not_state_their_offset() -> None:
+    text = pd.Series(["2024-01-31T12:00", "2024-01-31T12:00Z", "2024-01-31T12:00+01:00", ""], dtype="str")
+
+    must = cell.read("datetime", text, optional=True, zoned=True)
+    must_not = cell.read("datetime", text, optional=True, zoned=False)
+
+    assert must.faults == {0: cell.OFFSET}
+    assert must_not.faults == {1: cell.NO_OFFSET, 2: cell.NO_OFFSET}
+    assert [value is None for value in must.values] == [True, False, False, True]
+
+
+def test_long_values_that_begin_alike_are_not_equal(define: Define, tmp_path: Path) -> None:
+    begun = "https://shop.example/products/of/this/season/and/the/next/"
+
+    good, bad = check(define("c: {type: str, unique: true}"), tmp_path, [begun + "1"], [begun + "2"], [begun + "1"])
+
+    assert (len(good), set(bad)) == (2, {2})
 
 
 def order(**cells: str) -> list[str]:

@@ -80,6 +80,12 @@ def test_decimals_and_large_numbers_keep_all_their_digits() -> None:
     assert content == b"[9223372036854775809,0.12345678901234567890123]"
 
 
+def test_a_decimal_among_text_has_no_exponent_however_small_or_large() -> None:
+    row = ROW | {"price": Decimal("0.0000001"), "id": Decimal("1E+3")}
+
+    assert definition(json="{price} {id}!").rendering.make_body(row) == "0.0000001 1000!"
+
+
 def test_dates_with_times_are_iso_8601() -> None:
     row = ROW | {"day": datetime(2026, 1, 31, 12, 30, tzinfo=UTC)}
     assert definition(json="{day}").rendering.make_body(row) == "2026-01-31T12:30:00+00:00"
