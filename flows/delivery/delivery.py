@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import os
 import socket
 import threading
@@ -55,6 +56,7 @@ ROUNDS_AFTER = 3  # for rows that come back while others are sent; what comes la
 SLICE = 1000  # rows of a chunk in memory at once
 AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 @cache
@@ -347,7 +349,10 @@ class Delivery:
 
     def event(self, text: str) -> None:
         """Keep an event for people to read; if Redis is away, it is not worth failing for."""
-        threading.Thread(target=self._event, args=(text,), daemon=True).start()
+        try:
+            threading.Thread(target=self._event, args=(text,), daemon=True).start()
+        except RuntimeError as exc:  # no memory for another thread: rows come first
+            logger.warning("An event was not kept (%s): %s", exc, text)
 
     def _event(self, text: str) -> None:
         try:

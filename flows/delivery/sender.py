@@ -148,8 +148,10 @@ class Sender:
         except Exception as exc:
             logger.exception("the sender's %s failed", work.__name__)
             self._stop(Stopped(f"Internal error: {exc!r}", hint="Resume the run; if it happens again, report it."))
-            if work == self._record:  # nobody is left to wait for
-                await self._give_up_recording()
+            if work == self._record:  # whoever is still under way would wait for it in vain
+                while self._attempts or self._buffer:
+                    await self._give_up_recording()
+                    await asyncio.sleep(FLUSH_SECONDS)
 
     async def deliver(self, rows: Sequence[Row], *, resends: bool = False) -> Counter[str]:
         """Deliver rows; returns how many ended in which state, `left` those that were not sent."""
@@ -275,7 +277,7 @@ class Sender:
         claiming = asyncio.ensure_future(self._claim(jobs))
         try:
             why, generations = await asyncio.shield(claiming)
-        except (redis.RedisError, asyncio.CancelledError) as exc:
+        except (Exception, asyncio.CancelledError) as exc:
             # Or the claim, still in its thread, would overtake what takes it back.
             await asyncio.gather(claiming, return_exceptions=True)
             # Redis may have taken the claims: they are asked for again under the same tokens, or taken back.
@@ -283,7 +285,7 @@ class Sender:
             for job, permit in zip(jobs, permits, strict=True):
                 permit.unused()
                 self._again(job, AWAY_SECONDS)
-            if isinstance(exc, asyncio.CancelledError):
+            if not isinstance(exc, redis.RedisError):
                 raise
             return
         if why != "ok":
@@ -469,7 +471,10 @@ class Sender:
     async def _give_up_recording(self) -> None:
         """Let go of the rows whose outcomes the ledger does not take; a resume reads them from the disk."""
         while self._buffer:
-            await self._keep_on_disk("it has been given up")
+            try:
+                await self._keep_on_disk("it has been given up")
+            except Exception:
+                logger.exception("%d outcomes are only in the log: %s", len(self._buffer), self._buffer)
             kept, self._buffer, self._journaled = self._buffer, [], 0
             self._recorded(sum(outcome.attempted for outcome in kept))
             for outcome in kept:

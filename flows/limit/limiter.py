@@ -449,7 +449,10 @@ class Limit:
 
     async def _keep(self, stop: Report) -> None:
         try:
-            await asyncio.to_thread(self._kept.keep, stop)
+            try:
+                await asyncio.to_thread(self._kept.keep, stop)
+            except RuntimeError:  # no memory for another thread; a stop may hold the loop up
+                self._kept.keep(stop)
         except OSError as exc:
             log.warning("limit %s: a stop could not be written to disk (%s)", self.terms.name, exc)
         if stop not in self._stops:  # Redis has been told in the meantime
