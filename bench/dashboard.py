@@ -30,7 +30,7 @@ from deployments.standin import Knobs, StandIn, serving
 from flows.ledger import keys
 from flows.records import RowState, RunState
 from flows.settings import Settings
-from tests.browser import ROOT, Dashboard, dashboard, open_browser
+from tests.browser import ROOT, Dashboard, dashboard, open_browser, open_windows
 from tests.seeding import seed, write_posts
 
 GB = 10**9
@@ -111,8 +111,9 @@ def million(site: Dashboard, settings: Settings, redis_url: str, folder: Path, r
         "GET", f"{path}/rows?search=reminder {n + 1}7&column=title"), 5)  # fmt: skip
     _times("API: search anywhere, each a new one", lambda n: site.api("GET", f"{path}/rows?search={n + 1}777"), 5)
     _times("API: next page of a sorted run", lambda n: site.api("GET", f"{path}/rows?sort=title&page={n + 1}"), 6)
-    with open_browser() as browser:
-        page = browser.new_page()
+    # With a cache on the disk, as everybody's browser has: without it each page is compiled anew.
+    with open_browser() as browser, open_windows(browser, folder / "browser") as context:
+        page = context.new_page()
         site.open(page, "/status")
 
         def open_empty(n: int) -> None:
