@@ -336,3 +336,25 @@ def test_a_clock_that_was_set_back_holds_nobody_up_for_as_long(redis_client: red
     play(world, busy(0.5, 1))
 
     assert len(world.sent) > before
+
+
+def test_what_was_granted_ahead_counts_after_a_restart_too(redis_client: redis.Redis) -> None:
+    """Redis has forgotten two permits that start after its restart and are never answered."""
+    world = World(redis_client, [ONE], 0)
+    play(world, AHEAD)
+    assert [each.start > world.now for each in world.sent] == [True, True]
+
+    play(world, [("restart", True, None), *[("ask", 0, 2), ("wait", 5_000, None)] * 400])
+
+    assert len(world.sent) > 2
+
+
+def test_the_numbers_of_who_left_hold_for_ten_seconds_more(redis_client: redis.Redis) -> None:
+    """Its requests may still be on their way, and it may come back."""
+    world = World(redis_client, [ONE, BOTH], 0)
+    play(world, busy(10))
+    before = len(world.sent)
+
+    play(world, busy(9.5, 1))
+
+    assert before < len(world.sent)

@@ -679,3 +679,29 @@ def test_a_permit_that_was_written_under_is_not_handed_back() -> None:
     assert told == []
     permit.lost()
     assert told == ["f"], "the slot lapses by itself"
+
+
+def test_an_acquire_that_is_cancelled_as_it_is_granted_hands_the_permits_back(
+    server: RedisServer, client: redis.Redis
+) -> None:
+    terms = LimitTerms("too late", ((200, 1.0),), 200, 30.0, 30.0)
+
+    async def story() -> None:
+        async with ready(server, terms) as limit:
+            (permit,) = await limit.acquire("run")  # from here on it is asked for at once
+            permit.unused()
+            before = limit.counters.granted
+            for _ in range(10):
+                acquiring = asyncio.create_task(limit.acquire("run", 3))
+                await asyncio.sleep(0)
+                while limit._queue:  # noqa: ASYNC110 - the very next turn of the loop is meant
+                    await asyncio.sleep(0)
+                assert not acquiring.done(), "granted, and not yet told"
+                acquiring.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await acquiring
+            assert limit.counters.granted - before >= 10
+            await until(lambda: client.zcard(Keys.of("too late").log) == 1, "all slots are back")
+            assert client.zcard(Keys.of("too late").flights) == 0
+
+    play(story)

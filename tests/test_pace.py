@@ -34,6 +34,14 @@ def test_the_worst_window_is_that_of_a_count_by_hand(times: list[float]) -> None
     assert pace.summary().peak <= len(times)
 
 
+def test_a_window_holds_one_of_its_edges() -> None:
+    pace = Pace(TERMS)
+    for at in (0.0, 0.0, 1.0, 1.0, 1.5):
+        pace.note(at, 0.1)
+
+    assert pace.summary().peak == 3
+
+
 def test_shares_are_of_the_limit_and_of_what_is_guaranteed_at_the_mean_round_trip() -> None:
     pace = Pace(TERMS)
     for i in range(64):
