@@ -17,6 +17,7 @@ from typing import BinaryIO
 from anyio import to_thread
 
 from flows.errors import FileError, StorageError
+from flows.private import sync_folder
 from flows.settings import Settings
 from flows.storage.located import stored
 
@@ -85,7 +86,7 @@ async def receive(
         if isinstance(exc, OSError):
             raise StorageError(f"could not be kept: {exc.strerror or exc}", file=final.name) from exc
         raise
-    _sync_folder(place)
+    sync_folder(place)
     return Uploaded(f"{place.name}/{final.name}", final.name, written, digest)
 
 
@@ -131,14 +132,6 @@ async def _write(chunks: AsyncIterator[bytes], file: BinaryIO, name: str, max_by
 def _settle(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _too_large(name: str, max_bytes: int) -> TooLarge:

@@ -48,7 +48,7 @@ class Sent:
 
 @dataclass
 class Asker:
-    """What flows.limiter does in a process, without the waiting."""
+    """What flows.limit.limiter does in a process, without the waiting."""
 
     terms: LimitTerms
     token: str

@@ -23,7 +23,7 @@ _SCHEME = re.compile(r"(?i)(basic|bearer|digest|token|apikey) ")
 
 
 def build(definition: Definition, row: Row, *, key: str, secrets: Mapping[str, str]) -> httpx.Request:
-    """The request of a row. Raises Unsendable (flows.template) where the row's values make none."""
+    """The request of a row. Raises Unsendable (flows.client.template) where the row's values make none."""
     rendering = definition.rendering
     values = row.values
     headers = {

@@ -9,7 +9,7 @@ httpx talks through aiohttp here (by httpx-aiohttp). What is added to both:
 - A connection on which the other side has hung up, or has spoken out of turn, is not written to: the request would be
   lost, or would be taken for answered by what was said before.
 - aiohttp's own second try on a broken connection is off: the limit would not know of it.
-- No proxy is taken from the environment (flows.proxy): it may hold requests back, and the limit is for arrivals.
+- No proxy is taken from the environment (flows.client.proxy): it may hold requests back, and the limit is for arrivals.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _HANG_UP = getattr(select, "POLLRDHUP", 0)
 
 
 class Permit(Protocol):
-    """The right to send one request, as the limiter grants it. Times are seconds of flows.clock."""
+    """The right to send one request, as the limiter grants it. Times are seconds of flows.limit.clock."""
 
     start: float
     deadline: float

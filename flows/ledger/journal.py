@@ -15,7 +15,7 @@ from uuid import uuid4
 import msgspec
 
 from flows.ledger.ledger import Answer
-from flows.private import private_folder
+from flows.private import private_folder, sync_folder
 from flows.storage.storage import Storage, scratch
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Journal:
                 os.truncate(self.path, whole)  # or the next line would go on where this one broke off
                 raise
         if not whole:
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
 
     def read(self) -> list[Answer]:
         """All outcomes kept. A last line cut short by a crash is left out: its answer was never acknowledged."""
@@ -98,12 +98,3 @@ def _answers(path: Path) -> list[Answer]:
         except msgspec.DecodeError:
             logger.warning("%s holds a line that was cut short; it is left out", path)
     return kept
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make sure that a new file's name outlasts a power cut, too."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -1,6 +1,6 @@
 -- Every change of a row's state goes through this script: the guards, the state and the counters move in one step.
 --
--- KEYS[1]  the hash of the run; the other keys of a run are this one plus a suffix (ledger_keys.py names them)
+-- KEYS[1]  the hash of the run; the other keys of a run are this one plus a suffix (keys.py names them)
 -- ARGV[1]  what is asked; the rest depends on it, see the functions at the end
 --
 -- ALLOWED[event][from][to] is put in front of this text by ledger.py, from the one table of transitions.

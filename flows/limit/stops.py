@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from flows.limit.clock import Clock, boot_time
 from flows.limit.script import Report
-from flows.private import private_folder
+from flows.private import private_folder, sync_folder
 
 
 class Stops:
@@ -40,7 +40,7 @@ class Stops:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync(self._folder)
+        sync_folder(self._folder)
         self._paths[stop] = path
 
     def read(self) -> list[Report]:
@@ -71,12 +71,3 @@ class Stops:
         """Redis knows it."""
         if path := self._paths.pop(stop, None):
             path.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    """A new name lies in its folder, which has to reach the disk, too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 from fsspec.implementations.local import LocalFileSystem
 
+from flows.private import sync_folder
 from flows.records import Rejection
 from flows.spool.stored import to_table
 from flows.storage.storage import make_folder, reached
@@ -153,11 +155,7 @@ class Writer:
     def _sync_folder(self) -> None:
         """The names, too, have to be on the disk before the ledger relies on them."""
         if self._local:
-            descriptor = os.open(self._folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_folder(Path(self._folder))
 
     def _remove(self, path: str) -> None:
         with suppress(FileNotFoundError), reached(path, "cannot be removed"):

@@ -17,7 +17,7 @@ from uuid import uuid4
 import fsspec
 
 from flows.errors import FileError, RowrelayError, SettingError, StorageError
-from flows.private import private_folder
+from flows.private import private_folder, sync_folder
 from flows.storage.access import is_name
 
 WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"}  # objects appear only when they are complete
@@ -196,8 +196,4 @@ def _move(source: Path, target: Path) -> None:
             source.unlink()
         finally:
             part.unlink(missing_ok=True)
-    descriptor = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(target.parent)
