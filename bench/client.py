@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 
 from flows.client.client import Client, idempotency_key
-from flows.client.transport import Flight, flight, open_transport
+from flows.client.transport import Flight, Transport
 from flows.limit.clock import boot_time
 from flows.pipeline.definition import Definition
 from flows.records import Row, RowState
@@ -93,15 +93,20 @@ async def by_async_client(
 ) -> tuple[Send, Callable[[], Awaitable[None]]]:
     """httpx.AsyncClient on the same transport: `.post()`, or `.send()` of a prepared request."""
     inner = Client(pipeline, secrets={}, connections=connections)
-    client = httpx.AsyncClient(transport=open_transport(connections), trust_env=False)
+    client = httpx.AsyncClient(transport=Transport(connections), trust_env=False)
 
     async def send(row: Row) -> None:
         request = inner.build(row, key=idempotency_key("bench", row, 0))
-        flight.set(Flight(Permit(), str(request.url)))
+        request.extensions["flight"] = Flight(Permit())
         if prepared:
             answer = await client.send(request)
         else:
-            answer = await client.post(request.url, content=request.content, headers=dict(request.headers))
+            answer = await client.post(
+                request.url,
+                content=request.content,
+                headers=dict(request.headers),
+                extensions={"flight": Flight(Permit())},
+            )
         assert answer.status_code == 201
 
     return send, client.aclose
@@ -110,11 +115,11 @@ async def by_async_client(
 async def by_transport(pipeline: Definition, connections: int) -> tuple[Send, Callable[[], Awaitable[None]]]:
     """The transport called directly, the body read, nothing judged."""
     inner = Client(pipeline, secrets={}, connections=connections)
-    transport = open_transport(connections)
+    transport = Transport(connections)
 
     async def send(row: Row) -> None:
         request = inner.build(row, key=idempotency_key("bench", row, 0))
-        flight.set(Flight(Permit(), str(request.url)))
+        request.extensions["flight"] = Flight(Permit())
         answer = await transport.handle_async_request(request)
         await answer.aread()
         assert answer.status_code == 201

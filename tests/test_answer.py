@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from flows.client.answer import classify, clean, pause_of
-from flows.client.breakage import _WORDS, broken, origin_of, words_for
+from flows.client.breakage import _WORDS, broken
 from flows.client.masking import Masker
 from flows.client.request import mask
 from flows.pipeline.definition import Definition
@@ -287,15 +287,6 @@ def test_only_what_was_written_can_be_unknown() -> None:
         assert (before.state, before.wrote, before.again) == (RowState.WAITING, False, True)
         assert (after.state, after.wrote, after.again) == (RowState.UNKNOWN, True, False)
         assert broken(error, wrote=True, idempotent=True, within_seconds=2).again
-
-
-def test_a_disconnect_after_the_write_is_not_believed_to_be_a_connect_time_out() -> None:
-    """httpx-aiohttp maps every aiohttp connection error to httpx.ConnectTimeout, also those after the write."""
-    error = httpx.ConnectTimeout("Server disconnected")
-    error.__cause__ = aiohttp.ServerDisconnectedError()
-
-    assert isinstance(origin_of(error), aiohttp.ServerDisconnectedError)
-    assert words_for(error) == "the connection was closed without an answer (Server disconnected)"
 
 
 def test_a_request_that_no_waiting_would_mend_is_failed() -> None:

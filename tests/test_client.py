@@ -403,6 +403,23 @@ def test_a_row_that_makes_no_request_is_failed_and_its_permit_unused() -> None:
     assert told == ["unused"]
 
 
+@pytest.mark.parametrize("value", ["a\r\nHost: evil", "a\nb", "a\rb", "a\0b"])
+def test_a_header_that_would_be_two_is_not_written(api: StandIn, value: str) -> None:
+    """Whoever builds the request has refused it before; this is the last look."""
+    permit = FakePermit()
+
+    async def go(client: Client) -> Verdict:
+        request = client.build(Row(1, 2, {"title": "x"}), key="k")
+        request.headers["X-Title"] = value
+        return await client.attempt(request, permit)
+
+    verdict = run(definition(api.url), go)
+
+    assert (verdict.state, verdict.wrote) == (RowState.FAILED, False)
+    assert permit.told == ["unused"]
+    assert api.arrivals.details == []
+
+
 # -- sockets -----------------------------------------------------------------------------------------------------------
 
 
@@ -670,7 +687,7 @@ def test_secrets_go_out_and_come_back_as_dots(raw: Any, caplog: pytest.LogCaptur
     with caplog.at_level(logging.INFO):
         first, second = run(made, twice, secrets={"TOKEN": "s3cret"})
 
-    assert b"x-token: s3cret" in server.heads[0]
+    assert b"X-Token: s3cret" in server.heads[0]
     assert b"?token=s3cret" in server.heads[0]
     assert first.kept == {"postId": "you said ••••"}
     assert second.excerpt == '{"id": "you said ••••", "token": "••••"}'

@@ -6,6 +6,7 @@ import ssl
 
 import aiohttp
 import httpx
+from aiohttp.http_exceptions import HttpProcessingError
 
 from flows.client.answer import EXCERPT_CHARACTERS, Mask, clean
 from flows.records import RowState, Verdict
@@ -33,6 +34,7 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (aiohttp.ClientHttpProxyError, "the proxy refused"),
     (aiohttp.ClientResponseError, "the answer is no valid HTTP"),
     (aiohttp.ClientError, "the request failed"),
+    (HttpProcessingError, "the answer is no valid HTTP"),
     (httpx.ConnectError, "no connection could be made"),
     (httpx.ConnectTimeout, "no connection could be made in time"),
     (httpx.PoolTimeout, "no connection became free in time"),
@@ -58,17 +60,9 @@ _HOPELESS = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, httpx.InvalidURL
 
 def words_for(exc: BaseException) -> str:
     """What happened, in plain words; the exception's own text follows in brackets where it says more."""
-    exc = origin_of(exc)
     plain = next((words for kind, words in _WORDS if isinstance(exc, kind)), "the request failed")
     detail = clean(str(exc) or type(exc).__name__) if not isinstance(exc, TimeoutError) else ""
     return f"{plain} ({detail})" if detail else plain
-
-
-def origin_of(exc: BaseException) -> BaseException:
-    """aiohttp's exception behind httpx's: httpx-aiohttp calls a disconnect after the write a ConnectTimeout."""
-    if isinstance(exc, httpx.TransportError) and isinstance(exc.__cause__, aiohttp.ClientError | TimeoutError):
-        return exc.__cause__
-    return exc
 
 
 def broken(exc: BaseException, *, wrote: bool, idempotent: bool, within_seconds: float, mask: Mask = str) -> Verdict:
@@ -78,13 +72,11 @@ def broken(exc: BaseException, *, wrote: bool, idempotent: bool, within_seconds:
     `waiting`, everything else `unknown`.
     """
     words = mask(words_for(exc))[:EXCERPT_CHARACTERS]
-    if isinstance(origin_of(exc), TimeoutError):
+    if isinstance(exc, TimeoutError):
         words = f"no answer within {within_seconds:g} s" if wrote else f"no connection within {within_seconds:g} s"
     if wrote:
         return Verdict(RowState.UNKNOWN, f"{words}; the API may have acted", again=idempotent)
-    hopeless = isinstance(origin_of(exc), _HOPELESS) and not isinstance(
-        origin_of(exc), OSError
-    )  # a bad certificate is both
+    hopeless = isinstance(exc, _HOPELESS) and not isinstance(exc, OSError)  # a bad certificate is both
     if hopeless:
         return Verdict(RowState.FAILED, f"{words}; nothing was sent", wrote=False)
     return Verdict(RowState.WAITING, f"{words}; nothing was sent", wrote=False, again=True)

@@ -8,6 +8,7 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Self, cast
 
+import aiohttp
 import httpx
 
 from flows.client.answer import GATEWAY_STATUSES, classify
@@ -15,7 +16,7 @@ from flows.client.breakage import broken, words_for
 from flows.client.masking import Masker
 from flows.client.request import build, idempotency_key, mask
 from flows.client.template import Unsendable
-from flows.client.transport import Flight, NotSent, Permit, flight, open_transport
+from flows.client.transport import Body, Flight, Permit, Transport
 from flows.limit.clock import boot_time
 from flows.pipeline.definition import Definition
 from flows.records import Row, RowState, Verdict
@@ -47,7 +48,7 @@ class Client:
         self._transport: httpx.AsyncBaseTransport | None = None
 
     async def __aenter__(self) -> Self:
-        self._transport = self._given or open_transport(self._connections)
+        self._transport = self._given or Transport(self._connections)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -73,16 +74,14 @@ class Client:
 
         Raises nothing of the network. A cancelled attempt's permit is `lost` if anything was written, else `unused`.
         """
-        current = Flight(permit, str(request.url))
-        token = flight.set(current)
+        current = Flight(permit)
+        request.extensions["flight"] = current
         try:
             await permit.wait()
             return await self._fly(request, current)
         except BaseException:
             current.give_up()
             raise
-        finally:
-            flight.reset(token)
 
     async def _fly(self, request: httpx.Request, current: Flight) -> Verdict:
         definition, permit = self._definition, current.permit
@@ -91,10 +90,6 @@ class Client:
                 response = await self._head(request, current)
         except Exception as exc:
             return self._unanswered(exc, current)
-        if not current.wrote:
-            if current.hung_up or current.refused:  # what came was no answer to us
-                return self._unanswered(NotSent("the API spoke before it was asked"), current)
-            raise RuntimeError("a request left without its permit being asked; is another aiohttp installed?")
         took = boot_time() - permit.start
         at_edge = response.status_code in GATEWAY_STATUSES and not definition.counts_at_edge
         if not at_edge:
@@ -123,7 +118,7 @@ class Client:
         for left in reversed(range(_DEAD_CONNECTIONS)):
             try:
                 return await self._transport.handle_async_request(request)
-            except httpx.TransportError:
+            except (aiohttp.ClientError, httpx.TransportError):
                 if current.wrote or not current.hung_up or not left:
                     raise
                 current.hung_up = False
@@ -148,9 +143,12 @@ class Client:
     async def _body(self, response: httpx.Response, current: Flight) -> tuple[bytes, str]:
         """As much of the body as is kept, and why that is not all of it. What is not read closes the connection."""
         most, seconds = self._definition.response.max_bytes, self._definition.request.timeout_seconds
+        packed = "content-encoding" in response.headers
+        if isinstance(response.stream, Body) and not packed and (whole := response.stream.at_once(most)) is not None:
+            return whole, ""
         body, trouble = bytearray(), ""
         try:
-            async with asyncio.timeout(seconds), aclosing(_parts(response)) as parts:
+            async with asyncio.timeout(seconds), aclosing(_parts(response, packed)) as parts:
                 async for part in parts:
                     body += part
                     if len(body) > most:
@@ -160,15 +158,16 @@ class Client:
             trouble = f"the answer did not end within {seconds:g} s"
         except Exception as exc:
             trouble = self._masker.text(words_for(exc))
-        if trouble:
-            current.abort()
-        with suppress(Exception):
-            await response.aclose()
+        finally:
+            if trouble:
+                current.abort()  # as long as the connection is ours
+            with suppress(Exception):
+                await response.aclose()
         return bytes(body[:most]), trouble
 
 
-def _parts(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+def _parts(response: httpx.Response, packed: bool) -> AsyncGenerator[bytes, None]:
     """The body piece by piece; unpacked only where the API has packed it in spite of `Accept-Encoding: identity`."""
-    if "content-encoding" in response.headers:
+    if packed:
         return cast(AsyncGenerator[bytes, None], response.aiter_bytes())
     return cast(AsyncGenerator[bytes, None], cast(httpx.AsyncByteStream, response.stream).__aiter__())

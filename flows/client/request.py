@@ -18,6 +18,7 @@ from flows.records import Row
 
 MAX_SHOWN_CHARACTERS = 4000
 _USER_AGENT = f"rowrelay/{version('rowrelay')}"
+_WITH_A_BODY = frozenset(("POST", "PUT", "PATCH"))  # these say how long it is even if it is empty
 _CREDENTIALS = frozenset(("authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"))
 _SCHEME = re.compile(r"(?i)(basic|bearer|digest|token|apikey) ")
 
@@ -26,23 +27,30 @@ def build(definition: Definition, row: Row, *, key: str, secrets: Mapping[str, s
     """The request of a row. Raises Unsendable (flows.client.template) where the row's values make none."""
     rendering = definition.rendering
     values = row.values
+    url, host = _address(rendering.make_url(values, secrets))
+    content = rendering.make_content(values, secrets)
     headers = {
+        "Host": host,
         "User-Agent": _USER_AGENT,
         "Accept": "application/json" if definition.response.expects_json else "*/*",
         "Accept-Encoding": "identity",  # so that the cap on the answer is a cap on memory
         "Idempotency-Key": key,
         **rendering.make_headers(values, secrets),
     }
-    url = _url(rendering.make_url(values, secrets))
-    content = rendering.make_content(values, secrets) or None
-    request = httpx.Request(definition.request.method, url, headers=headers, content=content)
+    if content or definition.request.method in _WITH_A_BODY:
+        headers["Content-Length"] = str(len(content))
+    # With a stream httpx takes the headers as they are, which is half the work.
+    request = httpx.Request(definition.request.method, url, headers=headers, stream=httpx.ByteStream(content))
+    request.read()
     request.headers.encoding = "ascii"  # spares httpx a guess for each header, 10 µs a request
     return request
 
 
 @lru_cache(maxsize=64)  # mostly one address for all rows
-def _url(url: str) -> httpx.URL:
-    return httpx.URL(url)
+def _address(url: str) -> tuple[httpx.URL, str]:
+    """The address, and what the Host header says."""
+    address = httpx.URL(url)
+    return address, address.netloc.decode("ascii")
 
 
 def idempotency_key(run: str, row: Row, generation: int) -> str:

@@ -1,6 +1,7 @@
 """Sockets to the API: checked right before the write, written to once, and silent as soon as they are closed.
 
-httpx talks through aiohttp here (by httpx-aiohttp). What is added to both:
+An httpx transport over aiohttp's connections and parser. aiohttp's session would put some 100 µs a request between
+(bench/client.py) and try broken connections again by itself, which the limit would not know of. What is added:
 
 - SO_LINGER {1, 0}: closing a socket drops what the kernel has not sent yet. Without it requests written while a link
   was down arrived all at once, 8 s after their sockets had been closed, and again after the process had been killed.
@@ -8,32 +9,32 @@ httpx talks through aiohttp here (by httpx-aiohttp). What is added to both:
   check and the kernel. A machine frozen exactly there is the gap that remains.
 - A connection on which the other side has hung up, or has spoken out of turn, is not written to: the request would be
   lost, or would be taken for answered by what was said before.
-- aiohttp's own second try on a broken connection is off: the limit would not know of it.
 - No proxy is taken from the environment (flows.client.proxy): it may hold requests back, and the limit is for arrivals.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import select
 import socket
 import struct
-from contextvars import ContextVar
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import aiohttp
 import httpx
-from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import AddrInfoType, Connection
-from httpx_aiohttp import AiohttpTransport
+from aiohttp.http import RawResponseMessage
+from aiohttp.streams import StreamReader
 from yarl import URL
 
 # Common servers close idle connections after 5 s or more. A request that crosses such a close is lost as `unknown`.
 IDLE_SECONDS = 4.0
 _DROP_UNSENT = struct.pack("ii", 1, 0)
 _HANG_UP = getattr(select, "POLLRDHUP", 0)
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # whoever sends has one for the whole way to the answer's head
+_PART_BYTES = 1 << 14
 
 
 class Permit(Protocol):
@@ -70,7 +71,6 @@ class Flight:
     """One attempt, as its socket sees it."""
 
     permit: Permit
-    url: str
     wrote: bool = False  # some byte of the request may have left this machine
     refused: str = ""  # what the permit said instead of yes
     hung_up: bool = False  # the connection was useless before anything was written
@@ -99,46 +99,6 @@ class Flight:
             self.transport.abort()
 
 
-flight: ContextVar[Flight] = ContextVar("flight")
-
-
-class CheckedRequest(aiohttp.ClientRequest):
-    """aiohttp's request, which asks the permit when the connection is there and the next step is the write."""
-
-    def __init__(self, method: str, url: URL, **kwargs: Any) -> None:
-        super().__init__(method, url, **kwargs)
-        exact = URL(flight.get().url, encoded=True)  # yarl would decode %2F and the like, and resolve `..`
-        self.url = self.original_url = exact
-
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        """Write the head; with a body aiohttp keeps it back and writes both in `write_bytes`."""
-        flight.get().transport = conn.transport
-        _check_connection(conn)  # here too: aiohttp would take what lies there already for the answer
-        if not self._body:
-            flight.get().clear_to_write()
-        return await super().send(conn)
-
-    async def write_bytes(
-        self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
-    ) -> None:
-        """Write head and body."""
-        try:
-            _check_connection(conn)
-            flight.get().clear_to_write()
-        except NotSent as exc:
-            if conn.protocol is not None:
-                conn.protocol.set_exception(exc)  # ends the wait for an answer
-            return
-        await super().write_bytes(writer, conn, content_length)
-
-
-def _check_connection(conn: Connection) -> None:
-    """Raises NotSent if a request on it could not be answered, or not to us."""
-    if _is_useless(conn):
-        flight.get().hung_up = True
-        raise NotSent("the connection was closed before anything was written")
-
-
 def _is_useless(conn: Connection) -> bool:
     transport = conn.transport
     if transport is None or transport.is_closing() or conn.protocol is None or conn.protocol.should_close:
@@ -161,27 +121,99 @@ def open_socket(address: AddrInfoType) -> socket.socket:
     return sock
 
 
-def open_transport(connections: int) -> AiohttpTransport:
-    """httpx's transport over at most so many connections, all kept while they are busy. To be called in a running loop.
+class Transport(httpx.AsyncBaseTransport):
+    """httpx's transport over at most so many connections, all kept while they are busy. To be made in a running loop.
 
+    Requests carry their Flight as the extension `flight` and their whole content. Raises aiohttp's errors, and NotSent.
     Certificates are verified against certifi's roots, or those that SSL_CERT_FILE or SSL_CERT_DIR name.
     """
-    for name in ("httpx", "httpcore", "aiohttp"):  # httpx logs whole URLs, which may hold a secret, at INFO
-        logger = logging.getLogger(name)
-        logger.setLevel(max(logger.level, logging.WARNING))
-    context = httpx.create_ssl_context()
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
+
+    def __init__(self, connections: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._connector = aiohttp.TCPConnector(
             limit=connections,
-            ssl=context,
+            ssl=httpx.create_ssl_context(),
             keepalive_timeout=IDLE_SECONDS,
             ttl_dns_cache=60,
             socket_factory=open_socket,
-        ),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        request_class=CheckedRequest,
-        trust_env=False,
-        timeout=aiohttp.ClientTimeout(total=None),
-    )
-    session._retry_connection = False  # noqa: SLF001 - no other way; a test sees that no request arrives twice
-    return AiohttpTransport(client=session, verify=context, trust_env=False)
+        )
+        self._places: dict[tuple[bytes, bytes, int | None], aiohttp.ClientRequest] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer, its body still to be read."""
+        current: Flight = request.extensions["flight"]
+        written = _in_bytes(request)
+        connection = await self._connector.connect(self._place(request.url), [], _NO_TIMEOUT)
+        try:
+            message, content = await self._exchange(connection, written, current, request.method)
+        except BaseException:
+            connection.close()
+            raise
+        body = Body(content, connection)
+        return httpx.Response(message.code, headers=message.raw_headers, stream=body, request=request)
+
+    async def _exchange(
+        self, connection: Connection, written: bytes, current: Flight, method: str
+    ) -> tuple[RawResponseMessage, StreamReader]:
+        protocol, current.transport = connection.protocol, connection.transport
+        if protocol is None or current.transport is None or _is_useless(connection):
+            current.hung_up = True
+            raise NotSent("the connection was closed before anything was written")
+        protocol.set_response_params(skip_payload=method == "HEAD", read_until_eof=True, auto_decompress=False)
+        current.clear_to_write()
+        current.transport.write(written)
+        while True:
+            message, content = await protocol.read()
+            if message.code >= 200 or message.code == 101:
+                return message, content
+
+    def _place(self, url: httpx.URL) -> aiohttp.ClientRequest:
+        """What aiohttp wants to know of where to connect to."""
+        key = (url.raw_scheme, url.raw_host, url.port)
+        if (place := self._places.get(key)) is None:
+            if url.scheme not in ("http", "https") or not url.raw_host:
+                raise aiohttp.InvalidURL(str(url))
+            origin = URL.build(scheme=url.scheme, host=url.raw_host.decode("ascii"), port=url.port)
+            place = self._places[key] = aiohttp.ClientRequest("GET", origin, loop=self._loop)
+        return place
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._connector.close()
+
+
+def _in_bytes(request: httpx.Request) -> bytes:
+    """The request as it goes out. Raises ValueError where a header would be more than one."""
+    lines = [request.method.encode("ascii") + b" " + request.url.raw_path + b" HTTP/1.1"]
+    lines += [name + b": " + value for name, value in request.headers.raw]
+    head = b"\r\n".join(lines)
+    if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1 or b"\0" in head:
+        raise ValueError("a header holds a line break or a NUL")
+    return head + b"\r\n\r\n" + request.content
+
+
+class Body(httpx.AsyncByteStream):
+    """The body of an answer, and the connection on which it comes."""
+
+    def __init__(self, content: StreamReader, connection: Connection) -> None:
+        self._content, self._connection = content, connection
+
+    def at_once(self, most: int) -> bytes | None:
+        """All of it, and the connection given back, if it is here already and no longer than `most` bytes."""
+        content = self._content
+        if not content.is_eof() or content.exception() is not None or content.total_bytes > most:
+            return None
+        whole = content.read_nowait()
+        self._connection.release()
+        return whole
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._content.iter_chunked(_PART_BYTES):
+            yield part
+
+    async def aclose(self) -> None:
+        """Give the connection back if all of the body has come, else close it."""
+        if self._content.is_eof() and self._content.exception() is None and not self._connection.closed:
+            self._connection.release()
+        else:
+            self._connection.close()

@@ -313,9 +313,18 @@ CLIENTS = [
             "    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP_UNSENT)\n",
             "",
         ),
-        ("aiohttp sends again by itself", "session._retry_connection = False", "session._retry_connection = True"),
+        (
+            "what had been said before is taken for the answer",
+            "protocol is None or current.transport is None or _is_useless(connection)",
+            "protocol is None or current.transport is None",
+        ),
+        (
+            "a header may hold a second one",
+            'head.count(b"\\n") != len(lines) - 1 or head.count(b"\\r") != len(lines) - 1 or',
+            "len(lines) == 0 or",
+        ),
         ("the permit is not asked", "            self.permit.check()\n", "            pass\n"),
-        ("dead connections are written to", "    if _is_useless(conn):\n", "    if conn is None:\n"),
+        ("what has come at once may be of any length", "content.total_bytes > most:", "content.total_bytes < 0:"),
         (
             "a lost request is called unused",
             "        if self.wrote:\n            self.permit.lost()",
