@@ -1,8 +1,8 @@
 """The product beside others that send a file's rows to an API: `python -m bench.peers [speed] [rate]`.
 
 The same file and the same receiver (`deployments.standin`, a process of its own) for: `rowrelay send` on a running
-stack; newman with a data file; a script of asyncio, httpx and a semaphore as people write it (bench/peers/plain.py);
-locust (bench/peers/locustfile.py); and the floor, the least that aiohttp needs (bench/peers/floor.py). newman and
+stack; newman with a data file; a script of asyncio, httpx and a semaphore as people write it (bench/others/plain.py);
+locust (bench/others/locustfile.py); and the floor, the least that aiohttp needs (bench/others/floor.py). newman and
 locust are installed into a temporary folder (`--tools FOLDER` keeps them); where that fails, their lines say so.
 
 speed: no limit. Each sends the first rows of the file, then more of them; the marginal figures are the difference of
@@ -33,7 +33,7 @@ from bench._parts import Receiver, Watched, definition, listener, posts, receive
 from deployments import stack
 from flows.settings import Settings
 
-HERE = Path(__file__).with_suffix("")
+HERE = Path(__file__).with_name("others")
 NEWMAN, LOCUST = "newman@6.2.2", "locust==2.47.0"
 IN_FLIGHT, RATE = 50, 7
 RATE_ROWS = 105

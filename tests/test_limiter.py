@@ -264,25 +264,6 @@ def test_a_block_is_shared_out_in_turns(server: RedisServer, client: redis.Redis
     play(story)
 
 
-def test_cancelled_acquires_leak_nothing(server: RedisServer, client: redis.Redis) -> None:
-    terms = LimitTerms("cancel", ((200, 1.0),), 200, 30.0, 30.0)
-
-    async def story() -> None:
-        async with ready(server, terms) as limit:
-            for i in range(60):
-                tasks = [asyncio.create_task(limit.acquire("run", 3)) for _ in range(3)]
-                await asyncio.sleep(0.0003 * i % 0.005)
-                for task in tasks:
-                    task.cancel()
-                for result in await asyncio.gather(*tasks, return_exceptions=True):
-                    for permit in result if isinstance(result, list) else ():
-                        permit.unused()
-            await until(lambda: client.zcard(Keys.of("cancel").log) == 1, "all slots are back")
-            assert client.zcard(Keys.of("cancel").flights) == 0
-
-    play(story)
-
-
 def test_closing_hands_back_what_was_not_used(server: RedisServer, client: redis.Redis) -> None:
     terms = LimitTerms("close", ((100, 1.0),), 100, 30.0, 30.0)
 
@@ -694,7 +675,7 @@ def test_an_acquire_that_is_cancelled_as_it_is_granted_hands_the_permits_back(
             for _ in range(10):
                 acquiring = asyncio.create_task(limit.acquire("run", 3))
                 await asyncio.sleep(0)
-                while limit._queue:  # noqa: ASYNC110 - the very next turn of the loop is meant
+                while limit._waiters:  # noqa: ASYNC110 - the very next turn of the loop is meant
                     await asyncio.sleep(0)
                 assert not acquiring.done(), "granted, and not yet told"
                 acquiring.cancel()

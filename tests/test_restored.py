@@ -6,11 +6,17 @@ import signal
 from pathlib import Path
 from uuid import uuid4
 
-from flows.ledger.backup import doubt, doubtful
+import pytest
+import redis
+
+from flows.errors import RunBusy
+from flows.ledger.backup import doubt, doubtful, notice
 from flows.ledger.connection import connect
+from flows.ledger.ledger import Ledger
+from flows.ledger.tide import Tide, turn
 from flows.records import RowState, RunState
 from tests.conftest import wait_until
-from tests.world import world
+from tests.world import World, world
 
 LIMIT = {"name": "restored", "requests": 50, "window_seconds": 1}
 
@@ -42,3 +48,118 @@ def test_waiting_rows_of_a_restored_ledger_are_sent_only_when_somebody_says_so(t
 
         asked = scene.deliver(run, file=file, rows="unknown", request="a person")
         assert asked["counts"]["done"] == 200
+
+
+def test_a_ledger_that_is_older_than_the_machine_knows_is_noticed_before_anything_is_sent(
+    tmp_path: Path, redis_url: str
+) -> None:
+    client = connect(redis_url)
+    with world(tmp_path, redis_url, limit=LIMIT) as scene:
+        run, file = str(uuid4()), scene.file(150)
+        left = interrupted(scene, run, file)
+        backup = dumped(client)
+        assert scene.deliver(run, file=file)["counts"]["done"] == 150
+        sent = scene.report()["arrivals"]
+        assert sent == 150
+
+        restore(client, backup)
+        assert scene.deliver(run, file=file)["counts"] == {"done": 150 - left, "unknown": left} | NONE
+        assert scene.report()["arrivals"] == sent
+        assert any("restored from a backup" in text for _, text in scene.view.events(run))
+
+        other, another = str(uuid4()), scene.file(150, name="other.csv", first=1001)
+        waiting = interrupted(scene, other, another)  # the same backup is not noticed again
+        assert scene.deliver(other, file=another)["counts"] == {"done": 150} | NONE | {"unknown": 0}
+        assert scene.report()["arrivals"] == sent + 150
+        assert waiting > 0
+
+
+NONE = {"waiting": 0, "sending": 0, "failed": 0, "rejected": 0}
+
+
+def interrupted(scene: World, run: str, file: Path) -> int:
+    """Begin a run and cancel it midway. Returns how many of its rows wait."""
+    engine = scene.start(run, file=file)
+    wait_until(
+        lambda: scene.view.client.exists(f"rowrelay:run:{{{run}}}") and scene.run(run).counts[RowState.DONE] >= 20,
+        seconds=30,
+        what="some rows",
+    )
+    engine.send_signal(signal.SIGTERM)
+    return int(scene.ended(engine)["counts"]["waiting"])
+
+
+def dumped(client: redis.Redis) -> dict[bytes, bytes]:
+    return {key: value for key in client.scan_iter() if (value := client.dump(key))}
+
+
+def restore(client: redis.Redis, backup: dict[bytes, bytes]) -> None:
+    client.flushall()
+    for key, value in backup.items():
+        client.restore(key, 0, value)
+
+
+def test_only_what_this_machine_remembers_of_this_ledger_counts(tmp_path: Path, redis_url: str) -> None:
+    client = connect(redis_url)
+    here, elsewhere = Tide(client, tmp_path / "here"), Tide(client, tmp_path / "elsewhere")
+    assert not here.has_fallen()
+    here.rise()
+    backup = dumped(client)
+    here.rise()
+    elsewhere.rise()
+    assert not here.has_fallen()
+    assert not elsewhere.has_fallen()
+
+    restore(client, backup)
+    assert here.has_fallen()
+    assert elsewhere.has_fallen()
+    assert not Tide(client, tmp_path / "new").has_fallen()
+
+    turn(client)  # what `doubt` does
+    assert not here.has_fallen()
+    assert not elsewhere.has_fallen()
+    here.rise()
+
+    client.flushall()  # another, empty ledger
+    assert not here.has_fallen()
+    restore(client, backup)  # and the old one again: it is still remembered
+    assert here.has_fallen()
+
+
+def test_a_memory_that_cannot_be_read_or_written_is_said_and_stops_nobody(
+    tmp_path: Path, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "tide.json").write_text("{")
+    tide = Tide(connect(redis_url), tmp_path)
+    tide.rise()
+    assert "cannot be read" in caplog.text
+    assert not tide.has_fallen()
+
+    (tmp_path / "file").write_text("")
+    Tide(connect(redis_url), tmp_path / "file" / "folder").rise()
+    assert "this machine cannot tell" in caplog.text
+
+
+def test_the_number_is_raised_once_a_minute_at_most_while_a_run_goes_on(tmp_path: Path, redis_url: str) -> None:
+    client = connect(redis_url)
+    tide = Tide(client, tmp_path)
+    tide.rise()
+    for _ in range(3):
+        tide.rise_by_and_by()
+    assert client.hget("rowrelay:tide", "count") == b"1"
+
+
+def test_a_restored_ledger_is_not_doubted_while_one_of_its_runs_is_delivered(tmp_path: Path, redis_url: str) -> None:
+    client = connect(redis_url)
+    ledger, tide = Ledger(client), Tide(client, tmp_path)
+    ledger.create("r", definition={}, by="test")
+    tide.rise()
+    backup = dumped(client)
+    tide.rise()
+    restore(client, backup)
+    ledger.take("r", "somebody", resume=False)
+
+    with pytest.raises(RunBusy, match=r"Redis was restored from a backup: .* Run r is being delivered"):
+        notice(client, tide)
+
+    assert tide.has_fallen()

@@ -11,9 +11,8 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
-from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
@@ -26,7 +25,9 @@ from numpy.typing import NDArray
 
 from flows.client.client import Client
 from flows.delivery.plan import Chunk, Plan, Portion, chunk_size
+from flows.delivery.respool import respool
 from flows.delivery.sender import Sender
+from flows.delivery.summary import summary
 from flows.errors import (
     FileError,
     Interrupted,
@@ -37,15 +38,17 @@ from flows.errors import (
     StorageError,
     Superseded,
 )
+from flows.ledger.backup import notice
 from flows.ledger.connection import connect, translated
 from flows.ledger.ledger import LEASE_SECONDS, Ledger
+from flows.ledger.tide import Tide
 from flows.ledger.view import Run, View
 from flows.limit.limiter import Limiter
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secrets_of
-from flows.records import Rejection, Row, RowState, RunState, Wanted
+from flows.records import Row, RowState, RunState, Wanted
 from flows.schema.check import CheckResult, check_file
-from flows.schema.delivered import DeliveredIndex, SkippedThen, told
+from flows.schema.delivered import DeliveredIndex, told
 from flows.settings import Settings
 from flows.spool.spool import Spool
 from flows.storage.located import journal
@@ -98,6 +101,7 @@ class Delivery:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sender: Sender | None = None
         self._superseded = False
+        self._tide = Tide(self.client, settings.data)
         self._plan: Plan | None = None
         self._journal = journal(settings, run, part=part)
         self._resends = False
@@ -105,9 +109,15 @@ class Delivery:
     # -- the run's life --------------------------------------------------------------------------------------------
 
     def take(self, *, resume: bool) -> None:
-        """Become the run's sole deliverer. Raises RunBusy, RunNotFound, StackError."""
+        """Become the run's sole deliverer. Raises RunBusy, RunNotFound, StackError.
+
+        Looks first whether the ledger has forgotten anything: then what waits in it may have been sent.
+        """
+        if moved := notice(self.client, self._tide):
+            logger.warning("Redis was restored from a backup: %d waiting rows are unknown now", sum(moved.values()))
         with translated():
             self.epoch = self.ledger.take(self.run, self._owner, resume=resume)
+            self._tide.rise()
 
     def wish(self, *, only_check: bool) -> None:
         """Note whether the run is only to be checked: who takes it up after a crash must not send it unasked."""
@@ -235,41 +245,11 @@ class Delivery:
         """
         run = self.view.run(self.run)
         before = self.view.bitmap(self.run, RowState.REJECTED, run.total)
-        now = np.zeros(run.total, dtype=bool)
-
-        def reject(rejections: Sequence[Rejection]) -> None:
-            rows = np.array([item.row for item in rejections], dtype=np.int64) - 1
-            now[rows[rows < run.total]] = True
-
+        most = self.settings.max_upload_bytes
         with self.kept():
-            result = check_file(
-                file,
-                self.definition,
-                self.spool,
-                encoding=run.facts.get("encoding"),
-                delimiter=run.facts.get("delimiter"),
-                max_bytes=self.settings.max_upload_bytes,
-                on_progress=lambda rows, done, total: self._go_on(),
-                on_rejections=reject,
-                delivered=SkippedThen(before) if run.fact("skipped") else None,
-                skip_delivered=True,
-            )
-        try:
-            self._refuse_another(run, result, file)
-            _refuse_other_judgement(run, before, now, result.skipped, file)
-        except FileError:
-            self.spool.delete()
-            raise
+            respool(run, before, file, self.definition, self.spool, max_bytes=most, go_on=self._go_on)
         with translated():
             self.ledger.facts(self.run, spool=self.spool.digest())
-
-    def _refuse_another(self, run: Run, result: CheckResult, file: Path) -> None:
-        if (result.digest, result.rows) != (run.facts.get("digest"), run.total):
-            raise FileError(
-                "is not the file that this run began with, and the run's spool is gone",
-                file=str(file),
-                hint="Put the original file back, or send this one as a run of its own.",
-            )
 
     def knock(self) -> None:
         """Start this process' loop and share of the limit, so that a quarantine passes while the file is checked."""
@@ -343,6 +323,7 @@ class Delivery:
             journal=self._journal,
             give_up_seconds=self.settings.give_up_seconds,
             on_event=self.event,
+            on_renewed=self._tide.rise_by_and_by,
         )
         await sender.start()
         return sender
@@ -502,6 +483,7 @@ class Delivery:
         state, reason = self._last_state(failure)
         if not self._steadily(lambda: self.ledger.end(self.run, self.epoch, state, reason)):
             raise Superseded("Another process has taken over this run.")
+        self._steadily(self._tide.rise)
         return self._steadily(lambda: self.view.run(self.run))
 
     def hand_over(self) -> Run | None:
@@ -516,6 +498,7 @@ class Delivery:
         if not self._steadily(lambda: self.ledger.end(self.run, self.epoch, run.state, why)):
             return None
         self.handed_over = True
+        self._steadily(self._tide.rise)
         return self._steadily(lambda: self.view.run(self.run))
 
     def _last_state(self, failure: RowrelayError | None) -> tuple[RunState, str]:
@@ -534,35 +517,6 @@ class Delivery:
 
     def _summary(self) -> None:
         assert self._sender is not None
-        figures = {name: value for name, value in asdict(self._sender.pace.summary()).items() if value is not None}
         before = self._steadily(lambda: self.view.run(self.run))
-        figures["peak"] = max(int(figures["peak"]), int(before.fact("peak")))
-        figures["seconds"] = before.fact("seconds") + figures["seconds"]
-        figures["sent"] = int(before.fact("sent")) + int(figures["sent"])
-        counters = self._limit.counters
-        held = {why: round(seconds, 1) for why, seconds in counters.held_seconds.items() if seconds >= 0.1}
-        facts: dict[str, str | int | float] = {
-            **{name: round(float(value), 4) for name, value in figures.items()},
-            "held_by": json.dumps(dict(sorted(held.items(), key=lambda item: -item[1]))),
-            "permits": counters.granted,
-            "permits_unused": counters.unused,
-            "limit_visits": counters.visits,
-        }
+        facts = summary(before, self._sender.pace.summary(), self._limit.counters)
         self._steadily(lambda: self.ledger.facts(self.run, epoch=self.epoch, **facts))
-
-
-def _refuse_other_judgement(
-    run: Run, then: NDArray[np.bool_], now: NDArray[np.bool_], skipped: int, file: Path
-) -> None:
-    """The ledger knows rows by their numbers: which are rejected must be the same for ever."""
-    other = np.flatnonzero(then != now)
-    if len(other) == 0 and skipped == run.fact("skipped"):
-        return
-    what = "other rows are left out"
-    if len(other):
-        what = f"row {other[0] + 1} was {'rejected' if then[other[0]] else 'accepted'} then and is not now"
-    raise FileError(
-        f"its rows are judged differently than when the run began ({what}), and the run's spool is gone",
-        file=str(file),
-        hint="The program or the pipeline's `schema` has changed since: put it back, or send the file as a new run.",
-    )

@@ -15,7 +15,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import Any, ParamSpec, TypeVar
@@ -24,6 +23,8 @@ import redis
 
 from flows.client import retry
 from flows.client.client import Client, idempotency_key
+from flows.delivery.job import Batch, Job, Outcome
+from flows.delivery.recorder import AWAY_SECONDS, FLUSH_ROWS, FLUSH_SECONDS, Recorder
 from flows.errors import LimitLatched, LimitLost, Stopped, Superseded
 from flows.ledger import keys as ledger_keys
 from flows.ledger.journal import Journal
@@ -37,53 +38,16 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-FLUSH_ROWS = 200  # outcomes a write: Redis' cost a row is flat from here on
-FLUSH_SECONDS = 0.01  # outcomes wait this long for company
-KEEP_SECONDS = 10.0  # acknowledged outcomes are remembered this long, in case Redis comes back without them
 RENEW_SECONDS = LEASE_SECONDS / 5
 CHART_SECONDS = 900  # of which the chart keeps every second
 TRIM_SECONDS = 60  # between two times that older ones are folded into minutes
-AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer
-
-
-@dataclass(slots=True)
-class Batch:
-    """Rows that were handed in together, and what became of them."""
-
-    left: int
-    done: asyncio.Future[Counter[str]]
-    states: Counter[str] = field(default_factory=Counter)
-
-    def end(self, state: str) -> None:
-        """One row of the batch needs nothing more here."""
-        self.states[state] += 1
-        self.left -= 1
-        if self.left == 0 and not self.done.done():
-            self.done.set_result(self.states)
-
-
-@dataclass(slots=True)
-class _Job:
-    row: Row
-    batch: Batch
-    attempts: int = 0
-    first: float = 0.0  # when its first attempt began
-    serial: int = 0  # of the claim it holds, or that Redis may have taken; 0: none
-    resends: bool = False  # a claim may come from `unknown`: the API knows the row's key
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    answer: Answer
-    job: _Job
-    wait: float | None  # seconds until the row's next attempt; None: there is none
-    attempted: bool  # False: a claim that is only taken back
 
 
 class Sender:
     """Delivers rows of one run from this process, until it is drained or has to stop.
 
-    `stopped` says why sending ended early, if it did. The callbacks of `on_event` are plain words for people.
+    `stopped` says why sending ended early, if it did. `on_event` is told in plain words what people should
+    know; `on_renewed` is called, off the loop, each time the run has been kept.
     """
 
     def __init__(
@@ -99,6 +63,7 @@ class Sender:
         journal: Journal,
         give_up_seconds: float,
         on_event: Callable[[str], None] = lambda text: None,
+        on_renewed: Callable[[], None] = lambda: None,
     ) -> None:
         self.run = run
         self.stopped: Stopped | None = None
@@ -106,40 +71,43 @@ class Sender:
         self.older = 0  # rows of dead deliverers whose attempts may still be answered
         self.pace = Pace(limit.terms)
         self._definition, self._epoch, self._ledger, self._limit = definition, epoch, ledger, limit
-        self._client, self._journal, self._give_up, self._event = client, journal, give_up_seconds, on_event
+        self._client, self._give_up, self._event, self._on_renewed = client, give_up_seconds, on_event, on_renewed
         self._names = tuple(definition.response.keep)
         self._memory = definition.idempotency_hours * 3600.0 if definition.idempotent else 0.0
         self._serials = count(first_serial)
-        self._ready: deque[_Job] = deque()
-        self._backing_off: list[tuple[float, int, _Job]] = []
+        self._ready: deque[Job] = deque()
+        self._backing_off: list[tuple[float, int, Job]] = []
         self._wake = asyncio.Event()
-        self._buffer: list[_Outcome] = []
         self._unrecorded = 0  # rows claimed whose outcome the ledger has not got
-        self._filled = asyncio.Event()
-        self._recent: deque[tuple[float, Answer]] = deque()
-        self._flying: dict[int, _Job] = {}
+        self._flying: dict[int, Job] = {}
         self._attempts: set[asyncio.Task[None]] = set()
         self._closing = False
         self._streak: tuple[str, int] = ("", 0)
-        self._journaled = 0
         self._trimmed = 0
-        self._refused_since = 0.0
         self._redis_id = ""
         self._rng = random.Random()
         self._threads = ThreadPoolExecutor(4, "ledger")
         self._workers: list[asyncio.Task[None]] = []
+        self._recorder = Recorder(
+            run,
+            ledger,
+            journal,
+            call=self._call,
+            give_up_seconds=give_up_seconds,
+            on_taken=self._taken,
+            on_kept=self._kept,
+            on_lost=self._stop,
+            on_event=on_event,
+        )
 
     # -- for the owner ---------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Replay what the journal kept, then begin to deliver."""
         self._trimmed = int(time.time()) - CHART_SECONDS
-        kept = await self._call(self._journal.read)
-        for first in range(0, len(kept), FLUSH_ROWS):
-            await self._call(self._ledger.answer, self.run, kept[first : first + FLUSH_ROWS])
-        await self._call(self._journal.clear)
+        await self._recorder.replay()
         self._workers = [
-            asyncio.create_task(self._guarded(work)) for work in (self._dispatch, self._record, self._keep)
+            asyncio.create_task(self._guarded(work)) for work in (self._dispatch, self._recorder.record, self._keep)
         ]
 
     async def _guarded(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -148,9 +116,9 @@ class Sender:
         except Exception as exc:
             logger.exception("the sender's %s failed", work.__name__)
             self._stop(Stopped(f"Internal error: {exc!r}", hint="Resume the run; if it happens again, report it."))
-            if work == self._record:  # whoever is still under way would wait for it in vain
-                while self._attempts or self._buffer:
-                    await self._give_up_recording()
+            if work == self._recorder.record:  # whoever is still under way would wait for it in vain
+                while self._attempts or self._recorder:
+                    await self._recorder.give_up()
                     await asyncio.sleep(FLUSH_SECONDS)
 
     async def deliver(self, rows: Sequence[Row], *, resends: bool = False) -> Counter[str]:
@@ -158,7 +126,7 @@ class Sender:
         batch = Batch(len(rows), asyncio.get_running_loop().create_future())
         if not rows:
             return batch.states
-        jobs = [_Job(row, batch, resends=resends) for row in rows]
+        jobs = [Job(row, batch, resends=resends) for row in rows]
         if self._ending():
             for job in jobs:
                 job.batch.end("left")
@@ -184,10 +152,7 @@ class Sender:
         self.drain()
         while self._attempts:
             await asyncio.wait(self._attempts)
-        deadline = time.monotonic() + min(self._give_up, 30.0)
-        while self._buffer and time.monotonic() < deadline:
-            self._filled.set()
-            await asyncio.sleep(0.01)
+        await self._recorder.drain(min(self._give_up, 30.0))
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
@@ -210,7 +175,7 @@ class Sender:
             self._give_back(job)
         self._wake.set()
 
-    def _give_back(self, job: _Job) -> None:
+    def _give_back(self, job: Job) -> None:
         """A row that is not sent after all. A claim that Redis may have taken is taken back."""
         if job.serial:
             untried = Verdict(RowState.WAITING, wrote=False, attempted=False)
@@ -271,7 +236,7 @@ class Sender:
             logger.error("an attempt failed inside", exc_info=exc)
             self._stop(Stopped(f"Internal error: {exc!r}", hint="Resume the run; if it happens again, report it."))
 
-    async def _block(self, jobs: list[_Job], permits: list[Permit]) -> None:
+    async def _block(self, jobs: list[Job], permits: list[Permit]) -> None:
         for job in jobs:
             job.serial = job.serial or next(self._serials)
         claiming = asyncio.ensure_future(self._claim(jobs))
@@ -308,7 +273,7 @@ class Sender:
             else:
                 job.batch.end("elsewhere")
 
-    async def _claim(self, jobs: Sequence[_Job]) -> tuple[str, list[int]]:
+    async def _claim(self, jobs: Sequence[Job]) -> tuple[str, list[int]]:
         return await self._call(
             self._ledger.claim,
             self.run,
@@ -326,7 +291,7 @@ class Sender:
         else:
             self._stop(Stopped(f"The run is {why}."))
 
-    def _again(self, job: _Job, wait: float) -> None:
+    def _again(self, job: Job, wait: float) -> None:
         if self._ending():
             self._give_back(job)
             return
@@ -335,7 +300,7 @@ class Sender:
 
     # -- attempts --------------------------------------------------------------------------------------------------
 
-    async def _attempt(self, job: _Job, permit: Permit, generation: int) -> None:
+    async def _attempt(self, job: Job, permit: Permit, generation: int) -> None:
         self._flying[job.row.row] = job
         try:
             verdict = await self._send(job, permit, generation)
@@ -367,7 +332,7 @@ class Sender:
         self._put(job, verdict, wait, without_effect=without_effect)
         await self._heed(verdict)
 
-    async def _send(self, job: _Job, permit: Permit, generation: int) -> Verdict:
+    async def _send(self, job: Job, permit: Permit, generation: int) -> Verdict:
         key = idempotency_key(self.run, job.row, generation)
         return await self._client.send(job.row, key=key, permit=permit)
 
@@ -393,7 +358,7 @@ class Sender:
     # -- outcomes --------------------------------------------------------------------------------------------------
 
     def _put(
-        self, job: _Job, verdict: Verdict, wait: float | None, *, without_effect: bool, attempted: bool = True
+        self, job: Job, verdict: Verdict, wait: float | None, *, without_effect: bool, attempted: bool = True
     ) -> None:
         tail, detail = ledger_keys.pack(
             self._names,
@@ -414,50 +379,16 @@ class Sender:
             wait_seconds=wait or 0.0,
             without_effect=without_effect,
         )
-        self._buffer.append(_Outcome(answer, job, wait, attempted))
-        self._filled.set()
+        self._recorder.put(Outcome(answer, job, wait, attempted))
 
-    async def _record(self) -> None:
-        while True:
-            await self._filled.wait()
-            if len(self._buffer) < FLUSH_ROWS:
-                await asyncio.sleep(FLUSH_SECONDS)
-            self._filled.clear()
-            while self._buffer:
-                await self._flush()
+    def _kept(self, outcome: Outcome) -> None:
+        if outcome.attempted:
+            self._recorded(1)
+        outcome.job.batch.end("kept")
 
-    async def _flush(self) -> None:
-        batch = self._buffer[:FLUSH_ROWS]
-        answers = [outcome.answer for outcome in batch]
-        try:
-            taken = await self._call(self._ledger.answer, self.run, answers)
-        except redis.RedisError as exc:
-            await self._keep_on_disk(str(exc))
-            self._refused_since = self._refused_since or time.monotonic()
-            if time.monotonic() - self._refused_since > self._give_up:
-                self._stop(LimitLost(f"Redis has taken no outcomes for {self._give_up:g} s: {exc}"))
-                await self._give_up_recording()
-            else:
-                await asyncio.sleep(AWAY_SECONDS)
-            return
-        self._refused_since = 0.0
-        del self._buffer[: len(batch)]
-        self._recorded(sum(outcome.attempted for outcome in batch))
-        now = time.monotonic()
-        for outcome, state in zip(batch, taken, strict=True):
-            self._recent.append((now, outcome.answer))
-            self._end(outcome, state)
-        if self._journaled:
-            await self._forget(len(batch))
-
-    async def _forget(self, recorded: int) -> None:
-        """The ledger has so many more of what lies on disk; the file goes when it has them all."""
-        self._journaled = max(0, self._journaled - recorded)
-        if not self._journaled:
-            with suppress(OSError):  # what is said twice does no harm
-                await self._call(self._journal.clear)
-
-    def _end(self, outcome: _Outcome, state: RowState | None) -> None:
+    def _taken(self, outcome: Outcome, state: RowState | None) -> None:
+        if outcome.attempted:
+            self._recorded(1)
         job = outcome.job
         job.serial = 0
         if state is None:
@@ -468,33 +399,6 @@ class Sender:
             job.resends = state is RowState.UNKNOWN
             self._again(job, outcome.wait)
 
-    async def _give_up_recording(self) -> None:
-        """Let go of the rows whose outcomes the ledger does not take; a resume reads them from the disk."""
-        while self._buffer:
-            try:
-                await self._keep_on_disk("it has been given up")
-            except Exception:
-                logger.exception("%d outcomes are only in the log: %s", len(self._buffer), self._buffer)
-            kept, self._buffer, self._journaled = self._buffer, [], 0
-            self._recorded(sum(outcome.attempted for outcome in kept))
-            for outcome in kept:
-                outcome.job.batch.end("kept")
-
-    async def _keep_on_disk(self, why: str) -> None:
-        fresh = [outcome.answer for outcome in self._buffer[self._journaled :]]
-        if not fresh:
-            return
-        try:
-            await self._call(self._journal.append, fresh)
-        except OSError as exc:
-            rows = ", ".join(str(answer.row) for answer in fresh[:20])
-            logger.error("%d outcomes are only in memory (rows %s): Redis: %s; disk: %s", len(fresh), rows, why, exc)
-            self._event(f"Redis does not take outcomes ({why}), nor does the disk ({exc}); they are kept in memory")
-            return
-        if not self._journaled:
-            self._event(f"Redis does not take outcomes ({why}); they are kept on disk")
-        self._journaled += len(fresh)
-
     # -- keeping the run -------------------------------------------------------------------------------------------
 
     async def _keep(self) -> None:
@@ -504,7 +408,7 @@ class Sender:
                 before = time.monotonic()
                 await self._renew()
                 heard = before
-                self._forget_recent(heard - KEEP_SECONDS)
+                self._recorder.forget(heard)
             except redis.RedisError:
                 if time.monotonic() - heard > self._give_up:
                     self._stop(LimitLost(f"Redis has not answered for {self._give_up:g} s."))
@@ -519,16 +423,12 @@ class Sender:
             return
         if cancel:
             self.drain(cancelled=True)
+        await self._call(self._on_renewed)
         peak = self.pace.settle(self._limit.clock())
         await self._call(partial(self._ledger.facts, self.run, epoch=self._epoch, peak=peak))
         if (old := int(time.time()) - CHART_SECONDS) >= self._trimmed:
             await self._call(self._ledger.trim, self.run, old)
             self._trimmed = old + TRIM_SECONDS
-
-    def _forget_recent(self, before: float) -> None:
-        """Outcomes acknowledged so long before Redis was last heard are on its disk."""
-        while self._recent and self._recent[0][0] < before:
-            self._recent.popleft()
 
     async def _notice_restart(self) -> None:
         """A Redis that was restarted may have lost its last writes: say again what it had acknowledged."""
@@ -538,7 +438,5 @@ class Sender:
             flying = list(self._flying.values())
             for first in range(0, len(flying), FLUSH_ROWS):
                 await self._claim(flying[first : first + FLUSH_ROWS])
-            recent = [answer for _, answer in self._recent]
-            for first in range(0, len(recent), FLUSH_ROWS):
-                await self._call(self._ledger.answer, self.run, recent[first : first + FLUSH_ROWS])
+            await self._recorder.say_again()
         self._redis_id = found

@@ -7,6 +7,7 @@ import redis
 from flows.errors import RunBusy
 from flows.ledger.connection import translated
 from flows.ledger.ledger import Ledger
+from flows.ledger.tide import Tide, turn
 from flows.ledger.view import Run, View
 from flows.limit.status import distrust, names
 from flows.records import RowState
@@ -37,4 +38,23 @@ def doubt(client: redis.Redis, runs: list[Run], *, by: str) -> dict[str, int]:
             ledger.event(run.id, words)
         for name in names(client):
             distrust(client, name)
+        turn(client)
     return moved
+
+
+def notice(client: redis.Redis, tide: Tide) -> dict[str, int]:
+    """Doubt what waits if the ledger is older than this machine knows. Returns how many rows moved, by run.
+
+    Raises RunBusy where a run is being delivered already: nothing is changed then.
+    """
+    with translated():
+        fallen = tide.has_fallen()
+    if not fallen:
+        return {}
+    try:
+        return doubt(client, doubtful(View(client)), by="it is older than what this machine has seen of it")
+    except RunBusy as exc:
+        raise RunBusy(
+            f"Redis was restored from a backup: it has forgotten what this machine has seen. {exc.message}",
+            hint="Cancel that run first; then what waits becomes unknown, and nothing is sent twice.",
+        ) from exc

@@ -1,6 +1,7 @@
 """Where the ledger keeps what, and how a row's record is packed.
 
 rowrelay:version            the layout below, as a number
+rowrelay:tide               hash: name of this ledger, and a count that only rises (flows.ledger.tide)
 rowrelay:runs               sorted set: run ids by time of creation
 rowrelay:flows              hash: Prefect flow run id → run id (a resume is a flow run of its own)
 rowrelay:content:<digest>   set: runs of files with this content
@@ -39,6 +40,7 @@ from flows.records import RowState
 VERSION = 1
 PREFIX = "rowrelay:"
 VERSION_KEY = PREFIX + "version"
+TIDE = PREFIX + "tide"
 RUNS = PREFIX + "runs"
 FLOWS = PREFIX + "flows"
 BLOCK = 100  # rows a hash: small enough to stay a listpack, 28 bytes a row instead of 68

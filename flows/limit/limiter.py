@@ -30,7 +30,7 @@ import random
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,7 @@ from flows.limit.permit import Permit, StalePermit
 from flows.limit.script import EVENTS, SCRIPT, LimitScript, Reply, Report, as_text, fresh_seconds
 from flows.limit.status import LimitStatus, names, open_limit, status, trust
 from flows.limit.stops import Stops
+from flows.limit.waiters import Waiter, Waiters
 from flows.records import LimitTerms
 
 __all__ = ["Limit", "LimitStatus", "Limiter", "Permit", "StalePermit", "names", "open_limit", "status", "trust"]
@@ -77,82 +78,6 @@ class Counters:
         self.held_seconds[by] = self.held_seconds.get(by, 0.0) + seconds
 
 
-class _Waiter:
-    """Somebody in `acquire`: wants up to `want` permits and has `got` some."""
-
-    __slots__ = ("future", "got", "want")
-
-    def __init__(self, want: int) -> None:
-        self.want = want
-        self.got: list[Permit] = []
-        self.future: asyncio.Future[list[Permit]] = asyncio.get_running_loop().create_future()
-
-
-class _Queue:
-    """Waiters in turn: the runs take turns, and within a run first come, first served."""
-
-    def __init__(self) -> None:
-        self._runs: dict[str, deque[_Waiter]] = {}
-        self._turns: deque[str] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self._turns)
-
-    @property
-    def wanted(self) -> int:
-        """How many permits all waiters want."""
-        return sum(waiter.want for waiters in self._runs.values() for waiter in waiters)
-
-    def add(self, run: str, waiter: _Waiter) -> None:
-        """Put a waiter at the end of its run's line."""
-        if run not in self._runs:
-            self._runs[run] = deque()
-            self._turns.append(run)
-        self._runs[run].append(waiter)
-
-    def remove(self, run: str, waiter: _Waiter) -> None:
-        """Take a waiter out, wherever it stands."""
-        if waiter in self._runs.get(run, ()):
-            self._runs[run].remove(waiter)
-            if not self._runs[run]:
-                del self._runs[run]
-                self._turns.remove(run)
-
-    def share(self, permits: list[Permit]) -> Iterator[Permit]:
-        """Deal the permits out, one a turn, and let go whoever got some. Yields those that nobody wants."""
-        self._drop_cancelled()
-        dealt: dict[_Waiter, str] = {}
-        for permit in permits:
-            if not self._turns:
-                yield permit
-                continue
-            run = self._turns[0]
-            self._turns.rotate(-1)
-            waiter = self._runs[run][0]
-            waiter.got.append(permit)
-            dealt[waiter] = run
-            if len(waiter.got) == waiter.want:
-                self.remove(run, waiter)
-        for waiter, run in dealt.items():
-            self.remove(run, waiter)
-            waiter.future.set_result(waiter.got)
-
-    def _drop_cancelled(self) -> None:
-        """Whoever was cancelled an instant ago still stands in line, but can be given nothing."""
-        for run, waiters in list(self._runs.items()):
-            for waiter in [each for each in waiters if each.future.done()]:
-                self.remove(run, waiter)
-
-    def fail(self, make: Callable[[], BaseException]) -> None:
-        """Let everybody go, each with an error of their own."""
-        self._drop_cancelled()
-        for waiters in self._runs.values():
-            for waiter in waiters:
-                waiter.future.set_exception(make())
-        self._runs.clear()
-        self._turns.clear()
-
-
 class Limit:
     """This process's share of one limit. Made by `Limiter.limit`."""
 
@@ -168,7 +93,7 @@ class Limit:
         self.on_event: Callable[[str], None] = log.info  # told in plain words what people should know
         self._script, self._give_up = script, give_up_seconds
         self._prefix, self._next_id = f"{os.getpid():x}-{secrets.token_hex(5)}.", 1
-        self._queue = _Queue()
+        self._waiters = Waiters()
         self._reports: deque[Report] = deque()
         self._doubtful: list[tuple[float, Report]] = []
         self._kept, self._stops = stops, stops.read()  # pauses and latches that Redis has not heard of yet
@@ -201,17 +126,17 @@ class Limit:
         if latch := next((stop for stop in self._stops if stop.kind == "l"), None):
             raise _latched(self.terms.name, json.loads(latch.id))
         self._start()
-        waiter = _Waiter(want)
-        if not self._queue:
+        waiter = Waiter(want)
+        if not self._waiters:
             self._held_since = self.clock()
             if self._failing_since is not None:
                 self._failing_since = self._held_since
-        self._queue.add(run, waiter)
+        self._waiters.add(run, waiter)
         self._wake.set()
         try:
             return await waiter.future
         except asyncio.CancelledError:
-            self._queue.remove(run, waiter)
+            self._waiters.remove(run, waiter)
             if waiter.future.done() and not waiter.future.cancelled() and not waiter.future.exception():
                 for permit in waiter.future.result():
                     permit.unused()
@@ -228,12 +153,12 @@ class Limit:
         """Let nobody who shares the limit send until a person opens it (`open_limit`). Otherwise like `pause`."""
         text = json.dumps({"reason": reason, "run": run, "at": time.time()})
         await self._stop(Report("l", text), "the limit was latched")
-        self._queue.fail(lambda: _latched(self.terms.name, json.loads(text)))
+        self._waiters.fail(lambda: _latched(self.terms.name, json.loads(text)))
 
     @property
     def waiting_for(self) -> str:
         """What holds the waiters, in plain words; empty if nobody waits or permits flow."""
-        if not self._queue:
+        if not self._waiters:
             return ""
         if self._failing_since is not None:
             return "redis"
@@ -280,7 +205,7 @@ class Limit:
                 self._failed(exc)
             except Exception as exc:  # a bug must not leave the waiters waiting for ever
                 log.exception("the asker of limit %s failed", self.terms.name)
-                self._queue.fail(partial(RuntimeError, f"the limiter failed: {exc!r}"))
+                self._waiters.fail(partial(RuntimeError, f"the limiter failed: {exc!r}"))
                 self._failed(exc)
 
     async def _until_due(self) -> None:
@@ -297,11 +222,11 @@ class Limit:
     def _due(self) -> float | None:
         """When to visit Redis next; None if there is nothing to say."""
         if self._failing_since is not None:
-            return self._ask_at if self._queue or self._reports or self._stops or self._report_jump else None
+            return self._ask_at if self._waiters or self._reports or self._stops or self._report_jump else None
         moments = []
         if self._stops or self._report_jump:
             moments.append(0.0)
-        if self._queue:
+        if self._waiters:
             moments.append(self._ask_at)
         if self._reports:
             moments.append(self._report_at)
@@ -311,7 +236,7 @@ class Limit:
         self._stops = [stop for stop in self._stops if self._kept.stands(stop)]
         reports, stops = list(self._reports), list(self._stops)
         self._reports.clear()
-        wanted = min(self._queue.wanted, self._block())
+        wanted = min(self._waiters.wanted, self._block())
         first, self._next_id = self._next_id, self._next_id + wanted
         jumped, self._report_jump = self._report_jump, False
         sent = self.clock()
@@ -363,10 +288,10 @@ class Limit:
             for permit in permits:
                 permit.unused()
             if reply.latch:
-                self._queue.fail(partial(_latched, self.terms.name, reply.latch))
+                self._waiters.fail(partial(_latched, self.terms.name, reply.latch))
         else:
             self.counters.granted += len(permits)
-            for permit in self._queue.share(permits):
+            for permit in self._waiters.share(permits):
                 permit.unused()
         all_granted = len(permits) == wanted
         self._ask_at = received if all_granted or jumped else received + self._pause_before_asking(reply)
@@ -430,7 +355,7 @@ class Limit:
                 f"cannot be kept and nothing may be sent ({self._trouble}).",
                 hint="Start Redis again (or correct ROWRELAY_REDIS_URL), then resume the run.",
             )
-            self._queue.fail(lost)
+            self._waiters.fail(lost)
         self._ask_at = now + random.uniform(0.1, 0.2)
 
     async def _stop(self, report: Report, why: str) -> None:
@@ -461,7 +386,7 @@ class Limit:
     async def close(self) -> None:
         """Let go of whoever waits, tell Redis what is left to tell, if it answers, and stop."""
         self._closed = True
-        self._queue.fail(partial(asyncio.CancelledError, "the limiter was closed"))
+        self._waiters.fail(partial(asyncio.CancelledError, "the limiter was closed"))
         if self._task is None:
             return
         await _end(self._task)

@@ -99,15 +99,15 @@ LIMIT = [
         ),
         (
             "a latch leaves the waiters waiting",
-            "                self._queue.fail(partial(_latched, self.terms.name, reply.latch))",
+            "                self._waiters.fail(partial(_latched, self.terms.name, reply.latch))",
             "                pass",
         ),
         ("Redis away for ever", "if now - self._failing_since > self._give_up:", "if now < 0:"),
         ("a clock step leaves permits valid", '            self.void("Redis\'s clock was set")\n', ""),
         ("a pause elsewhere leaves permits valid", 'if event in ("pause", "latch"):', 'if event == "latch":'),
-        ("one run goes first", "self._turns.rotate(-1)", "self._turns.rotate(0)"),
         ("reports of a failed visit are lost", "            self._reports.extendleft(reversed(reports))\n", ""),
     ),
+    *_of("flows/limit/waiters.py", PERMITS, ("one run goes first", "self._turns.rotate(-1)", "self._turns.rotate(0)")),
     *_of(
         "flows/limit/script.py",
         RULE,

@@ -1,6 +1,6 @@
 """A script as people write it: asyncio, httpx, a semaphore; and the four usual ways to hold a rate.
 
-    python bench/peers/plain.py FILE URL [--at-once 50] [--way free] [--rate 7]
+    python bench/others/plain.py FILE URL [--at-once 50] [--way free] [--rate 7]
 
 - free: a semaphore bounds how many are under way, nothing bounds the rate
 - spaced: one is started every 1/rate seconds

@@ -1,6 +1,6 @@
 """The floor: the least that asyncio and aiohttp need to send a file's rows. Checks nothing, keeps nothing.
 
-python bench/peers/floor.py FILE URL [--connections 50]
+python bench/others/floor.py FILE URL [--connections 50]
 """
 
 from __future__ import annotations

@@ -1,0 +1,156 @@
+"""Outcomes on their way into the ledger: in batches, on disk while Redis takes none, said again after its restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import redis
+
+from flows.delivery.job import Outcome
+from flows.errors import LimitLost
+from flows.ledger.journal import Journal
+from flows.ledger.ledger import Answer, Ledger
+from flows.records import RowState
+
+logger = logging.getLogger(__name__)
+
+FLUSH_ROWS = 200  # outcomes a write: Redis' cost a row is flat from here on
+FLUSH_SECONDS = 0.01  # outcomes wait this long for company
+KEEP_SECONDS = 10.0  # acknowledged outcomes are remembered this long, in case Redis comes back without them
+AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer
+
+
+class Recorder:
+    """Writes one run's outcomes. `call` runs a function that may block, off the loop.
+
+    `on_taken` hears of each outcome which state the ledger gave its row (None: the claim was another's by then), and
+    `on_kept` of each that stays on the disk for the next who takes up the run, after `on_lost` has heard why.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        ledger: Ledger,
+        journal: Journal,
+        *,
+        call: Callable[..., Awaitable[Any]],
+        give_up_seconds: float,
+        on_taken: Callable[[Outcome, RowState | None], None],
+        on_kept: Callable[[Outcome], None],
+        on_lost: Callable[[LimitLost], None],
+        on_event: Callable[[str], None],
+    ) -> None:
+        self._run, self._ledger, self._journal, self._call = run, ledger, journal, call
+        self._give_up, self._event = give_up_seconds, on_event
+        self._on_taken, self._on_kept, self._on_lost = on_taken, on_kept, on_lost
+        self._buffer: list[Outcome] = []
+        self._filled = asyncio.Event()
+        self._recent: deque[tuple[float, Answer]] = deque()
+        self._journaled = 0  # so many of the buffer, from its beginning, lie on the disk
+        self._refused_since = 0.0
+
+    def __len__(self) -> int:
+        """How many outcomes the ledger has not got."""
+        return len(self._buffer)
+
+    def put(self, outcome: Outcome) -> None:
+        """Record an outcome soon."""
+        self._buffer.append(outcome)
+        self._filled.set()
+
+    async def replay(self) -> None:
+        """Tell the ledger what the disk has kept of earlier deliverers."""
+        await self._say(await self._call(self._journal.read))
+        await self._call(self._journal.clear)
+
+    async def say_again(self) -> None:
+        """Tell a Redis that was restarted what it had acknowledged before and may have lost."""
+        await self._say([answer for _, answer in self._recent])
+
+    async def _say(self, answers: list[Answer]) -> None:
+        for first in range(0, len(answers), FLUSH_ROWS):
+            await self._call(self._ledger.answer, self._run, answers[first : first + FLUSH_ROWS])
+
+    def forget(self, heard: float) -> None:
+        """What was acknowledged long enough before Redis was last heard (time.monotonic) is on its disk."""
+        while self._recent and self._recent[0][0] < heard - KEEP_SECONDS:
+            self._recent.popleft()
+
+    async def record(self) -> None:
+        """Write what there is, for ever."""
+        while True:
+            await self._filled.wait()
+            if len(self._buffer) < FLUSH_ROWS:
+                await asyncio.sleep(FLUSH_SECONDS)
+            self._filled.clear()
+            while self._buffer:
+                await self._flush()
+
+    async def _flush(self) -> None:
+        batch = self._buffer[:FLUSH_ROWS]
+        answers = [outcome.answer for outcome in batch]
+        try:
+            taken = await self._call(self._ledger.answer, self._run, answers)
+        except redis.RedisError as exc:
+            await self._keep_on_disk(str(exc))
+            self._refused_since = self._refused_since or time.monotonic()
+            if time.monotonic() - self._refused_since > self._give_up:
+                self._on_lost(LimitLost(f"Redis has taken no outcomes for {self._give_up:g} s: {exc}"))
+                await self.give_up()
+            else:
+                await asyncio.sleep(AWAY_SECONDS)
+            return
+        self._refused_since = 0.0
+        del self._buffer[: len(batch)]
+        now = time.monotonic()
+        for outcome, state in zip(batch, taken, strict=True):
+            self._recent.append((now, outcome.answer))
+            self._on_taken(outcome, state)
+        if self._journaled:
+            await self._clear_disk(len(batch))
+
+    async def _clear_disk(self, recorded: int) -> None:
+        """The ledger has so many more of what lies on disk; the file goes when it has them all."""
+        self._journaled = max(0, self._journaled - recorded)
+        if not self._journaled:
+            with suppress(OSError):  # what is said twice does no harm
+                await self._call(self._journal.clear)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until the ledger has all, at most so long."""
+        deadline = time.monotonic() + seconds
+        while self._buffer and time.monotonic() < deadline:
+            self._filled.set()
+            await asyncio.sleep(FLUSH_SECONDS)
+
+    async def give_up(self) -> None:
+        """Let go of the outcomes that the ledger does not take; a resume reads them from the disk."""
+        while self._buffer:
+            try:
+                await self._keep_on_disk("it has been given up")
+            except Exception:
+                logger.exception("%d outcomes are only in the log: %s", len(self._buffer), self._buffer)
+            kept, self._buffer, self._journaled = self._buffer, [], 0
+            for outcome in kept:
+                self._on_kept(outcome)
+
+    async def _keep_on_disk(self, why: str) -> None:
+        fresh = [outcome.answer for outcome in self._buffer[self._journaled :]]
+        if not fresh:
+            return
+        try:
+            await self._call(self._journal.append, fresh)
+        except OSError as exc:
+            rows = ", ".join(str(answer.row) for answer in fresh[:20])
+            logger.error("%d outcomes are only in memory (rows %s): Redis: %s; disk: %s", len(fresh), rows, why, exc)
+            self._event(f"Redis does not take outcomes ({why}), nor does the disk ({exc}); they are kept in memory")
+            return
+        if not self._journaled:
+            self._event(f"Redis does not take outcomes ({why}); they are kept on disk")
+        self._journaled += len(fresh)

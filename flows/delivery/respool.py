@@ -1,0 +1,83 @@
+"""A spool that is gone, made anew from the original file: the ledger knows rows by number, so nothing may differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.errors import FileError
+from flows.ledger.view import Run
+from flows.pipeline.definition import Definition
+from flows.records import Rejection
+from flows.schema.check import CheckResult, check_file
+from flows.schema.delivered import SkippedThen
+from flows.spool.spool import Spool
+
+
+def respool(
+    run: Run,
+    rejected: NDArray[np.bool_],
+    file: Path,
+    definition: Definition,
+    spool: Spool,
+    *,
+    max_bytes: int,
+    go_on: Callable[[], None],
+) -> None:
+    """Check the file into the spool once more; `rejected` says of each row whether it was rejected when the run began.
+
+    `go_on` is called again and again and may raise. Raises FileError, and leaves no spool, if the file's content is no
+    longer the same or its rows are judged differently.
+    """
+    now = np.zeros(run.total, dtype=bool)
+
+    def reject(rejections: Sequence[Rejection]) -> None:
+        rows = np.array([item.row for item in rejections], dtype=np.int64) - 1
+        now[rows[rows < run.total]] = True
+
+    result = check_file(
+        file,
+        definition,
+        spool,
+        encoding=run.facts.get("encoding"),
+        delimiter=run.facts.get("delimiter"),
+        max_bytes=max_bytes,
+        on_progress=lambda rows, done, total: go_on(),
+        on_rejections=reject,
+        delivered=SkippedThen(rejected) if run.fact("skipped") else None,
+        skip_delivered=True,
+    )
+    try:
+        _refuse_another(run, result, file)
+        _refuse_other_judgement(run, rejected, now, result.skipped, file)
+    except FileError:
+        spool.delete()
+        raise
+
+
+def _refuse_another(run: Run, result: CheckResult, file: Path) -> None:
+    if (result.digest, result.rows) != (run.facts.get("digest"), run.total):
+        raise FileError(
+            "is not the file that this run began with, and the run's spool is gone",
+            file=str(file),
+            hint="Put the original file back, or send this one as a run of its own.",
+        )
+
+
+def _refuse_other_judgement(
+    run: Run, then: NDArray[np.bool_], now: NDArray[np.bool_], skipped: int, file: Path
+) -> None:
+    other = np.flatnonzero(then != now)
+    if len(other) == 0 and skipped == run.fact("skipped"):
+        return
+    what = "other rows are left out"
+    if len(other):
+        what = f"row {other[0] + 1} was {'rejected' if then[other[0]] else 'accepted'} then and is not now"
+    raise FileError(
+        f"its rows are judged differently than when the run began ({what}), and the run's spool is gone",
+        file=str(file),
+        hint="The program or the pipeline's `schema` has changed since: put it back, or send the file as a new run.",
+    )

@@ -1,0 +1,83 @@
+"""Whether a ledger is older than what this machine has seen of it: then it was put back from a backup.
+
+The ledger counts how often a run was taken up, given back, or went on for a minute, and each machine remembers the
+number it saw last. A ledger that counts less has forgotten something. A ledger that was doubted becomes another one,
+with a name of its own, so that no machine doubts it twice.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import redis
+
+from flows.ledger.keys import TIDE
+from flows.private import private_folder
+
+log = logging.getLogger(__name__)
+
+BETWEEN_SECONDS = 60.0  # a backup is noticed if a run went on for this long after it was made
+_LEDGERS = 50  # of which a machine remembers the number
+
+
+class Tide:
+    """The count of one ledger, and what `folder` remembers of it."""
+
+    def __init__(self, client: redis.Redis, folder: Path) -> None:
+        self._client, self._path = client, folder / "tide.json"
+        self._risen = 0.0
+
+    def has_fallen(self) -> bool:
+        """Whether the ledger counts less than this machine remembers. Raises redis.RedisError."""
+        name, count = self._client.hmget(TIDE, "name", "count")
+        return name is not None and int(count or 0) < self._remembered().get(_text(name), 0)
+
+    def rise(self) -> None:
+        """Count one more, and remember it. Raises redis.RedisError."""
+        self._risen = time.monotonic()
+        with self._client.pipeline() as pipe:
+            pipe.hsetnx(TIDE, "name", uuid4().hex)
+            pipe.hincrby(TIDE, "count", 1)
+            pipe.hget(TIDE, "name")
+            _, count, name = pipe.execute()
+        try:
+            self._remember(_text(name), int(count))
+        except OSError as exc:
+            log.warning("If the ledger is put back from a backup, this machine cannot tell: %s", exc)
+
+    def rise_by_and_by(self) -> None:
+        """The same where the last time was a minute ago."""
+        if time.monotonic() - self._risen >= BETWEEN_SECONDS:
+            self.rise()
+
+    def _remembered(self) -> dict[str, int]:
+        try:
+            return dict(json.loads(self._path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as exc:
+            log.warning("What this machine remembers of the ledger cannot be read: %s", exc)
+            return {}
+
+    def _remember(self, name: str, count: int) -> None:
+        known = self._remembered()
+        most = max(count, known.pop(name, 0))
+        known = dict([*known.items()][1 - _LEDGERS :]) | {name: most}
+        private_folder(self._path.parent)
+        temporary = self._path.with_suffix(f".{os.getpid()}-{uuid4().hex[:8]}.tmp")
+        temporary.write_text(json.dumps(known), encoding="utf-8")
+        temporary.replace(self._path)
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def turn(client: redis.Redis) -> None:
+    """Make the ledger another one: what anybody remembers of it says nothing any more. Raises redis.RedisError."""
+    client.hset(TIDE, mapping={"name": uuid4().hex, "count": 0})
