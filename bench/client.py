@@ -93,7 +93,7 @@ async def by_async_client(
 ) -> tuple[Send, Callable[[], Awaitable[None]]]:
     """httpx.AsyncClient on the same transport: `.post()`, or `.send()` of a prepared request."""
     inner = Client(pipeline, secrets={}, connections=connections)
-    client = httpx.AsyncClient(transport=Transport(connections), trust_env=False)
+    client = httpx.AsyncClient(transport=Transport(connections, timeout_seconds=5.0), trust_env=False)
 
     async def send(row: Row) -> None:
         request = inner.build(row, key=idempotency_key("bench", row, 0))
@@ -115,7 +115,7 @@ async def by_async_client(
 async def by_transport(pipeline: Definition, connections: int) -> tuple[Send, Callable[[], Awaitable[None]]]:
     """The transport called directly, the body read, nothing judged."""
     inner = Client(pipeline, secrets={}, connections=connections)
-    transport = Transport(connections)
+    transport = Transport(connections, timeout_seconds=5.0)
 
     async def send(row: Row) -> None:
         request = inner.build(row, key=idempotency_key("bench", row, 0))

@@ -429,9 +429,10 @@ def test_a_header_that_would_be_two_is_not_written(api: StandIn, value: str) -> 
 
 
 def test_every_socket_drops_what_it_has_not_sent() -> None:
-    sock = open_socket((socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 0)))
-    with sock:
+    address = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 0))
+    with open_socket(address, seconds=1.5) as sock:
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8) == struct.pack("ii", 1, 0)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1500
 
 
 @pytest.mark.parametrize("how", ["time-out", "cancelled"])

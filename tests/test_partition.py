@@ -7,6 +7,7 @@ closed. The API lives in a network namespace of its own; sender and Redis stay h
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -31,7 +32,11 @@ def far() -> Iterator[Machine]:
         yield only
 
 
-def test_nothing_piles_up_behind_a_link_that_was_down(far: Machine, tmp_path: Path, redis_url: str) -> None:
+@pytest.mark.parametrize("frozen", [False, True], ids=["awake", "frozen meanwhile"])
+def test_nothing_piles_up_behind_a_link_that_was_down(
+    far: Machine, tmp_path: Path, redis_url: str, frozen: bool
+) -> None:
+    """A frozen process closes no socket: then it is the kernel that has to give up what it has not got rid of."""
     options = [
         "--host",
         far.address,
@@ -44,6 +49,7 @@ def test_nothing_piles_up_behind_a_link_that_was_down(far: Machine, tmp_path: Pa
         "--tag",
         "userId",
     ]
+    w = None
     api = subprocess.Popen(far.inside(sys.executable, "-m", "deployments.standin", *options), cwd=ROOT)
     try:
         w = World(
@@ -64,9 +70,18 @@ def test_nothing_piles_up_behind_a_link_that_was_down(far: Machine, tmp_path: Pa
 
         for _ in range(2):
             far.down()
+            if frozen:
+                time.sleep(0.5)  # requests are written
+                engine.send_signal(signal.SIGSTOP)
             time.sleep(5)  # longer than time-out and grace together
+            healed = time.monotonic_ns()
             far.up()
             time.sleep(3)
+            if frozen:
+                late = [arrival for arrival in w.arrivals() if arrival["at"] > healed]
+                assert not late, "the kernel has sent what nobody counts any more"
+                engine.send_signal(signal.SIGCONT)
+                time.sleep(2)
         ended = w.ended(engine)
 
         report = w.report()
@@ -75,10 +90,12 @@ def test_nothing_piles_up_behind_a_link_that_was_down(far: Machine, tmp_path: Pa
         assert ended["counts"]["unknown"] > 0, "the outage hit no request, so this proves nothing"
         assert report["over"] == 0
         assert report["keys_repeated"] == 0
-        late = {int(arrival["tag"]) for arrival in w.arrivals() if arrival["tag"]}
+        seen = {int(arrival["tag"]) for arrival in w.arrivals() if arrival["tag"]}
         done = set(w.view.select("r1", [RowState.DONE], 70).tolist())
-        assert done <= late
+        assert done <= seen
     finally:
+        for process in w.engines if w else ():
+            process.kill()
         api.terminate()
         api.wait(10)
 

@@ -48,7 +48,8 @@ class Client:
         self._transport: httpx.AsyncBaseTransport | None = None
 
     async def __aenter__(self) -> Self:
-        self._transport = self._given or Transport(self._connections)
+        timeout = self._definition.request.timeout_seconds
+        self._transport = self._given or Transport(self._connections, timeout_seconds=timeout)
         return self
 
     async def __aexit__(self, *_: object) -> None:
