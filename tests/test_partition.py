@@ -21,7 +21,8 @@ import pytest
 from flows.records import RowState, RunState
 from tests.conftest import wait_until
 from tests.netns import Machine, machines
-from tests.world import ROOT, World
+from tests.proxy import Proxy
+from tests.world import ROOT, World, world
 
 LIMIT: dict[str, Any] = {"name": "far", "requests": 7, "window_seconds": 1, "in_flight": 7, "grace_seconds": 0.5}
 
@@ -98,6 +99,35 @@ def test_nothing_piles_up_behind_a_link_that_was_down(
             process.kill()
         api.terminate()
         api.wait(10)
+
+
+def test_what_a_frozen_sender_had_written_counts_when_it_arrives(tmp_path: Path, redis_url: str) -> None:
+    """Something on the way holds requests, and lets them through at the moment at which their sender wakes up."""
+    limit = {"name": "frozen", "requests": 15, "window_seconds": 0.5, "in_flight": 6, "grace_seconds": 0.5}
+    with world(tmp_path, redis_url, limit=limit, request={"timeout_seconds": 0.8}, stop_after=1000) as w:
+        port = int(w.url.rpartition(":")[2].partition("/")[0])
+        with Proxy(port) as line:
+            w.url = f"http://127.0.0.1:{line.port}"
+            engine = w.start("r1", file=w.file(200))
+            wait_until(
+                lambda: w.view.client.exists("rowrelay:run:{r1}") and w.run("r1").counts[RowState.DONE] > 10,
+                seconds=40,
+                what="rows",
+            )
+            for _ in range(4):
+                line.set(cut=True)
+                time.sleep(0.3)
+                engine.send_signal(signal.SIGSTOP)
+                time.sleep(2.5)  # longer than time-out, grace and window together
+                engine.send_signal(signal.SIGCONT)
+                line.set(cut=False)
+                time.sleep(1.5)
+            ended = w.ended(engine)
+
+            report = w.report()
+            assert ended["counts"]["done"] + ended["counts"]["unknown"] == 200
+            assert ended["counts"]["unknown"] > 0, "nothing was held, so this proves nothing"
+            assert report["over"] == 0
 
 
 def answers(url: str) -> bool:

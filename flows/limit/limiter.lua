@@ -8,7 +8,7 @@
 -- KEYS  log, flights, numbers, state, askers, hungry, names
 -- ARGV  asker, numbers as JSON, wanted, clock has jumped (1 or 0), trusted time, what a crash of this server may lose
 --       (seconds; -1: anything), id prefix, first id, name; then reports as triples (kind, id, number):
---       a answered, number µs ago; u not used; f flight ended; p pause for number µs, id is the reason;
+--       a answered, number µs ago; g given up, number µs ago; u not used; f flight ended; p pause for number µs, id is the reason;
 --       l latch, id is the message as JSON
 -- All times are µs of this server. `trusted` is the last time the caller saw and found in step with its own clock.
 
@@ -35,7 +35,7 @@ local function announce(kind) redis.call('PUBLISH', 'rowrelay:limit:{' .. name .
 -- The numbers in force: everybody's who was here lately
 
 local set = cjson.decode(own)
-local hold, flight = set.hold, set.flight
+local hold, flight, grace = set.hold, set.flight, set.grace
 redis.call('HSET', numbers, own, text(now + LEASE + flight))
 redis.call('ZADD', askers, text(now + LEASE), asker)
 redis.call('ZREMRANGEBYSCORE', askers, '-inf', '(' .. text(now))
@@ -139,6 +139,9 @@ for i = REPORTS, #ARGV, 3 do
   local kind, id, number = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   if kind == 'a' then
     redis.call('ZADD', log, 'XX', 'LT', text(now - number), id)
+  elseif kind == 'g' and grace >= 0 then
+    -- Whoever was frozen gives up late, maybe long after the entry is gone: from then on it may still arrive for a while.
+    redis.call('ZADD', log, 'GT', text(now - number + grace), id)
   elseif kind == 'u' then
     redis.call('ZREM', log, id)
     redis.call('ZREM', flights, id)

@@ -11,8 +11,9 @@ permit, waits for its start, checks it right before the write, and reports what 
             ...  # connect, permit.check(), write, read the head, permit.answered(), read the body, permit.finished()
 
 What it rests on: a request that was given up arrives within `grace_seconds` or never (or any within `late_seconds`,
-if stated); nobody else uses the same account; one Redis that neither evicts, fails over nor is restored from a
-backup while requests of the last window may still count.
+if stated), counted from when its connection was closed, which a process that was frozen meanwhile does late; nobody
+else uses the same account; one Redis that neither evicts, fails over nor is restored from a backup while requests of
+the last window may still count.
 
 A stop (a pause, or the latch after a ban) holds in this process at once. Redis is told as soon as it answers; until
 then the stop lies in `stops_folder`, where the next process finds it.
@@ -200,6 +201,7 @@ class Limit:
         while True:
             try:
                 await self._until_due()
+                await asyncio.sleep(0)  # after a freeze whoever has to give up a request says so first
                 await self._visit()
             except (RedisError, OSError) as exc:
                 self._failed(exc)

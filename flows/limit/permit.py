@@ -27,7 +27,7 @@ class Issuer(Protocol):
         """Why it last went up."""
 
     def report(self, kind: str, permit: Permit) -> None:
-        """Tell the limit: `a` answered, `u` not used, `f` flight ended."""
+        """Tell the limit: `a` answered, `g` given up, `u` not used, `f` flight ended."""
 
 
 class Permit:
@@ -91,9 +91,10 @@ class Permit:
             self._issuer.report("a", self)
 
     def lost(self) -> None:
-        """The request may have been written and will not be answered: the slot is kept until it lapses."""
+        """The request may have been written and will not be answered: its connection is closed, the slot kept."""
         if not self._fate:
             self._fate = "lost"
+            self._issuer.report("g", self)
         self.finished()
 
     def finished(self) -> None:

@@ -70,6 +70,7 @@ def numbers_json(terms: LimitTerms) -> str:
         "in_flight": terms.in_flight,
         "lapse": round(lapse * MICRO),  # how long after its start a request may still be counted
         "hold": round(hold_seconds(terms) * MICRO),  # the same, if `late_seconds` may be relied on
+        "grace": round(terms.grace_seconds * MICRO) if terms.late_seconds is None else -1,  # after it was given up
         "flight": round((lapse + terms.max_timeout_seconds) * MICRO),  # head and body have a time-out each
     }
     return json.dumps(numbers, separators=(",", ":"), sort_keys=True)
@@ -86,7 +87,7 @@ class Report:
     def args(self, now: float) -> tuple[str, str, int]:
         """As the script takes it, if it is sent at `now`."""
         distance = self.moment - now if self.kind == "p" else now - self.moment
-        return self.kind, self.id, max(0, int(distance * MICRO)) if self.kind in "ap" else 0
+        return self.kind, self.id, max(0, int(distance * MICRO)) if self.kind in "apg" else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,11 @@ LIMIT = [
             '            self._fate = "lost"\n',
             '            self._fate = "lost"\n            self._issuer.report("a", self)\n',
         ),
+        (
+            "a request that is given up late is not held anew",
+            '            self._issuer.report("g", self)\n',
+            "",
+        ),
         ("a refused permit is not handed back", "if not self._checked:\n", "if self._checked:\n"),
     ),
     *_of(
@@ -229,6 +234,21 @@ LEDGERS = [
     ),
 ]
 
+LEDGERS += [
+    *_of(
+        "flows/ledger/tide.py",
+        ("test_restored.py",),
+        ("a restored ledger is not noticed", "int(count or 0) < self._remembered()", "-1 > self._remembered()"),
+        ("one number is remembered for all ledgers", "known = self._remembered()\n", "known = {}\n"),
+    ),
+    *_of(
+        "flows/ledger/backup.py",
+        ("test_restored.py",),
+        ("a ledger is doubted again and again", "        turn(client)\n", ""),
+        ("limits trust a restored ledger", "            distrust(client, name)\n", "            pass\n"),
+    ),
+]
+
 CLIENTS = [
     *_of(
         "flows/client/answer.py",
@@ -312,6 +332,11 @@ CLIENTS = [
             "the kernel sends after a close",
             "    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP_UNSENT)\n",
             "",
+        ),
+        (
+            "the kernel sends for a frozen process",
+            "        sock.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, max(1, int(seconds * 1000)))\n",
+            "        pass\n",
         ),
         (
             "what had been said before is taken for the answer",
