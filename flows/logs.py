@@ -64,6 +64,11 @@ def configure(form: Literal["text", "json"], *, level: int = logging.INFO) -> No
         root.addHandler(_handler(form))
     for name in ("flows", "deployments", "dashboard", "rowrelay"):
         logging.getLogger(name).setLevel(level)
+    hush()
+
+
+def hush() -> None:
+    """Let the libraries that talk to APIs log warnings only, whatever the root's level is."""
     for name in _LOUD:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger(name).level))
 

@@ -25,7 +25,7 @@ from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.ledger.metrics import Collector
 from flows.logs import JsonFormatter
-from flows.records import RowState, RunState
+from flows.records import RunState
 from flows.settings import Settings
 from tests.conftest import wait_until
 from tests.stack_fixture import RunningStack
@@ -84,11 +84,7 @@ def test_a_run_that_had_ended_and_goes_on_counts_only_what_is_new(scene: World, 
     run = str(uuid4())
     file = scene.file(150)
     engine = scene.start(run, file=file)
-    wait_until(
-        lambda: scene.view.client.exists(f"rowrelay:run:{{{run}}}") and scene.run(run).counts[RowState.DONE] >= 50,
-        seconds=30,
-        what="50 rows",
-    )
+    scene.wait_for_rows(run, 50)
     engine.send_signal(signal.SIGTERM)
     before = scene.ended(engine)["counts"]["done"]
     assert 50 <= before < 150

@@ -63,11 +63,7 @@ def test_nothing_piles_up_behind_a_link_that_was_down(
         )  # type: ignore[arg-type]
         wait_until(lambda: answers(w.url), seconds=20, what="the API")
         engine = w.start("r1", file=w.file(70))
-        wait_until(
-            lambda: w.view.client.exists("rowrelay:run:{r1}") and w.run("r1").counts[RowState.DONE] > 10,
-            seconds=40,
-            what="rows",
-        )
+        w.wait_for_rows("r1", 11)
 
         for _ in range(2):
             far.down()
@@ -109,11 +105,7 @@ def test_what_a_frozen_sender_had_written_counts_when_it_arrives(tmp_path: Path,
         with Proxy(port) as line:
             w.url = f"http://127.0.0.1:{line.port}"
             engine = w.start("r1", file=w.file(200))
-            wait_until(
-                lambda: w.view.client.exists("rowrelay:run:{r1}") and w.run("r1").counts[RowState.DONE] > 10,
-                seconds=40,
-                what="rows",
-            )
+            w.wait_for_rows("r1", 11)
             for _ in range(4):
                 line.set(cut=True)
                 time.sleep(0.3)

@@ -15,7 +15,6 @@ from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.ledger.tide import Tide, turn
 from flows.records import RowState, RunState
-from tests.conftest import wait_until
 from tests.world import World, world
 
 LIMIT = {"name": "restored", "requests": 50, "window_seconds": 1}
@@ -26,24 +25,17 @@ def test_waiting_rows_of_a_restored_ledger_are_sent_only_when_somebody_says_so(t
         run, over = str(uuid4()), str(uuid4())
         assert scene.deliver(over, file=scene.file(5, name="over.csv", first=1001))["state"] == RunState.FINISHED
         file = scene.file(200)
-        engine = scene.start(run, file=file)
-        wait_until(
-            lambda: scene.view.client.exists(f"rowrelay:run:{{{run}}}") and scene.run(run).counts[RowState.DONE] >= 20,
-            seconds=30,
-            what="some rows",
-        )
-        engine.send_signal(signal.SIGTERM)
-        left = scene.ended(engine)["counts"]
+        left = interrupted(scene, run, file)
         sent = scene.report()["arrivals"]
 
         for _ in range(2):
             doubt(connect(redis_url), doubtful(scene.view), by="me")
 
         counts = scene.run(run).counts
-        assert (counts[RowState.WAITING], counts[RowState.UNKNOWN]) == (0, left["waiting"])
+        assert (counts[RowState.WAITING], counts[RowState.UNKNOWN]) == (0, left)
         assert scene.run(over).counts[RowState.DONE] == 5
         resumed = scene.deliver(run, file=file)
-        assert resumed["counts"]["unknown"] == left["waiting"]
+        assert resumed["counts"]["unknown"] == left
         assert scene.report()["arrivals"] == sent
 
         asked = scene.deliver(run, file=file, rows="unknown", request="a person")
@@ -80,11 +72,7 @@ NONE = {"waiting": 0, "sending": 0, "failed": 0, "rejected": 0}
 def interrupted(scene: World, run: str, file: Path) -> int:
     """Begin a run and cancel it midway. Returns how many of its rows wait."""
     engine = scene.start(run, file=file)
-    wait_until(
-        lambda: scene.view.client.exists(f"rowrelay:run:{{{run}}}") and scene.run(run).counts[RowState.DONE] >= 20,
-        seconds=30,
-        what="some rows",
-    )
+    scene.wait_for_rows(run, 20)
     engine.send_signal(signal.SIGTERM)
     return int(scene.ended(engine)["counts"]["waiting"])
 

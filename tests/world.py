@@ -15,7 +15,10 @@ from uuid import uuid4
 from deployments.standin.api import Knobs, StandIn
 from deployments.standin.server import serving
 from flows.ledger.connection import connect
+from flows.ledger.keys import run_key
 from flows.ledger.view import Run, View
+from flows.records import RowState
+from tests.conftest import wait_until
 from tests.forked import Forked
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,6 +108,15 @@ class World:
         with urllib.request.urlopen(f"{self.url}/report?{words}", timeout=10) as answer:
             found: dict[str, Any] = json.loads(answer.read())
         return found
+
+    def wait_for_rows(self, run: str, rows: int, *, seconds: float = 40) -> None:
+        """Wait until so many rows of a run are done, which need not have begun."""
+        view = self.view
+        wait_until(
+            lambda: view.client.exists(run_key(run)) and view.run(run).counts[RowState.DONE] >= rows,
+            seconds=seconds,
+            what=f"{rows} rows",
+        )
 
     def arrivals(self) -> list[dict[str, Any]]:
         """Every arrival, in order."""

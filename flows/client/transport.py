@@ -1,7 +1,7 @@
 """Sockets to the API: checked right before the write, written to once, and silent as soon as they are closed.
 
-An httpx transport over aiohttp's connections and parser. aiohttp's session would put some 100 µs a request between
-(bench/client.py) and try broken connections again by itself, which the limit would not know of. What is added:
+An httpx transport over aiohttp's connections and parser. aiohttp's session between them was a large part of a request's
+cost (bench/README.md), and tries broken connections again by itself, which the limit would not know of. What is added:
 
 - SO_LINGER {1, 0}: closing a socket drops what the kernel has not sent yet. Without it requests written while a link
   was down arrived all at once, 8 s after their sockets had been closed, and again after the process had been killed.
@@ -32,6 +32,8 @@ from aiohttp.connector import AddrInfoType, Connection
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 from yarl import URL
+
+from flows import logs
 
 # Common servers close idle connections after 5 s or more. A request that crosses such a close is lost as `unknown`.
 IDLE_SECONDS = 4.0
@@ -140,6 +142,7 @@ class Transport(httpx.AsyncBaseTransport):
     """
 
     def __init__(self, connections: int, *, timeout_seconds: float) -> None:
+        logs.hush()
         self._loop = asyncio.get_running_loop()
         self._connector = aiohttp.TCPConnector(
             limit=connections,

@@ -17,6 +17,7 @@ from uuid import uuid4
 import redis
 
 from flows.ledger.keys import TIDE
+from flows.limit.script import as_text
 from flows.private import private_folder
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class Tide:
     def has_fallen(self) -> bool:
         """Whether the ledger counts less than this machine remembers. Raises redis.RedisError."""
         name, count = self._client.hmget(TIDE, "name", "count")
-        return name is not None and int(count or 0) < self._remembered().get(_text(name), 0)
+        return name is not None and int(count or 0) < self._remembered().get(as_text(name), 0)
 
     def rise(self) -> None:
         """Count one more, and remember it. Raises redis.RedisError."""
@@ -46,7 +47,7 @@ class Tide:
             pipe.hget(TIDE, "name")
             _, count, name = pipe.execute()
         try:
-            self._remember(_text(name), int(count))
+            self._remember(as_text(name), int(count))
         except OSError as exc:
             log.warning("If the ledger is put back from a backup, this machine cannot tell: %s", exc)
 
@@ -72,10 +73,6 @@ class Tide:
         temporary = self._path.with_suffix(f".{os.getpid()}-{uuid4().hex[:8]}.tmp")
         temporary.write_text(json.dumps(known), encoding="utf-8")
         temporary.replace(self._path)
-
-
-def _text(name: bytes | str) -> str:
-    return name.decode() if isinstance(name, bytes) else name
 
 
 def turn(client: redis.Redis) -> None:

@@ -232,9 +232,6 @@ LEDGERS = [
             "for path in (self.path,) if path.exists()",
         ),
     ),
-]
-
-LEDGERS += [
     *_of(
         "flows/ledger/tide.py",
         ("test_restored.py",),
