@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from deployments.server import RedisServer
 from flows.limit.script import NAMES, SCRIPT, Keys, Report, fresh_seconds, numbers_json
-from flows.limit.status import trust
+from flows.limit.status import open_limit, trust
 from flows.records import LimitTerms
 
 SECOND = 1_000_000
@@ -74,6 +74,7 @@ class World:
         self.sent: list[Sent] = []
         self.snapshots: list[tuple[int, dict[str, bytes]]] = []
         self.since_wipe = self.flights_known_since = self.paused = self.now
+        self.latched = False
 
     def visit(self, asker: Asker, wanted: int) -> list[Sent]:
         """Ask for `wanted` starts, check every grant by brute force, and return what may be sent."""
@@ -109,6 +110,7 @@ class World:
         """Count the grant, if brute force agrees that no window in force can overflow, however the network behaves."""
         assert start >= self.now
         assert start >= self.paused - 2, "granted in a pause"
+        assert not self.latched, "granted after a ban"
         self.count_flights(asker.terms)
         for requests, seconds in self.in_force(asker):
             young = [each for each in self.sent if each.until > start - seconds * SECOND]
@@ -154,9 +156,29 @@ class World:
         elif how == "answered" and self.now <= sent.deadline:
             sent.until = min(sent.until, self.now)
             asker.reports.append(Report("a", sent.id, self.now / SECOND))
+        elif how == "given up" and asker.terms.late_seconds is None:
+            sent.until = max(sent.until, self.now + round(asker.terms.grace_seconds * SECOND))
+            asker.reports.append(Report("g", sent.id, self.now / SECOND))
         if how != "unused":
             sent.done = True
             asker.reports.append(Report("f", sent.id))
+
+    def give_up(self, asker: Asker, index: int) -> None:
+        """A process that was frozen, however long, closes a connection, and the kernel sends what was written before.
+
+        It says so before anybody visits: what is granted between the two is the gap that the README states.
+        """
+        self.settle(asker, index, "given up")
+        self.visit(asker, 0)
+
+    def ban(self, asker: Asker, wanted: int) -> None:
+        """The API bans us; everybody still asks, until a person has found out why."""
+        asker.reports.append(Report("l", '{"reason": "403"}'))
+        self.latched = True
+        for each in (asker, *self.askers):
+            assert not self.visit(each, wanted)
+        self.latched = False
+        assert open_limit(self.client, "x", by="a person")
 
     def kill(self, index: int) -> None:
         """kill -9 of a process, and a new one in its place."""
@@ -206,6 +228,7 @@ action = st.one_of(
     st.tuples(st.just("unused"), which, st.integers(0, 9)),
     st.tuples(st.just("lost"), which, st.integers(0, 9)),
     st.tuples(st.just("pause"), which, st.sampled_from([0.05, 0.8, 3.0])),
+    st.tuples(st.just("give up"), which, st.integers(0, 9)),
 )
 harm = st.one_of(
     st.tuples(st.just("kill"), which, st.none()),
@@ -213,6 +236,7 @@ harm = st.one_of(
     st.tuples(st.just("restart"), st.booleans(), st.none()),
     st.tuples(st.just("wait"), st.sampled_from([6_000_000, 20_000_000, 91_000_000]), st.none()),
     st.tuples(st.just("keep"), st.none(), st.none()),
+    st.tuples(st.just("ban"), which, st.integers(1, 6)),
 )
 
 
@@ -234,6 +258,10 @@ def play(world: World, story: Story) -> None:
             trust(world.client, "x", by="a person")
         elif kind == "keep":
             world.keep()
+        elif kind == "give up":
+            world.give_up(world.askers[one % len(world.askers)], two)
+        elif kind == "ban":
+            world.ban(world.askers[one % len(world.askers)], two)
         elif kind == "pause":
             asker = world.askers[one % len(world.askers)]
             asker.reports.append(Report("p", "429", world.now / SECOND + two))
@@ -257,6 +285,11 @@ def crash(before: float, lost: float, after: float = 30.0) -> Story:
 
 
 AHEAD: Story = [("ask", 0, 1), ("wait", 1_450_000, None), ("ask", 0, 2)]  # the first start of ONE, 52 ms before it
+FROZEN: Story = [
+    ("ask", 0, 3),
+    ("wait", 20_000_000, None),
+    *[("give up", 0, 0)] * 3,
+]  # slots long free
 SURE = 92.8  # when WIDE begins: its longest window has passed in quarantine
 
 stories = st.lists(st.one_of(action, action, action, action, harm), max_size=120)
@@ -275,6 +308,8 @@ crowds = st.lists(st.sampled_from([BOTH, WIDE, LATE, ONE, TIGHT]), min_size=1, m
 @example(story=[("trust", 0, None), *busy(30, 1), *busy(60)], terms=[BOTH, WIDE], loss=0, warm=0)
 @example(story=[*busy(10), ("pause", 0, 3.0), *busy(6)], terms=[ONE, TIGHT], loss=0, warm=0)
 @example(story=[*busy(10, 3, 0.05)], terms=[TIGHT], loss=0, warm=0)
+@example(story=[*busy(10), ("ban", 0, 3), *busy(3)], terms=[ONE, TIGHT], loss=0, warm=0)
+@example(story=[*FROZEN, *busy(3, 1)], terms=[BOTH], loss=0, warm=8)
 @example(story=[*AHEAD, ("restart", True, None), *busy(3, 1, 0.02)], terms=[ONE], loss=0, warm=0)
 @settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_grant_can_overflow_any_window_in_force_whatever_happens(

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import httpx
 import pytest
 from prefect.schedules import Schedule
 from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
@@ -24,6 +23,7 @@ from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRu
 from flows.flow_runs.schedule import schedules
 from flows.pipeline.definition import Definition, load
 from tests.conftest import wait_until
+from tests.serving import Serving
 from tests.stack_fixture import RunningStack
 from tests.world import ROOT, World, world
 
@@ -33,38 +33,20 @@ NAME = "inposts"
 EVERY_SECONDS = 10  # a look takes seconds on a busy machine: at 5 they would queue up
 
 
-class Served:
-    """A served world: start and stop `deployments.serve`, ask its Prefect."""
+class Served(Serving):
+    """A folder of definitions as `deployments.serve` takes it, and the inbox of one of them."""
+
+    flow = "inbox"
 
     def __init__(self, w: World, stack: RunningStack) -> None:
-        self.world, self.stack = w, stack
-        self.log = w.folder / "serve.log"
-        self.process: subprocess.Popen[str] | None = None
+        super().__init__(w, stack, NAME, ROWRELAY_PIPELINES=str(w.folder))
         self.inbox = stack.settings.inbox / NAME
         self.inbox.mkdir(parents=True, exist_ok=True)
 
-    def start(self) -> None:
-        environment = {
-            **os.environ,
-            **self.stack.environment,
-            "ROWRELAY_PIPELINES": str(self.world.folder),
-            "ROWRELAY_SETTLE_SECONDS": "0.2",
-        }
-        with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "deployments.serve"],
-                cwd=ROOT,
-                env=environment,
-                stdout=log,
-                stderr=log,
-                text=True,
-            )
-        self.world.engines.append(self.process)
-
     def stop(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(30)
+        process = self.processes.pop()
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
 
     def define(self, **more: Any) -> None:
         self.world.more = {"name": NAME, **more}
@@ -75,23 +57,7 @@ class Served:
         os.utime(made, (time.time() - age, time.time() - age))
         made.rename(self.inbox / name)
 
-    def ask(self, path: str, body: Any = None, *, method: str = "POST") -> httpx.Response:
-        url = self.stack.addresses.prefect_api_url
-        if method == "GET":
-            return httpx.get(url + path, timeout=20)
-        token = httpx.get(f"{url}/csrf-token", params={"client": "test"}).json()["token"]
-        headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"}
-        while True:
-            answer = httpx.request(method, url + path, json=body, headers=headers, timeout=20)
-            if answer.status_code != 503:  # SQLite has one writer: Prefect's own client asks again, too
-                return answer
-            time.sleep(0.2)
-
-    def deployment(self, flow: str = "inbox") -> dict[str, Any]:
-        found = self.ask(f"/deployments/name/{flow}/{NAME}", method="GET")
-        return dict(found.json()) if found.status_code == 200 else {}
-
-    def flow_runs(self, flow: str = "inbox", *, states: list[str] | None = None) -> list[dict[str, Any]]:
+    def flow_runs(self, flow: str = "", *, states: list[str] | None = None) -> list[dict[str, Any]]:
         """Runs, oldest first: those that had their turn, unless other states are named."""
         wanted = states or ["COMPLETED", "FAILED", "CRASHED", "CANCELLED", "RUNNING"]
         query = {
@@ -110,10 +76,7 @@ def served(stack: RunningStack, tmp_path: Path) -> Iterator[Served]:
         try:
             yield made
         finally:
-            if made.process is not None and made.process.poll() is None:
-                made.stop()
-            if there := made.deployment():  # or its schedule goes on in the other tests' server
-                made.ask(f"/deployments/{there['id']}", method="DELETE")
+            made.end()
 
 
 @pytest.mark.slow
@@ -123,7 +86,7 @@ def test_schedules_really_run_and_survive_downtime_changes_and_people(served: Se
     served.define(schedules=plan)
     served.put("b.csv", 3, first=1, age=200)
     served.put("a.csv", 3, first=101, age=100)
-    served.start()
+    served.serve()
 
     # a scheduled run really appears and delivers, oldest first
     done = served.inbox / "done"
@@ -187,7 +150,7 @@ def test_schedules_really_run_and_survive_downtime_changes_and_people(served: Se
     time.sleep(2.5 * EVERY_SECONDS)
     due = {each["id"] for each in served.flow_runs(states=["SCHEDULED"]) if moment(each) < time.time()}
     assert len(due) >= 2
-    served.start()
+    served.serve()
     wait_until(lambda: (done / "late.csv").exists(), seconds=60, what="the file that came meanwhile")
 
     def missed() -> list[dict[str, Any]]:
@@ -205,7 +168,7 @@ def test_schedules_really_run_and_survive_downtime_changes_and_people(served: Se
     served.ask(f"/deployments/{served.deployment()['id']}/schedules/{own['id']}", {"active": False}, method="PATCH")
     paused_at = time.time()
     served.stop()
-    served.start()
+    served.serve()
     wait_until(
         lambda: own["id"] not in {e["id"] for e in served.deployment()["schedules"]}, seconds=30, what="the restart"
     )
@@ -226,8 +189,7 @@ def moment(flow_run: dict[str, Any]) -> float:
 def test_what_comes_while_a_look_is_under_way_waits_for_its_turn_and_finds_nothing_new(served: Served) -> None:
     served.define()
     served.put("long.csv", 400, first=1)
-    served.start()
-    wait_until(lambda: served.deployment(), seconds=60, what="the deployment")
+    served.serve()
     path = f"/deployments/{served.deployment()['id']}/create_flow_run"
     first, second = (served.ask(path, {"parameters": {}}).json()["id"] for _ in range(2))
 
@@ -246,8 +208,8 @@ def test_what_comes_while_a_look_is_under_way_waits_for_its_turn_and_finds_nothi
 def test_a_wrong_definition_spoils_no_other_and_one_that_goes_takes_its_schedules_along(served: Served) -> None:
     served.define(schedules=[{"cron": "0 6 * * *"}])
     (served.world.folder / "bad.yaml").write_text("name: bad\n")
-    served.start()
-    wait_until(lambda: served.deployment() and served.deployment("deliver"), seconds=60, what="the deployments")
+    served.serve()
+    wait_until(lambda: served.deployment("deliver"), seconds=60, what="the other deployment")
     assert "bad.yaml" in served.log.read_text()
     assert "Traceback" not in served.log.read_text()
 
