@@ -1,6 +1,6 @@
 """A row as a request: body, address and headers, from a definition's compiled templates. Pure.
 
-`rendering = definition.rendering` once, then one call a row; the three functions at the end are the same by name.
+`rendering = definition.rendering` once, then one call a row.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ from flows.client.template import (
     Typed,
     Unsendable,
     Values,
-    as_text,
     compile_json,
     compile_text,
     compile_url,
 )
+from flows.values import as_text
 
 if TYPE_CHECKING:
     from flows.pipeline.definition import Definition
 
+WITH_BODY = frozenset(("POST", "PUT", "PATCH"))  # methods whose requests have one, if an empty one
 _NONE: Mapping[str, str] = {}
 _JSON = msgspec.json.Encoder(decimal_format="number")  # a decimal keeps all its digits
 _JSON_TYPE = {"Content-Type": "application/json"}
@@ -105,7 +106,7 @@ def _body(definition: Definition) -> Node | None:
         return compile_json(request.form)
     if request.body is not None:
         return compile_json(request.body)
-    if request.method in ("POST", "PUT", "PATCH"):
+    if request.method in WITH_BODY:
         return MappingOf(tuple((name, Typed(name)) for name in definition.column_names))
     return None
 

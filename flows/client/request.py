@@ -13,12 +13,12 @@ import httpx
 import msgspec
 
 from flows.client.masking import DOTS, Masker
+from flows.client.rendering import WITH_BODY
 from flows.pipeline.definition import Definition
 from flows.records import Row
 
 MAX_SHOWN_CHARACTERS = 4000
 _USER_AGENT = f"rowrelay/{version('rowrelay')}"
-_WITH_A_BODY = frozenset(("POST", "PUT", "PATCH"))  # these say how long it is even if it is empty
 _CREDENTIALS = frozenset(("authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"))
 _SCHEME = re.compile(r"(?i)(basic|bearer|digest|token|apikey) ")
 
@@ -37,7 +37,7 @@ def build(definition: Definition, row: Row, *, key: str, secrets: Mapping[str, s
         "Idempotency-Key": key,
         **rendering.make_headers(values, secrets),
     }
-    if content or definition.request.method in _WITH_A_BODY:
+    if content or definition.request.method in WITH_BODY:
         headers["Content-Length"] = str(len(content))
     # With a stream httpx takes the headers as they are, which is half the work.
     request = httpx.Request(definition.request.method, url, headers=headers, stream=httpx.ByteStream(content))

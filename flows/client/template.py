@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from flows.errors import RowrelayError
+from flows.values import as_text
 
 Values = Mapping[str, Any]
 Secrets = Mapping[str, str]
@@ -81,19 +82,6 @@ def _pieces(text: str) -> Iterator[Piece]:
         else:
             yield {"dollar": "${", "open": "{", "close": "}"}[kind]
     yield text[done:]
-
-
-def as_text(value: Any) -> str:
-    """A typed cell as text: booleans as true/false, dates as ISO 8601, decimals without exponent, null as nothing."""
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, date):  # datetime too
-        return value.isoformat()
-    return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
 _JSON_AS_IT_IS = frozenset((str, int, bool, type(None)))

@@ -3,8 +3,8 @@
 Everything here walks through ledger and spool side by side and keeps a few thousand rows in memory, whatever the
 size of the run.
 
-In every CSV formulas are neutralised (flows.sheet). `troubled_csv` gives back the file's own rows; the name of its
-first column tells the source that its cells have to be restored, so a corrected file can be uploaded as it is.
+In every CSV formulas are neutralised (flows.ledger.sheet). `troubled_csv` gives back the file's own rows; the name of
+its first column tells the source that its cells have to be restored, so a corrected file can be uploaded as it is.
 """
 
 from __future__ import annotations

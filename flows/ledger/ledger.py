@@ -33,7 +33,6 @@ TRANSITIONS: Mapping[str, Mapping[RowState, frozenset[RowState]]] = {
     "mark": {U: frozenset({D})},  # a person knows better
     "restored": {W: frozenset({U})},  # the ledger is older than the truth: the row may have been sent since
 }
-COUNTED = tuple(RowState)
 LEASE_SECONDS = 5.0
 SAMPLES = 100
 EVENTS = 200
@@ -197,7 +196,10 @@ class Ledger:
     # -- rows ------------------------------------------------------------------------------------------------------
 
     def serials(self, run: str, count: int = 1_000_000) -> int:
-        """The first of `count` claim numbers that nobody else has under any epoch."""
+        """The first of `count` claim numbers that nobody else was given.
+
+        Whoever needs more goes on counting: the numbers order the claims of one row, which one process has at a time.
+        """
         return int(self.client.hincrby(keys.run_key(run), "serials", count)) - count + 1
 
     def claim(

@@ -17,6 +17,8 @@ from typing import Any
 
 import msgspec
 
+from flows.values import as_text
+
 UTF8 = "utf-8-sig"
 REASON = "reason (rowrelay)"  # the first column of a file in which every cell is neutral: `is_neutral` knows it by that
 
@@ -53,15 +55,8 @@ def cell(value: Any) -> str:
 
 
 def plain(value: Any) -> str:
-    """A value as a cell that would be read as the same value again."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (dict, list)):
-        return _JSON.encode(value).decode()
-    isoformat = getattr(value, "isoformat", None)
-    return isoformat() if isoformat else str(value)
+    """A value as a cell that would be read as the same value again; what an API answered, as JSON."""
+    return _JSON.encode(value).decode() if isinstance(value, (dict, list)) else as_text(value)
 
 
 def neutral(text: str) -> str:

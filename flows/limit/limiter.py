@@ -45,7 +45,7 @@ from redis.exceptions import RedisError
 from flows.errors import LimitLatched, LimitLost
 from flows.limit.clock import Clock, ClockGuard, boot_time
 from flows.limit.permit import Permit, StalePermit
-from flows.limit.script import EVENTS, SCRIPT, LimitScript, Reply, Report, as_text, fresh_seconds
+from flows.limit.script import EVENTS, SCRIPT, LimitScript, Reply, Report, decoded, fresh_seconds
 from flows.limit.status import LimitStatus, names, open_limit, status, trust
 from flows.limit.stops import Stops
 from flows.limit.waiters import Waiter, Waiters
@@ -458,7 +458,7 @@ class Limiter:
                 message = await ears.get_message(timeout=30.0)
                 if not message or message["type"] not in ("pmessage", b"pmessage"):
                     continue
-                channel, data = as_text(message["channel"]), as_text(message["data"])
+                channel, data = decoded(message["channel"]), decoded(message["data"])
                 event, _, asker = data.partition(" ")
                 for terms, limit in self._limits.items():
                     if asker != self.asker_id and f":{{{terms.name}}}:" in channel:

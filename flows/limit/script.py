@@ -20,7 +20,7 @@ LATE_FRESH_SECONDS = 0.05  # with `late_seconds` every permit must be written th
 MICRO = 1_000_000
 
 
-def as_text(value: bytes | str) -> str:
+def decoded(value: bytes | str) -> str:
     """What Redis said, whether or not the client decodes it."""
     return value.decode() if isinstance(value, bytes) else value
 
@@ -109,7 +109,7 @@ class Reply:
         now, why, hint, sure, paused, latched, sets, starts = raw
         return cls(
             now=int(now) / MICRO,
-            held_by=as_text(why),
+            held_by=decoded(why),
             hint=hint / MICRO,
             quarantine=sure / MICRO,
             paused=paused / MICRO,
@@ -172,5 +172,5 @@ class LimitScript:
             found = await self._client.config_get("appendfsync")
         except RedisError:
             return -1  # a managed server that does not say
-        fsync = {as_text(key): as_text(value) for key, value in found.items()}.get("appendfsync", "")
+        fsync = {decoded(key): decoded(value) for key, value in found.items()}.get("appendfsync", "")
         return {"always": 0, "everysec": 5}.get(fsync, -1)

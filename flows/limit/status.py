@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from flows.limit.script import MICRO, NAMES, Keys, as_text
+from flows.limit.script import MICRO, NAMES, Keys, decoded
 
 _WHY = {
     "new": "this limit is new here: what was sent before is not known",
@@ -57,7 +57,7 @@ class LimitStatus:
 
 def names(client: Any) -> list[str]:
     """The limits that this Redis knows. `client` is a synchronous redis client, here and below."""
-    return sorted(as_text(name) for name in client.smembers(NAMES))
+    return sorted(decoded(name) for name in client.smembers(NAMES))
 
 
 def status(client: Any, name: str) -> LimitStatus:
@@ -71,8 +71,8 @@ def status(client: Any, name: str) -> LimitStatus:
     pipe.zcount(keys.flights, now, "+inf")
     pipe.zcount(keys.askers, now, "+inf")
     state, numbers, flying, askers = pipe.execute()
-    state = {as_text(key): as_text(value) for key, value in state.items()}
-    live = [json.loads(as_text(text)) for text, until in numbers.items() if float(until) >= now]
+    state = {decoded(key): decoded(value) for key, value in state.items()}
+    live = [json.loads(decoded(text)) for text, until in numbers.items() if float(until) >= now]
     windows = sorted({(int(n), int(length)) for each in live for n, length in each["windows"]})
     held = [client.zcount(keys.log, now - length, "+inf") for _, length in windows]
     latch = json.loads(state["latched"]) if "latched" in state else {}

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from cronsim import CronSim, CronSimError
 from dateutil.rrule import rrulestr  # type: ignore[import-untyped]  # it has no types
 
+from flows.client.rendering import WITH_BODY
 from flows.client.template import FromRow, Piece, TemplateError, pieces
 from flows.pipeline.column import SchemaImportError, column_faults
 from flows.pipeline.fault import Fault, Place, brief, nearest, suggestion
@@ -85,7 +86,7 @@ def _request(request: Request, columns: tuple[str, ...] | None) -> Iterator[Faul
     place: Place = ("request",)
     if request.body is not None and request.form is not None:
         yield Fault((*place, "form"), "write either `json` or `form`, not both")
-    if request.method in ("GET", "DELETE"):
+    if request.method not in WITH_BODY:
         for key, body in (("json", request.body), ("form", request.form)):
             if body is not None:
                 yield Fault((*place, key), f"a {request.method} request has no body; put the values into the url")
