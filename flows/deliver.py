@@ -37,7 +37,7 @@ from flows.ledger.retention import purge
 from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
-from flows.records import RowState, RunState, Wanted
+from flows.records import RunState, Wanted
 from flows.schema.delivered import refuse_skipping
 from flows.settings import Settings
 from flows.storage.located import opened
@@ -89,7 +89,7 @@ def deliver(
     """
     launch = launched()
     settings = Settings.read()
-    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    redis_url = settings.redis_address
     client = connect(redis_url)
     verify(client)
     ledger, view = Ledger(client), View(client)
@@ -198,16 +198,17 @@ def _deliver(
         return Completed(name="Checked", message=f"Run {delivery.run} was checked before; nothing was sent.")
     delivery.take(resume=resumes)
     delivery.wish(only_check=dry_run)
-    purge(delivery.ledger, view, settings)  # this run is held, so it stays, however old it is
     failure: RowrelayError | None = None
     report = Report(delivery.run, settings)
     try:
-        if not dry_run:
-            delivery.knock()
-        _check(delivery, view, launch, settings, logger)
-        if dry_run:
-            return _checked(delivery, logger)
-        delivery.open()
+        with delivery.kept():
+            purge(delivery.ledger, view, settings)  # this run is held, so it stays, however old it is
+            if not dry_run:
+                delivery.knock()
+            _check(delivery, view, launch, settings, logger)
+            if dry_run:
+                return _checked(delivery, logger)
+            delivery.open()
         _send_all(delivery, rows, request, report)
     except RowrelayError as exc:
         failure = exc
@@ -298,7 +299,7 @@ def _state(run: Run, logger: Any) -> State[Any]:
         return Cancelled(message=message)
     if run.state is RunState.STOPPED:
         return Failed(message=message)
-    if run.counts[RowState.DONE] + run.skipped < run.total:
+    if not run.ended_well:
         return Completed(name="CompletedWithErrors", message=message)
     return Completed(message=message)
 

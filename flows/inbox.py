@@ -50,7 +50,7 @@ def inbox(pipeline: str = "posts", folder: str = "") -> State[Any]:
     # Prefect shows the lines under Args in its form; a Field's description would be lost with postponed annotations.
     try:
         settings = Settings.read()
-        client = connect(settings.redis_url.get_secret_value() if settings.redis_url else "")
+        client = connect(settings.redis_address)
         verify(client)
         definition = pick(present(settings), pipeline)
         source = place(folder, definition, settings)

@@ -35,7 +35,7 @@ def recover(crashed: str) -> State[Any]:
     """
     try:
         settings = Settings.read()
-        client = connect(settings.redis_url.get_secret_value() if settings.redis_url else "")
+        client = connect(settings.redis_address)
         verify(client)
         flow_run = _flow_run(crashed)
         run = _left(View(client), crashed)

@@ -47,7 +47,12 @@ class Settings(BaseSettings):
         le=86_400,
         description="How long a run waits for a Redis that does not answer before it stops",
     )
-    retention_days: int = Field(default=90, ge=1, le=3650, description="Finished runs are deleted after this many days")
+    retention_days: int = Field(
+        default=90,
+        ge=1,
+        le=3650,
+        description="Runs are deleted so many days after their last sign of life, when another begins",
+    )
     inboxes: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Addresses that inbox schedules may take files from (s3://bucket/folder, https://host/file), "
@@ -106,6 +111,16 @@ class Settings(BaseSettings):
             first = exc.errors()[0]
             name = "ROWRELAY_" + str(first["loc"][0]).upper()
             raise SettingError(f"{name}: {first['msg']} (found {str(first['input'])[:80]!r})") from exc
+
+    @property
+    def redis_address(self) -> str:
+        """The Redis that is set, password included: never to be logged. Raises SettingError where none is."""
+        if not self.redis_url:
+            raise SettingError(
+                "ROWRELAY_REDIS_URL is not set.",
+                hint="Write it as redis://:password@host:6379/0, or use `rowrelay up`.",
+            )
+        return self.redis_url.get_secret_value()
 
     @cached_property
     def spool_url(self) -> str:

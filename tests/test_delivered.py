@@ -84,7 +84,7 @@ CORRECTED = ("1,1,a", "2,1,b", "3,1,c", "4,1,d", "5,1,e", "6,1,f", "1,2,other pa
 
 
 def again(settings: Settings, definition: Definition, file: Path, **wish: bool) -> tuple[CheckResult, DeliveredIndex]:
-    view = View(connect(settings.redis_url.get_secret_value() if settings.redis_url else ""))
+    view = View(connect(settings.redis_address))
     with DeliveredIndex(file.parent, definition.key) as index:
         index.take(view, settings.spool_url, definition.name)
         return check_file(file, definition, delivered=index, **wish), index

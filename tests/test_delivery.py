@@ -111,8 +111,10 @@ def test_an_expired_token_does_not_fail_the_whole_file(tmp_path: Path, redis_url
         assert again["counts"]["done"] == 200
 
 
-def test_an_api_that_is_down_stops_the_run_with_its_rows_waiting(tmp_path: Path, redis_url: str) -> None:
-    with world(tmp_path, redis_url, limit=LIMIT, knobs=QUICK, request={"url": "http://127.0.0.1:9/posts"}) as w:
+@pytest.mark.parametrize("attempts", [1, 4])
+def test_an_api_that_is_down_stops_the_run_with_its_rows_waiting(tmp_path: Path, redis_url: str, attempts: int) -> None:
+    nowhere = {"request": {"url": "http://127.0.0.1:9/posts"}, "retry": {"attempts": attempts}}
+    with world(tmp_path, redis_url, limit=LIMIT, knobs=QUICK, **nowhere) as w:
         ended = w.deliver("r1", file=w.file(100))
 
         assert ended["state"] == RunState.STOPPED

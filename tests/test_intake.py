@@ -162,6 +162,29 @@ def test_a_file_that_cannot_be_moved_is_told_of_and_the_look_goes_on(here: World
     assert here.report()["arrivals"] == 6
 
 
+def test_a_file_that_replaces_one_under_way_is_left_for_the_next_look_and_the_sent_one_is_kept(here: World) -> None:
+    put(here, "a.csv", 3)
+    made = intake(here)
+    deliver = made._deliver
+
+    def and_replace(run: str, name: str) -> Any:
+        ended = deliver(run, name)
+        put(here, "a.csv", 2, first=100)
+        return ended
+
+    made._deliver = and_replace
+    made.look()
+
+    assert [taken.fate for taken in made.taken] == [Fate.DELIVERED, Fate.LEFT]
+    assert lying(here) == ["a.csv"]
+    run = only_run(here)
+    assert run.file == f"inbox/{run.id}/a.csv"
+    kept = here.folder / "data" / "uploads" / run.file
+    assert len(kept.read_text().splitlines()) == 1 + 3
+    assert look(here) == {"a.csv": Fate.DELIVERED}
+    assert here.report()["arrivals"] == 5
+
+
 def test_a_file_that_is_too_large_is_put_into_failed_with_a_report(here: World) -> None:
     put(here, "large.csv", 500, age=90)
     put(here, "small.csv", 3, first=1000)

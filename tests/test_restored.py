@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -126,6 +127,20 @@ def test_a_memory_that_cannot_be_read_or_written_is_said_and_stops_nobody(
     (tmp_path / "file").write_text("")
     Tide(connect(redis_url), tmp_path / "file" / "folder").rise()
     assert "this machine cannot tell" in caplog.text
+
+
+def test_a_ledger_that_another_process_raises_meanwhile_is_no_backup(tmp_path: Path, redis_url: str) -> None:
+    other = Tide(connect(redis_url), tmp_path)
+    other.rise()
+
+    class Slow(redis.Redis):
+        def hmget(self, *args: Any, **kwargs: Any) -> Any:
+            answer = super().hmget(*args, **kwargs)
+            other.rise()
+            return answer
+
+    with Slow.from_url(redis_url) as client:
+        assert not Tide(client, tmp_path).has_fallen()
 
 
 def test_the_number_is_raised_once_a_minute_at_most_while_a_run_goes_on(tmp_path: Path, redis_url: str) -> None:

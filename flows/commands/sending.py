@@ -322,7 +322,7 @@ def _report(wish: Wish, session: Session, run: Run, signals: Signals) -> int:
 def exit_code(run: Run, *, interrupted: bool) -> int:
     """What the ended run means for a script."""
     if run.state is RunState.FINISHED:
-        return ALL_DONE if run.counts[RowState.DONE] + run.skipped == run.total else SOME_TROUBLED
+        return ALL_DONE if run.ended_well else SOME_TROUBLED
     if interrupted:
         return INTERRUPTED
     return STOPPED if run.total else NOTHING_SENT

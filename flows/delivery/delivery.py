@@ -43,7 +43,7 @@ from flows.ledger.connection import connect, translated
 from flows.ledger.ledger import LEASE_SECONDS, Ledger
 from flows.ledger.tide import Tide
 from flows.ledger.view import Run, View
-from flows.limit.limiter import Limiter
+from flows.limit.limiter import Limit, Limiter
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secrets_of
 from flows.records import Row, RowState, RunState, Wanted
@@ -56,7 +56,7 @@ from flows.storage.storage import scratch
 
 _RESENDS = {"failed": (RowState.FAILED,), "unknown": (RowState.UNKNOWN,)}
 ROUNDS_AFTER = 3  # for rows that come back while others are sent; what comes later waits for a resumption
-SLICE = 1000  # rows of a chunk in memory at once
+SLICE = 250  # rows of a chunk in memory at once, of which many are under way
 AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -98,9 +98,12 @@ class Delivery:
         self._stack = ExitStack()
         self._exits = AsyncExitStack()
         self._portal: BlockingPortal | None = None
+        self._limit: Limit | None = None
+        self._knocking: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sender: Sender | None = None
         self._superseded = False
+        self._keeping = False
         self._tide = Tide(self.client, settings.data)
         self._plan: Plan | None = None
         self._journal = journal(settings, run, part=part)
@@ -126,7 +129,13 @@ class Delivery:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Keep the lease while something long goes on outside the sender, and hear whether it is still wanted."""
+        """Keep the lease while something long goes on outside the sender, and hear whether it is still wanted.
+
+        Within itself it does nothing more.
+        """
+        if self._keeping:
+            yield
+            return
         ended = threading.Event()
 
         def renew() -> None:
@@ -140,9 +149,11 @@ class Delivery:
 
         keeper = threading.Thread(target=renew, name="lease", daemon=True)
         keeper.start()
+        self._keeping = True
         try:
             yield
         finally:
+            self._keeping = False
             ended.set()
             keeper.join()
 
@@ -177,8 +188,8 @@ class Delivery:
         Where the definition has a `key`, the rows that earlier runs delivered are counted, and left out on request.
         """
         with self.kept(), translated(), scratch(self.settings.data) as folder, ExitStack() as exits:
+            self.ledger.check_afresh(self.run, self.epoch)  # whoever was superseded must learn it before it deletes
             self.spool.delete()
-            self.ledger.check_afresh(self.run, self.epoch)
             delivered = exits.enter_context(self._delivered(folder)) if self.definition.key else None
 
             def progress(rows: int, done: int, total: int) -> None:
@@ -258,20 +269,20 @@ class Delivery:
 
     async def _knock(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._limiter = Limiter(
+        limiter = Limiter(
             self._redis_url,
             asker_id=self._owner,
             give_up_seconds=self.settings.give_up_seconds,
             stops_folder=self.settings.data / "journal",
         )
-        await self._exits.enter_async_context(self._limiter)
-        self._limit = self._limiter.limit(self.terms)
+        await self._exits.enter_async_context(limiter)
+        self._limit = limiter.limit(self.terms)
         self._limit.on_event = self.event
-        self._knocking = asyncio.create_task(self._first_permit())
+        self._knocking = asyncio.create_task(self._first_permit(self._limit))
 
-    async def _first_permit(self) -> None:
+    async def _first_permit(self, limit: Limit) -> None:
         with suppress(Stopped):  # whoever sends will hear it, too
-            for permit in await self._limit.acquire(self.run, 1):
+            for permit in await limit.acquire(self.run, 1):
                 permit.unused()
 
     def open(self) -> None:
@@ -306,6 +317,7 @@ class Delivery:
             return False
 
     async def _open(self, first_serial: int) -> Sender:
+        assert self._limit is not None
         client = Client(
             self.definition,
             secrets=secrets_of(self.definition, self.settings.secrets),
@@ -355,7 +367,8 @@ class Delivery:
             self.event(f"{exc.message}; the last outcomes are on the disk of {socket.gethostname()} only")
 
     async def _close(self) -> None:
-        self._knocking.cancel()
+        if self._knocking is not None:
+            self._knocking.cancel()
         if self._sender is not None:
             await self._sender.close()
         await self._exits.aclose()
@@ -517,6 +530,7 @@ class Delivery:
 
     def _summary(self) -> None:
         assert self._sender is not None
+        assert self._limit is not None
         before = self._steadily(lambda: self.view.run(self.run))
         facts = summary(before, self._sender.pace.summary(), self._limit.counters)
         self._steadily(lambda: self.ledger.facts(self.run, epoch=self.epoch, **facts))

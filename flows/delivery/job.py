@@ -25,6 +25,12 @@ class Batch:
         if self.left == 0 and not self.done.done():
             self.done.set_result(self.states)
 
+    def abandon(self) -> None:
+        """Let go whoever waits: of some of its rows nothing more will be heard here."""
+        if not self.done.done():
+            self.states["left"] += self.left
+            self.done.set_result(self.states)
+
 
 @dataclass(slots=True)
 class Job:
@@ -33,7 +39,7 @@ class Job:
     row: Row
     batch: Batch
     attempts: int = 0
-    first: float = 0.0  # when its first attempt began
+    first: float = 0.0  # when its first attempt ended, later by the pauses that the API has asked for since
     serial: int = 0  # of the claim it holds, or that Redis may have taken; 0: none
     resends: bool = False  # a claim may come from `unknown`: the API knows the row's key
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import redis
 
 from flows.delivery.job import Outcome
@@ -24,6 +25,7 @@ FLUSH_ROWS = 200  # outcomes a write: Redis' cost a row is flat from here on
 FLUSH_SECONDS = 0.01  # outcomes wait this long for company
 KEEP_SECONDS = 10.0  # acknowledged outcomes are remembered this long, in case Redis comes back without them
 AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer
+_ANSWERS = msgspec.msgpack.Decoder(list[Answer])
 
 
 class Recorder:
@@ -51,7 +53,7 @@ class Recorder:
         self._on_taken, self._on_kept, self._on_lost = on_taken, on_kept, on_lost
         self._buffer: list[Outcome] = []
         self._filled = asyncio.Event()
-        self._recent: deque[tuple[float, Answer]] = deque()
+        self._recent: deque[tuple[float, bytes]] = deque()  # packed: tens of thousands are remembered at full speed
         self._journaled = 0  # so many of the buffer, from its beginning, lie on the disk
         self._refused_since = 0.0
 
@@ -71,7 +73,8 @@ class Recorder:
 
     async def say_again(self) -> None:
         """Tell a Redis that was restarted what it had acknowledged before and may have lost."""
-        await self._say([answer for _, answer in self._recent])
+        for _, packed in list(self._recent):
+            await self._say(_ANSWERS.decode(packed))
 
     async def _say(self, answers: list[Answer]) -> None:
         for first in range(0, len(answers), FLUSH_ROWS):
@@ -108,9 +111,8 @@ class Recorder:
             return
         self._refused_since = 0.0
         del self._buffer[: len(batch)]
-        now = time.monotonic()
+        self._recent.append((time.monotonic(), msgspec.msgpack.encode(answers)))
         for outcome, state in zip(batch, taken, strict=True):
-            self._recent.append((now, outcome.answer))
             self._on_taken(outcome, state)
         if self._journaled:
             await self._clear_disk(len(batch))

@@ -41,6 +41,7 @@ T = TypeVar("T")
 RENEW_SECONDS = LEASE_SECONDS / 5
 CHART_SECONDS = 900  # of which the chart keeps every second
 TRIM_SECONDS = 60  # between two times that older ones are folded into minutes
+_UNTRIED = Verdict(RowState.WAITING, wrote=False, attempted=False)
 
 
 class Sender:
@@ -68,7 +69,6 @@ class Sender:
         self.run = run
         self.stopped: Stopped | None = None
         self.cancelled = False
-        self.older = 0  # rows of dead deliverers whose attempts may still be answered
         self.pace = Pace(limit.terms)
         self._definition, self._epoch, self._ledger, self._limit = definition, epoch, ledger, limit
         self._client, self._give_up, self._event, self._on_renewed = client, give_up_seconds, on_event, on_renewed
@@ -81,7 +81,8 @@ class Sender:
         self._unrecorded = 0  # rows claimed whose outcome the ledger has not got
         self._flying: dict[int, Job] = {}
         self._attempts: set[asyncio.Task[None]] = set()
-        self._closing = False
+        self._in_the_air: set[asyncio.Task[None]] = set()  # those of them that may be broken off
+        self._closing = self._leaving = False
         self._streak: tuple[str, int] = ("", 0)
         self._trimmed = 0
         self._redis_id = ""
@@ -142,9 +143,10 @@ class Sender:
         self._leave()
 
     def interrupt(self) -> None:
-        """End at once: attempts under way are given up, their rows become `unknown`."""
+        """End at once: attempts under way are given up. Rows of which anything was written become `unknown`."""
         self.drain(cancelled=True)
-        for task in self._attempts:
+        self._leaving = True
+        for task in self._in_the_air:
             task.cancel()
 
     async def close(self) -> None:
@@ -178,8 +180,7 @@ class Sender:
     def _give_back(self, job: Job) -> None:
         """A row that is not sent after all. A claim that Redis may have taken is taken back."""
         if job.serial:
-            untried = Verdict(RowState.WAITING, wrote=False, attempted=False)
-            self._put(job, untried, None, attempted=False, without_effect=True)
+            self._put(job, _UNTRIED, None, attempted=False, without_effect=True)
         else:
             job.batch.end("left")
 
@@ -200,7 +201,7 @@ class Sender:
                     permit.unused()
                 if jobs:
                     self._unrecorded += len(jobs)
-                    self._spawn(self._block(jobs, permits[: len(jobs)]))
+                    self._spawn(self._block(jobs, permits[: len(jobs)]), jobs)
         except Stopped as exc:
             self._stop(exc)
 
@@ -225,26 +226,26 @@ class Sender:
         self._unrecorded -= rows
         self._wake.set()
 
-    def _spawn(self, coroutine: Any) -> None:
-        task: asyncio.Task[None] = asyncio.create_task(coroutine)
+    def _spawn(self, coroutine: Coroutine[Any, Any, None], jobs: Sequence[Job]) -> None:
+        task = asyncio.create_task(coroutine)
         self._attempts.add(task)
-        task.add_done_callback(self._over)
+        task.add_done_callback(partial(self._over, jobs=jobs))
 
-    def _over(self, task: asyncio.Task[None]) -> None:
+    def _over(self, task: asyncio.Task[None], *, jobs: Sequence[Job]) -> None:
         self._attempts.discard(task)
-        if not task.cancelled() and (exc := task.exception()):
+        if task.cancelled() or (exc := task.exception()):
+            exc = None if task.cancelled() else exc
             logger.error("an attempt failed inside", exc_info=exc)
+            for job in jobs:
+                job.batch.abandon()
             self._stop(Stopped(f"Internal error: {exc!r}", hint="Resume the run; if it happens again, report it."))
 
     async def _block(self, jobs: list[Job], permits: list[Permit]) -> None:
         for job in jobs:
             job.serial = job.serial or next(self._serials)
-        claiming = asyncio.ensure_future(self._claim(jobs))
         try:
-            why, generations = await asyncio.shield(claiming)
-        except (Exception, asyncio.CancelledError) as exc:
-            # Or the claim, still in its thread, would overtake what takes it back.
-            await asyncio.gather(claiming, return_exceptions=True)
+            why, generations = await self._claim(jobs)
+        except Exception as exc:
             # Redis may have taken the claims: they are asked for again under the same tokens, or taken back.
             self._recorded(len(jobs))
             for job, permit in zip(jobs, permits, strict=True):
@@ -263,7 +264,7 @@ class Sender:
             return
         for job, permit, generation in zip(jobs, permits, generations, strict=True):
             if generation >= 0:
-                self._spawn(self._attempt(job, permit, generation))
+                self._spawn(self._attempt(job, permit, generation), [job])
                 continue
             self._recorded(1)
             permit.unused()
@@ -301,18 +302,7 @@ class Sender:
     # -- attempts --------------------------------------------------------------------------------------------------
 
     async def _attempt(self, job: Job, permit: Permit, generation: int) -> None:
-        self._flying[job.row.row] = job
-        try:
-            verdict = await self._send(job, permit, generation)
-        except asyncio.CancelledError:
-            permit.lost()
-            verdict = Verdict(RowState.UNKNOWN, "interrupted before the answer came")
-        except Exception as exc:
-            logger.exception("row %d failed inside", job.row.row)
-            permit.lost()
-            verdict = Verdict(RowState.UNKNOWN, f"internal error: {exc!r}")
-        finally:
-            self._flying.pop(job.row.row, None)
+        verdict = await self._fly(job, permit, generation)
         now = time.monotonic()
         if verdict.attempted:
             job.attempts += 1
@@ -320,6 +310,7 @@ class Sender:
             if verdict.wrote:
                 self.pace.note(permit.start, verdict.took_seconds if verdict.status is not None else None)
         without_effect = verdict.state is RowState.WAITING or not verdict.wrote
+        trouble = retry.streak_kind(verdict)
         verdict, wait = retry.after(
             verdict,
             attempts=job.attempts,
@@ -330,24 +321,44 @@ class Sender:
         )
         job.first += verdict.pause_seconds or 0.0
         self._put(job, verdict, wait, without_effect=without_effect)
-        await self._heed(verdict)
+        await self._heed(verdict, trouble)
 
-    async def _send(self, job: Job, permit: Permit, generation: int) -> Verdict:
-        key = idempotency_key(self.run, job.row, generation)
-        return await self._client.send(job.row, key=key, permit=permit)
+    async def _fly(self, job: Job, permit: Permit, generation: int) -> Verdict:
+        """The part of an attempt that may be broken off at any moment; whether it was, the verdict says."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._flying[job.row.row] = job
+        self._in_the_air.add(task)
+        try:
+            if self._leaving:
+                permit.unused()
+                return _UNTRIED
+            key = idempotency_key(self.run, job.row, generation)
+            return await self._client.send(job.row, key=key, permit=permit)
+        except asyncio.CancelledError:
+            permit.lost()
+            return _UNTRIED if permit.is_unused else Verdict(RowState.UNKNOWN, "interrupted before the answer came")
+        except Exception as exc:
+            logger.exception("row %d failed inside", job.row.row)
+            permit.lost()
+            if permit.is_unused:
+                return Verdict(RowState.FAILED, f"internal error: {exc!r}; nothing was sent", wrote=False)
+            return Verdict(RowState.UNKNOWN, f"internal error: {exc!r}")
+        finally:
+            self._in_the_air.discard(task)
+            self._flying.pop(job.row.row, None)
 
-    async def _heed(self, verdict: Verdict) -> None:
-        """What an answer means for everybody: a ban, a pause, a row of equal troubles."""
+    async def _heed(self, verdict: Verdict, trouble: str) -> None:
+        """What an answer means for everybody: a ban, a pause, a series of equal troubles (`retry.streak_kind`)."""
         if verdict.ban:
             self._stop(LimitLatched.of(self._limit.terms.name, verdict.reason))
             await self._limit.latch(verdict.reason, self.run)
         elif verdict.pause_seconds:
             self._event(f"API asked us to wait {verdict.pause_seconds:g} s")
             await self._limit.pause(verdict.pause_seconds, verdict.reason)
-        kind = retry.streak_kind(verdict)
         if verdict.attempted:
-            self._streak = (kind, self._streak[1] + 1 if kind and kind == self._streak[0] else 1)
-        if kind and self._streak[1] >= self._definition.stop_after:
+            self._streak = (trouble, self._streak[1] + 1 if trouble and trouble == self._streak[0] else 1)
+        if trouble and self._streak[1] >= self._definition.stop_after:
             self._stop(
                 Stopped(
                     f"{self._streak[1]} requests in a row ended alike: {verdict.reason}.",
@@ -416,7 +427,7 @@ class Sender:
 
     async def _renew(self) -> None:
         """Keep the run, hear whether it is still wanted, and do what is due once in a while."""
-        ours, self.older, cancel = await self._call(self._ledger.renew, self.run, self._epoch)
+        ours, _, cancel = await self._call(self._ledger.renew, self.run, self._epoch)
         await self._notice_restart()
         if not ours:
             self._stop(Superseded("Another process has taken over this run."))

@@ -91,12 +91,11 @@ class _Shares:
 
     def _join(self, key: tuple[str, int], share: Share) -> Delivery:
         settings = Settings.read()
-        redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
         delivery = Delivery(
             share.run,
             Definition.from_resolved(share.definition),
             settings,
-            redis_url,
+            settings.redis_address,
             part=f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}",
         )
         try:
@@ -116,6 +115,7 @@ class _Shares:
                 idle = not self._busy.get(key) and time.monotonic() - self._idle_since.get(key, 0.0) > IDLE_SECONDS
                 if idle and key in self._idle_since:
                     delivery = self._open.pop(key)
+                    del self._busy[key], self._idle_since[key]
                     break
         delivery.close()
 

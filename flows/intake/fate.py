@@ -9,7 +9,7 @@ from typing import Any
 
 from flows.errors import RowrelayError
 from flows.ledger.view import Run
-from flows.records import RowState, RunState
+from flows.records import RowState
 
 
 class Fate(StrEnum):
@@ -52,11 +52,6 @@ def nothing_waits(run: Run) -> bool:
 def sent(run: Run) -> bool:
     """Whether any row has been sent, or may have been."""
     return run.total > run.counts[RowState.REJECTED] + run.counts[RowState.WAITING]
-
-
-def all_done(run: Run) -> bool:
-    """Whether it is over and every row of the file is done."""
-    return bool(run.total) and run.state is RunState.FINISHED and run.counts[RowState.DONE] == run.total
 
 
 def counted(run: Run) -> str:

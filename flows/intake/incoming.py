@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from flows import logs
 from flows.client.masking import Masker
 from flows.errors import BadFile, FileError, StorageError
 from flows.pipeline.definition import Definition
@@ -81,6 +82,7 @@ class Place(Protocol):
     ) -> str:
         """Move it to done or failed, with a report and perhaps its troubled rows beside it. Returns where it is.
 
+        Empty if it was replaced meanwhile by a file that is for a later look: that stays, and only the report is made.
         Raises StorageError where it cannot be moved; then nothing of it lies there.
         """
 
@@ -232,7 +234,7 @@ class Folder:
                 beside.append(target + ".report.json")
                 with self._fs.open(beside[-1], "wb") as file:
                     file.write(_as_json(report))
-                if self._mark(arrival) == arrival.mark:
+                if moved := self._mark(arrival) == arrival.mark:
                     self._fs.mv(arrival.path, target)
         except (FileError, FileNotFoundError) as exc:
             for path in beside:
@@ -241,6 +243,8 @@ class Folder:
             if isinstance(exc, FileNotFoundError):
                 raise StorageError(f"could not be moved to {where}", file=f"{self.url}/{arrival.name}") from exc
             raise
+        if not moved:
+            return ""
         return target if self._is_local else f"{self.url}/{where}/{Path(target).name}"
 
     def _free(self, folder: str, name: str) -> str:
@@ -256,6 +260,7 @@ class Web:
     """One file at an address. It cannot be moved, so its reports go to the pipeline's inbox folder."""
 
     def __init__(self, url: str, folder: Path, *, address: str = "", mask: Masker = _NO_SECRETS) -> None:
+        logs.hush()
         self.url = url
         self._address = address or url
         self._mask = mask

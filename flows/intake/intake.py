@@ -13,7 +13,7 @@ from uuid import uuid4
 from flows.errors import BadFile, FileError, RunNotFound, SettingError, StorageError
 from flows.flow_runs.resumption import may_resume, note_stop, pause_seconds
 from flows.intake.claims import Claims, Ended
-from flows.intake.fate import Delivered, Fate, Taken, all_done, counted, nothing_waits, report_of, sent
+from flows.intake.fate import Delivered, Fate, Taken, counted, nothing_waits, report_of, sent
 from flows.intake.incoming import DONE, FAILED, Arrival, Changed, Place, settled
 from flows.ledger.connection import translated
 from flows.ledger.export import TROUBLED, troubled_csv
@@ -208,7 +208,7 @@ class Intake:
 
     def _put_away(self, arrival: Arrival, digest: str, run: Run) -> Taken:
         refused = run.total == run.counts[RowState.REJECTED]
-        well = all_done(run)
+        well = run.ended_well
         spool = Spool(self.settings.spool_url, run.id)
         report = report_of(run, arrival.name, digest)
         try:
@@ -217,9 +217,10 @@ class Intake:
             where = self.place.put_away(arrival, DONE if well else FAILED, report=report, troubled=rows)
         except FileError as exc:  # the claim stays open, so the next look tries again
             return Taken(arrival.name, Fate.STUCK, run.id, f"{counted(run)}, but the file stays: {exc}")
-        self.ledger.facts(run.id, file=where)
-        with suppress(FileError):  # a copy too many does no harm
-            self._stored.delete(f"inbox/{run.id}")
+        if where:  # or the copy is all that is left of what was sent
+            self.ledger.facts(run.id, file=where)
+            with suppress(FileError):  # a copy too many does no harm
+                self._stored.delete(f"inbox/{run.id}")
         if refused:  # nothing was sent, so the same content may come again, once the pipeline is mended
             self.claims.release(digest, run.id)
             return Taken(arrival.name, Fate.REFUSED, run.id, run.reason or "every row was rejected")
@@ -234,7 +235,7 @@ class Intake:
     def _skip(self, arrival: Arrival, digest: str, run: Run | None, why: str) -> Taken:
         """Put away what was delivered before, to done/ only if nothing of it is left to be seen to."""
         id = run.id if run else ""
-        well = run is None or all_done(run)
+        well = run is None or run.ended_well
         note = f"{arrival.name} {why}{f', run {id}' if id else ''}. Nothing of it was sent again."
         report = {"file": arrival.name, "skipped": note, "run": id, "digest": digest, "pipeline": self.definition.name}
         if run and not well:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -16,16 +16,28 @@ from flows.ledger.keys import VERSION, VERSION_KEY
 
 TIMEOUT_SECONDS = 5.0
 OLDEST = (6, 2)
+FORM = "Write it as redis://:password@host:6379/0, where / ? # @ % [ of the password are %2F %3F %23 %40 %25 %5B."
+# Of a password with one of these the beginning would be taken, and told, for the host.
+_CUT_SHORT = re.compile(r"rediss?://[^/?#]*[/?#].*@", re.DOTALL)
 
 
-def shown(url: str) -> str:
-    """The address without its password, for messages."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}" + (f":{parts.port}" if parts.port else "") + parts.path
+def masked(url: str) -> str:
+    """An address for messages: without user and password, and without parameters, which may hold some as well.
+
+    It is not parsed, as the password may be what is wrong with it.
+    """
+    scheme, mark, rest = url.partition("://") if "://" in url else ("", "", url)
+    hidden, at, place = rest.rpartition("@")
+    if "?" in hidden:  # of the password, or the beginning of parameters, whose end would then be shown
+        place = "***"
+    return f"{scheme}{mark}{':***@' if at else ''}{place.partition('?')[0]}"
 
 
 def connect(url: str) -> redis.Redis:
     """A client whose calls are never repeated behind our back. Raises SettingError for a URL that is none."""
+    wrong = SettingError("ROWRELAY_REDIS_URL is no Redis address.", hint=FORM)
+    if _CUT_SHORT.match(url):
+        raise wrong
     try:
         return redis.Redis.from_url(
             url,
@@ -34,10 +46,8 @@ def connect(url: str) -> redis.Redis:
             retry=no_retry(),
             health_check_interval=30,
         )
-    except ValueError as exc:
-        raise SettingError(
-            f"ROWRELAY_REDIS_URL is no Redis address: {exc}", hint="Write it as redis://:password@host:6379/0."
-        ) from exc
+    except ValueError:
+        raise wrong from None  # its text would show a part of the password
 
 
 def no_retry() -> Retry:

@@ -209,7 +209,7 @@ def _standing(runs: list[Run], live: list[Run]) -> Iterable[Metric]:
 
 def _ending(run: Run) -> str:
     """How a run ended, as a label; its state if it did not."""
-    if run.state is RunState.FINISHED and run.counts[RowState.DONE] < run.total:
+    if run.state is RunState.FINISHED and not run.ended_well:
         return "finished_with_errors"
     return str(run.state)
 

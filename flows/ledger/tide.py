@@ -17,7 +17,7 @@ from uuid import uuid4
 import redis
 
 from flows.ledger.keys import TIDE
-from flows.limit.script import as_text
+from flows.limit.script import decoded
 from flows.private import private_folder
 
 log = logging.getLogger(__name__)
@@ -34,9 +34,13 @@ class Tide:
         self._risen = 0.0
 
     def has_fallen(self) -> bool:
-        """Whether the ledger counts less than this machine remembers. Raises redis.RedisError."""
+        """Whether the ledger counts less than this machine remembers. Raises redis.RedisError.
+
+        In this order: the count only rises, and another process here may remember more as soon as it has risen.
+        """
+        remembered = self._remembered()
         name, count = self._client.hmget(TIDE, "name", "count")
-        return name is not None and int(count or 0) < self._remembered().get(as_text(name), 0)
+        return name is not None and int(count or 0) < remembered.get(decoded(name), 0)
 
     def rise(self) -> None:
         """Count one more, and remember it. Raises redis.RedisError."""
@@ -47,7 +51,7 @@ class Tide:
             pipe.hget(TIDE, "name")
             _, count, name = pipe.execute()
         try:
-            self._remember(as_text(name), int(count))
+            self._remember(decoded(name), int(count))
         except OSError as exc:
             log.warning("If the ledger is put back from a backup, this machine cannot tell: %s", exc)
 

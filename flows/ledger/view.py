@@ -48,6 +48,11 @@ class Run:
         return int(self.fact("skipped"))
 
     @property
+    def ended_well(self) -> bool:
+        """Whether it is finished and every row is done, now or by an earlier run."""
+        return self.state is RunState.FINISHED and self.counts[RowState.DONE] + self.skipped == self.total
+
+    @property
     def shown_counts(self) -> dict[str, int]:
         """Rows by state, for people: the skipped ones apart from those that are wrong."""
         counts = {str(state): self.counts[state] for state in RowState}

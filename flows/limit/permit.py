@@ -50,6 +50,11 @@ class Permit:
     def __repr__(self) -> str:
         return f"<Permit {self.id} {self._fate or 'open'}, starts in {self.start - self._issuer.clock():.3f} s>"
 
+    @property
+    def is_unused(self) -> bool:
+        """Whether it was handed back before anything was written."""
+        return self._fate == "unused"
+
     async def wait(self) -> None:
         """Sleep until `start`."""
         await sleep_until(self.start, self._issuer.clock)

@@ -31,7 +31,6 @@ __all__ = [
 ]  # fmt: skip
 
 Method = Literal["POST", "PUT", "PATCH", "GET", "DELETE"]
-WITH_BODY: frozenset[str] = frozenset(("POST", "PUT", "PATCH"))
 Seconds = Annotated[Float, Field(gt=0, le=31 * 86_400)]
 
 
@@ -215,7 +214,7 @@ class Definition(Part):
     counts_at_edge: Bool = False
     """true: the API counts a request before its gateway can answer 502, 503 or 504"""
     stop_after: Annotated[Int, Field(ge=1, le=1_000_000)] = 20
-    """So many equal 401, 403, 404 or 5xx in a row stop the run"""
+    """So many equal troubles in a row stop the run: 401, 403, 404, 3xx or 5xx, no answer, or no connection"""
     schedules: list[Schedule] = Field(default=[])
     """When new files of the inbox are delivered"""
 
