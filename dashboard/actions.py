@@ -6,8 +6,6 @@ import time
 from collections.abc import Sequence
 from uuid import UUID
 
-import httpx
-
 from dashboard import prefect_api
 from dashboard.connections import client, ledger, pipelines, ready_prefect, settings, view
 from dashboard.prefect_api import FlowRun
@@ -111,7 +109,7 @@ def not_begun(name: str) -> FlowRun | None:
 
 
 def take_back(flow: FlowRun) -> None:
-    """Let a run that nobody has begun never begin. Raises NotPossible, StackError."""
+    """Let a run that nobody has begun never begin. Raises NotPossible, PrefectRefused, StackError."""
     if flow.ended:
         raise NotPossible("The run has ended already, so there is nothing to cancel.")
     prefect_api.cancel(flow.id)
@@ -166,10 +164,7 @@ def _begin(pipeline: str, file: str, *, dry_run: bool, skip_delivered: bool, by:
     refuse_skipping(pick(pipelines(), pipeline), None, wished=skip_delivered)
     find(file, settings())
     ready_prefect()
-    try:
-        return str(start(pipeline, file, dry_run=dry_run, skip_delivered=skip_delivered, by=by, idempotency_key=key))
-    except (httpx.HTTPError, OSError) as exc:
-        raise StackError("The Prefect server does not answer.", hint="Start everything with `rowrelay up`.") from exc
+    return str(start(pipeline, file, dry_run=dry_run, skip_delivered=skip_delivered, by=by, idempotency_key=key))
 
 
 def _go_on(run: Run, rows: Wanted, *, dry_run: bool, by: str, key: str) -> str:

@@ -49,9 +49,8 @@ async def upload(name: str, request: Request, ticket: str = "") -> Any:
         announced=int(announced) if announced.isascii() and announced.isdecimal() else None,
     )
     await to_thread.run_sync(keep, done, here)
-    return UploadOut(
-        file=done.file, name=done.name, bytes=done.bytes, sha256=done.sha256, runs_with_same_content=_same(done.sha256)
-    )
+    same = await to_thread.run_sync(_same, done.sha256)
+    return UploadOut(file=done.file, name=done.name, bytes=done.bytes, sha256=done.sha256, runs_with_same_content=same)
 
 
 @router.get("/files")

@@ -36,6 +36,7 @@ from dashboard.upload import harmless
 from flows.errors import RunNotFound, StackError
 from flows.ledger import export
 from flows.ledger.view import Run
+from flows.limit.pace import expected_seconds
 from flows.pipeline.definition import Definition
 from flows.records import Row, RowState
 from flows.spool.spool import Spool
@@ -105,7 +106,7 @@ def look(run: str) -> Preview:
         rejections=[RejectionOut.of(each) for each in view().samples(found.id)],
         requests=[_request(found, book, row) for row in (book.spool.read(0, 3) if ready else [])],
         rows_to_send=ready,
-        seconds=preview.seconds_for(ready, terms),
+        seconds=expected_seconds(ready, terms.windows),
         runs_with_same_content=[other.id for other in run_list.sent_before(view(), digest, but=found.id)],
     )
 
@@ -169,7 +170,11 @@ def results(run: str, form: Form, state: States = None) -> StreamingResponse:
 
 @router.get("/{run}/troubled.csv", response_class=StreamingResponse)
 def troubled(run: str, state: States = None) -> StreamingResponse:
-    """Rejected and failed rows (or those in `state`) as they stood in the file, and why: correct them, upload again."""
+    """Rejected and failed rows (or those in `state`) with their reasons, to be corrected and uploaded again.
+
+    Rejected rows have all cells of the file, the others those of the pipeline's columns. A cell that looks like a
+    formula has an apostrophe in front, which is taken away when the file comes back.
+    """
     found, book = _book(run)
     states = frozenset(state) if state else frozenset(export.TROUBLED)
     pieces = export.troubled_csv(book.view, _spool(found), found, states=states)

@@ -9,13 +9,14 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from dashboard import actions, health, preview, schedules
+from dashboard import actions, health, schedules, target
 from dashboard.api_runs import by
 from dashboard.connections import client, pipelines, settings
 from dashboard.shapes import NewSchedule, ScheduleChange
 from dashboard.template import template_csv
 from flows.ledger.connection import translated
 from flows.limit import status as limit_status
+from flows.limit.pace import limit_words
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick
 
@@ -116,8 +117,12 @@ def _pipeline(definition: Definition) -> dict[str, Any]:
     return {
         "name": definition.name,
         "description": definition.description,
-        "host": preview.host_of(definition),
-        "stand_in": preview.goes_to_stand_in(definition),
+        "host": target.host_of(definition),
+        "this_machine": target.stays_here(definition),
         "columns": list(definition.column_names),
-        "limit": {"name": terms.name, "pace": preview.pace(terms), "in_flight": terms.in_flight},
+        "limit": {
+            "name": terms.name,
+            "pace": limit_words(terms.windows, terms.in_flight),
+            "in_flight": terms.in_flight,
+        },
     }

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from functools import lru_cache
 
 import redis
 
-from deployments.supervisor import StackState
-from flows.errors import StackError
+from deployments import stack
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import View
@@ -27,26 +25,18 @@ def settings() -> Settings:
 
 
 def redis_url() -> str:
-    """The Redis in use: the one that is set, else the embedded one. Raises StackError if neither is known."""
-    given = settings().redis_url
-    url = given.get_secret_value() if given else _stack().redis_url
-    if not url:
-        raise StackError("Redis is not running.", hint="Start everything with `rowrelay up`.")
-    return url
+    """The Redis in use. Raises StackError if none is known."""
+    return stack.redis_url(settings())
 
 
 def prefect_api_url() -> str:
     """The Prefect API in use, without a slash at the end. Raises StackError if none is known."""
-    url = os.environ.get("PREFECT_API_URL", "").rstrip("/") or _stack().prefect_api_url
-    if not url:
-        raise StackError("The Prefect server is not running.", hint="Start everything with `rowrelay up`.")
-    return url
+    return stack.prefect_api_url(settings())
 
 
 def ready_prefect() -> None:
     """Let Prefect's client, which reads its environment when it is imported, find the server. Raises StackError."""
-    os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "false")
-    os.environ["PREFECT_API_URL"] = prefect_api_url()
+    stack.ready_prefect(settings())
 
 
 def client() -> redis.Redis:
@@ -67,10 +57,6 @@ def ledger() -> Ledger:
 def pipelines() -> dict[str, Definition]:
     """The pipelines by name, read again every few seconds. Raises DefinitionError."""
     return _pipelines(int(time.monotonic() / _PIPELINES_SECONDS))
-
-
-def _stack() -> StackState:
-    return StackState.read(settings().data.absolute() / "stack")
 
 
 @lru_cache(maxsize=4)

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import actions, charts, health, inbox, look, preview, run_list, schedules, signin
+from dashboard import actions, charts, health, inbox, look, run_list, schedules, signin
 from dashboard.charts import Chart
 from dashboard.connections import client, pipelines, settings, view
 from dashboard.health import Service
@@ -21,6 +21,7 @@ from flows.errors import RowrelayError, RunNotFound, StackError
 from flows.ledger.connection import translated
 from flows.ledger.view import Run
 from flows.limit import status as limit_status
+from flows.limit.pace import limit_words
 from flows.limit.status import LimitStatus
 from flows.pipeline.definition import Definition
 from flows.records import LimitTerms, Rejection
@@ -213,7 +214,7 @@ def query_number(name: str) -> int | None:
 
 def pace(terms: LimitTerms) -> str:
     """The limit in words, its numbers as the reader writes them."""
-    return preview.pace(terms, number=reader().number)
+    return limit_words(terms.windows, terms.in_flight, number=reader().number)
 
 
 def ask(**values: Any) -> None:

@@ -54,7 +54,7 @@ _TAKEN_SECONDS = 60.0
 def run_kind(run: Run) -> str:
     """Which entry of RUN a run is shown as."""
     if run.state is RunState.FINISHED:
-        return "finished" if run.counts[RowState.DONE] + run.skipped == run.total else "with errors"
+        return "finished" if run.ended_well else "with errors"
     if run.state in (RunState.STOPPED, RunState.CANCELLED):
         return str(run.state)
     if run.busy:
@@ -73,11 +73,6 @@ def reason(run: Run) -> tuple[str, str]:
     if slash and " " not in where:
         message = f"{slash[1:]}{rest}"
     return message, hint
-
-
-def is_live(run: Run) -> bool:
-    """Whether somebody works on it now, so that the page should look again soon."""
-    return run.busy
 
 
 def chip(look: Look) -> Markup:

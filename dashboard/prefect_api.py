@@ -23,8 +23,12 @@ BUSY_SECONDS = 6.0
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
-class ScheduleRefused(RowrelayError):
-    """Prefect does not accept this schedule."""
+class PrefectRefused(RowrelayError):
+    """Prefect refused what it was asked."""
+
+
+class NotInPrefect(PrefectRefused):
+    """Prefect knows no such thing, or no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,13 @@ class Deployment:
 
 
 def ask(method: str, path: str, json: Any = None) -> Any:
-    """One request to Prefect's API. Raises StackError where it does not answer, ScheduleRefused where it says no."""
+    """One request to Prefect's API.
+
+    Raises:
+        NotInPrefect: there is none of what the path names.
+        PrefectRefused: it says no.
+        StackError: it does not answer.
+    """
     url = f"{prefect_api_url()}{path}"
     try:
         response = _request(method, url, json)
@@ -72,9 +82,9 @@ def ask(method: str, path: str, json: Any = None) -> Any:
             hint="Runs that are under way go on; new ones can start when it is back. `rowrelay up` starts it.",
         ) from exc
     if response.status_code in (400, 409, 422):
-        raise ScheduleRefused(f"Prefect refused: {_detail(response)}")
+        raise PrefectRefused(f"Prefect refused: {_detail(response)}")
     if response.status_code == 404:
-        raise ScheduleRefused("Prefect does not know it any more.")
+        raise NotInPrefect
     if response.is_error:
         raise StackError(f"The Prefect server answered {response.status_code}.", hint="Its log says more.")
     try:
@@ -86,10 +96,10 @@ def ask(method: str, path: str, json: Any = None) -> Any:
 
 
 def flow_run(run: str) -> FlowRun | None:
-    """A flow run by its id, None if there is none. Raises StackError."""
+    """A flow run by its id, None if there is none. Raises PrefectRefused, StackError."""
     try:
         return _flow_run(ask("GET", f"/flow_runs/{run}"))
-    except ScheduleRefused:
+    except NotInPrefect:
         return None
 
 

@@ -12,7 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from dashboard.actions import NotThere
-from dashboard.prefect_api import ScheduleRefused
+from dashboard.prefect_api import NotInPrefect, PrefectRefused
+from dashboard.schedules import ScheduleRefused
 from dashboard.upload import TooLarge
 from flows.errors import (
     DefinitionError,
@@ -30,12 +31,14 @@ logger = logging.getLogger(__name__)
 _STATUS: tuple[tuple[type[RowrelayError], int], ...] = (  # the first that fits
     (RunNotFound, 404),
     (NotThere, 404),
+    (NotInPrefect, 404),
     (RunBusy, 409),
     (TooLarge, 413),
     (StorageError, 503),
     (FileError, 400),
     (DefinitionError, 400),
     (ScheduleRefused, 400),
+    (PrefectRefused, 400),
     (StackError, 503),
     (SettingError, 500),
     (LedgerError, 503),

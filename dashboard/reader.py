@@ -1,10 +1,12 @@
-"""Numbers, durations and times as the person at the screen reads them: their locale, their time zone."""
+"""Numbers, sizes and times as the person at the screen reads them: their locale, their time zone."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from flows.limit.pace import duration
 
 _GROUPS = {"en": ",", "de": ".", "nl": ".", "es": ".", "it": ".", "pt": ".", "da": ".", "tr": ".", "id": "."}
 _TWELVE_HOURS = ("en-us", "en-ca", "en-au", "en-nz", "en-in", "hi")
@@ -59,21 +61,6 @@ class Reader:
             return "–"
         seconds = datetime.now(self.zone).timestamp() - at
         return "just now" if seconds < 10 else f"{duration(seconds)} ago"
-
-
-def duration(seconds: float | None) -> str:
-    """A length of time in at most two units: 5 s, 3 min 20 s, 1 h 5 min, 2 days 3 h."""
-    if seconds is None:
-        return "–"
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 and whole < 600 else "")
-    if whole < 86_400:
-        return f"{whole // 3600} h" + (f" {whole % 3600 // 60} min" if whole % 3600 >= 60 else "")
-    days, hours = whole // 86_400, whole % 86_400 // 3600
-    return f"{days} day{'s' if days != 1 else ''}" + (f" {hours} h" if hours else "")
 
 
 def size(count: float) -> str:

@@ -1,26 +1,20 @@
-"""Search and sort over what stands in a run's rows: DuckDB over the spool's parts and its list of rejected rows."""
+"""Search and sort over what stands in a run's rows: DuckDB over the spool's tables and its rejected rows."""
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
-import fsspec
-import msgspec
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from dashboard.kept import Kept
-from flows.errors import FileError
+from flows.errors import FileError, RowrelayError
 from flows.records import Rejection
-from flows.spool.spool import Spool
-from flows.spool.stored import LINE, ROW
-from flows.spool.writer import Manifest
 
 if TYPE_CHECKING:
     from dashboard.rows import Question, Rowbook
@@ -35,73 +29,47 @@ def find(book: Rowbook, question: Question) -> Rows:
     """The row numbers that fit the search, in the order asked for. Raises FileError where the spool is gone."""
     if question.search and question.column == "@row":
         return _numbered(question.search, book.run.total)
-    scan = _Scan(book)
     key = (book.settings.spool_url, book.run.id, book.run.facts.get("spool", ""), replace(question, states=()))
     # What stands in a spool never changes, so neither does the answer.
-    return _answered.get(key, lambda: _ask(scan, question))
-
-
-def rejections(book: Rowbook, ordinals: list[int]) -> list[Rejection]:
-    """Rejected rows by their 0-based ordinal among the rejected, without reading all those before them."""
-    manifest = book.spool.manifest()
-    fs, path = _place(book, manifest.rejections.name)
-    decoder = msgspec.json.Decoder(Rejection)
-    try:
-        starts = _line_starts(book.settings.spool_url, book.run.id, manifest.rejections.name, manifest.rejections.rows)
-        with fs.open(path, "rb") as file:
-            found = []
-            for ordinal in ordinals:
-                file.seek(int(starts[ordinal]))
-                found.append(decoder.decode(file.readline()))
-            return found
-    except (OSError, msgspec.DecodeError, IndexError) as exc:
-        raise FileError(f"the spool of this run cannot be read: {exc}", file=manifest.rejections.name) from exc
+    return _answered.get(key, lambda: _ask(_Scan(book), question))
 
 
 class _Scan:
     """All rows of a run as text, in batches of Arrow: `r`, `l`, `rejected`, `c0` … in the definition's order."""
 
     def __init__(self, book: Rowbook) -> None:
-        self.spool: Spool = book.spool
-        self.manifest: Manifest = self.spool.manifest()
+        self.spool = book.spool
+        self.places = book.places()
         self.names = book.definition.column_names
         self.kinds = {name: column.type for name, column in book.definition.columns.items()}
-        self._book = book
+        self.failed: RowrelayError | None = None  # DuckDB passes on the text of an error and nothing else
 
     def reader(self, needed: list[str]) -> pa.RecordBatchReader:
         schema = pa.schema(
             [("r", pa.int64()), ("l", pa.int64()), ("rejected", pa.bool_())]
             + [(f"c{self.names.index(name)}", pa.string()) for name in needed]
         )
-        return pa.RecordBatchReader.from_batches(schema, self._batches(schema, needed))
+        return pa.RecordBatchReader.from_batches(schema, self._noting(self._batches(schema, needed)))
+
+    def _noting(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from batches
+        except RowrelayError as exc:
+            self.failed = exc
+            raise
 
     def _batches(self, schema: pa.Schema, needed: list[str]) -> Iterator[pa.RecordBatch]:
-        import pyarrow.parquet as pq  # 5 MB that pages without rows do without
-
-        for part in self.manifest.parts:
-            fs, path = _place(self._book, part.name)
-            try:
-                table = pq.read_table(io.BytesIO(fs.cat_file(path)), columns=[ROW, LINE, *needed], use_threads=False)
-            except OSError as exc:
-                raise FileError(f"the spool of this run cannot be read: {exc}", file=part.name) from exc
-            text = [table.column(name).cast(pa.string()).combine_chunks() for name in needed]
+        for table in self.spool.tables(needed):
+            rows, lines, *cells = table.columns
             flags = pa.repeat(pa.scalar(False), table.num_rows)
-            arrays = [table.column(ROW).combine_chunks(), table.column(LINE).combine_chunks(), flags, *text]
+            arrays = [rows, lines, flags, *(column.cast(pa.string()) for column in cells)]
             yield pa.RecordBatch.from_arrays([_flat(array) for array in arrays], schema=schema)
         yield from self._rejected(schema, needed)
 
     def _rejected(self, schema: pa.Schema, needed: list[str]) -> Iterator[pa.RecordBatch]:
-        header = [name.strip().casefold() for name in self.manifest.header]
-        places = [
-            header.index(name.strip().casefold()) if name.strip().casefold() in header else None for name in needed
-        ]
-        batch: list[Rejection] = []
-        for rejection in self.spool.rejections():
-            batch.append(rejection)
-            if len(batch) == _BATCH:
-                yield _as_batch(batch, places, schema)
-                batch = []
-        if batch:
+        places = [self.places[name] for name in needed]
+        rejections = self.spool.rejections()
+        while batch := list(islice(rejections, _BATCH)):
             yield _as_batch(batch, places, schema)
 
 
@@ -143,9 +111,7 @@ def _ask(scan: _Scan, question: Question) -> Rows:
         try:
             found = connection.execute(f"SELECT r FROM rows WHERE {where} ORDER BY {order}", values).fetchnumpy()  # noqa: S608
         except duckdb.Error as exc:
-            if isinstance(exc.__cause__, FileError):
-                raise exc.__cause__ from exc
-            raise FileError(f"the rows of this run could not be searched: {str(exc)[:200]}") from exc
+            raise scan.failed or FileError(f"the rows of this run could not be searched: {str(exc)[:200]}") from exc
     return np.asarray(found["r"], dtype=np.int64)
 
 
@@ -171,23 +137,3 @@ def _span(text: str) -> tuple[int, int]:
     if not match:
         return 1, 0
     return int(match[1]), int(match[2] or match[1])
-
-
-def _place(book: Rowbook, name: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    fs, root = fsspec.core.url_to_fs(book.settings.spool_url)
-    return fs, f"{root.rstrip('/')}/{book.run.id}/{name}"
-
-
-@lru_cache(maxsize=4)
-def _line_starts(spool_url: str, run: str, name: str, count: int) -> Rows:
-    """Where each line of the list of rejected rows begins."""
-    fs, root = fsspec.core.url_to_fs(spool_url)
-    starts = np.zeros(count + 1, dtype=np.int64)
-    at, done = 1, 0
-    with fs.open(f"{root.rstrip('/')}/{run}/{name}", "rb") as file:
-        while block := file.read(1 << 20):
-            ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == 10) + done + 1
-            ends = ends[: count + 1 - at]
-            starts[at : at + len(ends)] = ends
-            at, done = at + len(ends), done + len(block)
-    return starts

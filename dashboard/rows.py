@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -10,19 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard import row_search
-from dashboard.kept import Kept
+from dashboard import row_choice
 from flows.delivery.plan import spans
+from flows.errors import FileError
 from flows.ledger.keys import Record
 from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition
 from flows.records import Reason, Rejection, Row, RowState
 from flows.settings import Settings
+from flows.source.header import match
 from flows.spool.spool import Spool
 
 PAGE = 100
-MOST_SORTED = 50_000  # rows whose outcomes are read to be put in order
-OUTCOMES = ("@status", "@attempts", "@took_seconds", "@at")
 
 Rows = NDArray[np.int64]
 
@@ -31,7 +29,7 @@ Rows = NDArray[np.int64]
 class Question:
     """What is asked for. `column` bounds the search: a name, `@row`, `@line`, or "" for anywhere.
 
-    `sort` is the name of a column, `@row`, or one of OUTCOMES.
+    `sort` is the name of a column, `@row`, or one of row_choice.OUTCOMES.
     """
 
     states: tuple[RowState, ...] = ()
@@ -84,7 +82,7 @@ class Rowbook:
 
     def page(self, question: Question, number: int = 1, *, size: int = PAGE) -> Page:
         """One page. Raises StackError, FileError."""
-        chosen, note = self._choose(question)
+        chosen, note = row_choice.choose(self, question)
         matching = self.run.total if chosen is None else len(chosen)
         pages = max(1, -(-matching // size))
         number = min(max(1, number), pages)
@@ -101,51 +99,15 @@ class Rowbook:
         known: dict[int, Row | Rejection] = {**self._accepted(accepted), **self._rejections(rejected)}
         return [self._found(record, known.get(record.row)) for record in records]
 
-    # -- which rows ------------------------------------------------------------------------------------------------
+    def places(self) -> dict[str, int | None]:
+        """Where each column of the definition stands in the file, and so among a rejected row's cells."""
+        header, columns = self.spool.manifest().header, self.definition.column_names
+        return match(list(header), dict.fromkeys(columns, True), ",", FileError).positions
 
-    def _choose(self, question: Question) -> tuple[Rows | None, str]:
-        """Row numbers in the order to show, None for all of them in the file's order; and a remark."""
-        if not (question.states or question.search or question.sort or question.descending):
-            return None, ""
-        chosen: Rows | None = None
-        if question.search or question.sort in self.definition.column_names:
-            chosen = row_search.find(self, question)
-        if question.states:
-            mask = self._mask(question.states)
-            chosen = np.flatnonzero(mask) + 1 if chosen is None else chosen[mask[chosen - 1]]
-        if question.sort in OUTCOMES:
-            return self._by_outcome(chosen, question)
-        if chosen is None or question.sort not in self.definition.column_names:
-            chosen = np.arange(1, self.run.total + 1) if chosen is None else np.sort(chosen)
-            chosen = chosen[::-1] if question.descending else chosen
-        return chosen, ""
-
-    def _mask(self, states: Collection[RowState]) -> NDArray[np.bool_]:
-        mask = np.zeros(self.run.total, dtype=bool)
-        for state in states:
-            mask |= self.view.bitmap(self.run.id, state, self.run.total)
-        return mask
-
-    def _by_outcome(self, chosen: Rows | None, question: Question) -> tuple[Rows, str]:
-        rows = np.arange(1, self.run.total + 1) if chosen is None else np.sort(chosen)
-        if len(rows) > MOST_SORTED:
-            return rows, f"Sorted by row: by outcome, up to {MOST_SORTED:,} rows can be sorted. Filter first."
-        counts = tuple(self.run.counts.values())  # when no row has moved, the order is the same on every page
-        key = (self.settings.spool_url, self.run.id, self.run.facts.get("epoch", ""), question, counts)
-        return _kept_orders.get(key, lambda: self._order(rows, question)), ""
-
-    def _order(self, rows: Rows, question: Question) -> Rows:
-        names, what = tuple(self.definition.response.keep), question.sort.removeprefix("@")
-        values: list[float] = []
-        for first in range(0, len(rows), 5000):
-            part = rows[first : first + 5000].tolist()
-            for record in self.view.records(self.run.id, part, names=names, created=self.run.created):
-                value = getattr(record, what)
-                values.append(float("nan") if value is None else float(value))
-        keys = np.array(values)
-        return rows[np.argsort(-keys if question.descending else keys, kind="stable")]
-
-    # -- what stands in them ---------------------------------------------------------------------------------------
+    def names_in_file(self) -> dict[str, str]:
+        """What the file calls the definition's columns, as far as it has them: a rejected row goes by these names."""
+        header = self.spool.manifest().header
+        return {name: header[at] for name, at in self.places().items() if at is not None}
 
     @property
     def rejected(self) -> Rows:
@@ -169,16 +131,13 @@ class Rowbook:
         if not numbers:
             return {}
         ordinals = np.searchsorted(self.rejected, np.array(numbers, dtype=np.int64))
-        return {each.row: each for each in row_search.rejections(self, ordinals.tolist())}
+        return {each.row: each for each in self.spool.rejections_at(ordinals.tolist())}
 
     def _found(self, record: Record, row: Row | Rejection | None) -> Found:
         if isinstance(row, Rejection):
             header = self.spool.manifest().header
             return Found(record, row.line, dict(zip(header, row.cells, strict=False)), row.reasons)
         return Found(record, row.line if row else 0, row.values if row else {})
-
-
-_kept_orders: Kept[Rows] = Kept(8)
 
 
 @lru_cache(maxsize=8)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboard import actions, data, look, preview
+from dashboard import actions, data, look
 from dashboard.data import who
 from dashboard.look import notice
 from dashboard.markup import tag
-from dashboard.reader import duration
 from flows.errors import RowrelayError
 from flows.ledger.view import Run
+from flows.limit.pace import duration, expected_seconds
 from flows.records import RowState, Wanted
 
 
@@ -85,9 +85,8 @@ def _cancel(run: Run, waits: bool) -> None:
 
 @st.dialog("Send the rest?")
 def _resume(run: Run, rows: int) -> None:
-    terms = data.definition(run.id, run.facts.get("epoch", "")).limit
     definition = data.definition(run.id, run.facts.get("epoch", ""))
-    seconds = preview.seconds_for(rows, terms.terms(definition))
+    seconds = expected_seconds(rows, definition.limit.terms(definition).windows)
     took = f" That takes at least {duration(seconds)}." if rows and seconds is not None else ""
     what = f"{_n(rows)} rows that were not sent go out."
     st.text(f"{what}{took} Rows that are done, failed or unknown are left alone.")

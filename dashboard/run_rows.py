@@ -1,4 +1,4 @@
-"""The lower half of the Run page: its rows, a hundred at a time, and one of them opened."""
+"""The lower half of the Run page: its rows, a hundred at a time."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import data, look, preview
+from dashboard import data, look, open_row
 from dashboard.data import ask, calm, reader
-from dashboard.look import ROW, facts
-from dashboard.markup import tag
+from dashboard.look import ROW
 from dashboard.rows import Found, Page, Question, Rowbook
 from flows.errors import StackError
 from flows.ledger.sheet import plain
 from flows.ledger.view import Run
-from flows.records import Row, RowState
+from flows.records import RowState
 
 _MOST_CHARACTERS = 300
 
@@ -117,7 +116,7 @@ def _page(book: Rowbook, question: Question) -> None:
         st.session_state["picked"] = row
         if row is not None:
             ask(row=row)
-    _open(book, at)
+    open_row.show(book, at)
 
 
 def _pages(page: Page, question: Question, at: Any, total: int) -> None:
@@ -146,6 +145,7 @@ def _frame(page: Page, book: Rowbook, at: Any) -> pd.DataFrame:
     columns, kept = book.definition.column_names, tuple(book.definition.response.keep)
     table: list[dict[str, Any]] = []
     troubled = any(found.why for found in page.rows)
+    in_file = book.names_in_file()
     for found in page.rows:
         record = found.record
         line: dict[str, Any] = {
@@ -155,7 +155,7 @@ def _frame(page: Page, book: Rowbook, at: Any) -> pd.DataFrame:
         }
         if troubled:
             line["why"] = _short(found.why)
-        line |= {f"a:{name}": _short(_value(found, name)) for name in columns}
+        line |= {f"a:{name}": _short(_value(found, name, in_file)) for name in columns}
         line |= {f"b:{name}": _short(record.kept.get(name)) for name in kept}
         line |= {"status": str(record.status or ""), "attempts": str(record.attempts or "")}
         table.append(line)
@@ -187,67 +187,10 @@ def _label(name: str) -> str:
     return name if name.strip() else "(no name)"
 
 
-def _value(found: Found, name: str) -> Any:
-    if name in found.values:
-        return found.values[name]
-    wanted = name.strip().casefold()  # a rejected row has the file's own names
-    return next((value for each, value in found.values.items() if each.strip().casefold() == wanted), None)
+def _value(found: Found, name: str, in_file: dict[str, str]) -> Any:
+    return found.values.get(name, found.values.get(in_file.get(name, name)))
 
 
 def _short(value: Any) -> str:
     text = plain(value)
     return text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + " …"
-
-
-# -- one row -----------------------------------------------------------------------------------------------------------
-
-
-def _open(book: Rowbook, at: Any) -> None:
-    asked = data.query_number("row")
-    if asked is None or not 1 <= asked <= book.run.total:
-        st.caption("Choose a row at its left edge, or type its number, to see its request and what the API said.")
-        return
-    (found,) = book.rows([asked])
-    record = found.record
-    with st.container(border=True):
-        left, right = st.columns([5, 1], vertical_alignment="center")
-        title = f"Row {at.number(record.row)}" + (f", line {at.number(found.line)}" if found.line else "")
-        left.html(tag("div", tag("strong", title), look.chip(ROW[record.state]), cls="rr-head"))
-        right.button("Close", key="close_row", width="stretch", on_click=_close)
-        st.html(
-            facts(
-                ("Attempts", at.number(record.attempts)),
-                (
-                    "Last attempt" if record.state is not RowState.WAITING else "Not before",
-                    at.time(record.at, seconds=True),
-                ),
-                ("Status", f"HTTP {record.status}" if record.status else "–"),
-                (
-                    "Time to the answer",
-                    f"{record.took_seconds * 1000:.0f} ms" if record.took_seconds is not None else "–",
-                ),
-                *((name, plain(value)) for name, value in record.kept.items()),
-            )
-        )
-        if found.why:
-            st.html(facts(("Why", found.why)))
-        if record.excerpt:
-            st.html(tag("div", "What the API said", cls="rr-label"))
-            st.html(look.code(record.excerpt))
-        _contents(book, found)
-
-
-def _close() -> None:
-    ask(row="")
-    st.session_state["open_row"] = st.session_state["typed"] = None
-
-
-def _contents(book: Rowbook, found: Found) -> None:
-    if found.record.state is RowState.REJECTED:
-        st.html(tag("div", "The row as it stands in the file", cls="rr-label"))
-        st.html(look.code("\n".join(f"{name}: {plain(value)}" for name, value in found.values.items())))
-        return
-    row = Row(found.record.row, found.line, found.values)
-    shown = preview.request_of(book.run.id, book.definition, row, book.settings, generation=found.record.generation)
-    st.html(tag("div", "Its request, secrets masked", cls="rr-label"))
-    st.html(look.code(preview.as_text(shown)))

@@ -10,8 +10,8 @@ from dashboard import actions, data, look
 from dashboard.data import calm
 from dashboard.markup import tag
 from dashboard.prefect_api import FlowRun
-from dashboard.reader import duration
 from flows.errors import RowrelayError
+from flows.limit.pace import duration
 
 LATE_SECONDS = 45.0
 

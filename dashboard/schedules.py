@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dashboard import prefect_api
 from dashboard.connections import ready_prefect
-from dashboard.prefect_api import Deployment, FlowRun, ScheduleRefused
-from flows.errors import StackError
+from dashboard.prefect_api import Deployment, FlowRun
+from flows.errors import RowrelayError, StackError
 from flows.flow_runs.names import INBOX
 from flows.intake.incoming import place
 from flows.pipeline.definition import Definition
@@ -21,6 +21,10 @@ from flows.storage.access import resolve
 
 _ANCHOR = datetime(2020, 1, 1)  # where Prefect begins to count a calendar rule that does not say
 SOURCE_NAMES = ("inbox", "source", "folder", "file")  # how a flow may call what it takes files from, best first
+
+
+class ScheduleRefused(RowrelayError):
+    """There can be no such schedule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ def add(definition: Definition, settings: Settings, *, source: str, rule: Rule) 
         ScheduleRefused: the rule is none, or nobody serves the pipeline.
         FileError: nothing may be taken from `source`.
         SettingError: it needs a package that is not installed.
-        StackError: Prefect does not answer.
+        PrefectRefused, StackError: Prefect says no, or does not answer.
     """
     times = coming(rule)  # says what is wrong in words before Prefect does
     target = targets().get(definition.name)

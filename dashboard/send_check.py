@@ -8,14 +8,15 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from dashboard import actions, data, look, preview
+from dashboard import actions, data, look, preview, target
 from dashboard.data import calm, reader, who
 from dashboard.look import notice, numbers
 from dashboard.markup import Markup, tag
-from dashboard.reader import duration, size
+from dashboard.reader import size
 from dashboard.run_start import take_back
 from flows.errors import RowrelayError
 from flows.ledger.view import Run
+from flows.limit.pace import duration, expected_seconds
 from flows.pipeline.definition import Definition
 from flows.records import RowState
 
@@ -172,7 +173,7 @@ def _checked(run: Run) -> None:
     definition = data.definition(run.id, run.facts.get("epoch", ""))
     ready = run.total - run.counts[RowState.REJECTED]
     terms = definition.limit.terms(definition)
-    seconds = preview.seconds_for(ready, terms)
+    seconds = expected_seconds(ready, terms.windows)
     at = reader()
     _title(_name(run))
     st.html(
@@ -185,8 +186,8 @@ def _checked(run: Run) -> None:
         )
     )
     st.html(look.bar({**run.counts, RowState.WAITING: ready}, run.total))
-    if preview.goes_to_stand_in(definition):
-        st.html(notice("info", "For trying out: nothing real is sent.", "Requests go to a stand-in on this machine."))
+    if here := target.here_notice(definition):
+        st.html(here)
     _delivered(run)
     again = _same_content(run)
     _decide(run, ready, again=again)

@@ -7,7 +7,7 @@ from pathlib import PurePath
 import pandas as pd
 import streamlit as st
 
-from dashboard import actions, data, preview
+from dashboard import actions, data, target
 from dashboard.connections import settings
 from dashboard.data import ask, calm, known_pipelines, query, reader, who
 from dashboard.look import empty, facts, notice
@@ -52,12 +52,12 @@ def _describe(definition: Definition) -> None:
             facts(
                 ("Pipeline", definition.name),
                 ("What it does", definition.description or "–"),
-                ("Goes to", preview.host_of(definition)),
+                ("Goes to", target.in_words(definition)),
                 ("How fast", data.pace(terms)),
             )
         )
-        if preview.goes_to_stand_in(definition):
-            st.html(_stand_in())
+        if here := target.here_notice(definition):
+            st.html(here)
         with st.expander("Columns that the file needs"):
             names = definition.column_names
             rules = [rule_of(definition.columns.get(name)) for name in names]
@@ -74,14 +74,6 @@ def _describe(definition: Definition) -> None:
                 icon=":material/download:",
                 on_click="ignore",
             )
-
-
-def _stand_in() -> str:
-    return notice(
-        "info",
-        "For trying out: nothing real is sent.",
-        "Requests go to a stand-in on this machine that only looks like the API.",
-    )
 
 
 def _file(definition: Definition) -> None:

@@ -6,14 +6,14 @@ import time
 
 import streamlit as st
 
-from dashboard import actions, data, look, preview, signin
+from dashboard import actions, data, look, signin, target
 from dashboard.connections import settings
 from dashboard.data import calm, reader, who
 from dashboard.health import Service
 from dashboard.look import Look, notice
 from dashboard.markup import Markup, tag
-from dashboard.reader import duration
 from flows.errors import RowrelayError
+from flows.limit.pace import duration
 from flows.limit.status import LimitStatus
 
 _WELL = Look("#0d9c75", "✓", "answers")
@@ -121,13 +121,12 @@ def _targets() -> None:
     with calm():
         lines = []
         for definition in data.known_pipelines().values():
-            stand_in = preview.goes_to_stand_in(definition)
             lines.append(
                 tag(
                     "tr",
                     tag("td", tag("strong", definition.name)),
-                    tag("td", preview.host_of(definition)),
-                    tag("td", "stand-in on this machine: nothing real is sent" if stand_in else "the real API"),
+                    tag("td", target.in_words(definition)),
+                    tag("td", target.WHO_LISTENS if target.stays_here(definition) else "", cls="rr-muted"),
                 )
             )
         st.html(tag("div", tag("table", tag("tbody", *lines), cls="rr-table rr-stack"), cls="rr-scroll"))
@@ -140,8 +139,11 @@ def _access() -> None:
     elif st.get_option("server.address") in ("127.0.0.1", "localhost", "::1"):
         text = "No sign-in is configured, so the dashboard answers this machine only."
     else:
-        st.html(notice("warn", "No sign-in is configured, and other machines can reach the dashboard.",
-                       "Configure [auth] in secrets.toml, or bind it to 127.0.0.1."))  # fmt: skip
+        where = st.get_option("server.address") or "every address of this machine"
+        st.html(notice("warn", "No sign-in is configured, and other machines may reach the dashboard.",
+                       f"It listens on {where}. Who gets through to that is not known here: a container's published "
+                       "ports and firewalls decide it.",
+                       "Configure [auth] in secrets.toml, or see to it that nobody else gets through."))  # fmt: skip
         return
     st.html(tag("div", text, tag("span", f" Uploads and results lie in {settings().data}.", cls="rr-muted")))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from anyio import to_thread
+from anyio import CancelScope, to_thread
 
 from flows.errors import FileError, StorageError
 from flows.private import sync_folder
@@ -81,12 +81,13 @@ async def receive(
         if not written:
             raise FileError("is empty", file=final.name, hint="The first line must name the columns.")
         (place / ".part").rename(final)
+        await to_thread.run_sync(sync_folder, place)
     except BaseException as exc:
-        shutil.rmtree(place, ignore_errors=True)
+        with CancelScope(shield=True):  # whoever is cancelled could not wait for a thread any more
+            await to_thread.run_sync(_remove, place)
         if isinstance(exc, OSError):
             raise StorageError(f"could not be kept: {exc.strerror or exc}", file=final.name) from exc
         raise
-    sync_folder(place)
     return Uploaded(f"{place.name}/{final.name}", final.name, written, digest)
 
 
@@ -99,7 +100,7 @@ def keep(uploaded: Uploaded, settings: Settings) -> None:
     try:
         storage.put(here, uploaded.file)
     finally:
-        shutil.rmtree(here.parent, ignore_errors=True)
+        _remove(here.parent)
 
 
 def remove_stale(settings: Settings) -> None:
@@ -107,7 +108,7 @@ def remove_stale(settings: Settings) -> None:
     passing = "*/*" if stored(settings).folder is None else "*/.part"
     for part in settings.uploads.glob(passing):
         if time.time() - part.stat().st_mtime > _STALE_SECONDS:
-            shutil.rmtree(part.parent, ignore_errors=True)
+            _remove(part.parent)
 
 
 async def _write(chunks: AsyncIterator[bytes], file: BinaryIO, name: str, max_bytes: int) -> tuple[int, str]:
@@ -125,13 +126,17 @@ async def _write(chunks: AsyncIterator[bytes], file: BinaryIO, name: str, max_by
         if len(waiting) >= _BLOCK:
             block, waiting = waiting, bytearray()
             await to_thread.run_sync(put, block)
-    put(waiting)
+    await to_thread.run_sync(put, waiting)
     return written, digest.hexdigest()
 
 
 def _settle(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _too_large(name: str, max_bytes: int) -> TooLarge:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import gzip
 import io
 import json
+import os
+import shutil
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 from starlette.testclient import TestClient
 
 from dashboard import connections, signing
@@ -65,6 +70,38 @@ def test_an_upload_is_on_disk_as_it_was_sent_and_can_be_named_by_a_run(api: Test
     assert answer.status_code == 201
     assert answer.json()["bytes"] == len(body)
     assert (settings.uploads / answer.json()["file"]).read_bytes() == body
+
+
+def test_an_upload_keeps_nobody_waiting_for_a_disk_or_redis(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may take long is done in threads; on the event loop it would hold up every page and request."""
+    called: dict[str, list[bool]] = {}
+
+    def watch(where: Any, name: str) -> None:
+        original: Callable[..., Any] = getattr(where, name)
+
+        def watched(*args: Any, **named: Any) -> Any:
+            called.setdefault(name, []).append(_on_an_event_loop())
+            return original(*args, **named)
+
+        monkeypatch.setattr(where, name, watched)
+
+    watch(os, "fsync")
+    watch(shutil, "rmtree")
+    watch(redis.connection.AbstractConnection, "send_packed_command")
+
+    assert api.put("/files/posts.csv", content=b"userId,title,body\n1,a,b\n").status_code == 201
+    assert api.put("/files/empty.csv", content=b"").status_code == 400
+
+    assert set(called) == {"fsync", "rmtree", "send_packed_command"}
+    assert not any(any(on_loop) for on_loop in called.values()), called
+
+
+def _on_an_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def test_nothing_can_be_left_out_of_a_pipeline_without_a_key(api: TestClient) -> None:

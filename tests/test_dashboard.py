@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
-from dashboard import charts, connections, look, schedules
+from dashboard import charts, connections, look, schedules, target
 from dashboard.markup import join, tag
-from dashboard.prefect_api import ScheduleRefused
-from dashboard.preview import seconds_for
-from dashboard.reader import Reader, duration, size
-from dashboard.schedules import Rule
+from dashboard.reader import Reader, size
+from dashboard.schedules import Rule, ScheduleRefused
+from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import present
-from flows.records import LimitTerms, RowState, RunState
+from flows.records import RowState, RunState
 from flows.settings import Settings
 from tests.browser import ROOT
 from tests.seeding import seed, write_posts
@@ -187,6 +187,69 @@ def test_a_thousand_runs_are_listed_searched_and_paged(settings: Settings, redis
     assert "1 run fit" in text(show("runs", search="file-777.csv"))
 
 
+def test_a_file_that_fills_a_day_is_said_to_take_one(settings: Settings, redis_url: str, tmp_path: Path) -> None:
+    windows = [{"requests": 7, "seconds": 1}, {"requests": 1000, "seconds": 86_400}]
+    raw = present(settings)["posts"].resolved()
+    raw["limit"] = {"name": "jsonplaceholder", "windows": windows, "in_flight": 7}
+    run = seed(settings, redis_url, write_posts(tmp_path / "p.csv", 1001), definition=Definition.from_resolved(raw))
+    assert "1 day" in text(show("run", id=run.id))
+    run.leave(RunState.CHECKING, "checked; nothing sent yet")
+
+    st.cache_data.clear()
+    said = text(show("send", run=run.id))
+
+    assert "1 day" in said
+    assert "at 7 per second and 1,000 per day" in said
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9001", "localhost:9001", "[::1]:9001"])
+def test_what_goes_to_this_machine_is_not_called_harmless(settings: Settings, address: str) -> None:
+    here = present(settings)["posts"].with_url(f"http://{address}/posts?key=k")
+
+    said = str(target.here_notice(here))
+
+    assert f"Requests go to this machine ({address})." in said
+    assert "or a tunnel to a real API" in said
+    assert "k=" not in said
+
+
+def test_what_goes_elsewhere_is_named_by_its_server_alone(settings: Settings) -> None:
+    elsewhere = present(settings)["posts"].with_url("https://api.example.com:8443/posts")
+
+    assert target.in_words(elsewhere) == "api.example.com"
+    assert target.here_notice(elsewhere) is None
+
+
+def test_the_pages_say_where_rows_go_and_not_more(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTS_URL", "http://127.0.0.1:9001/posts")
+    connections._pipelines.cache_clear()
+
+    for name in ("send", "status"):
+        said = text(show(name))
+        assert "this machine (127.0.0.1:9001)" in said
+        assert "or a tunnel to a real API" in said
+    connections._pipelines.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("127.0.0.1", "so the dashboard answers this machine only"),
+        ("0.0.0.0", "other machines may reach the dashboard."),
+        ("0.0.0.0", "It listens on 0.0.0.0. Who gets through to that is not known here"),
+    ],
+)
+def test_without_a_sign_in_the_status_says_who_may_get_here_and_why(
+    settings: Settings, address: str, says: str
+) -> None:
+    before = config.get_option("server.address")
+    config.set_option("server.address", address)
+    try:
+        assert says in text(show("status"))
+    finally:
+        config.set_option("server.address", before)
+
+
 def test_text_can_never_become_markup() -> None:
     evil = '<script>alert(1)</script>" onload="x'
 
@@ -206,16 +269,7 @@ def test_numbers_and_times_are_those_of_the_reader() -> None:
     assert german.rate(6.45) == "6,5" or german.rate(6.45) == "6,4"
     assert Reader.of("en-US", "UTC").time(0) == "1 Jan 1970, 12:00 AM"
     assert Reader.of("xx", "No/Where").time(0) == "1 Jan 1970, 00:00"
-    assert [duration(s) for s in (5, 200, 3900, 143_000)] == ["5 s", "3 min 20 s", "1 h 5 min", "1 day 15 h"]
     assert [size(n) for n in (12, 3400, 10**9)] == ["12 bytes", "3.4 kB", "1.0 GB"]
-
-
-def test_the_time_a_file_takes_follows_from_the_tightest_window() -> None:
-    terms = LimitTerms("x", ((7, 1.0), (10_000, 86_400.0)), 7, 2.0)
-    assert seconds_for(7, terms) == 0
-    assert seconds_for(707, terms) == 100
-    assert seconds_for(20_000, terms) == 86_400
-    assert seconds_for(5, LimitTerms("x", (), 7, 2.0)) is None
 
 
 def test_charts_hold_every_request_and_outcome_once() -> None:

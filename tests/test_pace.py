@@ -12,11 +12,54 @@ from hypothesis import given
 
 from flows.commands import showing as show
 from flows.ledger.view import Run
-from flows.limit.pace import Pace, guaranteed_rate
+from flows.limit.pace import Pace, duration, expected_seconds, guaranteed_rate, limit_words, sending_seconds
 from flows.pipeline.definition import load
 from flows.records import LimitTerms, RowState, RunState
 
 TERMS = LimitTerms("x", ((7, 1.0),), in_flight=7, max_timeout_seconds=2.0)
+A_DAY = [(7, 1), (10_000, 86_400)]
+
+
+def test_a_limit_is_told_in_words() -> None:
+    assert limit_words(A_DAY, 7) == "7 per second and 10,000 per day"
+    assert limit_words([(7, 90)], 7) == "7 in 90 s"
+    assert limit_words([], 5) == "at most 5 at a time"
+    assert limit_words([], 0) == "none"
+    assert limit_words(A_DAY, 7, number=lambda value: f"{value:,.0f}".replace(",", ".")).endswith("10.000 per day")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (14.4, "14 s"),
+        (60, "1 min"),
+        (89, "1 min 29 s"),
+        (7500, "2 h 5 min"),
+        (3_000.4, "50 min"),
+        (143_000, "1 day 15 h"),
+        (273_600, "3 days 4 h"),
+        (-3, "0 s"),
+        (None, "–"),
+    ],
+)
+def test_a_length_of_time_has_at_most_two_units(seconds: float | None, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_the_least_time_counts_whole_windows() -> None:
+    assert sending_seconds(100, [(7, 1)]) == 14
+    assert sending_seconds(7, [(7, 1)]) == 0
+    assert sending_seconds(10_001, A_DAY) == 86_400
+    assert sending_seconds(0, [(7, 1)]) == sending_seconds(5, []) == 0
+
+
+def test_the_expected_time_follows_the_rate_but_no_faster_than_the_windows_allow() -> None:
+    assert expected_seconds(100, [(7, 1)]) == 14
+    assert expected_seconds(100, [(7, 1)], rate=2.0) == 50
+    assert expected_seconds(10_001, A_DAY, rate=7.0) == 86_400
+    assert expected_seconds(10, [], rate=2.0) == 5
+    assert expected_seconds(10, []) is None
 
 
 @given(st.lists(st.floats(0, 20), max_size=60))

@@ -4,41 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from flows.commands.progress import Moment, Rate, duration, limit_words, line, sending_seconds, waits_for
+from flows.commands.progress import Moment, Rate, line, waits_for
 from flows.ledger.connection import connect
 from flows.limit.status import status
 from flows.records import RowState
 from tests.test_export import sent
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "0 s"),
-        (14.4, "14 s"),
-        (60, "1 min"),
-        (89, "1 min 29 s"),
-        (7500, "2 h 5 min"),
-        (273_600, "3 d 4 h"),
-        (-3, "0 s"),
-    ],
-)
-def test_a_length_of_time_has_at_most_two_units(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
-
-
-def test_a_limit_is_told_in_words() -> None:
-    assert limit_words([(7, 1), (10_000, 86_400)], 7) == "7 per second, 10,000 per 1 d"
-    assert limit_words([], 5) == "none, 5 at once"
-
-
-def test_the_least_time_counts_whole_windows() -> None:
-    assert sending_seconds(100, [(7, 1)]) == 14
-    assert sending_seconds(7, [(7, 1)]) == 0
-    assert sending_seconds(10_001, [(7, 1), (10_000, 86_400)]) == 86_400
-    assert sending_seconds(0, [(7, 1)]) == sending_seconds(5, []) == 0
 
 
 def test_a_rate_counts_from_the_first_row_that_ended() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import data, run_actions, run_live, run_rows, run_start
+from dashboard import data, run_actions, run_live, run_rows, run_start, run_story
 from dashboard.data import calm
 from dashboard.markup import tag
 from flows.errors import RowrelayError
@@ -28,7 +28,7 @@ st.session_state["seen"] = {run.id: run, name: run}
 if name != run.id:
     data.ask(id=run.id)  # a link to this page is one to this run, whatever comes after it
 st.fragment(run_live.show, run_every=run_live.pace_of(run))(run.id, run_live.mark(run))
-st.fragment(run_live.story, run_every=run_live.STORY_SECONDS if run.busy else None)(run.id)
+st.fragment(run_story.show, run_every=run_story.STORY_SECONDS if run.busy else None)(run.id)
 run_actions.show(run)
 if run.total:
     with calm(wake=True):

@@ -10,7 +10,6 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands.progress import duration, limit_words
 from flows.commands.session import Session, err, out, person
 from flows.commands.showing import SHORT, print_json
 from flows.errors import RowrelayError, SettingError
@@ -18,6 +17,7 @@ from flows.ledger.backup import doubt, doubtful
 from flows.ledger.connection import translated
 from flows.ledger.retention import delete_run
 from flows.ledger.view import Run
+from flows.limit.pace import duration, limit_words
 from flows.limit.status import LimitStatus, names, status, trust
 from flows.limit.status import open_limit as open_named
 from flows.records import RowState

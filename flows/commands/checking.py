@@ -19,13 +19,14 @@ from flows.client.masking import DOTS
 from flows.client.proxy import proxy_warning
 from flows.client.request import build, mask
 from flows.commands.delivered import ADVICE, Known, known
-from flows.commands.progress import PLAIN_SECONDS, duration, limit_words, sending_seconds
+from flows.commands.progress import PLAIN_SECONDS
 from flows.commands.session import err, out
 from flows.commands.showing import print_json, rejections_table, replacing
 from flows.errors import FileError, RowrelayError
 from flows.ledger.export import Correctable
 from flows.ledger.sheet import Table as Sheet
 from flows.ledger.sheet import for_spreadsheets
+from flows.limit.pace import duration, limit_words, sending_seconds
 from flows.pipeline.definition import Definition, missing_secrets
 from flows.pipeline.pipelines import pick, present
 from flows.pipeline.secret import secret

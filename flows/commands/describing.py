@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands.progress import limit_words
 from flows.commands.session import err, out
 from flows.commands.showing import print_json, replacing
 from flows.errors import FileError
+from flows.limit.pace import limit_words
 from flows.pipeline.definition import Definition, json_schema
 from flows.pipeline.pipelines import present
 from flows.schema.infer import MOST_ROWS, infer, name_for

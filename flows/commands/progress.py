@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import redis
@@ -20,6 +20,7 @@ from rich.text import Text
 
 from flows.errors import RowrelayError
 from flows.ledger.view import Run, View
+from flows.limit.pace import duration, expected_seconds, limit_words
 from flows.limit.status import LimitStatus, status
 from flows.records import RowState, RunState
 
@@ -53,35 +54,9 @@ class Moment:
 
     @property
     def left_seconds(self) -> float | None:
-        """How long the rest will take: at the present rate, before there is one at the permitted rate."""
-        if self.rate:
-            return self.left / self.rate
+        """How long the rest will take, as far as that is known."""
         windows = [(window.requests, window.seconds) for window in self.limit.windows] if self.limit else []
-        return sending_seconds(self.left, windows) if windows else None
-
-
-def sending_seconds(rows: int, windows: Sequence[tuple[int, float]]) -> float:
-    """The least time that so many requests take under windows of (requests, seconds)."""
-    return max(((rows - 1) // requests * seconds for requests, seconds in windows if rows > 0), default=0.0)
-
-
-def duration(seconds: float) -> str:
-    """A length of time in at most two units: `14 s`, `1 min 29 s`, `2 h 5 min`, `3 d 4 h`."""
-    whole = max(0, round(seconds))
-    units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
-    for at, (name, size) in enumerate(units):
-        if whole >= size or name == "s":
-            big, rest = divmod(whole, size)
-            small = rest // units[at + 1][1] if at < len(units) - 1 else 0
-            return f"{big} {name}" + (f" {small} {units[at + 1][0]}" if small else "")
-    return ""
-
-
-def limit_words(windows: Sequence[tuple[int, float]], in_flight: int) -> str:
-    """A limit's numbers: `7 per second, 10,000 per 1 d`."""
-    if not windows:
-        return f"none, {in_flight} at once" if in_flight else "none"
-    return ", ".join(f"{n:,} per " + ("second" if width == 1 else duration(width)) for n, width in windows)
+        return expected_seconds(self.left, windows, self.rate)
 
 
 def waits_for(moment: Moment) -> str:

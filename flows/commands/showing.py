@@ -16,11 +16,11 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands.progress import STYLES, duration, limit_words
+from flows.commands.progress import STYLES
 from flows.commands.session import Session, err, out
 from flows.errors import FileError
 from flows.ledger.view import Run, View
-from flows.limit.pace import guaranteed_rate
+from flows.limit.pace import duration, guaranteed_rate, limit_words
 from flows.pipeline.definition import Definition
 from flows.records import Reason, RowState, RunState
 

@@ -31,7 +31,7 @@ DASHBOARD_PORT = 8501
 START_SECONDS = 90.0
 LOOK_SECONDS = 0.5
 STATUS_SECONDS = 5.0
-DRAIN_SECONDS = 30.0  # for deliveries under way to wait for their answers
+SPARE_SECONDS = 5.0  # for what serves deliveries to end, once they have handed over or had their time for it
 STOP_SECONDS = 10.0
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # 127.0.0.1 is never behind a proxy
 
@@ -243,14 +243,14 @@ def _tell_unfinished(session: Session) -> None:
 
 def _stop(children: list[Child]) -> None:
     """End the deployments first, whose runs get time for their answers and to hand over what is left."""
-    from deployments.leaving import descendants
+    from deployments.leaving import HAND_OVER_SECONDS, descendants
 
     for name in ("deployments", "dashboard"):
         ending = [child for child in children if child.name == name]
         left = [pid for child in ending for pid in descendants(child.process.pid)]
         for child in ending:
             _signal(child.process.pid, signal.SIGTERM)
-        seconds = DRAIN_SECONDS if name == "deployments" else STOP_SECONDS
+        seconds = HAND_OVER_SECONDS + SPARE_SECONDS if name == "deployments" else STOP_SECONDS
         _until(lambda: all(child.process.poll() is not None for child in ending), seconds)  # noqa: B023
         for pid in (*left, *(child.process.pid for child in ending if child.process.poll() is None)):
             _signal(pid, signal.SIGKILL)

@@ -1,0 +1,37 @@
+"""Where a pipeline's requests go, as far as its address says."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from dashboard.look import notice
+from dashboard.markup import Markup
+from flows.pipeline.definition import Definition
+
+_HERE = frozenset(("localhost", "127.0.0.1", "::1"))
+WHO_LISTENS = "What listens there may be the stand-in, for trying out, or a tunnel to a real API."
+
+
+def host_of(definition: Definition) -> str:
+    """Which server the requests go to, without credentials, path or query."""
+    return urlsplit(str(definition.request.url)).hostname or ""
+
+
+def stays_here(definition: Definition) -> bool:
+    """Whether the requests go to this machine. What becomes of them there is not known."""
+    return host_of(definition) in _HERE
+
+
+def in_words(definition: Definition) -> str:
+    """The server's name, or `this machine (127.0.0.1:8900)`."""
+    if not stays_here(definition):
+        return host_of(definition)
+    netloc = urlsplit(str(definition.request.url)).netloc
+    return f"this machine ({netloc.rpartition('@')[2]})"
+
+
+def here_notice(definition: Definition) -> Markup | None:
+    """What to bear in mind before rows are sent to this machine."""
+    if not stays_here(definition):
+        return None
+    return notice("info", f"Requests go to {in_words(definition)}.", WHO_LISTENS)
