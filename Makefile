@@ -35,9 +35,12 @@ prove: $(ready) services faketime ## Run the long proofs: limit, kills, restarts
 mutants: $(ready) ## Put some 120 faults into limiter, ledger, client and schema, one by one, and see whether the tests notice
 	@$(run_in_venv) python -m tests.mutants
 
-bench: $(ready) ## Measure speed and memory
-	@for name in $(notdir $(basename $(wildcard bench/[a-z]*.py))); do \
-		echo "== bench/$$name.py"; ROWRELAY_SEPARATE_STACK=1 $(run_in_venv) python -m bench.$$name || exit 1; done
+bench: $(ready) browser services ## Measure speed and memory, one thing after the other: takes the better part of an hour
+	@failed=; for name in $(notdir $(basename $(wildcard bench/[a-z]*.py))); do \
+		echo "== bench/$$name.py"; \
+		ROWRELAY_SEPARATE_STACK=1 $(run_in_venv) python -m bench.$$name || failed="$$failed bench.$$name"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "Failed:$$failed"; exit 1; fi
 
 check: $(ready) ## Lint, format, types and known vulnerabilities, changing nothing
 	@$(run_in_venv) ruff check .

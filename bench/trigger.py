@@ -3,6 +3,8 @@
     python -m bench.trigger            5 trials through deployments.serve, 5 through a worker of a process pool
     python -m bench.trigger --trials 3 --way serve
 
+Exit 1 if the median of `deployments.serve` is not below 3 s. A worker starts one process more: its aim is 4 s.
+
 A trial begins with the POST that Prefect's UI sends and ends when the receiver has the first request. The limit is
 warm: it has been used before, so no quarantine is waited for. Everything runs on this machine, Prefect's server too.
 """
@@ -27,7 +29,8 @@ QUICK = {"delay_min_seconds": 0.01, "delay_max_seconds": 0.02}
 NAME = "triggerposts"
 POOL = "bench"
 WAYS = ("serve", "worker")
-AIM_SECONDS = 4.0
+AIM_SECONDS = {"serve": 3.0, "worker": 4.0}
+JUDGED = "serve"
 
 
 def main() -> int:
@@ -35,7 +38,7 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=5)
     parser.add_argument("--way", choices=WAYS)
     given = parser.parse_args()
-    slowest = 0.0
+    missed = False
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data=Path(folder) / "data", redis_url=None)
         with use(settings) as addresses:
@@ -44,10 +47,13 @@ def main() -> int:
                 (work := Path(folder) / way).mkdir()
                 took = measure(way, stack, work, trials=given.trials)
                 shown = ", ".join(f"{seconds:.2f}" for seconds in took)
-                print(f"{way:<7} median {statistics.median(took):.2f} s  slowest {max(took):.2f} s  ({shown})")
-                slowest = max(slowest, *took)
-    print(f"aim: below {AIM_SECONDS:g} s, and {'kept' if slowest < AIM_SECONDS else 'missed'}")
-    return 0
+                median, aim = statistics.median(took), AIM_SECONDS[way]
+                print(
+                    f"{way:<7} median {median:.2f} s  slowest {max(took):.2f} s  ({shown})"
+                    f"  aim: median below {aim:g} s, {'kept' if median < aim else 'missed'}"
+                )
+                missed |= way == JUDGED and median >= aim
+    return 1 if missed else 0
 
 
 def measure(way: str, stack: RunningStack, folder: Path, *, trials: int) -> list[float]:
@@ -60,7 +66,6 @@ def measure(way: str, stack: RunningStack, folder: Path, *, trials: int) -> list
             here.serve()
         else:
             here.set_up(POOL)
-            here.environment["PREFECT_WORKER_QUERY_SECONDS"] = "1"
             here.worker(POOL)
         return [trial(here, f"{way}{number}.csv") for number in range(trials + 1)][1:]
 

@@ -103,7 +103,7 @@ async def watch(settings: Settings) -> None:
     silence, well = Silence(), True
     while True:
         try:
-            view = View(connect(settings.redis_url.get_secret_value() if settings.redis_url else ""))
+            view = View(connect(settings.redis_address))
             async with get_client() as client:
                 while True:
                     await asyncio.sleep(LOOK_SECONDS)

@@ -13,9 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from deployments.supervisor import StackState
+from deployments.stack import redis_url
 from flows import logs
-from flows.errors import RowrelayError, StackError
+from flows.errors import RowrelayError
 from flows.ledger.connection import connect
 from flows.ledger.metrics import Collector, lines
 from flows.settings import Settings
@@ -49,18 +49,6 @@ def server(host: str, port: int, collector: Collector) -> ThreadingHTTPServer:
             log.debug(format, *args)
 
     return ThreadingHTTPServer((host, port), Handler)
-
-
-def redis_url(settings: Settings) -> str:
-    """The Redis in use: the one that is set, else the embedded one. Raises StackError if there is none."""
-    if settings.redis_url:
-        return settings.redis_url.get_secret_value()
-    url = StackState.read(settings.data.absolute() / "stack").redis_url
-    if not url:
-        raise StackError(
-            "Redis is not running.", hint="Start everything with `rowrelay up`, or set ROWRELAY_REDIS_URL."
-        )
-    return url
 
 
 def main() -> int:

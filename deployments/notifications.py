@@ -1,7 +1,8 @@
 """Tells people when a run stops or ends with errors: `python -m deployments.notifications`.
 
-Sets up a Prefect automation that writes to ROWRELAY_NOTIFY_URL, or takes it away where that is empty. May be run
-again and again. With `--test` it sends one message at once.
+Sets up a Prefect automation that writes to ROWRELAY_NOTIFY_URL, or takes it away where that is empty. It goes to the
+server in PREFECT_API_URL, else to the embedded one, which has to run. May be run again and again. With `--test` it
+sends one message at once.
 """
 
 from __future__ import annotations
@@ -9,17 +10,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
-from prefect.automations import Automation
-from prefect.client.orchestration import get_client
-from prefect.events.actions import SendNotification
 
-from deployments import automations
+from deployments import stack
 from flows.errors import RowrelayError, StackError
+from flows.ledger.connection import masked
 from flows.settings import Settings
+
+if TYPE_CHECKING:
+    from prefect.events.actions import SendNotification
 
 AUTOMATION = "Rowrelay: tell of runs that stopped or ended with errors"
 BLOCK = "rowrelay-notify"
@@ -58,7 +60,9 @@ def block(url: str) -> Any:
 
 
 def set_up(settings: Settings) -> str:
-    """Make Prefect tell; returns what was done, in words. Raises StackError."""
+    """Make Prefect tell; returns what was done, in words. Raises StackError, or what Prefect's client raises."""
+    from prefect.events.actions import SendNotification
+
     if settings.notify_url is None:
         asyncio.run(_keep(None))
         return "Nobody is told of runs that stop: ROWRELAY_NOTIFY_URL is not set."
@@ -69,6 +73,11 @@ def set_up(settings: Settings) -> str:
 
 async def _keep(action: SendNotification | None) -> None:
     """Have one automation that does this, or none."""
+    from prefect.automations import Automation
+    from prefect.client.orchestration import get_client
+
+    from deployments import automations
+
     async with get_client() as client:
         if action is None:
             await automations.remove(client, AUTOMATION)
@@ -82,8 +91,25 @@ async def _keep(action: SendNotification | None) -> None:
         await automations.put(client, wanted)
 
 
+def try_out(settings: Settings) -> str:
+    """Send a message. Returns why it did not arrive, without the address, which is a secret; nothing if it did."""
+    from prefect.blocks.abstract import NotificationError
+
+    if settings.notify_url is None:
+        return ""
+    there = block(settings.notify_url.get_secret_value())
+    try:
+        with there.raise_on_failure():
+            there.notify("This is how Rowrelay will tell.", subject="Rowrelay")
+    except httpx.HTTPStatusError as exc:
+        return f"{exc.request.url.host} answered {exc.response.status_code}"
+    except (httpx.HTTPError, httpx.InvalidURL, NotificationError, RuntimeError) as exc:
+        return f"the address does not answer ({type(exc).__name__})"
+    return ""
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Set it up; 2 if that was not possible."""
+    """Set it up. Returns 2 if that was not possible; 1 if it was, and the message of `--test` did not arrive."""
     parser = argparse.ArgumentParser(
         prog="python -m deployments.notifications", description=(__doc__ or "").split("\n")[0]
     )
@@ -91,18 +117,21 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         settings = Settings.read()
-        if given.test and settings.notify_url:
-            block(settings.notify_url.get_secret_value()).notify("This is how Rowrelay will tell.", subject="Rowrelay")
+        stack.ready_prefect(settings)
         sys.stdout.write(set_up(settings) + "\n")
     except RowrelayError as exc:
         sys.stderr.write(f"{exc}\n")
         return 2
-    except httpx.HTTPStatusError as exc:  # its text would show the address, which is a secret
-        sys.stderr.write(f"{exc.request.url.host} answered {exc.response.status_code}.\n")
+    except httpx.HTTPStatusError as exc:
+        sys.stderr.write(f"Nothing was set up: Prefect answered {exc.response.status_code}.\n")
         return 2
     except (httpx.HTTPError, RuntimeError) as exc:
-        sys.stderr.write(f"Prefect, or what is to be told, does not answer: {type(exc).__name__}\n")
+        server = masked(stack.prefect_api_url(settings))
+        sys.stderr.write(f"Nothing was set up: Prefect at {server} does not answer: {type(exc).__name__}\n")
         return 2
+    if given.test and (why := try_out(settings)):
+        sys.stderr.write(f"The test message did not arrive: {why}.\n")
+        return 1
     return 0
 
 

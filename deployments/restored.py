@@ -14,6 +14,7 @@ import sys
 import httpx
 import redis
 
+from deployments import stack
 from flows.errors import RowrelayError
 from flows.ledger.backup import doubt, doubtful
 from flows.ledger.connection import connect, verify
@@ -26,16 +27,15 @@ PAGE = 200
 
 def main() -> int:
     """Do it, saying what was done. Returns 2 where that is not possible."""
-    from prefect.exceptions import PrefectHTTPStatusError
-
     try:
         settings = Settings.read()
-        client = connect(settings.redis_url.get_secret_value() if settings.redis_url else "")
+        client = connect(settings.redis_address)
+        stack.ready_prefect(settings)
         verify(client)
         asyncio.run(_cancel_flow_runs())
         for run, moved in doubt(client, doubtful(View(client)), by="deployments.restored").items():
             _say(f"run {run}: {moved} rows are unknown now")
-    except (RowrelayError, redis.RedisError, PrefectHTTPStatusError, httpx.HTTPError) as exc:
+    except (RowrelayError, redis.RedisError, httpx.HTTPError, RuntimeError) as exc:  # the last: Prefect is not there
         sys.stderr.write(f"{exc}\n")
         return 2
     return 0
@@ -52,6 +52,7 @@ async def _cancel_flow_runs() -> None:
         FlowRunFilterTags,
     )
     from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.sorting import FlowRunSort
     from prefect.states import Cancelled
     from prefect.types import DateTime
 
@@ -64,7 +65,9 @@ async def _cancel_flow_runs() -> None:
         expected_start_time=FlowRunFilterExpectedStartTime(before_=DateTime.now("UTC")),
     )
     async with get_client() as client:
-        while found := await client.read_flow_runs(flow_run_filter=due, limit=PAGE):
+        # The server refuses to do without an order, which the client leaves out.
+        by = FlowRunSort.EXPECTED_START_TIME_ASC
+        while found := await client.read_flow_runs(flow_run_filter=due, sort=by, limit=PAGE):
             for run in found:
                 await client.set_flow_run_state(run.id, Cancelled(message=WHY), force=True)
                 _say(f"flow run {run.name}: cancelled")

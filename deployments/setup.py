@@ -14,6 +14,7 @@ from uuid import UUID
 
 import httpx
 
+from deployments import stack
 from flows.errors import RowrelayError
 from flows.pipeline.pipelines import present
 from flows.settings import Settings
@@ -27,12 +28,11 @@ POOL = "rowrelay"
 
 def main(arguments: list[str]) -> int:
     """Set up, saying what there is then. Returns 1 where wrong definitions were left out, 2 where nothing goes."""
-    from prefect.exceptions import PrefectHTTPStatusError
-
     try:
         settings = Settings.read()
+        stack.ready_prefect(settings)
         refused = asyncio.run(_set_up(settings, arguments[0] if arguments else POOL))
-    except (RowrelayError, PrefectHTTPStatusError, httpx.HTTPError) as exc:
+    except (RowrelayError, httpx.HTTPError, RuntimeError) as exc:  # the last: Prefect is not there
         sys.stderr.write(f"{exc}\n")
         return 2
     for fault in refused:

@@ -15,9 +15,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import redis
 
@@ -25,8 +24,8 @@ from deployments.membership import TITLES, VARIABLES, Membership
 from deployments.prefect_server import prefect_answers
 from deployments.supervisor import LINGER_SECONDS, PREFECT, REDIS, StackState
 from flows import logs
-from flows.errors import StackError
-from flows.ledger.connection import no_retry
+from flows.errors import SettingError, StackError
+from flows.ledger.connection import FORM, connect, masked
 from flows.settings import Settings
 
 # What a user may have set for a Prefect server of their own; the embedded one wants none of it.
@@ -140,13 +139,41 @@ def status(settings: Settings) -> list[ServiceStatus]:
     return found
 
 
-def masked(url: str) -> str:
-    """The address without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user = parts.username or ""
-    return parts._replace(netloc=f"{user}:***@{parts.netloc.rpartition('@')[2]}").geturl()
+def redis_url(settings: Settings) -> str:
+    """The Redis in use: the one that is set, else the embedded one. Starts nothing.
+
+    Holds the password. Raises StackError if there is none.
+    """
+    if settings.redis_url:
+        return settings.redis_address
+    return _known(REDIS, StackState.read(_folder(settings)).redis_url)
+
+
+def prefect_api_url(settings: Settings) -> str:
+    """The Prefect API in use: the one that is set, else the embedded one. Starts nothing.
+
+    Without a slash at the end. Raises StackError if there is none.
+    """
+    given = os.environ.get("PREFECT_API_URL", "").rstrip("/")
+    return given or _known(PREFECT, StackState.read(_folder(settings)).prefect_api_url)
+
+
+def ready_prefect(settings: Settings) -> None:
+    """Let Prefect's client, which reads its environment when it is imported, find the server. Raises StackError.
+
+    By itself it would begin one of its own where none is set, and leave there what is meant for ours.
+    """
+    os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "false")
+    os.environ["PREFECT_API_URL"] = prefect_api_url(settings)
+
+
+def _known(name: str, url: str) -> str:
+    if not url:
+        raise StackError(
+            f"{TITLES[name]} is not running.",
+            hint=f"Start everything with `rowrelay up`, or set {VARIABLES[name]}.",
+        )
+    return url
 
 
 def _folder(settings: Settings) -> Path:
@@ -155,7 +182,7 @@ def _folder(settings: Settings) -> Path:
 
 def _external(settings: Settings, state: StackState) -> dict[str, str]:
     """Addresses from outside. Those that this stack handed to its children count as its own."""
-    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    redis_url = settings.redis_address if settings.redis_url else ""
     prefect_url = os.environ.get("PREFECT_API_URL", "").rstrip("/")
     found = {}
     if redis_url and redis_url != state.redis_url:
@@ -184,10 +211,10 @@ def _problem(name: str, url: str, *, embedded: bool) -> str:
 
 def _redis_problem(url: str) -> str:
     try:
-        with redis.Redis.from_url(url, socket_timeout=3, socket_connect_timeout=3, retry=no_retry()) as client:
+        with connect(url) as client:
             client.ping()
-    except ValueError as exc:
-        return str(exc)
+    except (SettingError, ValueError):  # their texts could show a part of the password
+        return f"it is no Redis address. {FORM}"
     except redis.RedisError as exc:
         return str(exc) or type(exc).__name__
     return ""
@@ -202,6 +229,8 @@ def _prefect_problem(url: str) -> str:
     except urllib.error.HTTPError as exc:
         if exc.code in (401, 403):  # it is there; whether the credentials are right is for Prefect to say
             return ""
-        return f"GET {url}/health answered {exc.code}; the address should end in /api"
-    except (OSError, HTTPException, ValueError) as exc:
+        return f"GET {masked(url)}/health answered {exc.code}; the address should end in /api"
+    except (InvalidURL, ValueError):  # their texts could show a part of a password
+        return "it is no address of a server"
+    except (OSError, HTTPException) as exc:
         return str(getattr(exc, "reason", exc))

@@ -3,6 +3,9 @@
 `prefect worker start` kills its runs at SIGTERM. So here it is halted first, so that it takes on no more; then
 its runs are asked to leave: they get the answers under way, give back what is left, and the next worker goes on with
 it. Only then is the worker ended.
+
+It looks for new runs twice a second, unless PREFECT_WORKER_QUERY_SECONDS says otherwise (Prefect's own is 10). Its
+health, where that is wished for, is told to this machine alone, unless PREFECT_WORKER_WEBSERVER_HOST says otherwise.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from types import FrameType
 from deployments import deaths
 from deployments.leaving import hand_over
 from deployments.process import die_with_parent
+from deployments.serve import POLL_SECONDS
 from deployments.setup import POOL
 from flows import logs
 from flows.errors import RowrelayError
@@ -25,6 +29,7 @@ from flows.settings import Settings
 
 log = logging.getLogger("rowrelay.worker")
 END_SECONDS = 10.0
+_OURS = {"PREFECT_WORKER_QUERY_SECONDS": str(POLL_SECONDS), "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1"}
 
 
 def main(arguments: list[str]) -> int:
@@ -43,7 +48,7 @@ def main(arguments: list[str]) -> int:
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
     worker = subprocess.Popen(
         command,
-        env=os.environ | {"PATH": path} | logs.for_prefect(os.environ),
+        env={**_OURS, **os.environ, "PATH": path, **logs.for_prefect(os.environ)},
         start_new_session=True,  # Ctrl-C is for us, who end things in order
         preexec_fn=die_with_parent(signal.SIGTERM),
     )

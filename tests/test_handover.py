@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from deployments.leaving import descendants
 from flows.records import RowState, RunState
 from tests.conftest import wait_until
-from tests.serving import Serving, serving
+from tests.serving import Serving, environment_of, serving
 from tests.stack_fixture import RunningStack
 from tests.world import World, world
 
@@ -68,11 +69,11 @@ def test_a_run_whose_server_is_told_to_end_is_finished_by_the_next_one(scene: Wo
 def test_a_run_whose_worker_is_told_to_end_is_finished_by_another_worker(scene: World, stack: RunningStack) -> None:
     with serving(scene, stack, NAME) as here:
         here.set_up("hands")
-        here.environment["PREFECT_WORKER_QUERY_SECONDS"] = "1"
         workers = [here.worker("hands"), here.worker("hands")]
         run = here.trigger(here.upload(900, "workers.csv"))
         here.wait_for_rows(run, 40)
         (busy,) = [worker for worker in workers if here.flow_runs_of(worker)]
+        assert b"PREFECT_WORKER_QUERY_SECONDS=0.5\0" in environment_of(descendants(busy.pid)[0])
 
         busy.send_signal(signal.SIGTERM)
         assert busy.wait(90) == 0, here.text()
@@ -150,14 +151,20 @@ def kill_flow_run(here: Serving, serve: subprocess.Popen[bytes], run: str) -> No
 
 @pytest.mark.prove
 @pytest.mark.timeout(400)
-def test_a_run_whose_machine_dies_is_marked_within_90_seconds_and_finished(scene: World, stack: RunningStack) -> None:
+@pytest.mark.parametrize("way", ["serve", "worker"])
+def test_a_run_whose_machine_dies_is_marked_within_90_seconds_and_finished(
+    scene: World, stack: RunningStack, way: str
+) -> None:
     with serving(scene, stack, NAME) as here:
-        first = here.serve()
-        run = here.trigger(here.upload(3000, "machine.csv"))
+        if way == "worker":
+            here.set_up("machines")
+        machine = here.serve if way == "serve" else lambda: here.worker("machines")
+        first = machine()
+        run = here.trigger(here.upload(3000, f"machine-{way}.csv"))
         here.wait_for_rows(run, 200)
         here.kill(first)
         died = time.time()
-        here.serve()  # another machine: nothing that it does at its start may touch the run
+        machine()  # another one: nothing that it does at its start may touch the run
 
         crashed = wait_until(
             lambda: next((s for s in here.states(run) if s["type"] == "CRASHED"), None), seconds=120, what="the mark"
@@ -171,3 +178,30 @@ def test_a_run_whose_machine_dies_is_marked_within_90_seconds_and_finished(scene
         assert counts[RowState.UNKNOWN] <= 30  # what was under way
         tags = [arrival["tag"] for arrival in scene.arrivals()]
         assert len(tags) == len(set(tags))
+
+
+@pytest.mark.slow
+def test_what_a_backup_would_go_on_with_is_cancelled_and_its_waiting_rows_become_unknown(
+    scene: World, stack: RunningStack
+) -> None:
+    with serving(scene, stack, NAME) as here:
+        first = here.serve()
+        run = here.trigger(here.upload(600, "restored.csv"))
+        here.wait_for_rows(run, 40)
+        here.kill(first)
+        scheduled = here.trigger(here.upload(5, "scheduled.csv"))
+        wait_until(lambda: not busy(here, run), what="the lease of the dead to end")
+        before, sent = scene.run(run).counts, len(scene.arrivals())
+        assert before[RowState.WAITING] > 0
+
+        restored = here.start("deployments.restored")
+        assert restored.wait(60) == 0, here.text()
+
+        assert {here.state(each)["type"] for each in (run, scheduled)} == {"CANCELLED"}
+        counts = scene.run(run).counts
+        assert (counts[RowState.WAITING], counts[RowState.UNKNOWN]) == (0, before[RowState.WAITING])
+        assert counts[RowState.DONE] == before[RowState.DONE]
+        here.serve()
+        after = here.trigger(here.upload(5, "after.csv"))
+        wait_until(lambda: (found := here.run(after)) and found.state is RunState.FINISHED, seconds=60, what="the end")
+        assert len(scene.arrivals()) == sent + 5

@@ -329,6 +329,47 @@ def test_people_are_told_of_runs_that_stop_or_end_with_errors_and_of_no_others(s
     assert all("http://dash.example/run?id=" in message["text"] for message in ours())
 
 
+def notifications(tmp_path: Path, data: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The program with the data folder alone: no address of a server is handed over."""
+    return subprocess.run(
+        [sys.executable, "-m", "deployments.notifications", *options],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "ROWRELAY_DATA": str(data), **variables},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.slow
+def test_the_embedded_server_is_told_whom_to_tell_also_if_the_test_message_does_not_arrive(
+    stack: RunningStack, tmp_path: Path
+) -> None:
+    data = stack.settings.data
+    done = notifications(tmp_path, data, "--test", ROWRELAY_NOTIFY_URL="http://127.0.0.1:1/hook/s3cret")
+    try:
+        assert switch(stack, on=True) is True
+        assert "are told" in done.stdout
+        assert "The test message did not arrive" in done.stderr
+        assert "s3cret" not in done.stdout + done.stderr
+        assert done.returncode == 1, done.stderr
+    finally:
+        assert notifications(tmp_path, data).returncode == 0
+    assert not (tmp_path / ".prefect" / "prefect.db").exists()  # of a server that Prefect would begin by itself
+
+
+def test_nobody_is_said_to_be_told_where_there_is_no_server(tmp_path: Path) -> None:
+    url = {"ROWRELAY_NOTIFY_URL": "http://127.0.0.1:1/hook/s3cret"}
+    none = notifications(tmp_path, tmp_path / "data", **url)
+    assert (none.returncode, none.stdout) == (2, "")
+    assert "PREFECT_API_URL" in none.stderr
+
+    gone = notifications(tmp_path, tmp_path / "data", PREFECT_API_URL="http://me:s3cret@127.0.0.1:1/api", **url)
+    assert (gone.returncode, gone.stdout) == (2, "")
+    assert "127.0.0.1:1/api does not answer" in gone.stderr
+    assert "s3cret" not in gone.stderr
+
+
 def test_an_address_that_is_none_is_refused_without_being_shown() -> None:
     from deployments.notifications import block
     from flows.errors import StackError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -24,10 +25,12 @@ from deployments import stack as embedded
 from deployments.prefect_server import PrefectServer
 from deployments.process import held, redis_answers
 from deployments.stack import StackAddresses, child_environment, use
-from flows.errors import StackError
+from flows.errors import SettingError, StackError
+from flows.ledger.connection import FORM, connect, masked
 from flows.settings import Settings
 from tests.conftest import wait_until
 from tests.stack_fixture import RunningStack
+from tests.world import ROOT
 
 USER = """
 import json, os, sys
@@ -303,6 +306,103 @@ def test_a_redis_that_does_not_answer_is_named_without_its_password(settings: Se
     assert "127.0.0.1:" in caught.value.message
     assert "secret" not in str(caught.value)
     assert "ROWRELAY_REDIS_URL" in caught.value.hint
+
+
+# As people paste them into an address, where they should be written in percent.
+PASSWORDS = ["se/cret", "se?cret", "se#cret", "se@cret", "se@cret/se", "12/secret", "[secret", "se?a=cret@se"]
+secrets = pytest.mark.parametrize("password", PASSWORDS)
+
+
+def parts(password: str) -> set[str]:
+    """What must not be seen of it."""
+    return {part for part in re.split("[^a-z0-9]", password) if len(part) > 1}
+
+
+@secrets
+def test_nothing_of_a_password_that_breaks_its_address_is_shown(settings: Settings, password: str) -> None:
+    given = settings.model_copy(update={"redis_url": embedded_secret(f"redis://:{password}@127.0.0.1:1/0")})
+
+    with pytest.raises(StackError) as refused, use(given):
+        pass
+    with pytest.raises((SettingError, redis.ConnectionError)) as unusable:
+        connect(given.redis_address).ping()
+    (line,) = (each for each in embedded.status(given) if each.name == "Redis")
+
+    assert not line.reachable
+    assert line.detail
+    for text in (str(refused.value), str(unusable.value), line.address, line.detail):
+        shown = text.replace(FORM, "").replace("ROWRELAY_REDIS_URL is no Redis address.", "")
+        assert not {part for part in parts(password) if re.search(rf"\b{part}\b", shown)}, shown
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+        ("redis://me:secret@host:6379/0", "redis://:***@host:6379/0"),
+        ("redis://:se/c#r@et@host:6379/0", "redis://:***@host:6379/0"),
+        ("redis://host/0?password=secret", "redis://host/0"),
+        ("redis://host/0?password=secr@et", "redis://:***@***"),
+        (":secret@host:6379", ":***@host:6379"),
+        ("https://me:secret@prefect.example/api", "https://:***@prefect.example/api"),
+        ("unix:///run/redis.sock?password=secret", "unix:///run/redis.sock"),
+    ],
+)
+def test_an_address_is_shown_without_what_may_be_a_password(address: str, shown: str) -> None:
+    assert masked(address) == shown
+
+
+@secrets
+def test_nothing_of_the_password_in_prefects_address_is_shown(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", f"http://me:{password}@127.0.0.1:1/api")
+
+    with pytest.raises(StackError) as refused, use(settings):
+        pass
+
+    assert not {part for part in parts(password) if re.search(rf"\b{part}\b", str(refused.value))}
+
+
+@pytest.mark.parametrize("command", [["up"], ["send", "samples/posts.csv"], ["runs"]])
+def test_no_command_shows_a_password_that_breaks_its_address(settings: Settings, command: list[str]) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ROWRELAY_", "PREFECT_"))}
+    environment |= {"ROWRELAY_DATA": str(settings.data), "ROWRELAY_REDIS_URL": "redis://:12/se?c#r@et@127.0.0.1:1/0"}
+    program = "import sys; from flows.cli import main; sys.exit(main())"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+
+    said = (done.stdout + done.stderr).replace("\n", " ")
+    assert done.returncode == 2, said
+    assert "no Redis address" in said
+    assert "%2F" in said
+    assert not re.search(r"\b(12|se|r|et)\b", said), said
+
+
+@pytest.mark.parametrize("name", ["ROWRELAY_REDIS_URL", "PREFECT_API_URL"])
+def test_where_a_server_has_to_be_there_none_is_said_by_the_name_of_its_variable(settings: Settings, name: str) -> None:
+    find = {"ROWRELAY_REDIS_URL": embedded.redis_url, "PREFECT_API_URL": embedded.prefect_api_url}[name]
+    with pytest.raises(StackError, match="is not running") as caught:
+        find(settings)
+    assert name in caught.value.hint
+
+
+def test_a_redis_that_is_not_set_is_called_so(settings: Settings) -> None:
+    with pytest.raises(SettingError, match="ROWRELAY_REDIS_URL is not set"):
+        _ = settings.redis_address
+
+
+def test_the_one_that_is_set_goes_before_the_embedded_one(stack: RunningStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    assert embedded.redis_url(stack.settings) == stack.addresses.redis_url
+    assert embedded.prefect_api_url(stack.settings) == stack.addresses.prefect_api_url
+
+    given = stack.settings.model_copy(update={"redis_url": embedded_secret("redis://:a@b/0")})
+    monkeypatch.setenv("PREFECT_API_URL", "http://other/api/")
+    assert embedded.redis_url(given) == "redis://:a@b/0"
+    assert embedded.prefect_api_url(given) == "http://other/api"
 
 
 def test_a_wrong_password_is_said(settings: Settings, redis_url: str) -> None:
