@@ -19,8 +19,8 @@ app = typer.Typer(
     help="Send every row of a file to an HTTP API, as fast as is safe, and know what became of each one.\n\n"
     "\b\nExample:\n  rowrelay check orders.csv --pipeline posts\n  rowrelay send orders.csv --pipeline posts\n"
     "  rowrelay export last --format csv --out results.csv\n\n"
-    "Exit codes: 0 all rows done; 1 some rejected, failed or unknown; 2 nothing was sent; 3 stopped; 130 interrupted."
-    " `--debug` anywhere shows where an unexpected error came from.",
+    "Exit codes: 0 all rows done; 1 some rejected, failed or unknown; 2 nothing was sent; 3 stopped; 70 internal error;"
+    " 130 interrupted. `--debug` anywhere shows where an internal error came from.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -198,8 +198,10 @@ def export(
 ) -> int:
     """Write what became of each row, with what was kept of the answers.
 
-    In CSV, text that a spreadsheet would take for a formula gets an apostrophe in front. The file of troubled rows
-    has the original cells untouched, and the reason in front of them; correct it and send it as it is.
+    In CSV, text that a spreadsheet would take for a formula gets an apostrophe in front. The file of troubled rows has
+    the reason first, then the columns of the file: rejected rows as they stood there, failed ones with the values of
+    the pipeline's columns and the others empty. Correct it and send it as it is: apostrophes put in front here are
+    taken away when it is read.
     """
     from flows.commands import showing
     from flows.commands.session import opened
