@@ -235,7 +235,7 @@ LEDGERS = [
     *_of(
         "flows/ledger/tide.py",
         ("test_restored.py",),
-        ("a restored ledger is not noticed", "int(count or 0) < self._remembered()", "-1 > self._remembered()"),
+        ("a restored ledger is not noticed", "int(count or 0) < remembered.get", "-1 > remembered.get"),
         ("one number is remembered for all ledgers", "known = self._remembered()\n", "known = {}\n"),
     ),
     *_of(
