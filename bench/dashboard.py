@@ -24,7 +24,7 @@ from ruamel.yaml import YAML
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from deployments.server import RedisServer
+from deployments.redis_server import RedisServer
 from deployments.stack import environment, use
 from deployments.standin import Knobs, StandIn, serving
 from flows.ledger import keys

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from bench._parts import Receiver, definition, posts, receiver
 from deployments import stack
-from deployments.server import free_port
+from deployments.redis_server import free_port
 from flows.settings import Settings
 
 SAMPLE = Path(__file__).resolve().parent.parent / "samples/posts.csv"

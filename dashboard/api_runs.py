@@ -33,8 +33,8 @@ from dashboard.shapes import (
     Started,
 )
 from dashboard.upload import harmless
+from flows import export
 from flows.errors import RunNotFound, StackError
-from flows.ledger import export
 from flows.ledger.view import Run
 from flows.limit.pace import expected_seconds
 from flows.pipeline.definition import Definition

@@ -10,8 +10,8 @@ from dashboard.look import ROW, facts
 from dashboard.markup import tag
 from dashboard.reader import Reader
 from dashboard.rows import Found, Rowbook
-from flows.ledger.sheet import plain
 from flows.records import Row, RowState
+from flows.sheet import plain
 
 
 def show(book: Rowbook, at: Reader) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashboard import row_choice
-from flows.delivery.plan import spans
 from flows.errors import FileError
 from flows.ledger.keys import Record
 from flows.ledger.view import Run, View
@@ -18,6 +17,7 @@ from flows.pipeline.definition import Definition
 from flows.records import Reason, Rejection, Row, RowState
 from flows.settings import Settings
 from flows.source.header import match
+from flows.spool.spans import spans
 from flows.spool.spool import Spool
 
 PAGE = 100

@@ -12,9 +12,9 @@ from dashboard.data import ask, calm, reader
 from dashboard.look import ROW
 from dashboard.rows import Found, Page, Question, Rowbook
 from flows.errors import StackError
-from flows.ledger.sheet import plain
 from flows.ledger.view import Run
 from flows.records import RowState
+from flows.sheet import plain
 
 _MOST_CHARACTERS = 300
 

@@ -14,7 +14,7 @@ from dashboard.connections import ready_prefect
 from dashboard.prefect_api import Deployment, FlowRun
 from flows.errors import RowrelayError, StackError
 from flows.flow_runs.names import INBOX
-from flows.intake.incoming import place
+from flows.intake.incoming import origin
 from flows.pipeline.definition import Definition
 from flows.settings import Settings
 from flows.storage.access import resolve
@@ -88,7 +88,7 @@ def add(definition: Definition, settings: Settings, *, source: str, rule: Rule) 
     if target is None:
         raise ScheduleRefused(f"Nothing serves {definition.name} yet.", hint="Start `rowrelay up`, then try again.")
     if target.flow == INBOX:
-        place(source, definition, settings)
+        origin(source, definition, settings)
     else:
         resolve(source, (settings.uploads, settings.inbox, *settings.folders))
     parameters = {"pipeline": target.name, _source_name(target): source} if source else {"pipeline": target.name}

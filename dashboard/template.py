@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from flows.ledger.sheet import Table, plain
 from flows.pipeline.column import Column
 from flows.pipeline.definition import Definition
+from flows.sheet import Table, plain
 
 _EXAMPLE: dict[str, str] = {
     "int": "1",

@@ -18,7 +18,7 @@ from pathlib import Path
 import platformdirs
 
 from deployments.process import Lock, die_with_parent, set_aside
-from deployments.server import free_port
+from deployments.redis_server import free_port
 from flows.private import private_folder
 
 QUIET_SECONDS = 3.0  # three times the interval at which it writes

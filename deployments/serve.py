@@ -23,7 +23,8 @@ import httpx
 from deployments.heartbeat import HEARTBEAT_SECONDS, VARIABLE
 from flows import logs
 from flows.errors import RowrelayError
-from flows.pipeline.definition import Definition, shipped
+from flows.pipeline.definition import Definition
+from flows.pipeline.loading import shipped
 from flows.pipeline.pipelines import Pipelines, present
 from flows.settings import Settings
 

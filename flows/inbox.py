@@ -22,7 +22,7 @@ from flows.flow_runs.missed import too_late
 from flows.flow_runs.names import INBOX
 from flows.intake.claims import Claims
 from flows.intake.fate import Delivered, Fate, Taken
-from flows.intake.incoming import Place, place
+from flows.intake.incoming import Origin, origin
 from flows.intake.intake import Intake
 from flows.intake.turn import Turn, turn
 from flows.ledger.connection import connect, verify
@@ -53,7 +53,7 @@ def inbox(pipeline: str = "posts", folder: str = "") -> State[Any]:
         client = connect(settings.redis_address)
         verify(client)
         definition = pick(present(settings), pipeline)
-        source = place(folder, definition, settings)
+        source = origin(folder, definition, settings)
         if why := _missed(Claims(client, definition.name), source, settings):
             return Completed(name="Skipped", message=why)
         limit = status(client, definition.limit.name)
@@ -71,7 +71,7 @@ def inbox(pipeline: str = "posts", folder: str = "") -> State[Any]:
         return Failed(message=str(exc))
 
 
-def _look(source: Place, definition: Definition, settings: Settings, ledger: Ledger, ours: Turn) -> State[Any]:
+def _look(source: Origin, definition: Definition, settings: Settings, ledger: Ledger, ours: Turn) -> State[Any]:
     logger = get_run_logger()
     deliver_file = _Deliver(definition)
     intake = Intake(source, definition, settings, ledger, deliver_file, by=_by())
@@ -114,7 +114,7 @@ def _by() -> str:
     return "schedule" if "auto-scheduled" in (flow_run.tags or []) else "inbox"
 
 
-def _missed(claims: Claims, source: Place, settings: Settings) -> str:
+def _missed(claims: Claims, source: Origin, settings: Settings) -> str:
     """Why a scheduled run has nothing to do any more."""
     if "auto-scheduled" not in (flow_run.tags or []):
         return ""

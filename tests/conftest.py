@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 import redis
 
-from deployments.server import RedisServer
+from deployments.redis_server import RedisServer
 from tests.stack_fixture import stack
 
 __all__ = ["stack"]

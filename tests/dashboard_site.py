@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deployments.server import RedisServer, free_port
+from deployments.redis_server import RedisServer, free_port
 from deployments.stack import environment, use
 from deployments.standin import Knobs, StandIn, serving
 from flows.pipeline.pipelines import present

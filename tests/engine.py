@@ -19,7 +19,7 @@ from flows.delivery.delivery import Delivery
 from flows.errors import RowrelayError, Superseded
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
-from flows.pipeline.definition import load
+from flows.pipeline.loading import load
 from flows.records import RowState, Wanted
 from flows.settings import Settings
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flows.intake.incoming import place
+from flows.intake.incoming import origin
 from flows.intake.intake import Intake
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
-from flows.pipeline.definition import load
+from flows.pipeline.loading import load
 from flows.settings import Settings
 from tests.test_inbox import deliver
 from tests.world import World
@@ -28,7 +28,7 @@ if __name__ == "__main__":
     here = Here(folder, redis_url, "", None, {})  # type: ignore[arg-type]
     definition = load(here.pipeline)
     Intake(
-        place("", definition, settings),
+        origin("", definition, settings),
         definition,
         settings,
         Ledger(connect(redis_url)),

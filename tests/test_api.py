@@ -22,10 +22,10 @@ from dashboard import connections, signing
 from dashboard.api import make_api
 from dashboard.connections import pipelines
 from dashboard.upload import harmless
-from flows.ledger.sheet import restored
 from flows.pipeline.definition import Definition
 from flows.records import RowState, RunState
 from flows.settings import Settings
+from flows.sheet import restored
 from tests.seeding import Seeded, seed, write_posts
 
 D, F, U = RowState.DONE, RowState.FAILED, RowState.UNKNOWN

@@ -12,7 +12,7 @@ import pytest
 
 from bench.check import make
 from flows.errors import FileError
-from flows.pipeline.definition import load
+from flows.pipeline.loading import load
 from flows.records import Reason, Rejection, Row
 from flows.schema.check import check_file
 from flows.spool.spool import Spool

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from deployments.server import free_port
+from deployments.redis_server import free_port
 from flows import cli
 from flows.commands import changing, starting
 from flows.errors import SettingError, StackError

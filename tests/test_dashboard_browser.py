@@ -14,8 +14,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from deployments.standin.faults import FAULTS
-from flows.ledger.sheet import restored
 from flows.records import RowState, RunState
+from flows.sheet import restored
 from tests.browser import open_browser, open_windows, settle
 from tests.conftest import wait_until
 from tests.dashboard_site import SECONDS, Site, rows_file, site, titles

@@ -22,10 +22,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dashboard.markup import visible
-from deployments.server import RedisServer
-from flows.ledger.sheet import restored
+from deployments.redis_server import RedisServer
 from flows.records import RowState, RunState
 from flows.settings import Settings
+from flows.sheet import restored
 from tests.browser import Dashboard, dashboard, open_browser, open_windows
 from tests.seeding import Seeded, seed
 

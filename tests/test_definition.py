@@ -18,17 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.errors import DefinitionError, SettingError
-from flows.pipeline.definition import (
-    Definition,
-    json_schema,
-    load,
-    load_all,
-    missing_secrets,
-    secret,
-    secrets_of,
-    shipped,
-)
+from flows.pipeline.definition import Definition, json_schema
 from flows.pipeline.document import MOST_BYTES
+from flows.pipeline.loading import load, load_all, shipped
+from flows.pipeline.secret import missing_secrets, secret, secrets_of
 from flows.records import LimitTerms
 from flows.settings import Settings
 

@@ -19,11 +19,12 @@ import pytest
 from flows import cli
 from flows.delivery.delivery import Delivery
 from flows.errors import FileError
+from flows.export import results, troubled_csv
 from flows.ledger.connection import connect
-from flows.ledger.export import results, troubled_csv
 from flows.ledger.retention import delete_run
 from flows.ledger.view import View
-from flows.pipeline.definition import Definition, load
+from flows.pipeline.definition import Definition
+from flows.pipeline.loading import load
 from flows.records import RowState, RunState
 from flows.schema.check import CheckResult, check_file
 from flows.schema.delivered import DeliveredIndex, told

@@ -16,14 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.errors import FileError
+from flows.export import FORMS, as_csv, as_json, as_jsonl, layout_of, results, troubled_csv
 from flows.ledger import keys
-from flows.ledger.export import FORMS, as_csv, as_json, as_jsonl, layout_of, results, troubled_csv
 from flows.ledger.ledger import Answer, Ledger
-from flows.ledger.sheet import cell, neutral, restored
 from flows.ledger.view import Run, View
-from flows.pipeline.definition import Definition, load
+from flows.pipeline.definition import Definition
+from flows.pipeline.loading import load
 from flows.records import RowState
 from flows.schema.check import check_file
+from flows.sheet import cell, neutral, restored
 from flows.spool.spool import Spool
 
 POSTS = """

@@ -25,7 +25,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from flows.errors import DefinitionError, FileError
-from flows.pipeline.definition import Definition, load, shipped
+from flows.pipeline.definition import Definition
+from flows.pipeline.loading import load, shipped
 from flows.schema.check import check_file
 from flows.source.quoting import MAX_CELLS
 from flows.source.source import open_file
@@ -153,7 +154,7 @@ JUDGE = """
 import re, sys
 from pathlib import Path
 from flows.schema.check import check_file
-from flows.pipeline.definition import load, shipped
+from flows.pipeline.loading import load, shipped
 from flows.errors import FileError
 definition = load(shipped() / "posts.yaml", environ={})
 for path in sys.argv[1:]:

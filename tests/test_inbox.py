@@ -21,11 +21,11 @@ from flows.delivery.delivery import Delivery
 from flows.errors import FileError, RowrelayError
 from flows.intake.claims import Claims
 from flows.intake.fate import Delivered, Fate
-from flows.intake.incoming import place
+from flows.intake.incoming import origin
 from flows.intake.intake import Intake
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
-from flows.pipeline.definition import load
+from flows.pipeline.loading import load
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from flows.storage.located import opened
@@ -82,7 +82,7 @@ def intake(w: World, folder: str = "", **more: Any) -> Intake:
     made = settings(w, **more)
     definition = load(w.pipeline)
     return Intake(
-        place(folder, definition, made),
+        origin(folder, definition, made),
         definition,
         made,
         Ledger(connect(w.redis_url)),
@@ -264,9 +264,9 @@ def test_folders_outside_and_unnamed_addresses_are_refused(here: World, tmp_path
     for folder in ("/etc", "../..", str(tmp_path), "s3://bucket/x", "http://127.0.0.1:9/x", "file:///etc", "nowhere"):
         with pytest.raises(FileError):
             intake(here, folder)
-    assert intake(here, str(tmp_path / "data" / "inbox")).place.url
+    assert intake(here, str(tmp_path / "data" / "inbox")).origin.url
     (tmp_path / "other").mkdir()
-    assert intake(here, str(tmp_path / "other"), folders=(tmp_path / "other",)).place.url
+    assert intake(here, str(tmp_path / "other"), folders=(tmp_path / "other",)).origin.url
     with pytest.raises(FileError):
         intake(here, "http://127.0.0.1:9/xy", inboxes=("http://127.0.0.1:9/x",))
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.errors import DefinitionError
-from flows.pipeline.definition import Definition, load
+from flows.pipeline.definition import Definition
+from flows.pipeline.loading import load
 from flows.schema.infer import MOST_ROWS, infer, name_for
 
 

@@ -15,11 +15,11 @@ from fsspec.implementations.memory import MemoryFileSystem
 from flows.errors import DefinitionError, SettingError
 from flows.intake.claims import Claims
 from flows.intake.fate import Fate
-from flows.intake.incoming import place
+from flows.intake.incoming import origin
 from flows.intake.turn import turn
 from flows.ledger.connection import connect
 from flows.ledger.view import Run
-from flows.pipeline.definition import load
+from flows.pipeline.loading import load
 from flows.records import RowState, RunState
 from tests.conftest import wait_until
 from tests.test_inbox import LIMIT, QUICK, inbox, intake, look, put, report, settings, w_file
@@ -368,7 +368,7 @@ def test_a_secret_in_an_address_is_looked_up_late_and_shown_nowhere(
     assert all(b"t0psecret" not in (here.view.client.dump(key) or b"") for key in here.view.client.keys("*"))
     monkeypatch.delenv("INBOX_TOKEN")
     with pytest.raises(SettingError, match="INBOX_TOKEN is missing"):
-        place(address, load(here.pipeline), settings(here))
+        origin(address, load(here.pipeline), settings(here))
 
 
 def test_a_secret_goes_nowhere_but_to_the_address_that_it_was_stated_with(

@@ -12,11 +12,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from deployments.server import RedisServer
+from deployments.redis_server import RedisServer
 from flows.delivery.delivery import Delivery
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
-from flows.pipeline.definition import load
+from flows.pipeline.loading import load
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from tests.conftest import PATIENCE, wait_until

@@ -13,7 +13,7 @@ from hypothesis import given
 from flows.commands import showing as show
 from flows.ledger.view import Run
 from flows.limit.pace import Pace, duration, expected_seconds, guaranteed_rate, limit_words, sending_seconds
-from flows.pipeline.definition import load
+from flows.pipeline.loading import load
 from flows.records import LimitTerms, RowState, RunState
 
 TERMS = LimitTerms("x", ((7, 1.0),), in_flight=7, max_timeout_seconds=2.0)

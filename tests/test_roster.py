@@ -12,7 +12,7 @@ from prefect.deployments.runner import RunnerDeployment
 from ruamel.yaml import YAML
 
 from deployments import roster
-from flows.pipeline.definition import load, shipped
+from flows.pipeline.loading import load, shipped
 from tests.world import ROOT
 
 POSTS = load(shipped() / "posts.yaml")

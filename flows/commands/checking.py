@@ -23,16 +23,16 @@ from flows.commands.progress import PLAIN_SECONDS
 from flows.commands.session import err, out
 from flows.commands.showing import print_json, rejections_table, replacing
 from flows.errors import FileError, RowrelayError
-from flows.ledger.export import Correctable
-from flows.ledger.sheet import Table as Sheet
-from flows.ledger.sheet import for_spreadsheets
+from flows.export import Correctable
 from flows.limit.pace import duration, limit_words, sending_seconds
-from flows.pipeline.definition import Definition, missing_secrets
+from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
-from flows.pipeline.secret import secret
+from flows.pipeline.secret import missing_secrets, secret
 from flows.records import Rejection
 from flows.schema.check import CheckResult, check_file
 from flows.settings import Settings
+from flows.sheet import Table as Sheet
+from flows.sheet import for_spreadsheets
 from flows.source.header import DELIMITERS
 from flows.source.source import open_file
 

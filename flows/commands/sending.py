@@ -22,8 +22,9 @@ from flows.commands.showing import SHORT, as_object, print_json, print_summary
 from flows.errors import FileError, RowrelayError, SettingError, StackError, Stopped
 from flows.flow_runs.launch import LAUNCH, Launch
 from flows.ledger.view import Run
-from flows.pipeline.definition import Definition, missing_secrets
+from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
+from flows.pipeline.secret import missing_secrets
 from flows.records import RowState, RunState
 from flows.schema.delivered import refuse_skipping
 from flows.schema.schema import Checker

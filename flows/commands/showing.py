@@ -274,7 +274,7 @@ CHOICES: dict[str, tuple[RowState, ...] | None] = {
 
 def export(session: Session, run: Run, *, form: str | None, rows: str, target: str) -> int:
     """Write results to a file or standard output."""
-    from flows.ledger.export import FORMS, layout_of, results, troubled_csv
+    from flows.export import FORMS, layout_of, results, troubled_csv
 
     spool = session.spool(run)
     if rows == "troubled" and form in (None, "csv"):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.records import LimitTerms
+from flows.spool.spans import spans
 
 MOST_CHUNKS = 1000  # a task run costs 5.6 ms and 42 KB in the flow's process; a thousand of them 4.4 s
 CHUNK_SECONDS = 1.0
@@ -97,15 +98,6 @@ def _chunk(rows: NDArray[np.int64], ordinal: int) -> Chunk:
     first, last = int(rows[0]), int(rows[-1])
     name = f"row {first}" if first == last else f"rows {first}-{last}"
     return Chunk(name, first, last, len(rows), ordinal)
-
-
-def spans(ordinals: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Consecutive runs of ascending ordinals as [start, stop)."""
-    if len(ordinals) == 0:
-        return
-    breaks = np.flatnonzero(np.diff(ordinals) != 1) + 1
-    for part in np.split(ordinals, breaks):
-        yield int(part[0]), int(part[-1]) + 1
 
 
 def chunk_size(rows: int, terms: LimitTerms) -> int:

@@ -1,6 +1,6 @@
 """Where files come from: a local folder, a folder that fsspec reaches (s3://…), or one file at an http(s) address.
 
-A place lists what lies there, copies a file to this machine while taking its digest, and puts it away afterwards.
+An origin lists what lies there, copies a file to this machine while taking its digest, and puts it away afterwards.
 What is sent is the copy, so nothing that happens to the original in between can change what was claimed.
 """
 
@@ -43,7 +43,7 @@ class Changed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class Incoming:
     """A file that lies there. `mark` changes whenever its content may have; times are in Unix seconds."""
 
     name: str
@@ -60,15 +60,15 @@ class Arrival:
         return time.time() - self.changed
 
 
-class Place(Protocol):
+class Origin(Protocol):
     """Where files come from. `url` names it in messages and in the ledger."""
 
     url: str
 
-    def arrivals(self) -> list[Arrival]:
+    def incoming(self) -> list[Incoming]:
         """What lies there and is no unfinished upload by its name, oldest first. Raises StorageError."""
 
-    def copy(self, arrival: Arrival, to: Path, *, max_bytes: int) -> str:
+    def copy(self, incoming: Incoming, to: Path, *, max_bytes: int) -> str:
         """Copy it and return the SHA-256 (hex) of its content.
 
         Raises:
@@ -78,7 +78,7 @@ class Place(Protocol):
         """
 
     def put_away(
-        self, arrival: Arrival, where: str, *, report: dict[str, Any], troubled: Iterable[bytes] | None
+        self, incoming: Incoming, where: str, *, report: dict[str, Any], troubled: Iterable[bytes] | None
     ) -> str:
         """Move it to done or failed, with a report and perhaps its troubled rows beside it. Returns where it is.
 
@@ -87,8 +87,8 @@ class Place(Protocol):
         """
 
 
-def place(folder: str, definition: Definition, settings: Settings) -> Place:
-    """The place that a schedule or a person names; empty for the pipeline's own inbox folder.
+def origin(folder: str, definition: Definition, settings: Settings) -> Origin:
+    """The origin that a schedule or a person names; empty for the pipeline's own inbox folder.
 
     `${secret:NAME}` in an address that the definition or ROWRELAY_INBOXES states is looked up here, and shown nowhere.
 
@@ -155,7 +155,7 @@ class Folder:
         self._mask = mask
         self.url = url.rstrip("/")
 
-    def arrivals(self) -> list[Arrival]:
+    def incoming(self) -> list[Incoming]:
         """Its files, oldest first."""
         self._fs.invalidate_cache()
         try:
@@ -163,7 +163,7 @@ class Folder:
                 entries = self._fs.ls(self._root, detail=True)
         except FileNotFoundError:
             return []  # a folder of an object store is there only while something lies in it
-        found = [self._arrival(entry) for entry in entries if self._is_file(entry)]
+        found = [self._incoming(entry) for entry in entries if self._is_file(entry)]
         return sorted((each for each in found if is_finished(each.name)), key=lambda each: (each.modified, each.name))
 
     def _is_file(self, entry: dict[str, Any]) -> bool:
@@ -172,7 +172,7 @@ class Folder:
         own = path.rstrip("/") == self._root or path.endswith("/")
         return entry.get("type") == "file" and not entry.get("islink") and not own
 
-    def _arrival(self, entry: dict[str, Any]) -> Arrival:
+    def _incoming(self, entry: dict[str, Any]) -> Incoming:
         path, size = str(entry["name"]), int(entry.get("size") or 0)
         # `created` of a local file is its ctime, which no copying tool can set back as it does with mtime.
         times = [_seconds(entry.get(key)) for key in ("mtime", "created", "LastModified", "last_modified", "updated")]
@@ -181,25 +181,25 @@ class Folder:
         tag = entry.get("ETag") or entry.get("etag")
         # Object stores tell times more exactly in a list than of one object; what they hold has a tag of its content.
         mark = f"{size}:{tag}" if self._whole and tag else f"{size}:{changed}:{tag or entry.get('ino') or ''}"
-        return Arrival(Path(path).name, path, size, order, changed, mark, self._whole)
+        return Incoming(Path(path).name, path, size, order, changed, mark, self._whole)
 
-    def copy(self, arrival: Arrival, to: Path, *, max_bytes: int) -> str:
+    def copy(self, incoming: Incoming, to: Path, *, max_bytes: int) -> str:
         """Copy it here."""
-        if arrival.size > max_bytes:
-            raise _too_large(arrival.name, max_bytes)
+        if incoming.size > max_bytes:
+            raise _too_large(incoming.name, max_bytes)
         digest = hashlib.sha256()
         try:
-            with _masked(self._mask), self._readable(arrival), self._fs.open(arrival.path, "rb") as source:
-                size = _pour(iter(lambda: source.read(BLOCK), b""), to, digest, max_bytes, arrival.name)
+            with _masked(self._mask), self._readable(incoming), self._fs.open(incoming.path, "rb") as source:
+                size = _pour(iter(lambda: source.read(BLOCK), b""), to, digest, max_bytes, incoming.name)
         except FileNotFoundError as exc:
             raise Changed from exc
-        if size != arrival.size or self._mark(arrival) != arrival.mark:
+        if size != incoming.size or self._mark(incoming) != incoming.mark:
             raise Changed
         return digest.hexdigest()
 
     @contextmanager
-    def _readable(self, arrival: Arrival) -> Iterator[None]:
-        where = f"{self.url}/{arrival.name}"
+    def _readable(self, incoming: Incoming) -> Iterator[None]:
+        where = f"{self.url}/{incoming.name}"
         try:
             with reached(where, "cannot be read"):
                 yield
@@ -210,23 +210,23 @@ class Folder:
                 raise BadFile(exc.message) from exc
             raise
 
-    def _mark(self, arrival: Arrival) -> str:
+    def _mark(self, incoming: Incoming) -> str:
         self._fs.invalidate_cache()
         try:
             with _masked(self._mask), reached(self.url):
-                return self._arrival(self._fs.info(arrival.path)).mark
+                return self._incoming(self._fs.info(incoming.path)).mark
         except FileNotFoundError:
             return ""
 
     def put_away(
-        self, arrival: Arrival, where: str, *, report: dict[str, Any], troubled: Iterable[bytes] | None
+        self, incoming: Incoming, where: str, *, report: dict[str, Any], troubled: Iterable[bytes] | None
     ) -> str:
         """Move it; a file that was replaced meanwhile is new and stays."""
         beside: list[str] = []
         try:
             with _masked(self._mask), reached(f"{self.url}/{where}", "cannot be written"):
                 make_folder(self._fs, f"{self._root}/{where}")
-                target = self._free(f"{self._root}/{where}", arrival.name)
+                target = self._free(f"{self._root}/{where}", incoming.name)
                 if troubled is not None:
                     beside.append(target + ".troubled.csv")
                     with self._fs.open(beside[-1], "wb") as file:
@@ -234,14 +234,14 @@ class Folder:
                 beside.append(target + ".report.json")
                 with self._fs.open(beside[-1], "wb") as file:
                     file.write(_as_json(report))
-                if moved := self._mark(arrival) == arrival.mark:
-                    self._fs.mv(arrival.path, target)
+                if moved := self._mark(incoming) == incoming.mark:
+                    self._fs.mv(incoming.path, target)
         except (FileError, FileNotFoundError) as exc:
             for path in beside:
                 with suppress(Exception):  # it would only lie there beside no file
                     self._fs.rm_file(path)
             if isinstance(exc, FileNotFoundError):
-                raise StorageError(f"could not be moved to {where}", file=f"{self.url}/{arrival.name}") from exc
+                raise StorageError(f"could not be moved to {where}", file=f"{self.url}/{incoming.name}") from exc
             raise
         if not moved:
             return ""
@@ -266,12 +266,12 @@ class Web:
         self._mask = mask
         self._reports = folder
 
-    def arrivals(self) -> list[Arrival]:
+    def incoming(self) -> list[Incoming]:
         """The file, if the address answers; its content decides whether it is new."""
         name = Path(urlsplit(self.url).path).name or "download.csv"
-        return [Arrival(name, self.url, -1, time.time(), 0.0, self.url, whole=True)]
+        return [Incoming(name, self.url, -1, time.time(), 0.0, self.url, whole=True)]
 
-    def copy(self, arrival: Arrival, to: Path, *, max_bytes: int) -> str:
+    def copy(self, incoming: Incoming, to: Path, *, max_bytes: int) -> str:
         """Download it."""
         digest = hashlib.sha256()
         try:
@@ -292,13 +292,13 @@ class Web:
         return digest.hexdigest()
 
     def put_away(
-        self, arrival: Arrival, where: str, *, report: dict[str, Any], troubled: Iterable[bytes] | None
+        self, incoming: Incoming, where: str, *, report: dict[str, Any], troubled: Iterable[bytes] | None
     ) -> str:
         """Write the reports; nothing is written for content that was seen before."""
         if "skipped" in report:
             return self.url
         folder = self._reports / where
-        stem = f"{arrival.name}.{str(report['run'])[:8]}" if report.get("run") else arrival.name
+        stem = f"{incoming.name}.{str(report['run'])[:8]}" if report.get("run") else incoming.name
         with reached(str(folder), "cannot be written"):
             folder.mkdir(parents=True, exist_ok=True)
             if troubled is not None:
@@ -358,6 +358,6 @@ def _seconds(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def settled(arrivals: Sequence[Arrival], seconds: float) -> list[Arrival]:
+def settled(incoming: Sequence[Incoming], seconds: float) -> list[Incoming]:
     """Those that nobody is writing any more, as far as their age tells."""
-    return [each for each in arrivals if each.whole or each.age_seconds >= seconds]
+    return [each for each in incoming if each.whole or each.age_seconds >= seconds]

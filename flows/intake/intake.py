@@ -11,12 +11,12 @@ from typing import Any
 from uuid import uuid4
 
 from flows.errors import BadFile, FileError, RunNotFound, SettingError, StorageError
+from flows.export import TROUBLED, troubled_csv
 from flows.flow_runs.resumption import may_resume, note_stop, pause_seconds
 from flows.intake.claims import Claims, Ended
 from flows.intake.fate import Delivered, Fate, Taken, counted, nothing_waits, report_of, sent
-from flows.intake.incoming import DONE, FAILED, Arrival, Changed, Place, settled
+from flows.intake.incoming import DONE, FAILED, Changed, Incoming, Origin, settled
 from flows.ledger.connection import translated
-from flows.ledger.export import TROUBLED, troubled_csv
 from flows.ledger.ledger import Ledger
 from flows.ledger.retention import delete_run
 from flows.ledger.view import Run, View
@@ -36,12 +36,12 @@ Deliver = Callable[[str, str], Delivered]
 
 
 class Intake:
-    """Takes the files of one place through one pipeline. `by` is who the runs are said to be started by."""
+    """Takes the files of one origin through one pipeline. `by` is who the runs are said to be started by."""
 
     def __init__(
-        self, place: Place, definition: Definition, settings: Settings, ledger: Ledger, deliver: Deliver, *, by: str
+        self, origin: Origin, definition: Definition, settings: Settings, ledger: Ledger, deliver: Deliver, *, by: str
     ) -> None:
-        self.place = place
+        self.origin = origin
         self.definition = definition
         self.settings = settings
         self.ledger = ledger
@@ -65,7 +65,7 @@ class Intake:
         first_seen: dict[str, float] = {}
         waited = False
         while True:
-            new = [each for each in self.place.arrivals() if _key(each) not in handled]
+            new = [each for each in self.origin.incoming() if _key(each) not in handled]
             for each in new:
                 first_seen.setdefault(_key(each), time.monotonic())
             ready = self._ready(new, first_seen)
@@ -75,18 +75,18 @@ class Intake:
                 time.sleep(self.settings.settle_seconds)
                 waited = True
                 continue
-            for arrival in ready:
+            for incoming in ready:
                 if not may_go_on():
                     return False
-                handled.add(_key(arrival))
-                if not self._note(self._take(arrival), on_taken):
+                handled.add(_key(incoming))
+                if not self._note(self._take(incoming), on_taken):
                     return False
-        for arrival in new:
-            self._note(Taken(arrival.name, Fate.LEFT, note="it is still being written"), on_taken)
-        self.claims.looked(self.place.url, began)
+        for incoming in new:
+            self._note(Taken(incoming.name, Fate.LEFT, note="it is still being written"), on_taken)
+        self.claims.looked(self.origin.url, began)
         return True
 
-    def _ready(self, new: list[Arrival], first_seen: dict[str, float]) -> list[Arrival]:
+    def _ready(self, new: list[Incoming], first_seen: dict[str, float]) -> list[Incoming]:
         patience = self.settings.settle_seconds
         old = {each.name for each in settled(new, patience)}
         now = time.monotonic()
@@ -100,33 +100,33 @@ class Intake:
 
     # -- one file --------------------------------------------------------------------------------------------------
 
-    def _take(self, arrival: Arrival) -> Taken:
+    def _take(self, incoming: Incoming) -> Taken:
         try:
             with translated(), scratch(self.settings.data) as folder:
-                return self._take_copy(arrival, folder)
+                return self._take_copy(incoming, folder)
         except Changed:
-            return Taken(arrival.name, Fate.LEFT, note="it changed while it was read")
+            return Taken(incoming.name, Fate.LEFT, note="it changed while it was read")
         except BadFile as exc:
-            return self._refuse(arrival, exc)
+            return self._refuse(incoming, exc)
         except (FileError, SettingError) as exc:
-            return Taken(arrival.name, Fate.STOPPED, note=str(exc))
+            return Taken(incoming.name, Fate.STOPPED, note=str(exc))
 
-    def _take_copy(self, arrival: Arrival, folder: Path) -> Taken:
-        copy = folder / arrival.name
-        digest = self.place.copy(arrival, copy, max_bytes=self.settings.max_upload_bytes)
+    def _take_copy(self, incoming: Incoming, folder: Path) -> Taken:
+        copy = folder / incoming.name
+        digest = self.origin.copy(incoming, copy, max_bytes=self.settings.max_upload_bytes)
         if ended := self.claims.ended(digest):
-            return self._skip(arrival, digest, self._known(ended.run), f"has the content of {ended.name}")
+            return self._skip(incoming, digest, self._known(ended.run), f"has the content of {ended.name}")
         holder = self.claims.holder(digest)
         if not holder and (by_hand := self._by_hand(digest)):
             if by_hand.busy:
-                return Taken(arrival.name, Fate.LEFT, by_hand.id, "somebody is delivering what it holds")
-            return self._skip(arrival, digest, by_hand, "is what somebody has delivered")
+                return Taken(incoming.name, Fate.LEFT, by_hand.id, "somebody is delivering what it holds")
+            return self._skip(incoming, digest, by_hand, "is what somebody has delivered")
         if holder and self._outdated(holder):
             self.claims.release(digest, holder)
             delete_run(holder, self.ledger, self.settings)  # so that nobody resumes it beside the new one
             holder = ""
         run = self.claims.take(digest, holder or str(uuid4()))
-        return self._carry_on(arrival, digest, run, copy)
+        return self._carry_on(incoming, digest, run, copy)
 
     def _by_hand(self, digest: str) -> Run | None:
         """A run that somebody has started of a file with this content, and that has sent, or is about to."""
@@ -150,20 +150,20 @@ class Intake:
             return False
         return self.view.definition(run) | {"limit": None} != self.definition.resolved() | {"limit": None}
 
-    def _carry_on(self, arrival: Arrival, digest: str, run: str, copy: Path) -> Taken:
-        file = f"inbox/{run}/{_plain(arrival.name)}"
+    def _carry_on(self, incoming: Incoming, digest: str, run: str, copy: Path) -> Taken:
+        file = f"inbox/{run}/{_plain(incoming.name)}"
         new = self.ledger.create(
             run,
             definition=self.definition.resolved(),
             by=self._by,
             pipeline=self.definition.name,
             file=file,
-            name=arrival.name,
+            name=incoming.name,
             limit=self.definition.limit.name,
-            source=self.place.url,
+            source=self.origin.url,
             definition_digest=self.definition.digest(),
         )
-        if not new and (taken := self._again(arrival, digest, self.view.run(run))):
+        if not new and (taken := self._again(incoming, digest, self.view.run(run))):
             return taken
         try:
             self._stored.delete(f"inbox/{run}")
@@ -174,85 +174,85 @@ class Intake:
                 self.ledger.delete(run)
             raise
         self.ledger.facts(run, file=file)
-        return self._after(arrival, digest, run, self._deliver(run, arrival.name))
+        return self._after(incoming, digest, run, self._deliver(run, incoming.name))
 
-    def _again(self, arrival: Arrival, digest: str, known: Run) -> Taken | None:
+    def _again(self, incoming: Incoming, digest: str, known: Run) -> Taken | None:
         """What becomes of a file whose run was begun before; None if the run is to be carried on."""
         if known.busy or (known.state is RunState.CHECKING and time.time() - known.created < YOUNG_SECONDS):
-            return Taken(arrival.name, Fate.LEFT, known.id, "it is being delivered")
+            return Taken(incoming.name, Fate.LEFT, known.id, "it is being delivered")
         if known.state is RunState.FINISHED or known.cancelling or nothing_waits(known):
-            return self._put_away(arrival, digest, known)
+            return self._put_away(incoming, digest, known)
         if known.state is not RunState.STOPPED:  # its process died; perhaps of this very file
             resumes = may_resume(self.ledger, known, self.settings.auto_resume)
-            return None if resumes else self._put_away(arrival, digest, known)
+            return None if resumes else self._put_away(incoming, digest, known)
         if pause := pause_seconds(known):
             later = f"It is tried again in {pause / 60:.0f} minutes; resume run {known.id} to do it sooner."
-            return Taken(arrival.name, Fate.STOPPED, known.id, f"{known.reason} {later}")
+            return Taken(incoming.name, Fate.STOPPED, known.id, f"{known.reason} {later}")
         return None
 
-    def _after(self, arrival: Arrival, digest: str, run: str, delivered: Delivered) -> Taken:
+    def _after(self, incoming: Incoming, digest: str, run: str, delivered: Delivered) -> Taken:
         known = self.view.run(run)
         if known.busy:
-            return Taken(arrival.name, Fate.LEFT, run, "it is being delivered by another process")
+            return Taken(incoming.name, Fate.LEFT, run, "it is being delivered by another process")
         if delivered.interrupted and not known.cancelling:
-            return Taken(arrival.name, Fate.INTERRUPTED, run, "interrupted; the next look goes on with it")
+            return Taken(incoming.name, Fate.INTERRUPTED, run, "interrupted; the next look goes on with it")
         if known.state in (RunState.CHECKING, RunState.SENDING):
-            return Taken(arrival.name, Fate.STOPPED, run, delivered.message or "the delivery broke off")
+            return Taken(incoming.name, Fate.STOPPED, run, delivered.message or "the delivery broke off")
         bad = isinstance(delivered.failure, BadFile)
         if known.state is RunState.STOPPED and not bad and not nothing_waits(known):
             note_stop(self.ledger, known)
-            return Taken(arrival.name, Fate.STOPPED, run, known.reason)
-        return self._put_away(arrival, digest, known)
+            return Taken(incoming.name, Fate.STOPPED, run, known.reason)
+        return self._put_away(incoming, digest, known)
 
     # -- the end of a file -----------------------------------------------------------------------------------------
 
-    def _put_away(self, arrival: Arrival, digest: str, run: Run) -> Taken:
+    def _put_away(self, incoming: Incoming, digest: str, run: Run) -> Taken:
         refused = run.total == run.counts[RowState.REJECTED]
         well = run.ended_well
         spool = Spool(self.settings.spool_url, run.id)
-        report = report_of(run, arrival.name, digest)
+        report = report_of(run, incoming.name, digest)
         try:
             troubled = any(run.counts[state] for state in TO_SEE_TO) and spool.exists()
             rows = troubled_csv(self.view, spool, run, states=TO_SEE_TO) if troubled else None
-            where = self.place.put_away(arrival, DONE if well else FAILED, report=report, troubled=rows)
+            where = self.origin.put_away(incoming, DONE if well else FAILED, report=report, troubled=rows)
         except FileError as exc:  # the claim stays open, so the next look tries again
-            return Taken(arrival.name, Fate.STUCK, run.id, f"{counted(run)}, but the file stays: {exc}")
+            return Taken(incoming.name, Fate.STUCK, run.id, f"{counted(run)}, but the file stays: {exc}")
         if where:  # or the copy is all that is left of what was sent
             self.ledger.facts(run.id, file=where)
             with suppress(FileError):  # a copy too many does no harm
                 self._stored.delete(f"inbox/{run.id}")
         if refused:  # nothing was sent, so the same content may come again, once the pipeline is mended
             self.claims.release(digest, run.id)
-            return Taken(arrival.name, Fate.REFUSED, run.id, run.reason or "every row was rejected")
-        self.claims.end(digest, Ended(run.id, arrival.name, time.time()))
-        return Taken(arrival.name, Fate.DELIVERED if well else Fate.TROUBLED, run.id, counted(run))
+            return Taken(incoming.name, Fate.REFUSED, run.id, run.reason or "every row was rejected")
+        self.claims.end(digest, Ended(run.id, incoming.name, time.time()))
+        return Taken(incoming.name, Fate.DELIVERED if well else Fate.TROUBLED, run.id, counted(run))
 
-    def _refuse(self, arrival: Arrival, why: BadFile) -> Taken:
+    def _refuse(self, incoming: Incoming, why: BadFile) -> Taken:
         """Put away what could not even be copied."""
-        report = {"file": arrival.name, "pipeline": self.definition.name, "reason": str(why)}
-        return self._moved(Taken(arrival.name, Fate.REFUSED, note=str(why)), arrival, FAILED, report)
+        report = {"file": incoming.name, "pipeline": self.definition.name, "reason": str(why)}
+        return self._moved(Taken(incoming.name, Fate.REFUSED, note=str(why)), incoming, FAILED, report)
 
-    def _skip(self, arrival: Arrival, digest: str, run: Run | None, why: str) -> Taken:
+    def _skip(self, incoming: Incoming, digest: str, run: Run | None, why: str) -> Taken:
         """Put away what was delivered before, to done/ only if nothing of it is left to be seen to."""
         id = run.id if run else ""
         well = run is None or run.ended_well
-        note = f"{arrival.name} {why}{f', run {id}' if id else ''}. Nothing of it was sent again."
-        report = {"file": arrival.name, "skipped": note, "run": id, "digest": digest, "pipeline": self.definition.name}
+        note = f"{incoming.name} {why}{f', run {id}' if id else ''}. Nothing of it was sent again."
+        report = {"file": incoming.name, "skipped": note, "run": id, "digest": digest, "pipeline": self.definition.name}
         if run and not well:
             why = f"{why}: {counted(run)}"
-            report |= report_of(run, arrival.name, digest)
-        return self._moved(Taken(arrival.name, Fate.SKIPPED, id, why), arrival, DONE if well else FAILED, report)
+            report |= report_of(run, incoming.name, digest)
+        return self._moved(Taken(incoming.name, Fate.SKIPPED, id, why), incoming, DONE if well else FAILED, report)
 
-    def _moved(self, taken: Taken, arrival: Arrival, where: str, report: dict[str, Any]) -> Taken:
+    def _moved(self, taken: Taken, incoming: Incoming, where: str, report: dict[str, Any]) -> Taken:
         try:
-            self.place.put_away(arrival, where, report=report, troubled=None)
+            self.origin.put_away(incoming, where, report=report, troubled=None)
         except FileError as exc:
             return replace(taken, fate=Fate.STUCK, note=f"{taken.note}, but the file stays: {exc}")
         return taken
 
 
-def _key(arrival: Arrival) -> str:
-    return f"{arrival.name}:{arrival.mark}"
+def _key(incoming: Incoming) -> str:
+    return f"{incoming.name}:{incoming.mark}"
 
 
 def _plain(name: str) -> str:

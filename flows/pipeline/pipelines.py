@@ -8,8 +8,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from flows.errors import DefinitionError
-from flows.pipeline.definition import Definition, load_each, shipped
+from flows.pipeline.definition import Definition
 from flows.pipeline.document import read_text
+from flows.pipeline.loading import load_each, shipped
 from flows.settings import Settings
 
 

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from types import TracebackType
 
-from flows.ledger.sheet import is_neutral, restored
+from flows.sheet import is_neutral, restored
 from flows.source.encoding import decode
 from flows.source.encoding import find as find_encoding
 from flows.source.frame import FRAME_ROWS, Assembly, Frame
@@ -26,7 +26,7 @@ class Source:
 
     Lines are counted as `grep -n` does, by line feeds; a file that has none, by carriage returns. Blank lines
     before the header and at the end are passed over, blank lines in between are rejections. A file that was given out
-    for correction has its neutralised cells (flows.ledger.sheet) restored.
+    for correction has its neutralised cells (flows.sheet) restored.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Source:
 
 
 def _restored(batch: Batch) -> Batch:
-    """The records of a file that was given out for correction (flows.ledger.export.troubled_csv), as they were."""
+    """The records of a file that was given out for correction (flows.export.troubled_csv), as they were."""
     return replace(batch, cells=[[restored(cell) for cell in record] for record in batch.cells])
 
 

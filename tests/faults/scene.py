@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.process import die_with_parent
-from deployments.server import RedisServer
+from deployments.redis_server import RedisServer
 from deployments.standin.api import Knobs, StandIn
 from deployments.standin.server import serving
 from flows.ledger.view import View

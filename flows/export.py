@@ -3,7 +3,7 @@
 Everything here walks through ledger and spool side by side and keeps a few thousand rows in memory, whatever the
 size of the run.
 
-In every CSV formulas are neutralised (flows.ledger.sheet). `troubled_csv` gives back the file's own rows; the name of
+In every CSV formulas are neutralised (flows.sheet). `troubled_csv` gives back the file's own rows; the name of
 its first column tells the source that its cells have to be restored, so a corrected file can be uploaded as it is.
 """
 
@@ -18,14 +18,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.delivery.plan import spans
 from flows.errors import FileError
 from flows.ledger.keys import Record
-from flows.ledger.sheet import REASON, Table, cell, for_spreadsheets, neutral, plain
 from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition
 from flows.records import Rejection, Row, RowState
+from flows.sheet import REASON, Table, cell, for_spreadsheets, neutral, plain
 from flows.source.header import match
+from flows.spool.spans import spans
 from flows.spool.spool import Spool
 
 BATCH = 5000
