@@ -19,21 +19,18 @@ A `done` row is never sent again, so that a success status with a broken body is
 from __future__ import annotations
 
 import json
-import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any
 
 import jmespath
 import msgspec
 
+from flows.client.pause import MAX_PAUSE_SECONDS, Headers, pause_of, retry_after
 from flows.pipeline.definition import Definition
 from flows.records import RowState, Verdict
 
-MAX_PAUSE_SECONDS = 3600.0
 EXCERPT_CHARACTERS = 300
 GATEWAY_STATUSES = frozenset((502, 503, 504))
 _EMPTY = frozenset((204, 205))
@@ -57,12 +54,11 @@ _MEANINGS = {
     504: "a gateway before the API got no answer in time",
 }
 
-_Headers = Mapping[str, str]
 Mask = Callable[[str], str]
 
 
 def classify(
-    status: int, headers: _Headers, body: bytes, definition: Definition, *, trouble: str = "", mask: Mask = str
+    status: int, headers: Headers, body: bytes, definition: Definition, *, trouble: str = "", mask: Mask = str
 ) -> Verdict:
     """The verdict on an answer. `headers` must find names in any case (httpx.Headers does).
 
@@ -75,7 +71,7 @@ def classify(
 
 
 def _success(
-    status: int, headers: _Headers, body: bytes, definition: Definition, *, trouble: str, mask: Mask
+    status: int, headers: Headers, body: bytes, definition: Definition, *, trouble: str, mask: Mask
 ) -> Verdict:
     if not definition.response.expects_json:
         return Verdict(RowState.DONE, _but(status, trouble), status=status)
@@ -104,7 +100,7 @@ def _but(status: int, trouble: str) -> str:
     return f"the API said {status}, but {trouble}" if trouble else ""
 
 
-def _refusal(status: int, headers: _Headers, body: bytes, definition: Definition, mask: Mask) -> Verdict:
+def _refusal(status: int, headers: Headers, body: bytes, definition: Definition, mask: Mask) -> Verdict:
     """State, reason and consequences of a status that is no success."""
     if status in definition.ban.status:
         return Verdict(RowState.FAILED, f"{_said(status)}; this counts as a ban", ban=True)
@@ -152,82 +148,18 @@ def _window_seconds(definition: Definition) -> float:
     return min(max(1.0, min((seconds for _, seconds in windows), default=1.0)), MAX_PAUSE_SECONDS)
 
 
-# -- headers -----------------------------------------------------------------------------------------------------------
-
-
-def pause_of(headers: _Headers, *, now: float | None = None) -> float | None:
-    """Seconds that a 429 asks to wait, at most an hour: `retry_after`, else (X-)RateLimit-Reset.
-
-    The latter says when the quota is full again and is sent with every answer by some, so that it asks for nothing
-    where the quota is not what is wrong.
-    """
-    now = time.time() if now is None else now
-    asked = _retry_after(headers, now)
-    if asked is None:
-        asked = _reset(headers.get("ratelimit-reset") or headers.get("x-ratelimit-reset"), now)
-    return _capped(asked)
-
-
-def retry_after(headers: _Headers, *, now: float | None = None) -> float | None:
-    """Seconds that Retry-After asks to wait, at most an hour; None where it does not ask, or asks for no time at all.
-
-    A date is read against the answer's own Date, if there is one, so that our clock need not be right.
-    """
-    return _capped(_retry_after(headers, time.time() if now is None else now))
-
-
-def _capped(seconds: float | None) -> float | None:
-    return min(seconds, MAX_PAUSE_SECONDS) if seconds is not None and seconds > 0 else None
-
-
-def _retry_after(headers: _Headers, now: float) -> float | None:
-    value = headers.get("retry-after", "").strip()
-    if (seconds := _number(value)) is not None:
-        return seconds
-    until = _moment(value)
-    if until is None:
-        return None
-    return until - (_moment(headers.get("date", "")) or now)
-
-
-def _reset(value: str | None, now: float) -> float | None:
-    """A reset is written as seconds to go, or as a moment in seconds or milliseconds since 1970."""
-    number = _number((value or "").strip())
-    if number is None or number < 1e9:
-        return number
-    return (number / 1000 if number > 1e12 else number) - now
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _moment(text: str) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-
-
-def _says_json(headers: _Headers) -> bool:
+def _says_json(headers: Headers) -> bool:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind == "application/json" or kind.endswith("+json")
 
 
-def _is_html(headers: _Headers, body: bytes) -> bool:
+def _is_html(headers: Headers, body: bytes) -> bool:
     kind = headers.get("content-type", "").lower()
     start = body[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return "html" in kind or start.startswith((b"<!doctype html", b"<html"))
 
 
-# -- bodies ------------------------------------------------------------------------------------------------------------
-
-
-def _parse(body: bytes, headers: _Headers) -> Any:
+def _parse(body: bytes, headers: Headers) -> Any:
     """The JSON value. Raises ValueError."""
     try:
         return msgspec.json.decode(body)
@@ -245,7 +177,7 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-def _charset(headers: _Headers) -> str:
+def _charset(headers: Headers) -> str:
     _, _, given = headers.get("content-type", "").lower().partition("charset=")
     name = given.partition(";")[0].strip(" \"'")
     return "" if name in ("utf-8", "utf8") else name
@@ -270,7 +202,7 @@ def _compiled(path: str) -> Any:
     return jmespath.compile(path)
 
 
-def _excerpt(body: bytes, headers: _Headers, mask: Mask) -> str:
+def _excerpt(body: bytes, headers: Headers, mask: Mask) -> str:
     """The beginning of a body as one line of text."""
     start = body[:8192]
     try:

@@ -107,9 +107,6 @@ def _send(wish: Wish, signals: Signals) -> int:
         return _report(wish, session, session.view.run(signals.run), signals)
 
 
-# What can be known before anything is started.
-
-
 def _ready(wish: Wish, settings: Settings) -> Definition:
     """The pipeline, once it and the beginning of the file are found fit."""
     assert wish.file is not None
@@ -189,9 +186,6 @@ def _digest(file: Path) -> str:
             return hashlib.file_digest(raw, "sha256").hexdigest()
     except OSError as exc:
         raise FileError(f"cannot be read: {exc.strerror}", file=str(file)) from exc
-
-
-# The delivery itself.
 
 
 @dataclass
@@ -301,9 +295,6 @@ def _exception(state: Any) -> Exception | None:
         logging.getLogger(__name__).info("the flow's result cannot be had", exc_info=True)
         return None
     return found if isinstance(found, Exception) else None
-
-
-# How it went.
 
 
 def _report(wish: Wish, session: Session, run: Run, signals: Signals) -> int:

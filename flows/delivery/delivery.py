@@ -6,7 +6,6 @@ import asyncio
 import gc
 import json
 import logging
-import os
 import socket
 import threading
 import time
@@ -15,8 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
-from typing import TypeVar
-from uuid import uuid4
 
 import numpy as np
 import redis
@@ -24,6 +21,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from numpy.typing import NDArray
 
 from flows.client.client import Client
+from flows.delivery.held import Held
 from flows.delivery.plan import Chunk, Plan, Portion, chunk_size
 from flows.delivery.respool import respool
 from flows.delivery.sender import Sender
@@ -38,11 +36,8 @@ from flows.errors import (
     StorageError,
     Superseded,
 )
-from flows.ledger.backup import notice
-from flows.ledger.connection import connect, translated
-from flows.ledger.ledger import LEASE_SECONDS, Ledger
-from flows.ledger.tide import Tide
-from flows.ledger.view import Run, View
+from flows.ledger.connection import translated
+from flows.ledger.view import Run
 from flows.limit.limiter import Limit, Limiter
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secrets_of
@@ -57,8 +52,6 @@ from flows.storage.storage import scratch
 _RESENDS = {"failed": (RowState.FAILED,), "unknown": (RowState.UNKNOWN,)}
 ROUNDS_AFTER = 3  # for rows that come back while others are sent; what comes later waits for a resumption
 SLICE = 250  # rows of a chunk in memory at once, of which many are under way
-AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -74,27 +67,20 @@ def _spare_the_collector() -> None:
     gc.set_threshold(20_000, 50, 100)
 
 
-class Delivery:
-    """Holds the run's lease from `open` to `close`. Methods are for plain threads; `send` may run in many at once.
+class Delivery(Held):
+    """A held run on its way: check, plan, send, end. Methods are for plain threads; `send` may run in many at once.
 
     `part` names a process that sends for the one that holds the lease: it calls `join` instead of `take` and `open`.
     """
 
     def __init__(self, run: str, definition: Definition, settings: Settings, redis_url: str, *, part: str = "") -> None:
-        self.run = run
+        super().__init__(run, settings, redis_url)
         self.definition = definition
         self.terms = definition.limit.terms(definition)
-        self.settings = settings
-        self.client = connect(redis_url)
-        self.ledger = Ledger(self.client)
-        self.view = View(self.client)
         self.spool = Spool(settings.spool_url, run)
-        self.epoch = 0
-        self.interrupted = False
         self.failure: RowrelayError | None = None  # why it ended early, once it has ended
         self.handed_over = False
         self._redis_url = redis_url
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._stack = ExitStack()
         self._exits = AsyncExitStack()
         self._portal: BlockingPortal | None = None
@@ -102,83 +88,9 @@ class Delivery:
         self._knocking: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sender: Sender | None = None
-        self._superseded = False
-        self._keeping = False
-        self._tide = Tide(self.client, settings.data)
         self._plan: Plan | None = None
         self._journal = journal(settings, run, part=part)
         self._resends = False
-
-    # -- the run's life --------------------------------------------------------------------------------------------
-
-    def take(self, *, resume: bool) -> None:
-        """Become the run's sole deliverer. Raises RunBusy, RunNotFound, StackError.
-
-        Looks first whether the ledger has forgotten anything: then what waits in it may have been sent.
-        """
-        if moved := notice(self.client, self._tide):
-            logger.warning("Redis was restored from a backup: %d waiting rows are unknown now", sum(moved.values()))
-        with translated():
-            self.epoch = self.ledger.take(self.run, self._owner, resume=resume)
-            self._tide.rise()
-
-    def wish(self, *, only_check: bool) -> None:
-        """Note whether the run is only to be checked: who takes it up after a crash must not send it unasked."""
-        with translated():
-            self.ledger.facts(self.run, only_check=int(only_check))
-
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Keep the lease while something long goes on outside the sender, and hear whether it is still wanted.
-
-        Within itself it does nothing more.
-        """
-        if self._keeping:
-            yield
-            return
-        ended = threading.Event()
-
-        def renew() -> None:
-            while not ended.wait(LEASE_SECONDS / 5):
-                try:
-                    ours, _, cancel = self.ledger.renew(self.run, self.epoch)
-                except redis.RedisError:
-                    continue  # the next write fails loudly if Redis stays away
-                self._superseded = self._superseded or not ours
-                self.interrupted = self.interrupted or cancel
-
-        keeper = threading.Thread(target=renew, name="lease", daemon=True)
-        keeper.start()
-        self._keeping = True
-        try:
-            yield
-        finally:
-            self._keeping = False
-            ended.set()
-            keeper.join()
-
-    def _go_on(self) -> None:
-        """Raises Superseded or Interrupted where what goes on outside the sender is no longer wanted."""
-        if self._superseded:
-            raise Superseded("Another process has taken over this run.")
-        if self.interrupted:
-            raise Interrupted("cancelled while the file was being checked; nothing was sent")
-
-    def _steadily(self, ask: Callable[[], T]) -> T:
-        """Ask Redis until it answers; it may be restarting. Raises StackError after `give_up_seconds`.
-
-        Everything that the ledger does may be repeated. Where sending has waited so long already, it is not again.
-        """
-        patience = 0.0 if isinstance(self.stopped, LimitLost) else self.settings.give_up_seconds
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                with translated():
-                    return ask()
-            except StackError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(AWAY_SECONDS)
 
     def check(
         self, file: Path, *, encoding: str | None = None, delimiter: str | None = None, skip_delivered: bool = False
@@ -193,7 +105,7 @@ class Delivery:
             delivered = exits.enter_context(self._delivered(folder)) if self.definition.key else None
 
             def progress(rows: int, done: int, total: int) -> None:
-                self._go_on()
+                self.go_on()
                 facts = {"checked_rows": rows, "checked_bytes": done, "file_bytes": total}
                 self._superseded = not self.ledger.facts(self.run, epoch=self.epoch, **facts)
 
@@ -258,7 +170,7 @@ class Delivery:
         before = self.view.bitmap(self.run, RowState.REJECTED, run.total)
         most = self.settings.max_upload_bytes
         with self.kept():
-            respool(run, before, file, self.definition, self.spool, max_bytes=most, go_on=self._go_on)
+            respool(run, before, file, self.definition, self.spool, max_bytes=most, go_on=self.go_on)
         with translated():
             self.ledger.facts(self.run, spool=self.spool.digest())
 
@@ -289,8 +201,8 @@ class Delivery:
         """Start sending: from now on `send` may be called."""
         assert self._portal is not None
         _spare_the_collector()
-        self._steadily(lambda: self.ledger.open(self.run, self.epoch))
-        first_serial = self._steadily(lambda: self.ledger.serials(self.run))
+        self.steadily(lambda: self.ledger.open(self.run, self.epoch))
+        first_serial = self.steadily(lambda: self.ledger.serials(self.run))
         with translated():
             self._sender = self._portal.call(self._open, first_serial)
         if self.interrupted:
@@ -373,8 +285,6 @@ class Delivery:
             await self._sender.close()
         await self._exits.aclose()
 
-    # -- rows ------------------------------------------------------------------------------------------------------
-
     def rounds(self, wanted: Wanted, *, request: str = "") -> Iterator[list[Chunk]]:
         """What is to be sent, round by round: each is to be sent before the next is asked for. See `plan`."""
         yield self.plan(wanted, request=request)
@@ -395,32 +305,32 @@ class Delivery:
 
         `request` names such a wish, which is granted once a row. Rows that merely wait are not part of it.
         """
-        run = self._steadily(lambda: self.view.run(self.run))
-        waiting = self._steadily(lambda: self.view.bits(self.run, RowState.WAITING, run.total))
+        run = self.steadily(lambda: self.view.run(self.run))
+        waiting = self.steadily(lambda: self.view.bits(self.run, RowState.WAITING, run.total))
         if wanted in _RESENDS:
             self._ask_again(_RESENDS[wanted], f"{wanted}:{request}", run.total)
-            asked = self._steadily(lambda: self.view.asked(self.run, run.total))
-            waiting = asked & self._steadily(lambda: self.view.bits(self.run, RowState.WAITING, run.total))
+            asked = self.steadily(lambda: self.view.asked(self.run, run.total))
+            waiting = asked & self.steadily(lambda: self.view.bits(self.run, RowState.WAITING, run.total))
         return self._chunks(waiting, run, resends=False)
 
     def _ask_again(self, states: tuple[RowState, ...], request: str, total: int) -> None:
-        number = self._steadily(lambda: self.ledger.request(self.run, request))
-        rows = self._steadily(lambda: self.view.select(self.run, states, total))
+        number = self.steadily(lambda: self.ledger.request(self.run, request))
+        rows = self.steadily(lambda: self.view.select(self.run, states, total))
         with self.kept():
             for first in range(0, len(rows), SLICE):
                 some = rows[first : first + SLICE].tolist()
-                self._steadily(lambda some=some: self.ledger.resend(self.run, self.epoch, number, some))  # type: ignore[misc]
+                self.steadily(lambda some=some: self.ledger.resend(self.run, self.epoch, number, some))  # type: ignore[misc]
 
     def plan_unknown(self) -> list[Chunk]:
         """The chunks of unknown rows that an idempotent API may be sent again."""
         if not self.definition.idempotent:
             return []
-        run = self._steadily(lambda: self.view.run(self.run))
-        unknown = self._steadily(lambda: self.view.bits(self.run, RowState.UNKNOWN, run.total))
+        run = self.steadily(lambda: self.view.run(self.run))
+        unknown = self.steadily(lambda: self.view.bits(self.run, RowState.UNKNOWN, run.total))
         return self._chunks(unknown, run, resends=True)
 
     def _chunks(self, wanted: NDArray[np.uint8], run: Run, *, resends: bool) -> list[Chunk]:
-        rejected = self._steadily(lambda: self.view.bits(self.run, RowState.REJECTED, run.total))
+        rejected = self.steadily(lambda: self.view.bits(self.run, RowState.REJECTED, run.total))
         self._plan, self._resends = Plan(wanted, ~rejected, run.total), resends
         return list(self._plan.chunks(chunk_size(len(self._plan), self.terms)))
 
@@ -451,8 +361,6 @@ class Delivery:
         deliver = partial(self._sender.deliver, rows, resends=resends)
         return self._portal.start_task_soon(deliver).result()
 
-    # -- ending ----------------------------------------------------------------------------------------------------
-
     def drain(self) -> None:
         """Take no new rows; `send` returns when those under way are recorded."""
         self.interrupted = True
@@ -475,6 +383,11 @@ class Delivery:
         return self._sender.stopped if self._sender else None
 
     @property
+    def patience_seconds(self) -> float:
+        """How long a Redis that does not answer is waited for: where sending has waited so long, not once more."""
+        return 0.0 if isinstance(self.stopped, LimitLost) else super().patience_seconds
+
+    @property
     def cancelled(self) -> bool:
         """Whether somebody wished the run to end."""
         return self.interrupted or bool(self._sender and self._sender.cancelled)
@@ -482,7 +395,7 @@ class Delivery:
     def settle(self) -> None:
         """Wait until the attempts of dead deliverers can no longer be answered, and their rows are `unknown`."""
         while self._sender is not None and not self.stopped and not self.cancelled:
-            ours, older, _ = self._steadily(lambda: self.ledger.renew(self.run, self.epoch))
+            ours, older, _ = self.steadily(lambda: self.ledger.renew(self.run, self.epoch))
             if not ours or older == 0:
                 return
             time.sleep(0.2)
@@ -494,25 +407,25 @@ class Delivery:
         if self._sender is not None and sent_here:  # other processes' pace is not known here
             self._summary()
         state, reason = self._last_state(failure)
-        if not self._steadily(lambda: self.ledger.end(self.run, self.epoch, state, reason)):
+        if not self.steadily(lambda: self.ledger.end(self.run, self.epoch, state, reason)):
             raise Superseded("Another process has taken over this run.")
-        self._steadily(self._tide.rise)
-        return self._steadily(lambda: self.view.run(self.run))
+        self.steadily(self._tide.rise)
+        return self.steadily(lambda: self.view.run(self.run))
 
     def hand_over(self) -> Run | None:
         """Give the run back unfinished, for another process to go on with. None if it is over or not to go on."""
-        run = self._steadily(lambda: self.view.run(self.run))
+        run = self.steadily(lambda: self.view.run(self.run))
         going_on = run.state is RunState.CHECKING or run.finished_rows < run.total
         if self.stopped is not None or run.cancelling or not going_on:
             return None
         if self._sender is not None:
             self._summary()
         why = "handed over to the next worker"
-        if not self._steadily(lambda: self.ledger.end(self.run, self.epoch, run.state, why)):
+        if not self.steadily(lambda: self.ledger.end(self.run, self.epoch, run.state, why)):
             return None
         self.handed_over = True
-        self._steadily(self._tide.rise)
-        return self._steadily(lambda: self.view.run(self.run))
+        self.steadily(self._tide.rise)
+        return self.steadily(lambda: self.view.run(self.run))
 
     def _last_state(self, failure: RowrelayError | None) -> tuple[RunState, str]:
         failure = failure or self.stopped
@@ -522,7 +435,7 @@ class Delivery:
             return RunState.STOPPED, str(failure)
         if self.cancelled:
             return RunState.CANCELLED, "cancelled before everything was sent"
-        counts = self._steadily(lambda: self.view.run(self.run)).counts
+        counts = self.steadily(lambda: self.view.run(self.run)).counts
         left = counts[RowState.WAITING] + counts[RowState.SENDING]
         if left:
             return RunState.STOPPED, f"{left} rows were not sent; resume the run"
@@ -531,6 +444,6 @@ class Delivery:
     def _summary(self) -> None:
         assert self._sender is not None
         assert self._limit is not None
-        before = self._steadily(lambda: self.view.run(self.run))
+        before = self.steadily(lambda: self.view.run(self.run))
         facts = summary(before, self._sender.pace.summary(), self._limit.counters)
-        self._steadily(lambda: self.ledger.facts(self.run, epoch=self.epoch, **facts))
+        self.steadily(lambda: self.ledger.facts(self.run, epoch=self.epoch, **facts))

@@ -101,8 +101,6 @@ class Sender:
             on_event=on_event,
         )
 
-    # -- for the owner ---------------------------------------------------------------------------------------------
-
     async def start(self) -> None:
         """Replay what the journal kept, then begin to deliver."""
         self._trimmed = int(time.time()) - CHART_SECONDS
@@ -186,8 +184,6 @@ class Sender:
 
     async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))
-
-    # -- permits and claims ----------------------------------------------------------------------------------------
 
     async def _dispatch(self) -> None:
         try:
@@ -299,8 +295,6 @@ class Sender:
         heapq.heappush(self._backing_off, (time.monotonic() + wait, id(job), job))
         self._wake.set()
 
-    # -- attempts --------------------------------------------------------------------------------------------------
-
     async def _attempt(self, job: Job, permit: Permit, generation: int) -> None:
         verdict = await self._fly(job, permit, generation)
         now = time.monotonic()
@@ -366,8 +360,6 @@ class Sender:
                 )
             )
 
-    # -- outcomes --------------------------------------------------------------------------------------------------
-
     def _put(
         self, job: Job, verdict: Verdict, wait: float | None, *, without_effect: bool, attempted: bool = True
     ) -> None:
@@ -409,8 +401,6 @@ class Sender:
         else:
             job.resends = state is RowState.UNKNOWN
             self._again(job, outcome.wait)
-
-    # -- keeping the run -------------------------------------------------------------------------------------------
 
     async def _keep(self) -> None:
         heard = time.monotonic()

@@ -98,8 +98,6 @@ class Intake:
         on_taken(taken)
         return taken.fate not in (Fate.STOPPED, Fate.INTERRUPTED)
 
-    # -- one file --------------------------------------------------------------------------------------------------
-
     def _take(self, incoming: Incoming) -> Taken:
         try:
             with translated(), scratch(self.settings.data) as folder:
@@ -203,8 +201,6 @@ class Intake:
             note_stop(self.ledger, known)
             return Taken(incoming.name, Fate.STOPPED, run, known.reason)
         return self._put_away(incoming, digest, known)
-
-    # -- the end of a file -----------------------------------------------------------------------------------------
 
     def _put_away(self, incoming: Incoming, digest: str, run: Run) -> Taken:
         refused = run.total == run.counts[RowState.REJECTED]

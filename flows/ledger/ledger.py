@@ -82,8 +82,6 @@ class Ledger:
     def _ask(self, run: str, what: str, *args: Any) -> Any:
         return self._lua(keys=[keys.run_key(run)], args=[what, *args])
 
-    # -- runs ------------------------------------------------------------------------------------------------------
-
     def create(self, run: str, *, definition: dict[str, Any], by: str, **facts: str | int | float) -> bool:
         """Enter a run as `checking`, unless it is known. Says whether it is new."""
         key, now = keys.run_key(run), time.time()
@@ -158,8 +156,6 @@ class Ledger:
         """Wish a run to end: from now on no row of it is claimed."""
         self.client.hset(keys.run_key(run), "cancel", by)
 
-    # -- the check -------------------------------------------------------------------------------------------------
-
     def check_afresh(self, run: str, epoch: int) -> None:
         """Forget what an earlier, unfinished check wrote. Raises Superseded."""
         self._keep(self._ask(run, "afresh", epoch))
@@ -192,8 +188,6 @@ class Ledger:
     def _keep(ours: object) -> None:
         if not ours:
             raise Superseded("Another process has taken over this run.")
-
-    # -- rows ------------------------------------------------------------------------------------------------------
 
     def serials(self, run: str, count: int = 1_000_000) -> int:
         """The first of `count` claim numbers that nobody else was given.
@@ -282,8 +276,6 @@ class Ledger:
                 pipe.hincrby(key + ":minutes", f"{int(second) // 60}:{kind}", int(count))
                 pipe.hdel(key + ":seconds", name)
         pipe.execute()
-
-    # -- the end of a run's life -----------------------------------------------------------------------------------
 
     def delete(self, run: str) -> None:
         """Remove a run and all that is known of its rows.

@@ -62,8 +62,6 @@ class Collector:
             yield from _disk(self.folder)
         yield _gauge("rowrelay_scrape_seconds", "How long this took", time.monotonic() - began)
 
-    # -- runs and rows ---------------------------------------------------------------------------------------------
-
     def _runs(self) -> Iterable[Metric]:
         runs = [run for first in range(0, self.view.count(), _PAGE) for run in self.view.runs(first, _PAGE)]
         live = [run for run in runs if run.state in _ALIVE]
@@ -158,8 +156,6 @@ class Collector:
         rows = np.flatnonzero(self.view.bitmap(run.id, RowState.DONE, run.total))[-TRIPS:] + 1
         records = self.view.records(run.id, rows.tolist(), names=(), created=run.created)
         return [record.took_seconds for record in records if record.took_seconds is not None]
-
-    # -- limits and servers ----------------------------------------------------------------------------------------
 
     def _limits(self) -> Iterable[Metric]:
         slots = GaugeMetricFamily(

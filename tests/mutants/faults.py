@@ -257,9 +257,6 @@ CLIENTS = [
             'return Verdict(RowState.UNKNOWN, f"{_said(status)}; it may',
             'return Verdict(RowState.FAILED, f"{_said(status)}; it may',
         ),
-        ("a date is read by our clock", '- (_moment(headers.get("date", "")) or now)', "- now"),
-        ("pauses without end", "min(seconds, MAX_PAUSE_SECONDS) if seconds", "seconds if seconds"),
-        ("milliseconds read as seconds", "(number / 1000 if number > 1e12 else number)", "number"),
         (
             "secrets are masked after the cut",
             "clean(mask(text))[:EXCERPT_CHARACTERS]",
@@ -271,6 +268,13 @@ CLIENTS = [
             "if 200 <= status < 300:\n        reason",
             "if 200 <= status < 201:\n        reason",
         ),
+    ),
+    *_of(
+        "flows/client/pause.py",
+        ANSWER,
+        ("a date is read by our clock", '- (_moment(headers.get("date", "")) or now)', "- now"),
+        ("pauses without end", "min(seconds, MAX_PAUSE_SECONDS) if seconds", "seconds if seconds"),
+        ("milliseconds read as seconds", "(number / 1000 if number > 1e12 else number)", "number"),
     ),
     *_of(
         "flows/client/breakage.py",

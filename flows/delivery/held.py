@@ -1,0 +1,117 @@
+"""A run in the hands of this process: its lease, and whether whoever holds it should go on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+from uuid import uuid4
+
+import redis
+
+from flows.errors import Interrupted, StackError, Superseded
+from flows.ledger.backup import notice
+from flows.ledger.connection import connect, translated
+from flows.ledger.ledger import LEASE_SECONDS, Ledger
+from flows.ledger.tide import Tide
+from flows.ledger.view import View
+from flows.settings import Settings
+
+AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+class Held:
+    """One run, its ledger, and the lease under `epoch` once it has been taken."""
+
+    def __init__(self, run: str, settings: Settings, redis_url: str) -> None:
+        self.run = run
+        self.settings = settings
+        self.client = connect(redis_url)
+        self.ledger = Ledger(self.client)
+        self.view = View(self.client)
+        self.epoch = 0
+        self.interrupted = False
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._superseded = False
+        self._keeping = False
+        self._tide = Tide(self.client, settings.data)
+
+    def take(self, *, resume: bool) -> None:
+        """Become the run's sole deliverer. Raises RunBusy, RunNotFound, StackError.
+
+        Looks first whether the ledger has forgotten anything: then what waits in it may have been sent.
+        """
+        if moved := notice(self.client, self._tide):
+            logger.warning("Redis was restored from a backup: %d waiting rows are unknown now", sum(moved.values()))
+        with translated():
+            self.epoch = self.ledger.take(self.run, self._owner, resume=resume)
+            self._tide.rise()
+
+    def wish(self, *, only_check: bool) -> None:
+        """Note whether the run is only to be checked: who takes it up after a crash must not send it unasked."""
+        with translated():
+            self.ledger.facts(self.run, only_check=int(only_check))
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep the lease while something long goes on outside the sender, and hear whether it is still wanted.
+
+        Within itself it does nothing more.
+        """
+        if self._keeping:
+            yield
+            return
+        ended = threading.Event()
+
+        def renew() -> None:
+            while not ended.wait(LEASE_SECONDS / 5):
+                try:
+                    ours, _, cancel = self.ledger.renew(self.run, self.epoch)
+                except redis.RedisError:
+                    continue  # the next write fails loudly if Redis stays away
+                self._superseded = self._superseded or not ours
+                self.interrupted = self.interrupted or cancel
+
+        keeper = threading.Thread(target=renew, name="lease", daemon=True)
+        keeper.start()
+        self._keeping = True
+        try:
+            yield
+        finally:
+            self._keeping = False
+            ended.set()
+            keeper.join()
+
+    def go_on(self) -> None:
+        """Raises Superseded or Interrupted where what goes on outside the sender is no longer wanted."""
+        if self._superseded:
+            raise Superseded("Another process has taken over this run.")
+        if self.interrupted:
+            raise Interrupted("cancelled while the file was being checked; nothing was sent")
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long a Redis that does not answer is waited for."""
+        return self.settings.give_up_seconds
+
+    def steadily(self, ask: Callable[[], T]) -> T:
+        """Ask Redis until it answers; it may be restarting. Raises StackError after `patience_seconds`.
+
+        Everything that the ledger does may be repeated.
+        """
+        deadline = time.monotonic() + self.patience_seconds
+        while True:
+            try:
+                with translated():
+                    return ask()
+            except StackError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(AWAY_SECONDS)
