@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import fsspec
 import pytest
@@ -28,6 +30,7 @@ from flows.spool.spool import Spool
 from flows.storage.located import find, opened, stored
 from flows.storage.storage import Storage
 from tests.conftest import wait_until
+from tests.proxy import Proxy
 from tests.s3 import bucket, s3_environment
 from tests.stack_fixture import RunningStack
 from tests.test_deliver import LIMIT, QUICK, ended
@@ -217,9 +220,9 @@ def dashboard(
     connections.settings.cache_clear()
 
 
-def on_second_machine(tmp_path: Path, module: str, **given: Any) -> dict[str, Any]:
+def begun_on_second_machine(tmp_path: Path, module: str, **given: Any) -> subprocess.Popen[str]:
     """A process with the first machine's environment and a data folder of its own."""
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-m", module, json.dumps(given)],
         cwd=ROOT,
         env={**os.environ, "ROWRELAY_DATA": str(tmp_path / "second")},
@@ -227,7 +230,10 @@ def on_second_machine(tmp_path: Path, module: str, **given: Any) -> dict[str, An
         stderr=subprocess.PIPE,
         text=True,
     )
-    return ended(process)
+
+
+def on_second_machine(tmp_path: Path, module: str, **given: Any) -> dict[str, Any]:
+    return ended(begun_on_second_machine(tmp_path, module, **given))
 
 
 def test_an_upload_here_is_delivered_there_and_its_results_are_read_here(
@@ -250,6 +256,32 @@ def test_an_upload_here_is_delivered_there_and_its_results_are_read_here(
     assert dashboard.delete(f"/runs/{found['run']}").status_code == 204
     assert not fsspec.filesystem("s3").find(bucket + "/uploads")
     assert not fsspec.filesystem("s3").find(bucket + "/spool")
+
+
+@pytest.mark.slow
+def test_nobody_else_takes_up_a_run_whose_file_takes_long_to_arrive(
+    flows: World, dashboard: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = dashboard.put("/files/far.csv", content=flows.file(20).read_bytes()).json()
+    with Proxy(urlsplit(os.environ["AWS_ENDPOINT_URL"]).port or 0) as far:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{far.port}")
+        given = {"pipeline": "flowposts", "file": upload["file"], "trusted": False}
+        process = begun_on_second_machine(tmp_path, "tests.flow_process", **given)
+        run = wait_until(
+            lambda: next((run.id for run in flows.view.runs(0, 5) if run.file == upload["file"] and run.busy), ""),
+            seconds=60,
+            what="somebody to take it up",
+        )
+        far.set(jitter=(3.0, 3.0))  # each way: one question to the storage outlasts a lease
+
+        seen = []
+        while len(seen) < 80:
+            seen.append(flows.view.run(run))
+            time.sleep(0.1)
+        far.set(jitter=(0.0, 0.0))
+
+        assert {(each.state, each.busy) for each in seen} == {(RunState.CHECKING, True)}
+        assert ended(process)["message"] == "20 done of 20"
 
 
 def test_an_upload_that_is_refused_leaves_nothing_in_the_storage(
