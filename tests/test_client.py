@@ -253,6 +253,19 @@ def test_429_and_a_ban_through_the_wire(api: StandIn) -> None:
     assert told == ["check", "answered", "finished"]
 
 
+def test_an_answer_that_comes_in_one_piece_is_capped_all_the_same(raw: Any) -> None:
+    def serve(server: RawServer, sock: socket.socket, number: int) -> None:
+        server.read(sock)
+        body = b'{"id": 101, "x": "' + b"x" * 2000 + b'"}'
+        sock.sendall(OK.partition(b"Content-Length")[0] + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    verdict, told = attempt(raw(serve).url, response={"max_bytes": 1024, "keep": {"postId": "id"}})
+
+    assert (verdict.state, verdict.kept) == (RowState.DONE, {})
+    assert "longer than 1,024 bytes" in verdict.reason
+    assert told == ["check", "answered", "finished"]
+
+
 def test_a_packed_answer_is_unpacked_and_still_capped(raw: Any) -> None:
     def serve(server: RawServer, sock: socket.socket, number: int) -> None:
         for size in (10, 10_000_000):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -342,6 +342,28 @@ def test_a_window_is_kept_a_little_longer_than_stated(redis_client: redis.Redis)
     (next_one,) = world.visit(asker, 1)
 
     assert answered + 402_000 <= next_one.start <= answered + 402_100
+
+
+def test_the_tighter_of_two_caps_holds_for_everybody(redis_client: redis.Redis) -> None:
+    world = World(redis_client, [ONE, TIGHT], 0)
+    loose, _ = world.askers
+    loose.terms = replace(TIGHT, in_flight=50)
+    play(world, [*[("ask", n, 1) for n in (0, 1)], ("wait", 5_000_000, None)])
+
+    assert len(world.visit(loose, 6)) == TIGHT.in_flight
+
+
+def test_flights_of_the_dead_end_when_their_time_is_over(redis_client: redis.Redis) -> None:
+    world = World(redis_client, [TIGHT], 0)
+    play(world, [("ask", 0, 1), ("wait", 5_000_000, None)])
+    assert len(world.visit(world.askers[0], 6)) == TIGHT.in_flight
+    world.kill(0)
+    world.wait(500_000)
+    assert world.visit(world.askers[0], 6) == []
+
+    world.wait(round((TIGHT.lapse_seconds + TIGHT.max_timeout_seconds) * SECOND))
+
+    assert len(world.visit(world.askers[0], 6)) == TIGHT.in_flight
 
 
 def test_an_answer_after_the_latest_arrival_costs_no_pace(redis_client: redis.Redis) -> None:

@@ -518,6 +518,27 @@ def test_permits_of_a_reply_that_never_came_are_handed_back(server: RedisServer,
     play(story)
 
 
+def test_an_answer_that_came_while_redis_was_silent_is_told_when_it_is_back(
+    server: RedisServer, client: redis.Redis
+) -> None:
+    terms = LimitTerms("told late", ((1, 0.5),), 5, 60.0, 60.0)
+
+    async def story() -> None:
+        async with ready(server, terms) as limit:
+            (permit,) = await limit.acquire("run")
+            await permit.wait()
+            permit.check()
+            server.kill(signal.SIGSTOP)
+            permit.answered()
+            permit.finished()
+            await until(lambda: limit.waiting_for == "redis" or limit.counters.failures > 0, "the silence is noticed")
+            server.kill(signal.SIGCONT)
+            async with asyncio.timeout(20):  # a slot whose answer is not known of is taken for two minutes
+                await limit.acquire("run")
+
+    play(story)
+
+
 @pytest.mark.parametrize("lost", ["log", "state"])
 def test_a_record_that_lost_a_part_is_not_believed(server: RedisServer, client: redis.Redis, lost: str) -> None:
     terms = LimitTerms("evicted", ((7, 1.0),), 7, 0.5, 0.5)

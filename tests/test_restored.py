@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ from uuid import uuid4
 import pytest
 import redis
 
+from deployments.redis_server import RedisServer
 from flows.errors import RunBusy
 from flows.ledger.backup import doubt, doubtful, notice
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.ledger.tide import Tide, turn
-from flows.records import RowState, RunState
+from flows.limit.limiter import Limiter
+from flows.records import LimitTerms, RowState, RunState
+from tests.test_limiter import until
 from tests.world import World, world
 
 LIMIT = {"name": "restored", "requests": 50, "window_seconds": 1}
@@ -52,6 +56,8 @@ def test_a_ledger_that_is_older_than_the_machine_knows_is_noticed_before_anythin
         left = interrupted(scene, run, file)
         backup = dumped(client)
         assert scene.deliver(run, file=file)["counts"]["done"] == 150
+        for _ in range(20):  # the machine has seen far more than what comes now will count
+            Tide(client, scene.folder / "data").rise()
         sent = scene.report()["arrivals"]
         assert sent == 150
 
@@ -86,6 +92,26 @@ def restore(client: redis.Redis, backup: dict[bytes, bytes]) -> None:
     client.flushall()
     for key, value in backup.items():
         client.restore(key, 0, value)
+
+
+def test_the_limits_of_a_restored_ledger_wait_as_after_a_restart(redis_server: RedisServer, redis_url: str) -> None:
+    async def held_by(limiter: Limiter) -> str:
+        limit = limiter.limit(LimitTerms("doubted", ((50, 1.0),), 5, 0.2, 0.2))
+        asking = asyncio.create_task(limit.acquire("run"))
+        await until(lambda: limit.waiting_for or asking.done(), "it is told what holds it")
+        why = limit.waiting_for
+        for permit in await asking:
+            permit.unused()
+        return why
+
+    async def story() -> None:
+        async with Limiter(redis_server.url) as limiter:
+            assert await held_by(limiter) == "quarantine"  # it is new here
+            assert await held_by(limiter) != "quarantine"
+            doubt(connect(redis_url), [], by="me")
+            assert await held_by(limiter) == "quarantine"
+
+    asyncio.run(story())
 
 
 def test_only_what_this_machine_remembers_of_this_ledger_counts(tmp_path: Path, redis_url: str) -> None:
