@@ -206,9 +206,10 @@ def _deliver(
             if not dry_run:
                 delivery.knock()
             _check(delivery, view, launch, settings, logger)
-            if dry_run:
-                return _checked(delivery, logger)
-            delivery.open()
+            if not dry_run:
+                delivery.open()
+        if dry_run:
+            return _checked(delivery, logger)
         _send_all(delivery, rows, request, report)
     except RowrelayError as exc:
         failure = exc

@@ -22,6 +22,20 @@ from tests.stack_fixture import RunningStack
 from tests.world import ROOT, World
 
 
+def ask(stack: RunningStack, path: str, body: Any = None, *, method: str = "POST") -> httpx.Response:
+    """What Prefect's own page does: it asks for a token first, so that no other page can act in its name."""
+    url = stack.addresses.prefect_api_url
+    if method == "GET":
+        return httpx.get(url + path, timeout=20)
+    token = httpx.get(f"{url}/csrf-token", params={"client": "test"}).json()["token"]
+    headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"}
+    while True:
+        answer = httpx.request(method, url + path, json=body, headers=headers, timeout=20)
+        if answer.status_code != 503:  # SQLite has one writer: Prefect's own client asks again, too
+            return answer
+        time.sleep(0.2)
+
+
 class Serving:
     """One world's pipeline on a Prefect server, and the processes that deliver it."""
 
@@ -106,17 +120,7 @@ class Serving:
     # -- Prefect's API ---------------------------------------------------------------------------------------------
 
     def ask(self, path: str, body: Any = None, *, method: str = "POST") -> httpx.Response:
-        """What Prefect's own page does: it asks for a token first, so that no other page can act in its name."""
-        url = self.stack.addresses.prefect_api_url
-        if method == "GET":
-            return httpx.get(url + path, timeout=20)
-        token = httpx.get(f"{url}/csrf-token", params={"client": "test"}).json()["token"]
-        headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"}
-        while True:
-            answer = httpx.request(method, url + path, json=body, headers=headers, timeout=20)
-            if answer.status_code != 503:  # SQLite has one writer: Prefect's own client asks again, too
-                return answer
-            time.sleep(0.2)
+        return ask(self.stack, path, body, method=method)
 
     def deployment(self, flow: str = "") -> dict[str, Any]:
         found = self.ask(f"/deployments/name/{flow or self.flow}/{self.name}", method="GET")

@@ -20,6 +20,7 @@ from flows.ledger.connection import connect
 from flows.ledger.view import View
 from flows.records import RowState, RunState
 from tests.conftest import wait_until
+from tests.serving import ask
 from tests.stack_fixture import RunningStack
 from tests.world import ROOT, World, world
 
@@ -67,11 +68,7 @@ def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def post(stack: RunningStack, path: str, **body: Any) -> httpx.Response:
-    """What Prefect's own page does: it asks for a token first, so that no other page can act in its name."""
-    url, client = stack.addresses.prefect_api_url, "test"
-    token = httpx.get(f"{url}/csrf-token", params={"client": client}).json()["token"]
-    headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": client}
-    return httpx.post(f"{url}{path}", json=body, headers=headers, timeout=20)
+    return ask(stack, path, body)
 
 
 def api(stack: RunningStack, path: str, **body: Any) -> Any:

@@ -90,7 +90,7 @@ def test_rows_whose_connection_was_not_there_yet_wait_and_were_not_sent(tmp_path
             other.setblocking(False)
             other.connect_ex(full.getsockname())
         request = {"url": f"http://127.0.0.1:{full.getsockname()[1]}/posts", "timeout_seconds": 3.0}
-        with world(tmp_path, redis_url, limit=LIMIT, request=request) as w:
+        with world(tmp_path, redis_url, limit=LIMIT, request=request, stop_after=10**6) as w:
             with delivering(w, 50) as (delivery, chunks):
                 wait_until(lambda: counts(w)[RowState.SENDING] == 10, seconds=20, what="rows that want to connect")
                 delivery.drain()

@@ -265,6 +265,7 @@ def test_nobody_else_takes_up_a_run_whose_file_takes_long_to_arrive(
     upload = dashboard.put("/files/far.csv", content=flows.file(20).read_bytes()).json()
     with Proxy(urlsplit(os.environ["AWS_ENDPOINT_URL"]).port or 0) as far:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{far.port}")
+        far.set(jitter=(3.0, 3.0))  # each way: one question to the storage outlasts a lease
         given = {"pipeline": "flowposts", "file": upload["file"], "trusted": False}
         process = begun_on_second_machine(tmp_path, "tests.flow_process", **given)
         run = wait_until(
@@ -272,7 +273,6 @@ def test_nobody_else_takes_up_a_run_whose_file_takes_long_to_arrive(
             seconds=60,
             what="somebody to take it up",
         )
-        far.set(jitter=(3.0, 3.0))  # each way: one question to the storage outlasts a lease
 
         seen = []
         while len(seen) < 80:

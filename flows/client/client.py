@@ -68,6 +68,9 @@ class Client:
             permit.unused()
             reason = self._masker.text(f"{exc.message}; nothing was sent")
             return Verdict(RowState.FAILED, reason, wrote=False)
+        except BaseException:
+            permit.unused()
+            raise
         return await self.attempt(request, permit)
 
     async def attempt(self, request: httpx.Request, permit: Permit) -> Verdict:

@@ -34,7 +34,9 @@ from flows.source.source import open_file
 if TYPE_CHECKING:
     from flows.delivery.delivery import Delivery
 
-DRAINING = "Ctrl-C: no new rows, waiting for the answers under way (again: leave them unknown)"
+DRAINING = (
+    "Ctrl-C: no new rows, waiting for the answers under way (again: leave at once; what was sent is unknown then)"
+)
 LEAVING = "Ctrl-C: leaving at once"
 ALL_DONE, SOME_TROUBLED, NOTHING_SENT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
 

@@ -51,7 +51,7 @@ from flows.storage.storage import scratch
 
 _RESENDS = {"failed": (RowState.FAILED,), "unknown": (RowState.UNKNOWN,)}
 ROUNDS_AFTER = 3  # for rows that come back while others are sent; what comes later waits for a resumption
-SLICE = 250  # rows of a chunk in memory at once, of which many are under way
+SLICE = 250  # rows of a chunk in memory at once, of which many are under way; more for a larger `in_flight`
 logger = logging.getLogger(__name__)
 
 
@@ -78,6 +78,7 @@ class Delivery(Held):
         self.definition = definition
         self.terms = definition.limit.terms(definition)
         self.spool = Spool(settings.spool_url, run)
+        self._slice = max(SLICE, self.terms.in_flight // 4)
         self.failure: RowrelayError | None = None  # why it ended early, once it has ended
         self.handed_over = False
         self._redis_url = redis_url
@@ -337,12 +338,12 @@ class Delivery(Held):
     def send(self, chunk: Chunk) -> dict[str, int]:
         """Deliver a chunk's rows; returns how many ended in which state (`left`: not sent)."""
         assert self._plan is not None
-        return self.send_spans(self._plan.spans(chunk, SLICE), resends=self._resends)
+        return self.send_spans(self._plan.spans(chunk, self._slice), resends=self._resends)
 
     def portion(self, chunk: Chunk) -> Portion:
         """A chunk of the last plan, as another process can send it."""
         assert self._plan is not None
-        return Portion(chunk.name, tuple(self._plan.spans(chunk, SLICE)), self._resends)
+        return Portion(chunk.name, tuple(self._plan.spans(chunk, self._slice)), self._resends)
 
     def send_spans(self, wanted: Iterable[tuple[int, int]], *, resends: bool) -> dict[str, int]:
         """Deliver these rows of the spool; returns how many ended in which state (`left`: not sent)."""
@@ -350,7 +351,7 @@ class Delivery(Held):
         rows: list[Row] = []
         for start, stop in wanted:
             rows += self.spool.read(start, stop)
-            if len(rows) >= SLICE:
+            if len(rows) >= self._slice:
                 states += self._deliver(rows, resends=resends)
                 rows = []
         return dict(states + self._deliver(rows, resends=resends))
@@ -367,7 +368,7 @@ class Delivery(Held):
         self._soon(lambda sender: sender.drain(cancelled=True))
 
     def interrupt(self) -> None:
-        """End at once: rows under way become `unknown`."""
+        """End at once: rows of which anything was written become `unknown`."""
         self.interrupted = True
         self._soon(lambda sender: sender.interrupt())
 

@@ -28,8 +28,7 @@ class Batch:
     def abandon(self) -> None:
         """Let go whoever waits: of some of its rows nothing more will be heard here."""
         if not self.done.done():
-            self.states["left"] += self.left
-            self.done.set_result(self.states)
+            self.done.set_result(self.states + Counter(left=self.left))
 
 
 @dataclass(slots=True)

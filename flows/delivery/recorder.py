@@ -73,8 +73,13 @@ class Recorder:
 
     async def say_again(self) -> None:
         """Tell a Redis that was restarted what it had acknowledged before and may have lost."""
+        some: list[Answer] = []
         for _, packed in list(self._recent):
-            await self._say(_ANSWERS.decode(packed))
+            some += _ANSWERS.decode(packed)
+            if len(some) >= FLUSH_ROWS:
+                await self._say(some)
+                some = []
+        await self._say(some)
 
     async def _say(self, answers: list[Answer]) -> None:
         for first in range(0, len(answers), FLUSH_ROWS):

@@ -335,9 +335,7 @@ class Sender:
         except Exception as exc:
             logger.exception("row %d failed inside", job.row.row)
             permit.lost()
-            if permit.is_unused:
-                return Verdict(RowState.FAILED, f"internal error: {exc!r}; nothing was sent", wrote=False)
-            return Verdict(RowState.UNKNOWN, f"internal error: {exc!r}")
+            return Verdict(RowState.UNKNOWN, f"internal error: {exc!r}", wrote=not permit.is_unused)
         finally:
             self._in_the_air.discard(task)
             self._flying.pop(job.row.row, None)

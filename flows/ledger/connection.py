@@ -17,8 +17,9 @@ from flows.ledger.keys import VERSION, VERSION_KEY
 TIMEOUT_SECONDS = 5.0
 OLDEST = (6, 2)
 FORM = "Write it as redis://:password@host:6379/0, where / ? # @ % [ of the password are %2F %3F %23 %40 %25 %5B."
-# Of a password with one of these the beginning would be taken, and told, for the host.
-_CUT_SHORT = re.compile(r"rediss?://[^/?#]*[/?#].*@", re.DOTALL)
+# Of a password with / ? or # the beginning would be taken, and told, for the host. A @ may stand in the parameters only
+# of an address that has one before its host.
+_CUT_SHORT = re.compile(r"rediss?://(?![^/?#]*@[^/?#@]*(?:/\d*)?\?)[^/?#]*[/?#].*@", re.DOTALL)
 
 
 def masked(url: str) -> str:
@@ -28,6 +29,8 @@ def masked(url: str) -> str:
     """
     scheme, mark, rest = url.partition("://") if "://" in url else ("", "", url)
     hidden, at, place = rest.rpartition("@")
+    if not at and place.startswith(":"):  # a password whose host was forgotten
+        place = "***"
     if "?" in hidden:  # of the password, or the beginning of parameters, whose end would then be shown
         place = "***"
     return f"{scheme}{mark}{':***@' if at else ''}{place.partition('?')[0]}"
