@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.futures import PrefectFuture, wait
+from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -282,9 +283,23 @@ def _map(delivery: Delivery, chunks: list[Chunk], report: Report) -> None:
 
 
 def _await(futures: Sequence[PrefectFuture[dict[str, int]]], delivery: Delivery, report: Report) -> None:
-    left = set(futures)
+    """Wait for all, and tell how it goes meanwhile.
+
+    Prefect's `wait` leaves a callback in every future each time it is called (11 bytes, measured). Called every five
+    seconds for the 40 hours that a million rows take at 7 a second, that comes to some 150 MB.
+    """
+    ended: SimpleQueue[object] = SimpleQueue()
+    for future in futures:
+        future.add_done_callback(ended.put)
+    left, due = len(futures), time.monotonic() + PROGRESS_SECONDS
     while left:
-        left = set(wait(list(left), timeout=PROGRESS_SECONDS).not_done)
+        try:
+            ended.get(timeout=max(0.0, due - time.monotonic()))
+            left -= 1
+            if left:
+                continue
+        except Empty:
+            due = time.monotonic() + PROGRESS_SECONDS
         report.progress(delivery.view)
         if delivery.interrupted:
             delivery.halt()

@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,50 @@ def test_a_run_that_went_well_is_completed_with_named_task_runs_and_artifacts(
     assert {"progress", "table"} <= kinds
     (table,) = [json.loads(artifact["data"]) for artifact in artifacts if artifact["type"] == "table"]
     assert {"row": "", "state": "done", "rows": 250, "status": "", "reason": ""} in table
+
+
+class Chunk:
+    """What waiting needs of a task run."""
+
+    def __init__(self) -> None:
+        self.callbacks: list[Callable[[Any], None]] = []
+        self.asked = 0
+
+    def add_done_callback(self, fn: Callable[[Any], None]) -> None:
+        self.callbacks.append(fn)
+
+    def result(self) -> dict[str, int]:
+        self.asked += 1
+        return {}
+
+
+class Told:
+    """A delivery and a report on it."""
+
+    view, interrupted = None, False
+
+    def __init__(self) -> None:
+        self.progressed = 0
+
+    def progress(self, view: object) -> None:
+        self.progressed += 1
+
+
+@pytest.mark.slow
+def test_waiting_for_a_long_run_leaves_nothing_more_in_its_chunks_the_longer_it_takes() -> None:
+    from flows.deliver import PROGRESS_SECONDS, _await  # it brings Prefect along, which the other tests run elsewhere
+
+    chunks, told = [Chunk() for _ in range(3)], Told()
+    waiting = threading.Thread(target=_await, args=(chunks, told, told))
+    waiting.start()
+    wait_until(lambda: told.progressed >= 2, seconds=15, what="two reports")
+
+    assert [len(chunk.callbacks) for chunk in chunks] == [1, 1, 1]
+    for chunk in chunks:
+        chunk.callbacks[0](chunk)
+    waiting.join(PROGRESS_SECONDS)
+    assert not waiting.is_alive()
+    assert [chunk.asked for chunk in chunks] == [1, 1, 1]
 
 
 def test_rejected_rows_end_as_completed_with_errors(flows: World, stack: RunningStack) -> None:
