@@ -356,7 +356,7 @@ def test_a_lost_request_keeps_its_slot_until_it_lapses(server: RedisServer, clie
             permit.lost()
             (second,) = await limit.acquire("run")
             await second.wait()
-            assert 1.2 <= limit.clock() - permit.start < 1.5
+            assert 1.19 <= limit.clock() - permit.start < 1.5  # we know its start to within the time of an answer
             second.unused()
             (third,) = await limit.acquire("run")
             assert limit.clock() - permit.start < 2.0
