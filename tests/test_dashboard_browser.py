@@ -600,6 +600,7 @@ def test_a_schedule_is_made_paused_and_removed(here: Site, page: Page) -> None:
     expect(page.get_by_text("paused", exact=True)).to_be_visible()
     page.get_by_role("button", name="Go on").click()
     expect(page.get_by_text("active", exact=True)).to_be_visible()
+    settle(page)  # a click before that can be lost
     page.get_by_role("button", name="Remove").click()
     page.get_by_role("button", name="Remove it").click()
     expect(page.get_by_text("Nothing is scheduled.")).to_be_visible()
