@@ -124,21 +124,25 @@ class Ledger:
     def take(self, run: str, owner: str, *, resume: bool, lease_seconds: float = LEASE_SECONDS) -> int:
         """Become the run's sole deliverer and return the epoch. `resume` clears an earlier wish to cancel.
 
-        A dead deliverer's lease is waited for; one that is renewed meanwhile is alive.
+        A dead deliverer's lease is waited for; one that is renewed twice meanwhile is alive. Once may be a renewal that
+        was still on its way when its machine was cut off.
 
         Raises:
             RunBusy: somebody else is delivering the run.
             RunNotFound: there is no such run.
         """
         deadline = time.monotonic() + lease_seconds + 1
-        left = float("inf")
+        left, renewals = float("inf"), 0
         while True:
             code, value, other = self._ask(run, "take", owner, round(lease_seconds * 1000), int(resume))
             if code == 1:
                 return int(value)
             if code == -1:
                 raise RunNotFound(f"There is no run {run}.", hint="`rowrelay runs` lists them.")
-            if value > left or time.monotonic() > deadline:
+            if value > left:
+                renewals += 1
+                deadline = time.monotonic() + lease_seconds + 1
+            if renewals > 1 or time.monotonic() > deadline:
                 raise RunBusy(f"Run {run} is already being delivered by {other.decode()}.")
             left = value
             time.sleep(min(0.5, value / 1000 + 0.01))
