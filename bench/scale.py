@@ -5,7 +5,7 @@ start them, to an API of this machine that has no limit and answers at once. Pri
 memory of the workers and of everything behind them, and how Prefect's database and Redis have grown.
 
 Needs `apt-get install postgresql redis-server`, and root (PostgreSQL is started as another user). The 100,000 rows that
-are the default show the same rates as 1,000,000, which take some ten minutes a line.
+are the default show about the same rates as 1,000,000, which take two to four minutes a line.
 """
 
 from __future__ import annotations
