@@ -55,10 +55,10 @@ def redis_url(redis_server: RedisServer) -> str:
     return redis_server.url
 
 
-# Each starts Prefect servers, browsers or whole machines of its own: more of these at once starve each other.
+# Each starts Prefect servers, browsers or whole machines, or measures shares: more at once would starve each other.
 _LANES = {
     "dashboard": ("test_dashboard_browser",),
-    "pages": ("test_dashboard_hostile", "test_dashboard_prefect", "test_dashboard_process"),
+    "pages": ("test_dashboard_hostile", "test_dashboard_prefect", "test_dashboard_process", "test_turns"),
     "machines": ("test_compose", "test_far_workers", "test_handover", "test_serve", "test_stack"),
 }
 _LANE_OF = {module: lane for lane, modules in _LANES.items() for module in modules}

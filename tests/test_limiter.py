@@ -319,8 +319,8 @@ def test_a_permit_may_be_used_once_soon_and_not_before_its_start(server: RedisSe
 
     async def story() -> None:
         async with ready(server, terms) as limit:
-            permit, *_ = await limit.acquire("run")
-            (early,) = await limit.acquire("run")
+            (permit,), (second,), (early,) = [await limit.acquire("run") for _ in range(3)]
+            second.unused()  # it may start together with the first
             if early.start > limit.clock():
                 with pytest.raises(StalePermit, match="starts in"):
                     early.check()

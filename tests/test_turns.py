@@ -10,7 +10,7 @@ from tests.conftest import wait_until
 from tests.world import World, world
 
 SLOW = {"delay_min_seconds": 0.05, "delay_max_seconds": 0.15}
-SHARE = 0.33  # of two equal parts, on a machine that does other things as well; behind the big file it would be 0.02
+SHARE = 0.40  # of two equal parts; behind the big file it would be 0.02
 URGENT = 100_001  # the first `userId` of the run that comes later
 
 
@@ -31,28 +31,28 @@ def share(w: World) -> float:
     return len(mine) / (mine[-1] - mine[0] + 1)
 
 
-def test_twenty_rows_do_not_wait_behind_a_big_file_of_another_process(tmp_path: Path, redis_url: str) -> None:
+def test_forty_rows_do_not_wait_behind_a_big_file_of_another_process(tmp_path: Path, redis_url: str) -> None:
     with world(tmp_path, redis_url, limit=limit(7, 7), knobs=SLOW) as w:
         w.start("big", file=w.file(1000, name="big.csv"))
         wait_until(lambda: w.report()["arrivals"] > 14, seconds=40, what="the big run to send")
 
-        ended = w.deliver("urgent", file=w.file(20, name="urgent.csv", first=URGENT))
+        ended = w.deliver("urgent", file=w.file(40, name="urgent.csv", first=URGENT))
 
-        assert ended["counts"][RowState.DONE] == 20
+        assert ended["counts"][RowState.DONE] == 40
         assert share(w) >= SHARE
         assert w.report()["over"] == 0
 
 
-def test_twenty_rows_do_not_wait_where_flights_bound_the_pace(tmp_path: Path, redis_url: str) -> None:
+def test_forty_rows_do_not_wait_where_flights_bound_the_pace(tmp_path: Path, redis_url: str) -> None:
     """Few requests at once and slow answers: whoever ends a flight would take it again for ever."""
     slow = {"delay_min_seconds": 0.4, "delay_max_seconds": 0.6}
     with world(tmp_path, redis_url, limit=limit(50, 4), knobs=slow, request={"timeout_seconds": 2}) as w:
         w.start("big", file=w.file(1000, name="big.csv"))
         wait_until(lambda: w.report()["arrivals"] > 14, seconds=40, what="the big run to send")
 
-        ended = w.deliver("urgent", file=w.file(20, name="urgent.csv", first=URGENT))
+        ended = w.deliver("urgent", file=w.file(40, name="urgent.csv", first=URGENT))
 
-        assert ended["counts"][RowState.DONE] == 20
+        assert ended["counts"][RowState.DONE] == 40
         assert share(w) >= SHARE
 
 

@@ -16,13 +16,12 @@ import redis
 
 from flows.errors import Interrupted, StackError, Superseded
 from flows.ledger.backup import notice
-from flows.ledger.connection import connect, translated
+from flows.ledger.connection import AWAY_SECONDS, connect, translated
 from flows.ledger.ledger import LEASE_SECONDS, Ledger
 from flows.ledger.tide import Tide
 from flows.ledger.view import View
 from flows.settings import Settings
 
-AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ import redis
 
 from flows.delivery.job import Outcome
 from flows.errors import LimitLost
+from flows.ledger.connection import AWAY_SECONDS
 from flows.ledger.journal import Journal
 from flows.ledger.ledger import Answer, Ledger
 from flows.records import RowState
@@ -24,7 +25,6 @@ logger = logging.getLogger(__name__)
 FLUSH_ROWS = 200  # outcomes a write: Redis' cost a row is flat from here on
 FLUSH_SECONDS = 0.01  # outcomes wait this long for company
 KEEP_SECONDS = 10.0  # acknowledged outcomes are remembered this long, in case Redis comes back without them
-AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer
 _ANSWERS = msgspec.msgpack.Decoder(list[Answer])
 
 

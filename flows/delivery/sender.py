@@ -24,9 +24,10 @@ import redis
 from flows.client import retry
 from flows.client.client import Client, idempotency_key
 from flows.delivery.job import Batch, Job, Outcome
-from flows.delivery.recorder import AWAY_SECONDS, FLUSH_ROWS, FLUSH_SECONDS, Recorder
+from flows.delivery.recorder import FLUSH_ROWS, FLUSH_SECONDS, Recorder
 from flows.errors import LimitLatched, LimitLost, Stopped, Superseded
 from flows.ledger import keys as ledger_keys
+from flows.ledger.connection import AWAY_SECONDS
 from flows.ledger.journal import Journal
 from flows.ledger.ledger import LEASE_SECONDS, Answer, Ledger
 from flows.limit.limiter import Limit, Permit

@@ -15,6 +15,7 @@ from flows.errors import LedgerError, SettingError, StackError
 from flows.ledger.keys import VERSION, VERSION_KEY
 
 TIMEOUT_SECONDS = 5.0
+AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer
 OLDEST = (6, 2)
 FORM = "Write it as redis://:password@host:6379/0, where / ? # @ % [ of the password are %2F %3F %23 %40 %25 %5B."
 # Of a password with / ? or # the beginning would be taken, and told, for the host. A @ may stand in the parameters only
