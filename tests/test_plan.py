@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -65,6 +67,18 @@ def test_chunks_lead_to_every_wanted_row_of_the_spool_once(data: st.DataObject, 
     assert [len(rows) for rows in read] == [chunk.count for chunk in chunks]
     assert all(count <= size for count in map(len, read))
     assert all(stop - start <= most for chunk in chunks for start, stop in made.spans(chunk, most))
+
+
+def test_planning_millions_of_rows_takes_no_more_memory_than_planning_some() -> None:
+    total = 4_000_000
+    every = np.full(total // 8, 0xFF, dtype=np.uint8)
+    tracemalloc.start()
+    count = sum(chunk.count for chunk in Plan(every, every, total).chunks(4000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert count == total
+    assert peak < 8_000_000, "as numbers the rows would be 32 MB"
 
 
 @given(st.sets(st.integers(0, 200)))

@@ -1,0 +1,134 @@
+"""A mistake of our own while rows are on their way: each of them is in one known state all the same, and it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flows.delivery.sender import Sender
+from flows.errors import Stopped
+from flows.ledger.connection import connect
+from flows.ledger.journal import Journal
+from flows.ledger.ledger import Ledger
+from flows.ledger.view import View
+from flows.limit.limiter import Limiter, Permit
+from flows.pipeline.definition import Definition
+from flows.records import LimitTerms, Row, RowState, Verdict
+from tests.test_ledger import RUN, begin
+
+ROWS = 10
+DEFINITION = Definition.model_validate(
+    {
+        "name": "posts",
+        "columns": {"userId": {"type": "int"}},
+        "request": {"url": "http://127.0.0.1/posts"},
+        "response": {"keep": {"id": "id"}},
+        "limit": {"name": "inside", "requests": 50, "window_seconds": 0.2},
+    }
+)
+TERMS = LimitTerms("inside", ((50, 0.2),), 5, 0.5, 0.3)
+
+
+class Strange:
+    """A value that cannot be written down."""
+
+    def __str__(self) -> str:
+        raise KeyError("strange")
+
+
+class Faulty:
+    """In the place of the client: answers; some rows fail before their request is written, or after.
+
+    Others are answered with something that the ledger cannot hold.
+    """
+
+    def __init__(self, *, before: int = 0, after: int = 0, strange: int = 0) -> None:
+        self._before, self._after, self._strange = before, after, strange
+
+    async def send(self, row: Row, *, key: str, permit: Permit) -> Verdict:
+        """As `Client.send`."""
+        if row.row == self._before:
+            permit.unused()
+            raise KeyError("before")
+        await permit.wait()
+        permit.check()
+        if row.row == self._after:
+            raise KeyError("after")
+        permit.answered()
+        permit.finished()
+        return Verdict(RowState.DONE, status=201, kept={"id": Strange()} if row.row == self._strange else {})
+
+
+class Torn(Ledger):
+    """A ledger whose claims are taken by Redis, and fail then."""
+
+    def claim(self, *args: Any, **kwargs: Any) -> tuple[str, list[int]]:
+        """As `Ledger.claim`."""
+        super().claim(*args, **kwargs)
+        raise KeyError("claimed")
+
+
+async def deliver(
+    ledger: Ledger, epoch: int, folder: Path, redis_url: str, client: Faulty
+) -> tuple[Counter[str], Stopped | None]:
+    """All rows, and why the sender stopped."""
+    async with Limiter(redis_url) as limiter:
+        sender = Sender(
+            run=RUN,
+            definition=DEFINITION,
+            epoch=epoch,
+            first_serial=1,
+            ledger=ledger,
+            limit=limiter.limit(TERMS),
+            client=client,  # type: ignore[arg-type]
+            journal=Journal(folder / "journal", RUN),
+            give_up_seconds=5.0,
+        )
+        await sender.start()
+        states = await sender.deliver([Row(number, number + 1, {"userId": number}) for number in range(1, ROWS + 1)])
+        await sender.close()
+    return states, sender.stopped
+
+
+def rows_in(view: View, state: RowState) -> Sequence[int]:
+    """Their numbers."""
+    return view.select(RUN, [state], ROWS).tolist()  # type: ignore[no-any-return]
+
+
+def test_a_row_that_fails_inside_is_unknown_and_the_others_go_on(tmp_path: Path, redis_url: str) -> None:
+    ledger, view, epoch = begin(connect(redis_url), total=ROWS)
+
+    states, stopped = asyncio.run(deliver(ledger, epoch, tmp_path, redis_url, Faulty(before=3, after=4)))
+
+    assert stopped is None
+    assert states == Counter(done=8, unknown=2)
+    assert rows_in(view, RowState.UNKNOWN) == [3, 4]
+    (record,) = view.records(RUN, [4], names=(), created=0)
+    assert record.reason == "internal error: KeyError('after')"
+
+
+def test_claims_that_fail_inside_are_taken_back_and_whoever_waits_is_let_go(tmp_path: Path, redis_url: str) -> None:
+    ledger, view, epoch = begin(connect(redis_url), total=ROWS)
+
+    states, stopped = asyncio.run(deliver(Torn(ledger.client), epoch, tmp_path, redis_url, Faulty()))
+
+    assert states == Counter(left=ROWS)
+    assert stopped is not None
+    assert stopped.message == "Internal error: KeyError('claimed')"
+    assert rows_in(view, RowState.WAITING) == list(range(1, ROWS + 1))
+    assert view.run(RUN).counts[RowState.WAITING] == ROWS
+
+
+def test_an_outcome_that_cannot_be_told_lets_go_whoever_waits_for_it(tmp_path: Path, redis_url: str) -> None:
+    ledger, view, epoch = begin(connect(redis_url), total=ROWS)
+
+    states, stopped = asyncio.run(deliver(ledger, epoch, tmp_path, redis_url, Faulty(strange=1)))
+
+    assert stopped is not None
+    assert stopped.message == "Internal error: KeyError('strange')"
+    assert states["left"] >= 1
+    assert states.total() == ROWS
+    assert rows_in(view, RowState.SENDING) == [1]  # whoever takes the run up next makes it unknown, as after a death
