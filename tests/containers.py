@@ -243,9 +243,10 @@ class Container:
         while os.readlink(own) == os.readlink("/proc/self/ns/net"):
             time.sleep(0.005)
         run("nsenter", "-t", str(self.project.holder.pid), "-n", "ip", "link", "delete", link, check=False)
-        self.project._on_net(
-            "ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", str(self.process.pid)
-        )
+        # As Docker's does, the hardware's address follows from the other one: neighbours remember it for half a minute.
+        mac = f"02:42:0a:4d:00:{self.number:02x}"
+        peer = ["peer", "name", "eth0", "address", mac, "netns", str(self.process.pid)]
+        self.project._on_net("ip", "link", "add", link, "type", "veth", *peer)
         self.project._on_net("ip", "link", "set", link, "master", "br0", "up")
 
     def _script(self) -> list[str]:

@@ -16,6 +16,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import redis
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from numpy.typing import NDArray
@@ -56,13 +57,15 @@ logger = logging.getLogger(__name__)
 
 
 @cache
-def _spare_the_collector() -> None:
-    """Once a process: let the garbage collector pass over what is loaded by now, and look less often.
+def _tidy_memory() -> None:
+    """Once a process, before it sends: give back what the check took, and let the garbage collector look less often.
 
-    Each full look at the heap of Prefect and pandas stops the loop that sends for some 130 ms: an eighth of a row's
-    cost without a limit, and late permits with one (bench/README.md). Rows leave no cycles worth looking for.
+    Arrow's allocator keeps some 20 MB for later. Each full look of the collector at the heap of Prefect and pandas
+    stops the loop that sends for some 130 ms: an eighth of a row's cost without a limit, and late permits with one
+    (bench/README.md). So it passes over what is loaded by now; rows leave no cycles worth looking for.
     """
     gc.collect()
+    pa.default_memory_pool().release_unused()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
 
@@ -201,7 +204,7 @@ class Delivery(Held):
     def open(self) -> None:
         """Start sending: from now on `send` may be called."""
         assert self._portal is not None
-        _spare_the_collector()
+        _tidy_memory()
         self.steadily(lambda: self.ledger.open(self.run, self.epoch))
         first_serial = self.steadily(lambda: self.ledger.serials(self.run))
         with translated():
@@ -212,7 +215,7 @@ class Delivery(Held):
     def join(self, epoch: int) -> None:
         """Send under the epoch of the process that holds the lease. Raises StackError, SettingError."""
         assert self._portal is not None
-        _spare_the_collector()
+        _tidy_memory()
         self.epoch = epoch
         with translated():
             self._sender = self._portal.call(self._open, self.ledger.serials(self.run))
