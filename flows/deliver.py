@@ -32,7 +32,7 @@ from flows.flow_runs.missed import too_late
 from flows.flow_runs.names import DELIVER
 from flows.flow_runs.report import Report
 from flows.intake.claims import Claims
-from flows.ledger.connection import cautions, connect, verify
+from flows.ledger.connection import cautions, connect, reach
 from flows.ledger.ledger import Ledger
 from flows.ledger.retention import purge
 from flows.ledger.view import Run, View
@@ -92,7 +92,7 @@ def deliver(
     settings = Settings.read()
     redis_url = settings.redis_address
     client = connect(redis_url)
-    verify(client)
+    reach(client, patience_seconds=settings.give_up_seconds)
     ledger, view = Ledger(client), View(client)
     own_id = str(flow_run.id)
     run = view.resolve(resume) if resume else own_id

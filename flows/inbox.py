@@ -25,7 +25,7 @@ from flows.intake.fate import Delivered, Fate, Taken
 from flows.intake.incoming import Origin, origin
 from flows.intake.intake import Intake
 from flows.intake.turn import Turn, turn
-from flows.ledger.connection import connect, verify
+from flows.ledger.connection import connect, reach
 from flows.ledger.ledger import Ledger
 from flows.limit.status import status
 from flows.pipeline.definition import Definition
@@ -51,7 +51,7 @@ def inbox(pipeline: str = "posts", folder: str = "") -> State[Any]:
     try:
         settings = Settings.read()
         client = connect(settings.redis_address)
-        verify(client)
+        reach(client, patience_seconds=settings.give_up_seconds)
         definition = pick(present(settings), pipeline)
         source = origin(folder, definition, settings)
         if why := _missed(Claims(client, definition.name), source, settings):

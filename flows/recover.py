@@ -19,7 +19,7 @@ from flows.flow_runs.names import RECOVER
 from flows.flow_runs.resumption import count_resumption, resumptions
 from flows.flow_runs.start import start
 from flows.intake import turn
-from flows.ledger.connection import connect, verify
+from flows.ledger.connection import connect, reach
 from flows.ledger.ledger import LEASE_SECONDS, Ledger
 from flows.ledger.view import Run, View
 from flows.records import RunState
@@ -36,7 +36,7 @@ def recover(crashed: str) -> State[Any]:
     try:
         settings = Settings.read()
         client = connect(settings.redis_address)
-        verify(client)
+        reach(client, patience_seconds=settings.give_up_seconds)
         flow_run = _flow_run(crashed)
         run = _left(View(client), crashed)
         if why := _needless(flow_run, run):

