@@ -56,6 +56,8 @@ LIMIT = [
         ("a latch lasts one visit", "      redis.call('HSET', state, 'latched', id)\n", ""),
         ("a latch stops nobody", "if latched then\n", "if latched == 0 then\n"),
         ("any number in flight", "return held < cap and (", "return ("),
+        ("starts come in bursts", "if gap > 0 and last > start then", "if last > now + HORIZON then"),
+        ("a late start is not made up for", "math.max(last + gap, start), held", "start + gap, held"),
         (
             "the looser of two caps",
             "math.min(cap or set.in_flight, set.in_flight)",
