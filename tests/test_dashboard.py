@@ -174,12 +174,19 @@ def test_while_rows_come_in_no_link_carries_a_number(settings: Settings, redis_u
     assert "3 rejected and failed rows, to correct" in text(show("run", id=run.id))
 
 
+def commands(ledger: Ledger) -> int:
+    """How many commands Redis has carried out."""
+    return int(ledger.client.info("stats")["total_commands_processed"])
+
+
 def test_a_thousand_runs_are_listed_searched_and_paged(settings: Settings, redis_url: str) -> None:
     ledger = connections.ledger()
     for n in range(1000):
         ledger.create(f"run-{n}", definition={}, by="test", pipeline="posts", file=f"file-{n}.csv")
 
+    before = commands(ledger)
     assert "1,000 runs" in text(show("runs"))
+    assert commands(ledger) - before <= 1100, "each run is read once"
     assert "1 run fit" in text(show("runs", search="file-777.csv"))
 
 

@@ -46,7 +46,7 @@ class Plan:
         return int(np.bitwise_count(self.wanted).sum())
 
     def chunks(self, size: int, *, segment: int = 1 << 16) -> Iterator[Chunk]:
-        """Consecutive wanted rows, `size` at a time. `segment` rows (a multiple of 8), 4 MB, are looked at at once."""
+        """Consecutive wanted rows, `size` at a time. `segment` rows (a multiple of 8), 5 MB, are looked at at once."""
         before, left = 0, np.zeros(0, dtype=np.int64)
         ordinals = np.zeros(0, dtype=np.int64)
         for start in range(0, self.total, segment):
