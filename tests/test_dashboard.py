@@ -14,6 +14,7 @@ from dashboard import charts, connections, look, schedules, target
 from dashboard.markup import join, tag
 from dashboard.reader import Reader, size
 from dashboard.schedules import Rule, ScheduleRefused
+from flows.ledger.ledger import Ledger
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import present
 from flows.records import RowState, RunState
