@@ -205,7 +205,8 @@ def test_check_says_when_no_ledger_can_be_asked(
 
 def test_a_corrected_file_sends_what_is_new_and_every_row_is_accounted_for(tmp_path: Path, redis_url: str) -> None:
     with world(tmp_path, redis_url, limit=LIMIT, knobs=QUICK, key=["userId"]) as w:
-        w.deliver("r1", file=w.file(30, bad=3))
+        first = w.deliver("r1", file=w.file(30, bad=3))
+        assert first["counts"]["done"] == 30
         corrected = w.file(33, bad=1, name="corrected.csv")
 
         ended = w.deliver("r2", file=corrected, skip_delivered=True)
@@ -231,7 +232,8 @@ def test_a_corrected_file_sends_what_is_new_and_every_row_is_accounted_for(tmp_p
 
 def test_without_the_wish_all_is_sent_again_and_the_run_says_so(tmp_path: Path, redis_url: str) -> None:
     with world(tmp_path, redis_url, limit=LIMIT, knobs=QUICK, key=["userId"]) as w:
-        w.deliver("r1", file=w.file(10))
+        first = w.deliver("r1", file=w.file(10))
+        assert first["counts"]["done"] == 10
 
         ended = w.deliver("r2", file=w.file(12, name="more.csv"))
 

@@ -23,6 +23,7 @@ IN_FLIGHT, RATE = 20, 100
 BLOCK = RATE // 50
 LIMIT = {"name": "kill", "requests": RATE, "window_seconds": 1, "in_flight": IN_FLIGHT, "grace_seconds": 0.3}
 SLOW = {"delay_min_seconds": 0.03, "delay_max_seconds": 0.15}
+BRIEF = {"timeout_seconds": 1.0}  # what a dead engine had under way is settled when the next one begins
 
 
 @contextmanager
@@ -108,12 +109,13 @@ def judge(w: World, *, rows: int, seed: int) -> None:
 def test_killed_again_and_again_each_row_ends_in_one_state_and_none_is_sent_twice(
     tmp_path: Path, redis_url: str, seed: int
 ) -> None:
-    with world(tmp_path, redis_url, limit=LIMIT, knobs=SLOW) as w:
+    with world(tmp_path, redis_url, limit=LIMIT, knobs=SLOW, request=BRIEF) as w:
         kill_and_resume(w, rows=500, kills=4, seed=seed)
 
 
 def test_an_idempotent_api_gets_every_row_and_each_key_with_one_body_only(tmp_path: Path, redis_url: str) -> None:
-    with world(tmp_path, redis_url, limit=LIMIT, knobs={**SLOW, "idempotent": True}, idempotent=True) as w:
+    knobs = {**SLOW, "idempotent": True}
+    with world(tmp_path, redis_url, limit=LIMIT, knobs=knobs, request=BRIEF, idempotent=True) as w:
         kill_and_resume(w, rows=400, kills=3, seed=2)
 
 
@@ -122,5 +124,6 @@ def test_an_idempotent_api_gets_every_row_and_each_key_with_one_body_only(tmp_pa
 @pytest.mark.parametrize("idempotent", [False, True])
 def test_thirty_kills(tmp_path: Path, redis_url: str, idempotent: bool) -> None:
     seed = random.randrange(2**32)
-    with world(tmp_path, redis_url, limit=LIMIT, knobs={**SLOW, "idempotent": idempotent}, idempotent=idempotent) as w:
+    knobs = {**SLOW, "idempotent": idempotent}
+    with world(tmp_path, redis_url, limit=LIMIT, knobs=knobs, request=BRIEF, idempotent=idempotent) as w:
         kill_and_resume(w, rows=4000, kills=30, seed=seed)

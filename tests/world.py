@@ -51,7 +51,7 @@ class World:
                 "title": {"type": "str", "blank": False},
                 "body": {"type": "str"},
             },
-            "request": {"url": self.url + "/posts", "timeout_seconds": 1.0, **self.more.get("request", {})},
+            "request": {"url": self.url + "/posts", "timeout_seconds": 5.0, **self.more.get("request", {})},
             "response": {"keep": {"postId": "id"}, "success": [200, 201]},
             "limit": self.limit,
             **{key: value for key, value in self.more.items() if key != "request"},
