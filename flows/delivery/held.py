@@ -6,7 +6,6 @@ import logging
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -14,9 +13,9 @@ from uuid import uuid4
 
 import redis
 
-from flows.errors import Interrupted, StackError, Superseded
+from flows.errors import Interrupted, Superseded
 from flows.ledger.backup import notice
-from flows.ledger.connection import AWAY_SECONDS, connect, translated
+from flows.ledger.connection import connect, patiently, translated
 from flows.ledger.ledger import LEASE_SECONDS, Ledger
 from flows.ledger.tide import Tide
 from flows.ledger.view import View
@@ -101,16 +100,5 @@ class Held:
         return self.settings.give_up_seconds
 
     def steadily(self, ask: Callable[[], T]) -> T:
-        """Ask Redis until it answers; it may be restarting. Raises StackError after `patience_seconds`.
-
-        Everything that the ledger does may be repeated.
-        """
-        deadline = time.monotonic() + self.patience_seconds
-        while True:
-            try:
-                with translated():
-                    return ask()
-            except StackError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(AWAY_SECONDS)
+        """Ask Redis `patiently`: everything that the ledger does may be repeated."""
+        return patiently(ask, patience_seconds=self.patience_seconds)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
@@ -16,6 +16,7 @@ from redis.retry import Retry
 from flows.errors import LedgerError, SettingError, StackError
 from flows.ledger.keys import VERSION, VERSION_KEY
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 5.0
@@ -95,15 +96,21 @@ def verify(client: redis.Redis) -> None:
 
 
 def reach(client: redis.Redis, *, patience_seconds: float) -> None:
-    """Wait for a Redis that is away or still reads its files, as rows under way do; then `verify` it.
+    """Wait for a Redis that is away, as `patiently` does, and `verify` it. Raises what both raise."""
+    patiently(lambda: verify(client), patience_seconds=patience_seconds)
 
-    Raises what `verify` raises; StackError at once if it wants another password, else when the patience is over.
+
+def patiently(ask: Callable[[], T], *, patience_seconds: float) -> T:
+    """Ask Redis until it answers: it may be restarting, or still read its files. What is asked must bear repetition.
+
+    Raises LedgerError if it refuses; StackError at once if it wants another password, else when the patience is over.
     """
     until = time.monotonic() + patience_seconds
     waiting = False
     while True:
         try:
-            return verify(client)
+            with translated():
+                return ask()
         except StackError as exc:
             if isinstance(exc.__cause__, redis.AuthenticationError) or time.monotonic() >= until:
                 raise
