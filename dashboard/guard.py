@@ -51,8 +51,14 @@ def _refusal(request: Request) -> tuple[int, str, str] | None:
         return 421, "This server does not go by that name.", "Add the name to server.allowedHosts of the dashboard."
     if request.method not in _SAFE and from_browser(request) and not _same_origin(request):
         return 403, "This came from another site.", "Use the dashboard's own pages, or a program."
+    if trouble := signin.trouble():
+        return 503, trouble, "Mend secrets.toml; on a server of docker-compose.yml it is secrets/dashboard.toml."
     if signin.required() and not (signin.is_program(request) or signin.person(request)):
-        return 401, "Sign in first.", "Programs send a token of [api] in secrets.toml as `Authorization: Bearer …`."
+        return (
+            401,
+            "Sign in first.",
+            "Programs send a token of [api] in the dashboard's secrets as `Authorization: Bearer …`.",
+        )
     return None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flows.client.masking import DOTS
+from flows.client.masking import NO_SECRET
 from flows.client.request import build, idempotency_key, mask
 from flows.client.template import Unsendable
 from flows.errors import SettingError
@@ -34,7 +34,7 @@ def request_of(run: str, definition: Definition, row: Row, settings: Settings, *
     try:
         secrets = secrets_of(definition, settings.secrets)
     except SettingError:
-        secrets = dict.fromkeys(definition.secret_names, DOTS)
+        secrets = dict.fromkeys(definition.secret_names, NO_SECRET)
     try:
         request = build(definition, row, key=idempotency_key(run, row, generation), secrets=secrets)
         shown: dict[str, Any] = mask(request, secrets)

@@ -3,22 +3,40 @@
 [auth]                      # see Streamlit's documentation of st.login
 [api]
 tokens = ["a long random text"]   # programs send it as `Authorization: Bearer …`
+
+`python -m dashboard.signin` says whether a proxy may show the dashboard to the network: exit code 0 if people have to
+sign in, or if SIGN_IN=none says that something else decides who comes; else 1.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
+import logging
+import os
+import sys
+from functools import lru_cache
 from typing import Any
 
 from starlette.requests import Request
 
 _COOKIE = "_streamlit_user"
+logger = logging.getLogger(__name__)
 
 
 def required() -> bool:
-    """Whether people have to sign in."""
-    return bool(_secrets("auth"))
+    """Whether people have to sign in: always where the secrets cannot be read, as nobody knows then who may come."""
+    return bool(trouble() or "auth" in _secrets())
+
+
+def trouble() -> str:
+    """Why nobody can be let in, for whoever stands outside; nothing if all is well. The log says more."""
+    try:
+        _secrets()
+    except _Unreadable as exc:
+        _tell(str(exc))
+        return "The dashboard's secrets cannot be read, so nobody is let in. Its log says why."
+    return ""
 
 
 def person(request: Request) -> str | None:
@@ -43,16 +61,60 @@ def person(request: Request) -> str | None:
 def is_program(request: Request) -> bool:
     """Whether the request carries one of the tokens."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    tokens = _secrets("api").get("tokens") or []
+    tokens = _secrets().get("api", {}).get("tokens") or []
     known = [str(token) for token in ([tokens] if isinstance(tokens, str) else tokens) if token]
     return scheme.lower() == "bearer" and any(hmac.compare_digest(given.strip().encode(), t.encode()) for t in known)
 
 
-def _secrets(section: str) -> dict[str, Any]:
+class _Unreadable(Exception):
+    """There are secrets, or should be, and they are not to be had."""
+
+
+def _secrets() -> dict[str, Any]:
+    """The sections of secrets.toml; none where there is no such file and none was asked for. Raises _Unreadable."""
     import streamlit as st
+    from streamlit import config
     from streamlit.errors import StreamlitSecretNotFoundError
 
     try:
-        return dict(st.secrets.get(section) or {})
-    except (StreamlitSecretNotFoundError, FileNotFoundError, TypeError, ValueError):
-        return {}
+        found = st.secrets.to_dict()
+    except (StreamlitSecretNotFoundError, OSError, ValueError) as exc:
+        places = [str(place) for place in config.get_option("secrets.files")]
+        if not config.is_manually_set("secrets.files") and not any(os.path.lexists(place) for place in places):
+            return {}
+        raise _Unreadable(" ".join(str(exc).split())) from exc
+    for name in ("auth", "api"):
+        if not isinstance(found.get(name, {}), dict):
+            raise _Unreadable(f"`{name}` is no section: write [{name}], and its keys below")
+    return found
+
+
+@lru_cache(maxsize=8)  # once, however often somebody knocks
+def _tell(what: str) -> None:
+    logger.error("Nobody is let in: %s", what)
+
+
+def main() -> int:
+    """Say whether the dashboard may be shown to the network, and what to do if not."""
+    answer, fine = _shown()
+    sys.stdout.write(answer + "\n")
+    return 0 if fine else 1
+
+
+def _shown() -> tuple[str, bool]:
+    if os.environ.get("SIGN_IN") == "none":
+        return "SIGN_IN=none: the dashboard asks nobody to sign in. See to it that nobody else gets through.", True
+    try:
+        if "auth" in _secrets():
+            return "The dashboard asks people to sign in.", True
+    except _Unreadable as exc:
+        return f"The dashboard's secrets cannot be read: {exc}", False
+    return (
+        "The dashboard asks nobody to sign in: everybody who reaches it may send, cancel and delete. Write [auth] into"
+        " secrets/dashboard.toml (docs/operations.md, TLS and sign-in), or set SIGN_IN=none in .env if something else"
+        " decides who gets through."
+    ), False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

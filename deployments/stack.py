@@ -89,6 +89,7 @@ def environment(addresses: StackAddresses, settings: Settings) -> dict[str, str]
     """
     variables = {
         "ROWRELAY_DATA": str(settings.data.absolute()),
+        **_places(settings),
         "ROWRELAY_REDIS_URL": addresses.redis_url,
         "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",  # it loses states at exit
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -103,6 +104,18 @@ def environment(addresses: StackAddresses, settings: Settings) -> dict[str, str]
     if PREFECT in addresses.embedded:
         variables["PREFECT_HOME"] = str(settings.data.absolute() / "prefect")
     return variables
+
+
+def _places(settings: Settings) -> dict[str, str]:
+    """Paths that may have been given relative to this process's folder, for one that works in another."""
+    storage = settings.storage
+    given = {
+        "ROWRELAY_PIPELINES": ":".join(str(path.absolute()) for path in settings.pipelines),
+        "ROWRELAY_FOLDERS": ":".join(str(path.absolute()) for path in settings.folders),
+        "ROWRELAY_SECRETS": str(settings.secrets.absolute()) if settings.secrets else "",
+        "ROWRELAY_STORAGE": str(Path(storage).absolute()) if storage and "://" not in storage else "",
+    }
+    return {name: value for name, value in given.items() if value}
 
 
 def apply(addresses: StackAddresses, settings: Settings) -> None:

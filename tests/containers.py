@@ -191,7 +191,7 @@ class Container:
         self.number = number
         self.depends: dict[str, dict[str, str]] = service.get("depends_on") or {}
         self.ours = str(service["image"]).startswith("rowrelay:")
-        self.one_shot = service.get("restart") == "on-failure"
+        self.one_shot = service.get("restart") in ("on-failure", "no")
         self.root = project.folder / "roots" / name
         self.log = project.folder / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None

@@ -140,6 +140,8 @@ def test_a_missing_secret_is_named_before_anything_is_started(
     assert "Pipeline guarded needs the secret POSTS_TOKEN, which is not there." in err
     assert checked == 0
     assert "The secret POSTS_TOKEN is missing" in out
+    assert "Bearer ••••" in out
+    assert "makes no request" not in out
 
     monkeypatch.setenv("POSTS_TOKEN", "hush-hush")
     _, out, _ = rowrelay("check", "good.csv", "--pipeline", "guarded")
@@ -249,9 +251,11 @@ def test_init_writes_a_definition_that_the_sample_passes(
 ) -> None:
     (here / "orders.csv").write_text("id,paid,at\n1,true,2026-01-31\n2,false,2026-02-01\n")
 
-    assert rowrelay("init", "orders.csv", "--out", "orders.yaml")[0] == 0
-    monkeypatch.setenv("ROWRELAY_PIPELINES", str(here / "orders.yaml"))
-    code, out, _ = rowrelay("check", "orders.csv", "--pipeline", "orders")
+    code, _, err = rowrelay("init", "orders.csv", "--out", "orders.yaml")
+    assert code == 0
+    variable, _, command = err.partition(", then ")[2].strip().partition(" ")
+    monkeypatch.setenv(*variable.split("=", 1))
+    code, out, _ = rowrelay(*command.split()[1:])  # what it says comes next
 
     assert code == 0
     assert '{"id":1,"paid":true,"at":"2026-01-31"}' in out

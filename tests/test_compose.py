@@ -14,6 +14,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,7 +76,7 @@ def compose(folder: Path) -> dict[str, Any]:
 def test_a_real_parser_reads_the_compose_file_and_finds_every_service(compose: dict[str, Any]) -> None:
     assert set(compose["services"]) == {
         *("redis", "redis-prefect", "postgres", "migrate", "server", "services", "setup", "worker", "dashboard"),
-        *("metrics", "standin", "proxy"),
+        *("metrics", "standin", "sign-in", "proxy"),
     }
 
 
@@ -88,13 +89,44 @@ def test_only_the_dashboard_and_prefect_are_published_and_only_to_this_machine(c
 
 
 @needs_parser
+def test_the_proxy_waits_until_the_dashboard_asks_people_to_sign_in(compose: dict[str, Any], folder: Path) -> None:
+    """What listens on every address must not show a dashboard that lets everybody in."""
+    service = compose["services"]["sign-in"]
+    file = folder / "signin" / "dashboard.toml"
+    file.parent.mkdir()
+    made = (folder / "secrets" / "dashboard.toml").read_text()
+
+    def answer(secrets: str, **more: str) -> tuple[int, str]:
+        file.write_text(secrets)
+        given = {**service["environment"], "STREAMLIT_SECRETS_FILES": str(file), **more}
+        command = [sys.executable, *service["command"][1:]]
+        done = subprocess.run(
+            command, env={**os.environ, **given}, cwd=ROOT, capture_output=True, text=True, timeout=60
+        )
+        return done.returncode, done.stdout
+
+    assert compose["services"]["proxy"]["depends_on"]["sign-in"]["condition"] == "service_completed_successfully"
+    code, text = answer(made)
+    assert code == 1
+    assert "Write [auth] into secrets/dashboard.toml" in text
+    code, text = answer('[auth]\nclient_id = "x"\n')
+    assert (code, text) == (0, "The dashboard asks people to sign in.\n")
+    code, text = answer("[auth\nclient_id = 'x'\n")
+    assert code == 1
+    assert "cannot be read" in text
+    code, text = answer(made, SIGN_IN="none")
+    assert code == 0
+
+
+@needs_parser
 def test_whatever_dies_comes_back_and_says_how_it_is(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
-        one_shot = name in ("migrate", "setup")
-        assert service["restart"] == ("on-failure" if one_shot else "unless-stopped"), name
+        one_shot = name in ("migrate", "setup", "sign-in")
+        restart = "no" if name == "sign-in" else "on-failure" if one_shot else "unless-stopped"
+        assert service["restart"] == restart, name
         assert one_shot or service["healthcheck"]["test"], name
         for other, how in (service.get("depends_on") or {}).items():
-            wanted = "service_completed_successfully" if other in ("migrate", "setup") else "service_healthy"
+            wanted = "service_completed_successfully" if other in ("migrate", "setup", "sign-in") else "service_healthy"
             assert how["condition"] == wanted, (name, other)
 
 
@@ -238,7 +270,7 @@ def test_a_secret_is_put_into_the_environment_and_encoded_inside_an_address(tmp_
 
 @pytest.fixture(scope="module")
 def project(folder: Path, compose: dict[str, Any]) -> Iterator[Project]:
-    services = {name: service for name, service in compose["services"].items() if name != "proxy"}
+    services = {name: service for name, service in compose["services"].items() if name not in ("proxy", "sign-in")}
     made = Project(folder, services, secrets=folder / "secrets", replicas={"worker": 2})
     try:
         made.up(seconds=240)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,6 +66,34 @@ def test_it_listens_on_this_machine_only_and_sends_no_telemetry(environment: dic
         wait_until(lambda: "127.0.0.1" in board.log.read_text(), what="the address it says")
         assert "0.0.0.0" not in board.log.read_text()
         assert board.api("GET", "/openapi.json").json()["info"]["title"] == "Rowrelay"
+
+
+@pytest.mark.parametrize("secrets", ["[auth\n", "auth = true\n", None])
+def test_secrets_that_cannot_be_read_let_nobody_in(
+    environment: dict[str, str], browser: Browser, tmp_path: Path, secrets: str | None
+) -> None:
+    """A slip in the file, or one that is not where it should be, must not open what was closed."""
+    file = tmp_path / "secrets.toml"
+    if secrets is not None:
+        file.write_text(secrets)
+    with dashboard({**environment, "STREAMLIT_SECRETS_FILES": str(file)}, tmp_path / "log") as board:
+        refused = board.api("GET", "/runs")
+        page = browser.new_page()
+        page.goto(board.url + "/runs")
+        expect(page.get_by_text("nobody is let in")).to_be_visible()
+        page.close()
+
+        assert refused.status_code == 503
+        assert "nobody is let in" in refused.text
+        wait_until(lambda: "Nobody is let in: " in board.log.read_text(), what="the reason in the log")
+
+
+def test_a_sign_in_stays_when_its_file_is_broken_or_emptied_while_it_runs(guarded: Dashboard, tmp_path: Path) -> None:
+    for text in ("[auth\n", "[auth]\n"):
+        (tmp_path / "secrets.toml").write_text(text)
+        for _ in range(20):
+            assert guarded.api("GET", "/runs").status_code in (401, 503)
+            time.sleep(0.1)
 
 
 def test_with_a_sign_in_nobody_sees_a_page_or_gets_an_answer_without_it(guarded: Dashboard, browser: Browser) -> None:

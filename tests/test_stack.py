@@ -459,6 +459,23 @@ def test_what_is_set_for_another_prefect_server_does_not_reach_the_embedded_ones
     assert found["PATH"]
 
 
+def test_places_that_were_given_relative_to_here_are_told_a_child_that_works_elsewhere_in_full(
+    stack: RunningStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"pipelines": (Path("a"), Path("/b.yaml")), "folders": (Path("c"),), "secrets": Path("d"), "storage": "e"}
+    here = stack.settings.model_copy(update=given)
+
+    found = child_environment(stack.addresses, here)
+    bucket = child_environment(stack.addresses, here.model_copy(update={"storage": "s3://bucket/e", "secrets": None}))
+
+    assert found["ROWRELAY_PIPELINES"] == f"{tmp_path}/a:/b.yaml"
+    assert found["ROWRELAY_FOLDERS"] == f"{tmp_path}/c"
+    assert found["ROWRELAY_SECRETS"] == f"{tmp_path}/d"
+    assert found["ROWRELAY_STORAGE"] == f"{tmp_path}/e"
+    assert bucket.get("ROWRELAY_STORAGE") == os.environ.get("ROWRELAY_STORAGE")
+
+
 def test_a_child_with_its_environment_shares_the_stack(stack: RunningStack) -> None:
     """The addresses in the environment are the stack's own: the child counts as a user."""
     with user(stack.settings, "--prefect", variables=stack.environment) as child:

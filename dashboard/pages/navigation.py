@@ -22,6 +22,9 @@ def main() -> None:
         st.Page(PAGES / "schedules.py", title="Schedules", icon=":material/schedule:"),
         st.Page(PAGES / "status.py", title="Status", icon=":material/monitor_heart:"),
     ]
+    if trouble := signin.trouble():
+        st.html(look.empty("Rowrelay", trouble))
+        return
     if signin.required() and not st.user.is_logged_in:
         st.navigation([st.Page(_sign_in, title="Sign in")], position="hidden").run()
         return

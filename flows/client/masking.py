@@ -9,6 +9,7 @@ from html.entities import codepoint2name
 from typing import Any
 
 DOTS = "••••"
+NO_SECRET = "missing-secret"  # noqa: S105  in place of one that is not there, where nothing is sent: fit for a header
 LEAST_OF_A_SECRET = 4  # so many first characters of a secret are recognised at the end of a text that was cut
 LONGEST_ESCAPE = 12  # characters that one of a secret may be written with
 BEGINS_AN_ESCAPE = ("\\", "%", "&")

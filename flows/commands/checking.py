@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows.client.masking import DOTS
+from flows.client.masking import NO_SECRET
 from flows.client.proxy import proxy_warning
 from flows.client.request import build, mask
 from flows.commands.delivered import ADVICE, Known, known
@@ -81,7 +81,7 @@ def _secret(name: str, settings: Settings) -> str:
     try:
         return secret(name, settings.secrets)
     except RowrelayError:
-        return DOTS
+        return NO_SECRET
 
 
 def _requests(definition: Definition, result: CheckResult, secrets: Mapping[str, str]) -> Iterator[dict[str, Any]]:

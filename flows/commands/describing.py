@@ -68,5 +68,6 @@ def init(sample: Path, *, out: str, encoding: str | None, delimiter: str | None)
         raise FileError("is there already, and may have been edited", file=out, hint="Give --out another name.")
     with replacing(path) as file:
         file.write(text.encode())
-    err.print(f"{out}: edit it, then ROWRELAY_PIPELINES={path.parent} rowrelay check {sample}", markup=False)
+    words = f"ROWRELAY_PIPELINES={path.parent} rowrelay check {sample} --pipeline {name_for(sample.name)}"
+    err.print(f"{out}: edit it, then {words}", markup=False)
     return 0
