@@ -96,6 +96,10 @@ def _tell(what: str) -> None:
 
 def main() -> int:
     """Say whether the dashboard may be shown to the network, and what to do if not."""
+    from streamlit import config
+
+    if files := os.environ.get("STREAMLIT_SECRETS_FILES"):  # it is the command `streamlit` that reads this
+        config.set_option("secrets.files", files.split())
     answer, fine = _shown()
     sys.stdout.write(answer + "\n")
     return 0 if fine else 1

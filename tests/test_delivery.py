@@ -111,6 +111,25 @@ def test_an_expired_token_does_not_fail_the_whole_file(tmp_path: Path, redis_url
         assert again["counts"]["done"] == 200
 
 
+def test_a_quota_that_is_used_up_does_not_fail_the_whole_file(tmp_path: Path, redis_url: str) -> None:
+    """Each 429 asks for a pause of a window, and it is pauses that count: all under way are turned away at once."""
+    knobs = {**QUICK, "ban_after": None, "retry_after_seconds": 0.5}
+    with world(tmp_path, redis_url, limit=LIMIT, knobs=knobs, stop_after=4) as w:
+        w.control(refuse_seconds=600)
+        ended = w.deliver("r1", file=w.file(200))
+
+        assert ended["state"] == RunState.STOPPED
+        assert "The API has asked to wait 4 times in a row" in ended["reason"]
+        assert ended["counts"]["failed"] <= LIMIT["in_flight"]
+        assert ended["counts"]["waiting"] >= 185
+        refused = w.report()["arrivals"]
+        assert 4 <= refused <= 4 * LIMIT["in_flight"]
+
+        w.control(refuse_seconds=0.001)
+        assert w.deliver("r1")["counts"]["waiting"] == 0
+        assert w.deliver("r1", rows="failed", request="first")["counts"]["done"] == 200
+
+
 @pytest.mark.parametrize("attempts", [1, 4])
 def test_an_api_that_is_down_stops_the_run_with_its_rows_waiting(tmp_path: Path, redis_url: str, attempts: int) -> None:
     nowhere = {"request": {"url": "http://127.0.0.1:9/posts"}, "retry": {"attempts": attempts}}
@@ -215,6 +234,17 @@ def test_sigterm_waits_for_what_is_under_way(tmp_path: Path, redis_url: str) -> 
         assert ended["counts"]["done"] == w.report()["arrivals"]
 
 
+def test_a_run_that_is_told_to_end_when_all_is_under_way_is_finished(tmp_path: Path, redis_url: str) -> None:
+    with world(tmp_path, redis_url, limit=LIMIT, knobs={"delay_min_seconds": 1.0, "delay_max_seconds": 1.2}) as w:
+        engine = w.start("r1", file=w.file(5))
+        wait_until(lambda: w.report()["arrivals"] == 5, seconds=30, what="all requests")
+        engine.send_signal(signal.SIGTERM)
+        ended = w.ended(engine)
+
+        assert ended["counts"]["done"] == 5
+        assert (ended["state"], ended["reason"]) == (RunState.FINISHED, "")
+
+
 def test_a_zombie_that_wakes_sends_nothing_more(tmp_path: Path, redis_url: str) -> None:
     with world(tmp_path, redis_url, limit=LIMIT, knobs=QUICK) as w:
         zombie = w.start("r1", file=w.file(300))
@@ -317,4 +347,13 @@ def test_a_lost_spool_is_made_again_from_the_same_file_and_from_no_other(tmp_pat
         with pytest.raises(FileError, match="is not the file that this run began with"):
             delivery.respool(other)
         delivery.respool(tmp_path / "rows.csv")
-        assert delivery.spool.exists()
+        assert delivery.spooled()
+
+        delivery.ledger.facts("r1", spool="another", respools=1)  # killed between the new spool and its being noted
+        assert not delivery.spooled()
+        delivery.respool(tmp_path / "rows.csv")
+        assert delivery.spooled()
+        delivery.ledger.facts("r1", spool="another")
+        with pytest.raises(FileError, match="is not the one that its check wrote"):
+            delivery.spooled()
+        delivery.respool(tmp_path / "rows.csv")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from deployments.redis_server import RedisServer
 from flows.delivery.sender import Sender
 from flows.errors import Stopped
 from flows.ledger.connection import connect
@@ -71,6 +72,20 @@ class Torn(Ledger):
         raise KeyError("claimed")
 
 
+class Held(Faulty):
+    """In the place of the client: answers when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.let = asyncio.Event(), asyncio.Event()
+
+    async def send(self, row: Row, *, key: str, permit: Permit) -> Verdict:
+        """As `Client.send`."""
+        self.asked.set()
+        await self.let.wait()
+        return await super().send(row, key=key, permit=permit)
+
+
 async def deliver(
     ledger: Ledger, epoch: int, folder: Path, redis_url: str, client: Faulty
 ) -> tuple[Counter[str], Stopped | None]:
@@ -132,3 +147,39 @@ def test_an_outcome_that_cannot_be_told_lets_go_whoever_waits_for_it(tmp_path: P
     assert states["left"] >= 1
     assert states.total() == ROWS
     assert rows_in(view, RowState.SENDING) == [1]  # whoever takes the run up next makes it unknown, as after a death
+
+
+def test_who_leaves_while_redis_is_away_is_not_held_back_by_rows_that_cannot_be_recorded(tmp_path: Path) -> None:
+    async def leave() -> tuple[Counter[str], int]:
+        server = RedisServer(tmp_path / "redis").start()
+        try:
+            ledger, _, epoch = begin(connect(server.url), total=ROWS)
+            client = Held()
+            journal = Journal(tmp_path / "journal", RUN)
+            async with Limiter(server.url) as limiter:
+                sender = Sender(
+                    run=RUN,
+                    definition=DEFINITION,
+                    epoch=epoch,
+                    first_serial=1,
+                    ledger=ledger,
+                    limit=limiter.limit(TERMS),
+                    client=client,  # type: ignore[arg-type]
+                    journal=journal,
+                    give_up_seconds=3.0,
+                )
+                await sender.start()
+                rows = [Row(number, number + 1, {"userId": number}) for number in range(1, ROWS + 1)]
+                waits = asyncio.create_task(sender.deliver(rows))
+                await asyncio.wait_for(client.asked.wait(), 20)
+                server.kill()
+                client.let.set()
+                await asyncio.wait_for(sender.close(), 30)
+                return await asyncio.wait_for(waits, 5), len(journal.read())
+        finally:
+            server.stop()
+
+    states, on_disk = asyncio.run(leave())
+
+    assert states.total() == ROWS
+    assert states["kept"] == on_disk >= 1

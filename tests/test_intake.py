@@ -18,6 +18,8 @@ from flows.intake.fate import Fate
 from flows.intake.incoming import origin
 from flows.intake.turn import turn
 from flows.ledger.connection import connect
+from flows.ledger.ledger import Ledger
+from flows.ledger.retention import delete_run
 from flows.ledger.view import Run
 from flows.pipeline.loading import load
 from flows.records import RowState, RunState
@@ -85,6 +87,34 @@ def test_a_file_goes_on_once_the_api_has_come_back(here: World) -> None:
     assert here.report()["arrivals"] == 90
 
 
+def test_a_file_whose_run_was_deleted_half_way_is_not_sent_again(here: World) -> None:
+    put(here, "a.csv", 90)
+    here.control(faults={"error": 1.0})
+    assert look(here) == {"a.csv": Fate.STOPPED}
+    here.control(faults={})
+    run, sent = only_run(here), here.report()["arrivals"]
+    ledger = Ledger(here.view.client)
+
+    delete_run(run.id, ledger, settings(here))
+
+    assert look(here) == {"a.csv": Fate.SKIPPED}
+    assert here.report()["arrivals"] == sent > 0
+    assert (inbox(here) / "failed" / "a.csv").exists()
+    assert run.id in report(inbox(here) / "failed" / "a.csv")["skipped"]
+
+
+def test_a_file_that_was_delivered_and_stays_is_not_sent_again_when_its_run_is_deleted(here: World) -> None:
+    put(here, "a.csv", 3)
+    (inbox(here) / "done").symlink_to(os.devnull)
+    assert look(here) == {"a.csv": Fate.STUCK}
+    delete_run(only_run(here).id, Ledger(here.view.client), settings(here))
+    (inbox(here) / "done").unlink()
+
+    assert look(here) == {"a.csv": Fate.SKIPPED}
+    assert (inbox(here) / "done" / "a.csv").exists()
+    assert here.report()["arrivals"] == 3
+
+
 def test_a_missing_secret_leaves_the_file_and_the_next_look_sends_it(
     tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +127,7 @@ def test_a_missing_secret_leaves_the_file_and_the_next_look_sends_it(
             fate, why = note(w)
             assert (fate, "INTAKE_TOKEN is missing" in why) == (Fate.STOPPED, True)
         assert lying(w) == ["a.csv"]
+        delete_run(only_run(w).id, Ledger(w.view.client), settings(w))  # nothing of it was sent
         monkeypatch.setenv("INTAKE_TOKEN", "token")
 
         assert look(w) == {"a.csv": Fate.DELIVERED}

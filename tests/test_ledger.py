@@ -152,6 +152,16 @@ def test_two_who_believe_they_own_a_run_never_both_get_a_row(client: redis.Redis
     assert claim(ledger, heir, (1, 3)) == [-1]
 
 
+def test_a_claim_that_comes_after_its_own_outcome_takes_nothing(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    assert claim(ledger, epoch, (1, 1)) == [0]
+    ledger.answer(RUN, [outcome(1, epoch, 1, W)])
+
+    assert claim(ledger, epoch, (1, 1)) == [-1]
+    assert view.run(RUN).counts[S] == 0
+    assert claim(ledger, epoch, (1, 2)) == [0]
+
+
 def test_the_same_claim_asked_again_after_a_lost_reply_is_granted_again(client: redis.Redis) -> None:
     ledger, view, epoch = begin(client)
 
@@ -369,6 +379,17 @@ def test_the_chart_by_minute_holds_the_whole_run_also_where_seconds_are_not_fold
         10: 2,
         16: 1,
     }
+
+
+def test_a_lease_does_not_outlast_a_step_of_the_clock(client: redis.Redis) -> None:
+    """Set back by an hour, the clock of Redis would keep a dead deliverer's run from everybody for that hour."""
+    ledger, view, epoch = begin(client)
+    lease = float(client.hget(keys.run_key(RUN), "lease") or 0)
+    client.hset(keys.run_key(RUN), "lease", f"{lease + 3_600_000:.0f}")
+
+    assert not view.run(RUN).busy
+    assert ledger.take(RUN, "heir", resume=True) == epoch + 1
+    assert view.run(RUN).busy
 
 
 def test_a_live_deliverer_keeps_others_out_and_a_dead_one_is_waited_for(client: redis.Redis) -> None:
@@ -620,6 +641,16 @@ class LedgerMachine(RuleBasedStateMachine):
         if granted:
             self.rows[row], self.latest[row] = S, (self.epoch, self.serial)
             self.claims.append((row, self.epoch, self.serial))
+
+    @rule(data=st.data())
+    def claim_again(self, data: st.DataObject) -> None:
+        """The same claim comes a second time, maybe after its outcome: nothing moves."""
+        known = [c for c in self.claims if self.latest[c[0]] == c[1:] and c[1] == self.epoch]
+        if not known:
+            return
+        row, _, serial = data.draw(st.sampled_from(known))
+        granted = claim(self.ledger, self.epoch, (row, serial)) != [-1]
+        assert granted == (self.rows[row] is S)
 
     @rule(data=st.data(), state=st.sampled_from([D, F, U, W]), idle=st.booleans())
     def answer(self, data: st.DataObject, state: RowState, idle: bool) -> None:

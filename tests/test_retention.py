@@ -118,15 +118,16 @@ def test_a_file_that_is_no_upload_is_never_removed(redis_url: str, tmp_path: Pat
         assert settings.uploads.is_dir()
 
 
-def test_an_upload_that_no_run_has_goes_after_a_day(redis_url: str, tmp_path: Path) -> None:
+def test_an_upload_that_no_run_has_goes_when_runs_of_its_age_would(redis_url: str, tmp_path: Path) -> None:
+    """Not before: a run that waits in Prefect has a file, and the ledger does not know of it yet."""
     client = connect(redis_url)
-    ledger, view, settings = Ledger(client), View(client), Settings(data=tmp_path)
-    old = time.time() - 2 * DAY
+    ledger, view, settings = Ledger(client), View(client), Settings(data=tmp_path, retention_days=30)
+    old, young = time.time() - 31 * DAY, time.time() - 29 * DAY
     for name in ("stray", "kept", "young", "inbox"):
         (settings.uploads / name).mkdir(parents=True)
         (settings.uploads / name / "f.csv").write_text("x")
-        if name != "young":
-            os.utime(settings.uploads / name, (old, old))
+        at = young if name == "young" else old
+        os.utime(settings.uploads / name, (at, at))
     ledger.create("r1", definition={}, by="test", pipeline="posts", file="kept/f.csv")
 
     purge(ledger, view, settings)

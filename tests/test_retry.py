@@ -78,6 +78,7 @@ def test_a_stale_permit_is_no_attempt() -> None:
         (Verdict(RowState.FAILED, "wrong", status=422), ""),
         (Verdict(RowState.FAILED, "unknown token", status=401), "status 401"),
         (Verdict(RowState.UNKNOWN, "the API failed", status=500), "status 500"),
+        (TOO_MANY, "status 429"),
         (Verdict(RowState.UNKNOWN, "no JSON", status=200), "status 200"),
         (Verdict(RowState.FAILED, "moved", status=301), "status 301"),
         (REFUSED, "connection refused"),

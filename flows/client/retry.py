@@ -9,7 +9,7 @@ from flows.records import RowState, Verdict
 
 BASE_SECONDS = 0.5
 CAP_SECONDS = 30.0
-_STREAK_STATUSES = (401, 403, 404)
+_STREAK_STATUSES = (401, 403, 404, 408, 425, 429)
 
 
 def backoff(attempts: int, rng: random.Random) -> float:
@@ -43,7 +43,8 @@ def streak_kind(verdict: Verdict) -> str:
     """What an attempt has in common with the one before if both speak of trouble with the API; empty if not.
 
     A refusal of one row (400, 409, 422, …) says nothing about the next, nor does a row that makes no request; an
-    expired token, a login page that answers everything, an API that fails, hangs or cannot be reached does.
+    expired token, a login page that answers everything, a quota that is used up, an API that fails, hangs or cannot
+    be reached does.
     """
     makes_no_request = verdict.state is RowState.FAILED and not verdict.wrote
     if not verdict.attempted or makes_no_request or verdict.state is RowState.DONE:

@@ -156,8 +156,10 @@ class Delivery(Held):
         """Whether the run's spool is there. Raises FileError if it is another one than its check wrote."""
         if not self.spool.exists():
             return False
-        written = self.view.run(self.run).facts.get("spool", "")
-        if written and written != self.spool.digest():
+        facts = self.view.run(self.run).facts
+        if (written := facts.get("spool")) and written != self.spool.digest():
+            if facts.get("respools") == "1":  # its making anew was cut short at the very end
+                return False
             raise FileError(
                 "the spool of this run is not the one that its check wrote, so its rows may be others",
                 file=self.spool.folder,
@@ -173,10 +175,10 @@ class Delivery(Held):
         run = self.view.run(self.run)
         before = self.view.bitmap(self.run, RowState.REJECTED, run.total)
         most = self.settings.max_upload_bytes
+        self.steadily(lambda: self.ledger.facts(self.run, epoch=self.epoch, respools=1))
         with self.kept():
             respool(run, before, file, self.definition, self.spool, max_bytes=most, go_on=self.go_on)
-        with translated():
-            self.ledger.facts(self.run, spool=self.spool.digest())
+        self.steadily(lambda: self.ledger.facts(self.run, epoch=self.epoch, spool=self.spool.digest(), respools=0))
 
     def knock(self) -> None:
         """Start this process' loop and share of the limit, so that a quarantine passes while the file is checked."""
@@ -221,9 +223,11 @@ class Delivery(Held):
             self._sender = self._portal.call(self._open, self.ledger.serials(self.run))
 
     def halt(self) -> None:
-        """Let the processes that joined take no further chunk."""
-        with translated():
+        """Let the processes that joined take no further chunk, if Redis can be told: its absence stops them as well."""
+        try:
             self.ledger.facts(self.run, halted=self.epoch)
+        except redis.RedisError as exc:
+            logger.warning("the other processes were not told to end: %s", exc)
 
     def is_halted(self) -> bool:
         """Whether the process that holds the lease wants no further chunk to be sent."""
@@ -281,6 +285,11 @@ class Delivery(Held):
             self._journal.share()
         except StorageError as exc:
             self.event(f"{exc.message}; the last outcomes are on the disk of {socket.gethostname()} only")
+
+    def release(self) -> None:
+        """Let go of connections and threads, when all is said. One process delivers many runs."""
+        self.spool.close()
+        self.client.close()
 
     async def _close(self) -> None:
         if self._knocking is not None:
@@ -416,6 +425,11 @@ class Delivery(Held):
         self.steadily(self._tide.rise)
         return self.steadily(lambda: self.view.run(self.run))
 
+    def put_down(self, why: str) -> None:
+        """Give the run back as one that was checked only. Raises Superseded."""
+        if not self.steadily(lambda: self.ledger.end(self.run, self.epoch, RunState.CHECKING, why)):
+            raise Superseded("Another process has taken over this run.")
+
     def hand_over(self) -> Run | None:
         """Give the run back unfinished, for another process to go on with. None if it is over or not to go on."""
         run = self.steadily(lambda: self.view.run(self.run))
@@ -437,10 +451,10 @@ class Delivery(Held):
             return RunState.CANCELLED, failure.message
         if failure is not None:
             return RunState.STOPPED, str(failure)
-        if self.cancelled:
+        run = self.steadily(lambda: self.view.run(self.run))
+        left = run.counts[RowState.WAITING] + run.counts[RowState.SENDING]
+        if self.cancelled and (left or not run.total):
             return RunState.CANCELLED, "cancelled before everything was sent"
-        counts = self.steadily(lambda: self.view.run(self.run)).counts
-        left = counts[RowState.WAITING] + counts[RowState.SENDING]
         if left:
             return RunState.STOPPED, f"{left} rows were not sent; resume the run"
         return RunState.FINISHED, ""

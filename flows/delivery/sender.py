@@ -85,6 +85,7 @@ class Sender:
         self._in_the_air: set[asyncio.Task[None]] = set()  # those of them that may be broken off
         self._closing = self._leaving = False
         self._streak: tuple[str, int] = ("", 0)
+        self._paused_until = 0.0  # by time.monotonic: the last wish of the API to wait, as this process heard it
         self._trimmed = 0
         self._redis_id = ""
         self._rng = random.Random()
@@ -157,6 +158,7 @@ class Sender:
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
+        await self._recorder.give_up()  # or whoever waits for those rows would wait for ever
         self._threads.shutdown(wait=True)
 
     def _ending(self) -> bool:
@@ -238,6 +240,7 @@ class Sender:
             self._stop(Stopped(f"Internal error: {exc!r}", hint="Resume the run; if it happens again, report it."))
 
     async def _block(self, jobs: list[Job], permits: list[Permit]) -> None:
+        asked_before = [bool(job.serial) for job in jobs]
         for job in jobs:
             job.serial = job.serial or next(self._serials)
         try:
@@ -253,10 +256,11 @@ class Sender:
             return
         if why != "ok":
             self._recorded(len(jobs))
-            for job, permit in zip(jobs, permits, strict=True):
+            for job, permit, asked in zip(jobs, permits, asked_before, strict=True):
                 permit.unused()
-                job.serial = 0
-                job.batch.end("left")
+                if not asked:
+                    job.serial = 0
+                self._give_back(job)
             self._refused(why)
             return
         for job, permit, generation in zip(jobs, permits, generations, strict=True):
@@ -316,7 +320,8 @@ class Sender:
         )
         job.first += verdict.pause_seconds or 0.0
         self._put(job, verdict, wait, without_effect=without_effect)
-        await self._heed(verdict, trouble)
+        self._count(verdict, trouble, now)
+        await self._heed(verdict)
 
     async def _fly(self, job: Job, permit: Permit, generation: int) -> Verdict:
         """The part of an attempt that may be broken off at any moment; whether it was, the verdict says."""
@@ -341,23 +346,41 @@ class Sender:
             self._in_the_air.discard(task)
             self._flying.pop(job.row.row, None)
 
-    async def _heed(self, verdict: Verdict, trouble: str) -> None:
-        """What an answer means for everybody: a ban, a pause, a series of equal troubles (`retry.streak_kind`)."""
+    def _count(self, verdict: Verdict, trouble: str, now: float) -> None:
+        """Stop after a series of equal troubles (`retry.streak_kind`).
+
+        Of those that ask to wait, the ones that left before the last wish was over count as one with it: an API may
+        turn away at once all that is under way.
+        """
+        if not verdict.attempted:
+            return
+        kind, times = self._streak
+        same_wish = verdict.pause_seconds and now - verdict.took_seconds < self._paused_until
+        if verdict.pause_seconds:
+            self._paused_until = max(self._paused_until, now + verdict.pause_seconds)
+        if not trouble or trouble != kind:
+            self._streak = (trouble, 1)
+        elif not same_wish:
+            self._streak = (trouble, times + 1)
+        if trouble and self._streak[1] >= self._definition.stop_after:
+            what = f"{self._streak[1]} requests in a row ended alike"
+            if verdict.pause_seconds:
+                what = f"The API has asked to wait {self._streak[1]} times in a row"
+            self._stop(
+                Stopped(
+                    f"{what}: {verdict.reason}.",
+                    hint="Find out why, then resume the run: what is finished stays finished.",
+                )
+            )
+
+    async def _heed(self, verdict: Verdict) -> None:
+        """What an answer means for everybody: a ban, or a pause."""
         if verdict.ban:
             self._stop(LimitLatched.of(self._limit.terms.name, verdict.reason))
             await self._limit.latch(verdict.reason, self.run)
         elif verdict.pause_seconds:
             self._event(f"API asked us to wait {verdict.pause_seconds:g} s")
             await self._limit.pause(verdict.pause_seconds, verdict.reason)
-        if verdict.attempted:
-            self._streak = (trouble, self._streak[1] + 1 if trouble and trouble == self._streak[0] else 1)
-        if trouble and self._streak[1] >= self._definition.stop_after:
-            self._stop(
-                Stopped(
-                    f"{self._streak[1]} requests in a row ended alike: {verdict.reason}.",
-                    hint="Find out why, then resume the run: what is finished stays finished.",
-                )
-            )
 
     def _put(
         self, job: Job, verdict: Verdict, wait: float | None, *, without_effect: bool, attempted: bool = True

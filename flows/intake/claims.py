@@ -29,11 +29,15 @@ return '0'
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A file that was put away: under which name it came, when (Unix seconds), and which run delivered it."""
+    """A file that is not to be sent again: under which name it came, and which run delivered it.
+
+    `at`: when it was put away, or its run deleted (Unix seconds). `well`: whether nothing of it was left to be seen to.
+    """
 
     run: str
     name: str
     at: float
+    well: bool = True
 
 
 class Claims:

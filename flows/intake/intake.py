@@ -113,7 +113,9 @@ class Intake:
         copy = folder / incoming.name
         digest = self.origin.copy(incoming, copy, max_bytes=self.settings.max_upload_bytes)
         if ended := self.claims.ended(digest):
-            return self._skip(incoming, digest, self._known(ended.run), f"has the content of {ended.name}")
+            known = self._known(ended.run)
+            what = f"has the content of {ended.name}" + ("" if known else f", of run {ended.run}, which was deleted")
+            return self._skip(incoming, digest, known, what, well=ended.well)
         holder = self.claims.holder(digest)
         if not holder and (by_hand := self._by_hand(digest)):
             if by_hand.busy:
@@ -228,10 +230,13 @@ class Intake:
         report = {"file": incoming.name, "pipeline": self.definition.name, "reason": str(why)}
         return self._moved(Taken(incoming.name, Fate.REFUSED, note=str(why)), incoming, FAILED, report)
 
-    def _skip(self, incoming: Incoming, digest: str, run: Run | None, why: str) -> Taken:
-        """Put away what was delivered before, to done/ only if nothing of it is left to be seen to."""
+    def _skip(self, incoming: Incoming, digest: str, run: Run | None, why: str, *, well: bool = True) -> Taken:
+        """Put away what was delivered before, to done/ only if nothing of it is left to be seen to.
+
+        `well` says so of a run that has been deleted.
+        """
         id = run.id if run else ""
-        well = run is None or run.ended_well
+        well = run.ended_well if run else well
         note = f"{incoming.name} {why}{f', run {id}' if id else ''}. Nothing of it was sent again."
         report = {"file": incoming.name, "skipped": note, "run": id, "digest": digest, "pipeline": self.definition.name}
         if run and not well:

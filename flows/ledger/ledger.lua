@@ -121,6 +121,11 @@ local function settle(epoch, most)
   return settled
 end
 
+-- A lease ends `leased` ms after it was taken at the latest: more can be left only if this server's clock was set back.
+local function hold(lease)
+  redis.call('HSET', run, 'lease', string.format('%.0f', now + lease), 'leased', lease)
+end
+
 local ask = {}
 
 -- take, owner, lease ms, resume(0|1): the sole right to deliver, for as long as the lease is renewed.
@@ -130,11 +135,12 @@ function ask.take(owner, lease, resume)
     return {-1, 0, ''}
   end
   local left = (tonumber(field('lease')) or 0) - now
-  if left > 0 and field('owner') ~= owner then
+  if left > 0 and left <= (tonumber(field('leased')) or left) and field('owner') ~= owner then
     return {0, left, field('owner')}
   end
   local epoch = redis.call('HINCRBY', run, 'epoch', 1)
-  redis.call('HSET', run, 'owner', owner, 'lease', string.format('%.0f', now + lease))
+  redis.call('HSET', run, 'owner', owner)
+  hold(lease)
   if resume == '1' then
     redis.call('HDEL', run, 'cancel')
   end
@@ -147,7 +153,7 @@ function ask.renew(epoch, lease)
   if tonumber(field('epoch')) ~= epoch then
     return {0, 0, 0, 0}
   end
-  redis.call('HSET', run, 'lease', string.format('%.0f', now + lease))
+  hold(lease)
   local settled = settle(epoch, 500)
   count()
   local older = 0
@@ -241,6 +247,8 @@ function ask.claim(epoch, patience, idempotency, ...)
     local answer = -1
     if rec.state == 'sending' and rec.epoch == epoch and rec.serial == serial then
       answer = rec.generation -- the reply to this very claim was lost
+    elseif rec.state == 'waiting' and rec.epoch == epoch and rec.serial == serial then
+      answer = -1 -- this very claim has had its outcome: it comes late, or once more
     elseif rec.state == 'waiting' and not rec.doubt and rec.at > ticks(now) then
       answer = -2
     elseif rec.state == 'waiting' and move('claim', rec, 'sending')

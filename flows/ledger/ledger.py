@@ -290,11 +290,11 @@ class Ledger:
         """
         key = keys.run_key(run)
         with translated():
-            lease, total, digest = self.client.hmget(key, "lease", "total", "digest")
+            lease, leased, total, digest = self.client.hmget(key, "lease", "leased", "total", "digest")
             seconds = self.client.time()[0]
             if not self.client.exists(key):
                 raise RunNotFound(f"There is no run {run}.", hint="`rowrelay runs` lists them.")
-            if float(lease or 0) > seconds * 1000:
+            if 0 < float(lease or 0) - seconds * 1000 <= float(leased or "inf") + 1000:  # as `View` says, to the second
                 raise RunBusy(f"Run {run} is being delivered.", hint="Cancel it first.")
             self._unlink(run, int(total or 0), digest.decode() if isinstance(digest, bytes) else "")
 

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 from flows.errors import RunBusy, RunNotFound
+from flows.intake.claims import Claims, Ended
+from flows.intake.fate import sent
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import Run, View
 from flows.records import RunState
@@ -16,7 +18,6 @@ from flows.spool.spool import Spool
 from flows.storage.located import journal, stored, upload_of
 
 AT_ONCE = 20  # runs that a purge removes: it happens in passing, when another run begins
-STRAY_SECONDS = 86_400.0  # an upload that no run has after a day was left behind
 SWEEP_SECONDS = 3600.0  # between two looks for such
 _PAGE = 100
 _ENDED = (RunState.FINISHED, RunState.STOPPED, RunState.CANCELLED)
@@ -26,7 +27,8 @@ logger = logging.getLogger(__name__)
 def delete_run(run: str, ledger: Ledger, settings: Settings) -> None:
     """Remove a run and everything kept of it, its uploaded file too if no other run has that.
 
-    The storage goes first: where it fails, the run is still there to be deleted again.
+    The storage goes first: where it fails, the run is still there to be deleted again. A file of an inbox of which
+    anything was sent is known as such from now on: it may lie there still, and is not sent again.
 
     Raises:
         RunBusy: it is being delivered.
@@ -39,12 +41,23 @@ def delete_run(run: str, ledger: Ledger, settings: Settings) -> None:
     if found.busy:
         raise RunBusy(f"Run {run} is being delivered.", hint="Cancel it first.")
     Spool(settings.spool_url, run).delete()
+    _remember(found, ledger)
     ledger.delete(run)
     journal(settings, run).forget()
     uploads = stored(settings)
     uploads.delete(f"inbox/{run}")
     if (upload := upload_of(found.file, settings)) and upload not in _uploads_in_use(view, settings):
         uploads.delete(upload)
+
+
+def _remember(run: Run, ledger: Ledger) -> None:
+    digest = run.facts.get("digest")
+    if run.facts.get("source") is None or not digest or not sent(run):
+        return
+    claims = Claims(ledger.client, run.pipeline)
+    if claims.holder(digest) == run.id and claims.ended(digest) is None:
+        name = run.facts.get("name") or Path(run.file).name
+        claims.end(digest, Ended(run.id, name, time.time(), well=run.ended_well))
 
 
 def purge(ledger: Ledger, view: View, settings: Settings, *, now: float | None = None) -> list[str]:
@@ -70,12 +83,16 @@ def purge(ledger: Ledger, view: View, settings: Settings, *, now: float | None =
 
 
 def sweep(view: View, settings: Settings, *, now: float) -> None:
-    """Remove uploads on this machine that no run has and that are older than a day. Looks once an hour at most."""
+    """Remove uploads on this machine that no run has and that are as old as runs get. Looks once an hour at most.
+
+    A run that waits in Prefect for its turn has a file, too, and the ledger does not know it before it begins.
+    """
     mark = settings.uploads / ".swept"
     if not settings.uploads.is_dir() or (mark.exists() and now - mark.stat().st_mtime < SWEEP_SECONDS):
         return
     mark.touch()
-    old = [folder for folder in settings.uploads.iterdir() if _is_stray(folder, now)]
+    oldest = now - settings.retention_days * 86_400
+    old = [folder for folder in settings.uploads.iterdir() if _is_stray(folder, oldest)]
     kept = _uploads_in_use(view, settings) if old else set()
     for folder in old:
         if folder.name not in kept:
@@ -106,5 +123,5 @@ def _uploads_in_use(view: View, settings: Settings) -> set[str]:
     return {upload_of(file, settings) for file in view.files()}
 
 
-def _is_stray(folder: Path, now: float) -> bool:
-    return folder.is_dir() and folder.name != "inbox" and now - folder.stat().st_mtime > STRAY_SECONDS
+def _is_stray(folder: Path, oldest: float) -> bool:
+    return folder.is_dir() and folder.name != "inbox" and folder.stat().st_mtime < oldest

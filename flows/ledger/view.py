@@ -64,7 +64,21 @@ class Run:
         return float(self.facts.get(name) or default)
 
 
-_OWN = {"pipeline", "file", "state", "reason", "by", "created", "ended", "total", "cancel", "lease", "owner", *RowState}
+_OWN = {
+    "pipeline",
+    "file",
+    "state",
+    "reason",
+    "by",
+    "created",
+    "ended",
+    "total",
+    "cancel",
+    "lease",
+    "leased",
+    "owner",
+    *RowState,
+}
 
 
 class View:
@@ -261,6 +275,8 @@ class View:
 def _run(run: str, raw: dict[bytes, bytes], now: float) -> Run:
     fields = {name.decode(): value.decode() for name, value in raw.items()}
     counts = {state: int(fields.get(state) or 0) for state in RowState}
+    lease = float(fields.get("lease") or 0)
+    longest = float(fields.get("leased") or "inf")  # more is left only if Redis's clock was set back
     return Run(
         id=run,
         pipeline=fields.get("pipeline", ""),
@@ -273,7 +289,7 @@ def _run(run: str, raw: dict[bytes, bytes], now: float) -> Run:
         total=int(fields.get("total") or 0),
         counts=counts,
         cancelling=bool(fields.get("cancel")),
-        busy=float(fields.get("lease") or 0) > now,
+        busy=now < lease <= now + longest,
         facts={name: value for name, value in fields.items() if name not in _OWN},
-        held_until=float(fields.get("lease") or 0) / 1000,
+        held_until=lease / 1000,
     )

@@ -84,6 +84,10 @@ class Spool:
             self._writer.abandon()
             self._writer = None
 
+    def close(self) -> None:
+        """Let go of the thread that reads. Nothing can be read any more."""
+        self._reader.shutdown(wait=False)
+
     def exists(self) -> bool:
         """Whether there is a finished spool."""
         with reached(self._folder):
