@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -77,14 +78,14 @@ def _secrets() -> dict[str, Any]:
     from streamlit.errors import StreamlitSecretNotFoundError
 
     try:
-        found = st.secrets.to_dict()
+        found = dict(st.secrets)
     except (StreamlitSecretNotFoundError, OSError, ValueError) as exc:
         places = [str(place) for place in config.get_option("secrets.files")]
         if not config.is_manually_set("secrets.files") and not any(os.path.lexists(place) for place in places):
             return {}
         raise _Unreadable(" ".join(str(exc).split())) from exc
     for name in ("auth", "api"):
-        if not isinstance(found.get(name, {}), dict):
+        if not isinstance(found.get(name, {}), Mapping):
             raise _Unreadable(f"`{name}` is no section: write [{name}], and its keys below")
     return found
 

@@ -254,7 +254,9 @@ def test_a_lost_spool_is_made_again_without_asking_what_was_delivered(
     before = [row.row for row in delivery.spool.read(0, 99)]
     delete_run(earlier.id, earlier.ledger, settings)
     shutil.rmtree(delivery.spool.folder)
+    delivery.put_down("checked")
     delivery = Delivery("later", definition, settings, redis_url)
+    delivery.take(resume=True)
 
     delivery.respool(file)
 

@@ -186,7 +186,13 @@ LEDGERS = [
         ("failed rows keep their key", "rec.generation, rec.at = rec.generation + 1, 0", "rec.at = 0"),
         ("unknown rows get a new key", "      if failed then\n", "      if true then\n"),
         ("keys never expire", "ticks(now) - rec.at < idempotency / 10 and move('again'", "move('again'"),
-        ("a lease keeps nobody out", "if left > 0 and field('owner') ~= owner then", "if left > 1e15 then"),
+        ("a lease keeps nobody out", "if left > 0 and left <=", "if left > 1e15 and left <="),
+        ("a lease outlasts a step of the clock", "left <= (tonumber(field('leased')) or left)", "left <= left"),
+        (
+            "a claim that comes after its outcome is granted",
+            "elseif rec.state == 'waiting' and rec.epoch == epoch and rec.serial == serial then",
+            "elseif rec.state == 'none' then",
+        ),
         (
             "a take-over keeps the epoch",
             "redis.call('HINCRBY', run, 'epoch', 1)",
@@ -300,7 +306,8 @@ CLIENTS = [
         ("tried beyond the time", " and elapsed_seconds + wait <= most_seconds:", ":"),
         ("rows wait for ever", "if verdict.state is RowState.WAITING:", "if verdict.state is RowState.SENDING:"),
         ("no jitter", "rng.uniform(0, min(", "max(0, min("),
-        ("an expired token is one row's trouble", "(401, 403, 404)", "(403, 404)"),
+        ("an expired token is one row's trouble", "(401, 403, 404, ", "(403, 404, "),
+        ("a quota that is used up is one row's trouble", "404, 408, 425, 429)", "404, 408, 425)"),
     ),
     *_of(
         "flows/client/client.py",
