@@ -54,11 +54,7 @@ def _refusal(request: Request) -> tuple[int, str, str] | None:
     if trouble := signin.trouble():
         return 503, trouble, "Mend secrets.toml; on a server of docker-compose.yml it is secrets/dashboard.toml."
     if signin.required() and not (signin.is_program(request) or signin.person(request)):
-        return (
-            401,
-            "Sign in first.",
-            "Programs send a token of [api] in the dashboard's secrets as `Authorization: Bearer …`.",
-        )
+        return 401, "Sign in first.", "Programs send a token of [api] of its secrets as `Authorization: Bearer …`."
     return None
 
 

@@ -96,6 +96,16 @@ def test_a_ban_stops_every_run_until_a_person_opens_the_limit(tmp_path: Path, re
         assert w.report()["over"] == 0
 
 
+def test_a_ban_is_the_reason_also_where_one_trouble_would_stop_the_run(tmp_path: Path, redis_url: str) -> None:
+    with world(tmp_path, redis_url, limit=LIMIT, knobs=QUICK, stop_after=1) as w:
+        w.control(ban=True)
+        ended = w.deliver("r1", file=w.file(30))
+
+        assert ended["state"] == RunState.STOPPED
+        assert "ended alike" not in ended["reason"]
+        assert "403" in ended["reason"]
+
+
 def test_an_expired_token_does_not_fail_the_whole_file(tmp_path: Path, redis_url: str) -> None:
     with world(tmp_path, redis_url, limit=LIMIT, knobs={**QUICK, "faults": {"unauthorized": 1.0}}, stop_after=5) as w:
         ended = w.deliver("r1", file=w.file(200))

@@ -21,6 +21,7 @@ from flows.records import LimitTerms, Row, RowState, Verdict
 from tests.test_ledger import RUN, begin
 
 ROWS = 10
+FILE = [Row(number, number + 1, {"userId": number}) for number in range(1, ROWS + 1)]
 DEFINITION = Definition.model_validate(
     {
         "name": "posts",
@@ -86,24 +87,31 @@ class Held(Faulty):
         return await super().send(row, key=key, permit=permit)
 
 
+def sender_of(
+    ledger: Ledger, epoch: int, folder: Path, limiter: Limiter, client: Faulty, *, give_up_seconds: float = 5.0
+) -> Sender:
+    """A sender with `client` in its client's place."""
+    return Sender(
+        run=RUN,
+        definition=DEFINITION,
+        epoch=epoch,
+        first_serial=1,
+        ledger=ledger,
+        limit=limiter.limit(TERMS),
+        client=client,  # type: ignore[arg-type]
+        journal=Journal(folder / "journal", RUN),
+        give_up_seconds=give_up_seconds,
+    )
+
+
 async def deliver(
     ledger: Ledger, epoch: int, folder: Path, redis_url: str, client: Faulty
 ) -> tuple[Counter[str], Stopped | None]:
     """All rows, and why the sender stopped."""
     async with Limiter(redis_url) as limiter:
-        sender = Sender(
-            run=RUN,
-            definition=DEFINITION,
-            epoch=epoch,
-            first_serial=1,
-            ledger=ledger,
-            limit=limiter.limit(TERMS),
-            client=client,  # type: ignore[arg-type]
-            journal=Journal(folder / "journal", RUN),
-            give_up_seconds=5.0,
-        )
+        sender = sender_of(ledger, epoch, folder, limiter, client)
         await sender.start()
-        states = await sender.deliver([Row(number, number + 1, {"userId": number}) for number in range(1, ROWS + 1)])
+        states = await sender.deliver(FILE)
         await sender.close()
     return states, sender.stopped
 
@@ -155,27 +163,15 @@ def test_who_leaves_while_redis_is_away_is_not_held_back_by_rows_that_cannot_be_
         try:
             ledger, _, epoch = begin(connect(server.url), total=ROWS)
             client = Held()
-            journal = Journal(tmp_path / "journal", RUN)
             async with Limiter(server.url) as limiter:
-                sender = Sender(
-                    run=RUN,
-                    definition=DEFINITION,
-                    epoch=epoch,
-                    first_serial=1,
-                    ledger=ledger,
-                    limit=limiter.limit(TERMS),
-                    client=client,  # type: ignore[arg-type]
-                    journal=journal,
-                    give_up_seconds=3.0,
-                )
+                sender = sender_of(ledger, epoch, tmp_path, limiter, client, give_up_seconds=3.0)
                 await sender.start()
-                rows = [Row(number, number + 1, {"userId": number}) for number in range(1, ROWS + 1)]
-                waits = asyncio.create_task(sender.deliver(rows))
+                waits = asyncio.create_task(sender.deliver(FILE))
                 await asyncio.wait_for(client.asked.wait(), 20)
                 server.kill()
                 client.let.set()
                 await asyncio.wait_for(sender.close(), 30)
-                return await asyncio.wait_for(waits, 5), len(journal.read())
+                return await asyncio.wait_for(waits, 5), len(Journal(tmp_path / "journal", RUN).read())
         finally:
             server.stop()
 

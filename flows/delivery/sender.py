@@ -347,12 +347,12 @@ class Sender:
             self._flying.pop(job.row.row, None)
 
     def _count(self, verdict: Verdict, trouble: str, now: float) -> None:
-        """Stop after a series of equal troubles (`retry.streak_kind`).
+        """Stop after a series of equal troubles (`retry.streak_kind`); a ban is a reason of its own.
 
         Of those that ask to wait, the ones that left before the last wish was over count as one with it: an API may
         turn away at once all that is under way.
         """
-        if not verdict.attempted:
+        if not verdict.attempted or verdict.ban:
             return
         kind, times = self._streak
         same_wish = verdict.pause_seconds and now - verdict.took_seconds < self._paused_until

@@ -20,6 +20,7 @@ from redis.commands.core import Script
 from flows.errors import LedgerError, RunBusy, RunNotFound, Superseded
 from flows.ledger import keys
 from flows.ledger.connection import translated
+from flows.ledger.view import View
 from flows.records import Rejection, RowState, RunState
 
 W, S, D, F, U = RowState.WAITING, RowState.SENDING, RowState.DONE, RowState.FAILED, RowState.UNKNOWN
@@ -288,15 +289,11 @@ class Ledger:
             RunBusy: it is being delivered.
             RunNotFound: there is no such run.
         """
-        key = keys.run_key(run)
+        found = View(self.client).run(run)
+        if found.busy:
+            raise RunBusy(f"Run {run} is being delivered.", hint="Cancel it first.")
         with translated():
-            lease, leased, total, digest = self.client.hmget(key, "lease", "leased", "total", "digest")
-            seconds = self.client.time()[0]
-            if not self.client.exists(key):
-                raise RunNotFound(f"There is no run {run}.", hint="`rowrelay runs` lists them.")
-            if 0 < float(lease or 0) - seconds * 1000 <= float(leased or "inf") + 1000:  # as `View` says, to the second
-                raise RunBusy(f"Run {run} is being delivered.", hint="Cancel it first.")
-            self._unlink(run, int(total or 0), digest.decode() if isinstance(digest, bytes) else "")
+            self._unlink(run, found.total, found.facts.get("digest", ""))
 
     def _unlink(self, run: str, total: int, digest: str) -> None:
         key = keys.run_key(run)
