@@ -6,11 +6,9 @@ import asyncio
 import contextlib
 import datetime
 import gzip
-import ipaddress
 import logging
 import random
 import socket
-import ssl
 import struct
 import threading
 import time
@@ -20,10 +18,6 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from deployments.standin import Knobs, StandIn, serving
 from flows.client.client import Client, idempotency_key
@@ -33,6 +27,7 @@ from flows.limit.clock import boot_time
 from flows.limit.permit import StalePermit
 from flows.pipeline.definition import Definition
 from flows.records import Row, RowState, Verdict
+from tests import tls
 from tests.conftest import wait_until
 
 ROW = Row(1, 2, {"title": "a title"})
@@ -717,44 +712,17 @@ def test_secrets_go_out_and_come_back_as_dots(raw: Any, caplog: pytest.LogCaptur
 # -- TLS ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate for 127.0.0.1 that nobody but itself vouches for, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path / "certificate.pem"
-    plain = serialization.PrivateFormat.PKCS8
-    path.write_bytes(
-        made.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, plain, serialization.NoEncryption())
-    )
-    return path
-
-
 @pytest.mark.parametrize("trusted", [False, True])
-def test_certificates_are_verified(raw: Any, certificate: Path, trusted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+def test_certificates_are_verified(raw: Any, tmp_path: Path, trusted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = tls.authority(tmp_path)
+    context = authority.server()
 
     def serve(server: RawServer, sock: socket.socket, number: int) -> None:
         answer_always(server, context.wrap_socket(sock, server_side=True), number)
 
     server = raw(serve)
     if trusted:
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.roots))
     else:
         monkeypatch.delenv("SSL_CERT_FILE", raising=False)
 
