@@ -1,7 +1,7 @@
 # One image for everything of ours: Prefect's server and services, workers, the dashboard, the metrics.
 # Versions: base and uv here, every package by version and hash in requirements.lock.
 
-ARG PYTHON_IMAGE=python:3.11.11-slim-bookworm
+ARG PYTHON_IMAGE=python:3.11.16-slim-bookworm@sha256:0bee7276f83efd4a1ee05bbbf4281d95ed28e079220a9457f25a93e3f1e3c31b
 
 FROM ${PYTHON_IMAGE} AS build
 ARG UV_VERSION=0.13.9
@@ -17,7 +17,6 @@ RUN cp requirements.lock image.lock && echo setuptools > build.in \
  && ! grep -vxFf requirements.lock image.lock \
  && uv pip install --no-cache --no-deps --require-hashes --requirements image.lock
 COPY README.md LICENSE ./
-COPY .streamlit .streamlit
 COPY flows flows
 COPY deployments deployments
 COPY dashboard dashboard

@@ -9,7 +9,7 @@ run_in_venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
 browsers := chromium chromium-browser google-chrome google-chrome-stable
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow prove mutants up bench check format lock browser services faketime clean
+.PHONY: help run test slow prove mutants up bench check format lock wheel browser services faketime clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,12 @@ format: $(ready) ## Format the code and mend what the linter can mend
 lock: $(ready) ## Resolve the dependencies of pyproject.toml anew into requirements.lock
 	@$(run_in_venv) uv pip compile pyproject.toml --quiet --all-extras --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header $(LOCK_OPTIONS) --output-file requirements.lock
+
+wheel: $(ready) ## Build the wheel into dist/: what `pip install` needs on a machine without this checkout
+	@rm -rf build dist
+	@$(run_in_venv) uv build --quiet --offline --wheel --no-build-isolation --out-dir dist .
+	@rm -rf build
+	@ls dist/*.whl
 
 clean: ## Remove the virtual environment, caches and builds; data folders stay
 	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+ROWRELAY = str(Path(sys.executable).with_name("rowrelay"))  # the one of this environment, whatever the PATH says
 _LOOK_SECONDS = 0.02  # between two looks at a watched process
 
 

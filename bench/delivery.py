@@ -13,7 +13,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from bench._parts import definition, posts, receiver, watched
+from bench._parts import ROWRELAY, definition, posts, receiver, watched
 from deployments import stack
 from flows.ledger.connection import connect
 from flows.ledger.view import View
@@ -39,7 +39,7 @@ def main() -> None:
             environment = {
                 **os.environ, **stack.environment(addresses, settings), "ROWRELAY_PIPELINES": str(pipeline),
             }  # fmt: skip
-            command = ["rowrelay", "send", str(file), "--pipeline", "bench", "--json"]
+            command = [ROWRELAY, "send", str(file), "--pipeline", "bench", "--json"]
             ended = watched(command, environment=environment, seconds=3600)
             said = json.loads(ended.output)
             run = View(connect(addresses.redis_url)).runs()[0]

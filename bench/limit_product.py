@@ -90,7 +90,7 @@ def measure(
                 }  # fmt: skip
                 command = [sys.executable, "-m", "tests.engine", json.dumps(order)]
             else:
-                command = ["rowrelay", "send", str(file), "--pipeline", name, "--json"]
+                command = [ROWRELAY, "send", str(file), "--pipeline", name, "--json"]
             processes.append(
                 subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             )

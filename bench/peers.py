@@ -29,7 +29,7 @@ from pathlib import Path
 
 import psutil
 
-from bench._parts import Receiver, Watched, definition, listener, posts, receiver, watched
+from bench._parts import ROWRELAY, Receiver, Watched, definition, listener, posts, receiver, watched
 from deployments import stack
 from flows.settings import Settings
 
@@ -118,7 +118,7 @@ def locust(tools: Tools, *, users: int, pace: float = 0.0) -> Callable[[Path, st
 def rowrelay(environment: dict[str, str], *, limit: int, in_flight: int, name: str) -> Callable[[Path, str], Command]:
     def command(file: Path, url: str) -> Command:
         pipeline = definition(file.parent, url, limit=limit, in_flight=in_flight, name=name)
-        words = ["rowrelay", "send", str(file), "--pipeline", name, "--json"]
+        words = [ROWRELAY, "send", str(file), "--pipeline", name, "--json"]
         return words, {**environment, "ROWRELAY_PIPELINES": str(pipeline)}
 
     return command

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from bench._parts import Receiver, definition, posts, receiver
+from bench._parts import ROWRELAY, Receiver, definition, posts, receiver
 from deployments import stack
 from deployments.redis_server import free_port
 from flows.settings import Settings
@@ -42,7 +42,7 @@ def send(file: Path, api: Receiver, environment: dict[str, str]) -> tuple[float,
     """Seconds from the command to the first arrival, and to its end."""
     api.reset()
     began = time.monotonic()
-    took = seconds_of("rowrelay", "send", str(file), "--pipeline", "startup", "--json", environment=environment)
+    took = seconds_of(ROWRELAY, "send", str(file), "--pipeline", "startup", "--json", environment=environment)
     return api.arrivals()[0]["at"] / 1e9 - began, took
 
 
@@ -50,7 +50,7 @@ def up(folder: Path) -> float:
     """Seconds until `rowrelay up` has everything running, in a data folder of its own."""
     variables = {**os.environ, "ROWRELAY_DATA": str(folder / "data"), "ROWRELAY_SEPARATE_STACK": "1"}
     variables |= {"POSTS_URL": "http://127.0.0.1:9/posts"}
-    command = ["rowrelay", "up", "--port", str(free_port())]
+    command = [ROWRELAY, "up", "--port", str(free_port())]
     began = time.monotonic()
     process = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
@@ -77,8 +77,8 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=5)
     trials = range(parser.parse_args().trials + 1)
     quiet: Callable[..., list[float]] = lambda *command: [seconds_of(*command) for _ in trials]  # noqa: E731
-    shown = show("rowrelay --help", quiet("rowrelay", "--help"))
-    show("rowrelay check samples/posts.csv", quiet("rowrelay", "check", str(SAMPLE)))
+    shown = show("rowrelay --help", quiet(ROWRELAY, "--help"))
+    show("rowrelay check samples/posts.csv", quiet(ROWRELAY, "check", str(SAMPLE)))
     # Linger for no longer than a stack has to: `up` is measured beside nothing.
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -279,7 +279,7 @@ class Container:
         if self.ours:
             lines += bind(PYTHON, str(PYTHON)) if not PYTHON.is_relative_to("/usr") else []
             lines += bind(VENV, str(VENV)) + bind(VENV, "/opt/venv")
-            for name in ("flows", "deployments", "dashboard", ".streamlit", "pyproject.toml"):
+            for name in ("flows", "deployments", "dashboard", "pyproject.toml"):
                 lines += bind(ROOT / name, f"/app/{name}")
         for secret in self.service.get("secrets") or ():
             name = secret["source"] if isinstance(secret, dict) else secret

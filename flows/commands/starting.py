@@ -148,7 +148,7 @@ def _spawn(
     with log.open("ab") as file:
         process = subprocess.Popen(
             [sys.executable, *command],
-            cwd=ROOT,  # Streamlit reads its settings from there
+            cwd=ROOT,  # where a checkout's .streamlit/secrets.toml lies
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=file,
