@@ -28,9 +28,9 @@ NET = "10.77.0."
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin")) if Path("/usr/lib/postgresql").exists() else []
 TOOLS = "/usr/sbin:/usr/bin:/sbin:/bin"
 
-# What docker's init does: hand SIGTERM on, collect the dead.
-INIT = """cd "$0"; "$@" & c=$!
-trap "kill -TERM $c" TERM INT
+# What docker's init does: hand signals on, collect the dead. A shell lets what it starts beside itself ignore SIGINT.
+INIT = """cd "$0"; env --default-signal=INT "$@" & c=$!
+trap "kill -TERM $c" TERM; trap "kill -INT $c" INT
 while kill -0 $c 2>/dev/null; do wait $c; rc=$?; done; exit $rc"""
 PLAIN = 'cd "$0"; exec "$@"'
 # What the entry point of the official image does, as far as the compose file relies on it.
@@ -362,9 +362,9 @@ class Container:
             self.process.wait(20)
 
     def stop(self, *, seconds: float) -> int:
-        """SIGTERM, as `docker stop` does; its exit code."""
+        """The service's `stop_signal`, as `docker stop` does; its exit code."""
         pid = self.pid
         assert pid is not None
         assert self.process is not None
-        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.Signals[self.service.get("stop_signal", "SIGTERM")])
         return self.process.wait(seconds)
