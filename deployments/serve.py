@@ -24,8 +24,8 @@ from deployments.heartbeat import HEARTBEAT_SECONDS, VARIABLE
 from flows import logs
 from flows.errors import RowrelayError
 from flows.pipeline.definition import Definition
-from flows.pipeline.loading import shipped
-from flows.pipeline.pipelines import Pipelines, present
+from flows.pipeline.pipelines import Mark, Pipelines, present
+from flows.pipeline.pipelines import mark as marked
 from flows.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ POLL_SECONDS = 0.5  # for runs that somebody has just asked for
 AHEAD_SECONDS = 1.0  # by default 10: then a scheduled run begins before its time
 
 log = logging.getLogger("rowrelay.serve")
-Mark = tuple[tuple[str, int, int], ...]
 
 
 def main() -> int:
@@ -46,7 +45,7 @@ def main() -> int:
     try:
         settings = Settings.read()
         logs.voice(log.name, settings.log_format)
-        mark = _mark(settings)
+        mark = marked(settings)
         found = present(settings)
     except RowrelayError as exc:
         sys.stderr.write(f"{exc}\n")
@@ -158,7 +157,7 @@ async def _watch(
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         try:
-            now = _mark(settings)
+            now = marked(settings)
             if now == mark:
                 continue
             mark = now
@@ -195,17 +194,6 @@ async def _withdraw(client: PrefectClient, found: Pipelines) -> list[str]:
 def _tell_refused(found: Pipelines) -> None:
     for fault in found.refused.values():
         _say(f"Refused, the deployments of its pipeline stay as they were, and new runs of it fail: {fault}")
-
-
-def _mark(settings: Settings) -> Mark:
-    """Something that changes with any definition file."""
-    files = [
-        file
-        for path in (shipped(), *settings.pipelines)
-        for file in (sorted(path.iterdir()) if path.is_dir() else [path])
-        if file.exists()
-    ]
-    return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
 def _say(text: str) -> None:

@@ -1,5 +1,7 @@
 """Sets a Prefect server up for workers: `python -m deployments.setup [POOL]`. May be run again after every change.
 
+With `--watch` it stays, and does so by itself when a definition changes; `--ready FILE` is made once it has.
+
 It makes the work pool, the deployments of every pipeline and the automation that resumes crashed runs. Workers are then
 started with `python -m deployments.worker`, on as many machines as there are; each needs this package,
 ROWRELAY_REDIS_URL, PREFECT_API_URL, and storage that all of them reach.
@@ -7,8 +9,11 @@ ROWRELAY_REDIS_URL, PREFECT_API_URL, and storage that all of them reach.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -16,7 +21,7 @@ import httpx
 
 from deployments import stack
 from flows.errors import RowrelayError
-from flows.pipeline.pipelines import present
+from flows.pipeline.pipelines import Mark, mark, present
 from flows.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,14 +29,45 @@ if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
 
 POOL = "rowrelay"
+LOOK_SECONDS = 2.0
+AGAIN_SECONDS = 10.0  # after a Prefect server that was away
 
 
 def main(arguments: list[str]) -> int:
     """Set up, saying what there is then. Returns 1 where wrong definitions were left out, 2 where nothing goes."""
+    parser = argparse.ArgumentParser(prog="python -m deployments.setup", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("pool", nargs="?", default=POOL, help=f"the work pool (default: {POOL})")
+    parser.add_argument("--watch", action="store_true", help="stay, and set up again when a definition changes")
+    parser.add_argument("--ready", type=Path, metavar="FILE", help="make this file once everything is set up")
+    given = parser.parse_args(arguments)
     try:
         settings = Settings.read()
+        seen = mark(settings)
+    except RowrelayError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return 2
+    code = _try(settings, given.pool)
+    if code != 2 and given.ready:
+        given.ready.touch()
+    while given.watch and code != 2:
+        seen = _change(settings, given.pool, seen)
+    return code
+
+
+def _change(settings: Settings, pool: str, seen: Mark) -> Mark:
+    """Wait for a change of the definitions and set up again, as often as it takes; what was seen then."""
+    while (now := mark(settings)) == seen:
+        time.sleep(LOOK_SECONDS)
+    while _try(settings, pool) == 2:
+        time.sleep(AGAIN_SECONDS)
+        now = mark(settings)
+    return now
+
+
+def _try(settings: Settings, pool: str) -> int:
+    try:
         stack.ready_prefect(settings)
-        refused = asyncio.run(_set_up(settings, arguments[0] if arguments else POOL))
+        refused = asyncio.run(_set_up(settings, pool))
     except (RowrelayError, httpx.HTTPError, RuntimeError) as exc:  # the last: Prefect is not there
         sys.stderr.write(f"{exc}\n")
         return 2
@@ -81,6 +117,7 @@ async def _make_pool(client: PrefectClient, name: str) -> None:
 
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -121,12 +121,12 @@ def test_the_proxy_waits_until_the_dashboard_asks_people_to_sign_in(compose: dic
 @needs_parser
 def test_whatever_dies_comes_back_and_says_how_it_is(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
-        one_shot = name in ("migrate", "setup", "sign-in")
+        one_shot = name in ("migrate", "sign-in")
         restart = "no" if name == "sign-in" else "on-failure" if one_shot else "unless-stopped"
         assert service["restart"] == restart, name
         assert one_shot or service["healthcheck"]["test"], name
         for other, how in (service.get("depends_on") or {}).items():
-            wanted = "service_completed_successfully" if other in ("migrate", "setup", "sign-in") else "service_healthy"
+            wanted = "service_completed_successfully" if other in ("migrate", "sign-in") else "service_healthy"
             assert how["condition"] == wanted, (name, other)
 
 
@@ -392,6 +392,16 @@ class TestWorking:
         assert b'rowrelay_outcomes_total{outcome="done",pipeline="posts"} 30.0' in metrics
         report = json.loads(project.ask("GET", "standin", 8900, "/report")[1])
         assert (report["arrivals"], report["over"]) == (30, 0)
+
+    def test_a_definition_that_comes_or_changes_is_served_without_a_restart(
+        self, project: Project, folder: Path
+    ) -> None:
+        path = "/api/deployments/name/deliver/added"
+        login = {"Authorization": login_of(folder)}
+        text = (ROOT / "deployments" / "pipelines" / "posts.yaml").read_text().replace("name: posts", "name: added")
+        (folder / "pipelines" / "added.yaml").write_text(text)
+
+        wait_until(lambda: project.ask("GET", "server", 4200, path, headers=login)[0] == 200, seconds=60, what="added")
 
     @pytest.mark.parametrize("name", ["services", "server"])
     def test_prefect_ends_in_order_when_it_is_told_to(self, project: Project, name: str) -> None:

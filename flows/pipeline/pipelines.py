@@ -13,6 +13,8 @@ from flows.pipeline.document import read_text
 from flows.pipeline.loading import load_each, shipped
 from flows.settings import Settings
 
+Mark = tuple[tuple[str, int, int], ...]
+
 
 class Pipelines(dict[str, Definition]):
     """Definitions by name. `refused` has the files that are wrong: they spoil no other pipeline than their own."""
@@ -31,6 +33,17 @@ def present(settings: Settings) -> Pipelines:
         if not path.exists():
             raise DefinitionError("there is no such file or folder", file=str(path), key="ROWRELAY_PIPELINES")
     return Pipelines(*load_each((shipped(), *settings.pipelines)))
+
+
+def mark(settings: Settings) -> Mark:
+    """Something that changes with any definition file."""
+    files = [
+        file
+        for path in (shipped(), *settings.pipelines)
+        for file in (sorted(path.iterdir()) if path.is_dir() else [path])
+        if file.exists()
+    ]
+    return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
 def pick(found: Mapping[str, Definition], name: str) -> Definition:
