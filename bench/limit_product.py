@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench._parts import ROWRELAY
 from deployments import stack
 from deployments.standin.api import Knobs, StandIn
 from deployments.standin.arrivals import Arrival
