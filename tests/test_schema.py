@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pandera.pandas as pandera
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pandera.errors import SchemaErrors
 
 from flows.errors import DefinitionError
 from flows.pipeline.definition import Definition
 from flows.pipeline.loading import load
+from flows.pipeline.model_rules import of_model
 from flows.schema import cell
 from flows.schema.schema import Checked, Checker
 from flows.spool.stored import to_rows, to_table
@@ -313,12 +316,111 @@ def test_a_pandera_model_is_held_over_the_file_with_every_reason(define: Define,
     }
 
 
+UNFIT = [
+    ("tiny", "128", "Int8"), ("tiny", "-2147483649", "Int8"),
+    ("unsigned", "-1", "UInt8"), ("unsigned", "456", "UInt8"),
+    ("wide", "2147483648", "Int32"), ("short", "1e39", "float32"),
+    ("at", "2024-01-31T12:00:00.5Z", "datetime64[s, UTC]"), ("stamp", "3000-01-31T12:00", "datetime64[ns]"),
+    ("kind", "c", "category"),
+]  # fmt: skip
+EXACT = {"tiny": "127", "unsigned": "200", "wide": "-2147483648", "short": "16777217", "at": "2024-01-31T12:00:01Z",
+         "stamp": "2024-01-31T12:00:00.5", "kind": "b", "word": "x"}  # fmt: skip
+
+
+def test_a_value_that_a_model_s_type_would_change_is_refused_and_its_checks_see_the_true_one(
+    define: Define, tmp_path: Path
+) -> None:
+    wrong = [list((EXACT | {name: text}).values()) for name, text, _ in UNFIT]
+    rows = [list(EXACT.values()), [""] * len(EXACT), *wrong]
+
+    good, bad = check(define(schema="tests.models:Exact"), tmp_path, *rows, size=7)
+
+    assert good == [
+        [127, 200, -(2**31), 16777217.0, datetime(2024, 1, 31, 12, 0, 1, tzinfo=UTC),
+         datetime(2024, 1, 31, 12, 0, 0, 500_000), "b", "x"],
+        [None] * len(EXACT),
+    ]  # fmt: skip
+    assert bad == {
+        at: [f"{name}: must fit the type {dtype} (found {text!r})"] for at, (name, text, dtype) in enumerate(UNFIT, 2)
+    }
+
+
+@pytest.mark.parametrize("dtype", [pd.Int8Dtype(), pd.Int16Dtype(), pd.Int32Dtype(), pd.Int64Dtype(), pd.UInt8Dtype(),
+                                   pd.UInt16Dtype(), pd.UInt32Dtype(), pd.UInt64Dtype(), np.int8, np.uint32,
+                                   np.float16, pd.Float32Dtype()], ids=str)  # fmt: skip
+def test_every_number_that_a_model_s_type_takes_is_the_one_that_stands_in_the_file(dtype: Any) -> None:
+    edges = {0, 1, -1, 2048, 2049, 16777217} | {sign * 2**bits + by for bits in (7, 8, 15, 16, 31, 32, 52)
+                                                for sign in (1, -1) for by in (-1, 0, 1)}  # fmt: skip
+    column = of_model(pandera.DataFrameSchema({"c": pandera.Column(dtype, nullable=True)})).schema
+    read = pd.DataFrame({"c": pd.array(sorted(edges), "Float64" if "loat" in str(dtype) else "Int64")})
+    try:
+        column.validate(read, lazy=True)
+        refused: set[int] = set()
+    except SchemaErrors as exc:
+        refused = {int(read["c"][at]) for at in exc.failure_cases["index"]}
+
+    taken = column.validate(read[~read["c"].isin(refused)], lazy=True)["c"]
+
+    assert {int(value) for value in taken} == edges - refused
+    bounds = np.finfo(dtype) if dtype is np.float16 else None
+    low, high = (float(bounds.min), float(bounds.max)) if bounds else _bounds(dtype)
+    assert refused == {value for value in edges if not low <= value <= high}
+
+
+def _bounds(dtype: Any) -> tuple[float, float]:
+    if dtype == pd.Float32Dtype():
+        return float(np.finfo(np.float32).min), float(np.finfo(np.float32).max)
+    info = np.iinfo(dtype if isinstance(dtype, type) else dtype.type)
+    return int(info.min), int(info.max)
+
+
+PEOPLE = [["z@x.com", "Zoe"], ["m@x.com", "Max"], ["a@x.com", "A"]]
+
+
+@pytest.mark.parametrize("model", ["Filtered", "Sorted", "Renumbered", "Doubled", "Narrowed"])
+@pytest.mark.parametrize("rows", [PEOPLE, [["z@x.com", ""], *PEOPLE[1:]]], ids=["good rows", "one wrong"])
+def test_a_model_that_changes_which_rows_there_are_is_refused(
+    define: Define, tmp_path: Path, model: str, rows: list[list[str]]
+) -> None:
+    with pytest.raises(DefinitionError, match="the model filters, sorts, repeats or renumbers rows") as refusal:
+        check(define(schema=f"tests.models:{model}"), tmp_path, *rows)
+    assert refusal.value.file == f"tests.models:{model}"
+
+
+def test_a_model_s_parsers_may_change_values(define: Define, tmp_path: Path) -> None:
+    good, bad = check(define(schema="tests.models:Parsed"), tmp_path, ["Z@X.com", " Zoe "], ["b@x", " "], size=2)
+
+    assert good == [["z@x.com", "Zoe"]]
+    assert bad == {1: ["name: must have at least 1 characters (found ' ')"]}
+
+
+def test_a_model_whose_own_code_fails_is_refused_with_what_it_raised(define: Define, tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError) as refusal:
+        check(define(schema="tests.models:CheckFails"), tmp_path, *PEOPLE)
+    words = 'a check that failed itself: must be plausible: ZeroDivisionError("division by zero")'
+    assert words in str(refusal.value)
+    with pytest.raises(DefinitionError, match="failed while it parsed the rows: KeyError: 'surname'"):
+        check(define(schema="tests.models:ParserFails"), tmp_path, *PEOPLE)
+
+
 def test_a_model_that_cannot_be_held_over_parts_of_a_file_is_refused(define: Define, tmp_path: Path) -> None:
     with pytest.raises(DefinitionError) as refusal:
         check(define(schema="tests.models:Whole"), tmp_path, ["1"], ["2"])
     assert "has to be short: this judges a whole table, but a file is checked in parts" in str(refusal.value)
-    with pytest.raises(DefinitionError, match="asks for an index, which a file has not"):
-        Checker(define(schema="tests.models:Indexed"), folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("Indexed", "asks for an index, which a file has not"),
+        ("Drops", "drops rows (drop_invalid_rows): every row of a file is sent or rejected with a reason"),
+        ("Timed", "gives took the type timedelta64[ns], which no cell can be read as; use int, float"),
+    ],
+)
+def test_a_model_that_no_file_can_be_held_to_is_refused_as_it_is_loaded(define: Define, model: str, words: str) -> None:
+    with pytest.raises(DefinitionError) as refusal:
+        define(schema=f"tests.models:{model}")
+    assert f"{model} {words}" in str(refusal.value)
 
 
 texts = st.one_of(

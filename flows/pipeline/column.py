@@ -215,9 +215,14 @@ def _checked_model(module: Any, name: str) -> Any:
         raise SchemaImportError(f"{module.__name__} has no {name}; {suggestion(name, models)}")
     if not _is_model(model, DataFrameModel):
         raise SchemaImportError(f"{name} is no pandera DataFrameModel")
-    patterns = [str(key) for key, column in model.to_schema().columns.items() if column.regex]
-    if patterns:
-        raise SchemaImportError(f"{name} names columns by pattern ({', '.join(patterns)}); name each of them")
+    from flows.pipeline.model_rules import unusable  # with pandera, as above
+
+    try:
+        why = unusable(model.to_schema())
+    except Exception as exc:  # pandera's own, on a model that contradicts itself
+        raise SchemaImportError(f"{name} makes no schema: {type(exc).__name__}: {exc}") from exc
+    if why:
+        raise SchemaImportError(f"{name} {why}")
     return model
 
 

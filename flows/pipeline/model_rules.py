@@ -7,23 +7,14 @@ from copy import deepcopy
 from typing import Any
 
 import pandera.pandas as pandera
-from pandera import dtypes
 from pandera.engines import pandas_engine
 from pandera.errors import SchemaError
 
-from flows.errors import DefinitionError
+from flows.pipeline.model_types import exact, kind_of
 from flows.pipeline.rules import Cell, Rules
 
-_KINDS: tuple[tuple[Callable[[Any], bool], str], ...] = (
-    (lambda dtype: isinstance(dtype, dtypes.Decimal), "decimal"),
-    (lambda dtype: isinstance(dtype, pandas_engine.Date), "date"),
-    (dtypes.is_bool, "bool"),
-    (dtypes.is_int, "int"),
-    (dtypes.is_uint, "int"),
-    (dtypes.is_float, "float"),
-    (dtypes.is_datetime, "datetime"),
-)
-_READ_EXACTLY = ("decimal", "date")  # pandera would round a decimal to its own scale
+UNFIT = "must fit the type"
+_READABLE = "int, float, bool, str, decimal.Decimal, datetime.date, pandas.Timestamp or a category"
 
 _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "greater_than": lambda s: f"must be more than {s['min_value']}",
@@ -43,29 +34,47 @@ _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def of_model(schema: pandera.DataFrameSchema, *, name: str) -> Rules:
-    """The rules of a pandera schema: always coerced, and unique over the whole file instead of over one frame.
-
-    Raises DefinitionError for a schema that asks for an index.
-    """
+def unusable(schema: pandera.DataFrameSchema) -> str:
+    """Why a file cannot be held to a pandera schema, as far as the schema shows it; "" if it can."""
+    parts = _with_types_by_column(deepcopy(schema)).columns
+    if patterns := [str(name) for name, part in parts.items() if part.regex]:
+        return f"names columns by pattern ({', '.join(patterns)}); name each of them"
     if schema.index is not None:
-        raise DefinitionError("asks for an index, which a file has not; make it a column", file=name, key="schema")
-    schema = deepcopy(schema)
+        return "asks for an index, which a file has not; make it a column"
+    if schema.drop_invalid_rows or any(part.drop_invalid_rows for part in parts.values()):
+        return "drops rows (drop_invalid_rows): every row of a file is sent or rejected with a reason; take that out"
+    for name, part in parts.items():
+        if not kind_of(part.dtype):
+            return f"gives {name} the type {part.dtype}, which no cell can be read as; use {_READABLE}"
+    return ""
+
+
+def of_model(schema: pandera.DataFrameSchema) -> Rules:
+    """The rules of a usable pandera schema: always coerced, and unique over the file instead of over one frame."""
+    schema = _with_types_by_column(deepcopy(schema))
     cells = {str(column): _cell(part) for column, part in schema.columns.items()}
     unique = [(str(column),) for column, part in schema.columns.items() if part.unique]
     groups = schema.unique or []
     unique += [tuple(group) for group in (groups if groups and isinstance(groups[0], list) else [groups]) if group]
-    for column, part in schema.columns.items():
+    for part in schema.columns.values():
         part.unique = False
-        if cells[str(column)].kind in _READ_EXACTLY:
-            part.dtype = None
+        part.dtype = exact(part.dtype)
     schema.unique = None
     schema.coerce = True
-    return Rules(cells, schema, tuple(unique))
+    return Rules(cells, schema, tuple(unique), parsed=bool(schema.parsers))
+
+
+def _with_types_by_column(schema: pandera.DataFrameSchema) -> pandera.DataFrameSchema:
+    """A type for the whole table, `Config.dtype`, is one for each column, except where it reads rows (pydantic)."""
+    if schema.dtype is not None and not isinstance(schema.dtype, pandas_engine.PydanticModel):
+        for part in schema.columns.values():
+            part.dtype = schema.dtype
+        schema.dtype = None
+    return schema
 
 
 def _cell(part: Any) -> Cell:
-    kind = next((kind for test, kind in _KINDS if part.dtype is not None and test(part.dtype)), "str")
+    kind = kind_of(part.dtype)
     zoned = getattr(part.dtype, "tz", None) is not None if kind == "datetime" else None
     return Cell(kind, null=part.nullable, optional=not part.required, zoned=zoned)
 
@@ -74,7 +83,7 @@ def words(error: SchemaError) -> str:
     """What a failed check asks for, as a person would say it."""
     check = error.check
     if check is None or isinstance(check, str):  # pandera's own: not_nullable, coerce_dtype('int8')
-        return "must not be empty" if "null" in str(check) else f"must fit the type {error.schema.dtype}"
+        return "must not be empty" if "null" in str(check) else f"{UNFIT} {error.schema.dtype}"
     said = str(check.error or "")
     if check.name in _WORDS and said.startswith(f"{check.name}("):
         return _WORDS[check.name](check.statistics)

@@ -30,11 +30,12 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Everything that a file's cells have to satisfy."""
+    """Everything that a file's cells have to satisfy. `parsed`: functions of the schema change the table first."""
 
     cells: dict[str, Cell]
     schema: pandera.DataFrameSchema
     unique: tuple[tuple[str, ...], ...]
+    parsed: bool = False
 
 
 def of_columns(columns: Mapping[str, Column]) -> Rules:

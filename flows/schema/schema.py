@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pandera.pandas as pandera
-from pandera.errors import SchemaErrors
+from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
 from flows.errors import DefinitionError
 from flows.pipeline.definition import Definition
-from flows.pipeline.model_rules import of_model, words
+from flows.pipeline.model_rules import UNFIT, of_model, words
 from flows.pipeline.rules import Rules, of_columns
 from flows.records import Reason
 from flows.schema import cell
@@ -28,6 +28,7 @@ from flows.schema.key import joined, text_of
 from flows.schema.unique import UniqueIndex
 
 PASSES = 10  # each drops at least one row; pandera needs one, a model with parsers perhaps three
+APART = 1 << 40  # labels that no reset of an index gives
 SHOWN = 80  # characters of a value in a reason
 
 Case = tuple[int, str, str]  # position, column (empty: the whole row), what it must be
@@ -67,7 +68,8 @@ class Checker:
     def check(self, text: pd.DataFrame, lines: npt.NDArray[np.int64]) -> Checked:
         """Check a frame of text cells (index 0…n-1); `lines` are its rows' lines in the file.
 
-        Raises DefinitionError if a pandera model judges the frame as a whole instead of its rows.
+        Raises DefinitionError if a pandera model judges the frame as a whole instead of its rows, fails, or gives
+        back other rows than it got.
         """
         columns = {
             name: cell.read(how.kind, text[name], optional=how.null, zoned=how.zoned)
@@ -104,40 +106,71 @@ class Checker:
         cases: list[Case] = []
         for _ in range(PASSES):
             if frame.empty:
-                break
-            try:
-                return self._rules.schema.validate(frame, lazy=True), cases
-            except SchemaErrors as exc:
-                found = self._cases(exc)
+                return frame, cases
+            good, found = self._held(self._rules.schema, frame)
+            if not found:
+                return self._same_rows(good, frame), cases
             cases += found
             frame = frame.drop(index=list({at for at, _, _ in found}))
-        return frame.iloc[:0], cases
+        raise self._refusal(f"finds other rows wrong each time it is asked ({PASSES} times); judge each row by itself")
 
     def _by_column(self, rows: pd.DataFrame, columns: dict[str, cell.Column]) -> Iterator[Case]:
         """The cases against the readable cells of rows that have unreadable ones."""
         for name, schema in self._alone.items():
             readable = rows.loc[[at for at in rows.index if at not in columns[name].faults], [name]]
-            if readable.empty:
-                continue
-            try:
-                schema.validate(readable, lazy=True)
-            except SchemaErrors as exc:
-                yield from self._cases(exc)
+            if not readable.empty:
+                yield from self._held(schema, readable)[1]
+
+    def _held(self, schema: pandera.DataFrameSchema, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Case]]:
+        """What pandera makes of a frame, and the cases against its rows.
+
+        A model with parsers gets rows whose labels lie far from 0: whoever sorts them and numbers them anew is seen.
+        """
+        apart = APART if self._rules.parsed else 0
+        try:
+            good = schema.validate(frame.set_axis(frame.index + apart) if apart else frame, lazy=True)
+        except SchemaErrors as exc:
+            found = [(at - apart, column, asked) for at, column, asked in self._cases(exc)]
+            if not {at for at, _, _ in found} <= set(frame.index):
+                raise self._refusal(_OTHER_ROWS) from exc
+            return frame, found
+        except Exception as exc:  # a parser is somebody else's code
+            raise self._refusal(f"failed while it parsed the rows: {type(exc).__name__}: {exc}") from exc
+        return (good.set_axis(good.index - apart) if apart and good.index.inferred_type == "integer" else good), []
+
+    def _same_rows(self, good: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+        """The accepted rows, if they are those that were handed in, in their order, with the same columns."""
+        if not good.index.equals(frame.index):
+            raise self._refusal(_OTHER_ROWS)
+        if missing := [name for name in frame.columns if name not in good.columns]:
+            raise self._refusal(f"takes the column {missing[0]} away; keep it, or take it out of the model")
+        return good[list(frame.columns)]
+
+    def _refusal(self, why: str) -> DefinitionError:
+        return DefinitionError(f"the model {why}", file=self._name, key="schema")
 
     def _cases(self, errors: SchemaErrors) -> list[Case]:
+        """The cases of an answer of pandera's. A value that does not fit its type leaves its column untyped.
+
+        What only follows from that is passed over; it comes again, without those values, if it has other reasons.
+        """
         found: dict[Case, None] = {}
-        for error in errors.schema_errors:
+        broken: list[SchemaError] = []
+        all_errors = errors.schema_errors
+        left = {error.schema.name for error in all_errors if error.reason_code is SchemaErrorReason.DATATYPE_COERCION}
+        for error in all_errors:
+            if error.reason_code is SchemaErrorReason.WRONG_DATATYPE and error.schema.name in left:
+                continue
             failures = error.failure_cases
             if not isinstance(failures, pd.DataFrame) or "index" not in failures or failures["index"].isna().any():
-                raise DefinitionError(
-                    f"{words(error)}: this judges a whole table, but a file is checked in parts; judge rows",
-                    file=self._name,
-                    key="schema",
-                )
+                broken.append(error)
+                continue
             column = str(error.schema.name) if error.schema.name in self._rules.cells else ""
             found |= dict.fromkeys((int(at), column, words(error)) for at in failures["index"])
-        untyped = {(at, column) for at, column, asked in found if asked.startswith("must fit the type")}
-        return [case for case in found if case[:2] not in untyped or case[2].startswith("must fit the type")]
+        untyped = {(at, column) for at, column, asked in found if asked.startswith(UNFIT)}
+        if broken and not untyped:
+            raise self._refusal(_unusable(broken[0]))
+        return [case for case in found if case[:2] not in untyped or case[2].startswith(UNFIT)]
 
     def _repeated(self, frame: pd.DataFrame, columns: dict[str, cell.Column], lines: list[int]) -> Iterator[Case]:
         assert self._index is not None
@@ -156,9 +189,23 @@ class Checker:
         return {at: tuple(why) for at, why in reasons.items()}
 
 
+_OTHER_ROWS = (
+    "filters, sorts, repeats or renumbers rows: what is sent would belong to other rows of the file. Let its parsers "
+    "change values alone, and its checks reject rows"
+)
+
+
+def _unusable(error: SchemaError) -> str:
+    """Why an error tells nothing of single rows."""
+    if error.reason_code is SchemaErrorReason.CHECK_ERROR:
+        name = words(error).removeprefix("must pass the check ")
+        return f"has a check that failed itself: {name}: {error.failure_cases}"
+    return f"asks: {words(error)}: this judges a whole table, but a file is checked in parts; judge rows"
+
+
 def _rules(definition: Definition) -> Rules:
     if definition.schema_path:
-        return of_model(definition.pandera_model.to_schema(), name=definition.schema_path)
+        return of_model(definition.pandera_model.to_schema())
     return of_columns(definition.columns)
 
 

@@ -59,7 +59,7 @@ def _to_arrow(column: pd.Series) -> tuple[Any, str]:
     if column.dtype != object:
         array = pa.array(column, from_pandas=True)
         return (array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array), ""
-    cells = [None if value is None or value is pd.NaT or value is pd.NA else value for value in column]
+    cells = [None if gone else value for value, gone in zip(column, column.isna(), strict=True)]
     kind = _kind(cells)
     if not kind:
         return pa.array(cells), ""
