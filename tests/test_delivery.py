@@ -102,7 +102,7 @@ def test_a_ban_is_the_reason_also_where_one_trouble_would_stop_the_run(tmp_path:
         ended = w.deliver("r1", file=w.file(30))
 
         assert ended["state"] == RunState.STOPPED
-        assert "ended alike" not in ended["reason"]
+        assert "in a row" not in ended["reason"]
         assert "403" in ended["reason"]
 
 
@@ -111,7 +111,7 @@ def test_an_expired_token_does_not_fail_the_whole_file(tmp_path: Path, redis_url
         ended = w.deliver("r1", file=w.file(200))
 
         assert ended["state"] == RunState.STOPPED
-        assert "in a row ended alike" in ended["reason"]
+        assert "in a row failed: 401 ×" in ended["reason"]
         assert ended["counts"]["failed"] <= 5 + LIMIT["in_flight"]
         assert ended["counts"]["waiting"] >= 185
 

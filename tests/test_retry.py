@@ -76,15 +76,16 @@ def test_a_stale_permit_is_no_attempt() -> None:
     [
         (Verdict(RowState.DONE, status=200), ""),
         (Verdict(RowState.FAILED, "wrong", status=422), ""),
-        (Verdict(RowState.FAILED, "unknown token", status=401), "status 401"),
-        (Verdict(RowState.UNKNOWN, "the API failed", status=500), "status 500"),
-        (TOO_MANY, "status 429"),
-        (Verdict(RowState.UNKNOWN, "no JSON", status=200), "status 200"),
-        (Verdict(RowState.FAILED, "moved", status=301), "status 301"),
+        (Verdict(RowState.FAILED, "unknown token", status=401), "401"),
+        (Verdict(RowState.UNKNOWN, "the API failed", status=500), "500"),
+        (TOO_MANY, "429"),
+        (Verdict(RowState.UNKNOWN, "no JSON", status=200), "200"),
+        (Verdict(RowState.FAILED, "moved", status=301), "301"),
         (REFUSED, "connection refused"),
-        (Verdict(RowState.FAILED, "JSON cannot hold this; nothing was sent", wrote=False), ""),
-        (Verdict(RowState.WAITING, "stale", wrote=False, attempted=False), ""),
+        (Verdict(RowState.FAILED, "JSON cannot hold this; nothing was sent", wrote=False), None),
+        (Verdict(RowState.WAITING, "stale", wrote=False, attempted=False), None),
+        (Verdict(RowState.UNKNOWN, "no connection could be made (10.0.0.7:443); the API may"), "no connection could be made"),
     ],
 )
-def test_equal_troubles_are_told_from_faults_of_single_rows(verdict: Verdict, kind: str) -> None:
-    assert retry.streak_kind(verdict) == kind
+def test_troubles_of_all_are_told_from_faults_of_single_rows(verdict: Verdict, kind: str | None) -> None:
+    assert retry.trouble(verdict) == kind

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import replace
 
 from flows.records import RowState, Verdict
 
 BASE_SECONDS = 0.5
 CAP_SECONDS = 30.0
-_STREAK_STATUSES = (401, 403, 404, 408, 425, 429)
+_STATUSES_OF_ALL = (401, 403, 404, 408, 425, 429)
+_DETAILS = re.compile(r" \(|; |: ")  # what follows differs from one time to the next
 
 
 def backoff(attempts: int, rng: random.Random) -> float:
@@ -39,17 +41,18 @@ def after(
     return verdict, None
 
 
-def streak_kind(verdict: Verdict) -> str:
-    """What an attempt has in common with the one before if both speak of trouble with the API; empty if not.
+def trouble(verdict: Verdict) -> str | None:
+    """What an attempt says of the API: the kind of its trouble, nothing where it is well, None where it says nothing.
 
-    A refusal of one row (400, 409, 422, …) says nothing about the next, nor does a row that makes no request; an
-    expired token, a login page that answers everything, a quota that is used up, an API that fails, hangs or cannot
-    be reached does.
+    A refusal of one row (400, 409, 422, …) shows that the API is well; an expired token, a login page that answers
+    everything, a quota that is used up, an API that fails, hangs or cannot be reached are troubles of all rows.
     """
     makes_no_request = verdict.state is RowState.FAILED and not verdict.wrote
-    if not verdict.attempted or makes_no_request or verdict.state is RowState.DONE:
+    if not verdict.attempted or makes_no_request:
+        return None
+    if verdict.state is RowState.DONE:
         return ""
     if verdict.status is None:
-        return verdict.reason
-    of_all = verdict.status in _STREAK_STATUSES or verdict.status >= 500 or verdict.status < 400
-    return f"status {verdict.status}" if of_all else ""
+        return _DETAILS.split(verdict.reason, maxsplit=1)[0]
+    of_all = verdict.status in _STATUSES_OF_ALL or verdict.status >= 500 or verdict.status < 400
+    return str(verdict.status) if of_all else ""

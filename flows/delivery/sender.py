@@ -23,6 +23,7 @@ import redis
 
 from flows.client import retry
 from flows.client.client import Client, idempotency_key
+from flows.delivery.breaker import Breaker
 from flows.delivery.job import Batch, Job, Outcome
 from flows.delivery.recorder import FLUSH_ROWS, FLUSH_SECONDS, Recorder
 from flows.errors import LimitLatched, LimitLost, Stopped, Superseded
@@ -41,6 +42,7 @@ T = TypeVar("T")
 
 RENEW_SECONDS = LEASE_SECONDS / 5
 CHART_SECONDS = 900  # of which the chart keeps every second
+PROBING_TOLD_SECONDS = 60.0  # an API in trouble is worth an event once in so long
 TRIM_SECONDS = 60  # between two times that older ones are folded into minutes
 _UNTRIED = Verdict(RowState.WAITING, wrote=False, attempted=False)
 
@@ -84,8 +86,8 @@ class Sender:
         self._attempts: set[asyncio.Task[None]] = set()
         self._in_the_air: set[asyncio.Task[None]] = set()  # those of them that may be broken off
         self._closing = self._leaving = False
-        self._streak: tuple[str, int] = ("", 0)
-        self._paused_until = 0.0  # by time.monotonic: the last wish of the API to wait, as this process heard it
+        self._breaker = Breaker(stop_after=definition.stop_after, in_flight=limit.terms.in_flight)
+        self._probing_told = float("-inf")
         self._trimmed = 0
         self._redis_id = ""
         self._rng = random.Random()
@@ -195,11 +197,12 @@ class Sender:
                 if self._ending():
                     return
                 permits = await self._limit.acquire(self.run, min(len(self._ready), self._room))
-                jobs = [self._ready.popleft() for _ in range(min(len(permits), len(self._ready)))]
+                most = min(len(permits), len(self._ready), self._room)  # trouble may have been seen meanwhile
+                jobs = [self._ready.popleft() for _ in range(most)]
                 for permit in permits[len(jobs) :]:
                     permit.unused()
                 if jobs:
-                    self._unrecorded += len(jobs)
+                    self._depart(len(jobs))
                     self._spawn(self._block(jobs, permits[: len(jobs)]), jobs)
         except Stopped as exc:
             self._stop(exc)
@@ -212,14 +215,24 @@ class Sender:
             if self._ready and self._room > 0:
                 return
             self._wake.clear()
-            next_due = self._backing_off[0][0] - now if self._backing_off else None
+            due = [self._backing_off[0][0] - now] if self._backing_off else []
+            if self._ready and (probe_in := self._breaker.wait(self._unrecorded, self._limit.clock())) is not None:
+                due.append(probe_in)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), next_due)
+                await asyncio.wait_for(self._wake.wait(), min(due, default=None))
 
     @property
     def _room(self) -> int:
         """Rows that may still be claimed: what a kill leaves `unknown` is bounded by what is claimed and unrecorded."""
-        return self._limit.terms.in_flight - self._unrecorded
+        free = self._limit.terms.in_flight - self._unrecorded
+        return max(0, min(free, self._breaker.room(self._unrecorded, self._limit.clock())))
+
+    def _depart(self, rows: int) -> None:
+        self._breaker.leaving(self._unrecorded)
+        self._unrecorded += rows
+        if self._breaker.probes and self._limit.clock() - self._probing_told > PROBING_TOLD_SECONDS:
+            self._probing_told = self._limit.clock()
+            self._event("Nothing but trouble comes from the API; it is tried with one request at a time")
 
     def _recorded(self, rows: int) -> None:
         self._unrecorded -= rows
@@ -309,7 +322,7 @@ class Sender:
             if verdict.wrote:
                 self.pace.note(permit.start, verdict.took_seconds if verdict.status is not None else None)
         without_effect = verdict.state is RowState.WAITING or not verdict.wrote
-        trouble = retry.streak_kind(verdict)
+        found = verdict
         verdict, wait = retry.after(
             verdict,
             attempts=job.attempts,
@@ -320,7 +333,7 @@ class Sender:
         )
         job.first += verdict.pause_seconds or 0.0
         self._put(job, verdict, wait, without_effect=without_effect)
-        self._count(verdict, trouble, now)
+        self._judge(found, permit.start)
         await self._heed(verdict)
 
     async def _fly(self, job: Job, permit: Permit, generation: int) -> Verdict:
@@ -346,32 +359,19 @@ class Sender:
             self._in_the_air.discard(task)
             self._flying.pop(job.row.row, None)
 
-    def _count(self, verdict: Verdict, trouble: str, now: float) -> None:
-        """Stop after a series of equal troubles (`retry.streak_kind`); a ban is a reason of its own.
-
-        Of those that ask to wait, the ones that left before the last wish was over count as one with it: an API may
-        turn away at once all that is under way.
-        """
-        if not verdict.attempted or verdict.ban:
-            return
-        kind, times = self._streak
-        same_wish = verdict.pause_seconds and now - verdict.took_seconds < self._paused_until
-        if verdict.pause_seconds:
-            self._paused_until = max(self._paused_until, now + verdict.pause_seconds)
-        if not trouble or trouble != kind:
-            self._streak = (trouble, 1)
-        elif not same_wish:
-            self._streak = (trouble, times + 1)
-        if trouble and self._streak[1] >= self._definition.stop_after:
-            what = f"{self._streak[1]} requests in a row ended alike"
-            if verdict.pause_seconds:
-                what = f"The API has asked to wait {self._streak[1]} times in a row"
-            self._stop(
-                Stopped(
-                    f"{what}: {verdict.reason}.",
-                    hint="Find out why, then resume the run: what is finished stays finished.",
-                )
-            )
+    def _judge(self, verdict: Verdict, left: float) -> None:
+        """Whether the API is in trouble, and has been for so long that the run stops. A ban is a reason of its own."""
+        kind = None if verdict.ban or self._leaving else retry.trouble(verdict)
+        if kind is None:
+            self._breaker.unsent()
+        elif not kind:
+            self._breaker.well(left=left)
+        else:
+            pause = verdict.pause_seconds or 0.0
+            self._breaker.trouble(kind, left=left, seen=self._limit.clock(), pause_seconds=pause)
+        if kind and self._breaker.is_open:
+            hint = "Find out why, then resume the run: what is finished stays finished."
+            self._stop(Stopped(self._breaker.reason(verdict.reason), hint=hint))
 
     async def _heed(self, verdict: Verdict) -> None:
         """What an answer means for everybody: a ban, or a pause."""
