@@ -84,7 +84,10 @@ def test_a_stale_permit_is_no_attempt() -> None:
         (REFUSED, "connection refused"),
         (Verdict(RowState.FAILED, "JSON cannot hold this; nothing was sent", wrote=False), None),
         (Verdict(RowState.WAITING, "stale", wrote=False, attempted=False), None),
-        (Verdict(RowState.UNKNOWN, "no connection could be made (10.0.0.7:443); the API may"), "no connection could be made"),
+        (
+            Verdict(RowState.UNKNOWN, "the connection broke (10.0.0.7:443); it may"),
+            "the connection broke",
+        ),
     ],
 )
 def test_troubles_of_all_are_told_from_faults_of_single_rows(verdict: Verdict, kind: str | None) -> None:

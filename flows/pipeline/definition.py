@@ -205,7 +205,7 @@ class Definition(Part):
     counts_at_edge: Bool = False
     """true: the API counts a request before its gateway can answer 502, 503 or 504"""
     stop_after: Annotated[Int, Field(ge=1, le=1_000_000)] = 20
-    """So many troubles in a row stop the run: 401, 403, 404, 3xx, 5xx, pauses, no answer, no connection. A blip is one"""
+    """So many troubles in a row end the run: 401, 403, 404, 3xx, 5xx, pauses, no answer, no connection"""
     schedules: list[Schedule] = Field(default=[])
     """When new files of the inbox are delivered"""
 
