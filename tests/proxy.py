@@ -1,6 +1,6 @@
-"""A TCP proxy in a process of its own that delays what passes, differently each time, and can cut the line.
+"""A TCP proxy in a process of its own that delays what passes, always or differently each time, and can cut the line.
 
-Within a connection and direction nothing is reordered, as TCP would not.
+Within a connection and direction nothing is reordered, as TCP would not. Bytes are not looked at, so that TLS passes.
 """
 
 from __future__ import annotations
@@ -16,16 +16,29 @@ from typing import Any
 
 
 class Proxy:
-    """The process, as the test sees it. `jitter`: (from, to) seconds each way; it listens on `host`."""
+    """The process, as the test sees it; it listens on `host`. Seconds, and each way:
 
-    def __init__(self, port: int, *, jitter: tuple[float, float] = (0.0, 0.0), host: str = "127.0.0.1") -> None:
+    `away` is how far the other side is. A connection is there at once, as the kernel makes it, so what it would have
+    cost to make (there and back) is waited for by the first bytes that are sent over it. `jitter` (from, to) is added
+    to what passes. `setup` is how long the other side takes to answer on a new connection: a slow handshake.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        jitter: tuple[float, float] = (0.0, 0.0),
+        away: float = 0.0,
+        setup: float = 0.0,
+        host: str = "127.0.0.1",
+    ) -> None:
         self._process = subprocess.Popen([sys.executable, __file__, str(port), host], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout
         ports = json.loads(self._process.stdout.readline())
         self.port = ports["data"]
         self._control = socket.create_connection(("127.0.0.1", ports["control"]))
         self._answers = self._control.makefile()
-        self.set(jitter=jitter)
+        self.set(jitter=jitter, away=away, setup=setup)
 
     def __enter__(self) -> Proxy:
         return self
@@ -38,11 +51,24 @@ class Proxy:
         assert self._process.stdout
         self._process.stdout.close()
 
-    def set(self, *, jitter: tuple[float, float] | None = None, cut: bool | None = None) -> None:
+    def set(
+        self,
+        *,
+        jitter: tuple[float, float] | None = None,
+        cut: bool | None = None,
+        away: float | None = None,
+        setup: float | None = None,
+    ) -> None:
         """Change the delay; `cut` the line (nothing is read from either side, nothing passes) or heal it."""
-        changes = {"jitter": jitter, "cut": cut}
+        changes = {"jitter": jitter, "cut": cut, "away": away, "setup": setup}
         self._control.sendall(json.dumps({k: v for k, v in changes.items() if v is not None}).encode() + b"\n")
         self._answers.readline()
+
+    @property
+    def connections(self) -> int:
+        """How many have been made through it."""
+        self._control.sendall(b"{}\n")
+        return int(self._answers.readline())
 
 
 class _Line:
@@ -50,17 +76,20 @@ class _Line:
 
     def __init__(self) -> None:
         self.jitter: tuple[float, float] = (0.0, 0.0)
+        self.away = self.setup = 0.0
+        self.connections = 0
         self.whole = asyncio.Event()
         self.whole.set()
 
     def change(self, changes: dict[str, Any]) -> None:
         self.jitter = tuple(changes.get("jitter", self.jitter))  # type: ignore[assignment]
+        self.away, self.setup = changes.get("away", self.away), changes.get("setup", self.setup)
         if "cut" in changes:
             (self.whole.clear if changes["cut"] else self.whole.set)()
 
 
-async def _pass(line: _Line, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    """One direction. A delayed piece leaves after all earlier ones."""
+async def _pass(line: _Line, source: asyncio.StreamReader, target: asyncio.StreamWriter, first: float) -> None:
+    """One direction. A delayed piece leaves after all earlier ones, and none before `first`, by the loop's clock."""
     loop, queue = asyncio.get_running_loop(), asyncio.Queue[tuple[float, bytes]]()
 
     async def release() -> None:
@@ -73,12 +102,12 @@ async def _pass(line: _Line, source: asyncio.StreamReader, target: asyncio.Strea
             target.write(data)
             await target.drain()
 
-    releasing, due = asyncio.create_task(release()), 0.0
+    releasing, due = asyncio.create_task(release()), first
     try:
         while True:
             await line.whole.wait()
             data = await source.read(65536)
-            due = max(due, loop.time() + random.uniform(*line.jitter))
+            due = max(due, loop.time() + line.away + random.uniform(*line.jitter))
             queue.put_nowait((due, data))
             if not data:
                 await releasing
@@ -96,14 +125,16 @@ async def _serve(port: int, host: str) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         await line.whole.wait()
         with contextlib.suppress(OSError):
+            line.connections += 1
+            made = asyncio.get_running_loop().time() + 3 * line.away  # a way there, a way back, and that of the bytes
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
-            ways = _pass(line, reader, far_writer), _pass(line, far_reader, writer)
+            ways = _pass(line, reader, far_writer, made), _pass(line, far_reader, writer, made + line.away + line.setup)
             await asyncio.gather(*ways, return_exceptions=True)
 
     async def control(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while order := await reader.readline():
             line.change(json.loads(order))
-            writer.write(b"done\n")
+            writer.write(f"{line.connections}\n".encode())
 
     data = await asyncio.start_server(guest, host, 0, backlog=1024)
     orders = await asyncio.start_server(control, "127.0.0.1", 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -60,12 +60,22 @@ class Asker:
     reports: list[Report] = field(default_factory=list)
     open: list[Sent] = field(default_factory=list)
     seen: int | None = None
+    up: int = 0  # how long it takes from here to Redis …
+    down: int = 0  # … and back; it knows their sum
 
 
 class World:
     """True time, a Redis with a clock of its own, askers, and all that was ever sent. Times in µs."""
 
-    def __init__(self, client: redis.Redis, terms: list[LimitTerms], loss: int, *, even: bool = False) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        terms: list[LimitTerms],
+        loss: int,
+        *,
+        even: bool = False,
+        ways: Sequence[tuple[int, int]] = (),
+    ) -> None:
         self.client, self.loss = client, loss
         client.flushall()
         # Safety must not rest on even starts, which would hide what is missing.
@@ -73,6 +83,8 @@ class World:
         self.now, self.offset, self.run = 1_700_000_000 * SECOND, 0, 0
         self.tokens = itertools.count()
         self.askers = [Asker(each, f"t{next(self.tokens)}.") for each in terms]
+        for asker, (up, down) in zip(self.askers, ways, strict=False):
+            asker.up, asker.down = up, down
         self.sent: list[Sent] = []
         self.snapshots: list[tuple[int, dict[str, bytes]]] = []
         self.since_wipe = self.flights_known_since = self.paused = self.now
@@ -80,12 +92,14 @@ class World:
 
     def visit(self, asker: Asker, wanted: int) -> list[Sent]:
         """Ask for `wanted` starts, check every grant by brute force, and return what may be sent."""
+        asked, away = self.now, asker.up + asker.down
+        self.wait(asker.up)
         theirs = self.now + self.offset
         server = {"s": theirs // SECOND, "us": theirs % SECOND, "info": f"# Server\r\nrun_id:run{self.run}\r\n"}
         self.client.hset("test:server", mapping=server)
         keys = Keys.of("x")
         names = (keys.log, keys.flights, keys.numbers, keys.state, keys.askers, keys.hungry, NAMES)
-        reports = [arg for report in asker.reports for arg in report.args(self.now / SECOND)]
+        reports = [arg for report in asker.reports for arg in report.args(asked / SECOND)]
         self.paused = max(self.paused, *(round(each.moment * SECOND) for each in asker.reports if each.kind == "p"), 0)
         if asker.jumped:
             self.forget_flights()
@@ -93,20 +107,24 @@ class World:
         raw: Any = self.client.evalsha(
             self.sha, len(names), *names,
             asker.token, numbers_json(asker.terms), wanted, int(asker.jumped), asker.trusted,
-            self.loss, asker.token, asker.next_id, "x", *reports,
+            self.loss, asker.token, asker.next_id, "x", away, away, *reports,
         )  # fmt: skip
         asker.jumped = False
         starts = raw[7]
         ids = [f"{asker.token}{asker.next_id + i}" for i in range(len(starts))]
         asker.next_id += wanted
         asker.seen = self.now
+        if raw[1] in (b"new", b"restart", b"clock"):
+            asker.token = f"t{next(self.tokens)}."
         if asker.offset is not None and abs(self.offset - asker.offset) > 2000:
             asker.jumped = True
             asker.offset = self.offset
             asker.reports += [Report("u", each) for each in ids]
+            asker.token = f"t{next(self.tokens)}."
             return []
         asker.offset, asker.trusted = self.offset, theirs
-        return [self.grant(asker, each, self.now + start) for each, start in zip(ids, starts, strict=True)]
+        starts = [self.now + start + asker.down for start in starts]
+        return [self.grant(asker, each, start) for each, start in zip(ids, starts, strict=True)]
 
     def grant(self, asker: Asker, id: str, start: int) -> Sent:
         """Count the grant, if brute force agrees that no window in force can overflow, however the network behaves."""
@@ -120,8 +138,9 @@ class World:
         terms = asker.terms
         late = terms.lapse_seconds
         if terms.late_seconds is not None:
-            late = min(late, terms.late_seconds + fresh_seconds(terms))
-        sent = Sent(id, start, round(start + late * SECOND), round(start + terms.max_timeout_seconds * SECOND))
+            late = min(late, terms.late_seconds + fresh_seconds(terms) + (asker.up + asker.down) / SECOND)
+        granted = start - asker.down - asker.up  # at the earliest that the reply can have meant
+        sent = Sent(id, start, round(granted + late * SECOND), round(granted + terms.max_timeout_seconds * SECOND))
         self.sent.append(sent)
         asker.open.append(sent)
         return sent
@@ -186,7 +205,8 @@ class World:
         """kill -9 of a process, and a new one in its place."""
         for sent in self.askers[index].open:
             sent.done = True
-        self.askers[index] = Asker(self.askers[index].terms, f"t{next(self.tokens)}.")
+        dead = self.askers[index]
+        self.askers[index] = Asker(dead.terms, f"t{next(self.tokens)}.", up=dead.up, down=dead.down)
 
     def step(self, micros: int) -> None:
         """Redis's clock is set. Somebody with a history is there to see it; a first visitor could not."""
@@ -286,7 +306,7 @@ def crash(before: float, lost: float, after: float = 30.0) -> Story:
     return [*busy(before, 1, 0.5), keep, *busy(lost, 1), restart, *busy(after, 1)]
 
 
-AHEAD: Story = [("ask", 0, 1), ("wait", 1_450_000, None), ("ask", 0, 2)]  # the first start of ONE, 52 ms before it
+AHEAD: Story = [("ask", 0, 1), ("wait", 1_850_000, None), ("ask", 0, 2)]  # the first start of ONE, 52 ms before it
 FROZEN: Story = [
     ("ask", 0, 3),
     ("wait", 20_000_000, None),
@@ -295,29 +315,47 @@ FROZEN: Story = [
 SURE = 92.8  # when WIDE begins: its longest window has passed in quarantine
 
 stories = st.lists(st.one_of(action, action, action, action, harm), max_size=120)
+ways = st.lists(
+    st.sampled_from([(0, 0), (0, 0), (10_000, 30_000), (100_000, 100_000), (20_000, 250_000)]), min_size=3, max_size=3
+)
+NEAR = [(0, 0)] * 3
+FAR = [(100_000, 100_000), (20_000, 250_000), (0, 0)]
 crowds = st.lists(st.sampled_from([BOTH, WIDE, LATE, ONE, TIGHT]), min_size=1, max_size=3)
 
 
-@given(story=stories, terms=crowds, loss=st.sampled_from([0, 5, -1]), warm=st.sampled_from([0, 8, 100]))
-@example(story=[*busy(65, 1, 0.5), ("step", 30, None), *busy(30, 1)], terms=[WIDE], loss=0, warm=100)
-@example(story=[*busy(5, 1), ("step", -30, None), *busy(100, 1, 0.5)], terms=[WIDE], loss=0, warm=100)
-@example(story=crash(20, 0.4), terms=[BOTH], loss=5, warm=0)
-@example(story=crash(SURE, 4), terms=[WIDE], loss=5, warm=0)
-@example(story=crash(SURE, 20), terms=[WIDE], loss=-1, warm=0)
-@example(story=crash(SURE, 8, 120), terms=[WIDE], loss=0, warm=0)
-@example(story=[*busy(SURE, 1, 0.5), *busy(8, 1), ("restart", True, None), *busy(30, 1)], terms=[WIDE], loss=0, warm=0)
-@example(story=[*busy(10, 1), *busy(20)], terms=[ONE, BOTH], loss=0, warm=0)
-@example(story=[("trust", 0, None), *busy(30, 1), *busy(60)], terms=[BOTH, WIDE], loss=0, warm=0)
-@example(story=[*busy(10), ("pause", 0, 3.0), *busy(6)], terms=[ONE, TIGHT], loss=0, warm=0)
-@example(story=[*busy(10, 3, 0.05)], terms=[TIGHT], loss=0, warm=0)
-@example(story=[*busy(10), ("ban", 0, 3), *busy(3)], terms=[ONE, TIGHT], loss=0, warm=0)
-@example(story=[*FROZEN, *busy(3, 1)], terms=[BOTH], loss=0, warm=8)
-@example(story=[*AHEAD, ("restart", True, None), *busy(3, 1, 0.02)], terms=[ONE], loss=0, warm=0)
+@given(story=stories, terms=crowds, loss=st.sampled_from([0, 5, -1]), warm=st.sampled_from([0, 8, 100]), ways=ways)
+@example(story=[*busy(65, 1, 0.5), ("step", 30, None), *busy(30, 1)], terms=[WIDE], loss=0, warm=100, ways=NEAR)
+@example(story=[*busy(5, 1), ("step", -30, None), *busy(100, 1, 0.5)], terms=[WIDE], loss=0, warm=100, ways=NEAR)
+@example(story=crash(20, 0.4), terms=[BOTH], loss=5, warm=0, ways=NEAR)
+@example(story=crash(SURE, 4), terms=[WIDE], loss=5, warm=0, ways=NEAR)
+@example(story=crash(SURE, 20), terms=[WIDE], loss=-1, warm=0, ways=NEAR)
+@example(story=crash(SURE, 8, 120), terms=[WIDE], loss=0, warm=0, ways=NEAR)
+@example(
+    story=[*busy(SURE, 1, 0.5), *busy(8, 1), ("restart", True, None), *busy(30, 1)],
+    terms=[WIDE],
+    loss=0,
+    warm=0,
+    ways=NEAR,
+)
+@example(story=[*busy(10, 1), *busy(20)], terms=[ONE, BOTH], loss=0, warm=0, ways=NEAR)
+@example(story=[("trust", 0, None), *busy(30, 1), *busy(60)], terms=[BOTH, WIDE], loss=0, warm=0, ways=NEAR)
+@example(story=[*busy(10), ("pause", 0, 3.0), *busy(6)], terms=[ONE, TIGHT], loss=0, warm=0, ways=NEAR)
+@example(story=[*busy(10, 3, 0.05)], terms=[TIGHT], loss=0, warm=0, ways=NEAR)
+@example(story=[*busy(10), ("ban", 0, 3), *busy(3)], terms=[ONE, TIGHT], loss=0, warm=0, ways=NEAR)
+@example(story=[*FROZEN, *busy(3, 1)], terms=[BOTH], loss=0, warm=8, ways=NEAR)
+@example(story=[*AHEAD, ("restart", True, None), *busy(3, 1, 0.02)], terms=[ONE], loss=0, warm=0, ways=NEAR)
+@example(story=busy(10, 3, 0.03), terms=[ONE, ONE, ONE], loss=0, warm=8, ways=FAR)
+@example(story=busy(10, 3, 0.03), terms=[LATE, LATE, BOTH], loss=0, warm=8, ways=FAR)
 @settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_grant_can_overflow_any_window_in_force_whatever_happens(
-    redis_client: redis.Redis, story: Story, terms: list[LimitTerms], loss: int, warm: int
+    redis_client: redis.Redis,
+    story: Story,
+    terms: list[LimitTerms],
+    loss: int,
+    warm: int,
+    ways: list[tuple[int, int]],
 ) -> None:
-    world = World(redis_client, terms, loss)
+    world = World(redis_client, terms, loss, ways=ways)
     play(world, busy(warm, len(terms), pace=0.1 if warm < 20 else 0.5))
     play(world, story)
 
@@ -390,8 +428,8 @@ def test_a_clock_that_was_set_back_holds_nobody_up_for_as_long(redis_client: red
     world.kill(0)
     before = len(world.sent)
 
-    play(world, busy(1.3, 1))
-    assert len(world.sent) == before, "lapse, what is granted ahead, and the window: 1.5 s to be sure"
+    play(world, busy(1.7, 1))
+    assert len(world.sent) == before, "lapse, what is granted ahead, and the window: 1.9 s to be sure"
     play(world, busy(0.5, 1))
 
     assert len(world.sent) > before
@@ -417,6 +455,26 @@ def test_the_numbers_of_who_left_hold_for_ten_seconds_more(redis_client: redis.R
     play(world, busy(9.5, 1))
 
     assert before < len(world.sent)
+
+
+def test_a_redis_far_away_costs_one_sender_no_pace(redis_client: redis.Redis) -> None:
+    """Its own requests it knows by its own clock; what others sent counts as late as it may have been."""
+    ends = []
+    for askers in (1, 2):
+        world = World(redis_client, [ONE] * askers, 0, ways=[(50_000, 100_000), (0, 0)])
+        play(world, [("ask", 0, 1), ("wait", 5_000_000, None)])
+        assert len(world.visit(world.askers[-1], 2)) == 2
+        world.wait(200_000)
+        answered = world.now
+        world.settle(world.askers[-1], 0, "answered")
+        world.settle(world.askers[-1], 0, "answered")
+        world.visit(world.askers[-1], 0)
+        world.wait(110_000)
+
+        (next_one,) = world.visit(world.askers[0], 1)
+
+        ends.append(next_one.start - answered)
+    assert ends == [pytest.approx(402_000, abs=100), pytest.approx(402_000 + 100_000, abs=100)]
 
 
 def test_starts_come_evenly_and_one_late_start_is_made_up_for(redis_client: redis.Redis) -> None:

@@ -20,6 +20,7 @@ from flows.limit.clock import boot_time
 from flows.limit.limiter import Limit, Limiter, Permit, StalePermit, names, open_limit, status, trust
 from flows.limit.script import NAMES, Keys, LimitScript
 from flows.records import LimitTerms
+from tests.proxy import Proxy
 from tests.receiver import worst
 from tests.sender_process import STEPPED
 
@@ -106,7 +107,7 @@ def test_a_new_limit_waits_to_be_sure_and_says_why(server: RedisServer, client: 
             assert "new" in found.quarantine_reason
             (permit,) = await sending
             await permit.wait()
-            assert 1.0 < time.monotonic() - began < 1.6  # 0.5 s lapse, 0.1 s ahead, 0.5 s window
+            assert time.monotonic() - began > 1.4  # 0.5 s lapse, at most 0.5 s ahead, 0.5 s window
             assert limit.waiting_for == ""
             assert limit.counters.held_seconds["quarantine"] > 0.5
             assert names(client) == ["new"]
@@ -446,7 +447,7 @@ def test_redis_is_away_and_callers_wait_then_give_up(tmp_path: Path) -> None:
             server.start()
             began = time.monotonic()
             (permit,) = await limit.acquire("run")
-            assert 0.4 < time.monotonic() - began < 2.3  # lapse, 0.1 s ahead, window: waiting to be sure
+            assert time.monotonic() - began > 0.9  # lapse, at most 0.5 s ahead, window: waiting to be sure
             assert limit.counters.held_seconds["redis"] > 1
             permit.unused()
             await limit.latch("stored as soon as Redis answers", "run")
@@ -567,12 +568,91 @@ def test_a_step_of_redis_clock_voids_permits_and_waits_to_be_sure(
             sent = await send(limit, 1.5)
             client.set("test:step", step)
             began = time.monotonic()
-            sent += await send(limit, 2.5)
+            sent += await send(limit, 3.5)
             assert limit.counters.jumps == 1
             assert worst(sent, 0.5) <= 7
-            silence = min(at for at in sent if at > began) - began
-            assert 1.0 < silence < 2.0
+            assert min(at for at in sent if at > began) - began > 1.4
             assert limit.generation >= 1
+
+    play(story)
+
+
+@pytest.mark.parametrize("step", [3600, -3600])
+def test_a_pause_outlasts_a_step_of_redis_clock(server: RedisServer, client: redis.Redis, step: int) -> None:
+    terms = LimitTerms("paused", ((7, 0.2),), 7, 0.2, 0.1)
+
+    async def story() -> None:
+        async with ready(server, terms, script=STEPPED) as limit:
+            began = limit.clock()
+            await limit.pause(4.0, "429")
+            client.set("test:step", step)
+            (permit,) = await limit.acquire("run")
+            assert limit.counters.jumps == 1
+            assert 4.0 <= permit.start - began < 10.0
+            permit.unused()
+
+    play(story)
+
+
+def test_who_waits_for_a_quota_sleeps_and_is_woken_by_a_slot_that_is_handed_back(
+    server: RedisServer, client: redis.Redis
+) -> None:
+    terms = LimitTerms("day", ((20, 1.0), (3, 1800.0)), 20, 5.0, 0.5)
+
+    async def story() -> None:
+        async with ready(server, terms) as one, ready(server, terms) as other:
+            permits = [permit for _ in range(3) for permit in await other.acquire("run")]
+            for permit in permits[1:]:
+                permit.answered()
+                permit.finished()
+            waiting = asyncio.create_task(one.acquire("run"))
+            await until(lambda: one.waiting_for == "rate", "the quota is used up")
+            before = one.counters.visits
+            await asyncio.sleep(4.0)  # nothing happens: that is what is counted
+            assert one.counters.visits - before <= 2
+
+            handed_back = one.clock()
+            permits[0].unused()
+
+            (permit,) = await waiting
+            permit.unused()
+            assert one.clock() - handed_back < 1.0 + 5.0
+
+    play(story)
+
+
+def test_a_redis_far_away_is_used_at_the_guaranteed_pace(server: RedisServer, client: redis.Redis) -> None:
+    """What it costs to ask it, a claim of each row included, is spent before a permit's start."""
+    terms = LimitTerms("far", ((10, 0.5),), 20, 1.0, 0.5, late_seconds=0.3)
+
+    async def claim_and_send(limit: Limit, permit: Permit, sent: list[float]) -> None:
+        await asyncio.sleep(0.2)  # as long as a claim takes to get there and back
+        await permit.wait()
+        permit.check()
+        sent.append(time.monotonic())
+        await asyncio.sleep(0.1)
+        permit.answered()
+        permit.finished()
+
+    async def story() -> None:
+        async with ready(server, terms) as near:
+            for permit in await near.acquire("run"):
+                permit.unused()
+        with Proxy(server.port, away=0.1) as proxy:
+            async with Limiter(server.url.replace(str(server.port), str(proxy.port))) as limiter:
+                limit, sent, attempts, tasks = limiter.limit(terms), [], 0, set()  # type: ignore[var-annotated]
+                end = time.monotonic() + 8.0
+                while time.monotonic() < end:
+                    for permit in await limit.acquire("run", 3):
+                        attempts += 1
+                        tasks.add(asyncio.create_task(claim_and_send(limit, permit, sent)))
+                results = await asyncio.gather(*tasks, return_exceptions=True)
+                assert not limit.counters.failures
+                assert worst([at + 0.1 for at in sent], 0.5) <= 10
+                stale = [each for each in results if isinstance(each, StalePermit)]
+                assert len(stale) < 0.1 * attempts
+                inner = [at for at in sent if at > sent[0] + 2]
+                assert (len(inner) - 1) / (inner[-1] - inner[0]) > 0.85 * 10 / 0.6
 
     play(story)
 

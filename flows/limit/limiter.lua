@@ -5,9 +5,14 @@
 -- every window of n per w, the n-th largest score is at least w ago. Then no window holds more than n arrivals,
 -- whatever the network does: of n + 1 arrivals within w, the one granted last would have seen n scores too young.
 --
+-- Of others' requests a caller knows the time to within a round trip to this server only, of its own exactly. `own
+-- earlier` is by how much its own entries are too late for itself: its reports took a while to come here, and its starts
+-- take a while to come to it. Of two of its own requests neither counts (flows/limit/clock.py says why).
+--
 -- KEYS  log, flights, numbers, state, askers, hungry, names
 -- ARGV  asker, numbers as JSON, wanted, clock has jumped (1 or 0), trusted time, what a crash of this server may lose
---       (seconds; -1: anything), id prefix, first id, name; then reports as triples (kind, id, number):
+--       (seconds; -1: anything), id prefix, first id, name, how far away the caller is (µs both ways; 0: close by),
+--       own earlier (µs); then reports as triples (kind, id, number):
 --       a answered, number µs ago; g given up, number µs ago; u not used; f flight ended; p pause for number µs, id is the reason;
 --       l latch, id is the message as JSON
 -- All times are µs of this server. `trusted` is the last time the caller saw and found in step with its own clock.
@@ -16,12 +21,15 @@ local log, flights, numbers, state, askers = KEYS[1], KEYS[2], KEYS[3], KEYS[4],
 local hungry, names = KEYS[6], KEYS[7]
 local asker, own, wanted, jumped = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 local trusted, loss, prefix, first, name = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[9]
-local REPORTS = 10
+local away, own_earlier = tonumber(ARGV[10]), tonumber(ARGV[11])
+local REPORTS = 12
 
-local HORIZON = 100000     -- starts are granted this far ahead
+local HORIZON = 500000     -- starts are granted this far ahead at most
+local NEAR = 100000        -- and so far to a caller close by; one far away needs the time that it is away to use them
 local LEASE = 10000000     -- numbers stay in force this long after their user's last request can have ended
 local LONG = 60000000      -- windows above are kept over a restart as far as the record allows, and are not smoothed
 local STEP = 1000          -- a clock further back than this was set back
+local SLEEP = 2000000      -- who waits for a longer window may sleep, and is told when a slot is handed back
 local HUNGER = 500000      -- who has not asked for so long does not wait in line for a flight
 local ORIGIN = 'origin'    -- lies at the bottom of the log: if it is missing, so is the log
 
@@ -35,7 +43,9 @@ local function announce(kind) redis.call('PUBLISH', 'rowrelay:limit:{' .. name .
 -- The numbers in force: everybody's who was here lately
 
 local set = cjson.decode(own)
-local hold, flight, grace = set.hold, set.flight, set.grace
+local flight, grace = set.flight, set.grace
+local horizon = math.min(HORIZON, NEAR + away)
+local hold = math.min(set.lapse, set.hold + horizon - NEAR)  -- a caller far away may write that much later
 redis.call('HSET', numbers, own, text(now + LEASE + flight))
 redis.call('ZADD', askers, text(now + LEASE), asker)
 redis.call('ZREMRANGEBYSCORE', askers, '-inf', '(' .. text(now))
@@ -135,6 +145,7 @@ redis.call('SADD', names, name)
 
 -- Reports
 
+local handed_back = 0
 for i = REPORTS, #ARGV, 3 do
   local kind, id, number = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   if kind == 'a' then
@@ -143,7 +154,7 @@ for i = REPORTS, #ARGV, 3 do
     -- Whoever was frozen gives up late, maybe long after the entry is gone: from then on it may still arrive for a while.
     redis.call('ZADD', log, 'GT', text(now - number + grace), id)
   elseif kind == 'u' then
-    redis.call('ZREM', log, id)
+    handed_back = handed_back + redis.call('ZREM', log, id)
     redis.call('ZREM', flights, id)
   elseif kind == 'f' then
     redis.call('ZREM', flights, id)
@@ -159,6 +170,7 @@ for i = REPORTS, #ARGV, 3 do
     announce('latch')
   end
 end
+if handed_back > 0 and longest > SLEEP then announce('free') end
 
 -- Purge what no window reaches any more: by trusted time only, since a clock set forward would purge what still counts
 
@@ -171,7 +183,7 @@ redis.call('ZREMRANGEBYSCORE', flights, '-inf', text(now))
 
 -- Grants
 
-local earliest, why = now, 'rate'
+local earliest, why = now + horizon - NEAR, 'rate'  -- whoever is far away has to go there once more, to claim a row
 local function not_before(moment, reason)
   if moment > earliest then earliest, why = moment, reason end
 end
@@ -186,7 +198,7 @@ for _, w in ipairs(windows) do
     not_before(purged + w[2], 'window')
   end
 end
-local sure, sure_why = earliest, earliest > now and why or ''
+local sure, sure_why = why ~= 'rate' and earliest or now, why ~= 'rate' and why or ''
 not_before(paused, 'pause')
 
 -- Flights are shared out among the askers that want one, or else whoever ended one would take it again at once and
@@ -225,28 +237,57 @@ end
 -- late is made up for by one start at once (a leaky bucket of two). Without that, 2 % of the rate went where round
 -- trips differ. `last` is where the bucket stands: no start before it.
 
+local scores  -- the youngest entries in order, the caller's own as it knows them; nil if it knows no more than the log
+if own_earlier > 0 then
+  local most = 0
+  for _, w in ipairs(windows) do most = math.max(most, w[1]) end
+  local nth = redis.call('ZRANGE', log, -most, -most, 'WITHSCORES')
+  local found = redis.call('ZRANGEBYSCORE', log, text((nth[2] or 0) - own_earlier), '+inf', 'WITHSCORES')
+  scores = {}
+  for i = 1, #found, 2 do
+    local own_entry = string.sub(found[i], 1, #prefix) == prefix
+    scores[#scores + 1] = found[i + 1] - (own_entry and own_earlier or 0)
+  end
+  table.sort(scores)
+end
+
+local function nth_largest(n)
+  if scores then return scores[#scores - n + 1] end
+  return tonumber(redis.call('ZRANGE', log, -n, -n, 'WITHSCORES')[2])
+end
+
+local function enter(id, score)
+  redis.call('ZADD', log, text(score), id)
+  if not scores then return end
+  local at = #scores + 1
+  while at > 1 and scores[at - 1] > score - own_earlier do at = at - 1 end
+  table.insert(scores, at, score - own_earlier)
+end
+
 local grants, hint = {}, 0
 if latched then
-  why, hint = 'latched', HORIZON
+  why, hint = 'latched', NEAR
 else
   for i = 1, wanted do
     if not may_fly() then
-      why, hint = 'in flight', HORIZON
+      why, hint = 'in flight', NEAR
       break
     end
     local start, bound = earliest, why
     if gap > 0 and last > start then start, bound = last, 'rate' end
+    local soonest = start  -- if all that is under way were answered now
     for _, w in ipairs(windows) do
-      local nth = redis.call('ZRANGE', log, -w[1], -w[1], 'WITHSCORES')
-      if nth[2] and nth[2] + w[2] > start then start, bound = nth[2] + w[2], 'rate' end
+      local nth = nth_largest(w[1])
+      if nth and nth + w[2] > start then start, bound = nth + w[2], 'rate' end
+      if nth then soonest = math.max(soonest, math.min(nth, now) + w[2]) end
     end
     start = math.ceil(start)
-    if start - now > HORIZON then
-      why, hint = bound, start - now - HORIZON
+    if start - now > horizon then
+      why, hint = bound, math.min(start - now - horizon, math.max(NEAR, math.ceil(soonest) - now - horizon))
       break
     end
     local id = prefix .. (first + i - 1)
-    redis.call('ZADD', log, text(start + hold), id)
+    enter(id, start + hold)
     redis.call('ZADD', flights, text(start + flight), id)
     if mine >= part then since = now end
     last, held, mine = math.max(last + gap, start), held + 1, mine + 1

@@ -43,7 +43,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from flows.errors import LimitLatched, LimitLost
-from flows.limit.clock import Clock, ClockGuard, boot_time
+from flows.limit.clock import Clock, ClockGuard, Distance, boot_time
 from flows.limit.permit import Permit, StalePermit
 from flows.limit.script import EVENTS, SCRIPT, LimitScript, Reply, Report, decoded, fresh_seconds
 from flows.limit.status import LimitStatus, names, open_limit, status, trust
@@ -56,11 +56,14 @@ __all__ = ["Limit", "LimitStatus", "Limiter", "Permit", "StalePermit", "names", 
 log = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 1.0  # a Redis slower than this counts as away: its permits would be too old
+_CONNECT_SECONDS = 3.0  # and so does one that cannot be connected to within this
 _POLL_SECONDS = 0.1  # starts are granted this far ahead, so that asking this often loses none
+_SLEEP_SECONDS = 5.0  # who has longer to wait asks this often: Redis tells what it can, but a message may be lost
 _REPORT_SECONDS = 0.02  # reports wait this long for an ask to travel with
 _SMOOTHED_SECONDS = 60.0  # windows up to this length are paced evenly
 _UNBOUND_BLOCK = 50  # permits a visit where no such window bounds the pace
-_QUARANTINE = ("new", "restart", "clock", "window")
+_UNSURE = ("new", "restart", "clock")
+_QUARANTINE = (*_UNSURE, "window")
 
 
 @dataclass(slots=True)
@@ -93,7 +96,7 @@ class Limit:
         self.other_numbers = False  # somebody uses this limit with other numbers; both are kept
         self.on_event: Callable[[str], None] = log.info  # told in plain words what people should know
         self._script, self._give_up = script, give_up_seconds
-        self._prefix, self._next_id = f"{os.getpid():x}-{secrets.token_hex(5)}.", 1
+        self._prefix, self._next_id = _prefix(), 1
         self._waiters = Waiters()
         self._reports: deque[Report] = deque()
         self._doubtful: list[tuple[float, Report]] = []
@@ -106,6 +109,8 @@ class Limit:
         self._trouble = ""
         self._held_by, self._held_since = "", 0.0
         self._paused_until = 0.0  # by Redis's clock
+        self._pause_ends = 0.0  # the same by ours, which nobody sets
+        self._distance = Distance()
         self._windows = [seconds for _, seconds in terms.windows]
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -115,7 +120,8 @@ class Limit:
     # For the sender
 
     async def acquire(self, run: str, want: int = 1) -> list[Permit]:
-        """Wait for 1 to `want` permits. They start at most about 0.1 s from now; unused ones must be handed back.
+        """Wait for 1 to `want` permits. They start 0.1 s from now at most, and where Redis is far away so much later
+        as a round trip there takes, up to 0.4 s. Unused ones must be handed back.
 
         The runs of this process take turns. Cancelling leaks nothing. Raises LimitLatched when the limit is
         latched, and LimitLost when Redis has not answered for `give_up_seconds`.
@@ -185,7 +191,7 @@ class Limit:
         self.void_because = why
 
     def heed(self, event: str) -> None:
-        """Act on what another process told: `pause`, `latch` or `open`."""
+        """Act on what another process told: `pause`, `latch`, `open`, or `free`: a slot was handed back."""
         if event in ("pause", "latch"):
             self.void(f"another process saw a {event}")
         self._ask_at = 0.0
@@ -235,6 +241,8 @@ class Limit:
         return min(moments, default=None)
 
     async def _visit(self) -> None:
+        async with asyncio.timeout(_CONNECT_SECONDS + _ANSWER_SECONDS):
+            await self._script.prepare()
         self._stops = [stop for stop in self._stops if self._kept.stands(stop)]
         reports, stops = list(self._reports), list(self._stops)
         self._reports.clear()
@@ -242,6 +250,7 @@ class Limit:
         first, self._next_id = self._next_id, self._next_id + wanted
         jumped, self._report_jump = self._report_jump, False
         sent = self.clock()
+        self._distance = self._guard.distance(sent)
         self._doubtful = [(until, report) for until, report in self._doubtful if until > sent]
         self.counters.visits += 1
         try:
@@ -252,6 +261,8 @@ class Limit:
                     first=first,
                     jumped=jumped,
                     trusted=self._trusted,
+                    away=self._distance.away,
+                    own_earlier=self._distance.own_earlier,
                     reports=[r.args(sent) for r in (*stops, *reports, *(r for _, r in self._doubtful))],
                 )
         except BaseException:
@@ -261,6 +272,7 @@ class Limit:
             asked = (Report("u", f"{self._prefix}{number}") for number in range(first, first + wanted))
             self._doubtful += [(sent + 5.0, report) for report in asked]
             self._script.loss = None
+            self._begin_anew()  # nobody knows how quickly the reports came there
             raise
         self._stops = self._stops[len(stops) :]
         for stop in stops:
@@ -277,15 +289,14 @@ class Limit:
         if jumped:
             self._report_jump = True
             self.counters.jumps += 1
+            self._paused_until = 0.0
             self.void("Redis's clock was set")
         else:
             self._trusted = reply.now
-        if reply.paused and reply.now + reply.paused > self._paused_until + 0.001:
-            self._paused_until = reply.now + reply.paused
-            self.void("the API asked for a pause")
+        self._mind_pause(reply, received)
         self._compare_numbers(reply.sets)
         self._count_wait(received, reply.held_by if len(reply.starts) < wanted else "")
-        permits = [self._permit(first + i, start, sent, received) for i, start in enumerate(reply.starts)]
+        permits = [self._permit(first + i, start, reply.now, sent, received) for i, start in enumerate(reply.starts)]
         if jumped or reply.latch or self._stops:
             for permit in permits:
                 permit.unused()
@@ -295,8 +306,27 @@ class Limit:
             self.counters.granted += len(permits)
             for permit in self._waiters.share(permits):
                 permit.unused()
+        if jumped or reply.held_by in _UNSURE or (self._distance.away and self._guard.worn):
+            self._begin_anew()
         all_granted = len(permits) == wanted
         self._ask_at = received if all_granted or jumped else received + self._pause_before_asking(reply)
+
+    def _begin_anew(self) -> None:
+        """From here on our requests are another asker's: of those before, less is known by Redis's clock."""
+        self._prefix, self._next_id = _prefix(), 1
+        self._guard.begin_anew()
+
+    def _mind_pause(self, reply: Reply, received: float) -> None:
+        """Heed a pause, and remind a Redis that has lost one: its clock was set forward, or its memory is gone."""
+        if reply.paused and reply.now + reply.paused > self._paused_until + 0.001:
+            self._paused_until = reply.now + reply.paused
+            self.void("the API asked for a pause")
+        ends = received + reply.paused
+        if self._pause_ends > ends + _ANSWER_SECONDS:
+            self._reports.append(Report("p", "the API asked for a pause", self._pause_ends))
+            self._report_at = received
+        elif reply.paused:
+            self._pause_ends = ends
 
     def _compare_numbers(self, sets: int) -> None:
         if (sets > 1) == self.other_numbers:
@@ -309,9 +339,16 @@ class Limit:
             text = f"the limit {name!r} is used with one set of numbers again"
         self.on_event(text)
 
-    def _permit(self, number: int, start: float, sent: float, received: float) -> Permit:
+    def _permit(self, number: int, start: float, now: float, sent: float, received: float) -> Permit:
+        away, low, own_earlier = self._distance
         deadline = sent + start + self.terms.max_timeout_seconds
-        return Permit(self, f"{self._prefix}{number}", start=received + start, granted=sent + start, deadline=deadline)
+        return Permit(
+            self,
+            f"{self._prefix}{number}",
+            start=now + start - low if own_earlier else received + start,
+            granted=min(sent + start + away, deadline - self.fresh_seconds),
+            deadline=deadline,
+        )
 
     def _block(self) -> int:
         """How many permits to ask for at once: 20 ms worth, so that other processes get their turn.
@@ -322,17 +359,20 @@ class Limit:
         rates = [n / seconds for n, seconds in self.terms.windows if seconds <= _SMOOTHED_SECONDS]
         if not rates:
             return _UNBOUND_BLOCK
-        return max(1, int(min(rates) * min(_POLL_SECONDS, max(0.02, 2 * self._cycle))))
+        ahead = _POLL_SECONDS + self._distance.away
+        return max(1, int(min(rates) * min(ahead, max(0.02, 2 * self._cycle))))
 
     def _pause_before_asking(self, reply: Reply) -> float:
         if reply.held_by == "rate" or not reply.held_by:
-            longest, spread = _POLL_SECONDS, 0.05
+            often, spread = _POLL_SECONDS, 0.05
         elif reply.held_by == "in flight":
-            longest, spread = 0.05, 0.02
+            often, spread = 0.05, 0.02
         else:
-            longest, spread = 0.5, 0.05
+            often, spread = 0.5, 0.05
         shortest = min(self._windows, default=1.0)
-        return min(reply.hint, longest, shortest / 4) + random.uniform(0, min(spread, shortest / 20))
+        longest = max(min(often, shortest / 4), min(reply.hint / 10, _SLEEP_SECONDS))
+        in_vain = max(0.0, reply.hint - self._distance.away)  # the next visit is that long on its way
+        return min(in_vain, longest) + random.uniform(0, min(spread, shortest / 20))
 
     def _count_wait(self, now: float, held_by: str) -> None:
         if self._held_by and self._held_since:
@@ -470,11 +510,15 @@ def connect(redis_url: str) -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_url(
         redis_url,
         socket_timeout=_ANSWER_SECONDS,
-        socket_connect_timeout=_ANSWER_SECONDS,
+        socket_connect_timeout=_CONNECT_SECONDS,
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
+
+
+def _prefix() -> str:
+    return f"{os.getpid():x}-{secrets.token_hex(5)}."
 
 
 async def _end(task: asyncio.Task[None]) -> None:

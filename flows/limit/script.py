@@ -130,6 +130,16 @@ class LimitScript:
         self._name, self._asker, self._numbers = terms.name, asker_id, numbers_json(terms)
         self.loss: int | None = None
 
+    async def prepare(self) -> None:
+        """Connect, and learn what there is to know of this server, as often as nobody knows who answers.
+
+        What takes several round trips has its own time: a visit has to be quick, since what it grants grows old.
+        """
+        if self.loss is None:
+            found = await self._find_loss()
+            await self._client.script_load(self._script)
+            self.loss = found
+
     async def visit(
         self,
         *,
@@ -138,11 +148,14 @@ class LimitScript:
         first: int,
         jumped: bool,
         trusted: float,
+        away: float,
+        own_earlier: float,
         reports: Sequence[tuple[str, str, int]],
     ) -> Reply:
-        """Report, and ask for up to `wanted` starts, whose ids will be `prefix` and a number from `first` on."""
-        if self.loss is None:
-            self.loss = await self._find_loss()
+        """Report, and ask for up to `wanted` starts, whose ids will be `prefix` and a number from `first` on.
+
+        `away` and `own_earlier` are those of `flows.limit.clock.Distance`. To be prepared before.
+        """
         args: list[Any] = [
             *self._keys,
             self._asker,
@@ -150,9 +163,9 @@ class LimitScript:
             wanted,
             int(jumped),
             int(trusted * MICRO),
-            self.loss,
+            -1 if self.loss is None else self.loss,
         ]
-        args += [prefix, first, self._name]
+        args += [prefix, first, self._name, int(away * MICRO), int(own_earlier * MICRO)]
         for report in reports:
             args += report
         try:

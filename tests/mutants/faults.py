@@ -33,16 +33,18 @@ LIMIT = [
     *_of(
         "flows/limit/limiter.lua",
         RULE,
-        ("one arrival more a window", "log, -w[1], -w[1], 'WITHSCORES'", "log, -w[1] - 1, -w[1] - 1, 'WITHSCORES'"),
+        ("one arrival more a window", "local nth = nth_largest(w[1])", "local nth = nth_largest(w[1] + 1)"),
         ("windows a tenth shorter", "math.ceil(window + math.max(2000, window * 0.002))", "math.ceil(window * 0.9)"),
         ("windows not stretched", "math.ceil(window + math.max(2000, window * 0.002))", "math.ceil(window) - 1"),
-        ("a slot is free from its start", "log, text(start + hold), id", "log, text(start), id"),
+        ("a slot is free from its start", "enter(id, start + hold)", "enter(id, start)"),
         (
             "answers count as earlier than they came",
             "'LT', text(now - number), id",
             "'LT', text(now - number - 50000), id",
         ),
-        ("an unused slot stays taken", "    redis.call('ZREM', log, id)\n", ""),
+        ("an unused slot stays taken", "    handed_back = handed_back + redis.call('ZREM', log, id)\n", ""),
+        ("others' requests are known like one's own", "(own_entry and own_earlier or 0)", "own_earlier"),
+        ("nobody hears of a slot that is handed back", "if handed_back > 0 and", "if false and"),
         ("a flight never ends", "kind == 'f' then\n    redis.call('ZREM', flights, id)", "kind == 'f' then"),
         ("no quarantine after a restart", "    begin('restart')\n", ""),
         (
