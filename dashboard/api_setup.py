@@ -19,6 +19,7 @@ from flows.limit import status as limit_status
 from flows.limit.pace import limit_words
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick
+from flows.pipeline.timing import Rule
 
 router = APIRouter()
 
@@ -69,7 +70,7 @@ def all_schedules() -> list[dict[str, Any]]:
 @router.post("/schedules", status_code=201, tags=["schedules"])
 def new_schedule(body: NewSchedule) -> dict[str, Any]:
     """Make a schedule; answers with its next five times."""
-    rule = schedules.Rule(body.cron, body.interval_seconds, body.rrule, body.timezone)
+    rule = Rule(body.cron, body.interval_seconds, body.rrule, body.timezone)
     return {"next": schedules.add(pick(pipelines(), body.pipeline), settings(), source=body.source, rule=rule)}
 
 

@@ -43,7 +43,6 @@ class FlowRun:
     expected: float | None
     parameters: dict[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
-    schedule: str = ""  # id of the schedule that it comes from
 
     @property
     def ended(self) -> bool:
@@ -63,6 +62,7 @@ class Deployment:
     paused: bool
     parameters: dict[str, Any]
     accepts: tuple[str, ...]
+    schedules: tuple[dict[str, Any], ...] = ()
 
 
 def ask(method: str, path: str, json: Any = None) -> Any:
@@ -103,17 +103,15 @@ def flow_run(run: str) -> FlowRun | None:
         return None
 
 
-def upcoming(deployments: list[str], *, limit: int = 200) -> dict[str, list[FlowRun]]:
-    """The scheduled flow runs of each deployment, soonest first."""
-    return _by_deployment(
-        {"state": {"type": {"any_": ["SCHEDULED"]}}}, deployments, sort="EXPECTED_START_TIME_ASC", limit=limit
-    )
+def upcoming(schedule: str, *, limit: int) -> list[FlowRun]:
+    """The flow runs that are planned of a schedule, soonest first."""
+    return _of_schedule(schedule, {"type": {"any_": ["SCHEDULED"]}}, sort="EXPECTED_START_TIME_ASC", limit=limit)
 
 
-def latest(deployments: list[str], *, limit: int = 200) -> dict[str, list[FlowRun]]:
-    """The flow runs of each deployment that have begun on a schedule, newest first."""
-    where = {"state": {"type": {"not_any_": ["SCHEDULED"]}}, "tags": {"all_": ["auto-scheduled"]}}
-    return _by_deployment(where, deployments, sort="EXPECTED_START_TIME_DESC", limit=limit)
+def latest(schedule: str) -> FlowRun | None:
+    """The last flow run of a schedule that has begun, if there is one."""
+    begun = {"type": {"not_any_": ["SCHEDULED"]}}
+    return next(iter(_of_schedule(schedule, begun, sort="EXPECTED_START_TIME_DESC", limit=1)), None)
 
 
 def deployments() -> list[Deployment]:
@@ -138,14 +136,10 @@ def page_of(run: str) -> str:
     return f"{public}/runs/flow-run/{run}"
 
 
-def _by_deployment(where: Mapping[str, Any], ids: list[str], *, sort: str, limit: int) -> dict[str, list[FlowRun]]:
-    if not ids:
-        return {}
-    query = {"flow_runs": where, "deployments": {"id": {"any_": ids}}, "sort": sort, "limit": limit}
-    found: dict[str, list[FlowRun]] = {}
-    for each in ask("POST", "/flow_runs/filter", query):
-        found.setdefault(each["deployment_id"], []).append(_flow_run(each))
-    return found
+def _of_schedule(schedule: str, state: Mapping[str, Any], *, sort: str, limit: int) -> list[FlowRun]:
+    """Asked for each alone: among the runs of all of them, those of a rare one are soon out of sight."""
+    where = {"created_by": {"id_": [schedule]}, "state": state}
+    return [*map(_flow_run, ask("POST", "/flow_runs/filter", {"flow_runs": where, "sort": sort, "limit": limit}))]
 
 
 def _flow_run(raw: Mapping[str, Any]) -> FlowRun:
@@ -160,7 +154,6 @@ def _flow_run(raw: Mapping[str, Any]) -> FlowRun:
         expected=moment(expected),
         parameters=raw.get("parameters") or {},
         tags=tuple(raw.get("tags") or ()),
-        schedule=str((raw.get("created_by") or {}).get("id") or ""),
     )
 
 
@@ -175,6 +168,7 @@ def _deployment(raw: Mapping[str, Any], flows: Mapping[str, str]) -> Deployment:
         paused=bool(raw.get("paused")),
         parameters=raw.get("parameters") or {},
         accepts=tuple(accepts),
+        schedules=tuple(raw.get("schedules") or ()),
     )
 
 

@@ -26,6 +26,7 @@ from flows.errors import (
     StackError,
     StorageError,
 )
+from flows.pipeline.timing import RuleRefused
 
 logger = logging.getLogger(__name__)
 _STATUS: tuple[tuple[type[RowrelayError], int], ...] = (  # the first that fits
@@ -38,6 +39,7 @@ _STATUS: tuple[tuple[type[RowrelayError], int], ...] = (  # the first that fits
     (FileError, 400),
     (DefinitionError, 400),
     (ScheduleRefused, 400),
+    (RuleRefused, 400),
     (PrefectRefused, 400),
     (StackError, 503),
     (SettingError, 500),

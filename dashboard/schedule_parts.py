@@ -11,8 +11,9 @@ from dashboard.connections import settings
 from dashboard.data import calm, reader
 from dashboard.look import Look, facts, notice
 from dashboard.markup import tag
-from dashboard.schedules import Rule, Schedule
+from dashboard.schedules import Schedule
 from flows.errors import RowrelayError
+from flows.pipeline.timing import Rule
 
 _ACTIVE, _PAUSED = Look("#0d9c75", "✓", "active"), Look("#8b95a3", "‖", "paused")
 _ZONES = ("UTC", "Europe/London", "Europe/Berlin", "America/New_York", "America/Los_Angeles", "Asia/Tokyo")

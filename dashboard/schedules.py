@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from dashboard import prefect_api
 from dashboard.connections import ready_prefect
@@ -16,10 +16,11 @@ from flows.errors import RowrelayError, StackError
 from flows.flow_runs.names import INBOX
 from flows.intake.incoming import origin
 from flows.pipeline.definition import Definition
+from flows.pipeline.timing import OVER, Rule, RuleRefused
 from flows.settings import Settings
 from flows.storage.access import resolve
 
-_ANCHOR = datetime(2020, 1, 1)  # where Prefect begins to count a calendar rule that does not say
+TIMES = 5  # are shown of what is to come
 SOURCE_NAMES = ("inbox", "source", "folder", "file")  # how a flow may call what it takes files from, best first
 
 
@@ -42,27 +43,9 @@ class Schedule:
     parameters: dict[str, Any]  # its own
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """When a schedule starts something: one of `cron`, `interval_seconds` and `rrule` (an iCalendar rule)."""
-
-    cron: str | None = None
-    interval_seconds: float | None = None
-    rrule: str | None = None
-    timezone: str = "UTC"
-
-
 def every() -> list[Schedule]:
     """All schedules of our deployments. Raises StackError."""
-    places = prefect_api.deployments()
-    raw = {place.id: prefect_api.ask("GET", f"/deployments/{place.id}/schedules") for place in places}
-    with_some = [place.id for place in places if raw[place.id]]
-    coming, latest = prefect_api.upcoming(with_some), prefect_api.latest(with_some)
-    return [
-        _schedule(each, place, coming.get(place.id, []), latest.get(place.id, []))
-        for place in places
-        for each in raw[place.id]
-    ]
+    return [_schedule(each, place) for place in prefect_api.deployments() for each in place.schedules]
 
 
 def targets() -> dict[str, Deployment]:
@@ -78,12 +61,15 @@ def add(definition: Definition, settings: Settings, *, source: str, rule: Rule) 
     """Make a schedule; returns its next five times.
 
     Raises:
-        ScheduleRefused: the rule is none, or nobody serves the pipeline.
+        RuleRefused: there can be no such rule.
+        ScheduleRefused: nobody serves the pipeline.
         FileError: nothing may be taken from `source`.
         SettingError: it needs a package that is not installed.
         PrefectRefused, StackError: Prefect says no, or does not answer.
     """
-    times = coming(rule)  # says what is wrong in words before Prefect does
+    begun = datetime.now(UTC)
+    planned = as_prefect(rule, begun)
+    shown = times(rule, planned, begun)  # says what is wrong in words before Prefect does
     target = targets().get(definition.name)
     if target is None:
         raise ScheduleRefused(f"Nothing serves {definition.name} yet.", hint="Start `rowrelay up`, then try again.")
@@ -92,9 +78,9 @@ def add(definition: Definition, settings: Settings, *, source: str, rule: Rule) 
     else:
         resolve(source, (settings.uploads, settings.inbox, *settings.folders))
     parameters = {"pipeline": target.name, _source_name(target): source} if source else {"pipeline": target.name}
-    body = {"schedule": _as_prefect(rule), "active": True, "parameters": parameters}
+    body = {"schedule": planned, "active": True, "parameters": parameters}
     prefect_api.ask("POST", f"/deployments/{target.id}/schedules", [body])
-    return times
+    return shown
 
 
 def set_active(schedule: Schedule, active: bool) -> None:
@@ -112,67 +98,34 @@ def remove(schedule: Schedule) -> None:
     prefect_api.ask("DELETE", f"/deployments/{schedule.deployment.id}/schedules/{schedule.id}")
 
 
-def coming(rule: Rule, *, count: int = 5) -> list[datetime]:
-    """The next times of a rule. Raises ScheduleRefused in words where it is none."""
-    try:
-        zone = ZoneInfo(rule.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
-        raise ScheduleRefused(f"There is no time zone {rule.timezone!r}.", hint="Write it like Europe/Berlin.") from exc
-    if sum(each is not None for each in (rule.cron, rule.interval_seconds, rule.rrule)) != 1:
-        raise ScheduleRefused("A schedule needs one rule.", hint="Either cron, an interval, or a calendar rule.")
-    now = datetime.now(zone)
-    if rule.cron is not None:
-        return _by_cron(rule.cron, now, count)
-    if rule.rrule is not None:
-        return _by_calendar(rule.rrule, now, count)
-    seconds = rule.interval_seconds or 0.0
-    if seconds < 60:
-        raise ScheduleRefused("The interval must be a minute or more.")
-    return [now + timedelta(seconds=seconds * step) for step in range(1, count + 1)]
+def coming(rule: Rule, *, start: datetime | None = None) -> list[datetime]:
+    """The next five times at which Prefect will run it, from now or from `start`. Raises RuleRefused."""
+    begun = start or datetime.now(UTC)
+    return times(rule, as_prefect(rule, begun), begun)
 
 
-def _by_cron(cron: str, now: datetime, count: int) -> list[datetime]:
+def times(rule: Rule, planned: dict[str, Any], start: datetime) -> list[datetime]:
+    """The times of what Prefect is told, by its own reckoning: it alone knows what it does when clocks change."""
+    rule.judge()  # first: asked for the times of a rule that has none, Prefect would not come back
     with suppress(StackError):
         ready_prefect()  # its settings are read when it is imported
-    from prefect._vendor import croniter as vendored  # what Prefect itself reads cron with
+    from prefect.server.schemas.actions import DeploymentScheduleCreate
 
-    croniter: Any = vendored.croniter  # type: ignore[attr-defined]
-    if len(cron.split()) != 5 or not croniter.is_valid(cron):
-        raise ScheduleRefused(
-            f"{cron!r} is no cron rule.", hint="Five fields: minute hour day month weekday, e.g. 0 6 * * 1-5."
-        )
-    times = croniter(cron, now)
-    return [times.get_next(datetime) for _ in range(count)]
+    made: Any = DeploymentScheduleCreate.model_validate({"schedule": planned}).schedule
+    dates = asyncio.run(made.get_dates(n=TIMES, start=start))
+    if not dates:
+        raise RuleRefused("rrule", rule.rrule, OVER, over=True)
+    return [datetime.fromtimestamp(each.timestamp(), ZoneInfo(rule.timezone)) for each in dates]
 
 
-def _by_calendar(text: str, now: datetime, count: int) -> list[datetime]:
-    """The times of an iCalendar rule, on the clock of its time zone, as Prefect reads it."""
-    from dateutil.rrule import rrule, rrulestr  # type: ignore[import-untyped]  # it has no types
-
-    hint = "For example FREQ=MONTHLY;BYDAY=1MO;BYHOUR=6;BYMINUTE=0;BYSECOND=0: the first Monday of a month, at 06:00."
-    clock = now.replace(tzinfo=None)
-    try:
-        parsed = rrulestr(text, dtstart=_ANCHOR)
-        if not isinstance(parsed, rrule):
-            raise ScheduleRefused("Several calendar rules in one are not supported.", hint=hint)
-        if re.search(r"FREQ=(SECONDLY|MINUTELY)", text, re.IGNORECASE):
-            raise ScheduleRefused("A calendar rule may not be finer than hours.", hint="Use an interval instead.")
-        if not re.search(r"UNTIL|COUNT", text, re.IGNORECASE):
-            parsed = parsed.replace(until=clock + timedelta(days=3660))  # a rule without a day would be sought for ever
-        times = [each.replace(tzinfo=now.tzinfo) for each in parsed.xafter(clock, count=count)]
-    except (ValueError, TypeError, AttributeError, KeyError) as exc:
-        raise ScheduleRefused(f"{text[:80]!r} is no calendar rule: {exc}", hint=hint) from exc
-    if not times:
-        raise ScheduleRefused(f"{text[:80]!r} names no time to come.", hint=hint)
-    return times
-
-
-def _as_prefect(rule: Rule) -> dict[str, Any]:
+def as_prefect(rule: Rule, begun: datetime) -> dict[str, Any]:
+    """What Prefect is told of it; `begun` is from when an interval is counted."""
     if rule.cron is not None:
         return {"cron": rule.cron, "timezone": rule.timezone, "day_or": True}
     if rule.rrule is not None:
         return {"rrule": rule.rrule, "timezone": rule.timezone}
-    return {"interval": rule.interval_seconds, "timezone": rule.timezone}
+    anchor = begun.replace(microsecond=0).isoformat()
+    return {"interval": rule.interval_seconds, "anchor_date": anchor, "timezone": rule.timezone}
 
 
 def in_words(rule: dict[str, Any]) -> str:
@@ -192,7 +145,7 @@ def in_words(rule: dict[str, Any]) -> str:
     return cron
 
 
-def _schedule(raw: dict[str, Any], place: Deployment, runs: list[FlowRun], latest: list[FlowRun]) -> Schedule:
+def _schedule(raw: dict[str, Any], place: Deployment) -> Schedule:
     rule, parameters = raw.get("schedule") or {}, {**place.parameters, **(raw.get("parameters") or {})}
     return Schedule(
         id=raw["id"],
@@ -201,8 +154,8 @@ def _schedule(raw: dict[str, Any], place: Deployment, runs: list[FlowRun], lates
         timezone=rule.get("timezone") or "UTC",
         source=str(next((parameters[name] for name in SOURCE_NAMES if parameters.get(name)), "")),
         active=bool(raw.get("active")) and not place.paused,
-        coming=[run.expected for run in runs if run.expected and run.schedule in ("", raw["id"])][:5],
-        last=next((run for run in latest if run.schedule in ("", raw["id"])), None),
+        coming=[run.expected for run in prefect_api.upcoming(raw["id"], limit=TIMES) if run.expected],
+        last=prefect_api.latest(raw["id"]),
         parameters=raw.get("parameters") or {},
     )
 

@@ -233,7 +233,7 @@ class NewSchedule(Body):
     pipeline: str
     source: str = Field("", description="Folder or URL to deliver from; empty: the pipeline's own inbox")
     cron: str | None = Field(None, examples=["0 6 * * 1-5"])
-    interval_seconds: float | None = Field(None, ge=60, le=366 * 86_400)
+    interval_seconds: float | None = Field(None, ge=1, le=366 * 86_400)
     rrule: str | None = Field(None, examples=["FREQ=MONTHLY;BYDAY=1MO;BYHOUR=6;BYMINUTE=0;BYSECOND=0"], max_length=2000)
     timezone: str = Field("UTC", examples=["Europe/Berlin"])
 

@@ -19,6 +19,7 @@ import platformdirs
 
 from deployments.process import Lock, die_with_parent, set_aside
 from deployments.redis_server import free_port
+from deployments.stored_schedules import pause_refused
 from flows.private import private_folder
 
 QUIET_SECONDS = 3.0  # three times the interval at which it writes
@@ -54,6 +55,7 @@ class PrefectServer:
         private_folder(self.folder)
         set_aside(self.log)
         self._fresh = not self.database.exists() and not from_template(self.database)
+        pause_refused(self.database)
         # -P and the folder keep a stray prefect.py, .env or prefect.toml of the caller's directory out.
         command = [sys.executable, "-P", "-m", "prefect", "server", "start"]
         command += ["--host", "127.0.0.1", "--port", str(self.port)]

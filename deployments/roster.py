@@ -5,12 +5,18 @@ The same for this machine (`deployments.serve`) and for a work pool (`deployment
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
 from uuid import UUID
 
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
+from prefect.client.schemas.actions import (
+    DeploymentScheduleCreate,
+    DeploymentUpdate,
+    VariableCreate,
+    VariableUpdate,
+)
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
@@ -28,22 +34,25 @@ from prefect.client.schemas.objects import (
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import DeploymentSort, FlowRunSort
 from prefect.deployments.runner import RunnerDeployment
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.schedules import Schedule
 from prefect.states import Scheduled
 from prefect.types.entrypoint import EntrypointType
 
 from deployments.heartbeat import HEARTBEAT_SECONDS, VARIABLE
 from flows.deliver import deliver
+from flows.flow_runs.names import INBOX
 from flows.flow_runs.schedule import OWN, schedules
 from flows.inbox import inbox
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import Pipelines
+from flows.pipeline.timing import refusal
 from flows.recover import recover
 
 TAG = "rowrelay"
 GONE = "rowrelay-definition-gone"  # a tag: paused by us because there is no definition any more
 RUNS_OF_A_PIPELINE = 10  # at once; they share its limit, so more would only wait
+Apply = Callable[[RunnerDeployment], Awaitable[UUID]]
 MOST = 200  # what Prefect's server returns at once
 
 # A run that was taken on by a process that then died gives its place back after SLOT_SECONDS, not Prefect's 300.
@@ -123,17 +132,58 @@ async def _deployment(
     return made
 
 
+async def register(client: PrefectClient, made: RunnerDeployment, apply: Apply) -> UUID:
+    """Make it known with `apply`, and keep what people have set: pauses, schedules of theirs, and removed ones of ours.
+
+    Applying alone would drop every schedule that is not named, and unpause what was paused.
+    """
+    stated = sorted(each.slug for each in made.schedules or [] if each.slug)
+    identity = await apply(await keep_what_people_set(client, made))
+    if made.flow_name == INBOX:
+        await _note_stated(client, made.name, stated)
+    return identity
+
+
 async def keep_what_people_set(client: PrefectClient, made: RunnerDeployment) -> RunnerDeployment:
-    """Before it is applied: applying would drop every schedule that is not named, and unpause what was paused."""
+    """What `register` applies."""
     try:
         there: DeploymentResponse = await client.read_deployment_by_name(f"{made.flow_name}/{made.name}")
     except ObjectNotFound:
         return made
-    known = {each.slug: each for each in there.schedules if each.slug}
-    own = [_as_set(each, known.get(each.slug or "")) for each in made.schedules or []]
+    known = {_content(each.slug): each for each in there.schedules if each.slug}
+    before = await _stated(client, made.name) if made.flow_name == INBOX else []
+    removed = set(map(_content, before)) - set(known)
+    left = [each for each in made.schedules or [] if _content(each.slug or "") not in removed]
+    own = [_as_set(each, known.get(_content(each.slug or ""))) for each in left]
     made.schedules = own + [_again(each) for each in there.schedules if not (each.slug or "").startswith(OWN)]
     made.paused = there.paused and GONE not in there.tags
     return made
+
+
+def _content(slug: str) -> str:
+    """What a slug of ours says of its schedule, without the place in the definition, which others may change."""
+    return slug.rpartition("-")[2] if slug.startswith(OWN) else slug
+
+
+async def _stated(client: PrefectClient, pipeline: str) -> list[str]:
+    """The slugs of the schedules that its definition stated when it was last made known."""
+    kept = await client.read_variable_by_name(_variable(pipeline))
+    return [str(slug) for slug in kept.value] if kept and isinstance(kept.value, list) else []
+
+
+async def _note_stated(client: PrefectClient, pipeline: str, slugs: list[str]) -> None:
+    """Remember them: one that is remembered but not there has been removed by a person."""
+    if await _stated(client, pipeline) == slugs:
+        return
+    name, value = _variable(pipeline), cast("Any", slugs)
+    try:
+        await client.create_variable(VariableCreate(name=name, value=value, tags=[TAG]))
+    except ObjectAlreadyExists:
+        await client.update_variable(VariableUpdate(name=name, value=value, tags=[TAG]))
+
+
+def _variable(pipeline: str) -> str:
+    return "rowrelay_schedules_of_" + pipeline.replace("-", "_")
 
 
 def _as_set(planned: Any, known: DeploymentSchedule | None) -> Any:
@@ -162,13 +212,32 @@ async def withdraw_missing(client: PrefectClient, found: Pipelines, *, work_pool
     for there in await _all(client):
         if there.name in (*found, TAG) or GONE in there.tags or (there.work_pool_name or "") != work_pool:
             continue
-        for schedule in there.schedules:
-            if (schedule.slug or "").startswith(OWN):
-                await client.delete_deployment_schedule(there.id, schedule.id)
+        own = [each for each in there.schedules if (each.slug or "").startswith(OWN)]
+        for schedule in own:
+            await client.delete_deployment_schedule(there.id, schedule.id)
+        if own:  # those come back with the definition; what a person has removed does not
+            ours = {each.slug for each in own}
+            stated = await _stated(client, there.name)
+            await _note_stated(client, there.name, [slug for slug in stated if slug not in ours])
         if not there.paused:  # else a person has paused it, and it stays so
             await client.update_deployment(there.id, DeploymentUpdate(paused=True, tags=[*there.tags, GONE]))
         gone.add(there.name)
     return sorted(gone)
+
+
+async def pause_refused(client: PrefectClient) -> list[str]:
+    """Pause every schedule of ours that does not pass, whoever made it: Prefect could come to harm by it.
+
+    Returns which there are, in words; some may have been paused before.
+    """
+    found = []
+    for there in await _all(client):
+        for each in there.schedules:
+            if why := refusal(each.schedule.model_dump(mode="json")):
+                if each.active:
+                    await client.update_deployment_schedule(there.id, each.id, active=False)
+                found.append(f"{there.name}: {why}")
+    return found
 
 
 async def _all(client: PrefectClient) -> list[DeploymentResponse]:

@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -74,16 +75,16 @@ async def _serve(settings: Settings, found: Pipelines, mark: Mark) -> None:
         prefetch_seconds=AHEAD_SECONDS,
     )
     async with get_client() as client:
-        crashes = await runner.aadd_deployment(await roster.keep_what_people_set(client, await roster.recovery()))
-        offered = [crashes]
-        for definition in found.values():
-            offered += await _offer(runner, client, definition)
-        await _withdraw(client, found)
+        crashes = await roster.register(client, await roster.recovery(), runner.aadd_deployment)
+        for paused in await roster.pause_refused(client):
+            _say(f"A schedule is paused, as it cannot be run. {paused}")
+        served: dict[str, Definition] = {}
+        offered = [crashes, *await _take_over(runner, client, served, found)]
         await _automate(client, crashes)
         if left := await roster.give_back(client, offered):
             _say(f"{left} runs that an earlier process had taken on are scheduled anew.")
         watches = [
-            asyncio.create_task(_watch(runner, client, settings, dict(found), mark)),
+            asyncio.create_task(_watch(runner, client, settings, served, mark if len(served) == len(found) else ())),
             asyncio.create_task(deaths.watch(settings)),
         ]
         try:
@@ -144,10 +145,7 @@ async def _automate(client: PrefectClient, recovery: UUID) -> None:
 async def _offer(runner: Runner, client: PrefectClient, definition: Definition) -> list[UUID]:
     from deployments import roster
 
-    return [
-        await runner.aadd_deployment(await roster.keep_what_people_set(client, made))
-        for made in await roster.of(definition)
-    ]
+    return [await roster.register(client, made, runner.aadd_deployment) for made in await roster.of(definition)]
 
 
 async def _watch(
@@ -164,6 +162,7 @@ async def _watch(
             found = present(settings)
             _tell_refused(found)
             await _take_over(runner, client, served, found)
+            mark = mark if len(served) >= len(found) else ()  # so that the next look tries again
         except RowrelayError as exc:
             _say(f"Refused, everything stays as it was: {exc}")
         except Exception as exc:  # Prefect raises errors of many libraries when it is away
@@ -171,15 +170,25 @@ async def _watch(
             _say(f"The change could not be taken over yet: {exc}")
 
 
-async def _take_over(runner: Runner, client: PrefectClient, served: dict[str, Definition], found: Pipelines) -> None:
+async def _take_over(
+    runner: Runner, client: PrefectClient, served: dict[str, Definition], found: Pipelines
+) -> list[UUID]:
+    """Offer what is new or has changed. One that Prefect does not take keeps no other from being served."""
+    began, offered = bool(served), list[UUID]()
     for name, definition in found.items():
         if name in served and served[name].resolved() == definition.resolved():
             continue
-        await _offer(runner, client, definition)
-        _say(f"Pipeline {name} is {'changed' if name in served else 'there'}.")
+        try:
+            offered += await _offer(runner, client, definition)
+        except Exception as exc:  # Prefect raises errors of many libraries
+            _say_once(f"Pipeline {name} could not be taken over, its deployments stay as they were: {exc}")
+            continue
+        if began:
+            _say(f"Pipeline {name} is {'changed' if name in served else 'there'}.")
         served[name] = definition
     for name in await _withdraw(client, found):
         served.pop(name, None)
+    return offered
 
 
 async def _withdraw(client: PrefectClient, found: Pipelines) -> list[str]:
@@ -194,6 +203,12 @@ async def _withdraw(client: PrefectClient, found: Pipelines) -> list[str]:
 def _tell_refused(found: Pipelines) -> None:
     for fault in found.refused.values():
         _say(f"Refused, the deployments of its pipeline stay as they were, and new runs of it fail: {fault}")
+
+
+@lru_cache(maxsize=100)
+def _say_once(text: str) -> None:
+    """What is found anew at every look."""
+    _say(text)
 
 
 def _say(text: str) -> None:

@@ -71,12 +71,12 @@ def _try(settings: Settings, pool: str) -> int:
     except (RowrelayError, httpx.HTTPError, RuntimeError) as exc:  # the last: Prefect is not there
         sys.stderr.write(f"{exc}\n")
         return 2
-    for fault in refused:
+    for fault in refused:  # of a definition, or of Prefect
         sys.stderr.write(f"Left out, its deployments stay as they were: {fault}\n")
     return 1 if refused else 0
 
 
-async def _set_up(settings: Settings, pool: str) -> list[RowrelayError]:
+async def _set_up(settings: Settings, pool: str) -> list[Exception]:
     from prefect.client.orchestration import get_client
 
     from deployments import automations, roster
@@ -86,20 +86,28 @@ async def _set_up(settings: Settings, pool: str) -> list[RowrelayError]:
         await _make_pool(client, pool)
         recovery = await roster.recovery(work_pool=pool)
         await automations.resume_crashed(client, await _apply(client, recovery))
-        for definition in found.values():
-            for made in await roster.of(definition, work_pool=pool):
-                await _apply(client, made)
+        for paused in await roster.pause_refused(client):
+            _say(f"A schedule is paused, as it cannot be run. {paused}")
+        refused: list[Exception] = [*found.refused.values()]
+        for name, definition in found.items():
+            try:
+                for made in await roster.of(definition, work_pool=pool):
+                    await _apply(client, made)
+            except httpx.TransportError:
+                raise
+            except Exception as exc:  # one that Prefect does not take keeps no other from being served
+                refused.append(RowrelayError(f"{name}: {exc}"))
         for name in await roster.withdraw_missing(client, found, work_pool=pool):
             _say(f"{name}: its definition is gone; paused, its schedules are taken away")
     _say(f"automation: {automations.RESUME}")
     _say(f"Start workers with: python -m deployments.worker {pool}")
-    return list(found.refused.values())
+    return refused
 
 
 async def _apply(client: PrefectClient, made: RunnerDeployment) -> UUID:
     from deployments import roster
 
-    identity = await (await roster.keep_what_people_set(client, made)).aapply()
+    identity = await roster.register(client, made, lambda kept: kept.aapply())
     _say(f"{made.flow_name}/{made.name}")
     return identity
 

@@ -288,7 +288,7 @@ DEFINITIONS: list[tuple[str, str, str]] = [
     (
         "a minute that never comes",
         DEFINITION + "schedules: [{cron: '61 * * * *'}]\n",
-        "own.yaml:7: schedules[0].cron: is no cron expression: Bad minute (found '61 * * * *')",
+        "own.yaml:7: schedules[0].cron: is no cron expression: out of range (found '61 * * * *')",
     ),
     (
         "a time zone",

@@ -215,9 +215,11 @@ def test_two_schedules_of_one_pipeline_have_times_of_their_own(here: Site) -> No
     [
         ({"source": "../../etc", "cron": "0 6 * * *"}, 400, "folder"),
         ({"source": "https://elsewhere.example/x.csv", "cron": "0 6 * * *"}, 400, "no address"),
-        ({"cron": "0 6 * *"}, 400, "is no cron rule"),
-        ({}, 400, "needs one rule"),
-        ({"cron": "0 6 * * *", "interval_seconds": 60}, 400, "needs one rule"),
+        ({"cron": "0 6 * *"}, 400, "five fields"),
+        ({"cron": "0 0 30 2 *"}, 400, "never comes"),
+        ({"rrule": "FREQ=DAILY;INTERVAL=0"}, 400, "INTERVAL=0 is not 1 or more"),
+        ({}, 400, "one rule"),
+        ({"cron": "0 6 * * *", "interval_seconds": 60}, 400, "one rule"),
     ],
 )
 def test_a_schedule_that_could_not_work_is_refused_before_it_is_made(

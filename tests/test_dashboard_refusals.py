@@ -102,11 +102,11 @@ def test_what_prefect_says_to_a_cancel_is_passed_on(answers: Answers, status: in
 
 
 def test_a_schedule_that_is_removed_meanwhile_is_not_there(answers: Answers) -> None:
-    deployment = {"id": "d", "flow_id": "f", "name": "posts"}
+    stated = [{"id": "s", "schedule": {"cron": "0 6 * * *"}}]
+    deployment = {"id": "d", "flow_id": "f", "name": "posts", "schedules": stated}
     answers["POST", "/deployments/filter"] = (200, [deployment])
     answers["POST", "/flows/filter"] = (200, [{"id": "f", "name": "deliver"}])
     answers["POST", "/flow_runs/filter"] = (200, [])
-    answers["GET", "/deployments/d/schedules"] = (200, [{"id": "s", "schedule": {"cron": "0 6 * * *"}}])
 
     with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as api:
         assert api.delete("/schedules/other").status_code == 404

@@ -6,17 +6,14 @@ import codecs
 import re
 import zoneinfo
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-from cronsim import CronSim, CronSimError
-from dateutil.rrule import rrulestr  # type: ignore[import-untyped]  # it has no types
 
 from flows.client.rendering import WITH_BODY
 from flows.client.template import FromRow, Piece, TemplateError, pieces
 from flows.pipeline.column import SchemaImportError, column_faults
 from flows.pipeline.fault import Fault, Place, brief, nearest, suggestion
+from flows.pipeline.timing import Rule, RuleRefused
 
 if TYPE_CHECKING:
     from flows.pipeline.definition import Definition, Limit, Request, Response, Schedule, Source
@@ -27,8 +24,11 @@ _OURS = {"idempotency-key", "content-length", "transfer-encoding", "connection",
 _RESULT_WORDS = {"row", "line", "result"}
 
 
-def faults(definition: Definition) -> Iterator[Fault]:
-    """Every fault of a definition whose shape is right."""
+def faults(definition: Definition, *, stored: bool = False) -> Iterator[Fault]:
+    """Every fault of a definition whose shape is right.
+
+    `stored`: it is what a run began with, and the run is to be resumed whatever is thought of its schedules today.
+    """
     yield from _names(definition)
     yield from _columns(definition)
     columns = _column_names(definition)
@@ -39,7 +39,7 @@ def faults(definition: Definition) -> Iterator[Fault]:
     yield from _bans(definition)
     yield from _source(definition.source)
     for at, schedule in enumerate(definition.schedules):
-        yield from _schedule(("schedules", at), schedule)
+        yield from _schedule(("schedules", at), schedule, stored=stored)
     yield from _stray_secrets(definition)
 
 
@@ -257,32 +257,30 @@ def _is_encoding(name: str) -> bool:
         return False
 
 
-def _schedule(place: Place, schedule: Schedule) -> Iterator[Fault]:
+def _schedule(place: Place, schedule: Schedule, *, stored: bool) -> Iterator[Fault]:
     stated = [key for key in ("cron", "interval_seconds", "rrule") if getattr(schedule, key) is not None]
     if len(stated) != 1:
         yield Fault(place, "must have exactly one of cron, interval_seconds and rrule")
     if schedule.inbox is not None and re.match(r"[a-z0-9+]+://[^/?#]*:(?!\$\{secret:)[^/?#@]+@", schedule.inbox):
         yield Fault((*place, "inbox"), "has a password in it, which would be shown; write ${secret:NAME} in its place")
-    if schedule.timezone not in zoneinfo.available_timezones():
-        near = nearest(schedule.timezone, sorted(zoneinfo.available_timezones())) or "Europe/Berlin"
-        yield Fault((*place, "timezone"), f"{brief(schedule.timezone)} is no time zone; did you mean `{near}`?")
-    if schedule.cron is not None and (why := _cron_fault(schedule.cron)):
-        yield Fault((*place, "cron"), f"{why} (found {brief(schedule.cron)})")
-    if schedule.rrule is not None:
-        try:
-            rrulestr(schedule.rrule)
-        except (ValueError, TypeError, AttributeError, OverflowError) as exc:
-            yield Fault((*place, "rrule"), f"is no iCalendar rule: {exc} (found {brief(schedule.rrule)})")
-
-
-def _cron_fault(text: str) -> str:
-    if len(text.split()) != 5:
-        return "must have five fields: minute hour day month weekday"
+    if stored:
+        return
+    zone = schedule.timezone
+    for key in stated:
+        yield from _rule(place, Rule(**{key: getattr(schedule, key)}))
     try:
-        next(CronSim(text, datetime(2026, 1, 1, tzinfo=UTC)))
-    except (CronSimError, StopIteration) as exc:
-        return f"is no cron expression: {exc or 'it never comes'}"
-    return ""
+        Rule(interval_seconds=60, timezone=zone).judge()
+    except RuleRefused as exc:
+        near = nearest(zone, sorted(zoneinfo.available_timezones())) or "Europe/Berlin"
+        yield Fault((*place, "timezone"), f"{brief(zone)} {exc.fault}; did you mean `{near}`?")
+
+
+def _rule(place: Place, rule: Rule) -> Iterator[Fault]:
+    try:
+        rule.judge()
+    except RuleRefused as exc:
+        if not exc.over:  # it was sound, and is done
+            yield Fault((*place, exc.key), f"{exc.fault} (found {brief(getattr(rule, exc.key))})")
 
 
 def _stray_secrets(definition: Definition) -> Iterator[Fault]:

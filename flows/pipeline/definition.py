@@ -269,7 +269,7 @@ class Definition(Part):
     def _built(data: Mapping[str, Any], *, file: str) -> Definition:
         from flows.pipeline.reading import build  # it makes definitions
 
-        return build(dict(data), file=file)
+        return build(dict(data), file=file, stored=True)
 
     def _sibling(self, data: Mapping[str, Any], *, file: str = "") -> Definition:
         made = Definition._built(data, file=file or str(self.source_path or ""))

@@ -35,14 +35,22 @@ def read(path: Path, environ: Mapping[str, str] = os.environ) -> Definition:
 
 
 def build(
-    data: dict[str, Any], *, file: str = "", found: list[Fault] | None = None, lines: Mapping[Place, int] | None = None
+    data: dict[str, Any],
+    *,
+    file: str = "",
+    found: list[Fault] | None = None,
+    lines: Mapping[Place, int] | None = None,
+    stored: bool = False,
 ) -> Definition:
-    """The definition that `data` makes. `found` are faults known before; `lines` where each place stands."""
+    """The definition that `data` makes. `found` are faults known before; `lines` where each place stands.
+
+    `stored`: it was found sound before, when its run began.
+    """
     faults = list(found or [])
     made, shape = _shape(data)
     faults += _unheard(shape, faults)
     if made is not None:
-        faults += _unheard(list(consistency_faults(made)), faults)
+        faults += _unheard(list(consistency_faults(made, stored=stored)), faults)
     if faults or made is None:
         raise refusal(faults, file=file, lines=lines)
     return made
