@@ -84,7 +84,7 @@ async def _serve(settings: Settings, found: Pipelines, mark: Mark) -> None:
         if left := await roster.give_back(client, offered):
             _say(f"{left} runs that an earlier process had taken on are scheduled anew.")
         watches = [
-            asyncio.create_task(_watch(runner, client, settings, served, mark if len(served) == len(found) else ())),
+            asyncio.create_task(_watch(runner, client, settings, served, () if _behind(served, found) else mark)),
             asyncio.create_task(deaths.watch(settings)),
         ]
         try:
@@ -162,7 +162,7 @@ async def _watch(
             found = present(settings)
             _tell_refused(found)
             await _take_over(runner, client, served, found)
-            mark = mark if len(served) >= len(found) else ()  # so that the next look tries again
+            mark = () if _behind(served, found) else mark  # so that the next look tries again
         except RowrelayError as exc:
             _say(f"Refused, everything stays as it was: {exc}")
         except Exception as exc:  # Prefect raises errors of many libraries when it is away
@@ -189,6 +189,11 @@ async def _take_over(
     for name in await _withdraw(client, found):
         served.pop(name, None)
     return offered
+
+
+def _behind(served: dict[str, Definition], found: Pipelines) -> bool:
+    """Whether anything could not be taken over."""
+    return any(name not in served or served[name].resolved() != each.resolved() for name, each in found.items())
 
 
 async def _withdraw(client: PrefectClient, found: Pipelines) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import signal
 import threading
 import time
@@ -43,6 +44,7 @@ from flows.schema.delivered import refuse_skipping
 from flows.settings import Settings
 from flows.storage.located import opened
 
+logs.without_told_traces()
 THREADS = 16  # chunks under way at once; each only waits for the sending loop
 PROGRESS_SECONDS = 5.0  # every update of the artifact is a write to Prefect's database
 
@@ -88,6 +90,13 @@ def deliver(
         dry_run: Only check the file. The run can be sent afterwards by resuming it.
         skip_delivered: Leave out the rows that earlier runs of the pipeline have delivered, by its `key` columns.
     """
+    try:
+        return _run(pipeline, file, rows, resume, dry_run=dry_run, skip_delivered=skip_delivered)
+    except RowrelayError as exc:  # what a person can mend is no crash, and a trace would say nothing to them
+        return Failed(message=str(exc), data=exc)
+
+
+def _run(pipeline: str, file: str, rows: Wanted, resume: str, *, dry_run: bool, skip_delivered: bool) -> State[Any]:
     launch = launched()
     settings = Settings.read()
     redis_url = settings.redis_address
@@ -316,11 +325,13 @@ def _await(
 def _state(run: Run, logger: Any) -> State[Any]:
     counts = ", ".join(f"{count} {word}" for word, count in run.shown_counts.items() if count) or "no rows"
     message = f"{counts} of {run.total}" + (f". {run.reason}" if run.reason else "")
-    logger.info(message)
     if run.state is RunState.CANCELLED:
+        logger.info(message)
         return Cancelled(message=message)
     if run.state is RunState.STOPPED:
+        logger.error(message)
         return Failed(message=message)
+    logger.log(logging.INFO if run.ended_well else logging.WARNING, message)
     if not run.ended_well:
         return Completed(name="CompletedWithErrors", message=message)
     return Completed(message=message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from contextlib import suppress
@@ -31,6 +32,13 @@ from flows.limit.status import status
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
 from flows.settings import Settings
+
+_LEVELS = {
+    Fate.STOPPED: logging.ERROR,
+    Fate.REFUSED: logging.WARNING,
+    Fate.TROUBLED: logging.WARNING,
+    Fate.STUCK: logging.WARNING,
+}
 
 
 def _name() -> str:
@@ -76,7 +84,10 @@ def _look(source: Origin, definition: Definition, settings: Settings, ledger: Le
     deliver_file = _Deliver(definition)
     intake = Intake(source, definition, settings, ledger, deliver_file, by=_by())
     whole = intake.look(
-        lambda taken: logger.info("%s: %s. %s", taken.name, taken.fate, taken.note), lambda: not ours.lost
+        lambda taken: logger.log(
+            _LEVELS.get(taken.fate, logging.INFO), "%s: %s. %s", taken.name, taken.fate, taken.note
+        ),
+        lambda: not ours.lost,
     )
     _artifact(definition, intake.taken)
     if deliver_file.handed_over:

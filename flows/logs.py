@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from flows.errors import RowrelayError
+
 PREFECT_JSON = Path(__file__).resolve().parent.parent / "deployments" / "logging.yml"
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _LOUD = ("httpx", "httpcore", "aiohttp", "asyncio")  # they log whole addresses, which may hold secrets
@@ -71,6 +73,21 @@ def hush() -> None:
     """Let the libraries that talk to APIs log warnings only, whatever the root's level is."""
     for name in _LOUD:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger(name).level))
+
+
+def without_told_traces() -> None:
+    """Let Prefect leave out the traces of runs whose state says in words why they failed or were cancelled."""
+    for name in ("prefect.flow_runs", "prefect.engine"):
+        logger = logging.getLogger(name)
+        if _is_news not in logger.filters:
+            logger.addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    from prefect.exceptions import CancelledRun, FailedRun
+
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, (RowrelayError, FailedRun, CancelledRun))
 
 
 def voice(name: str, form: str) -> logging.Logger:

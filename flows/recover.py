@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Completed, Failed, Scheduled
 
+from flows import logs
 from flows.errors import RowrelayError, RunNotFound, StackError
 from flows.flow_runs.names import RECOVER
 from flows.flow_runs.resumption import count_resumption, resumptions
@@ -24,6 +25,8 @@ from flows.ledger.ledger import LEASE_SECONDS, Ledger
 from flows.ledger.view import Run, View
 from flows.records import RunState
 from flows.settings import Settings
+
+logs.without_told_traces()
 
 
 @flow(name=RECOVER, flow_run_name="recover {crashed}", persist_result=False, validate_parameters=True)
