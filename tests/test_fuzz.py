@@ -129,13 +129,15 @@ def test_every_record_stands_at_the_line_that_is_said(path: Path, raw: bytes, zi
     records.sort()
     assert [row for row, _, _ in records] == list(range(1, len(records) + 1))
     text = raw.decode(encoding).removeprefix("\ufeff")
-    lines = text.split("\n" if "\n" in text else "\r")
+    lines = text.split(source._newline)
     assert all(0 < line <= len(lines) for _, line, _ in records)
     assert sorted(line for _, line, _ in records) == [line for _, line, _ in records]
     for _, line, cell in records:
         if not neutral:
-            there, begins = lines[line - 1] + "\n", cell.split("\n")[0].split("\r")[0]
-            assert there.startswith((begins, '"' + begins.replace('"', '""')))
+            # Marks, and a line feed behind a carriage return that ends the line before, are no part of a record.
+            there, begins = lines[line - 1].lstrip("\ufeff\n") + "\n", cell.split("\n")[0].split("\r")[0]
+            quoted = begins.replace('"', '""')
+            assert there.startswith((begins, f'"{quoted}', f'="{quoted}', f'"=""{quoted}'))
 
 
 HEADER = b"userId,title,body\n"
@@ -193,7 +195,7 @@ def test_a_record_of_too_many_cells_ends_the_reading_with_its_line(path: Path) -
     with pytest.raises(FileError, match=r"rows.csv:2: a record here has more than 100,000 cells"):
         check_file(path, POSTS)
 
-    path.write_bytes(b"userId,title,body\n1,a,b\n" + b"," * (MAX_CELLS - 1) + b"\n")
+    path.write_bytes(b"userId,title,body\n1,a,b\n" + b"x," * (MAX_CELLS - 1) + b"\n")
     assert check_file(path, POSTS).rejected == 1
 
 
@@ -217,7 +219,8 @@ def test_other_readers_find_the_same_cells(
     path: Path, records: list[list[str]], delimiter: str, newline: str, quoting: int
 ) -> None:
     """pandas' C parser and DuckDB, told to take every cell as text, against ours."""
-    records = [[f"x{first}", *rest] for first, *rest in records]  # so that no line is blank, where readers differ
+    # No line is blank, and no cell is Excel's ="text": there readers differ.
+    records = [[f"x{first}", *(cell.replace('="', "=") for cell in rest)] for first, *rest in records]
     columns = [f"c{at}" for at in range(len(records[0]))]
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, delimiter=delimiter, lineterminator=newline, quoting=quoting)  # type: ignore[arg-type]
@@ -258,7 +261,7 @@ def test_what_both_accept_is_the_same(path: Path, text: str) -> None:
         other = duckdb_cells(path, ["c0", "c1"], ",")
     except (FileError, duckdb.Error):
         return
-    if any(frame.rejections for frame in frames):
+    if any(frame.rejections for frame in frames) or source.notices:
         return
 
     assert [record for frame in frames for record in frame.cells] == other

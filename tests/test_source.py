@@ -417,11 +417,233 @@ def test_without_wanted_columns_all_are_read(file: Callable[..., Path]) -> None:
     assert read(file(b"a;b\n1;2\n"), None) == ([(1, 2, ["1", "2"])], [])
 
 
-def test_a_file_of_one_column_keeps_its_empty_looking_rows(file: Callable[..., Path]) -> None:
+def test_in_a_file_of_one_column_quotes_alone_are_an_empty_cell(file: Callable[..., Path]) -> None:
     rows, rejections = read(file(b'title\na\n""\n \n\nb\n'), {"title": False})
 
-    assert [cells for _, _, cells in rows] == [["a"], [""], [" "], ["b"]]
-    assert [each.line for each in rejections] == [5]
+    assert [cells for _, _, cells in rows] == [["a"], [""], ["b"]]
+    assert [(each.line, str(each.reasons[0])) for each in rejections] == [
+        (4, "is a blank line"),
+        (5, "is a blank line"),
+    ]
+
+
+def told(path: Path, **how: object) -> tuple[list[list[str]], list[tuple[int, int, str]], tuple[str, ...]]:
+    """The cells of the rows, the rejections as (row, line, reason), and what is said of the file as a whole."""
+    with open_file(path, WANTED, **how) as source:  # type: ignore[arg-type]
+        frames = list(source.frames())
+        rejections = [each for frame in frames for each in frame.rejections]
+        return (
+            [cells for frame in frames for cells in frame.cells],
+            [(each.row, each.line, str(each.reasons[0])) for each in rejections],
+            source.notices,
+        )
+
+
+AGAIN = "is the header line again: were two files joined?"
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
+@pytest.mark.parametrize("again", [HEADER.strip(), b"USERID, title ,Body", b'"userId","title","body"'])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["bare", "marked"])
+def test_a_second_header_is_rejected_and_the_rows_below_it_are_read(
+    file: Callable[..., Path], mark: bytes, again: bytes, newline: bytes
+) -> None:
+    data = newline.join([mark + HEADER.strip(), b"1,a,b", mark + again, b"2,c,d", mark + b'"3","e\nf",g', b""])
+
+    rows, rejections, notices = told(file(data))
+
+    assert rows == [["1", "a", "b"], ["2", "c", "d"], ["3", "e\nf", "g"]]
+    assert rejections == [(2, 3, AGAIN)]
+    marked = "2 lines begin with a byte order mark (the first in line 3), which was taken off. Were files joined?"
+    assert notices == ((marked,) if mark else ())
+
+
+def test_a_mark_is_taken_off_the_row_that_it_stands_before(file: Callable[..., Path]) -> None:
+    joined = HEADER + b"1,a,b\n\xef\xbb\xbf2,c,\xef\xbb\xbfd\n"
+
+    rows, rejections, notices = told(file(joined))
+
+    assert rows == [["1", "a", "b"], ["2", "c", "\ufeffd"]]  # what stands within a row is part of it
+    assert rejections == []
+    assert notices == ("1 line begins with a byte order mark (line 3), which was taken off. Were files joined?",)
+
+
+def test_a_second_header_in_another_order_ends_the_reading(file: Callable[..., Path]) -> None:
+    with pytest.raises(FileError) as refusal:
+        read(file(HEADER + b"1,a,b\ntitle,userId,body\na,1,b\n"))
+
+    assert refusal.value.line == 3
+    assert refusal.value.message.endswith("the header line comes again here, with its columns in another order")
+    assert refusal.value.hint == "Files were joined here. Send them one by one."
+
+
+NOTHING = {
+    "delimiters": (b",,", "has no content: every cell is empty"),
+    "too few": (b",", "has no content: every cell is empty"),
+    "blanks": (b" , ,\t", "has no content: nothing but blanks"),
+    "unseen": ("\u00a0,\u200b,\u3000\ufeff\u2060".encode(), "has no content: nothing but blanks"),
+    "psql": (b"--------+-------+------", "has no content: a line of dashes"),
+    "markdown": (b"|---|:--:|---|", "has no content: a line of dashes"),
+    "sqlcmd": (b"------,-----,----", "has no content: a line of dashes"),
+    "mysql": (b"+--------+-------+------+", "has no content: a line of dashes"),
+    "drawn": ("────,─────,────".encode(), "has no content: a line of dashes"),
+}
+
+
+@pytest.mark.parametrize(("record", "reason"), NOTHING.values(), ids=NOTHING)
+def test_a_row_without_content_is_rejected_in_the_middle_and_passed_over_at_the_end(
+    file: Callable[..., Path], record: bytes, reason: str
+) -> None:
+    lines = [HEADER.strip(), record, b"1,a,b", record, b"", record, b"2,c,d"]
+    at_the_end = [record] * 30 + [b""] + [record] * 20 + [b""]
+
+    rows, rejections, notices = told(file(b"\n".join(lines + at_the_end)))
+
+    assert rows == [["1", "a", "b"], ["2", "c", "d"]]
+    assert rejections == [(1, 2, reason), (3, 4, reason), (4, 5, "is a blank line"), (5, 6, reason)]
+    assert notices == ("50 rows without content at the end of the file were passed over (the first in line 8)",)
+
+
+def test_a_dash_or_a_colon_for_a_value_is_content(file: Callable[..., Path]) -> None:
+    values = [b"-,-,-", b"--,x,--", b"=,a,b", b"|,a,b"]
+
+    rows, rejections, _ = told(file(HEADER + b"\n".join(values)), delimiter=",")
+
+    assert [",".join(cells).encode() for cells in rows] == values
+    assert rejections == []
+
+
+def test_ever_new_rows_without_content_at_the_end_take_no_memory_without_measure(file: Callable[..., Path]) -> None:
+    path = file(HEADER + b"1,a,b\n" + b",,\n\n" * 3000)
+
+    _, rejections, notices = told(path)
+
+    assert len(rejections) + int(notices[0].split()[0].replace(",", "")) >= 3000
+    assert [row for row, _, _ in rejections] == list(range(2, len(rejections) + 2))
+    assert [line for _, line, _ in rejections] == list(range(3, len(rejections) + 3))
+
+
+def test_a_formula_that_keeps_a_text_is_that_text(file: Callable[..., Path]) -> None:
+    lines = ['1,="00123",b', '2,"=""00125""","c', 'd"', '="3",="a,b ""c""",=""', '4,="x"y,b', '5,=A1,"=""x""&A1"']
+    data = HEADER + "\n".join(lines).encode()
+
+    rows, rejections, notices = told(file(data))
+
+    assert rows == [
+        ["1", "00123", "b"],
+        ["2", "00125", "c\nd"],
+        ["3", 'a,b "c"', ""],
+        ["5", "=A1", '="x"&A1'],
+    ]
+    assert [line for _, line, _ in rejections] == [6]
+    assert notices == (
+        '5 cells are formulas that keep a text as it is (the first in line 2); the text was read: ="00123"',
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "byte", "fits"),
+    [
+        ("iso-8859-1", "Preis 5 € – „Zitat“", "0x80", "cp1252"),
+        ("latin-1", "Preis 5 €", "0x80", "cp1252"),
+        ("iso-8859-15", "Preis – 5", "0x96", "cp1252"),
+        ("iso-8859-2", "Łódź śledź €", "0x9F", "cp1250"),
+        ("iso-8859-5", "Привет „мир“ – €", "0x84", "cp1251"),
+    ],
+)
+def test_text_of_windows_is_not_read_as_iso_8859(
+    file: Callable[..., Path], asked: str, text: str, byte: str, fits: str
+) -> None:
+    path = file(HEADER + b"1,a,b\n2," + text.encode(fits) + b",b\n")
+
+    with pytest.raises(FileError) as refusal:
+        read(path, encoding=asked)
+
+    assert refusal.value.line == 3
+    assert f"byte {byte}" in refusal.value.message
+    assert f"Encodings that would fit there: {fits} (" in refusal.value.hint
+    assert read(path, encoding=fits)[0][1][2][1] == text
+
+
+def test_iso_8859_is_read_where_it_is_that(file: Callable[..., Path]) -> None:
+    path = file(HEADER + "1,Zürich\u00a0Łódź,b\n".encode("iso-8859-2", "replace"))
+
+    assert read(path, encoding="iso-8859-2")[0][0][2][1] == "Zürich\u00a0Łódź"
+
+
+@pytest.mark.parametrize(
+    ("data", "rows"),
+    [
+        (b'userId,title,body\r1,"one\ntwo",b\r2,c,d\r', [(1, 2, ["1", "one\ntwo", "b"]), (2, 3, ["2", "c", "d"])]),
+        (b"userId,title,body\r1,a,b\r2,c,d\r\n", [(1, 2, ["1", "a", "b"]), (2, 3, ["2", "c", "d"])]),
+        (b"userId,title,body\r1,a,b\r\n2,c,d\r", [(1, 2, ["1", "a", "b"]), (2, 3, ["2", "c", "d"])]),
+        (b'userId,"title",body\r\r1,a,b\r', [(2, 3, ["1", "a", "b"])]),
+    ],
+    ids=["cell", "end", "middle", "blank"],
+)
+def test_a_file_of_carriage_returns_may_hold_line_feeds(file: Callable[..., Path], data: bytes, rows: Rows) -> None:
+    assert read(file(data))[0] == rows
+
+
+def test_a_line_feed_in_a_file_of_carriage_returns_is_told_as_what_it_is(file: Callable[..., Path]) -> None:
+    rows, rejections, _ = told(file(b"userId,title,body\r1,a\nb,c\r2,c,d\r"))
+
+    assert rows == [["2", "c", "d"]]
+    assert rejections == [(1, 2, "holds a line feed outside quotes, and the rows end in carriage returns")]
+
+
+def test_the_line_of_a_wrong_byte_is_true_in_a_file_of_carriage_returns(file: Callable[..., Path]) -> None:
+    with pytest.raises(FileError) as refusal:
+        read(file(b'userId,title,body\r1,"a\nb",c\r2,\xff,d\r'))
+
+    assert refusal.value.line == 3
+
+
+def test_a_long_column_name_is_no_fault(file: Callable[..., Path]) -> None:
+    assert read(file(b"userId,title,body," + b"x" * 200_000 + b"\n1,a,b,c\n"))[0] == [(1, 2, ["1", "a", "b"])]
+
+
+def test_the_delimiter_is_the_one_that_the_rows_have_too(file: Callable[..., Path]) -> None:
+    for text, columns in {
+        "Name;Amount, EUR;Tax, EUR;Total, EUR\nAnna;5;1;6\nBob;1;2;3\n": (
+            "Name",
+            "Amount, EUR",
+            "Tax, EUR",
+            "Total, EUR",
+        ),
+        "a,b\n1,x;y;z\n": ("a", "b"),
+        'note|"a, b, c"\nx, y|"one\ntwo"\n': ("note", "a, b, c"),
+        "a;b,c\n": ("a;b", "c"),
+    }.items():
+        with open_file(file(text.encode())) as source:
+            assert source.columns == columns
+
+
+@pytest.mark.parametrize("seed", [b"a,b\n1,2\n", b"userId,title,body\n1,a,b\n"])
+def test_packed_parts_may_be_many_and_tiny(file: Callable[..., Path], seed: bytes) -> None:
+    empty = gzip.compress(b"", mtime=0)
+    single = b"".join(gzip.compress(seed[at : at + 1]) + empty * (at % 3) + bytes(at % 5) for at in range(len(seed)))
+
+    with open_file(file(single), None) as source:
+        assert [cells for frame in source.frames() for cells in frame.cells] == [seed.decode().split()[1].split(",")]
+
+
+def test_packed_parts_without_content_are_seen_as_progress(file: Callable[..., Path]) -> None:
+    seen: list[tuple[int, int]] = []
+    path = file(gzip.compress(GOOD) + gzip.compress(b"", mtime=0) * 160_000)
+
+    class Cancelled(Exception):
+        pass
+
+    def on_read(done: int, total: int) -> None:
+        seen.append((done, total))
+        if done > 2 << 20:
+            raise Cancelled
+
+    with pytest.raises(Cancelled), open_file(path, WANTED, on_read=on_read) as source:
+        list(source.frames())
+
+    assert seen == [(mib << 20, path.stat().st_size) for mib in (2, 3)]
 
 
 def test_the_digest_is_that_of_the_bytes_on_disk(file: Callable[..., Path]) -> None:

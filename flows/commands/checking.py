@@ -107,6 +107,7 @@ def _object(
         "delimiter",
         "columns",
         "ignored",
+        "notices",
         "digest",
         "bytes",
         "seconds",
@@ -135,6 +136,8 @@ def _print(
     if result.ignored:
         names = ", ".join(name.strip() or "(no name)" for name in result.ignored)
         out.print(f"Columns that the pipeline does not use: {names}", markup=False)
+    for text in result.notices:
+        out.print(Text(text, style="yellow"))
     good, bad = f"{result.accepted:,} can be sent", f"{result.rejected:,} are rejected"
     out.print(Text.assemble((good, "green"), ", ", (bad, "magenta" if result.rejected else "")))
     if result.samples:
@@ -185,9 +188,11 @@ def _rejected_to(
     if path.exists() and file.exists() and os.path.samefile(path, file):
         raise FileError("is the file that is being checked", file=str(path), hint="Give --rejects another name.")
     wanted = dict.fromkeys(definition.column_names, True)
-    given = {"encoding": options["encoding"] or definition.source.encoding}
+    given: dict[str, str | None] = {"encoding": options["encoding"] or definition.source.encoding}
     given["delimiter"] = options["delimiter"] or definition.source.delimiter
-    with open_file(file, wanted, max_bytes=options["max_bytes"], **given) as source:
+    with open_file(
+        file, wanted, max_bytes=options["max_bytes"], encoding=given["encoding"], delimiter=given["delimiter"]
+    ) as source:
         columns = source.columns
     form = Correctable.of(columns, definition.column_names)
     with replacing(path) as target:

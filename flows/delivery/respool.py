@@ -52,14 +52,14 @@ def respool(
     )
     try:
         _refuse_another(run, result, file)
-        _refuse_other_judgement(run, rejected, now, result.skipped, file)
+        _refuse_other_judgement(run, rejected, now, result, file)
     except FileError:
         spool.delete()
         raise
 
 
 def _refuse_another(run: Run, result: CheckResult, file: Path) -> None:
-    if (result.digest, result.rows) != (run.facts.get("digest"), run.total):
+    if result.digest != run.facts.get("digest"):
         raise FileError(
             "is not the file that this run began with, and the run's spool is gone",
             file=str(file),
@@ -68,13 +68,15 @@ def _refuse_another(run: Run, result: CheckResult, file: Path) -> None:
 
 
 def _refuse_other_judgement(
-    run: Run, then: NDArray[np.bool_], now: NDArray[np.bool_], skipped: int, file: Path
+    run: Run, then: NDArray[np.bool_], now: NDArray[np.bool_], result: CheckResult, file: Path
 ) -> None:
     other = np.flatnonzero(then != now)
-    if len(other) == 0 and skipped == run.fact("skipped"):
+    if len(other) == 0 and result.skipped == run.fact("skipped") and result.rows == run.total:
         return
     what = "other rows are left out"
-    if len(other):
+    if result.rows != run.total:
+        what = f"{result.rows} rows are found where {run.total} were"
+    elif len(other):
         what = f"row {other[0] + 1} was {'rejected' if then[other[0]] else 'accepted'} then and is not now"
     raise FileError(
         f"its rows are judged differently than when the run began ({what}), and the run's spool is gone",

@@ -56,7 +56,8 @@ class CheckResult:
     """What a check found. `samples`: the first 100 rejections; `first`: the first 10 accepted rows.
 
     `digest` is the SHA-256 (hex) of the file as it lies on disk; `columns` are the file's own, in its order, and
-    `ignored` those of them that the definition does not know. `delivered` counts good rows that earlier runs have
+    `ignored` those of them that the definition does not know. `notices` are sentences for people about the file as a
+    whole. `delivered` counts good rows that earlier runs have
     delivered, by run; `unsure` those whose answer was lost there; `skipped` the delivered ones that are rejected for
     it, and not among the samples.
     """
@@ -73,6 +74,7 @@ class CheckResult:
     ignored: tuple[str, ...]
     bytes: int
     seconds: float
+    notices: tuple[str, ...] = ()
     delivered: Mapping[str, int] = field(default_factory=dict)
     unsure: int = 0
     skipped: int = 0
@@ -95,11 +97,11 @@ def check_file(
     """Check every row of a file; put the accepted ones, and the originals of the others, into the spool.
 
     About 20,000 rows at a time, so memory stays flat. After each such frame `on_rejections` gets its rejections, if
-    there are any, in the file's order (long cells cut: the originals are in the spool), and `on_progress` the rows so
-    far, the bytes read and the bytes of the file. `encoding` and `delimiter` outrank the definition's; `scratch` is
-    the folder for the index of unique values, on a real disk with room for as many bytes as those columns hold
-    (default: the system's folder for temporary files). `delivered` says which rows earlier runs have delivered: they
-    are counted, and with `skip_delivered` rejected.
+    there are any, in the file's order (long cells cut: the originals are in the spool). After each frame and each MiB
+    `on_progress` gets the rows so far, the bytes read and the bytes of the file. `encoding` and `delimiter` outrank
+    the definition's; `scratch` is the folder for the index of unique values, on a real disk with room for as many
+    bytes as those columns hold (default: the system's folder for temporary files). `delivered` says which rows earlier
+    runs have delivered: they are counted, and with `skip_delivered` rejected.
 
     Raises:
         FileError: the file cannot be read as rows of this definition. Nothing of it is left in the spool.
@@ -109,6 +111,12 @@ def check_file(
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rowrelay-", dir=scratch))
         checker = stack.enter_context(Checker(definition, folder=Path(folder)))
+        tally = _Tally(spool, on_rejections)
+
+        def progress(done: int, total: int) -> None:
+            if on_progress:
+                on_progress(tally.rows, done, total)
+
         source = stack.enter_context(
             open_file(
                 path,
@@ -116,17 +124,16 @@ def check_file(
                 encoding=encoding or definition.source.encoding,
                 delimiter=delimiter or definition.source.delimiter,
                 max_bytes=max_bytes,
+                on_read=progress,
             )
         )
         if spool:
             stack.callback(spool.abandon)  # does nothing once the spool is finished
-        tally = _Tally(spool, on_rejections)
         known = _Known(delivered, skip=skip_delivered) if delivered and not delivered.empty else None
         for frame in source.frames():
             checked = checker.check(frame.text, frame.lines)
             tally.add(frame, known.judge(frame, checked) if known else checked)
-            if on_progress:
-                on_progress(tally.rows, source.bytes_done, source.bytes_total)
+            progress(source.bytes_done, source.bytes_total)
         if spool:
             spool.finish(source.columns)
         result = tally.result(source, time.perf_counter() - begin)
@@ -206,6 +213,7 @@ class _Tally:
             delimiter=source.delimiter,
             columns=source.columns,
             ignored=source.ignored,
+            notices=source.notices,
             bytes=source.bytes_total,
             seconds=seconds,
         )

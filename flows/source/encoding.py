@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -22,7 +23,13 @@ COMMON = (
     "utf-8", "cp1252", "cp1250", "cp1251", "cp932", "gb18030", "big5", "cp949", "cp1253", "cp1254", "cp1257", "cp1255",
     "cp1256", "mac-roman", "koi8-r", "cp850", "cp437",
 )  # fmt: skip
+OF_WINDOWS = {  # what is called so is mostly this
+    "iso8859-1": "cp1252", "iso8859-15": "cp1252", "iso8859-2": "cp1250", "iso8859-5": "cp1251", "iso8859-6": "cp1256",
+    "iso8859-7": "cp1253", "iso8859-8": "cp1255", "iso8859-9": "cp1254", "iso8859-13": "cp1257", "iso8859-4": "cp1257",
+}  # fmt: skip
 WINDOW = 1 << 15  # bytes on either side of a wrong one that a proposed encoding must fit
+LINE = re.compile(r'(?:[^"\r\n]++|"[^"]*+")*+')
+CONTROL_8859 = re.compile(rb"[\x80-\x9f]")
 CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b"))
 
 
@@ -61,23 +68,37 @@ def find(head: bytes, asked: str | None, refuse: Refuse) -> Encoding:
 def decode(blocks: Iterator[bytes], encoding: Encoding, refuse: Refuse) -> Iterator[str]:
     """The text of the blocks. Raises FileError naming the line of the first byte that is not valid."""
     decoder = codecs.getincrementaldecoder(encoding.codec)(errors="strict")
-    lines = returns = 0
+    lines, ends = 0, ""
     skip = encoding.mark
     block: bytes | None = b""
     while block is not None:
         block = next(blocks, None)
         try:
             text = decoder.decode((block or b"")[skip:], final=block is None)
+            _refuse_control(block or b"", encoding)
         except UnicodeDecodeError as exc:
             before = exc.object[: exc.start].decode(encoding.codec, errors="replace")
-            # A file of the old Mac kind has no line feed at all; its lines end in carriage returns.
-            newlines, carriages = lines + before.count("\n"), returns + before.count("\r")
-            raise _invalid(exc, encoding, (newlines or carriages) + 1, refuse) from exc
+            raise _invalid(exc, encoding, lines + before.count(ends or line_end(before)) + 1, refuse) from exc
         skip = 0
-        lines += text.count("\n")
-        returns += text.count("\r") if not lines else 0
         if text:
+            ends = ends or line_end(text)
+            lines += text.count(ends)
             yield text
+
+
+def line_end(text: str) -> str:
+    """What ends the lines of a file that begins so: a line feed, or in a file of the old Mac kind a carriage return."""
+    first = LINE.match(text)
+    at = first.end() if first else 0
+    if at == len(text):  # a quote is not closed, or there is but one line
+        at = min((at for char in "\r\n" if (at := text.find(char)) >= 0), default=len(text))
+    return "\r" if text[at : at + 1] == "\r" and text[at + 1 : at + 2] != "\n" else "\n"
+
+
+def _refuse_control(block: bytes, encoding: Encoding) -> None:
+    """ISO 8859 has control characters where Windows has its dashes, quotes and the euro; texts hold only the latter."""
+    if encoding.codec.startswith("iso8859") and (found := CONTROL_8859.search(block)):
+        raise UnicodeDecodeError(encoding.codec, block, found.start(), found.start() + 1, "no character of a text")
 
 
 def _known(asked: str, refuse: Refuse) -> str:
@@ -127,7 +148,8 @@ def _readings(data: bytes, at: int, refused: str) -> list[tuple[str, str]]:
     window = data[max(line, at - WINDOW) : last or at + WINDOW]
     likely = [match.encoding.replace("_", "-") for match in from_bytes(window)]
     found: dict[str, list[str]] = {}
-    for name in dict.fromkeys([*(name for name in likely if name in COMMON), *COMMON]):
+    sibling = [OF_WINDOWS[refused]] if refused in OF_WINDOWS else []
+    for name in dict.fromkeys([*sibling, *(name for name in likely if name in COMMON), *COMMON]):
         try:
             window.decode(name)
         except UnicodeDecodeError:

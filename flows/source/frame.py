@@ -13,14 +13,14 @@ import pandas as pd
 import pyarrow as pa
 
 from flows.records import Reason, Rejection
+from flows.source.content import AGAIN, Judge, Noticed
+from flows.source.encoding import Refuse
 from flows.source.header import Header
 from flows.source.quoting import Batch
 
 FRAME_ROWS = 20_000
 FRAME_CHARS = 8 << 20  # rows of long texts come in smaller frames, so that memory stays flat
-BLANK = Reason("", "is a blank line", "")
-EMPTY = Reason("", "has no content: every cell is empty", "")
-END_OF_FILE = ["\x1a"]  # what DOS programs leave in the last line
+MOST_PENDING = 1000  # stretches of rows without content that may be the file's last; more are rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,30 @@ class Frame:
     rejections: list[Rejection]
 
 
-class Assembly:
-    """Gathers records into frames; numbers them; rejects those that are no rows."""
+@dataclass(slots=True)
+class _Stretch:
+    """Rows without content, one a line, all of the same kind."""
 
-    def __init__(self, header: Header, size: int) -> None:
+    reason: Reason
+    cells: list[str]
+    line: int
+    count: int = 1
+
+
+class Assembly:
+    """Gathers records into frames; numbers them; rejects those that are no rows.
+
+    Records without content are held back until another one follows: at the end of the file they are passed over.
+    Raises FileError where the header comes again with its columns in another order.
+    """
+
+    def __init__(self, header: Header, size: int, noticed: Noticed, refuse: Refuse) -> None:
         self.row = 0  # ordinal of the last record
         self._header, self._size, self._width = header, size, len(header.names)
+        self._noticed, self._refuse = noticed, refuse
+        self._judge = Judge(header.names)
         self._header_seen = False
-        self._blank, self._blanks = 0, 0  # first line and number of the blank lines that may be the file's last
+        self._pending: list[_Stretch] = []
         self._rows: list[int] = []
         self._lines: list[int] = []
         self._cells: list[list[str]] = []
@@ -68,19 +84,23 @@ class Assembly:
             yield from self._add_fine(lines, cells)
             return
         for at, (line, record) in enumerate(zip(lines, cells, strict=True)):
-            if self._is_blank(record):
-                self._blank, self._blanks = (self._blank or line), self._blanks + 1
+            if without := self._judge.without_content(record, first=self.row == 0):
+                yield from self._hold(without, line, record)
                 continue
-            while self._blanks:
-                self._reject(BLANK, self._blank, [])
-                self._blank, self._blanks = self._blank + 1, self._blanks - 1
-                yield from self._full()
-            self._blank = 0
-            if reason := faults.get(at) or self._shape(record):
+            yield from self._reject_held()
+            if reason := faults.get(at) or self._shape(record, line):
                 self._reject(reason, line, record)
             else:
                 self._add_fine_one(line, record)
             yield from self._full()
+
+    def end(self) -> Iterator[Frame]:
+        """What is gathered as a frame, if there is any; what is held back without content is passed over."""
+        for held in self._pending:
+            if held.cells:  # a blank line at the end of a file is not worth a word
+                self._noticed.passed_over.at(held.line, count=held.count)
+        self._pending = []
+        yield from self.rest()
 
     def rest(self) -> Iterator[Frame]:
         """What is gathered as a frame, if there is any."""
@@ -90,11 +110,10 @@ class Assembly:
     def _all_fine(self, cells: list[list[str]], faults: dict[int, Reason]) -> bool:
         """Whether no record of the batch needs a second look; the common case, judged without a Python loop."""
         return (
-            not self._blanks
+            not self._pending
             and not faults
             and set(map(len, cells)) == {self._width}
-            and all(map(itemgetter(0), cells))
-            and cells[-1] != END_OF_FILE
+            and self._judge.all_plain(list(map(itemgetter(0), cells)))
         )
 
     def _add_fine(self, lines: list[int], cells: list[list[str]]) -> Iterator[Frame]:
@@ -110,13 +129,34 @@ class Assembly:
         self._lines.append(line)
         self._cells.append(record)
 
-    def _is_blank(self, record: list[str]) -> bool:
-        return not record or record == END_OF_FILE or (self._width > 1 and len(record) == 1 and not record[0].strip())
-
-    def _shape(self, record: list[str]) -> Reason | None:
+    def _shape(self, record: list[str], line: int) -> Reason | None:
+        if self._judge.is_header(record):
+            if self._judge.is_reordered(record):
+                raise self._refuse(
+                    "the header line comes again here, with its columns in another order",
+                    line=line,
+                    hint="Files were joined here. Send them one by one.",
+                )
+            return AGAIN
         if len(record) != self._width:
             return Reason("", f"has {_cells(len(record))}, the header has {self._width}", "")
-        return EMPTY if self._width > 1 and not any(record) else None
+        return None
+
+    def _hold(self, reason: Reason, line: int, record: list[str]) -> Iterator[Frame]:
+        last = self._pending[-1] if self._pending else None
+        if last and last.reason is reason and last.cells == record and last.line + last.count == line:
+            last.count += 1
+            return
+        if len(self._pending) == MOST_PENDING:
+            yield from self._reject_held()
+        self._pending.append(_Stretch(reason, record, line))
+
+    def _reject_held(self) -> Iterator[Frame]:
+        for held in self._pending:
+            for line in range(held.line, held.line + held.count):
+                self._reject(held.reason, line, held.cells)
+                yield from self._full()
+        self._pending.clear()
 
     def _reject(self, reason: Reason, line: int, record: list[str]) -> None:
         self.row += 1

@@ -7,11 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 
 from flows.source.encoding import Refuse
+from flows.source.quoting import records
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 NEAR = 0.75
+COMPARED = 50  # records that are looked at beside the header
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +36,36 @@ def named_delimiter(asked: str, refuse: Refuse) -> str:
 
 
 def find_delimiter(lines: list[str], wanted: Iterable[str] | None) -> str:
-    """The delimiter under which the first record names the most wanted columns, else gives the most cells."""
+    """The delimiter under which the first record names the most wanted columns.
+
+    Of equals the one under which the records that follow have as many cells, then the one that gives the most cells.
+    """
     wanted = {_loose(name) for name in wanted or ()}
 
-    def merit(delimiter: str) -> tuple[int, int]:
-        cells = first_record(lines, delimiter) or []
-        return len(wanted & {_loose(cell) for cell in cells}), len(cells)
+    def merit(delimiter: str) -> tuple[int, bool, float, int]:
+        names, *others = _records(lines, delimiter) or [[]]
+        alike = sum(len(cells) == len(names) for cells in others) / len(others) if others else 0.0
+        return len(wanted & {_loose(cell) for cell in names}), len(names) > 1, alike, len(names)
 
     return max(DELIMITERS, key=merit)  # the first of equals: a file of one column is read as comma-separated
+
+
+def _records(lines: list[str], delimiter: str) -> list[list[str]]:
+    """The first records that are no blank lines, as far as quotes leave them readable."""
+    found: list[list[str]] = []
+    try:
+        for cells in islice(records(lines, delimiter), COMPARED):
+            if cells or not found:
+                found.append(cells)
+    except csv.Error:
+        pass
+    return found
 
 
 def first_record(lines: list[str], delimiter: str) -> list[str] | None:
     """The cells of the first record, or None where quotes make it unreadable."""
     try:
-        return next(csv.reader(iter(lines), delimiter=delimiter, strict=True), [])
+        return next(records(lines, delimiter), [])
     except csv.Error:
         return None
 
@@ -139,4 +158,4 @@ def _loose(name: str) -> str:
 
 
 def _shown(name: str) -> str:
-    return name if name.strip() else "(no name)"
+    return name[:80] + "…" * (len(name) > 80) if name.strip() else "(no name)"

@@ -3,6 +3,9 @@
 `csv.reader` splits the cells; what it would take in silence is judged here. It accepts a quote inside an unquoted
 cell (`x "a,b"` becomes two cells: a shifted row), and after an unclosed quote it would swallow the rows that follow.
 The rule: a record whose end is certain is rejected alone, one whose end is not certain ends the reading.
+
+Two things are read as they are meant, and noticed: a byte order mark at the beginning of a record is none of its first
+cell, and `="00123"`, written so that Excel keeps the zeros, is the text 00123.
 """
 
 from __future__ import annotations
@@ -10,11 +13,13 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from flows.errors import FileError
 from flows.records import Reason
+from flows.source.content import MARK, Noticed, text_of_formula
 from flows.source.encoding import Refuse
 
 MAX_CELL = 1 << 20  # characters of one cell: an unclosed quote is noticed after so many
@@ -23,6 +28,7 @@ MAX_CELLS = 100_000  # of one record: a line of nothing but commas would otherwi
 
 STRAY = Reason("", "a quote stands where none may be: quote the whole cell and double the quotes in it", "")
 NUL = Reason("", "holds a NUL character", "")
+LONE_FEED = Reason("", "holds a line feed outside quotes, and the rows end in carriage returns", "")
 LONE_RETURN = Reason("", "holds a carriage return outside quotes", "")
 LONG_CELL = Reason("", f"has a cell of more than {MAX_CELL:,} characters", "")
 
@@ -37,15 +43,24 @@ class Batch:
     chars: int = 0
 
 
+def records(lines: Iterable[str], delimiter: str) -> Any:
+    """A strict `csv.reader` over lines that keep their ends."""
+    csv.field_size_limit(MAX_CELL)  # a setting of the whole process; nothing else in it reads CSV
+    return csv.reader(iter(lines), delimiter=delimiter, strict=True)
+
+
 class Splitter:
     """Splits text into records. Lines are counted by line feeds, or by carriage returns if the file has only those."""
 
-    def __init__(self, delimiter: str, newline: str, refuse: Refuse) -> None:
-        csv.field_size_limit(MAX_CELL)  # a setting of the whole process; nothing else in it reads CSV
+    def __init__(self, delimiter: str, newline: str, refuse: Refuse, noticed: Noticed | None = None) -> None:
         self._delimiter, self._newline, self._refuse = delimiter, newline, refuse
+        self._noticed = noticed or Noticed()
         sep = re.escape(delimiter)
         quoted, plain = '"(?:[^"]++|"")*+"', rf'[^"{sep}\r\n]*+'
+        any_cell = f"(?:={quoted}|{quoted}|{plain})"
         self._well = re.compile(rf"(?:{quoted}|{plain})(?:{sep}(?:{quoted}|{plain}))*+\r*\n?")
+        self._well_but_formulas = re.compile(rf"{any_cell}(?:{sep}{any_cell})*+\r*\n?")
+        self._each_cell = re.compile(rf"(?P<start>\A|{sep})(?:=(?P<formula>{quoted})|{quoted}|{plain})")
         self._prefix = re.compile(rf"(?:(?:{quoted}|{plain}){sep})*+")
         self._open_cell = re.compile(r'"(?:[^"]++|"")*+')
         self._padded_quote = re.compile(rf'(?:^|{sep})[ \t]+"')
@@ -80,9 +95,9 @@ class Splitter:
 
     def _split(self, text: str, line: int, *, final: bool) -> tuple[Batch, int]:
         """(records, characters used); fewer than all where the last record goes on in the next block."""
-        if '"' not in text and "\0" not in text and self._newline == "\n":
+        if '"' not in text and "\0" not in text and MARK not in text and self._newline == "\n":
             try:
-                cells = list(csv.reader(io.StringIO(text, newline="\n"), delimiter=self._delimiter, strict=True))
+                cells = list(records(io.StringIO(text, newline="\n"), self._delimiter))
                 self._refuse_wide(cells, line)
                 return Batch(list(range(line, line + len(cells))), cells), len(text)
             except csv.Error:  # a lone carriage return or an endless cell: find out which record
@@ -91,7 +106,13 @@ class Splitter:
 
     def _split_carefully(self, text: str, line: int, *, final: bool) -> tuple[Batch, int]:
         lines = self._lines(text)
-        reader = csv.reader(iter(lines), delimiter=self._delimiter, strict=True)
+        begin = 0
+
+        def without_marks() -> Iterator[str]:
+            for at, each in enumerate(lines):
+                yield self._begun(each) if at == begin else each
+
+        reader = records(without_marks(), self._delimiter)
         batch, used = Batch([], []), 0
         while (begin := reader.line_num) < len(lines):
             failed, cells = False, []
@@ -101,16 +122,45 @@ class Splitter:
                 failed = True
             self._refuse_wide([cells], line + begin)
             count = reader.line_num - begin
-            raw = lines[begin] if count == 1 else "".join(lines[begin : begin + count])
+            whole = lines[begin] if count == 1 else "".join(lines[begin : begin + count])
+            raw = self._begun(whole)
             if failed and self._is_open(raw) and begin + count == len(lines) and not final and len(raw) <= MAX_CELL:
                 return batch, used
+            used += len(whole)
+            if whole.startswith(MARK):
+                self._noticed.marks.at(line + begin)
+            if '="' in raw and self._delimiter != "=":
+                raw, cells, failed = self._without_formulas(raw, cells, line + begin, failed=failed)
             if fault := self._fault(raw, line + begin, count, failed):
                 batch.faults[len(batch.cells)] = fault
                 cells = cells if fault is NUL else [raw.rstrip("\r\n")]
             batch.lines.append(line + begin)
             batch.cells.append(cells)
-            used += len(raw)
         return batch, used
+
+    def _begun(self, text: str) -> str:
+        """A record's first line without what does not belong to it: marks, and the rest of a line end."""
+        return text.lstrip(MARK if self._newline == "\n" else MARK + "\n")
+
+    def _without_formulas(self, raw: str, cells: list[str], line: int, *, failed: bool) -> tuple[str, list[str], bool]:
+        """A record with each `="text"` as the text: bare, which is no good CSV, or quoted like any other cell."""
+        if not self._well.fullmatch(raw) and self._well_but_formulas.fullmatch(raw):
+            try:
+                mended = self._each_cell.sub(lambda found: self._bare(found, line), raw)
+                raw, cells, failed = mended, next(records(io.StringIO(mended, newline=""), self._delimiter)), False
+            except csv.Error:  # an endless cell
+                return raw, cells, True
+        for at, cell in enumerate(cells):
+            if (text := text_of_formula(cell)) is not None:
+                self._noticed.formulas.at(line, cell[:80])
+                cells[at] = text
+        return raw, cells, failed
+
+    def _bare(self, found: re.Match[str], line: int) -> str:
+        if found["formula"] is None:
+            return found[0]
+        self._noticed.formulas.at(line, f"={found['formula'][:80]}")
+        return found["start"] + found["formula"]
 
     def _refuse_wide(self, cells: list[list[str]], line: int) -> None:
         if max(map(len, cells), default=0) <= MAX_CELLS:
@@ -139,9 +189,12 @@ class Splitter:
             raise self._unclosed(raw, line)
         if count > 1 or raw.count('"') % 2:
             raise self._uncertain(raw, line)
-        if "\r" in raw.rstrip("\r\n") and '"' not in raw:
-            return LONE_RETURN
+        if '"' not in raw and self._ends_within(raw):
+            return LONE_RETURN if self._newline == "\n" else LONE_FEED
         return LONG_CELL if '"' not in raw or self._well.fullmatch(raw) else STRAY
+
+    def _ends_within(self, raw: str) -> bool:
+        return ("\r" if self._newline == "\n" else "\n") in raw.rstrip("\r\n")
 
     def _is_open(self, raw: str) -> bool:
         """Whether the record's last cell has an opening quote and no closing one."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from flows.errors import BadFile, FileError
@@ -16,6 +17,8 @@ BLOCK = 1 << 20
 RATIO = 250  # deflate reaches 1032:1 on a file of one repeated row; real rows stay below 50:1
 RATIO_FROM = 64 << 20  # below this many unpacked bytes the ratio does not matter
 GZIP = b"\x1f\x8b"
+PIECE = 256  # bytes of a packed member to begin with; then twice as many, and so on
+NOT_ZERO = re.compile(rb"[^\0]")
 
 AS_CSV = "Open it in the program it was made with and save it as CSV (UTF-8)."
 UNPACK = "Unpack it first; of packed files only .gz is read."
@@ -35,16 +38,25 @@ FOREIGN = (
 WEB_PAGE = (b"<!doctype html", b"<html")
 
 
+OnRead = Callable[[int, int], None]
+
+
+def nothing(done: int, total: int) -> None:
+    """What is done after each MiB where nobody waits for it."""
+
+
 class RawFile:
     """One regular file, read once from beginning to end.
 
     Flat in memory whatever the file holds. Raises FileError for everything that is no readable file, for
     packed data that is damaged, cut off or unpacks without measure, and for a file that changes meanwhile (a
-    change that keeps size and modification time escapes).
+    change that keeps size and modification time escapes). `on_read` is called after each MiB but the first with the
+    bytes read and the bytes of the file, and may raise.
     """
 
-    def __init__(self, path: str | Path, *, max_bytes: int) -> None:
+    def __init__(self, path: str | Path, *, max_bytes: int, on_read: OnRead = nothing) -> None:
         self.path = Path(path)
+        self._on_read = on_read
         self.max_bytes = max_bytes
         self.bytes_done = 0  # of the file as it lies on disk
         self._hash = hashlib.sha256()
@@ -112,6 +124,8 @@ class RawFile:
             self._hash.update(block)
             if self.bytes_done > self.bytes_total:
                 raise self._changed("grew")
+            if self.bytes_done > len(block):
+                self._on_read(self.bytes_done, self.bytes_total)
             yield block
         self._refuse_change()
 
@@ -142,21 +156,26 @@ class RawFile:
         )
 
     def _unpacked(self, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-        """Every member of a gzip file, at most 1 MiB at a time however well it is packed."""
-        member = zlib.decompressobj(wbits=31)
-        total, data, members = 0, first, 1
+        """Every member of a gzip file, at most 1 MiB at a time however well it is packed.
+
+        Members may be tiny and many. What a member leaves unused is copied, so each begins with a small piece.
+        """
+        packed = _Packed(first, rest)
+        member, piece = zlib.decompressobj(wbits=31), PIECE
+        total, data = 0, b""
         while True:
             if member.eof:  # the end, another member, or the padding that tape tools leave
-                data = (member.unused_data + data).lstrip(b"\0")
-                while len(data) < len(GZIP) and (more := next(rest, b"")):
-                    data = (data + more).lstrip(b"\0")
-                if not data:
+                packed.give_back(len(member.unused_data))
+                packed.skip_zeros()
+                if packed.at_end():
                     return
-                if not data.startswith(GZIP):
+                if not packed.begins_with(GZIP):
                     raise self.error("has other data behind its packed part", hint="Pack it again.")
-                member, members = zlib.decompressobj(wbits=31), members + 1
-            elif not data and not (data := next(rest, b"")):
-                raise self.error("is cut off: its packed data has no end", hint="Copy or download it again.")
+                member, piece, data = zlib.decompressobj(wbits=31), PIECE, b""
+            if not data:
+                data, piece = packed.take(piece), min(2 * piece, BLOCK)
+                if not data:
+                    raise self.error("is cut off: its packed data has no end", hint="Copy or download it again.")
             try:
                 block = member.decompress(data, BLOCK)
             except zlib.error as exc:
@@ -190,16 +209,55 @@ class RawFile:
                 raise self.error(f"is {what}", hint=hint)
 
 
+class _Packed:
+    """Bytes that come in blocks, taken a piece at a time."""
+
+    def __init__(self, first: bytes, rest: Iterator[bytes]) -> None:
+        self._block, self._at, self._rest = first, 0, rest
+
+    def take(self, most: int) -> bytes:
+        """At most so many of the next bytes; none at the end."""
+        if self.at_end():
+            return b""
+        piece = self._block[self._at : self._at + most]
+        self._at += len(piece)
+        return piece
+
+    def give_back(self, count: int) -> None:
+        """The last bytes of the piece that was taken last come again."""
+        self._at -= count
+
+    def skip_zeros(self) -> None:
+        """Go on to the next byte that is not zero."""
+        while not self.at_end():
+            if (found := NOT_ZERO.search(self._block, self._at)) is not None:
+                self._at = found.start()
+                return
+            self._at = len(self._block)
+
+    def begins_with(self, mark: bytes) -> bool:
+        """Whether these bytes come next."""
+        if len(self._block) - self._at < len(mark):
+            self._block, self._at = self._block[self._at :] + next(self._rest, b""), 0
+        return self._block.startswith(mark, self._at)
+
+    def at_end(self) -> bool:
+        """Whether nothing is left."""
+        if self._at == len(self._block):
+            self._block, self._at = next(self._rest, b""), 0
+        return not self._block
+
+
 def _joined(blocks: Iterator[bytes]) -> Iterator[bytes]:
     """Blocks of at least half a MiB: the members of a packed file may be tiny, and the header must not be cut."""
-    parts: list[bytes] = []
+    joined = bytearray()
     for block in blocks:
-        parts.append(block)
-        if sum(map(len, parts)) >= BLOCK // 2:
-            yield b"".join(parts)
-            parts = []
-    if parts:
-        yield b"".join(parts)
+        joined += block
+        if len(joined) >= BLOCK // 2:
+            yield bytes(joined)
+            joined.clear()
+    if joined:
+        yield bytes(joined)
 
 
 def _open(path: Path) -> int:

@@ -10,12 +10,13 @@ from pathlib import Path
 from types import TracebackType
 
 from flows.sheet import is_neutral, restored
-from flows.source.encoding import decode
+from flows.source.content import MARK, Noticed
+from flows.source.encoding import decode, line_end
 from flows.source.encoding import find as find_encoding
 from flows.source.frame import FRAME_ROWS, Assembly, Frame
 from flows.source.header import Header, find_delimiter, first_record, match, named_delimiter
-from flows.source.quoting import Batch, Splitter
-from flows.source.rawfile import RawFile
+from flows.source.quoting import MAX_CELL, Batch, Splitter
+from flows.source.rawfile import OnRead, RawFile, nothing
 
 MAX_BYTES = 10 * 2**30
 SEPARATOR = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
@@ -24,8 +25,9 @@ SEPARATOR = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
 class Source:
     """An open file of rows whose header fits. Use as a context manager; walk through `frames` once.
 
-    Lines are counted as `grep -n` does, by line feeds; a file that has none, by carriage returns. Blank lines
-    before the header and at the end are passed over, blank lines in between are rejections. A file that was given out
+    Lines are counted as `grep -n` does, by line feeds; where the header ends in a carriage return alone, by those.
+    Blank lines before the header are passed over, so are rows without content at the end; in between they are
+    rejections. A file that was given out
     for correction has its neutralised cells (flows.sheet) restored.
     """
 
@@ -43,17 +45,16 @@ class Source:
         self.encoding = found.name
         self._text = decode(chain([head], blocks), found, raw.error)
         self._header_line = 1
-        start = next(self._text, "")
-        self._newline = "\n" if "\n" in start or "\r" not in start else "\r"
+        start = next(self._text, "").lstrip(MARK)
+        self._newline = line_end(start)
+        self._noticed = Noticed()
         start, delimiter = self._skip(start, named_delimiter(delimiter, raw.error) if delimiter else None)
         lines = start.split(self._newline, 1000)
         lines[:-1] = [part + self._newline for part in lines[:-1]]
         self.delimiter = delimiter or find_delimiter(lines, wanted)
         names = first_record(lines, self.delimiter)
         if not names or (len(names) == 1 and names[0].count('"') % 2):
-            raise raw.error(
-                "the column names cannot be read: a quote is misplaced or not closed", line=self._header_line
-            )
+            raise raw.error(f"the column names cannot be read: {_why(lines[0])}", line=self._header_line)
         self._neutral = is_neutral(names[0], wanted or ())
         if self._neutral:
             names = [restored(name) for name in names]
@@ -69,6 +70,11 @@ class Source:
     def ignored(self) -> tuple[str, ...]:
         """Columns of the file that nobody asked for."""
         return self._header.ignored
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was met in the file as a whole, in sentences; complete after the last frame."""
+        return self._noticed.words()
 
     @property
     def bytes_done(self) -> int:
@@ -90,13 +96,13 @@ class Source:
         Raises FileError for whatever makes the rest of the file uncertain (invalid bytes, an unclosed quote, a file
         that changed or is cut off), and for a file without a row.
         """
-        splitter = Splitter(self.delimiter, self._newline, self._raw.error)
-        assembly = Assembly(self._header, size)
+        splitter = Splitter(self.delimiter, self._newline, self._raw.error, self._noticed)
+        assembly = Assembly(self._header, size, self._noticed, self._raw.error)
         for batch in splitter.batches(self._text, self._header_line):
             yield from assembly.add(_restored(batch) if self._neutral else batch)
         if not assembly.row:
             raise self._raw.error("has a header but no rows", hint="Put the rows below the first line.")
-        yield from assembly.rest()
+        yield from assembly.end()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -123,6 +129,15 @@ class Source:
             text = rest
 
 
+def _why(line: str) -> str:
+    """Why a header cannot be taken apart."""
+    if '"' in line:
+        return "a quote is misplaced or not closed"
+    if max(map(len, re.split(r"[,;\t|]", line))) > MAX_CELL:
+        return f"one is longer than {MAX_CELL:,} characters"
+    return "line feeds and carriage returns stand in between"
+
+
 def _restored(batch: Batch) -> Batch:
     """The records of a file that was given out for correction (flows.export.troubled_csv), as they were."""
     return replace(batch, cells=[[restored(cell) for cell in record] for record in batch.cells])
@@ -135,13 +150,16 @@ def open_file(
     encoding: str | None = None,
     delimiter: str | None = None,
     max_bytes: int = MAX_BYTES,
+    on_read: OnRead = nothing,
 ) -> Source:
     """Open a file of rows and match its header.
 
     `wanted` says which columns are needed and which of them (True) may be missing; None takes every column as it
-    is. `encoding` and `delimiter` are found if not given; `max_bytes` counts unpacked. Raises FileError.
+    is. `encoding` and `delimiter` are found if not given; `max_bytes` counts unpacked; `on_read` is called after each
+    MiB but the first with the bytes read and the bytes of the file, whether rows come of it or not, and may raise.
+    Raises FileError.
     """
-    raw = RawFile(path, max_bytes=max_bytes)
+    raw = RawFile(path, max_bytes=max_bytes, on_read=on_read)
     try:
         return Source(raw, wanted, encoding, delimiter)
     except BaseException:
