@@ -62,12 +62,12 @@ class FakePermit:
 class RawServer:
     """Accepts connections and hands each to `serve(socket, number)` in a thread; remembers the requests they read."""
 
-    def __init__(self, serve: Callable[[RawServer, socket.socket, int], None]) -> None:
+    def __init__(self, serve: Callable[[RawServer, socket.socket, int], None], *, port: int = 0) -> None:
         self.heads: list[bytes] = []
         self.connections = 0
         self.ends: list[str] = []
         self._serve = serve
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=64)
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -287,7 +287,9 @@ def test_an_answer_that_is_no_http_is_unknown(raw: Any) -> None:
     verdict, told = attempt(raw(serve).url)
 
     assert verdict.state is RowState.UNKNOWN
-    assert verdict.reason.startswith("the answer is no valid HTTP")
+    assert verdict.reason.startswith("the answer is no valid HTTP (Bad status line")
+    assert verdict.status is None
+    assert "400" not in verdict.reason, "that would read as if the API had said so"
     assert told == ["check", "lost"]
 
 
@@ -306,14 +308,15 @@ def test_no_answer_is_waited_for_beyond_the_permit_s_deadline(api: StandIn) -> N
 # -- nothing written ---------------------------------------------------------------------------------------------------
 
 
-def test_a_refused_connection_leaves_the_row_waiting_and_the_permit_unused() -> None:
+def test_a_refused_connection_is_no_attempt_of_the_row_and_leaves_the_permit_unused() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        verdict, told = attempt(f"http://127.0.0.1:{sock.getsockname()[1]}/")
+        port = sock.getsockname()[1]
+        verdict, told = attempt(f"http://127.0.0.1:{port}/")
 
     assert (verdict.state, verdict.wrote, verdict.again) == (RowState.WAITING, False, True)
-    assert verdict.attempted
-    assert "no connection could be made" in verdict.reason
+    assert not verdict.attempted
+    assert verdict.reason == f"127.0.0.1:{port} could not be reached (Connection refused); nothing was sent"
     assert told == ["unused"]
 
 
@@ -323,9 +326,27 @@ def test_a_connection_that_takes_too_long_was_not_written_to(raw: Any) -> None:
 
     verdict, told = attempt(server.url.replace("http:", "https:"), request={"timeout_seconds": 0.3})
 
-    assert (verdict.state, verdict.wrote) == (RowState.WAITING, False)
-    assert verdict.reason == "no connection within 0.3 s; nothing was sent"
+    assert (verdict.state, verdict.wrote, verdict.attempted) == (RowState.WAITING, False, False)
+    assert "took the connection, but the TLS handshake was not over within 0.3 s; nothing was sent" in verdict.reason
     assert told == ["unused"]
+
+
+def test_the_connection_is_ready_before_the_permit_s_time_begins(raw: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """A handshake that takes longer than a permit stays fresh costs the permit nothing."""
+    authority, fresh = tls.authority(tmp_path), 0.3
+    context = authority.server()
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.roots))
+
+    def serve(server: RawServer, sock: socket.socket, number: int) -> None:
+        time.sleep(fresh * 2)
+        answer_always(server, context.wrap_socket(sock, server_side=True), number)
+
+    server = raw(serve)
+
+    verdict, told = attempt(server.url.replace("http:", "https:"), FakePermit(fresh_seconds=fresh))
+
+    assert (verdict.state, told) == (RowState.DONE, ["check", "answered", "finished"])
+    assert server.connections == 1
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "GET", "DELETE"])
@@ -346,6 +367,7 @@ def test_a_stale_permit_writes_nothing(raw: Any, method: str, reused: bool) -> N
     assert told == ["unused"]
     assert after.status == 201
     assert len(server.heads) == 1 + reused
+    assert server.connections == 1, "a connection on which nothing was written is as good as before"
 
 
 def test_no_request_arrives_later_than_its_permit_allows_however_the_loop_stalls(api: StandIn) -> None:
@@ -390,19 +412,21 @@ def test_no_request_arrives_later_than_its_permit_allows_however_the_loop_stalls
     assert max(late) < fresh + readers_own < stalled
 
 
-def test_cancelling_while_it_waits_for_its_start_hands_the_permit_back() -> None:
-    permit = FakePermit(in_seconds=30)
+def test_cancelling_while_it_waits_for_its_start_hands_permit_and_connection_back(raw: Any) -> None:
+    server, permit = raw(answer_always), FakePermit(in_seconds=30)
 
     async def cancel(client: Client) -> None:
         task = asyncio.create_task(send(client, permit))
-        await asyncio.sleep(0.01)
+        await asyncio.to_thread(wait_until, lambda: permit.start, what="the wait for its start")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        await send(client)
 
-    run(definition("http://127.0.0.1:1/"), cancel)
+    run(definition(server.url), cancel)
 
     assert permit.told == ["unused"]
+    assert (server.connections, len(server.heads)) == (1, 1)
 
 
 def test_a_row_that_makes_no_request_is_failed_and_its_permit_unused() -> None:
@@ -736,7 +760,8 @@ def test_certificates_are_verified(raw: Any, tmp_path: Path, trusted: bool, monk
             assert (verdict.state, told) == (RowState.DONE, ["check", "answered", "finished"])
         else:
             assert (verdict.state, verdict.wrote, told) == (RowState.WAITING, False, ["unused"])
-            assert "certificate could not be verified" in verdict.reason
+            assert "the certificate of 127.0.0.1:" in verdict.reason
+            assert "could not be verified: unable to get local issuer certificate" in verdict.reason
     assert server.connections == (1 if trusted else 3), "a kept TLS connection is used again"
 
 

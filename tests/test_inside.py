@@ -47,6 +47,8 @@ class Faulty:
     Others are answered with something that the ledger cannot hold.
     """
 
+    connections = None
+
     def __init__(self, *, before: int = 0, after: int = 0, strange: int = 0) -> None:
         self._before, self._after, self._strange = before, after, strange
 

@@ -58,10 +58,10 @@ class Authority:
 def authority(folder: Path) -> Authority:
     """An authority nobody else knows; its files lie in `folder`. Make two for a certificate that is not trusted."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _name("the authority of a test")
+    called = f"an authority of tests {uuid4().hex}"
     now = datetime.datetime.now(datetime.UTC)
     made = (
-        _begun("the authority of a test", name, key, since=now - 3 * DAY, until=now + 3 * DAY)
+        _begun(called, _name(called), key, since=now - 3 * DAY, until=now + 3 * DAY)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 
 import aiohttp
@@ -56,12 +58,67 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
 )
 # Nothing that waiting would mend: the row, or the definition, makes a request that cannot be written.
 _HOPELESS = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError)
+# What OpenSSL says of the other side if it speaks no TLS, or none that we could agree on.
+_NO_TLS = frozenset(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"))
+_OTHER_TLS = frozenset(("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"))
+_NO_SUCH_NAME = frozenset((socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)))
+_TOO_SLOW = {
+    "name": "the name {host} was not resolved within {seconds:g} s",
+    "connect": "{host} did not take the connection within {seconds:g} s",
+    "tls": "{host} took the connection, but the TLS handshake was not over within {seconds:g} s",
+}
+
+
+class NotReady(Exception):
+    """No connection could be set up, so nothing was written. The text says why.
+
+    `began` is when the set-up did, by the loop's clock; `final` that waiting cannot mend it.
+    """
+
+    def __init__(self, words: str, *, began: float, final: bool) -> None:
+        super().__init__(words)
+        self.began, self.final = began, final
+
+
+def unreachable(exc: Exception, host: str, *, step: str, seconds: float, began: float, known: bool) -> NotReady:
+    """Why no connection to `host` came about. `step`: what it was at; `known`: there have been connections before."""
+    name, final = host.rpartition(":")[0], False
+    if isinstance(exc, TimeoutError):
+        words = _TOO_SLOW[step].format(host=name if step == "name" else host, seconds=seconds)
+    elif isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        found = exc.certificate_error
+        words = f"the certificate of {host} could not be verified: {getattr(found, 'verify_message', '') or found}"
+        final = True
+    elif isinstance(exc, aiohttp.ClientConnectorDNSError):
+        final = exc.os_error.errno in _NO_SUCH_NAME
+        words = f"there is no host with the name {name}" if final else f"the name {name} could not be resolved"
+        words += f" ({clean(exc.os_error.strerror or str(exc.os_error))})"
+    elif isinstance(exc, aiohttp.ClientConnectorSSLError) and _reason(exc) in _NO_TLS:
+        words, final = f"{host} does not speak TLS; should the address begin with http://?", True
+    else:
+        plain = f"{host} could not be reached"
+        words, final = f"{plain} ({_detail(exc)})", _reason(exc) in _OTHER_TLS
+    return NotReady(words, began=began, final=final and not known)
+
+
+def _reason(exc: Exception) -> str:
+    return str(getattr(getattr(exc, "os_error", None), "reason", ""))
+
+
+def _detail(exc: Exception) -> str:
+    found = getattr(exc, "os_error", exc)
+    number = getattr(found, "errno", None)
+    text = os.strerror(number) if number and not isinstance(found, ssl.SSLError) else str(found)
+    return clean(text or type(found).__name__)
 
 
 def words_for(exc: BaseException) -> str:
     """What happened, in plain words; the exception's own text follows in brackets where it says more."""
     plain = next((words for kind, words in _WORDS if isinstance(exc, kind)), "the request failed")
-    detail = clean(str(exc) or type(exc).__name__) if not isinstance(exc, TimeoutError) else ""
+    said = exc.__cause__ if isinstance(exc, aiohttp.ClientPayloadError) and exc.__cause__ is not None else exc
+    # aiohttp gives its own errors a status, 400, which would read as if the API had said so.
+    text = said.message if isinstance(said, HttpProcessingError) else str(exc)
+    detail = clean(text or type(exc).__name__) if not isinstance(exc, TimeoutError) else ""
     return f"{plain} ({detail})" if detail else plain
 
 
@@ -72,8 +129,13 @@ def broken(exc: BaseException, *, wrote: bool, idempotent: bool, within_seconds:
     `waiting`, everything else `unknown`.
     """
     words = mask(words_for(exc))[:EXCERPT_CHARACTERS]
+    if isinstance(exc, NotReady):
+        return Verdict(RowState.WAITING, f"{exc}; nothing was sent", wrote=False, attempted=False, again=True)
+    if isinstance(exc, TimeoutError) and not wrote:  # the one that was ready had died, and another took too long
+        words = f"no connection within {within_seconds:g} s; nothing was sent"
+        return Verdict(RowState.WAITING, words, wrote=False, attempted=False, again=True)
     if isinstance(exc, TimeoutError):
-        words = f"no answer within {within_seconds:g} s" if wrote else f"no connection within {within_seconds:g} s"
+        words = f"no answer within {within_seconds:g} s"
     if wrote:
         return Verdict(RowState.UNKNOWN, f"{words}; the API may have acted", again=idempotent)
     hopeless = isinstance(exc, _HOPELESS) and not isinstance(exc, OSError)  # a bad certificate is both

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -10,9 +11,11 @@ from typing import Self, cast
 
 import aiohttp
 import httpx
+from aiohttp.abc import AbstractResolver
 
 from flows.client.answer import GATEWAY_STATUSES, classify
 from flows.client.breakage import broken, words_for
+from flows.client.connections import Connections
 from flows.client.masking import Masker
 from flows.client.request import build, idempotency_key, mask
 from flows.client.template import Unsendable
@@ -23,6 +26,7 @@ from flows.records import Row, RowState, Verdict
 
 __all__ = ["Client", "Permit", "build", "classify", "idempotency_key", "mask"]
 
+_ORIGIN = re.compile(r"[A-Za-z]+://[^/?#]*")
 _DEAD_CONNECTIONS = 8  # so many connections that the API has closed are stepped over before an attempt is given up
 
 
@@ -30,6 +34,7 @@ class Client:
     """The API of one definition, over at most `connections` connections. Use it as an async context manager.
 
     `transport` replaces the network, e.g. httpx.MockTransport; then the permit is checked before it is called.
+    `resolver` replaces the system's way to find the API's addresses.
     Of httpx the requests, the answers and the transport are used. AsyncClient would add what must not happen here
     (redirects, cookies, whole URLs in the log) and about 100 µs a request (bench/client.py).
     """
@@ -41,20 +46,29 @@ class Client:
         secrets: Mapping[str, str],
         connections: int,
         transport: httpx.AsyncBaseTransport | None = None,
+        resolver: AbstractResolver | None = None,
     ) -> None:
         self._definition, self._secrets, self._connections = definition, dict(secrets), connections
         self._masker = Masker(self._secrets.values())
-        self._given = transport
+        self._given, self._resolver = transport, resolver
         self._transport: httpx.AsyncBaseTransport | None = None
 
     async def __aenter__(self) -> Self:
         timeout = self._definition.request.timeout_seconds
-        self._transport = self._given or Transport(self._connections, timeout_seconds=timeout)
+        self._transport = self._given or Transport(self._connections, timeout_seconds=timeout, resolver=self._resolver)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._transport is not None:
             await self._transport.aclose()
+
+    @property
+    def connections(self) -> Connections | None:
+        """The connections to the API; None where the network is replaced."""
+        if not isinstance(self._transport, Transport):
+            return None
+        origin = _ORIGIN.match(self._definition.request.url)
+        return self._transport.connections(httpx.URL(origin[0] if origin else self._definition.request.url))
 
     def build(self, row: Row, *, key: str) -> httpx.Request:
         """The request of a row. Raises Unsendable."""
@@ -74,13 +88,19 @@ class Client:
         return await self.attempt(request, permit)
 
     async def attempt(self, request: httpx.Request, permit: Permit) -> Verdict:
-        """Wait for the permit's start, send, and judge what came back. The permit is reported on in every case.
+        """Have a connection, wait for the permit's start, send, and judge what came back.
 
-        Raises nothing of the network. A cancelled attempt's permit is `lost` if anything was written, else `unused`.
+        The permit is reported on in every case. Raises nothing of the network. A cancelled attempt's permit is `lost`
+        if anything was written, else `unused`.
         """
         current = Flight(permit)
         request.extensions["flight"] = current
         try:
+            if isinstance(self._transport, Transport):
+                try:
+                    await current.prepare(self._transport.connections(request.url))
+                except Exception as exc:
+                    return self._unanswered(exc, current)
             await permit.wait()
             return await self._fly(request, current)
         except BaseException:
@@ -100,6 +120,7 @@ class Client:
             permit.answered()
         try:
             body, trouble = await self._body(response, current)
+            current.transport = None  # it may carry another's request by now
         finally:
             (permit.lost if at_edge else permit.finished)()
         verdict = classify(
@@ -130,7 +151,7 @@ class Client:
 
     def _unanswered(self, exc: Exception, current: Flight) -> Verdict:
         current.give_up()
-        took = boot_time() - current.permit.start
+        took = max(0.0, boot_time() - current.permit.start)
         if current.refused:
             return Verdict(
                 RowState.WAITING, current.refused, wrote=False, attempted=False, again=True, took_seconds=took

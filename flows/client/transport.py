@@ -1,4 +1,4 @@
-"""Sockets to the API: checked right before the write, written to once, and silent as soon as they are closed.
+"""Sockets to the API: ready before a permit starts, checked right before the write, silent as soon as they are closed.
 
 An httpx transport over aiohttp's connections and parser. aiohttp's session between them was a large part of a request's
 cost (bench/README.md), and tries broken connections again by itself, which the limit would not know of. What is added:
@@ -8,6 +8,7 @@ cost (bench/README.md), and tries broken connections again by itself, which the 
 - TCP_USER_TIMEOUT, the request's time-out: the kernel gives up by itself what it has not got rid of by then. A process
   that is frozen closes no socket: its requests, written into a link that was down, arrived when that healed, long after
   their slots were free again (a trial of the fault suite met 9 where 8 are allowed).
+- A connection is ready before its permit starts (flows.client.connections), and stays so if the permit says no.
 - The permit is checked in the same turn of the event loop as the write, with only a few lines of Python between the
   check and the kernel. A machine frozen exactly there is the gap that remains.
 - A connection on which the other side has hung up, or has spoken out of turn, is not written to: the request would be
@@ -28,19 +29,20 @@ from typing import Protocol
 
 import aiohttp
 import httpx
+from aiohttp.abc import AbstractResolver
 from aiohttp.connector import AddrInfoType, Connection
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 from yarl import URL
 
 from flows import logs
+from flows.client import tolerant
+from flows.client.connections import Connections, SetUp
 
-# Common servers close idle connections after 5 s or more. A request that crosses such a close is lost as `unknown`.
-IDLE_SECONDS = 4.0
 _DROP_UNSENT = struct.pack("ii", 1, 0)
 _HANG_UP = getattr(select, "POLLRDHUP", 0)
 _USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # whoever sends has one for the whole way to the answer's head
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # whoever sends has one for each part of the way
 _PART_BYTES = 1 << 14
 
 
@@ -81,7 +83,14 @@ class Flight:
     wrote: bool = False  # some byte of the request may have left this machine
     refused: str = ""  # what the permit said instead of yes
     hung_up: bool = False  # the connection was useless before anything was written
-    transport: asyncio.Transport | None = None
+    connections: Connections | None = None
+    connection: Connection | None = None  # one of them, until the answer's body has it
+    transport: asyncio.Transport | None = None  # what has been written to
+
+    async def prepare(self, connections: Connections) -> None:
+        """Have a connection that is ready. Raises NotReady."""
+        self.connections = connections
+        self.connection = connections.take() or await connections.get()
 
     def clear_to_write(self) -> None:
         """Ask the permit. To be called right before the write; raises NotSent if it refuses."""
@@ -93,8 +102,9 @@ class Flight:
         self.wrote = True
 
     def give_up(self) -> None:
-        """No answer will be waited for: close the connection and say so to the limit."""
+        """No answer will be waited for: close the connection if it was written to, and say so to the limit."""
         self.abort()
+        self.leave()
         if self.wrote:
             self.permit.lost()
         else:
@@ -104,6 +114,16 @@ class Flight:
         """Close the connection now, without sending what is still waiting to be sent."""
         if self.transport is not None:
             self.transport.abort()
+
+    def leave(self) -> None:
+        """Have no connection any more. One on which nothing was written is as good as before."""
+        connection, self.connection = self.connection, None
+        if connection is None or self.connections is None:
+            return
+        if self.wrote or self.hung_up:
+            self.connections.close(connection)
+        else:
+            self.connections.give_back(connection)
 
 
 def _is_useless(conn: Connection) -> bool:
@@ -134,65 +154,83 @@ def open_socket(address: AddrInfoType, *, seconds: float) -> socket.socket:
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """httpx's transport over at most so many connections, all kept while they are busy. To be made in a running loop.
+    """httpx's transport over at most so many connections to a place, all kept while they are busy.
 
-    `timeout_seconds` is how long the kernel may try to get rid of a request.
-    Requests carry their Flight as the extension `flight` and their whole content. Raises aiohttp's errors, and NotSent.
+    To be made in a running loop. `timeout_seconds` is how long setting up a connection may take, and how long the
+    kernel may try to get rid of a request. Requests carry their Flight as the extension `flight` and their whole
+    content. Raises aiohttp's errors, NotReady (flows.client.breakage) and NotSent. `resolver` finds addresses.
     Certificates are verified against certifi's roots, or those that SSL_CERT_FILE or SSL_CERT_DIR name.
     """
 
-    def __init__(self, connections: int, *, timeout_seconds: float) -> None:
+    def __init__(self, connections: int, *, timeout_seconds: float, resolver: AbstractResolver | None = None) -> None:
         logs.hush()
         self._loop = asyncio.get_running_loop()
-        self._connector = aiohttp.TCPConnector(
-            limit=connections,
+        self._most, self._seconds = connections, timeout_seconds
+        self._connector = tolerant.Connector(
+            limit=0,  # Connections counts them
             ssl=httpx.create_ssl_context(),
-            keepalive_timeout=IDLE_SECONDS,
+            resolver=resolver or aiohttp.ThreadedResolver(),
             ttl_dns_cache=60,
-            socket_factory=partial(open_socket, seconds=timeout_seconds),
+            socket_factory=SetUp.noting(partial(open_socket, seconds=timeout_seconds)),
         )
-        self._places: dict[tuple[bytes, bytes, int | None], aiohttp.ClientRequest] = {}
+        self._places: dict[tuple[bytes, bytes, int | None], Connections] = {}
+
+    def connections(self, url: httpx.URL) -> Connections:
+        """The connections to where an address is. Raises aiohttp.InvalidURL."""
+        key = (url.raw_scheme, url.raw_host, url.port)
+        if (found := self._places.get(key)) is None:
+            place = self._place(url)
+            connect = partial(self._connector.connect, place, [], _NO_TIMEOUT)
+            host = f"{place.url.host}:{place.url.port}"
+            found = self._places[key] = Connections(host, connect, most=self._most, seconds=self._seconds)
+        return found
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The answer, its body still to be read."""
         current: Flight = request.extensions["flight"]
         written = _in_bytes(request)
-        connection = await self._connector.connect(self._place(request.url), [], _NO_TIMEOUT)
+        if current.connection is None:
+            await current.prepare(self.connections(request.url))
         try:
-            message, content = await self._exchange(connection, written, current, request.method)
+            message, content = await self._exchange(written, current, request.method)
         except BaseException:
-            connection.close()
+            current.leave()
             raise
-        body = Body(content, connection)
+        body = Body(content, current)
         return httpx.Response(message.code, headers=message.raw_headers, stream=body, request=request)
 
-    async def _exchange(
-        self, connection: Connection, written: bytes, current: Flight, method: str
-    ) -> tuple[RawResponseMessage, StreamReader]:
-        protocol, current.transport = connection.protocol, connection.transport
-        if protocol is None or current.transport is None or _is_useless(connection):
+    async def _exchange(self, written: bytes, current: Flight, method: str) -> tuple[RawResponseMessage, StreamReader]:
+        connection = current.connection
+        assert connection is not None
+        protocol, transport = connection.protocol, connection.transport
+        if transport is None or not isinstance(protocol, tolerant.Protocol) or _is_useless(connection):
             current.hung_up = True
             raise NotSent("the connection was closed before anything was written")
-        protocol.set_response_params(skip_payload=method == "HEAD", read_until_eof=True, auto_decompress=False)
+        parser = protocol.expect(with_body=method != "HEAD")
         current.clear_to_write()
-        current.transport.write(written)
+        current.transport = transport
+        transport.write(written)
         while True:
-            message, content = await protocol.read()
+            try:
+                message, content = await protocol.read()
+            except Exception:
+                if (found := parser.broken_off()) is None:
+                    raise
+                return found
             if message.code >= 200 or message.code == 101:
                 return message, content
 
     def _place(self, url: httpx.URL) -> aiohttp.ClientRequest:
         """What aiohttp wants to know of where to connect to."""
-        key = (url.raw_scheme, url.raw_host, url.port)
-        if (place := self._places.get(key)) is None:
-            if url.scheme not in ("http", "https") or not url.raw_host:
-                raise aiohttp.InvalidURL(str(url))
-            origin = URL.build(scheme=url.scheme, host=url.raw_host.decode("ascii"), port=url.port)
-            place = self._places[key] = aiohttp.ClientRequest("GET", origin, loop=self._loop)
-        return place
+        if url.scheme not in ("http", "https") or not url.raw_host:
+            raise aiohttp.InvalidURL(str(url))
+        origin = URL.build(scheme=url.scheme, host=url.raw_host.decode("ascii"), port=url.port)
+        return aiohttp.ClientRequest("GET", origin, loop=self._loop)
 
     async def aclose(self) -> None:
         """Close all connections."""
+        for connections in self._places.values():
+            await connections.aclose()
         await self._connector.close()
 
 
@@ -209,8 +247,11 @@ def _in_bytes(request: httpx.Request) -> bytes:
 class Body(httpx.AsyncByteStream):
     """The body of an answer, and the connection on which it comes."""
 
-    def __init__(self, content: StreamReader, connection: Connection) -> None:
-        self._content, self._connection = content, connection
+    def __init__(self, content: StreamReader, current: Flight) -> None:
+        assert current.connection is not None
+        assert current.connections is not None
+        self._content, self._connections, self._connection = content, current.connections, current.connection
+        current.connection = None
 
     def at_once(self, most: int) -> bytes | None:
         """All of it, and the connection given back, if it is here already and no longer than `most` bytes."""
@@ -218,7 +259,7 @@ class Body(httpx.AsyncByteStream):
         if not content.is_eof() or content.exception() is not None or content.total_bytes > most:
             return None
         whole = content.read_nowait()
-        self._connection.release()
+        self._connections.give_back(self._connection)
         return whole
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -228,6 +269,6 @@ class Body(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         """Give the connection back if all of the body has come, else close it."""
         if self._content.is_eof() and self._content.exception() is None and not self._connection.closed:
-            self._connection.release()
+            self._connections.give_back(self._connection)
         else:
-            self._connection.close()
+            self._connections.close(self._connection)

@@ -22,10 +22,13 @@ from typing import Any, ParamSpec, TypeVar
 import redis
 
 from flows.client import retry
+from flows.client.breakage import NotReady
 from flows.client.client import Client, idempotency_key
 from flows.delivery.breaker import Breaker
+from flows.delivery.connecting import Connecting
 from flows.delivery.job import Batch, Job, Outcome
 from flows.delivery.recorder import FLUSH_ROWS, FLUSH_SECONDS, Recorder
+from flows.delivery.staleness import Staleness
 from flows.errors import LimitLatched, LimitLost, Stopped, Superseded
 from flows.ledger import keys as ledger_keys
 from flows.ledger.connection import AWAY_SECONDS
@@ -93,6 +96,10 @@ class Sender:
         self._rng = random.Random()
         self._threads = ThreadPoolExecutor(4, "ledger")
         self._workers: list[asyncio.Task[None]] = []
+        self._connecting = Connecting(
+            lambda: client.connections, limit.terms, on_event=on_event, on_trouble=self._unreachable
+        )
+        self._staleness = Staleness(clock=limit.clock, on_event=on_event)
         self._recorder = Recorder(
             run,
             ledger,
@@ -196,16 +203,33 @@ class Sender:
                 await self._have_rows()
                 if self._ending():
                     return
-                permits = await self._limit.acquire(self.run, min(len(self._ready), self._room))
+                if not (most := await self._connecting.have(self._wanted)):
+                    continue
+                permits = await self._limit.acquire(self.run, most)
                 most = min(len(permits), len(self._ready), self._room)  # trouble may have been seen meanwhile
                 jobs = [self._ready.popleft() for _ in range(most)]
                 for permit in permits[len(jobs) :]:
                     permit.unused()
                 if jobs:
                     self._depart(len(jobs))
+                    self._connecting.note_granted(len(jobs))
                     self._spawn(self._block(jobs, permits[: len(jobs)]), jobs)
         except Stopped as exc:
             self._stop(exc)
+
+    def _wanted(self) -> int:
+        """For how many rows a permit could be used now."""
+        return 0 if self._ending() else min(len(self._ready), self._room)
+
+    def _unreachable(self, trouble: NotReady, times: int) -> None:
+        now = self._limit.clock()
+        began = now - (asyncio.get_running_loop().time() - trouble.began)
+        self._breaker.trouble("no connection", left=began, seen=now)
+        if self._breaker.is_open:
+            reason = self._breaker.reason(str(trouble))
+            if times >= self._definition.stop_after:
+                reason = f"The API could not be reached {times} times in a row: {trouble}."
+            raise Stopped(reason, hint="Find out why, then resume the run: what is finished stays finished.")
 
     async def _have_rows(self) -> None:
         while not self._ending():
@@ -253,6 +277,14 @@ class Sender:
             self._stop(Stopped(f"Internal error: {exc!r}", hint="Resume the run; if it happens again, report it."))
 
     async def _block(self, jobs: list[Job], permits: list[Permit]) -> None:
+        flying = 0
+        try:
+            flying = await self._claimed(jobs, permits)
+        finally:
+            self._connecting.granted -= len(jobs) - flying
+
+    async def _claimed(self, jobs: list[Job], permits: list[Permit]) -> int:
+        """Claim the rows and let those that could be claimed fly; returns how many."""
         asked_before = [bool(job.serial) for job in jobs]
         for job in jobs:
             job.serial = job.serial or next(self._serials)
@@ -266,7 +298,7 @@ class Sender:
                 self._again(job, AWAY_SECONDS)
             if not isinstance(exc, redis.RedisError):
                 raise
-            return
+            return 0
         if why != "ok":
             self._recorded(len(jobs))
             for job, permit, asked in zip(jobs, permits, asked_before, strict=True):
@@ -275,7 +307,7 @@ class Sender:
                     job.serial = 0
                 self._give_back(job)
             self._refused(why)
-            return
+            return 0
         for job, permit, generation in zip(jobs, permits, generations, strict=True):
             if generation >= 0:
                 self._spawn(self._attempt(job, permit, generation), [job])
@@ -287,6 +319,7 @@ class Sender:
                 self._again(job, 0.2)
             else:
                 job.batch.end("elsewhere")
+        return sum(generation >= 0 for generation in generations)
 
     async def _claim(self, jobs: Sequence[Job]) -> tuple[str, list[int]]:
         return await self._call(
@@ -314,7 +347,9 @@ class Sender:
         self._wake.set()
 
     async def _attempt(self, job: Job, permit: Permit, generation: int) -> None:
+        self._connecting.granted -= 1  # it takes its connection at once
         verdict = await self._fly(job, permit, generation)
+        self._staleness.note(permit, wrote=verdict.wrote)
         now = time.monotonic()
         if verdict.attempted:
             job.attempts += 1

@@ -38,11 +38,23 @@ class Permit:
     `unused` and `lost`/`answered` counts. A permit that is never reported lapses by itself.
     """
 
-    __slots__ = ("_checked", "_ended", "_fate", "_generation", "_granted", "_issuer", "deadline", "id", "start")
+    __slots__ = (
+        "_checked",
+        "_ended",
+        "_fate",
+        "_generation",
+        "_granted",
+        "_issuer",
+        "deadline",
+        "id",
+        "stale_seconds",
+        "start",
+    )
 
     def __init__(self, issuer: Issuer, id: str, *, start: float, granted: float, deadline: float) -> None:
         self.id, self.start, self.deadline = id, start, deadline
         self._issuer, self._generation = issuer, issuer.generation
+        self.stale_seconds = 0.0  # by how much it was too old when it was checked
         self._granted = granted  # the start at the earliest that it can have meant: Redis's reply took a while
         self._fate = ""
         self._checked = self._ended = False
@@ -79,6 +91,7 @@ class Permit:
         if now < self.start:
             return f"The permit starts in {self.start - now:.3f} s."
         if now > self._granted + self._issuer.fresh_seconds:
+            self.stale_seconds = now - self._granted - self._issuer.fresh_seconds
             return f"The permit is {now - self._granted:.3f} s old, more than {self._issuer.fresh_seconds:g} s."
         return ""
 
