@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
-from uuid import UUID
+from datetime import datetime
 
-from dashboard import prefect_api
+from dashboard import prefect_api, schedules
 from dashboard.connections import client, ledger, pipelines, ready_prefect, settings, view
+from dashboard.markup import visible
 from dashboard.prefect_api import FlowRun
+from dashboard.schedules import Schedule
 from flows.errors import RowrelayError, RunBusy, StackError
 from flows.flow_runs.start import start
 from flows.ledger.connection import translated
@@ -16,13 +19,16 @@ from flows.ledger.retention import delete_run
 from flows.ledger.view import Run
 from flows.limit import status as limit_status
 from flows.limit.status import open_limit
+from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick
+from flows.pipeline.timing import Rule
 from flows.records import RowState, Wanted
 from flows.schema.delivered import refuse_skipping
 from flows.storage.located import find
 
 _SAME_WISH_SECONDS = 20  # two clicks within it are one wish
 _ASKED_SECONDS = 600.0
+logger = logging.getLogger(__name__)
 
 
 class NotPossible(RowrelayError):
@@ -31,6 +37,10 @@ class NotPossible(RowrelayError):
 
 class NotThere(RowrelayError):
     """There is no such thing."""
+
+
+class NotMeant(RowrelayError):
+    """What was asked contradicts itself, or names what is not there to be named."""
 
 
 def check(pipeline: str, file: str, *, by: str, skip_delivered: bool = False, key: str | None = None) -> str:
@@ -51,11 +61,12 @@ def resume(run: Run, rows: Wanted, *, by: str, key: str | None = None) -> str:
     Raises:
         RunBusy: it is being delivered, or about to be.
         NotPossible: there is nothing to send.
+        KeyReused: the key stands for another request.
         StackError: Prefect does not answer.
     """
     if run.total == 0 and only_check(run):
         return check_again(run, by=by, key=key)
-    if not run.busy and not to_send(run, rows):
+    if not run.busy and not _asked_with(run, key) and not to_send(run, rows):
         raise NotPossible(f"The run has no {rows} rows." if rows != "unfinished" else "Everything was sent already.")
     return _go_on(run, rows, dry_run=False, by=by, key=key or _wish(run, rows))
 
@@ -68,7 +79,7 @@ def check_again(run: Run, *, by: str, key: str | None = None) -> str:
         NotPossible: its check has ended: what it found stands.
         StackError: Prefect does not answer.
     """
-    if not run.busy and run.total:
+    if not run.busy and not _asked_with(run, key) and run.total:
         raise NotPossible("The file was checked already.")
     return _go_on(run, "unfinished", dry_run=True, by=by, key=key or _wish(run, "check"))
 
@@ -99,20 +110,12 @@ def asked(run: Run) -> str:
     return flow if found and not found.ended else ""
 
 
-def not_begun(name: str) -> FlowRun | None:
-    """The flow run of a run that was started and that nobody has begun, if `name` is one. Raises StackError."""
-    try:
-        found = prefect_api.flow_run(str(UUID(name)))
-    except ValueError:
-        return None
-    return found if found and "dry_run" in found.parameters and not found.parameters.get("resume") else None
-
-
-def take_back(flow: FlowRun) -> None:
+def take_back(flow: FlowRun, *, by: str) -> None:
     """Let a run that nobody has begun never begin. Raises NotPossible, PrefectRefused, StackError."""
     if flow.ended:
         raise NotPossible("The run has ended already, so there is nothing to cancel.")
     prefect_api.cancel(flow.id)
+    _note("%s cancelled the run %s before it began", by, flow.id)
 
 
 def cancel(run: Run, *, by: str) -> None:
@@ -144,12 +147,32 @@ def mark_done(run: Run, *, by: str, rows: Sequence[int] | None = None) -> int:
     return moved
 
 
-def delete(run: Run) -> None:
+def delete(run: Run, *, by: str) -> None:
     """Remove a run, its rows, its spool, and its uploaded file if no other run has it. Raises RunBusy, StackError."""
     if asked(run):
         raise RunBusy("The run is about to be delivered.", hint="Cancel it first.")
     with translated():
-        delete_run(run.id, ledger(), settings())
+        delete_run(run.id, ledger(), settings(), by=by)
+    _note("%s deleted the run %s of %s", by, run.id, run.pipeline)
+
+
+def add_schedule(definition: Definition, *, source: str, rule: Rule, by: str) -> list[datetime]:
+    """Make a schedule; returns its next times. Raises ScheduleRefused, PrefectRefused, StackError."""
+    coming = schedules.add(definition, settings(), source=source, rule=rule)
+    _note("%s made a schedule of %s: %s (%s)", by, definition.name, rule, source or "its own inbox")
+    return coming
+
+
+def set_schedule(schedule: Schedule, active: bool, *, by: str) -> None:
+    """Pause a schedule or resume it. Raises PrefectRefused, StackError."""
+    schedules.set_active(schedule, active)
+    _note("%s %s the schedule %s of %s", by, "resumed" if active else "paused", schedule.rule, schedule.deployment.name)
+
+
+def remove_schedule(schedule: Schedule, *, by: str) -> None:
+    """Remove a schedule. Raises PrefectRefused, StackError."""
+    schedules.remove(schedule)
+    _note("%s removed the schedule %s of %s", by, schedule.rule, schedule.deployment.name)
 
 
 def open_the_limit(name: str, *, by: str) -> bool:
@@ -157,29 +180,49 @@ def open_the_limit(name: str, *, by: str) -> bool:
     with translated():
         if name not in limit_status.names(client()):
             raise NotThere(f"There is no limit {name!r}.", hint="Limits appear with the first run that uses them.")
-        return open_limit(client(), name, by)
+        opened = open_limit(client(), name, by)
+    _note("%s opened the limit %s", by, name)
+    return opened
+
+
+def _note(what: str, *given: object) -> None:
+    """Who did what, for the log: what is gone can keep no record of it itself."""
+    logger.info(what, *(visible(" ".join(str(each).split())) for each in given))  # in one line, whatever it says
 
 
 def _begin(pipeline: str, file: str, *, dry_run: bool, skip_delivered: bool, by: str, key: str | None) -> str:
     refuse_skipping(pick(pipelines(), pipeline), None, wished=skip_delivered)
     find(file, settings())
     ready_prefect()
-    return str(start(pipeline, file, dry_run=dry_run, skip_delivered=skip_delivered, by=by, idempotency_key=key))
+    name = _key_of(pipeline, key) if key else None
+    return str(start(pipeline, file, dry_run=dry_run, skip_delivered=skip_delivered, by=by, idempotency_key=name))
+
+
+def _key_of(pipeline: str, key: str) -> str:
+    """What Prefect knows a client's key by: it has all pipelines in one flow, and would take their keys for one."""
+    plain = f"api:{key}"  # how 0.1 wrote it: who asks again after an upgrade must not send the file again
+    earlier = prefect_api.with_key(plain)
+    return plain if earlier and earlier.parameters.get("pipeline") == pipeline else f"api:{pipeline}:{key}"
 
 
 def _go_on(run: Run, rows: Wanted, *, dry_run: bool, by: str, key: str) -> str:
-    """Ask Prefect to deliver a known run; the same wish twice is one."""
-    if run.busy:
+    """Ask Prefect to deliver a known run; the same wish twice is one, and gets the same answer at any time."""
+    before = run.facts.get("asked", "") if _asked_with(run, key) else ""
+    if not before and run.busy:
         raise RunBusy("The run is being delivered already.", hint="Wait until it ends, or cancel it first.")
-    if waiting := asked(run):
-        if run.facts.get("asked_key") == key:
-            return waiting
+    if not before and asked(run):
         raise RunBusy("This was asked for already and waits for a runner.", hint="Wait, or cancel it first.")
     ready_prefect()
     flow = str(start(run.pipeline, resume=run.id, rows=rows, dry_run=dry_run, by=by, idempotency_key=key))
-    with translated():
-        ledger().facts(run.id, asked=flow, asked_at=f"{time.time():.0f}", asked_key=key)
+    if flow != before:
+        with translated():
+            ledger().facts(run.id, asked=flow, asked_at=f"{time.time():.0f}", asked_key=key)
     return flow
+
+
+def _asked_with(run: Run, key: str | None) -> bool:
+    """Whether what was last asked of the run was asked for with this key."""
+    return key is not None and run.facts.get("asked_key") == key
 
 
 def _wish(run: Run, what: str) -> str:

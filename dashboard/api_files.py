@@ -8,10 +8,8 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request
 
-from dashboard import guard, signin, signing
 from dashboard.connections import settings, view
 from dashboard.inbox import newest
-from dashboard.problems import problem
 from dashboard.run_list import sent_before
 from dashboard.shapes import UploadOut
 from dashboard.upload import keep, receive
@@ -28,17 +26,8 @@ router = APIRouter(tags=["files"])
         "requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
     },
 )
-async def upload(name: str, request: Request, ticket: str = "") -> Any:
-    """Upload a file as the plain body. `curl -T posts.csv …/api/files/posts.csv`; it is whole or it is not there.
-
-    From a browser this needs a `ticket` of the Send page; programs need only their token, where there is a sign-in.
-    """
-    if (ticket or (guard.from_browser(request) and not signin.is_program(request))) and not signing.valid(
-        "upload", ticket
-    ):
-        return problem(
-            403, "The page that this came from is too old.", "Load the Send page again, then drop the file again."
-        )
+async def upload(name: str, request: Request) -> Any:
+    """Upload a file as the plain body. `curl -T posts.csv …/api/files/posts.csv`; it is whole or it is not there."""
     announced = request.headers.get("content-length", "")
     here = settings()
     done = await receive(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import chain, islice
@@ -13,8 +13,9 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import StreamingResponse
 
 from dashboard import actions, preview, run_list
+from dashboard.absent import not_begun
 from dashboard.connections import settings, view
-from dashboard.prefect_api import FlowRun
+from dashboard.row_choice import OUTCOMES
 from dashboard.rows import Question, Rowbook
 from dashboard.shapes import (
     EventOut,
@@ -34,7 +35,7 @@ from dashboard.shapes import (
 )
 from dashboard.upload import harmless
 from flows import export
-from flows.errors import RunNotFound, StackError
+from flows.errors import RunNotFound
 from flows.ledger.view import Run
 from flows.limit.pace import expected_seconds
 from flows.pipeline.definition import Definition
@@ -42,7 +43,14 @@ from flows.records import Row, RowState
 from flows.spool.spool import Spool
 
 router = APIRouter(prefix="/runs", tags=["runs"])
-Key = Annotated[str | None, Header(description="The same key gives the same run", max_length=200)]
+Key = Annotated[
+    str | None,
+    Header(
+        description="The same key with the same request gives the same run; with another request it is refused (422). "
+        "Each pipeline has keys of its own",
+        max_length=200,
+    ),
+]
 States = Annotated[list[RowState] | None, Query(description="Only rows in these states; may be repeated")]
 
 
@@ -66,8 +74,7 @@ def by(request: Request) -> str:
 def start(body: NewRun, request: Request, idempotency_key: Key = None) -> Started:
     """Check a file and send its good rows; with `dry_run` only check it. It is `starting` until a runner begins."""
     begin = actions.check if body.dry_run else actions.send
-    key = f"api:{idempotency_key}" if idempotency_key else None
-    run = begin(body.pipeline, body.file, by=by(request), skip_delivered=body.skip_delivered, key=key)
+    run = begin(body.pipeline, body.file, by=by(request), skip_delivered=body.skip_delivered, key=idempotency_key)
     return Started(id=run, flow_run=run)
 
 
@@ -75,24 +82,24 @@ def start(body: NewRun, request: Request, idempotency_key: Key = None) -> Starte
 def runs(
     search: str = "",
     pipeline: str = "",
-    state: Annotated[str, Query(description="One of the dashboard's words for a run's state")] = "",
+    state: Annotated[str, Query(description=f"How a run is shown, one of: {', '.join(run_list.WORDS)}")] = "",
     offset: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Runs:
-    """Runs, newest first."""
-    found = run_list.find(run_list.every(view()), search=search, pipeline=pipeline, kind=state)
-    return Runs(runs=[RunOut.of(run) for run in found[offset : offset + limit]], total=len(found))
+    """Runs, newest first; the state also by its plain word, such as `sending` or `finished`."""
+    if state and state not in run_list.WORDS:
+        raise actions.NotMeant(f"{state!r} is no state of a run.", hint=f"There are: {', '.join(run_list.WORDS)}.")
+    found, total = run_list.page(view(), offset, limit, search=search, pipeline=pipeline, kind=state)
+    return Runs(runs=[RunOut.of(run) for run in found], total=total)
 
 
 @router.get("/{run}")
 def one(run: str) -> RunOut:
-    """A run as it stands. `last`, the beginning of an id, or a flow run's id will do."""
+    """A run as it stands. `last`, the beginning of an id, or a flow run's id will do. 404 once it is deleted."""
     try:
         return RunOut.of(_known(run))
-    except RunNotFound:
-        if flow := _not_begun(run):
-            return RunOut.starting(flow)
-        raise
+    except RunNotFound as exc:
+        return RunOut.not_begun(not_begun(run, exc))
 
 
 @router.get("/{run}/preview")
@@ -124,8 +131,10 @@ def rows(
     ] = "",
     descending: bool = False,
 ) -> RowsOut:
-    """A page of rows."""
+    """A page of rows; one past the last is empty."""
     _, book = _book(run)
+    _refuse_unknown("column", column, ("@row", "@line", *book.definition.column_names))
+    _refuse_unknown("sort", sort, ("@row", *OUTCOMES, *book.definition.column_names))
     found = book.page(Question(tuple(state or ()), search, column, sort, descending), page, size=size)
     shown = [RowOut.of(row) for row in found.rows]
     return RowsOut(rows=shown, matching=found.matching, page=found.number, pages=found.pages, note=found.note)
@@ -148,7 +157,10 @@ def row_detail(run: str, row: int) -> RowDetail:
 @router.get("/{run}/events")
 def events(run: str, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> list[EventOut]:
     """The last events in words, newest first."""
-    return [EventOut(at=datetime.fromtimestamp(at, UTC), text=text) for at, text in view().events(_run(run).id, limit)]
+    return [
+        EventOut(at=datetime.fromtimestamp(at, UTC), text=text)
+        for at, text in view().events(_begun(run, _known).id, limit)
+    ]
 
 
 @router.get("/{run}/chart")
@@ -156,7 +168,7 @@ def chart(
     run: str, span: Annotated[str, Query(pattern="^(seconds|minutes)$")] = "seconds"
 ) -> dict[int, dict[str, int]]:
     """Requests sent and outcomes by Unix second of the last quarter of an hour, or by Unix minute of all of it."""
-    return view().chart(_run(run).id, span)
+    return view().chart(_begun(run, _known).id, span)
 
 
 @router.get("/{run}/results.{form}", response_class=StreamingResponse)
@@ -185,12 +197,10 @@ def troubled(run: str, state: States = None) -> StreamingResponse:
 def cancel(run: str, request: Request) -> RunOut:
     """Send no further row; those under way end as they will. A run that nobody has begun never begins."""
     try:
-        found = _known(run)
-    except RunNotFound:
-        if flow := _not_begun(run):
-            actions.take_back(flow)
-            return RunOut.starting(_not_begun(run) or flow)
-        raise
+        found = _exact(run)
+    except RunNotFound as exc:
+        actions.take_back(not_begun(run, exc).flow, by=by(request))
+        return RunOut.not_begun(not_begun(run, exc))
     actions.cancel(found, by=by(request))
     return RunOut.of(view().run(found.id))
 
@@ -201,7 +211,7 @@ def resume(run: str, request: Request, body: Resume | None = None, idempotency_k
 
     A run that was only to be checked, and whose check did not end, is checked again.
     """
-    found = _run(run)
+    found = _begun(run, _exact)
     rows = body.rows if body else "unfinished"
     return Started(id=found.id, flow_run=actions.resume(found, rows, by=by(request), key=_key(found, idempotency_key)))
 
@@ -209,30 +219,29 @@ def resume(run: str, request: Request, body: Resume | None = None, idempotency_k
 @router.post("/{run}/check", status_code=202)
 def check(run: str, request: Request, idempotency_key: Key = None) -> Started:
     """Check the file of a run again whose check did not end. Nothing is sent."""
-    found = _run(run)
+    found = _begun(run, _exact)
     return Started(id=found.id, flow_run=actions.check_again(found, by=by(request), key=_key(found, idempotency_key)))
 
 
 @router.post("/{run}/mark-done")
 def mark_done(run: str, request: Request, body: MarkDone | None = None) -> Moved:
     """Call unknown rows done, because you know that the API acted on them."""
-    return Moved(rows=actions.mark_done(_run(run), by=by(request), rows=body.rows if body else None))
+    return Moved(rows=actions.mark_done(_begun(run, _exact), by=by(request), rows=body.rows if body else None))
 
 
 @router.delete("/{run}", status_code=204)
-def delete(run: str) -> None:
-    """Remove a run, all that is known of its rows, and its uploaded file. Only the whole id will do."""
-    actions.delete(view().run(run))
+def delete(run: str, request: Request) -> None:
+    """Remove a run, all that is known of its rows, and its uploaded file. That it was deleted, and by whom, stays."""
+    actions.delete(view().run(run), by=by(request))
 
 
-def _run(name: str) -> Run:
-    """A run that has begun."""
+def _begun(name: str, find: Callable[[str], Run]) -> Run:
+    """A run of which there is more to say or to do than that it has not begun."""
     try:
-        return _known(name)
-    except RunNotFound:
-        if _not_begun(name):
-            raise actions.NotPossible("The run has not begun.", hint="Ask again when its state is known.") from None
-        raise
+        return find(name)
+    except RunNotFound as exc:
+        what, more = not_begun(name, exc).words
+        raise actions.NotPossible(what, hint=more) from None
 
 
 def _known(name: str) -> Run:
@@ -240,12 +249,15 @@ def _known(name: str) -> Run:
     return reads.run(reads.resolve(name))
 
 
-def _not_begun(name: str) -> FlowRun | None:
-    """What Prefect knows of a run that the ledger has not seen; nothing where Prefect is away."""
-    try:
-        return actions.not_begun(name)
-    except StackError:
-        return None
+def _exact(name: str) -> Run:
+    """A run to act on: a name that was cut off must not be taken for the one run that begins with it."""
+    reads = view()
+    return reads.run(reads.exact(name))
+
+
+def _refuse_unknown(what: str, given: str, known: Sequence[str]) -> None:
+    if given and given not in known:
+        raise actions.NotMeant(f"`{what}` cannot be {given!r}.", hint=f"It can be: {', '.join(known)}.")
 
 
 def _key(run: Run, given: str | None) -> str | None:
@@ -253,7 +265,7 @@ def _key(run: Run, given: str | None) -> str | None:
 
 
 def _book(name: str) -> tuple[Run, Rowbook]:
-    run, reads = _run(name), view()
+    run, reads = _begun(name, _known), view()
     return run, Rowbook(reads, run, Definition.from_resolved(reads.definition(run.id)), settings())
 
 

@@ -11,9 +11,10 @@ from starlette.responses import Response
 
 from dashboard import actions, health, schedules, target
 from dashboard.api_runs import by
-from dashboard.connections import client, pipelines, settings
+from dashboard.connections import client, pipelines
 from dashboard.shapes import NewSchedule, ScheduleChange
 from dashboard.template import template_csv
+from flows.errors import DefinitionError
 from flows.ledger.connection import translated
 from flows.limit import status as limit_status
 from flows.limit.pace import limit_words
@@ -33,7 +34,7 @@ def all_pipelines() -> list[dict[str, Any]]:
 @router.get("/pipelines/{name}", tags=["pipelines"])
 def one_pipeline(name: str) -> dict[str, Any]:
     """One pipeline with its whole definition; secrets are named, never shown."""
-    definition = pick(pipelines(), name)
+    definition = _named(name)
     return {**_pipeline(definition), "definition": definition.resolved()}
 
 
@@ -44,7 +45,7 @@ def template(name: str) -> Response:
         "Content-Disposition": f'attachment; filename="{name}-template.csv"',
         "X-Content-Type-Options": "nosniff",
     }
-    return Response(template_csv(pick(pipelines(), name)), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(template_csv(_named(name)), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 @router.get("/limits", tags=["limits"])
@@ -68,23 +69,32 @@ def all_schedules() -> list[dict[str, Any]]:
 
 
 @router.post("/schedules", status_code=201, tags=["schedules"])
-def new_schedule(body: NewSchedule) -> dict[str, Any]:
+def new_schedule(body: NewSchedule, request: Request) -> dict[str, Any]:
     """Make a schedule; answers with its next five times."""
     rule = Rule(body.cron, body.interval_seconds, body.rrule, body.timezone)
-    return {"next": schedules.add(pick(pipelines(), body.pipeline), settings(), source=body.source, rule=rule)}
+    definition = pick(pipelines(), body.pipeline)
+    return {"next": actions.add_schedule(definition, source=body.source, rule=rule, by=by(request))}
 
 
 @router.patch("/schedules/{schedule}", tags=["schedules"])
-def change_schedule(schedule: str, body: ScheduleChange) -> dict[str, Any]:
+def change_schedule(schedule: str, body: ScheduleChange, request: Request) -> dict[str, Any]:
     """Pause a schedule, or let it go on."""
-    schedules.set_active(_known(schedule), body.active)
+    actions.set_schedule(_known(schedule), body.active, by=by(request))
     return _schedule(_known(schedule))
 
 
 @router.delete("/schedules/{schedule}", status_code=204, tags=["schedules"])
-def remove_schedule(schedule: str) -> None:
+def remove_schedule(schedule: str, request: Request) -> None:
     """Remove a schedule."""
-    schedules.remove(_known(schedule))
+    actions.remove_schedule(_known(schedule), by=by(request))
+
+
+def _named(name: str) -> Definition:
+    """The pipeline that a path names."""
+    try:
+        return pick(pipelines(), name)
+    except DefinitionError as exc:
+        raise actions.NotThere(exc.message, hint=exc.hint) from exc
 
 
 @router.get("/status", tags=["status"])

@@ -8,12 +8,12 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import actions, charts, health, inbox, look, run_list, schedules, signin
+from dashboard import absent, actions, charts, health, inbox, look, run_list, schedules, signin
+from dashboard.absent import NotBegun
 from dashboard.charts import Chart
 from dashboard.connections import client, pipelines, settings, view
 from dashboard.health import Service
 from dashboard.markup import Markup, tag
-from dashboard.prefect_api import FlowRun
 from dashboard.reader import Reader
 from dashboard.rows import Page, Question, Rowbook
 from dashboard.schedules import Schedule
@@ -81,10 +81,11 @@ def run(name: str) -> Run | None:
         return None
 
 
-@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=2)
-def runs() -> list[Run]:
-    """All runs, newest first. Raises StackError."""
-    return run_list.every(view())
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=20)
+def runs(first: int, count: int, search: str, pipeline: str, kind: str) -> tuple[list[Run], int, int]:
+    """Some of the runs that fit, newest first; how many fit; and how many there are. Raises StackError."""
+    found, fitting = run_list.page(view(), first, count, search=search, pipeline=pipeline, kind=kind)
+    return found, fitting, view().count()
 
 
 @st.cache_data(ttl=60, show_spinner=False, max_entries=100)
@@ -147,9 +148,9 @@ def waits(run: Run) -> bool:
 
 
 @st.cache_data(ttl=_SOON, show_spinner=False, max_entries=50)
-def not_begun(run_id: str) -> FlowRun | None:
-    """What Prefect knows of a run that the ledger has not seen yet. Raises StackError."""
-    return actions.not_begun(run_id)
+def not_begun(run_id: str) -> NotBegun:
+    """What Prefect knows of a run that the ledger does not have. Raises RunNotFound, RunDeleted, StackError."""
+    return absent.not_begun(run_id, RunNotFound("There is no such run."))
 
 
 @st.cache_data(ttl=_NOW, show_spinner=False, max_entries=50)

@@ -20,7 +20,7 @@ _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
 class Guard:
-    """ASGI middleware around the API. `scope["state"]["by"]` then says who it is: a person's name or "API"."""
+    """ASGI middleware around the API. `scope["state"]["by"]` then says who it is: a person or a program."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -37,11 +37,15 @@ class Guard:
             headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
             await problem(status, title, hint, headers=headers)(scope, receive, send)
             return
-        scope.setdefault("state", {})["by"] = signin.person(request) if signin.required() else None
+        scope.setdefault("state", {})["by"] = _by(request) if signin.required() else None
         await self.app(scope, receive, send)
 
 
-def from_browser(request: Request) -> bool:
+def _by(request: Request) -> str | None:
+    return signin.program(request) or signin.person(request)
+
+
+def _from_browser(request: Request) -> bool:
     """Whether a page sent it: browsers say so and let no script take it back."""
     return "sec-fetch-site" in request.headers or "origin" in request.headers
 
@@ -49,11 +53,11 @@ def from_browser(request: Request) -> bool:
 def _refusal(request: Request) -> tuple[int, str, str] | None:
     if not host_allowed(_host(request.headers.get("host", ""))):
         return 421, "This server does not go by that name.", "Add the name to server.allowedHosts of the dashboard."
-    if request.method not in _SAFE and from_browser(request) and not _same_origin(request):
+    if request.method not in _SAFE and _from_browser(request) and not _same_origin(request):
         return 403, "This came from another site.", "Use the dashboard's own pages, or a program."
     if trouble := signin.trouble():
         return 503, trouble, "Mend secrets.toml; on a server of docker-compose.yml it is secrets/dashboard.toml."
-    if signin.required() and not (signin.is_program(request) or signin.person(request)):
+    if signin.required() and not _by(request):
         return 401, "Sign in first.", "Programs send a token of [api] of its secrets as `Authorization: Bearer …`."
     return None
 

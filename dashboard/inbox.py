@@ -1,4 +1,4 @@
-"""Files that lie in the inbox, ready to be taken: found without reading more of a large folder than can be shown."""
+"""Files that lie in the inbox, ready to be taken: the newest of all, in memory only as many as are shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 
 from flows.intake.incoming import DONE, FAILED, is_finished
 
-MOST_LOOKED_AT = 20_000
 _REPORTS = (".report.json", ".troubled.csv")
 
 
@@ -33,32 +32,40 @@ class Inbox:
 
 def newest(root: Path, limit: int = 200) -> Inbox:
     """The newest files below `root`, newest first; neither unfinished ones nor what was put away."""
-    found: list[Lying] = []
-    cut = False
-    for entry, name in _walk(root, ""):
-        if len(found) == MOST_LOOKED_AT:
-            cut = True
-            break
-        try:
-            about = entry.stat(follow_symlinks=False)
-        except OSError:
-            continue  # gone meanwhile
-        found.append(Lying(name, about.st_size, about.st_mtime))
-    shown = heapq.nlargest(limit, found, key=lambda each: each.modified)
-    return Inbox(shown, cut or len(found) > len(shown))
+    shown = heapq.nlargest(limit + 1, _lying(root, ""), key=lambda each: each.modified)
+    return Inbox(shown[:limit], len(shown) > limit)
 
 
-def _walk(folder: Path, below: str) -> Iterator[tuple[os.DirEntry[str], str]]:
+def _lying(folder: Path, below: str) -> Iterator[Lying]:
     try:
-        entries = list(os.scandir(folder))
+        entries = os.scandir(folder)
     except OSError:
         return
-    for entry in entries:
-        name = f"{below}{entry.name}"
-        if entry.is_file(follow_symlinks=False):
-            if is_finished(entry.name) and not entry.name.endswith(_REPORTS):
-                yield entry, name
-        elif (
-            entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".") and entry.name not in (DONE, FAILED)
-        ):
-            yield from _walk(Path(entry.path), f"{name}/")
+    with entries:
+        for entry in entries:
+            name = f"{below}{entry.name}"
+            if _is_folder(entry):
+                yield from _lying(Path(entry.path), f"{name}/")
+            elif _is_ready(entry, name) and (about := _about(entry)):
+                yield Lying(name, about.st_size, about.st_mtime)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".") and entry.name not in (DONE, FAILED)
+
+
+def _is_ready(entry: os.DirEntry[str], name: str) -> bool:
+    """Whether it can be sent, and its name be said: one that is not UTF-8 fits neither into JSON nor onto a page."""
+    return (
+        entry.is_file(follow_symlinks=False)
+        and is_finished(entry.name)
+        and not entry.name.endswith(_REPORTS)
+        and not any("\ud800" <= char <= "\udfff" for char in name)
+    )
+
+
+def _about(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError:
+        return None  # gone meanwhile

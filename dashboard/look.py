@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import PurePath
 
 from dashboard.markup import Content, Markup, join, tag
-from flows.ledger.view import Run
-from flows.records import RowState, RunState
+from flows.ledger.view import KINDS, Run
+from flows.records import RowState
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,37 +33,24 @@ ROW: dict[RowState, Look] = {
     RowState.UNKNOWN: Look("#b565a7", "?", "unknown", "sent, but the answer was lost: the API may have acted on it"),
     RowState.REJECTED: Look("#c29200", "⊘", "rejected", "not valid, never sent"),
 }
-ORDER = tuple(ROW)  # of bars, legends and lists
+ORDER = tuple(ROW)  # of lists and filters
+SKIPPED = Look("#7d8fd1", "↷", "skipped", "left out: an earlier run delivered it")  # counts as rejected in the ledger
+_SHOWN: dict[str, Look] = {str(state): look for state, look in ROW.items()} | {"skipped": SKIPPED}  # `Run.shown_counts`
 
-RUN: dict[str, Look] = {
-    "starting": Look("#8b95a3", "◌", "starting"),
-    "checking": Look("#2f8fd8", "◔", "checking"),
-    "checked": Look("#8b95a3", "◇", "checked, not sent"),
-    "sending": Look("#2f8fd8", "→", "sending"),
-    "cancelling": Look("#8b95a3", "◌", "cancelling"),
-    "interrupted": Look("#d55e00", "!", "interrupted"),
-    "finished": Look("#0d9c75", "✓", "finished"),
-    "with errors": Look("#b98a00", "!", "finished, some not done"),
-    "stopped": Look("#d55e00", "✕", "stopped"),
-    "cancelled": Look("#8b95a3", "–", "cancelled"),
+_SIGNS = {
+    "starting": ("#8b95a3", "◌"),
+    "checking": ("#2f8fd8", "◔"),
+    "checked": ("#8b95a3", "◇"),
+    "sending": ("#2f8fd8", "→"),
+    "cancelling": ("#8b95a3", "◌"),
+    "interrupted": ("#d55e00", "!"),
+    "finished": ("#0d9c75", "✓"),
+    "with errors": ("#b98a00", "!"),
+    "stopped": ("#d55e00", "✕"),
+    "cancelled": ("#8b95a3", "–"),
 }
+RUN = {kind: Look(*_SIGNS[kind], word) for kind, word in KINDS.items()}  # by `Run.kind`
 LIMIT_COLOR = "#8b95a3"
-_TAKEN_SECONDS = 60.0
-
-
-def run_kind(run: Run) -> str:
-    """Which entry of RUN a run is shown as."""
-    if run.state is RunState.FINISHED:
-        return "finished" if run.ended_well else "with errors"
-    if run.state in (RunState.STOPPED, RunState.CANCELLED):
-        return str(run.state)
-    if run.busy:
-        return "cancelling" if run.cancelling else str(run.state)
-    if run.state is RunState.CHECKING and run.total:
-        return "checked"
-    if "epoch" not in run.facts and time.time() - run.created < _TAKEN_SECONDS:
-        return "starting"  # written down, and about to be taken
-    return "interrupted"  # its deliverer is gone
 
 
 def reason(run: Run) -> tuple[str, str]:
@@ -84,21 +71,24 @@ def _sign(look: Look) -> Markup:
     return tag("span", look.sign, cls="rr-sign", style=f"--c:{look.color}", aria_hidden="true")
 
 
-def bar(counts: dict[RowState, int], total: int, *, thin: bool = False) -> Markup:
-    """The rows of a run as one bar, a piece a state."""
+def bar(counts: Mapping[str, int], total: int, *, thin: bool = False) -> Markup:
+    """The rows of a run as one bar, a piece for each of its `shown_counts`."""
+    there = {state: count for state in _SHOWN if (count := counts[state])}
     pieces = [
-        tag("span", style=f"flex:{counts[state]} 1 0;background:{ROW[state].color}", title=f"{counts[state]} {state}")
-        for state in ORDER
-        if counts[state]
+        tag("span", style=f"flex:{count} 1 0;background:{_SHOWN[state].color}", title=f"{count} {state}")
+        for state, count in there.items()
     ]
-    words = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state]) or "no rows yet"
+    words = ", ".join(f"{count} {state}" for state, count in there.items()) or "no rows yet"
     return tag(
         "div", *pieces, cls="rr-bar rr-thin" if thin else "rr-bar", role="img", aria_label=f"{total} rows: {words}"
     )
 
 
-def notice(kind: str, title: Content, *body: Content) -> Markup:
-    """A calm message: `info`, `good`, `warn` or `bad`."""
+def notice(kind: str, title: Content, *body: Content, live: bool = False) -> Markup:
+    """A calm message: `info`, `good`, `warn` or `bad`.
+
+    A screen reader says it when it appears; not one that is `live`, as its words change every second.
+    """
     signs = {"info": "i", "good": "✓", "warn": "!", "bad": "✕"}
     return tag(
         "div",
@@ -107,7 +97,7 @@ def notice(kind: str, title: Content, *body: Content) -> Markup:
             "div", tag("div", prose(title), cls="rr-notice-title"), *(tag("div", prose(part)) for part in body if part)
         ),
         cls=f"rr-notice rr-{kind}",
-        role="alert" if kind == "bad" else "status",
+        role=None if live else "alert" if kind == "bad" else "status",
     )
 
 
@@ -151,18 +141,18 @@ def style() -> Markup:
     return Markup(f"<style>{files('dashboard').joinpath('style.css').read_text('utf-8')}</style>")
 
 
-def legend(counts: dict[RowState, int], shown: dict[RowState, str], total: str) -> Markup:
+def legend(counts: Mapping[str, int], total: int, number: Callable[[float], str]) -> Markup:
     """Every state with its number, those that have no row left out unless they are part of every run; and the total."""
     always = (RowState.DONE, RowState.FAILED, RowState.WAITING)
     states = (
-        tag("span", _sign(ROW[state]), tag("span", ROW[state].word), tag("b", shown[state]), cls="rr-chip",
-            title=ROW[state].meaning)
-        for state in ORDER
+        tag("span", _sign(look), tag("span", look.word), tag("b", number(counts[state])), cls="rr-chip",
+            title=look.meaning)
+        for state, look in _SHOWN.items()
         if counts[state] or state in always
     )  # fmt: skip
-    return tag(
-        "div", *states, tag("span", tag("span", "of"), tag("b", total), "rows", cls="rr-chip rr-muted"), cls="rr-legend"
-    )
+    rows = "row" if total == 1 else "rows"
+    of = tag("span", tag("span", "of"), tag("b", number(total)), rows, cls="rr-chip rr-muted")
+    return tag("div", *states, of, cls="rr-legend")
 
 
 def lines(*content: Content) -> Markup:

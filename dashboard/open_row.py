@@ -25,7 +25,8 @@ def show(book: Rowbook, at: Reader) -> None:
     with st.container(border=True):
         left, right = st.columns([5, 1], vertical_alignment="center")
         title = f"Row {at.number(record.row)}" + (f", line {at.number(found.line)}" if found.line else "")
-        left.html(tag("div", tag("strong", title), look.chip(ROW[record.state]), cls="rr-head"))
+        shown = look.SKIPPED if found.skipped else ROW[record.state]
+        left.html(tag("div", tag("strong", title), look.chip(shown), cls="rr-head"))
         right.button("Close", key="close_row", width="stretch", on_click=_close)
         st.html(
             facts(

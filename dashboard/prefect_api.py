@@ -43,6 +43,8 @@ class FlowRun:
     expected: float | None
     parameters: dict[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
+    flow: str = ""  # id of the flow
+    created: float | None = None
 
     @property
     def ended(self) -> bool:
@@ -103,6 +105,21 @@ def flow_run(run: str) -> FlowRun | None:
         return None
 
 
+def with_key(key: str) -> FlowRun | None:
+    """The flow run that was started with an idempotency key. Raises PrefectRefused, StackError."""
+    found = ask("POST", "/flow_runs/filter", {"flow_runs": {"idempotency_key": {"any_": [key]}}, "limit": 1})
+    return _flow_run(found[0]) if found else None
+
+
+@lru_cache(maxsize=64)
+def flow_name(flow: str) -> str:
+    """The name of a flow by its id, "" if there is none. Raises PrefectRefused, StackError."""
+    try:
+        return str(ask("GET", f"/flows/{flow}").get("name") or "") if flow else ""
+    except NotInPrefect:
+        return ""
+
+
 def upcoming(schedule: str, *, limit: int) -> list[FlowRun]:
     """The flow runs that are planned of a schedule, soonest first."""
     return _of_schedule(schedule, {"type": {"any_": ["SCHEDULED"]}}, sort="EXPECTED_START_TIME_ASC", limit=limit)
@@ -154,6 +171,8 @@ def _flow_run(raw: Mapping[str, Any]) -> FlowRun:
         expected=moment(expected),
         parameters=raw.get("parameters") or {},
         tags=tuple(raw.get("tags") or ()),
+        flow=str(raw.get("flow_id") or ""),
+        created=moment(raw.get("created")),
     )
 
 

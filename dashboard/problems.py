@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from dashboard.actions import NotThere
+from dashboard.actions import NotMeant, NotThere
 from dashboard.prefect_api import NotInPrefect, PrefectRefused
 from dashboard.schedules import ScheduleRefused
 from dashboard.upload import TooLarge
@@ -23,9 +23,12 @@ from flows.errors import (
     RunBusy,
     RunNotFound,
     SettingError,
+    SpoolDamaged,
+    SpoolGone,
     StackError,
     StorageError,
 )
+from flows.flow_runs.start import KeyReused
 from flows.pipeline.timing import RuleRefused
 
 logger = logging.getLogger(__name__)
@@ -36,6 +39,10 @@ _STATUS: tuple[tuple[type[RowrelayError], int], ...] = (  # the first that fits
     (RunBusy, 409),
     (TooLarge, 413),
     (StorageError, 503),
+    (SpoolGone, 410),
+    (SpoolDamaged, 500),
+    (NotMeant, 422),
+    (KeyReused, 422),
     (FileError, 400),
     (DefinitionError, 400),
     (ScheduleRefused, 400),

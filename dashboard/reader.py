@@ -8,14 +8,20 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from flows.limit.pace import duration
 
-_GROUPS = {"en": ",", "de": ".", "nl": ".", "es": ".", "it": ".", "pt": ".", "da": ".", "tr": ".", "id": "."}
-_TWELVE_HOURS = ("en-us", "en-ca", "en-au", "en-nz", "en-in", "hi")
 NARROW = "\u202f"
+_POINTS = "az bs ca da de el es eu gl hr id is it mk nl pt ro sl sr tr vi"  # 1.234.567 and 6,4
+_SPACES = "be bg cs et fi fr hu hy kk lt lv nb nn no pl ru sk sq sv uk"  # 1 234 567 and 6,4
+_OF_PLACES = {"de-at": NARROW, "de-ch": "’", "de-li": "’", "it-ch": "’", "es-mx": ",", "es-us": ",", "pt-pt": NARROW}
+_GROUPS = dict.fromkeys(_POINTS.split(), ".") | dict.fromkeys(_SPACES.split(), NARROW) | _OF_PLACES
+_TWELVE_HOURS = ("en-us", "en-ca", "en-au", "en-nz", "en-in", "hi")
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """How one person reads: `zone` of their clock, thousands separator, and whether the day has twice twelve hours."""
+    """How one person reads: `zone` of their clock, thousands separator, and whether the day has twice twelve hours.
+
+    Whatever language is not known here reads 1,234,567 and 6.4, as most of the world does.
+    """
 
     zone: tzinfo
     group: str = ","
@@ -29,7 +35,8 @@ class Reader:
             zone = ZoneInfo(timezone or "UTC")
         except (ZoneInfoNotFoundError, ValueError, OSError):
             zone = ZoneInfo("UTC")
-        return cls(zone, "’" if tag == "de-ch" else _GROUPS.get(tag.split("-")[0], NARROW), tag in _TWELVE_HOURS)
+        group = _GROUPS.get(tag) or _GROUPS.get(tag.split("-")[0], ",")
+        return cls(zone, group, tag in _TWELVE_HOURS)
 
     def number(self, value: float) -> str:
         """12345 as 12,345 (or as the reader's locale has it)."""

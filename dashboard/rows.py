@@ -53,6 +53,11 @@ class Found:
         """The reason in words, for rows that are not done."""
         return "; ".join(map(str, self.reasons)) or self.record.reason
 
+    @property
+    def skipped(self) -> bool:
+        """Whether it is a good row that was left out because an earlier run delivered it."""
+        return Rejection(self.record.row, self.line, self.reasons, ()).skipped
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -81,12 +86,12 @@ class Rowbook:
         return _spool(self.settings.spool_url, self.run.id, self.run.facts.get("spool", ""))
 
     def page(self, question: Question, number: int = 1, *, size: int = PAGE) -> Page:
-        """One page. Raises StackError, FileError."""
+        """One page; one past the last has no rows. Raises StackError, FileError."""
         chosen, note = row_choice.choose(self, question)
         matching = self.run.total if chosen is None else len(chosen)
         pages = max(1, -(-matching // size))
-        number = min(max(1, number), pages)
-        first, last = (number - 1) * size, min(number * size, matching)
+        first = min((number - 1) * size, matching)
+        last = min(first + size, matching)
         rows = np.arange(first + 1, last + 1) if chosen is None else chosen[first:last]
         return Page(self.rows(rows.tolist()), matching, number, pages, note)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboard import actions, data, look
+from dashboard import actions, data
 from dashboard.data import who
 from dashboard.look import notice
 from dashboard.markup import tag
@@ -18,7 +18,7 @@ from flows.records import RowState, Wanted
 
 def show(run: Run) -> None:
     """The buttons that make sense now, and the downloads."""
-    kind = look.run_kind(run)
+    kind = run.kind
     counts = run.counts
     waits = data.waits(run)
     rests = not run.busy and not waits
@@ -52,15 +52,14 @@ def _button(label: str, icon: str, act: Callable[[], None], *, kind: str = "seco
 
 def _downloads(run: Run) -> None:
     base = f"api/runs/{run.id}"
-    trouble = run.counts[RowState.REJECTED] + run.counts[RowState.FAILED]
     links = [
         tag("a", "Results as JSON", href=f"{base}/results.json", download=True),
         tag("a", "Results as CSV", href=f"{base}/results.csv", download=True),
     ]
     # This part of the page is not drawn anew as rows come in, so while they do the links carry no numbers.
-    if trouble:
+    if run.to_correct:
         text = "rejected and failed rows, to correct and send again"
-        text = text.capitalize() if run.busy else f"{_n(trouble)} {text}"
+        text = text.capitalize() if run.busy else f"{_n(run.to_correct)} {text}"
         links.append(tag("a", text, href=f"{base}/troubled.csv", download=True))
     if run.counts[RowState.UNKNOWN]:
         text = "Unknown rows" if run.busy else f"{_n(run.counts[RowState.UNKNOWN])} unknown rows"
@@ -130,7 +129,7 @@ def _delete(run: Run) -> None:
         f"The run, what became of its {_n(run.total)} rows, and the uploaded file are removed for good. "
         "What the API has received stays there. Download the results first if you need them."
     )
-    _confirm("Delete for good", lambda: actions.delete(run), then="runs.py")
+    _confirm("Delete for good", lambda: actions.delete(run, by=who()), then="runs.py")
 
 
 def _confirm(label: str, act: Callable[[], object], *, then: str = "", **query: str) -> None:
@@ -147,6 +146,7 @@ def _confirm(label: str, act: Callable[[], object], *, then: str = "", **query: 
         return
     data.run.clear()
     data.runs.clear()
+    data.not_begun.clear()
     if then:
         st.switch_page(then, query_params=query)
     st.rerun()

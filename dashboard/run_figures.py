@@ -15,9 +15,8 @@ from flows.records import LimitTerms, RowState
 
 def counts(run: Run, at: Reader) -> Markup:
     """The rows by state, as a bar and in numbers."""
-    shown = {state: at.number(count) for state, count in run.counts.items()}
-    legend = look.legend(run.counts, shown, at.number(run.total))
-    return tag("div", look.bar(run.counts, run.total), legend, style="margin-top:.6rem")
+    counts = run.shown_counts
+    return tag("div", look.bar(counts, run.total), look.legend(counts, run.total, at.number), style="margin-top:.6rem")
 
 
 def figures(run: Run, definition: Definition, seconds: charts.Series, at: Reader) -> Markup:

@@ -1,15 +1,25 @@
-"""The list of runs: search and filter over all of them. A thousand runs are read in one round trip."""
+"""The list of runs: a page of it costs a page, unless something is searched for; a thousand are one round trip."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dashboard.look import RUN, run_kind
 from flows.errors import RunNotFound
-from flows.ledger.view import Run, View
+from flows.ledger.view import KINDS, Run, View
 from flows.records import RowState, RunState
 
+WORDS = tuple(dict.fromkeys((*KINDS.values(), *RunState)))  # what a state may be called in a search
 _AT_ONCE = 2_000  # runs a round trip
+
+
+def page(
+    view: View, offset: int, limit: int, *, search: str = "", pipeline: str = "", kind: str = ""
+) -> tuple[list[Run], int]:
+    """Some of the runs that fit, newest first, and how many fit. Raises StackError."""
+    if not (search.split() or pipeline or kind):
+        return view.runs(offset, limit), view.count()
+    found = find(every(view), search=search, pipeline=pipeline, kind=kind)
+    return found[offset : offset + limit], len(found)
 
 
 def every(view: View) -> list[Run]:
@@ -47,7 +57,7 @@ def find(runs: Sequence[Run], *, search: str = "", pipeline: str = "", kind: str
         run
         for run in runs
         if (not pipeline or run.pipeline == pipeline)
-        and (not kind or kind in (run_kind(run), RUN[run_kind(run)].word, str(run.state)))
+        and (not kind or kind in (run.kind, run.shown_as, str(run.state)))
         and all(word in _text(run) for word in words)
     ]
 

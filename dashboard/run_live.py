@@ -11,6 +11,7 @@ from dashboard.data import calm, reader
 from dashboard.look import notice
 from dashboard.markup import Markup, join, tag
 from dashboard.reader import Reader
+from dashboard.run_start import waiting
 from flows.errors import RowrelayError
 from flows.ledger.view import Run
 from flows.limit.pace import duration
@@ -18,7 +19,6 @@ from flows.pipeline.definition import Definition
 from flows.records import RowState
 
 LIVE_SECONDS, IDLE_SECONDS = 2.0, 5.0  # a refresh costs some 10 ms of one core, a tab
-LATE_SECONDS = 45.0
 
 
 def pace_of(run: Run) -> float:
@@ -29,8 +29,7 @@ def pace_of(run: Run) -> float:
 def mark(run: Run) -> str:
     """What the rest of the page depends on; when it changes, all of the page is drawn anew."""
     lost = run.counts[RowState.UNKNOWN] > 0
-    trouble = run.counts[RowState.REJECTED] + run.counts[RowState.FAILED] > 0
-    return f"{look.run_kind(run)} {run.busy} {data.waits(run)} {run.total > 0} {lost} {trouble}"
+    return f"{run.kind} {run.busy} {data.waits(run)} {run.total > 0} {lost} {run.to_correct > 0}"
 
 
 def show(name: str, before: str) -> None:
@@ -50,7 +49,7 @@ def show(name: str, before: str) -> None:
 
 
 def _head(run: Run, definition: Definition, at: Reader) -> Markup:
-    kind = "starting" if data.waits(run) else look.run_kind(run)
+    kind = "starting" if data.waits(run) else run.kind
     title = tag("h1", run.facts.get("name") or run.file)
     ended = f", ended {at.time(run.ended)}" if run.ended and not run.busy else ""
     about = f"{run.pipeline} to {target.in_words(definition)} · started {at.time(run.created)} by {run.by}{ended}"
@@ -58,13 +57,9 @@ def _head(run: Run, definition: Definition, at: Reader) -> Markup:
 
 
 def _state_in_words(run: Run, definition: Definition) -> list[Markup]:
-    kind = look.run_kind(run)
+    kind = run.kind
     if data.waits(run):
-        waited = time.time() - run.fact("asked_at")
-        if waited > LATE_SECONDS:
-            todo = "Is a runner there? The Status page says so. You can cancel the wish."
-            return [notice("warn", f"Asked for, and nobody has taken it up for {duration(waited)}.", todo)]
-        return [notice("info", "Asked for, waiting for a runner to take it up.", "This takes a few seconds.")]
+        return [waiting(time.time() - run.fact("asked_at"), "You can cancel the request.")]
     if kind == "stopped":
         message, hint = look.reason(run)
         stays = "What is finished stays finished; the rest can be resumed." if run.total else "Nothing was sent."
@@ -73,15 +68,15 @@ def _state_in_words(run: Run, definition: Definition) -> list[Markup]:
         if not run.total:
             return [notice("warn", "The check was interrupted.", "Nothing was sent. Check the file again.")]
         stays = "Nothing that was recorded is lost. Resume it to send the rest."
-        return [notice("warn", "Whoever delivered this run is gone.", stays)]
+        return [notice("warn", "The process sending this run stopped unexpectedly.", stays)]
     if kind == "checked":
-        link = tag("a", "See what the check found", href=f"./?run={run.id}")
+        link = tag("a", "See what the check found", href=f"./?run={run.id}", target="_self")
         return [notice("info", "Checked, nothing sent yet.", link)]
     if kind == "cancelling":
         return [notice("info", "Cancelled: the requests under way are waited for.")]
     if kind == "checking":
         done, total = run.fact("checked_bytes"), run.fact("file_bytes")
-        return [notice("info", f"Checking the file: {100 * done / total if total else 0:.0f} % read.")]
+        return [notice("info", f"Checking the file: {100 * done / total if total else 0:.0f} % read.", live=True)]
     return _limit_in_words(definition) if run.busy and run.total else []
 
 
@@ -91,11 +86,12 @@ def _limit_in_words(definition: Definition) -> list[Markup]:
     except RowrelayError:
         return []
     if limit.latched:
-        return [notice("bad", f"The API has shut us out: {limit.latch_reason}", "See the Status page for what to do.")]
+        todo = tag("a", "What to do is on the Status page", href="status", target="_self")
+        return [notice("bad", f"The API has blocked this account: {limit.latch_reason}", todo)]
     if limit.paused_until:
         left = duration(limit.paused_until - time.time())
-        return [notice("warn", f"The API asked us to wait {left} more.", limit.pause_reason)]
+        return [notice("warn", f"The API asked us to wait {left} more.", limit.pause_reason, live=True)]
     if limit.quarantine_until:
         left = duration(limit.quarantine_until - time.time())
-        return [notice("info", f"Waiting to be sure, {left} more.", limit.quarantine_reason)]
+        return [notice("info", f"Sending starts in {left}.", limit.quarantine_reason, live=True)]
     return []

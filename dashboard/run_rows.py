@@ -93,6 +93,8 @@ def _page(book: Rowbook, question: Question) -> None:
     # While it is live, all tabs share one copy for a few seconds; at rest, what has changed is seen at once.
     moved = () if run.busy else tuple(run.counts.values())
     page = data.page(run.id, question, number, moved, book)
+    if number > page.pages:  # an address of before a filter, or typed
+        page = data.page(run.id, question, page.pages, moved, book)
     at = reader()
     if not page.rows:
         st.html(look.empty("No row fits.", "Take away a filter, or search for less."))
@@ -147,11 +149,11 @@ def _frame(page: Page, book: Rowbook, at: Any) -> pd.DataFrame:
     troubled = any(found.why for found in page.rows)
     in_file = book.names_in_file()
     for found in page.rows:
-        record = found.record
+        record, shown = found.record, look.SKIPPED if found.skipped else ROW[found.record.state]
         line: dict[str, Any] = {
             "row": record.row,
             "line": found.line or None,
-            "state": f"{ROW[record.state].sign} {ROW[record.state].word}",
+            "state": f"{shown.sign} {shown.word}",
         }
         if troubled:
             line["why"] = _short(found.why)

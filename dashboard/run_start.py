@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from urllib.parse import quote
 
 import streamlit as st
 
 from dashboard import actions, data, look
 from dashboard.data import calm
-from dashboard.markup import tag
+from dashboard.markup import Content, Markup, tag
 from dashboard.prefect_api import FlowRun
-from flows.errors import RowrelayError
+from flows.errors import RowrelayError, RunDeleted, RunNotFound
 from flows.limit.pace import duration
 
 LATE_SECONDS = 45.0
@@ -50,24 +51,42 @@ def wait_for_run(name: str) -> None:
 
 
 def _starting(name: str) -> None:
-    flow = data.not_begun(name)
-    if flow is None:
-        st.html(look.empty("There is no such run.", "It may have been deleted.", tag("a", "All runs", href="runs")))
-    elif flow.type == "CANCELLED":
-        st.html(look.notice("info", "It was cancelled before it began.", "Nothing was sent."))
-    elif flow.ended:
-        st.html(look.notice("bad", f"It did not begin: {flow.state}.", flow.message))
-    else:
-        waited = time.time() - flow.expected if flow.expected else 0.0
-        late = waited > LATE_SECONDS
-        st.html(
-            look.notice(
-                "warn" if late else "info",
-                f"Nobody has taken this up for {duration(waited)}." if late else "Waiting for a runner to take it up",
-                "Is a runner there? The Status page says so." if late else "This takes a few seconds.",
-            )
-        )
-        take_back(flow)
+    try:
+        found = data.not_begun(name)
+    except RunNotFound as exc:
+        st.html(gone(exc))
+        return
+    if found.flow.ended:
+        pipeline = quote(str(found.flow.parameters.get("pipeline") or ""))
+        again = tag("a", "Send the file again", href=f"./?pipeline={pipeline}", target="_self")
+        st.html(look.notice("info" if found.kind == "cancelled" else "bad", *found.words, again))
+        return
+    st.html(waiting(time.time() - found.flow.expected if found.flow.expected else 0.0))
+    take_back(found.flow)
+
+
+def waiting(seconds: float, *more: Content) -> Markup:
+    """That no worker has begun something that was asked for so long ago."""
+    if seconds > LATE_SECONDS:
+        title = f"No worker has started this for {duration(seconds)}."
+        return look.notice("warn", title, status_link(), *more, live=True)
+    return look.notice("info", "Waiting for a worker to start it.", "This takes a few seconds.")
+
+
+def status_link() -> Markup:
+    """Where to see what is away."""
+    return tag("a", "See what is away on the Status page", href="status", target="_self")
+
+
+def gone(error: RunNotFound) -> Markup:
+    """That there is no such run, and if there was one, what became of it."""
+    links = tag("a", "All runs", href="runs", target="_self")
+    if not isinstance(error, RunDeleted):
+        return look.empty(error.message, "Its address may be incomplete.", links)
+    when = f" on {data.reader().time(error.at)}" if error.at else ""
+    who = f" by {error.by}" if error.by else ""
+    title = f"This run was deleted{when}{who}." if when or who else "This run is not kept any more."
+    return look.empty(title, error.hint, links)
 
 
 def take_back(flow: FlowRun) -> None:
@@ -75,7 +94,7 @@ def take_back(flow: FlowRun) -> None:
     if not st.button("Cancel", icon=":material/stop:", key="take_back"):
         return
     try:
-        actions.take_back(flow)
+        actions.take_back(flow, by=data.who())
     except RowrelayError as exc:
         st.html(look.notice("warn", exc.message, exc.hint))
         return

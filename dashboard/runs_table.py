@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard import look
 from dashboard.data import known_pipelines
-from dashboard.look import RUN, run_kind
+from dashboard.look import RUN
 from dashboard.markup import Markup, tag
 from dashboard.reader import Reader
 from flows.errors import RowrelayError
@@ -40,6 +40,11 @@ def filters() -> tuple[str, str, str]:
     return search or "", "" if pipeline == _ALL else pipeline, kinds.get(word, "")
 
 
+def clear() -> None:
+    """Show all runs again."""
+    st.session_state.update(search="", pipeline=_ALL, state=_ALL)
+
+
 def table(runs: Sequence[Run], reader: Reader) -> Markup:
     """One line a run. On a narrow screen the less important columns are left out."""
     head = tag(
@@ -57,13 +62,13 @@ def table(runs: Sequence[Run], reader: Reader) -> Markup:
 
 def _line(run: Run, reader: Reader) -> Markup:
     counts = run.counts
-    trouble = counts[RowState.REJECTED] + counts[RowState.FAILED] + counts[RowState.UNKNOWN]
+    trouble = run.to_correct + counts[RowState.UNKNOWN]
     name = run.facts.get("name") or run.file
     return tag(
         "tr",
         tag("td", tag("a", name, href=f"run?id={run.id}"), tag("div", run.pipeline, cls="rr-muted rr-small")),
-        tag("td", look.chip(RUN[run_kind(run)])),
-        tag("td", look.bar(counts, run.total, thin=True), cls="rr-progress"),
+        tag("td", look.chip(RUN[run.kind])),
+        tag("td", look.bar(run.shown_counts, run.total, thin=True), cls="rr-progress"),
         tag("td", reader.number(counts[RowState.DONE]),
             tag("div", f"of {reader.number(run.total)}", cls="rr-muted rr-small"), cls="rr-right"),
         tag("td", reader.number(trouble) if trouble else "–", cls="rr-right rr-wide"),

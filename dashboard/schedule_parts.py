@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboard import data, look, schedules
-from dashboard.connections import settings
-from dashboard.data import calm, reader
+from dashboard import actions, data, look, schedules
+from dashboard.data import calm, reader, who
 from dashboard.look import Look, facts, notice
 from dashboard.markup import tag
 from dashboard.schedules import Schedule
@@ -58,9 +57,9 @@ def _one(each: Schedule) -> None:
         with st.container(horizontal=True):
             if each.active:
                 if st.button("Pause", key=f"pause-{each.id}", icon=":material/pause:"):
-                    _do(lambda: schedules.set_active(each, False))
+                    _do(lambda: actions.set_schedule(each, False, by=who()))
             elif st.button("Go on", key=f"go-{each.id}", icon=":material/play_arrow:"):
-                _do(lambda: schedules.set_active(each, True))
+                _do(lambda: actions.set_schedule(each, True, by=who()))
             if st.button("Remove", key=f"remove-{each.id}", icon=":material/delete:", type="tertiary"):
                 _remove(each)
 
@@ -83,7 +82,7 @@ def _remove(each: Schedule) -> None:
         if st.button("Leave it", key="leave"):
             st.rerun()
     if sure:
-        _do(lambda: schedules.remove(each))
+        _do(lambda: actions.remove_schedule(each, by=who()))
 
 
 def new() -> None:
@@ -157,7 +156,7 @@ def _preview_and_save(name: str, source: str, rule: Rule) -> None:
     )
     if st.button("Make the schedule", type="primary", icon=":material/add:"):
         try:
-            schedules.add(data.known_pipelines()[name], settings(), source=source, rule=rule)
+            actions.add_schedule(data.known_pipelines()[name], source=source, rule=rule, by=who())
         except RowrelayError as exc:
             st.html(notice("warn", exc.message, exc.hint, "What you have entered is kept."))
             return

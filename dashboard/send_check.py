@@ -13,14 +13,12 @@ from dashboard.data import calm, reader, who
 from dashboard.look import notice, numbers
 from dashboard.markup import Markup, tag
 from dashboard.reader import size
-from dashboard.run_start import take_back
-from flows.errors import RowrelayError
+from dashboard.run_start import LATE_SECONDS, gone, status_link, take_back
+from flows.errors import RowrelayError, RunNotFound
 from flows.ledger.view import Run
 from flows.limit.pace import duration, expected_seconds
 from flows.pipeline.definition import Definition
 from flows.records import RowState
-
-LATE_SECONDS = 45.0
 
 
 def show(name: str) -> None:
@@ -40,9 +38,10 @@ def _kind(name: str) -> str:
         if found is not None and data.waits(found):
             return "asked" if found.total else "waits"
         if found is not None:
-            return look.run_kind(found)
-        flow = data.not_begun(name)
-        return "lost" if flow is None or flow.ended else "starting"
+            return found.kind
+        return "lost" if data.not_begun(name).flow.ended else "starting"
+    except RunNotFound:
+        return "lost"
     except RowrelayError:
         return "away"
 
@@ -80,19 +79,21 @@ def _title(text: str) -> None:
 
 def _not_begun(name: str) -> None:
     _title("Checking the file")
-    flow = data.not_begun(name)
-    if flow is None or flow.ended:
-        if flow and flow.type == "CANCELLED":
-            st.html(notice("info", "The check was cancelled before it began.", "Nothing was sent."))
-        else:
-            said = flow.message if flow else "Neither the ledger nor Prefect knows this run."
-            st.html(notice("bad", "The check did not begin.", said))
-        _start_over(str(flow.parameters.get("pipeline") or "") if flow else "")
+    try:
+        found = data.not_begun(name)
+    except RunNotFound as exc:
+        st.html(gone(exc))
+        _start_over()
+        return
+    flow, pipeline = found.flow, str(found.flow.parameters.get("pipeline") or "")
+    if flow.ended:
+        st.html(notice("info" if found.kind == "cancelled" else "bad", *found.words))
+        _start_over(pipeline)
         return
     _be_patient(time.time() - flow.expected if flow.expected else 0.0)
     with st.container(horizontal=True):
         take_back(flow)
-        _start_over(str(flow.parameters.get("pipeline") or ""))
+        _start_over(pipeline)
 
 
 def _be_patient(waited: float) -> None:
@@ -100,12 +101,14 @@ def _be_patient(waited: float) -> None:
         st.html(
             notice(
                 "warn",
-                f"Nobody has taken this up for {duration(waited)}.",
-                "The file is safe. Is a runner there? The Status page says so, and `rowrelay up` starts one.",
+                f"No worker has started this for {duration(waited)}.",
+                "Your file is saved. `rowrelay up` starts a worker.",
+                status_link(),
+                live=True,
             )
         )
     else:
-        st.html(notice("info", "Waiting for a runner to take it up", "This takes a few seconds. The file is safe."))
+        st.html(notice("info", "Waiting for a worker to start it.", "This takes a few seconds. Your file is saved."))
     st.progress(0.0)
 
 
@@ -146,7 +149,7 @@ def _checking(run: Run) -> None:
 
 def _refused(run: Run) -> None:
     _title(_name(run))
-    kind = look.run_kind(run)
+    kind = run.kind
     if kind == "stopped":
         message, hint = look.reason(run)
         st.html(notice("bad", "This file cannot be sent.", message, hint))
@@ -180,18 +183,19 @@ def _checked(run: Run) -> None:
         numbers(
             ("Rows in the file", at.number(run.total), f"checked in {duration(max(1.0, run.fact('check_seconds')))}"),
             ("Ready to send", at.number(ready), _share(ready, run.total)),
-            ("Rejected", at.number(run.counts[RowState.REJECTED]), _share(run.counts[RowState.REJECTED], run.total)),
+            ("Rejected", at.number(run.wrong), _share(run.wrong, run.total)),
+            *([("Left out", at.number(run.skipped), "delivered before")] if run.skipped else []),
             ("Will take at least", duration(seconds), f"at {data.pace(terms)}"),
             ("Done at the earliest", at.time(time.time() + seconds) if seconds is not None else "–", "if sent now"),
         )
     )
-    st.html(look.bar({**run.counts, RowState.WAITING: ready}, run.total))
+    st.html(look.bar({**run.shown_counts, RowState.WAITING: ready}, run.total))
     if here := target.here_notice(definition):
         st.html(here)
     _delivered(run)
     again = _same_content(run)
     _decide(run, ready, again=again)
-    if run.counts[RowState.REJECTED]:
+    if run.wrong:
         _rejected(run)
     if ready:
         _first_requests(run, definition)
@@ -201,7 +205,7 @@ def _delivered(run: Run) -> None:
     """What earlier runs delivered of these rows, and a way to leave that out."""
     count = reader().number(int(run.fact("delivered")))
     if run.skipped:
-        st.html(notice("info", f"{count} rows were delivered before. They are left out, and count as rejected here."))
+        st.html(notice("info", f"{count} rows were delivered before. They are left out."))
     elif run.fact("delivered"):
         st.html(notice("warn", f"{count} of these rows were delivered before, as the pipeline's key says."))
         if st.button("Leave them out", help="Checks the file once more"):
@@ -235,16 +239,14 @@ def _same_content(run: Run) -> bool:
 def _decide(run: Run, ready: int, *, again: bool) -> None:
     at = reader()
     with st.container(horizontal=True):
-        label = (
-            f"Send {at.number(ready)} good rows" if run.counts[RowState.REJECTED] else f"Send {at.number(ready)} rows"
-        )
+        label = f"Send {at.number(ready)} good rows" if run.wrong else f"Send {at.number(ready)} rows"
         if ready and st.button(label, type="primary", icon=":material/send:", disabled=again):
             _send(run)
-        if run.counts[RowState.REJECTED]:
+        if run.wrong:
             st.link_button(
                 "Download rejected rows", f"api/runs/{run.id}/troubled.csv?state=rejected", icon=":material/download:"
             )
-        _start_over(run.pipeline, "Fix and upload again" if run.counts[RowState.REJECTED] else "Take another file")
+        _start_over(run.pipeline, "Fix and upload again" if run.wrong else "Take another file")
 
 
 def _send(run: Run) -> None:
@@ -258,7 +260,7 @@ def _send(run: Run) -> None:
 
 
 def _rejected(run: Run) -> None:
-    samples = data.samples(run.id, run.counts[RowState.REJECTED])
+    samples = data.samples(run.id, run.wrong)
     st.subheader("Rejected rows", anchor=False)
     table = pd.DataFrame(
         [
@@ -279,10 +281,8 @@ def _rejected(run: Run) -> None:
         },
         alt="Rejected rows with their reasons",
     )
-    if run.counts[RowState.REJECTED] > len(samples):
-        st.caption(
-            f"The first {len(samples)} of {reader().number(run.counts[RowState.REJECTED])}; the download has all."
-        )
+    if run.wrong > len(samples):
+        st.caption(f"The first {len(samples)} of {reader().number(run.wrong)}; the download has all.")
 
 
 def _first_requests(run: Run, definition: Definition) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dashboard import look
-from dashboard.prefect_api import FlowRun
+from dashboard.absent import NotBegun
 from dashboard.rows import Found
-from flows.ledger.view import Run
+from flows.ledger.view import KINDS, Run
 from flows.records import Rejection, RowState, Wanted
 
 
@@ -41,7 +40,9 @@ class Resume(Body):
 class MarkDone(Body):
     """Which unknown rows to call done."""
 
-    rows: list[int] | None = Field(None, description="Row numbers; all unknown rows if left out", max_length=100_000)
+    rows: list[int] | None = Field(
+        None, description="Row numbers; all unknown rows if left out", min_length=1, max_length=100_000
+    )
 
 
 class UploadOut(BaseModel):
@@ -77,10 +78,11 @@ class RunOut(BaseModel):
     shown_as: str = Field(description="The state in the dashboard's words, e.g. `checked, not sent`")
     reason: str
     by: str
-    created: datetime
+    created: datetime | None
     ended: datetime | None
     total: int
     counts: dict[str, int]
+    skipped: int = Field(description="So many of the rejected rows are good: an earlier run delivered them")
     being_delivered: bool
     cancelling: bool
     facts: dict[str, str]
@@ -93,35 +95,37 @@ class RunOut(BaseModel):
             pipeline=run.pipeline,
             file=run.facts.get("name") or run.file,
             state=run.state,
-            shown_as=look.RUN[look.run_kind(run)].word,
+            shown_as=run.shown_as,
             reason=run.reason,
             by=run.by,
             created=datetime.fromtimestamp(run.created, UTC),
             ended=datetime.fromtimestamp(run.ended, UTC) if run.ended else None,
             total=run.total,
             counts={str(state): count for state, count in run.counts.items()},
+            skipped=run.skipped,
             being_delivered=run.busy,
             cancelling=run.cancelling,
             facts=run.facts,
         )
 
     @classmethod
-    def starting(cls, flow: FlowRun) -> RunOut:
-        """A run that Prefect knows and that nobody has begun, or that came to an end before."""
-        given = flow.parameters
-        state = "starting" if not flow.ended else "cancelled" if flow.type == "CANCELLED" else "stopped"
+    def not_begun(cls, run: NotBegun) -> RunOut:
+        """A run that Prefect alone knows."""
+        flow, given = run.flow, run.flow.parameters
+        created = flow.created or flow.expected
         return cls(
             id=flow.id,
             pipeline=str(given.get("pipeline") or ""),
             file=PurePath(str(given.get("file") or "")).name,
-            state=state,
-            shown_as=look.RUN[state].word,
-            reason=flow.message if flow.ended else "",
+            state=run.kind,
+            shown_as=KINDS[run.kind],
+            reason="\n".join(run.words) if flow.ended else "",
             by=next((tag[3:] for tag in flow.tags if tag.startswith("by:")), "Prefect"),
-            created=datetime.fromtimestamp(flow.expected or 0.0, UTC),
+            created=datetime.fromtimestamp(created, UTC) if created else None,
             ended=None,
             total=0,
             counts={str(state): 0 for state in RowState},
+            skipped=0,
             being_delivered=False,
             cancelling=False,
             facts={},

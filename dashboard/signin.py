@@ -1,8 +1,8 @@
 """Who is asking: Streamlit's own sign-in when `[auth]` is configured in secrets.toml, tokens for programs beside it.
 
 [auth]                      # see Streamlit's documentation of st.login
-[api]
-tokens = ["a long random text"]   # programs send it as `Authorization: Bearer …`
+[api.tokens]                # programs send one as `Authorization: Bearer …`; the name is what records show of them
+billing = "a long random text"   # `tokens = ["…"]` below [api] does too: such programs are all called API
 
 `python -m dashboard.signin` says whether a proxy may show the dashboard to the network: exit code 0 if people have to
 sign in, or if SIGN_IN=none says that something else decides who comes; else 1.
@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -62,12 +62,22 @@ def person(request: Request) -> str | None:
     )
 
 
-def is_program(request: Request) -> bool:
-    """Whether the request carries one of the tokens."""
+def program(request: Request) -> str | None:
+    """The name of the program whose token the request carries: API where its token has no name; None without one."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    fitting = [name for name, token in _tokens() if hmac.compare_digest(given.strip().encode(), token.encode())]
+    return fitting[0] if fitting else None
+
+
+def _tokens() -> Iterator[tuple[str, str]]:
     tokens = _secrets().get("api", {}).get("tokens") or []
-    known = [str(token) for token in ([tokens] if isinstance(tokens, str) else tokens) if token]
-    return scheme.lower() == "bearer" and any(hmac.compare_digest(given.strip().encode(), t.encode()) for t in known)
+    if isinstance(tokens, Mapping):
+        named = [(f"{name} (API)", str(token)) for name, token in tokens.items()]
+    else:
+        named = [("API", str(token)) for token in ([tokens] if isinstance(tokens, str) else tokens)]
+    yield from ((name, token) for name, token in named if token)
 
 
 class _Unreadable(Exception):

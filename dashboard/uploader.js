@@ -102,8 +102,7 @@ function send(file) {
   };
   request.onerror = () => end("The connection was lost, and nothing of the file was kept.");
   request.onabort = () => end("Cancelled. Nothing of the file was kept.");
-  const { base, ticket } = state.data;
-  request.open("PUT", `${base}/api/files/${encodeURIComponent(file.name)}?ticket=${encodeURIComponent(ticket)}`);
+  request.open("PUT", `${state.data.base}/api/files/${encodeURIComponent(file.name)}`);
   request.setRequestHeader("Content-Type", "application/octet-stream");
   request.send(file);
   draw();

@@ -8,7 +8,6 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import signing
 from dashboard.connections import settings
 
 
@@ -26,10 +25,9 @@ def _component() -> Any:
 def uploader(*, key: str) -> dict[str, Any] | None:
     """Draw it; returns `file`, `name`, `bytes` and `sha256` once, right after a file has arrived whole."""
     base = str(st.get_option("server.baseUrlPath") or "").strip("/")
-    ticket = st.session_state.setdefault("upload_ticket", signing.sign("upload"))
     result = _component()(
         key=key,
-        data={"base": f"/{base}" if base else "", "ticket": ticket, "most": settings().max_upload_bytes},
+        data={"base": f"/{base}" if base else "", "most": settings().max_upload_bytes},
         on_uploaded_change=lambda: None,
     )
     return result.uploaded or None

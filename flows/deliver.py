@@ -26,7 +26,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import logs
 from flows.delivery.delivery import Delivery
 from flows.delivery.plan import Chunk
-from flows.errors import DefinitionError, LedgerError, RowrelayError, RunNotFound, Stopped, Superseded
+from flows.errors import DefinitionError, LedgerError, RowrelayError, RunDeleted, RunNotFound, Stopped, Superseded
 from flows.flow_runs import handover
 from flows.flow_runs.launch import HAND_OVER, Launch, launched
 from flows.flow_runs.missed import too_late
@@ -163,6 +163,8 @@ def _definition(
     """The run's own definition if there is such a run, else the pipeline's; secrets and limits are read afresh."""
     try:
         known = view.run(run)
+    except RunDeleted:  # a Retry in Prefect must not send all of it a second time
+        raise
     except RunNotFound:
         picked = pick(present(settings), pipeline)
         return (picked.with_url(launch.url) if launch.url else picked), None

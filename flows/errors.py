@@ -4,11 +4,14 @@ RowrelayError                      anything a person can mend; carries a message
 ├── DefinitionError                a pipeline definition is wrong: file, line, key
 ├── FileError                      the file of rows cannot be read
 │   ├── BadFile                    because of what it is: nothing but another file helps
-│   └── StorageError               because of where it lies, or should be put: no fault of the file
+│   ├── StorageError               because of where it lies, or should be put: no fault of the file
+│   ├── SpoolGone                  what was kept of a run's rows is not there any more
+│   └── SpoolDamaged               or is not as it was written
 ├── SettingError                   an environment setting is missing or impossible
 ├── StackError                     Redis or Prefect is not there, or cannot be started
 ├── LedgerError                    Redis holds something this version must not touch, or refuses to keep it
 │   ├── RunNotFound
+│   │   └── RunDeleted             there was one
 │   └── RunBusy                    somebody else is delivering the run
 └── Stopped                        sending has to end: what is finished stays, the rest can be resumed
     ├── LimitLatched               the API has banned us; a person has to open the limit again
@@ -20,6 +23,8 @@ A bad row is no exception (it is a rejection), nor is a failed call (it is an ou
 """
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 
 class RowrelayError(Exception):
@@ -66,6 +71,14 @@ class StorageError(FileError):
     """A folder, a disk or an object store cannot be read or written at the moment. No fault of the file."""
 
 
+class SpoolGone(FileError):
+    """What was kept of a run's rows is not there any more."""
+
+
+class SpoolDamaged(FileError):
+    """What was kept of a run's rows is not as it was written."""
+
+
 class SettingError(RowrelayError):
     """A setting is missing or impossible."""
 
@@ -80,6 +93,19 @@ class LedgerError(RowrelayError):
 
 class RunNotFound(LedgerError):
     """There is no such run."""
+
+
+class RunDeleted(RunNotFound):
+    """The run was deleted. `at` is when, in Unix seconds, and `by` who did it; both only where that is known."""
+
+    def __init__(self, run: str, *, at: float | None = None, by: str = "", hint: str = "") -> None:
+        when = "" if at is None else f" on {datetime.fromtimestamp(at, UTC):%Y-%m-%d at %H:%M} UTC"
+        who = f" by {by}" if by else ""
+        super().__init__(
+            f"Run {run} was deleted{when}{who}." if when or who else f"Run {run} is not kept any more.",
+            hint=hint or "What the API has received stays there. To send the file again, start a new run.",
+        )
+        self.run, self.at, self.by = run, at, by
 
 
 class RunBusy(LedgerError):

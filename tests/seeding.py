@@ -86,7 +86,7 @@ class Seeded:
 
 def seed(
     settings: Settings, redis_url: str, file: Path, *, by: str = "dashboard", definition: Definition | None = None,
-    lease_seconds: float = 600.0, name: str = "",
+    lease_seconds: float = 600.0, name: str = "", skip_delivered: bool = False,
 ) -> Seeded:  # fmt: skip
     """A run of `file`, checked and with its spool, open for sending and held for `lease_seconds`."""
     run = str(uuid4())
@@ -97,7 +97,7 @@ def seed(
         name=name or file.name, limit=definition.limit.name,
     )  # fmt: skip
     delivery.take(resume=False)
-    delivery.check(file)
+    delivery.check(file, skip_delivered=skip_delivered)
     delivery.ledger.open(run, delivery.epoch)
     delivery.ledger.renew(run, delivery.epoch, lease_seconds=lease_seconds)
     return Seeded(run, delivery)

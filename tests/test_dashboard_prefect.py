@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from flows.ledger import keys
@@ -58,6 +59,69 @@ def test_a_run_is_sent_at_once_and_the_same_key_is_the_same_run(here: Site) -> N
     assert len(set(ids)) == 1
     here.shown(ids[0], "finished")
     assert sorted(here.tags) == titles(20, 4)
+
+
+def test_a_key_belongs_to_its_pipeline_and_to_one_request(here: Site) -> None:
+    file, other = here.upload("key.csv", rows_file(30, 2)), here.upload("other.csv", rows_file(35, 2))
+    notes = here.upload("notes.csv", "note\nt39\n")
+
+    def ask(pipeline: str, file: str, **more: object) -> httpx.Response:
+        body = {"pipeline": pipeline, "file": file, **more}
+        return here.board.api("POST", "/runs", json=body, headers={"Idempotency-Key": "order-17"})
+
+    first, again = ask("posts", file), ask("posts", file)
+    for answer in (ask("posts", other), ask("posts", file, dry_run=True)):
+        assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+        assert "idempotency key was used for a request with another" in answer.json()["title"]
+    mine = ask("replies", notes)
+
+    assert first.status_code == again.status_code == mine.status_code == 202
+    assert first.json() == again.json()
+    assert mine.json()["id"] != first.json()["id"]
+    for run in (first, mine):
+        here.shown(run.json()["id"], "finished")
+    assert sorted(here.tags) == [*titles(30, 2), "t39"]
+    assert ask("posts", file).json() == first.json()  # also when all is done
+
+
+def test_a_key_that_was_used_before_an_upgrade_starts_nothing_anew(here: Site) -> None:
+    """Version 0.1 had one key for all pipelines: `api:` and what the client said."""
+    file, prefect = here.upload("kept.csv", rows_file(42, 1)), here.variables["PREFECT_API_URL"]
+    wanted = {"pipeline": "posts", "file": file, "rows": "unfinished", "resume": "", "dry_run": False}
+    deployment = httpx.get(f"{prefect}/deployments/name/deliver/posts").json()["id"]
+    body = {"parameters": wanted | {"skip_delivered": False}, "idempotency_key": "api:kept-17"}
+    before = httpx.post(f"{prefect}/deployments/{deployment}/create_flow_run", json=body).json()["id"]
+
+    def ask(pipeline: str, file: str) -> str:
+        body = {"pipeline": pipeline, "file": file}
+        return str(here.board.api("POST", "/runs", json=body, headers={"Idempotency-Key": "kept-17"}).json()["id"])
+
+    assert ask("posts", file) == before
+    other = ask("replies", here.upload("notes.csv", "note\nt44\n"))
+    assert other != before
+    here.shown(before, "finished")
+    here.shown(other, "finished")
+    assert sorted(here.tags) == ["t42", "t44"]
+
+
+def test_a_run_that_was_deleted_is_gone_and_says_so(here: Site) -> None:
+    run = here.start(here.upload("gone.csv", rows_file(46, 2)))
+    here.shown(run, "finished")
+    assert here.board.api("DELETE", f"/runs/{run}").status_code == 204
+
+    for path in ("", "/rows", "/preview", "/events"):
+        answer = here.board.api("GET", f"/runs/{run}{path}")
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+        assert re.search(rf"^Run {run} was deleted on .* by API\.$", answer.json()["title"])
+    assert here.board.api("POST", f"/runs/{run}/cancel").status_code == 404
+
+    prefect, state = here.variables["PREFECT_API_URL"], {"type": "SCHEDULED", "name": "AwaitingRetry"}
+    httpx.post(f"{prefect}/flow_runs/{run}/set_state", json={"state": state, "force": True})  # a person's Retry
+    wait_until(
+        lambda: httpx.get(f"{prefect}/flow_runs/{run}").json()["state"]["type"] == "FAILED",
+        seconds=SECONDS, what="the retry of a deleted run to be refused",
+    )  # fmt: skip
+    assert sorted(here.tags) == titles(46, 2)
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -141,11 +205,13 @@ def test_a_resume_that_waits_is_not_asked_for_twice_and_can_be_cancelled(here: S
         first = here.board.api("POST", f"{path}/resume", headers={"Idempotency-Key": "a"})
         again = here.board.api("POST", f"{path}/resume", headers={"Idempotency-Key": "a"})
         other = here.board.api("POST", f"{path}/resume", headers={"Idempotency-Key": "b"})
+        unlike = here.board.api("POST", f"{path}/resume", headers={"Idempotency-Key": "a"}, json={"rows": "unknown"})
         gone = here.board.api("DELETE", path)
 
         assert first.status_code == again.status_code == 202
         assert first.json()["flow_run"] == again.json()["flow_run"]
         assert other.status_code == gone.status_code == 409
+        assert unlike.status_code == 409  # there are none
         assert here.board.api("POST", f"{path}/cancel").status_code == 202
         assert here.board.api("POST", f"{path}/cancel").status_code == 409
 

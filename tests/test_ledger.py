@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from deployments.redis_server import RedisServer
-from flows.errors import LedgerError, RunBusy, RunNotFound, Superseded
+from flows.errors import LedgerError, RunBusy, RunDeleted, RunNotFound, Superseded
 from flows.ledger import keys
 from flows.ledger.connection import connect, verify
 from flows.ledger.ledger import TRANSITIONS, Answer, Ledger
@@ -439,6 +439,32 @@ def test_a_deleted_run_leaves_no_key_behind(client: redis.Redis) -> None:
     assert [key for key in client.keys("*") if b"version" not in key] == []
     with pytest.raises(RunNotFound):
         view.run(RUN)
+
+
+def test_of_a_deleted_run_it_stays_known_when_and_by_whom(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    ledger.end(RUN, epoch, RunState.STOPPED, "enough")
+
+    ledger.delete(RUN, by="ops")
+
+    (key,) = [key for key in client.keys("*") if b"version" not in key]
+    assert key == keys.deleted_key(RUN).encode()
+    assert 0 < client.ttl(key) <= keys.DELETED_SECONDS
+    for ask in (view.run, view.resolve, view.exact):
+        with pytest.raises(RunDeleted, match=f"Run {RUN} was deleted on 20.* UTC by ops"):
+            ask(RUN)
+    begin(client)
+    assert view.run(RUN).id == view.exact(RUN) == RUN  # it may be begun anew
+
+
+def test_a_run_to_act_on_is_named_in_full(client: redis.Redis) -> None:
+    ledger, view, _ = begin(client)
+    ledger.flow(RUN, "flow-1")
+
+    assert view.exact(RUN) == view.exact("flow-1") == view.resolve(RUN[:3]) == view.resolve("last") == RUN
+    for name in (RUN[:-1], "last", "flow", ""):
+        with pytest.raises(RunNotFound, match="give its whole id"):
+            view.exact(name)
 
 
 def test_every_row_is_exported_once_and_in_order(client: redis.Redis) -> None:

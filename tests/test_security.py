@@ -32,7 +32,6 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dashboard.signing import _key
 from deployments.roster import JOB
 from flows.client.masking import DOTS, Masker
 from flows.ledger.connection import connect
@@ -232,7 +231,6 @@ def from_dashboard(run: str) -> dict[str, bytes]:
     from dashboard.api import make_api
 
     connections.settings.cache_clear()
-    _key.cache_clear()
     with TestClient(make_api(), base_url="http://127.0.0.1:8501") as client:
         paths = {
             "run": f"/runs/{run}", "rows": f"/runs/{run}/rows", "json": f"/runs/{run}/results.json",

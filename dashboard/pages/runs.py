@@ -7,7 +7,6 @@ import streamlit as st
 from dashboard import data, look, runs_table
 from dashboard.data import calm
 from dashboard.markup import tag
-from dashboard.run_list import find
 
 PAGE = 25
 
@@ -19,23 +18,24 @@ search, pipeline, kind = runs_table.filters()
 def table() -> None:
     """The runs that fit, a page of them."""
     with calm(trying_again=True):
-        every = data.runs()
+        at = data.reader()
+        _, fitting, every = data.runs(0, PAGE, search, pipeline, kind)
         if not every:
             st.html(look.empty("No run yet.", tag("a", "Send a file", href="./"), "How it goes will be seen here."))
             return
-        found = find(every, search=search, pipeline=pipeline, kind=kind)
-        if not found:
-            st.html(look.empty("No run fits.", f"Clear the search to see all {data.reader().number(len(every))}."))
+        if not fitting:
+            st.html(look.empty("No run fits.", f"Clear the search to see all {at.number(every)}."))
+            st.button("Clear the search", on_click=runs_table.clear)
             return
-        pages = -(-len(found) // PAGE)
+        pages = -(-fitting // PAGE)
         with st.container():
             shown = st.container()
             number = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
-        first = (min(number, pages) - 1) * PAGE
+        found, _, _ = data.runs((min(number, pages) - 1) * PAGE, PAGE, search, pipeline, kind)
         with shown:
-            st.html(runs_table.table(found[first : first + PAGE], data.reader()))
-        count = data.reader().number(len(found))
-        st.caption(f"{count} run{'s' if len(found) != 1 else ''}" + (" fit" if len(found) < len(every) else ""))
+            st.html(runs_table.table(found, at))
+        fit = (" fits" if fitting == 1 else " fit") if fitting < every else ""
+        st.caption(f"{at.number(fitting)} run{'s' if fitting != 1 else ''}{fit}")
 
 
 table()

@@ -41,7 +41,7 @@ def delete(session: Session, run: Run, *, yes: bool) -> int:
     """Remove a run from ledger and spool."""
     if not yes and not _sure(f"Delete run {run.id[:SHORT]} of {run.file} and what became of its {run.total:,} rows?"):
         return 2
-    delete_run(run.id, session.ledger, session.settings)
+    delete_run(run.id, session.ledger, session.settings, by=person())
     out.print(f"Run {run.id} is deleted.")
     return 0
 

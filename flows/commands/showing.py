@@ -22,7 +22,7 @@ from flows.errors import FileError
 from flows.ledger.view import Run, View
 from flows.limit.pace import duration, guaranteed_rate, limit_words
 from flows.pipeline.definition import Definition
-from flows.records import Reason, RowState, RunState
+from flows.records import Reason, RowState
 
 SHORT = 8
 CLOSED_PIPE = 141  # what a shell says of a program that SIGPIPE ended
@@ -52,6 +52,7 @@ def as_object(run: Run) -> dict[str, Any]:
         "pipeline": run.pipeline,
         "file": run.file,
         "state": run.state,
+        "shown_as": run.shown_as,
         "reason": run.reason,
         "by": run.by,
         "created": _utc(run.created),
@@ -97,18 +98,12 @@ def print_runs(session: Session, limit: int, *, as_json: bool) -> int:
     for run in runs:
         counts = (f"{run.counts[RowState(word)]:,}" for word in STYLES)
         left = run.total - run.finished_rows
-        words = (run.id[:SHORT], _local(run.created), run.pipeline, Path(run.file).name, _state(run))
+        words = (run.id[:SHORT], _local(run.created), run.pipeline, Path(run.file).name, run.shown_as)
         table.add_row(*map(Text, words), f"{run.total:,}", *counts, f"{left:,}")
     out.print(table)
     if (more := session.view.count() - len(runs)) > 0:
         out.print(f"… and {more:,} older; see --limit")
     return 0
-
-
-def _state(run: Run) -> str:
-    if run.state in (RunState.SENDING, RunState.CHECKING) and not run.busy:
-        return f"{run.state}, nobody is at it"
-    return str(run.state)
 
 
 def print_run(session: Session, run: Run, *, as_json: bool) -> int:
@@ -122,7 +117,7 @@ def print_run(session: Session, run: Run, *, as_json: bool) -> int:
         print_json(as_object(run) | {"facts": facts, "troubles": troubles, "events": said, "prefect_flow_runs": flows})
         return 0
     out.print(Text(f"{run.pipeline} · {run.file}", style="bold"))
-    out.print(f"run {run.id}, {_state(run)}, begun {_local(run.created)} by {run.by}", markup=False)
+    out.print(f"run {run.id}, {run.shown_as}, begun {_local(run.created)} by {run.by}", markup=False)
     print_summary(session, run)
     if events := view.events(run.id, 10):
         out.print("\nLast events:", style="bold")
@@ -240,7 +235,7 @@ def next_steps(run: Run) -> Iterator[str]:
         return
     if run.total:
         yield f"\nResults:  rowrelay export {name} --format csv --out results.csv"
-    if run.counts[RowState.REJECTED] - run.skipped or run.counts[RowState.FAILED]:
+    if run.to_correct:
         yield f"To mend:  rowrelay export {name} --rows troubled --out troubled.csv"
     if run.counts[RowState.WAITING] or run.counts[RowState.SENDING] or not run.total:
         yield f"Resume:   rowrelay send --resume {name}"

@@ -7,8 +7,14 @@ from uuid import UUID
 
 import httpx
 
-from flows.errors import StackError
+from flows.errors import RowrelayError, StackError
 from flows.records import Wanted
+
+
+class KeyReused(RowrelayError):
+    """The idempotency key stands for another request already."""
+
+    hint = "Send the very request that it was used for, or take a key of its own for each request."
 
 
 def start(
@@ -27,6 +33,7 @@ def start(
     The same `idempotency_key` gives the same flow run.
 
     Raises:
+        KeyReused: the key has started something else.
         StackError: Prefect does not answer, refuses the parameters, or has no such deployment.
     """
     # Importing Prefect takes a second, which the pages that start nothing should not pay.
@@ -56,4 +63,6 @@ def start(
         raise StackError(f"Prefect refused the run: {exc.response.text[:300]}") from exc
     except httpx.HTTPError as exc:
         raise StackError(f"Prefect does not answer: {exc}", hint="Start it with `rowrelay up`.") from exc
+    if idempotency_key and (other := [name for name in parameters if run.parameters.get(name) != parameters[name]]):
+        raise KeyReused(f"The idempotency key was used for a request with another {' and '.join(other)}.")
     return UUID(str(run.id))

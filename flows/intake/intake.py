@@ -123,7 +123,7 @@ class Intake:
             return self._skip(incoming, digest, by_hand, "is what somebody has delivered")
         if holder and self._outdated(holder):
             self.claims.release(digest, holder)
-            delete_run(holder, self.ledger, self.settings)  # so that nobody resumes it beside the new one
+            delete_run(holder, self.ledger, self.settings, by=self._by)  # so that nobody resumes it beside the new one
             holder = ""
         run = self.claims.take(digest, holder or str(uuid4()))
         return self._carry_on(incoming, digest, run, copy)

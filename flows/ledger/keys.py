@@ -23,6 +23,7 @@ rowrelay:run:{<id>}         hash: what a run is, its counters, its epoch and lea
   :samples                  list: the first rejections
   :requests                 hash: resend request id → its number
   :flows                    list: Prefect flow runs that delivered it
+rowrelay:deleted:<id>       string that lapses: when a run was deleted, Unix seconds, and by whom, JSON
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ VERSION_KEY = PREFIX + "version"
 TIDE = PREFIX + "tide"
 RUNS = PREFIX + "runs"
 FLOWS = PREFIX + "flows"
+DELETED_SECONDS = 400 * 86_400  # so long it is known that a run was deleted, and by whom
 BLOCK = 100  # rows a hash: small enough to stay a listpack, 28 bytes a row instead of 68
 INDEXED = (RowState.REJECTED, RowState.DONE, RowState.FAILED, RowState.UNKNOWN)
 SINGLE = ("definition", "asked", "sending", "seconds", "minutes", "events", "samples", "requests", "flows")
@@ -57,6 +59,11 @@ _ROOM = 40  # bytes of tail up to which answers stay in the record; longer ones 
 def run_key(run: str) -> str:
     """The hash of a run; every other key of it begins with this."""
     return f"{PREFIX}run:{{{run}}}"
+
+
+def deleted_key(run: str) -> str:
+    """When a run was deleted and by whom, for those who follow an old link."""
+    return f"{PREFIX}deleted:{run}"
 
 
 def content_key(digest: str) -> str:

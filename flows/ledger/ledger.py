@@ -282,8 +282,8 @@ class Ledger:
                 pipe.hdel(key + ":seconds", name)
         pipe.execute()
 
-    def delete(self, run: str) -> None:
-        """Remove a run and all that is known of its rows.
+    def delete(self, run: str, *, by: str = "") -> None:
+        """Remove a run and all that is known of its rows. `by` whom stays known, where it says so.
 
         Raises:
             RunBusy: it is being delivered.
@@ -293,9 +293,9 @@ class Ledger:
         if found.busy:
             raise RunBusy(f"Run {run} is being delivered.", hint="Cancel it first.")
         with translated():
-            self._unlink(run, found.total, found.facts.get("digest", ""))
+            self._unlink(run, found.total, found.facts.get("digest", ""), by)
 
-    def _unlink(self, run: str, total: int, digest: str) -> None:
+    def _unlink(self, run: str, total: int, digest: str, by: str) -> None:
         key = keys.run_key(run)
         flows: list[bytes] = self.client.lrange(key + ":flows", 0, -1)  # type: ignore[assignment]
         for first in range(0, total // keys.BLOCK + 1, 1000):
@@ -308,4 +308,6 @@ class Ledger:
             pipe.hdel(keys.FLOWS, *flows)
         if digest:
             pipe.srem(keys.content_key(digest), run)
+        if by:
+            pipe.set(keys.deleted_key(run), msgspec.json.encode([time.time(), by]), ex=keys.DELETED_SECONDS)
         pipe.execute()

@@ -24,11 +24,12 @@ _ENDED = (RunState.FINISHED, RunState.STOPPED, RunState.CANCELLED)
 logger = logging.getLogger(__name__)
 
 
-def delete_run(run: str, ledger: Ledger, settings: Settings) -> None:
+def delete_run(run: str, ledger: Ledger, settings: Settings, *, by: str = "") -> None:
     """Remove a run and everything kept of it, its uploaded file too if no other run has that.
 
     The storage goes first: where it fails, the run is still there to be deleted again. A file of an inbox of which
-    anything was sent is known as such from now on: it may lie there still, and is not sent again.
+    anything was sent is known as such from now on: it may lie there still, and is not sent again. `by` whom the run
+    was deleted stays known for a year.
 
     Raises:
         RunBusy: it is being delivered.
@@ -42,7 +43,7 @@ def delete_run(run: str, ledger: Ledger, settings: Settings) -> None:
         raise RunBusy(f"Run {run} is being delivered.", hint="Cancel it first.")
     Spool(settings.spool_url, run).delete()
     _remember(found, ledger)
-    ledger.delete(run)
+    ledger.delete(run, by=by)
     journal(settings, run).forget()
     uploads = stored(settings)
     uploads.delete(f"inbox/{run}")
@@ -101,7 +102,7 @@ def sweep(view: View, settings: Settings, *, now: float) -> None:
 
 def _deleted(run: str, ledger: Ledger, settings: Settings) -> bool:
     try:
-        delete_run(run, ledger, settings)
+        delete_run(run, ledger, settings, by=f"Rowrelay, which keeps runs for {settings.retention_days} days")
     except (RunBusy, RunNotFound):
         return False  # somebody resumes it, or was faster
     except Exception:  # every kind of storage has errors of its own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,11 +12,25 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
-from flows.errors import RunNotFound
+from flows.errors import RunDeleted, RunNotFound
 from flows.ledger import keys
 from flows.ledger.connection import translated
 from flows.ledger.keys import Record
 from flows.records import Rejection, RowState, RunState
+
+KINDS = {  # how a run is shown to people, everywhere
+    "starting": "starting",
+    "checking": "checking",
+    "checked": "checked, not sent",
+    "sending": "sending",
+    "cancelling": "cancelling",
+    "interrupted": "interrupted",
+    "finished": "finished",
+    "with errors": "finished, some not done",
+    "stopped": "stopped",
+    "cancelled": "cancelled",
+}
+_TAKEN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,26 @@ class Run:
     held_until: float = 0.0  # end of the latest lease: about when somebody last worked on it
 
     @property
+    def kind(self) -> str:
+        """Which of KINDS it is."""
+        if self.state is RunState.FINISHED:
+            return "finished" if self.ended_well else "with errors"
+        if self.state in (RunState.STOPPED, RunState.CANCELLED):
+            return str(self.state)
+        if self.busy:
+            return "cancelling" if self.cancelling else str(self.state)
+        if self.state is RunState.CHECKING and self.total:
+            return "checked"
+        if "epoch" not in self.facts and time.time() - self.created < _TAKEN_SECONDS:
+            return "starting"  # written down, and about to be taken
+        return "interrupted"  # its deliverer is gone
+
+    @property
+    def shown_as(self) -> str:
+        """Its state in words."""
+        return KINDS[self.kind]
+
+    @property
     def finished_rows(self) -> int:
         """Rows that need nothing more: all but the waiting and the sending."""
         return self.total - self.counts[RowState.WAITING] - self.counts[RowState.SENDING]
@@ -48,6 +83,16 @@ class Run:
         return int(self.fact("skipped"))
 
     @property
+    def wrong(self) -> int:
+        """How many rows the check refused for what stands in them: the rejected ones but the skipped."""
+        return self.counts[RowState.REJECTED] - self.skipped
+
+    @property
+    def to_correct(self) -> int:
+        """How many rows a person has to correct before they can be sent again."""
+        return self.wrong + self.counts[RowState.FAILED]
+
+    @property
     def ended_well(self) -> bool:
         """Whether it is finished and every row is done, now or by an earlier run."""
         return self.state is RunState.FINISHED and self.counts[RowState.DONE] + self.skipped == self.total
@@ -56,7 +101,8 @@ class Run:
     def shown_counts(self) -> dict[str, int]:
         """Rows by state, for people: the skipped ones apart from those that are wrong."""
         counts = {str(state): self.counts[state] for state in RowState}
-        rejected = {"rejected": counts.pop("rejected") - self.skipped, "skipped": self.skipped}
+        counts.pop("rejected")
+        rejected = {"rejected": self.wrong, "skipped": self.skipped}
         return rejected | counts
 
     def fact(self, name: str, default: float = 0.0) -> float:
@@ -91,8 +137,17 @@ class View:
         """One run. Raises RunNotFound."""
         found = self._runs([run])
         if not found:
-            raise RunNotFound(f"There is no run {run}.", hint="`rowrelay runs` lists them.")
+            raise self.deleted(run) or RunNotFound(f"There is no run {run}.", hint="`rowrelay runs` lists them.")
         return found[0]
+
+    def deleted(self, run: str) -> RunDeleted | None:
+        """When a run was deleted and by whom, as the error to raise; None if that is not known of such a run."""
+        with translated():
+            raw = self.client.get(keys.deleted_key(run))
+        if not isinstance(raw, bytes):
+            return None
+        at, by = msgspec.json.decode(raw)
+        return RunDeleted(run, at=at, by=by)
 
     def runs(self, offset: int = 0, limit: int = 50) -> list[Run]:
         """Runs, newest first."""
@@ -124,20 +179,34 @@ class View:
         """A run id from itself, from the beginning of it, from a Prefect flow run's id, or from `last`.
 
         Raises:
-            RunNotFound: nothing or more than one thing fits.
+            RunNotFound: nothing or more than one thing fits. RunDeleted if there was such a run.
         """
+        if exact := self._by_whole_id(name):
+            return exact
         with translated():
-            if self.client.exists(keys.run_key(name)):
-                return name
-            by_flow = self.client.hget(keys.FLOWS, name)
-            if isinstance(by_flow, bytes):
-                return by_flow.decode()
             ids = [raw.decode() for raw in self.client.zrevrange(keys.RUNS, 0, -1)]  # type: ignore[union-attr]
         fitting = ids[:1] if name == "last" else [run for run in ids if name and run.startswith(name)]
         if len(fitting) == 1:
             return fitting[0]
+        if deleted := None if fitting else self.deleted(name):
+            raise deleted
         what = f"{len(fitting)} runs begin with {name!r}." if fitting else f"There is no run {name!r}."
         raise RunNotFound(what, hint="`rowrelay runs` lists them.")
+
+    def exact(self, name: str) -> str:
+        """A run id from itself or from the whole id of a Prefect flow run that delivers it. Raises RunNotFound."""
+        if found := self._by_whole_id(name):
+            return found
+        raise self.deleted(name) or RunNotFound(
+            f"No run has the id {name!r}.", hint="To act on a run, give its whole id, as the list of runs has it."
+        )
+
+    def _by_whole_id(self, name: str) -> str:
+        with translated():
+            if self.client.exists(keys.run_key(name)):
+                return name
+            by_flow = self.client.hget(keys.FLOWS, name)
+        return by_flow.decode() if isinstance(by_flow, bytes) else ""
 
     def definition(self, run: str) -> dict[str, Any]:
         """The run's resolved pipeline definition."""

@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from flows.errors import FileError
+from flows.errors import FileError, SpoolDamaged, SpoolGone
 from flows.records import Rejection, Row
 from flows.spool.stored import LINE, ROW, to_rows
 from flows.spool.writer import MANIFEST, VERSION, Manifest, Part, Writer
@@ -94,7 +94,7 @@ class Spool:
             return lies_there(self._fs, f"{self._folder}/{MANIFEST}")
 
     def manifest(self) -> Manifest:
-        """What the spool holds. Raises FileError if it is not there, not finished or not readable."""
+        """What the spool holds. Raises SpoolGone where it is not there, SpoolDamaged where it is not readable."""
         with self._lock:
             return self._known()
 
@@ -194,7 +194,7 @@ class Spool:
                     written = self._fs.cat_file(f"{self._folder}/{MANIFEST}")
                 self._take(msgspec.json.decode(written, type=Manifest))
             except FileNotFoundError as exc:
-                raise FileError("the spool of this run is gone", file=self._folder) from exc
+                raise SpoolGone("the spool of this run is gone", file=self._folder) from exc
             except msgspec.DecodeError as exc:
                 raise self._damaged(MANIFEST, exc) from exc
         assert self._manifest is not None
@@ -249,8 +249,8 @@ class Spool:
             raise self._damaged(part.name, "its content has changed")
         return data
 
-    def _damaged(self, name: str, why: object) -> FileError:
-        return FileError(
+    def _damaged(self, name: str, why: object) -> SpoolDamaged:
+        return SpoolDamaged(
             f"the spool of this run cannot be read: {why}",
             file=f"{self._folder}/{name}",
             hint="Delete the run's spool and resume: the original file is then checked again.",

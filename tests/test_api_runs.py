@@ -1,0 +1,122 @@
+"""What a client may rely on about runs: which it acts on, who it is, and which rows are its own to correct."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from starlette.testclient import TestClient
+
+from dashboard import connections
+from flows.pipeline.pipelines import present
+from flows.records import RowState, RunState
+from flows.settings import Settings
+from tests.seeding import Seeded, seed, write_posts
+from tests.test_api import api, mixed, settings
+from tests.test_dashboard import show, text
+
+__all__ = ["api", "mixed", "settings"]
+
+D, F, U = RowState.DONE, RowState.FAILED, RowState.UNKNOWN
+
+
+@pytest.mark.parametrize("name", ["last", "beginning", "x"])
+@pytest.mark.parametrize("act", ["resume", "cancel", "check", "mark-done"])
+def test_only_the_whole_id_acts_on_a_run(api: TestClient, mixed: Seeded, act: str, name: str) -> None:
+    """A program whose variable was cut off must not resume or cancel whatever begins like it."""
+    said = mixed.id[:8] if name == "beginning" else name
+
+    answer = api.post(f"/runs/{said}/{act}")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+    assert "whole id" in answer.json()["hint"]
+    assert mixed.delivery.view.run(mixed.id).counts[U] == 2
+    assert api.get(f"/runs/{said}").status_code == (200 if name != "x" else 404)  # to look, a beginning will do
+
+
+def test_rows_that_were_delivered_before_are_not_offered_to_be_corrected(
+    api: TestClient, settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    keyed = present(settings)["posts"].model_copy(update={"key": ["userId"]})
+    before = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 30), definition=keyed)
+    before.outcomes(D, range(1, 31))
+    before.leave(RunState.FINISHED)
+    whole = seed(
+        settings, redis_url, write_posts(tmp_path / "whole.csv", 33, bad=(33,)), definition=keyed, skip_delivered=True
+    )
+    whole.leave(RunState.CHECKING, "checked; nothing sent yet")
+    st.cache_data.clear()
+    found = text(show("send", run=whole.id))
+    assert "Left out" in found
+    assert ">30</div>" in found
+
+    whole = seed(settings, redis_url, tmp_path / "whole.csv", definition=keyed, skip_delivered=True)
+    whole.outcomes(D, [31])
+    whole.outcomes(F, [32])
+    whole.leave(RunState.FINISHED)
+    st.cache_data.clear()
+
+    run = api.get(f"/runs/{whole.id}").json()
+    assert (run["counts"]["rejected"], run["skipped"], sum(run["counts"].values())) == (31, 30, run["total"])
+    page = text(show("run", id=whole.id))
+    assert "2 rejected and failed rows, to correct" in page
+    assert len(api.get(f"/runs/{whole.id}/troubled.csv").text.splitlines()) == 1 + 2
+    assert "30 skipped" in page
+    assert '<td class="rr-right rr-wide">2</td>' in text(show("runs"))
+
+
+def test_a_run_of_nothing_new_has_nothing_to_correct(
+    api: TestClient, settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    keyed = present(settings)["posts"].model_copy(update={"key": ["userId"]})
+    file = write_posts(tmp_path / "posts.csv", 30)
+    before = seed(settings, redis_url, file, definition=keyed)
+    before.outcomes(D, range(1, 31))
+    before.leave(RunState.FINISHED)
+    again = seed(settings, redis_url, file, definition=keyed, skip_delivered=True)
+    again.leave(RunState.FINISHED)
+    st.cache_data.clear()
+
+    assert api.get(f"/runs/{again.id}").json()["shown_as"] == "finished"
+    assert "to correct" not in text(show("run", id=again.id))
+    assert '<td class="rr-right rr-wide">–</td>' in text(show("runs"))
+
+
+def test_a_page_of_runs_costs_a_page(api: TestClient, settings: Settings) -> None:
+    ledger = connections.ledger()
+    for n in range(500):
+        ledger.create(f"run-{n}", definition={}, by="test", pipeline="posts", file=f"file-{n}.csv")
+
+    def commands() -> int:
+        return int(ledger.client.info("stats")["total_commands_processed"])
+
+    before = commands()
+    assert [run["id"] for run in api.get("/runs?offset=10&limit=2").json()["runs"]] == ["run-489", "run-488"]
+    assert commands() - before < 20
+    st.cache_data.clear()
+    before = commands()
+    assert "500 runs" in text(show("runs"))
+    assert commands() - before < 100
+
+
+def test_what_a_program_does_goes_by_the_name_of_its_token(
+    api: TestClient, mixed: Seeded, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens = {"billing": "one-long-random-text", "crm": "another-random-text"}
+    monkeypatch.setattr(st, "secrets", {"auth": {"cookie_secret": "c"}, "api": {"tokens": tokens}})
+    caplog.set_level("INFO", "dashboard")
+
+    def as_one(method: str, path: str, token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        return api.request(method, f"/runs/{mixed.id}{path}", headers=headers).status_code
+
+    assert as_one("GET", "", "one-long-random-text-") == 401
+    assert as_one("POST", "/mark-done", tokens["billing"]) == 200
+    assert "marked done by billing (API)" in mixed.delivery.view.events(mixed.id)[0][1]
+    assert as_one("DELETE", "", tokens["crm"]) == 204
+    assert as_one("GET", "", tokens["crm"]) == 404
+    deleted = mixed.delivery.view.deleted(mixed.id)
+    assert deleted
+    assert deleted.by == "crm (API)"
+    assert f"crm (API) deleted the run {mixed.id} of posts" in caplog.text
