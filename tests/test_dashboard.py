@@ -270,7 +270,15 @@ def test_text_can_never_become_markup() -> None:
 def test_numbers_and_times_are_those_of_the_reader() -> None:
     german = Reader.of("de-DE", "Europe/Berlin")
     assert german.number(1234567) == "1.234.567"
-    assert german.rate(6.45) == "6,5" or german.rate(6.45) == "6,4"
+    assert german.rate(6.44) == "6,4"
+    for locale, number, rate in (
+        ("ja-JP", "1,234,567", "6.4"), ("zh-CN", "1,234,567", "6.4"), ("ko", "1,234,567", "6.4"),
+        ("th-TH", "1,234,567", "6.4"), ("ar", "1,234,567", "6.4"), ("xx", "1,234,567", "6.4"), (None, "1,234,567", "6.4"),
+        ("es-MX", "1,234,567", "6.4"), ("es-ES", "1.234.567", "6,4"), ("de-CH", "1’234’567", "6.4"),
+        ("fr", "1\u202f234\u202f567", "6,4"), ("ru-RU", "1\u202f234\u202f567", "6,4"),
+    ):  # fmt: skip
+        reader = Reader.of(locale, "UTC")
+        assert (reader.number(1234567), reader.rate(6.44)) == (number, rate), locale
     assert Reader.of("en-US", "UTC").time(0) == "1 Jan 1970, 12:00 AM"
     assert Reader.of("xx", "No/Where").time(0) == "1 Jan 1970, 00:00"
     assert [size(n) for n in (12, 3400, 10**9)] == ["12 bytes", "3.4 kB", "1.0 GB"]
