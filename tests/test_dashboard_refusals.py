@@ -221,10 +221,10 @@ def test_what_came_of_a_run_is_not_guessed_while_prefect_is_away(answers: Answer
 
 
 def test_who_removed_or_changed_a_schedule_is_in_the_log(answers: Answers, caplog: pytest.LogCaptureFixture) -> None:
-    answers["POST", "/deployments/filter"] = (200, [{"id": "d", "flow_id": "f", "name": "posts"}])
+    stated = [{"id": "s", "schedule": {"cron": "5 7 * * *"}, "active": True}]
+    answers["POST", "/deployments/filter"] = (200, [{"id": "d", "flow_id": "f", "name": "posts", "schedules": stated}])
     answers["POST", "/flows/filter"] = (200, [{"id": "f", "name": "deliver"}])
     answers["POST", "/flow_runs/filter"] = (200, [])
-    answers["GET", "/deployments/d/schedules"] = (200, [{"id": "s", "schedule": {"cron": "5 7 * * *"}, "active": True}])
     answers["PATCH", "/deployments/d/schedules/s"] = answers["DELETE", "/deployments/d/schedules/s"] = (204, None)
 
     caplog.set_level("INFO", "dashboard")
