@@ -37,7 +37,7 @@ from flows.ledger.connection import cautions, connect, reach
 from flows.ledger.ledger import Ledger
 from flows.ledger.retention import purge
 from flows.ledger.view import Run, View
-from flows.pipeline.definition import Definition
+from flows.pipeline.definition import Definition, digest_of
 from flows.pipeline.pipelines import pick, present
 from flows.records import RunState, Wanted
 from flows.schema.delivered import refuse_skipping
@@ -168,12 +168,13 @@ def _definition(
     except RunNotFound:
         picked = pick(present(settings), pipeline)
         return (picked.with_url(launch.url) if launch.url else picked), None
-    stored = Definition.from_resolved(view.definition(run))
-    if known.facts.get("definition_digest", stored.digest()) != stored.digest():
+    kept = view.definition(run)
+    if known.facts.get("definition_digest", digest_of(kept)) != digest_of(kept):
         raise LedgerError(
             f"The definition that is kept of run {run} is not the one it began with, so its rows could become others.",
             hint="Send the file as a new run.",
         )
+    stored = Definition.from_resolved(kept)
     try:
         return stored.with_limit_of(pick(present(settings), stored.name)), known
     except DefinitionError:  # what it was begun with is all that it needs

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.errors import DefinitionError, SettingError
-from flows.pipeline.definition import Definition, json_schema
+from flows.pipeline.definition import Definition, digest_of, json_schema
 from flows.pipeline.document import MOST_BYTES
 from flows.pipeline.loading import load, load_all, shipped
 from flows.pipeline.secret import missing_secrets, secret, secrets_of
@@ -401,6 +401,36 @@ def test_the_digest_ignores_the_limits_numbers_and_nothing_else(tmp_path: Path) 
     assert made.digest() == faster.digest() != other.digest()
     assert len(made.digest()) == 64
     assert made.with_limit_of(faster).limit == faster.limit
+
+
+def test_what_an_earlier_version_stored_keeps_its_digest_and_is_not_judged_anew(tmp_path: Path) -> None:
+    made = loaded(tmp_path, GOOD)
+    stored = made.resolved()
+    del stored["counts_at_edge"], stored["request"]["form"]  # as if they had not been thought of
+
+    again = Definition.from_resolved(stored)
+
+    assert again == made
+    assert digest_of(stored) != made.digest()
+    assert digest_of(stored | {"limit": {"name": made.limit.name, "requests": 1}}) == digest_of(stored)
+    assert digest_of(stored | {"key": ["title"]}) != digest_of(stored)
+
+    stored["request"]["headers"] = {"Host": "elsewhere"}  # which is refused today
+    with pytest.raises(DefinitionError, match="Host"):
+        loaded(tmp_path, GOOD.replace("X-From: rowrelay", "Host: elsewhere"))
+    judged_then = Definition.from_resolved(stored)
+    faster = loaded(tmp_path, GOOD.replace("requests: 7", "requests: 9"))
+    assert judged_then.request.headers == {"Host": "elsewhere"}
+    assert judged_then.with_limit_of(faster).limit == faster.limit
+    with pytest.raises(DefinitionError, match=r"request.timeout_seconds: 2 is above"):
+        judged_then.with_limit_of(
+            loaded(
+                tmp_path,
+                GOOD.replace("in_flight: 7", "max_timeout_seconds: 1").replace(
+                    "timeout_seconds: 2", "timeout_seconds: 1"
+                ),
+            )
+        )
 
 
 def test_another_address_is_checked_like_the_first(tmp_path: Path) -> None:

@@ -61,12 +61,13 @@ def test_chunks_lead_to_every_wanted_row_of_the_spool_once(data: st.DataObject, 
     made = plan(wanted, rejected, total)
 
     chunks = list(made.chunks(size, segment=segment))
-    read = [[spool[i] for start, stop in made.spans(chunk, most) for i in range(start, stop)] for chunk in chunks]
+    found = [list(made.spans(chunk, most, segment=segment)) for chunk in chunks]
+    read = [[spool[i] for start, stop in spans_ for i in range(start, stop)] for spans_ in found]
 
     assert [row for rows in read for row in rows] == sorted(wanted)
     assert [len(rows) for rows in read] == [chunk.count for chunk in chunks]
     assert all(count <= size for count in map(len, read))
-    assert all(stop - start <= most for chunk in chunks for start, stop in made.spans(chunk, most))
+    assert all(stop - start <= most for spans_ in found for start, stop in spans_)
 
 
 def test_planning_millions_of_rows_takes_no_more_memory_than_planning_some() -> None:
@@ -79,6 +80,21 @@ def test_planning_millions_of_rows_takes_no_more_memory_than_planning_some() -> 
 
     assert count == total
     assert peak < 8_000_000, "as numbers the rows would be 32 MB"
+
+
+def test_two_rows_far_apart_take_no_more_memory_than_two_beside_each_other() -> None:
+    total = 4_000_000
+    wanted = np.zeros(total // 8, dtype=np.uint8)
+    wanted[[0, -1]] = 1  # the last row of a byte
+    made = Plan(wanted, np.full(total // 8, 0xFF, dtype=np.uint8), total)
+    (chunk,) = made.chunks(7)
+    tracemalloc.start()
+    found = list(made.spans(chunk, 250))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert found == [(7, 8), (total - 1, total)]
+    assert peak < 8_000_000, "as numbers the rows between them would be 64 MB"
 
 
 @given(st.sets(st.integers(0, 200)))

@@ -14,6 +14,7 @@ from flows.spool.spans import spans
 
 MOST_CHUNKS = 1000  # a task run costs 5.6 ms and 42 KB in the flow's process; a thousand of them 4.4 s
 CHUNK_SECONDS = 1.0
+_SEGMENT = 1 << 16  # rows looked at at once, a multiple of 8: as numbers they take 5 MB
 _UNLIMITED_ROWS = 2000  # about a second's work of one process where only `in_flight` bounds the pace
 
 
@@ -45,8 +46,8 @@ class Plan:
     def __len__(self) -> int:
         return int(np.bitwise_count(self.wanted).sum())
 
-    def chunks(self, size: int, *, segment: int = 1 << 16) -> Iterator[Chunk]:
-        """Consecutive wanted rows, `size` at a time. `segment` rows (a multiple of 8), 5 MB, are looked at at once."""
+    def chunks(self, size: int, *, segment: int = _SEGMENT) -> Iterator[Chunk]:
+        """Consecutive wanted rows, `size` at a time."""
         before, left = 0, np.zeros(0, dtype=np.int64)
         ordinals = np.zeros(0, dtype=np.int64)
         for start in range(0, self.total, segment):
@@ -60,14 +61,19 @@ class Plan:
                 yield _chunk(left[at : min(at + size, whole)], int(ordinals[at]))
             left, ordinals = left[whole:], ordinals[whole:]
 
-    def spans(self, chunk: Chunk, size: int) -> Iterator[tuple[int, int]]:
-        """Where a chunk's rows lie in the spool, as `[start, stop)` of at most `size` rows."""
-        wanted, accepted = self._segment(chunk.first - 1, chunk.last)
-        rows = np.flatnonzero(wanted)
-        ordinals = (chunk.ordinal + np.cumsum(accepted) - accepted)[rows]
-        for first, end in spans(ordinals):
-            for start in range(first, end, size):
-                yield start, min(start + size, end)
+    def spans(self, chunk: Chunk, size: int, *, segment: int = _SEGMENT) -> Iterator[tuple[int, int]]:
+        """Where a chunk's rows lie in the spool, as `[start, stop)` of at most `size` rows.
+
+        Few rows may lie far apart: two failed ones of ten million are one chunk.
+        """
+        before = chunk.ordinal
+        for at in range(chunk.first - 1, chunk.last, segment):
+            wanted, accepted = self._segment(at, min(at + segment, chunk.last))
+            ordinals = (before + np.cumsum(accepted) - accepted)[np.flatnonzero(wanted)]
+            before += int(accepted.sum())
+            for first, end in spans(ordinals):
+                for start in range(first, end, size):
+                    yield start, min(start + size, end)
 
     def _segment(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Wanted and accepted rows `[start, stop)`, counted from 0, as zeros and ones."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from flows.errors import BadFile, FileError, RunNotFound, SettingError, StorageError
+from flows.errors import BadFile, DefinitionError, FileError, RunNotFound, SettingError, StorageError
 from flows.export import TROUBLED, troubled_csv
 from flows.flow_runs.resumption import may_resume, note_stop, pause_seconds
 from flows.intake.claims import Claims, Ended
@@ -148,7 +148,11 @@ class Intake:
         known = self._known(run)
         if known is None or known.busy or known.state is not RunState.STOPPED or sent(known):
             return False
-        return self.view.definition(run) | {"limit": None} != self.definition.resolved() | {"limit": None}
+        try:
+            begun_with = Definition.from_resolved(self.view.definition(run)).resolved()
+        except DefinitionError:  # no version that wrote it is this one, and it has sent nothing
+            return True
+        return begun_with | {"limit": None} != self.definition.resolved() | {"limit": None}
 
     def _carry_on(self, incoming: Incoming, digest: str, run: str, copy: Path) -> Taken:
         file = f"inbox/{run}/{_plain(incoming.name)}"

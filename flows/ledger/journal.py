@@ -9,6 +9,8 @@ import logging
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
+from io import RawIOBase
 from pathlib import Path
 from uuid import uuid4
 
@@ -38,14 +40,16 @@ class Journal:
     def append(self, answers: Sequence[Answer]) -> None:
         """Keep outcomes, all or none. Raises OSError when the disk will not take them either."""
         private_folder(self.path.parent)
-        with self.path.open("ab") as file:
-            whole = file.tell()
+        lines = b"".join(msgspec.json.encode(answer) + b"\n" for answer in answers)
+        # Unbuffered: what a full disk refuses must not be written by the file's closing, behind the cut.
+        with self.path.open("ab+", buffering=0) as file:
+            whole = file.seek(0, os.SEEK_END)
             try:
-                file.write(b"".join(msgspec.json.encode(answer) + b"\n" for answer in answers))
-                file.flush()
+                _write(file, lines if _ends_a_line(file, whole) else b"\n" + lines)
                 os.fsync(file.fileno())
             except OSError:
-                os.truncate(self.path, whole)  # or the next line would go on where this one broke off
+                with suppress(OSError):  # or else the next line begins one of its own
+                    file.truncate(whole)
                 raise
         if not whole:
             sync_folder(self.path.parent)
@@ -87,6 +91,21 @@ class Journal:
         with scratch(self.path.parent) as folder:
             shutil.copyfile(self.path, folder / "answers")
             self._shared.put(folder / "answers", f"{self._run}/{uuid4().hex}.jsonl")
+
+
+def _write(file: RawIOBase, data: bytes) -> None:
+    """Write all of it: where the disk is nearly full, only a part goes at a time."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) or 0 :]
+
+
+def _ends_a_line(file: RawIOBase, size: int) -> bool:
+    """Whether what comes next begins a line. Not where a crash cut the last one short."""
+    if not size:
+        return True
+    file.seek(size - 1)
+    return file.read(1) == b"\n"
 
 
 def _answers(path: Path) -> list[Answer]:

@@ -24,11 +24,8 @@ _OURS = {"idempotency-key", "content-length", "transfer-encoding", "connection",
 _RESULT_WORDS = {"row", "line", "result"}
 
 
-def faults(definition: Definition, *, stored: bool = False) -> Iterator[Fault]:
-    """Every fault of a definition whose shape is right.
-
-    `stored`: it is what a run began with, and the run is to be resumed whatever is thought of its schedules today.
-    """
+def faults(definition: Definition) -> Iterator[Fault]:
+    """Every fault of a definition whose shape is right."""
     yield from _names(definition)
     yield from _columns(definition)
     columns = _column_names(definition)
@@ -39,7 +36,7 @@ def faults(definition: Definition, *, stored: bool = False) -> Iterator[Fault]:
     yield from _bans(definition)
     yield from _source(definition.source)
     for at, schedule in enumerate(definition.schedules):
-        yield from _schedule(("schedules", at), schedule, stored=stored)
+        yield from _schedule(("schedules", at), schedule)
     yield from _stray_secrets(definition)
 
 
@@ -257,14 +254,12 @@ def _is_encoding(name: str) -> bool:
         return False
 
 
-def _schedule(place: Place, schedule: Schedule, *, stored: bool) -> Iterator[Fault]:
+def _schedule(place: Place, schedule: Schedule) -> Iterator[Fault]:
     stated = [key for key in ("cron", "interval_seconds", "rrule") if getattr(schedule, key) is not None]
     if len(stated) != 1:
         yield Fault(place, "must have exactly one of cron, interval_seconds and rrule")
     if schedule.inbox is not None and re.match(r"[a-z0-9+]+://[^/?#]*:(?!\$\{secret:)[^/?#@]+@", schedule.inbox):
         yield Fault((*place, "inbox"), "has a password in it, which would be shown; write ${secret:NAME} in its place")
-    if stored:
-        return
     zone = schedule.timezone
     for key in stated:
         yield from _rule(place, Rule(**{key: getattr(schedule, key)}))

@@ -248,13 +248,18 @@ class Definition(Part):
 
     @classmethod
     def from_resolved(cls, data: Mapping[str, Any]) -> Definition:
-        """The definition that `resolved` gave `data` of. Raises DefinitionError if it is none."""
-        return cls._built(data, file=f"stored definition {data.get('name', '')}".strip())
+        """The definition that `resolved` gave `data` of, in this version or an earlier one.
+
+        It was judged when the run began and is not judged again: an earlier version may have allowed more. Raises
+        DefinitionError if it cannot be read, or its pandera model cannot be imported here.
+        """
+        from flows.pipeline.reading import build  # it makes definitions
+
+        return build(dict(data), file=f"stored definition {data.get('name', '')}".strip(), stored=True)
 
     def digest(self) -> str:
         """SHA-256 (hex) of what it does, whatever the limit's numbers: those may change during a run."""
-        data = self.resolved() | {"limit": {"name": self.limit.name}}
-        return hashlib.sha256(json.dumps(data, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+        return digest_of(self.resolved())
 
     def with_url(self, url: str) -> Definition:
         """The same, sent to another address. Raises DefinitionError if the address will not do."""
@@ -262,17 +267,19 @@ class Definition(Part):
         return self._sibling(data | {"request": data["request"] | {"url": url}}, file="the address given")
 
     def with_limit_of(self, other: Definition) -> Definition:
-        """The same under the limit of `other`: a resumed run takes the limit's numbers afresh."""
+        """The same under the limit of `other`: a resumed run takes the limit's numbers afresh.
+
+        Raises DefinitionError where the two do not go together.
+        """
         return self._sibling(self.resolved() | {"limit": other.resolved()["limit"]})
 
-    @staticmethod
-    def _built(data: Mapping[str, Any], *, file: str) -> Definition:
-        from flows.pipeline.reading import build  # it makes definitions
-
-        return build(dict(data), file=file, stored=True)
-
     def _sibling(self, data: Mapping[str, Any], *, file: str = "") -> Definition:
-        made = Definition._built(data, file=file or str(self.source_path or ""))
+        """What `data` makes, judged by what is new about it."""
+        from flows.pipeline.consistency import faults  # it reads definitions
+
+        made, known = Definition.from_resolved(data), list(faults(self))
+        if new := [fault for fault in faults(made) if fault not in known]:
+            raise refusal(new, file=file or str(self.source_path or ""))
         made.__dict__["source_path"] = self.source_path
         return made
 
@@ -282,6 +289,15 @@ class Definition(Part):
         for derived in ("rendering", "pandera_model"):
             made.__dict__.pop(derived, None)
         return made
+
+
+def digest_of(resolved: Mapping[str, Any]) -> str:
+    """The digest of a definition as a run has stored it.
+
+    Of what is stored, not of what this version makes of it: that has keys which the version that stored it did not know.
+    """
+    data = dict(resolved) | {"limit": {"name": resolved["limit"]["name"]}}
+    return hashlib.sha256(json.dumps(data, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def json_schema() -> dict[str, Any]:
