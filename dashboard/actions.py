@@ -16,6 +16,7 @@ from flows.errors import RowrelayError, RunBusy, StackError
 from flows.flow_runs.start import start
 from flows.ledger.connection import translated
 from flows.ledger.retention import delete_run
+from flows.ledger.tide import Tide
 from flows.ledger.view import Run
 from flows.limit import status as limit_status
 from flows.limit.status import open_limit
@@ -62,12 +63,14 @@ def resume(run: Run, rows: Wanted, *, by: str, key: str | None = None) -> str:
         RunBusy: it is being delivered, or about to be.
         NotPossible: there is nothing to send.
         KeyReused: the key stands for another request.
+        LedgerOlder: Redis knows less than this machine has seen; a person has to say why.
         StackError: Prefect does not answer.
     """
     if run.total == 0 and only_check(run):
         return check_again(run, by=by, key=key)
     if not run.busy and not _asked_with(run, key) and not to_send(run, rows):
         raise NotPossible(f"The run has no {rows} rows." if rows != "unfinished" else "Everything was sent already.")
+    Tide(client(), settings().memory).ask(run.id)
     return _go_on(run, rows, dry_run=False, by=by, key=key or _wish(run, rows))
 
 

@@ -32,7 +32,8 @@ def main() -> int:
         client = connect(settings.redis_address)
         stack.ready_prefect(settings)
         verify(client)
-        asyncio.run(_cancel_flow_runs())
+        for name in asyncio.run(cancel_flow_runs()):
+            _say(f"flow run {name}: cancelled")
         for run, moved in doubt(client, doubtful(View(client)), by="deployments.restored").items():
             _say(f"run {run}: {moved} rows are unknown now")
     except (RowrelayError, redis.RedisError, httpx.HTTPError, RuntimeError) as exc:  # the last: Prefect is not there
@@ -41,8 +42,8 @@ def main() -> int:
     return 0
 
 
-async def _cancel_flow_runs() -> None:
-    """End what Prefect's own backup would begin or go on with: every run of ours that has had its time."""
+async def cancel_flow_runs() -> list[str]:
+    """End what Prefect's own backup would begin or go on with: every run of ours that has had its time. Their names."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import (
         FlowRunFilter,
@@ -64,13 +65,15 @@ async def _cancel_flow_runs() -> None:
         tags=FlowRunFilterTags(all_=[TAG]),
         expected_start_time=FlowRunFilterExpectedStartTime(before_=DateTime.now("UTC")),
     )
+    names = []
     async with get_client() as client:
         # The server refuses to do without an order, which the client leaves out.
         by = FlowRunSort.EXPECTED_START_TIME_ASC
         while found := await client.read_flow_runs(flow_run_filter=due, sort=by, limit=PAGE):
             for run in found:
                 await client.set_flow_run_state(run.id, Cancelled(message=WHY), force=True)
-                _say(f"flow run {run.name}: cancelled")
+                names.append(str(run.name))
+    return names
 
 
 def _say(text: str) -> None:

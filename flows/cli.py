@@ -118,6 +118,13 @@ def send(
         bool,
         typer.Option("--skip-delivered", help="Leave out rows that earlier runs delivered, by the pipeline's `key`."),
     ] = False,
+    ledger_is_current: Annotated[
+        bool,
+        typer.Option(
+            "--ledger-is-current",
+            help="Redis knows less than this machine has seen, but was not restored from a backup: go on.",
+        ),
+    ] = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> int:
@@ -152,6 +159,7 @@ def send(
             encoding=encoding,
             delimiter=delimiter,
             skip_delivered=skip_delivered,
+            ledger_is_current=ledger_is_current,
             yes=yes,
             as_json=as_json,
         )
@@ -255,6 +263,36 @@ def restored(yes: Yes = False) -> int:
 
     with opened() as session:
         return changing.restored(session, yes=yes)
+
+
+@app.command(epilog="\b\nExample:\n  rowrelay backup ~/rowrelay-monday.tgz")
+def backup(
+    file: Annotated[Path, typer.Argument(help="The archive to write; it must not be there yet.")],
+    as_json: AsJson = False,
+) -> int:
+    """Write everything that is kept on this machine to one file. Runs may go on meanwhile.
+
+    In it are the ledger, Prefect's database, uploads, inboxes, rows and answers, but no secrets of pipelines. Without
+    the embedded Redis (ROWRELAY_REDIS_URL) there is nothing to write: back that server up by its own means.
+    """
+    from flows.commands import keeping
+
+    return keeping.backup(file, as_json=as_json)
+
+
+@app.command(epilog="\b\nExample:\n  rowrelay restore ~/rowrelay-monday.tgz")
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `rowrelay backup` wrote.", show_default=False)],
+    as_json: AsJson = False,
+) -> int:
+    """Put a backup into an empty data folder.
+
+    A backup does not know what was sent after it. So the waiting rows of unfinished runs become unknown, limits wait as
+    after a restart, what Prefect would go on with is cancelled, and files of inboxes are put aside.
+    """
+    from flows.commands import keeping
+
+    return keeping.restore(file, as_json=as_json)
 
 
 @limits_app.callback(invoke_without_command=True)

@@ -218,6 +218,8 @@ def _deliver(
     failure: RowrelayError | None = None
     report = Report(delivery.run, settings)
     try:
+        if not dry_run:
+            delivery.trust()
         with delivery.kept():
             purge(delivery.ledger, view, settings)  # this run is held, so it stays, however old it is
             if not dry_run:

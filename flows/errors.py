@@ -16,6 +16,7 @@ RowrelayError                      anything a person can mend; carries a message
 └── Stopped                        sending has to end: what is finished stays, the rest can be resumed
     ├── LimitLatched               the API has banned us; a person has to open the limit again
     ├── LimitLost                  the shared limit could not be asked for too long
+    ├── LedgerOlder                Redis knows less than this machine has seen: a person has to say why
     ├── Superseded                 another process has taken the run over
     └── Interrupted                a person, or the machine, wished it to end
 
@@ -130,6 +131,10 @@ class LimitLatched(Stopped):
 
 class LimitLost(Stopped):
     """The shared limit could not be asked for too long, so nothing may be sent."""
+
+
+class LedgerOlder(Stopped):
+    """Redis has forgotten what this machine has seen of it."""
 
 
 class Superseded(Stopped):

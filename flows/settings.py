@@ -22,6 +22,11 @@ class Settings(BaseSettings):
         default_factory=lambda: Path(platformdirs.user_data_dir("rowrelay")),
         description="Folder for everything that must last: embedded Redis and Prefect, spool, uploads, inbox",
     )
+    memory: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_state_dir("rowrelay")),
+        description="Folder for what this machine remembers of a ledger, so that it notices when that was restored from"
+        " a backup; not to be in the data folder, nor in a backup",
+    )
     redis_url: SecretStr | None = Field(
         default=None,
         description="Redis or Valkey to use instead of the embedded one, e.g. redis://:password@host:6379/0",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -29,6 +30,15 @@ def wait_until(predicate: Callable[[], T], *, seconds: float = 10.0, what: str =
         if time.monotonic() > deadline:
             pytest.fail(f"waited {seconds:g} s in vain for {what}")
         time.sleep(0.02)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What machines remember of ledgers, for the processes of the tests too."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("memory")
+        patch.setenv("ROWRELAY_MEMORY", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

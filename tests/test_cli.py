@@ -34,8 +34,8 @@ from tests.test_export import Sent, sent
 from tests.world import ROOT, World, world
 
 COMMANDS = (
-    "check", "send", "runs", "show", "export", "cancel", "delete", "mark-done", "restored", "limits", "limits show",
-    "limits open", "limits trust", "pipelines", "schema", "init", "up", "version",
+    "check", "send", "runs", "show", "export", "cancel", "delete", "mark-done", "restored", "backup", "restore",
+    "limits", "limits show", "limits open", "limits trust", "pipelines", "schema", "init", "up", "version",
 )  # fmt: skip
 PROGRAM = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main())"]
 

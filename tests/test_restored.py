@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import redis
 
 from deployments.redis_server import RedisServer
 from flows.errors import RunBusy
-from flows.ledger.backup import doubt, doubtful, notice
+from flows.ledger.backup import doubt, doubtful
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.ledger.tide import Tide, turn
+from flows.ledger.view import View
 from flows.limit.limiter import Limiter
 from flows.records import LimitTerms, RowState, RunState
 from tests.test_limiter import until
@@ -47,30 +49,40 @@ def test_waiting_rows_of_a_restored_ledger_are_sent_only_when_somebody_says_so(t
         assert asked["counts"]["done"] == 200
 
 
-def test_a_ledger_that_is_older_than_the_machine_knows_is_noticed_before_anything_is_sent(
-    tmp_path: Path, redis_url: str
+def test_a_machine_that_has_seen_more_than_the_ledger_knows_asks_before_anything_is_sent(
+    tmp_path: Path, redis_url: str, memory: Path
 ) -> None:
     client = connect(redis_url)
     with world(tmp_path, redis_url, limit=LIMIT) as scene:
         run, file = str(uuid4()), scene.file(150)
         left = interrupted(scene, run, file)
         backup = dumped(client)
+        shutil.copytree(scene.folder / "data", scene.folder / "copy")  # as people do it, by hand
         assert scene.deliver(run, file=file)["counts"]["done"] == 150
         for _ in range(20):  # the machine has seen far more than what comes now will count
-            Tide(client, scene.folder / "data").rise()
+            Tide(client, memory).rise()
         sent = scene.report()["arrivals"]
         assert sent == 150
 
         restore(client, backup)
+        shutil.rmtree(scene.folder / "data")
+        (scene.folder / "copy").rename(scene.folder / "data")
+        for _ in range(2):  # asking is no answer
+            asked = scene.deliver(run, file=file)
+            assert asked["state"] == RunState.STOPPED
+            assert "`rowrelay restored`" in asked["reason"]
+            assert f"`rowrelay send --resume {run} --ledger-is-current`" in asked["reason"]
+            assert asked["counts"]["waiting"] == left
+        assert scene.report()["arrivals"] == sent
+
+        doubt(client, doubtful(scene.view), by="me")
         assert scene.deliver(run, file=file)["counts"] == {"done": 150 - left, "unknown": left} | NONE
         assert scene.report()["arrivals"] == sent
-        assert any("restored from a backup" in text for _, text in scene.view.events(run))
 
-        other, another = str(uuid4()), scene.file(150, name="other.csv", first=1001)
-        waiting = interrupted(scene, other, another)  # the same backup is not noticed again
-        assert scene.deliver(other, file=another)["counts"] == {"done": 150} | NONE | {"unknown": 0}
-        assert scene.report()["arrivals"] == sent + 150
-        assert waiting > 0
+        restore(client, backup)
+        turn(client)  # what --ledger-is-current does
+        assert scene.deliver(run, file=file)["counts"]["done"] == 150
+        assert scene.report()["arrivals"] == sent + left
 
 
 NONE = {"waiting": 0, "sending": 0, "failed": 0, "rejected": 0}
@@ -152,7 +164,7 @@ def test_a_memory_that_cannot_be_read_or_written_is_said_and_stops_nobody(
 
     (tmp_path / "file").write_text("")
     Tide(connect(redis_url), tmp_path / "file" / "folder").rise()
-    assert "this machine cannot tell" in caplog.text
+    assert "this machine will not notice" in caplog.text
 
 
 def test_a_ledger_that_another_process_raises_meanwhile_is_no_backup(tmp_path: Path, redis_url: str) -> None:
@@ -178,17 +190,21 @@ def test_the_number_is_raised_once_a_minute_at_most_while_a_run_goes_on(tmp_path
     assert client.hget("rowrelay:tide", "count") == b"1"
 
 
-def test_a_restored_ledger_is_not_doubted_while_one_of_its_runs_is_delivered(tmp_path: Path, redis_url: str) -> None:
-    client = connect(redis_url)
-    ledger, tide = Ledger(client), Tide(client, tmp_path)
+def test_a_ledger_is_not_doubted_while_one_of_its_runs_is_delivered(redis_url: str) -> None:
+    ledger = Ledger(connect(redis_url))
     ledger.create("r", definition={}, by="test")
-    tide.rise()
-    backup = dumped(client)
-    tide.rise()
-    restore(client, backup)
     ledger.take("r", "somebody", resume=False)
 
-    with pytest.raises(RunBusy, match=r"Redis was restored from a backup: .* Run r is being delivered"):
-        notice(client, tide)
+    with pytest.raises(RunBusy, match="Run r is being delivered"):
+        doubtful(View(ledger.client))
 
-    assert tide.has_fallen()
+
+def test_a_run_that_was_not_checked_when_the_backup_was_made_is_not_gone_on_with(redis_url: str) -> None:
+    ledger, view = Ledger(connect(redis_url)), View(connect(redis_url))
+    ledger.create("r", definition={}, by="test")
+
+    doubt(ledger.client, doubtful(view), by="me")
+
+    run = view.run("r")
+    assert (run.state, run.cancelling) == (RunState.CANCELLED, True)
+    assert "send its file as a new run" in run.reason

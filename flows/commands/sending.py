@@ -21,6 +21,8 @@ from flows.commands.session import Session, err, log_to_file, out, person, quiet
 from flows.commands.showing import SHORT, as_object, print_json, print_summary
 from flows.errors import FileError, RowrelayError, SettingError, StackError, Stopped
 from flows.flow_runs.launch import LAUNCH, Launch
+from flows.ledger.connection import translated
+from flows.ledger.tide import turn
 from flows.ledger.view import Run
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
@@ -53,6 +55,7 @@ class Wish:
     encoding: str | None
     delimiter: str | None
     skip_delivered: bool
+    ledger_is_current: bool
     yes: bool
     as_json: bool
 
@@ -90,6 +93,9 @@ def _send(wish: Wish, signals: Signals) -> int:
     with _stack(settings) as addresses:
         stack.apply(addresses, settings)
         session = Session.of(settings, addresses.redis_url)
+        if wish.ledger_is_current:
+            with translated():
+                turn(session.client)
         before = session.find(wish.resume) if wish.resume else None
         if before is not None:
             definition = session.definition(before)

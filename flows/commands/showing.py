@@ -166,8 +166,9 @@ def pace(run: Run, definition: Definition) -> Iterator[str]:
         return
     width = min((seconds for _, seconds in windows), default=1.0)
     unit = "second" if width == 1 else duration(width)
+    rate = f", {run.fact('rate'):,.1f}/s" if run.fact("rate") else ""  # too short to say
     yield (
-        f"{int(run.fact('sent')):,} requests in {duration(run.fact('seconds'))}, {run.fact('rate'):,.1f}/s; "
+        f"{int(run.fact('sent')):,} requests in {duration(run.fact('seconds'))}{rate}; "
         f"at most {int(run.fact('peak')):,} in any {unit} (limit: {limit_words(windows, in_flight)})"
     )
     share, safe, trip = run.fact("used_of_limit"), run.fact("used_of_guaranteed"), run.fact("round_trip_seconds")

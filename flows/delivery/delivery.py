@@ -26,7 +26,7 @@ from flows.delivery.held import Held
 from flows.delivery.plan import Chunk, Plan, Portion, chunk_size
 from flows.delivery.respool import respool
 from flows.delivery.sender import Sender
-from flows.delivery.summary import summary
+from flows.delivery.summary import EARLIER, Sent, earlier, totals
 from flows.errors import (
     FileError,
     Interrupted,
@@ -94,6 +94,7 @@ class Delivery(Held):
         self._sender: Sender | None = None
         self._plan: Plan | None = None
         self._journal = journal(settings, run, part=part)
+        self._part = part
         self._resends = False
 
     def check(
@@ -204,10 +205,15 @@ class Delivery(Held):
                 permit.unused()
 
     def open(self) -> None:
-        """Start sending: from now on `send` may be called."""
+        """Start sending: from now on `send` may be called. Raises LedgerOlder, Superseded, StackError."""
         assert self._portal is not None
+        if not self._trusted:
+            self.trust()
         _tidy_memory()
         self.steadily(lambda: self.ledger.open(self.run, self.epoch))
+        before = self.steadily(lambda: self.view.run(self.run))
+        if before.fact("sent") and not self.steadily(lambda: self.view.paces(self.run)):
+            self.steadily(lambda: self.ledger.pace(self.run, EARLIER, earlier(before).packed, 0))
         first_serial = self.steadily(lambda: self.ledger.serials(self.run))
         with translated():
             self._sender = self._portal.call(self._open, first_serial)
@@ -255,10 +261,21 @@ class Delivery(Held):
             journal=self._journal,
             give_up_seconds=self.settings.give_up_seconds,
             on_event=self.event,
-            on_renewed=self._tide.rise_by_and_by,
+            on_renewed=self._renewed,
         )
         await sender.start()
         return sender
+
+    def _renewed(self) -> None:
+        self._tide.rise_by_and_by()
+        self._note_pace()
+
+    def _note_pace(self) -> None:
+        assert self._sender is not None
+        assert self._limit is not None
+        if (pace := self._sender.pace).sent:
+            sent = Sent.of(pace, self._limit.counters, offset=time.time() - self._limit.clock())
+            self.ledger.pace(self.run, self._owner, sent.packed, pace.peak)
 
     def event(self, text: str) -> None:
         """Keep an event for people to read; if Redis is away, it is not worth failing for."""
@@ -366,7 +383,10 @@ class Delivery(Held):
             if len(rows) >= self._slice:
                 states += self._deliver(rows, resends=resends)
                 rows = []
-        return dict(states + self._deliver(rows, resends=resends))
+        states += self._deliver(rows, resends=resends)
+        if self._part:  # whoever ends the run does not wait for this process's end
+            self.steadily(self._note_pace)
+        return dict(states)
 
     def _deliver(self, rows: list[Row], *, resends: bool) -> Counter[str]:
         assert self._portal is not None
@@ -416,13 +436,12 @@ class Delivery(Held):
     def end(self, failure: RowrelayError | None = None) -> Run:
         """Write down how the run ended, give it back, and return it as it stands. Raises Superseded."""
         self.failure = failure or self.stopped
-        sent_here = self.settings.task_runner == "threads" or (self._sender and self._sender.pace.sent)
-        if self._sender is not None and sent_here:  # other processes' pace is not known here
+        if self._sender is not None:
             self._summary()
         state, reason = self._last_state(failure)
         if not self.steadily(lambda: self.ledger.end(self.run, self.epoch, state, reason)):
             raise Superseded("Another process has taken over this run.")
-        self.steadily(self._tide.rise)
+        self._remember()
         return self.steadily(lambda: self.view.run(self.run))
 
     def put_down(self, why: str) -> None:
@@ -442,7 +461,7 @@ class Delivery(Held):
         if not self.steadily(lambda: self.ledger.end(self.run, self.epoch, run.state, why)):
             return None
         self.handed_over = True
-        self.steadily(self._tide.rise)
+        self._remember()
         return self.steadily(lambda: self.view.run(self.run))
 
     def _last_state(self, failure: RowrelayError | None) -> tuple[RunState, str]:
@@ -460,8 +479,10 @@ class Delivery(Held):
         return RunState.FINISHED, ""
 
     def _summary(self) -> None:
+        """Write down how fast it went, of all that ever sent rows of the run."""
         assert self._sender is not None
-        assert self._limit is not None
-        before = self.steadily(lambda: self.view.run(self.run))
-        facts = summary(before, self._sender.pace.summary(), self._limit.counters)
+        self._sender.pace.settle(float("inf"))
+        self.steadily(self._note_pace)
+        sent = [Sent.unpacked(raw) for raw in self.steadily(lambda: self.view.paces(self.run)).values()]
+        facts = totals(sent, self.terms)
         self.steadily(lambda: self.ledger.facts(self.run, epoch=self.epoch, **facts))

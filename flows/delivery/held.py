@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
@@ -14,7 +13,6 @@ from uuid import uuid4
 import redis
 
 from flows.errors import Interrupted, Superseded
-from flows.ledger.backup import notice
 from flows.ledger.connection import connect, patiently, translated
 from flows.ledger.ledger import LEASE_SECONDS, Ledger
 from flows.ledger.tide import Tide
@@ -22,7 +20,6 @@ from flows.ledger.view import View
 from flows.settings import Settings
 
 T = TypeVar("T")
-logger = logging.getLogger(__name__)
 
 
 class Held:
@@ -39,18 +36,28 @@ class Held:
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._superseded = False
         self._keeping = False
-        self._tide = Tide(self.client, settings.data)
+        self._trusted = False
+        self._tide = Tide(self.client, settings.memory)
 
     def take(self, *, resume: bool) -> None:
-        """Become the run's sole deliverer. Raises RunBusy, RunNotFound, StackError.
-
-        Looks first whether the ledger has forgotten anything: then what waits in it may have been sent.
-        """
-        if moved := notice(self.client, self._tide):
-            logger.warning("Redis was restored from a backup: %d waiting rows are unknown now", sum(moved.values()))
+        """Become the run's sole deliverer. Raises RunBusy, RunNotFound, StackError."""
         with translated():
             self.epoch = self.ledger.take(self.run, self._owner, resume=resume)
-            self._tide.rise()
+
+    def trust(self) -> None:
+        """Make sure that the ledger has forgotten nothing, before anything is sent by it.
+
+        To be called before the file is checked: `rowrelay restored` doubts all that waits. Raises LedgerOlder,
+        StackError.
+        """
+        self.steadily(lambda: self._tide.ask(self.run))
+        self._trusted = True
+        self._remember()
+
+    def _remember(self) -> None:
+        """Count what was done with the ledger. One that was not trusted would soon count as much as it did before."""
+        if self._trusted:
+            self.steadily(self._tide.rise)
 
     def wish(self, *, only_check: bool) -> None:
         """Note whether the run is only to be checked: who takes it up after a crash must not send it unasked."""

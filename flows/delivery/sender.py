@@ -481,9 +481,8 @@ class Sender:
             return
         if cancel:
             self.drain(cancelled=True)
+        self.pace.settle(self._limit.clock())
         await self._call(self._on_renewed)
-        peak = self.pace.settle(self._limit.clock())
-        await self._call(partial(self._ledger.facts, self.run, epoch=self._epoch, peak=peak))
         if (old := int(time.time()) - CHART_SECONDS) >= self._trimmed:
             await self._call(self._ledger.trim, self.run, old)
             self._trimmed = old + TRIM_SECONDS

@@ -19,6 +19,7 @@ rowrelay:run:{<id>}         hash: what a run is, its counters, its epoch and lea
   :sending                  sorted set: rows by the time at which their attempt can no longer be answered
   :seconds                  hash: "<unix second>:sent|done|failed|unknown|waiting" → count, the last quarter of an hour
   :minutes                  the same by minute, of the time before
+  :paces                    hash: process → what it has sent of the run, and when, JSON (flows.delivery.summary)
   :events                   list: the last events in words, newest first
   :samples                  list: the first rejections
   :requests                 hash: resend request id → its number
@@ -47,7 +48,7 @@ FLOWS = PREFIX + "flows"
 DELETED_SECONDS = 400 * 86_400  # so long it is known that a run was deleted, and by whom
 BLOCK = 100  # rows a hash: small enough to stay a listpack, 28 bytes a row instead of 68
 INDEXED = (RowState.REJECTED, RowState.DONE, RowState.FAILED, RowState.UNKNOWN)
-SINGLE = ("definition", "asked", "sending", "seconds", "minutes", "events", "samples", "requests", "flows")
+SINGLE = ("definition", "asked", "sending", "seconds", "minutes", "paces", "events", "samples", "requests", "flows")
 
 _HEAD = struct.Struct(">BHIHHBI")
 _CODES = (RowState.WAITING, RowState.SENDING, RowState.DONE, RowState.FAILED, RowState.UNKNOWN, RowState.REJECTED)

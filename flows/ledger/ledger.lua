@@ -183,6 +183,19 @@ function ask.facts(epoch, ...)
   return 1
 end
 
+-- pace, process, what it has sent of the run so far, its worst window: of any epoch, since it did happen. The worst of
+-- all processes only rises. → 1, or 0 if the run is gone
+function ask.pace(process, sent, peak)
+  if not has('') then
+    return 0
+  end
+  redis.call('HSET', run .. ':paces', process, sent)
+  if tonumber(peak) > (tonumber(field('peak')) or 0) then
+    redis.call('HSET', run, 'peak', peak)
+  end
+  return 1
+end
+
 -- afresh, epoch: forget what an earlier, unfinished check wrote. → 1, or 0 if another epoch has the run
 function ask.afresh(epoch)
   if not has(epoch) then

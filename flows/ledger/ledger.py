@@ -105,6 +105,10 @@ class Ledger:
         flat = [part for pair in facts.items() for part in pair]
         return bool(self._ask(run, "facts", "" if epoch is None else epoch, *flat))
 
+    def pace(self, run: str, process: str, sent: bytes, peak: int) -> None:
+        """Note what a process has sent of the run so far, in place of what was noted of it; the worst window rises."""
+        self._ask(run, "pace", process, sent, peak)
+
     def count(self, run: str, fact: str) -> int:
         """Count one more of something in a run's facts. Returns how many there are now."""
         return int(self.client.hincrby(keys.run_key(run), fact, 1))

@@ -1,8 +1,10 @@
-"""Whether a ledger is older than what this machine has seen of it: then it was put back from a backup.
+"""Whether a ledger is older than what this machine has seen of it: then it was probably put back from a backup.
 
 The ledger counts how often a run was taken up, given back, or went on for a minute, and each machine remembers the
-number it saw last. A ledger that counts less has forgotten something. A ledger that was doubted becomes another one,
-with a name of its own, so that no machine doubts it twice.
+number it saw last: outside of the data folder, or the memory would be put back together with the ledger. A ledger that
+counts less has forgotten something. Which of two things has happened only a person knows: a backup was put back, or the
+last second was lost with the power. Once they have said so the ledger becomes another one, with a name of its own, so
+that no machine asks twice.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from uuid import uuid4
 
 import redis
 
+from flows.errors import LedgerOlder
+from flows.ledger.connection import translated
 from flows.ledger.keys import TIDE
 from flows.limit.script import decoded
 from flows.private import private_folder
@@ -23,6 +27,12 @@ from flows.private import private_folder
 log = logging.getLogger(__name__)
 
 BETWEEN_SECONDS = 60.0  # a backup is noticed if a run went on for this long after it was made
+OLDER = "Redis has forgotten what this machine has seen of it, so rows may be sent a second time. Nothing was sent."
+WAYS_ON = (
+    "If it was restored from a backup: `rowrelay restored`; what waits becomes unknown, since it may have been sent. "
+    "If nothing was restored, and only the last second was lost with the power: `rowrelay send --resume {run} "
+    "--ledger-is-current`."
+)
 _LEDGERS = 50  # of which a machine remembers the number
 
 
@@ -32,6 +42,16 @@ class Tide:
     def __init__(self, client: redis.Redis, folder: Path) -> None:
         self._client, self._path = client, folder / "tide.json"
         self._risen = 0.0
+
+    def ask(self, run: str) -> None:
+        """Raise LedgerOlder, with the ways on with this run, if the ledger counts less than this machine remembers.
+
+        Also raises StackError, LedgerError.
+        """
+        with translated():
+            fallen = self.has_fallen()
+        if fallen:
+            raise LedgerOlder(OLDER, hint=WAYS_ON.format(run=run))
 
     def has_fallen(self) -> bool:
         """Whether the ledger counts less than this machine remembers. Raises redis.RedisError.
@@ -53,7 +73,7 @@ class Tide:
         try:
             self._remember(decoded(name), int(count))
         except OSError as exc:
-            log.warning("If the ledger is put back from a backup, this machine cannot tell: %s", exc)
+            log.warning("If Redis is restored from a backup, this machine will not notice: %s", exc)
 
     def rise_by_and_by(self) -> None:
         """The same where the last time was a minute ago."""

@@ -318,6 +318,12 @@ class View:
                 counts[kind] = counts.get(kind, 0) + int(count)
         return dict(sorted(series.items()))
 
+    def paces(self, run: str) -> dict[str, bytes]:
+        """What each process has sent of the run, as `Ledger.pace` was given it."""
+        with translated():
+            raw: dict[bytes, bytes] = self.client.hgetall(keys.run_key(run) + ":paces")  # type: ignore[assignment]
+        return {process.decode(): sent for process, sent in raw.items()}
+
     def flows(self, run: str) -> list[str]:
         """The Prefect flow runs that delivered this run, oldest first."""
         with translated():

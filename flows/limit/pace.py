@@ -91,6 +91,11 @@ class Pace:
         self._round_trips = 0.0
         self._answered = 0
 
+    @property
+    def round_trip_seconds(self) -> float:
+        """The mean of those that were answered; 0 if none was."""
+        return self._round_trips / self._answered if self._answered else 0.0
+
     def note(self, at: float, round_trip_seconds: float | None) -> None:
         """One request was sent at this time; its answer took this long, or never came (None)."""
         self.sent += 1
@@ -117,7 +122,7 @@ class Pace:
         """The figures so far, everything sent included."""
         peak = self.settle(float("inf"))
         seconds = self.latest - self.first if self.first is not None else 0.0
-        trip = self._round_trips / self._answered if self._answered else 0.0
+        trip = self.round_trip_seconds
         # The first requests leave at once, so a rate counts intervals, not requests.
         rate = (self.sent - 1) / seconds if seconds > 0 else 0.0
         limit = min((requests / width for requests, width in self._windows), default=None)

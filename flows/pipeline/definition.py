@@ -294,7 +294,7 @@ class Definition(Part):
 def digest_of(resolved: Mapping[str, Any]) -> str:
     """The digest of a definition as a run has stored it.
 
-    Of what is stored, not of what this version makes of it: that has keys which the version that stored it did not know.
+    Of what is stored, not of what this version makes of it: that may have keys of which the other knew nothing.
     """
     data = dict(resolved) | {"limit": {"name": resolved["limit"]["name"]}}
     return hashlib.sha256(json.dumps(data, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

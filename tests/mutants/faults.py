@@ -235,7 +235,7 @@ LEDGERS = [
     *_of(
         "flows/ledger/journal.py",
         ("test_journal.py",),
-        ("half a line stays", "                os.truncate(self.path, whole)  #", "                pass  #"),
+        ("half a line stays", "                    file.truncate(whole)\n", "                    pass\n"),
         (
             "parts are left out",
             "for path in (self.path, *self._parts) if path.exists()",
