@@ -369,6 +369,13 @@ limit: {name: x, in_flight: 2}
     assert Definition.from_resolved(json.loads(json.dumps(made.resolved()))) == made
 
 
+def test_a_limit_that_hardly_is_one_opens_no_million_connections_by_default(tmp_path: Path) -> None:
+    for stated, most in (("", 500), (", in_flight: 10000", 10_000)):
+        limit = f"requests: 1000000, window_seconds: 1{stated}"
+        made = loaded(tmp_path, GOOD.replace("requests: 7, window_seconds: 1, in_flight: 7", limit))
+        assert made.limit.terms(made).in_flight == most
+
+
 def test_in_flight_is_the_smallest_number_of_the_windows_unless_stated(tmp_path: Path) -> None:
     windows = "windows: [{requests: 10000, seconds: 86400}, {requests: 7, seconds: 1}]"
     made = loaded(tmp_path, GOOD.replace("requests: 7, window_seconds: 1, in_flight: 7", windows))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import pytest
+import redis
 
 from deployments.redis_server import RedisServer
 from flows.delivery.sender import Sender
 from flows.errors import Stopped
 from flows.ledger.connection import connect
 from flows.ledger.journal import Journal
-from flows.ledger.ledger import Ledger
+from flows.ledger.ledger import SERIALS, Ledger
 from flows.ledger.view import View
 from flows.limit.limiter import Limiter, Permit
 from flows.pipeline.definition import Definition
@@ -75,6 +78,18 @@ class Torn(Ledger):
         raise KeyError("claimed")
 
 
+class Refused(Ledger):
+    """A ledger whose claims Redis refuses."""
+
+    def __init__(self, client: redis.Redis, error: redis.ResponseError) -> None:
+        super().__init__(client)
+        self._error = error
+
+    def claim(self, *args: Any, **kwargs: Any) -> tuple[str, list[int]]:
+        """As `Ledger.claim`."""
+        raise self._error
+
+
 class Held(Faulty):
     """In the place of the client: answers when it is let."""
 
@@ -90,7 +105,14 @@ class Held(Faulty):
 
 
 def sender_of(
-    ledger: Ledger, epoch: int, folder: Path, limiter: Limiter, client: Faulty, *, give_up_seconds: float = 5.0
+    ledger: Ledger,
+    epoch: int,
+    folder: Path,
+    limiter: Limiter,
+    client: Faulty,
+    *,
+    give_up_seconds: float = 5.0,
+    on_event: Callable[[str], None] = lambda text: None,
 ) -> Sender:
     """A sender with `client` in its client's place."""
     return Sender(
@@ -103,6 +125,7 @@ def sender_of(
         client=client,  # type: ignore[arg-type]
         journal=Journal(folder / "journal", RUN),
         give_up_seconds=give_up_seconds,
+        on_event=on_event,
     )
 
 
@@ -145,6 +168,51 @@ def test_claims_that_fail_inside_are_taken_back_and_whoever_waits_is_let_go(tmp_
     assert stopped.message == "Internal error: KeyError('claimed')"
     assert rows_in(view, RowState.WAITING) == list(range(1, ROWS + 1))
     assert view.run(RUN).counts[RowState.WAITING] == ROWS
+
+
+@pytest.mark.parametrize(
+    "error", [redis.ResponseError("NOPERM no permission to run 'evalsha'"), redis.exceptions.OutOfMemoryError("full")]
+)
+def test_claims_that_redis_refuses_stop_the_run_and_say_why(
+    tmp_path: Path, redis_url: str, error: redis.ResponseError
+) -> None:
+    """At once, or where it may pass when it has lasted: not for ever, and not in silence."""
+    _, view, epoch = begin(connect(redis_url), total=ROWS)
+    ledger, events = Refused(connect(redis_url), error), []
+
+    async def run() -> tuple[Counter[str], Stopped | None]:
+        async with Limiter(redis_url) as limiter:
+            sender = sender_of(ledger, epoch, tmp_path, limiter, Faulty(), give_up_seconds=0.5, on_event=events.append)
+            await sender.start()
+            states = await sender.deliver(FILE)
+            await sender.close()
+        return states, sender.stopped
+
+    states, stopped = asyncio.run(run())
+
+    assert states == Counter(left=ROWS)
+    assert stopped is not None
+    assert str(error) in stopped.message
+    assert events[0] == f"Redis refuses claims, so nothing is sent: {error}"
+    assert rows_in(view, RowState.WAITING) == list(range(1, ROWS + 1))
+
+
+def test_a_sender_whose_claim_numbers_are_used_up_asks_for_others(tmp_path: Path, redis_url: str) -> None:
+    ledger, view, epoch = begin(connect(redis_url), total=ROWS)
+    first = ledger.serials(RUN)
+
+    async def run() -> Counter[str]:
+        async with Limiter(redis_url) as limiter:
+            sender = sender_of(ledger, epoch, tmp_path, limiter, Faulty())
+            sender._serials = iter(range(first, first + 4))
+            await sender.start()
+            states = await sender.deliver(FILE)
+            await sender.close()
+        return states
+
+    assert asyncio.run(run()) == Counter({RowState.DONE: ROWS})
+    assert rows_in(view, RowState.DONE) == list(range(1, ROWS + 1))
+    assert ledger.serials(RUN) == first + 2 * SERIALS
 
 
 def test_an_outcome_that_cannot_be_told_lets_go_whoever_waits_for_it(tmp_path: Path, redis_url: str) -> None:

@@ -254,6 +254,82 @@ def test_the_api_s_memory_of_a_key_counts_from_its_first_use(client: redis.Redis
     assert claim(ledger, epoch, (1, 3), memory=1800) == [-1]
 
 
+def test_a_claim_that_is_taken_back_unheard_does_not_renew_the_memory_of_a_key(client: redis.Redis) -> None:
+    """Redis never heard of the claim; that its row was not sent after all is all that it is told."""
+    ledger, view, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+    ledger.answer(RUN, [outcome(1, epoch, 1, U)])
+    age(client, 1000)
+
+    back = replace(outcome(1, epoch, 2, W, idle=True), sent_second=None)
+    assert ledger.answer(RUN, [back]) == [U]
+
+    assert claim(ledger, epoch, (1, 3), memory=900) == [-1]
+    assert view.records(RUN, [1], names=NAMES, created=0)[0].attempts == 1
+
+
+def test_an_unheard_attempt_of_a_row_in_doubt_does_not_renew_the_memory_of_a_key(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+    ledger.answer(RUN, [outcome(1, epoch, 1, U)])
+    age(client, 1000)
+
+    assert ledger.answer(RUN, [outcome(1, epoch, 2, U)]) == [U]
+
+    assert claim(ledger, epoch, (1, 3), memory=900) == [-1]
+    assert view.records(RUN, [1], names=NAMES, created=0)[0].attempts == 2
+
+
+@pytest.mark.parametrize("state", [U, W, D, F])
+def test_a_claim_that_has_had_its_outcome_takes_nothing_when_it_is_asked_again(
+    client: redis.Redis, state: RowState
+) -> None:
+    """Who finds Redis restarted claims again what was under way a moment ago."""
+    ledger, view, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+    ledger.answer(RUN, [outcome(1, epoch, 1, state)])
+
+    assert claim(ledger, epoch, (1, 1), memory=3600) == [-1]
+    assert state_of(view, 1) is state
+
+
+def test_so_many_rows_as_anybody_may_have_under_way_are_claimed(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client, total=10_000)
+
+    assert claim(ledger, epoch, *((row, row) for row in range(1, 10_001))) == [0] * 10_000
+    assert view.run(RUN).counts[S] == 10_000
+
+
+def test_the_claim_numbers_of_a_run_last_for_a_hundred_thousand_openings(client: redis.Redis) -> None:
+    ledger, _, _ = begin(client)
+    first, second = ledger.serials(RUN), ledger.serials(RUN)
+
+    assert 0 < second - first < 2**32 // 100_000  # a row's record has 32 bits for them
+
+
+def test_a_run_begins_by_the_clock_of_redis(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows' times count from then on, and a machine that is an hour ahead would add that to the memory of keys."""
+    monkeypatch.setattr("time.time", lambda: 4e9)
+    _, view, _ = begin(client)
+
+    seconds, _ = client.time()  # type: ignore[misc]
+    assert abs(view.run(RUN).created - seconds) < 60
+
+
+def test_what_is_told_twice_because_the_reply_was_lost_is_there_once(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    client.hset(keys.FLOWS, "flow-1", RUN)  # told, of which only the beginning came through
+    for _ in range(2):
+        ledger.flow(RUN, "flow-1")
+    assert view.flows(RUN) == ["flow-1"]
+
+    ledger.create("other", definition={}, by="test")
+    epoch = ledger.take("other", "me", resume=False)
+    for _ in range(2):
+        ledger.reject("other", epoch, [Rejection(row, row + 1, (), ()) for row in (3, 5)])
+    assert [rejection.row for rejection in view.samples("other")] == [3, 5]
+
+
 def age(client: redis.Redis, seconds: int) -> None:
     """Make the run, and all that it remembers, so much older."""
     created = int(client.hget(keys.run_key(RUN), "created") or 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,10 +15,13 @@ import pytest
 
 from deployments.redis_server import free_port
 from flows.deliver import deliver
-from flows.delivery.spread import runner, send_portion
+from flows.delivery.delivery import Delivery
+from flows.delivery.plan import Portion
+from flows.delivery.spread import Share, runner, send_here, send_portion
 from flows.errors import SettingError, Stopped
 from flows.ledger.connection import connect
 from flows.limit.status import status
+from flows.pipeline.loading import load
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from tests.conftest import wait_until
@@ -85,11 +89,38 @@ def test_a_stop_in_one_process_ends_the_run_everywhere(flows: World, stack: Runn
     found = ended(start(flows, stack, file=flows.file(2000)))
 
     assert found["type"] == "FAILED"
-    assert "ended alike" in found["message"]
+    assert "requests in a row failed: 500 ×" in found["message"]
     run = flows.run(found["run"])
     assert run.state is RunState.STOPPED
     assert run.counts[RowState.WAITING] > 1000
     assert run.counts[RowState.WAITING] + run.counts[RowState.UNKNOWN] == 2000
+
+
+def test_a_process_that_is_idle_gives_its_connections_and_threads_back(
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not when a collector of garbage comes round: it has been told to look less often."""
+    monkeypatch.setenv("ROWRELAY_REDIS_URL", redis_url)
+    monkeypatch.setenv("ROWRELAY_DATA", str(tmp_path / "data"))
+    client = connect(redis_url)
+    with world(tmp_path, redis_url, limit=LIMIT, knobs=QUICK) as w:
+        definition = load(w.pipeline)
+        holder = Delivery("r1", definition, Settings.read(), redis_url)
+        holder.ledger.create("r1", definition=definition.resolved(), by="test", pipeline="posts", file="rows.csv")
+        holder.take(resume=False)
+        holder.check(w.file(5))
+        holder.ledger.open("r1", holder.epoch)
+        holder.release()
+        gc.collect()
+        before = len(client.client_list())
+        gc.disable()
+        try:
+            sent = send_here(Portion("all", ((0, 5),), False), Share("r1", holder.epoch, definition.resolved()))
+            wait_until(lambda: len(client.client_list()) <= before, seconds=40, what="the connections to be closed")
+        finally:
+            gc.enable()
+
+    assert sent == {"done": 5}
 
 
 def test_what_goes_over_to_another_process_can_go() -> None:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from itertools import count
 from typing import Any, ParamSpec, TypeVar
 
 import redis
@@ -31,9 +30,9 @@ from flows.delivery.recorder import FLUSH_ROWS, FLUSH_SECONDS, Recorder
 from flows.delivery.staleness import Staleness
 from flows.errors import LimitLatched, LimitLost, Stopped, Superseded
 from flows.ledger import keys as ledger_keys
-from flows.ledger.connection import AWAY_SECONDS
+from flows.ledger.connection import AWAY_SECONDS, may_pass
 from flows.ledger.journal import Journal
-from flows.ledger.ledger import LEASE_SECONDS, Answer, Ledger
+from flows.ledger.ledger import LEASE_SECONDS, SERIALS, Answer, Ledger
 from flows.limit.limiter import Limit, Permit
 from flows.limit.pace import Pace
 from flows.pipeline.definition import Definition
@@ -46,6 +45,7 @@ T = TypeVar("T")
 RENEW_SECONDS = LEASE_SECONDS / 5
 CHART_SECONDS = 900  # of which the chart keeps every second
 PROBING_TOLD_SECONDS = 60.0  # an API in trouble is worth an event once in so long
+CLAIMED_AT_ONCE = 400  # rows a block
 TRIM_SECONDS = 60  # between two times that older ones are folded into minutes
 _UNTRIED = Verdict(RowState.WAITING, wrote=False, attempted=False)
 
@@ -80,7 +80,9 @@ class Sender:
         self._client, self._give_up, self._event, self._on_renewed = client, give_up_seconds, on_event, on_renewed
         self._names = tuple(definition.response.keep)
         self._memory = definition.idempotency_hours * 3600.0 if definition.idempotent else 0.0
-        self._serials = count(first_serial)
+        self._serials = iter(range(first_serial, first_serial + SERIALS))
+        self._numbering = asyncio.Lock()
+        self._claims_refused_since = 0.0
         self._ready: deque[Job] = deque()
         self._backing_off: list[tuple[float, int, Job]] = []
         self._wake = asyncio.Event()
@@ -248,7 +250,7 @@ class Sender:
     @property
     def _room(self) -> int:
         """Rows that may still be claimed: what a kill leaves `unknown` is bounded by what is claimed and unrecorded."""
-        free = self._limit.terms.in_flight - self._unrecorded
+        free = min(CLAIMED_AT_ONCE, self._limit.terms.in_flight - self._unrecorded)
         return max(0, min(free, self._breaker.room(self._unrecorded, self._limit.clock())))
 
     def _depart(self, rows: int) -> None:
@@ -286,8 +288,6 @@ class Sender:
     async def _claimed(self, jobs: list[Job], permits: list[Permit]) -> int:
         """Claim the rows and let those that could be claimed fly; returns how many."""
         asked_before = [bool(job.serial) for job in jobs]
-        for job in jobs:
-            job.serial = job.serial or next(self._serials)
         try:
             why, generations = await self._claim(jobs)
         except Exception as exc:
@@ -298,7 +298,9 @@ class Sender:
                 self._again(job, AWAY_SECONDS)
             if not isinstance(exc, redis.RedisError):
                 raise
+            self._claims_failed(exc)
             return 0
+        self._claims_refused_since = 0.0
         if why != "ok":
             self._recorded(len(jobs))
             for job, permit, asked in zip(jobs, permits, asked_before, strict=True):
@@ -322,6 +324,8 @@ class Sender:
         return sum(generation >= 0 for generation in generations)
 
     async def _claim(self, jobs: Sequence[Job]) -> tuple[str, list[int]]:
+        for job in jobs:
+            job.serial = job.serial or await self._serial()
         return await self._call(
             self._ledger.claim,
             self.run,
@@ -330,6 +334,24 @@ class Sender:
             patience_seconds=2 * self._definition.request.timeout_seconds + 1.0,
             idempotency_seconds=self._memory if any(job.resends for job in jobs) else 0.0,
         )
+
+    async def _serial(self) -> int:
+        """The next claim number. They rise, as they order the claims of a row, and no process has another's."""
+        async with self._numbering:
+            if (serial := next(self._serials, None)) is None:
+                serial = await self._call(self._ledger.serials, self.run)
+                self._serials = iter(range(serial + 1, serial + SERIALS))
+            return serial
+
+    def _claims_failed(self, exc: redis.RedisError) -> None:
+        """Redis refused to take claims. One that is merely away is waited for elsewhere."""
+        if not isinstance(exc, redis.ResponseError):
+            return
+        if not self._claims_refused_since:
+            self._claims_refused_since = time.monotonic()
+            self._event(f"Redis refuses claims, so nothing is sent: {exc}")
+        if not may_pass(exc) or time.monotonic() - self._claims_refused_since > self._give_up:
+            self._stop(Stopped(f"Redis refuses claims: {exc}", hint="Mend that, then resume the run."))
 
     def _refused(self, why: str) -> None:
         if why == "superseded":

@@ -102,7 +102,7 @@ class _Shares:
             delivery.knock()
             delivery.join(share.epoch)
         except BaseException:
-            delivery.close()
+            _end(delivery)
             raise
         self._open[key] = delivery
         threading.Thread(target=self._close_when_idle, args=(key,), name="share", daemon=True).start()
@@ -117,7 +117,14 @@ class _Shares:
                     delivery = self._open.pop(key)
                     del self._busy[key], self._idle_since[key]
                     break
+        _end(delivery)
+
+
+def _end(delivery: Delivery) -> None:
+    try:
         delivery.close()
+    finally:
+        delivery.release()
 
 
 _SHARES = _Shares()

@@ -64,6 +64,12 @@ def no_retry() -> Retry:
     return Retry(NoBackoff(), 0)
 
 
+def may_pass(exc: redis.ResponseError) -> bool:
+    """Whether Redis may take later what it has refused: memory, disk or a script in its way are no fault of ours."""
+    passing = isinstance(exc, redis.exceptions.OutOfMemoryError | redis.exceptions.ReadOnlyError)
+    return passing or str(exc).startswith(("OOM", "MISCONF", "BUSY", "NOREPLICAS", "READONLY"))
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Redis' errors as ours, for callers that cannot go on without an answer."""

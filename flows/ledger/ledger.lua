@@ -205,15 +205,20 @@ function ask.afresh(epoch)
   return 1
 end
 
--- reject, epoch, rows: mark them as rejected. → how many samples there are, or -1 if another epoch has the run
+-- reject, epoch, then row/sample pairs ('' = none): mark the rows as rejected and keep the samples, of each row once.
+-- → 1, or 0 if another epoch has the run
 function ask.reject(epoch, ...)
   if not has(epoch) then
-    return -1
+    return 0
   end
-  for _, row in ipairs({...}) do
-    redis.call('SETBIT', run .. ':is:rejected', row - 1, 1)
+  local pairs_ = {...}
+  for i = 1, #pairs_, 2 do
+    local known = redis.call('SETBIT', run .. ':is:rejected', pairs_[i] - 1, 1) == 1
+    if not known and pairs_[i + 1] ~= '' then
+      redis.call('RPUSH', run .. ':samples', pairs_[i + 1])
+    end
   end
-  return redis.call('LLEN', run .. ':samples')
+  return 1
 end
 
 -- begin, epoch, total, rejected, then field/value pairs: the check is over, its totals stand. One write, so that a
@@ -260,7 +265,7 @@ function ask.claim(epoch, patience, idempotency, ...)
     local answer = -1
     if rec.state == 'sending' and rec.epoch == epoch and rec.serial == serial then
       answer = rec.generation -- the reply to this very claim was lost
-    elseif rec.state == 'waiting' and rec.epoch == epoch and rec.serial == serial then
+    elseif rec.epoch == epoch and rec.serial == serial and (rec.state == 'waiting' or rec.state == 'unknown') then
       answer = -1 -- this very claim has had its outcome: it comes late, or once more
     elseif rec.state == 'waiting' and not rec.doubt and rec.at > ticks(now) then
       answer = -2
@@ -303,13 +308,13 @@ function ask.answer(...)
       local from = rec.state
       if move(event, rec, to) then
         rec.epoch, rec.serial, rec.tail = epoch, serial, values[i + 4]
-        if not same then
+        if not same and values[i + 6] ~= '' then
           rec.attempts = math.min(255, rec.attempts + 1)
         end
         local wait = tonumber(values[i + 7])
         if to == 'waiting' and not rec.doubt then
           rec.at = ticks(now + wait)
-        elseif not same then
+        elseif not same and not rec.doubt then
           rec.at = ticks(now)
         end
         save(rec)

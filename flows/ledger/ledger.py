@@ -37,6 +37,7 @@ TRANSITIONS: Mapping[str, Mapping[RowState, frozenset[RowState]]] = {
 LEASE_SECONDS = 5.0
 SAMPLES = 100
 EVENTS = 200
+SERIALS = 10_000  # claim numbers that a process asks for at once, of four billion a run
 _BATCH = 400  # rows a call: Lua unpacks a few thousand arguments at most
 
 
@@ -85,13 +86,18 @@ class Ledger:
 
     def create(self, run: str, *, definition: dict[str, Any], by: str, **facts: str | int | float) -> bool:
         """Enter a run as `checking`, unless it is known. Says whether it is new."""
-        key, now = keys.run_key(run), time.time()
+        key, now = keys.run_key(run), self._now()
         pipe = self.client.pipeline(transaction=True)
         for name, value in {"created": round(now * 1000), "state": RunState.CHECKING, "by": by, **facts}.items():
             pipe.hsetnx(key, name, value)
         pipe.set(key + ":definition", msgspec.json.encode(definition), nx=True)
         pipe.zadd(keys.RUNS, {run: now}, nx=True)
         return bool(pipe.execute()[0])
+
+    def _now(self) -> float:
+        """Unix seconds by Redis's clock, which all times of rows go by: a machine's own may be an hour ahead."""
+        seconds, micros = self.client.time()
+        return seconds + micros / 1e6
 
     def same_content(self, digest: str, run: str) -> None:
         """Remember which runs had a file with this digest."""
@@ -115,8 +121,12 @@ class Ledger:
 
     def flow(self, run: str, flow_run: str) -> None:
         """Note that a Prefect flow run delivers this run."""
-        if self.client.hsetnx(keys.FLOWS, flow_run, run):
-            self.client.rpush(keys.run_key(run) + ":flows", flow_run)
+        key = keys.run_key(run) + ":flows"
+        with self.client.pipeline(transaction=True) as pipe:  # said twice, it is there once
+            pipe.hset(keys.FLOWS, flow_run, run)
+            pipe.lrem(key, 0, flow_run)
+            pipe.rpush(key, flow_run)
+            pipe.execute()
 
     def event(self, run: str, text: str) -> None:
         """Keep one of the last events, in words."""
@@ -172,11 +182,13 @@ class Ledger:
     def reject(self, run: str, epoch: int, rejections: Sequence[Rejection]) -> None:
         """Mark rows as rejected and keep the first ones to show. Raises Superseded."""
         for first in range(0, len(rejections), _BATCH):
-            batch = rejections[first : first + _BATCH]
-            there = int(self._ask(run, "reject", epoch, *(rejection.row for rejection in batch)))
-            self._keep(there >= 0)
-            if wrong := [item for item in batch if not item.skipped][: max(0, SAMPLES - there)]:
-                self.client.rpush(keys.run_key(run) + ":samples", *map(msgspec.msgpack.encode, wrong))
+            missing = SAMPLES - int(self.client.llen(keys.run_key(run) + ":samples"))
+            flat: list[Any] = []
+            for item in rejections[first : first + _BATCH]:
+                shown = missing > 0 and not item.skipped
+                missing -= shown
+                flat += (item.row, msgspec.msgpack.encode(item) if shown else b"")
+            self._keep(self._ask(run, "reject", epoch, *flat))
 
     def begin(self, run: str, epoch: int, *, total: int, rejected: int, **facts: str | int | float) -> None:
         """End the check: fix the totals and what the spool holds, in one write.
@@ -198,11 +210,8 @@ class Ledger:
         if not ours:
             raise Superseded("Another process has taken over this run.")
 
-    def serials(self, run: str, count: int = 1_000_000) -> int:
-        """The first of `count` claim numbers that nobody else was given.
-
-        Whoever needs more goes on counting: the numbers order the claims of one row, which one process has at a time.
-        """
+    def serials(self, run: str, count: int = SERIALS) -> int:
+        """The first of `count` claim numbers that nobody else was given; later ones are higher."""
         return int(self.client.hincrby(keys.run_key(run), "serials", count)) - count + 1
 
     def claim(
@@ -218,12 +227,18 @@ class Ledger:
 
         `claims` holds (row, serial); `patience_seconds` is how long an attempt can take until nobody waits for its
         answer. Returns (why, one number a row): the generation of its idempotency key, -1 if it is not to be
-        sent, -2 if not yet. `why` is "ok", "superseded", "cancelled", or the state of a run that is not sending.
+        sent, -2 if not yet. `why` is "ok", "superseded", "cancelled", or the state of a run that is not sending; where
+        that is heard when some have been granted, the others are not yet to be sent.
         """
-        flat = [part for pair in claims for part in pair]
         patience, memory = round(patience_seconds * 1000), round(idempotency_seconds * 1000)
-        why, *answers = self._ask(run, "claim", epoch, patience, memory, *flat)
-        return why.decode(), [int(answer) for answer in answers]
+        granted: list[int] = []
+        for first in range(0, len(claims), _BATCH):
+            flat = [part for pair in claims[first : first + _BATCH] for part in pair]
+            why, *answers = self._ask(run, "claim", epoch, patience, memory, *flat)
+            if why != b"ok":
+                return ("ok", granted + [-2] * (len(claims) - first)) if granted else (why.decode(), [])
+            granted += map(int, answers)
+        return "ok", granted
 
     def answer(self, run: str, answers: Sequence[Answer]) -> list[RowState | None]:
         """Record outcomes, at most a few hundred. Says for each what the row is now; None where it was refused.

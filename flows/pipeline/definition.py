@@ -22,6 +22,7 @@ from flows.pipeline.fault import refusal
 from flows.records import LimitTerms
 
 Method = Literal["POST", "PUT", "PATCH", "GET", "DELETE"]
+IN_FLIGHT_BY_DEFAULT = 500  # most: connections, and rows that a kill leaves unknown; more has to be asked for
 Seconds = Annotated[Float, Field(gt=0, le=31 * 86_400)]
 
 
@@ -100,7 +101,7 @@ class Limit(Part):
     windows: Annotated[list[Window], Field(min_length=1, max_length=10)] | None = None
     """Several windows at once, instead of requests and window_seconds"""
     in_flight: Annotated[Int, Field(ge=1, le=10_000)] | None = None
-    """Most requests under way at once. Default: the smallest number of requests of the windows"""
+    """Most requests under way at once. Default: the smallest number of requests of the windows, but at most 500"""
     late_seconds: Seconds | None = None
     """If known: the longest a request may take to arrive. Makes slow APIs faster; a promise that you make"""
     max_timeout_seconds: Annotated[Float, Field(gt=0, le=3600)] | None = None
@@ -122,7 +123,7 @@ class Limit(Part):
         return LimitTerms(
             name=self.name,
             windows=self.pairs,
-            in_flight=self.in_flight or max(1, min((requests for requests, _ in self.pairs), default=1)),
+            in_flight=self.in_flight or min([IN_FLIGHT_BY_DEFAULT, *(requests for requests, _ in self.pairs)]),
             max_timeout_seconds=self.max_timeout_seconds or definition.request.timeout_seconds,
             grace_seconds=self.grace_seconds,
             late_seconds=self.late_seconds,
