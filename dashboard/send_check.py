@@ -192,6 +192,8 @@ def _checked(run: Run) -> None:
     st.html(look.bar({**run.shown_counts, RowState.WAITING: ready}, run.total))
     if here := target.here_notice(definition):
         st.html(here)
+    if run.notices:
+        st.html(notice("warn", "Look at this before you send.", *run.notices))
     _delivered(run)
     again = _same_content(run)
     _decide(run, ready, again=again)

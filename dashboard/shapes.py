@@ -85,6 +85,7 @@ class RunOut(BaseModel):
     skipped: int = Field(description="So many of the rejected rows are good: an earlier run delivered them")
     being_delivered: bool
     cancelling: bool
+    notices: list[str] = Field(default=[], description="What the check noticed of the file as a whole")
     facts: dict[str, str]
 
     @classmethod
@@ -105,6 +106,7 @@ class RunOut(BaseModel):
             skipped=run.skipped,
             being_delivered=run.busy,
             cancelling=run.cancelling,
+            notices=run.notices,
             facts=run.facts,
         )
 

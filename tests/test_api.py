@@ -348,6 +348,20 @@ def test_a_download_that_fails_at_its_first_row_is_an_error_and_no_empty_file(
         assert "the spool of this run is gone" in answer.json()["title"]
 
 
+def test_what_a_check_noticed_is_kept_with_the_run(
+    api: TestClient, settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "odd.csv").write_text("userId,title,body,Remark\n1,NULL,b,\n")
+    run = seed(settings, redis_url, tmp_path / "odd.csv")
+
+    found = api.get(f"/runs/{run.id}").json()
+    events = [event["text"] for event in api.get(f"/runs/{run.id}/events").json()]
+
+    assert found["notices"][0] == "Columns that the pipeline does not use: Remark"
+    assert found["notices"][1].startswith("column title: 1 cell holds a word for no value (NULL, at line 2)")
+    assert sorted(events) == sorted(found["notices"])
+
+
 def test_content_counts_as_sent_before_only_where_something_was_sent(
     api: TestClient, settings: Settings, redis_url: str, tmp_path: Path
 ) -> None:

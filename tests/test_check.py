@@ -6,15 +6,16 @@ import hashlib
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from bench.check import make
-from flows.errors import FileError
+from flows.errors import BadFile, FileError
 from flows.pipeline.loading import load
 from flows.records import Reason, Rejection, Row
-from flows.schema.check import check_file
+from flows.schema.check import CheckResult, check_file
 from flows.spool.spool import Spool
 
 PIPELINE = """
@@ -172,3 +173,121 @@ def test_memory_stays_flat_however_long_the_texts_are(tmp_path: Path, pipeline: 
     accepted, megabytes = map(int, output.split())
     assert accepted == 1200
     assert megabytes < 350
+
+
+# -- columns as a whole ------------------------------------------------------------------------------------------------
+
+WHOLE = """
+name: test
+columns:
+  email: {type: str}
+  phone: {type: str, optional: true}
+  price: {type: decimal, optional: true}
+request: {method: METHOD, url: "http://127.0.0.1:9/", json: {mail: "{email}", phone: "{phone}", price: "{price}"}}
+limit: {name: test, requests: 7, window_seconds: 1}
+"""
+
+
+def noticed(folder: Path, text: str, *, method: str = "POST") -> CheckResult:
+    (folder / "whole.yaml").write_text(WHOLE.replace("METHOD", method))
+    (folder / "rows.csv").write_text(text)
+    return check_file(folder / "rows.csv", load(folder / "whole.yaml"))
+
+
+@pytest.mark.parametrize("proof", ["3.001,01", "12,5", "1.234.567", "0,125", " -7.000,5 ", "12,3456"])
+def test_a_number_that_may_mean_thousands_is_rejected_where_its_column_shows_that_points_stand_between_them(
+    tmp_path: Path, proof: str
+) -> None:
+    result = noticed(tmp_path, f"email;price\na;3.000\nb;{proof}\nc;1.234\nd;12.5\ne;999\nf;\n")
+
+    words = (
+        f"may mean thousands: {proof.strip()} at line 3 shows that points stand between thousands in this column; "
+        "write it without such points, and with a point as the decimal sign"
+    )
+    assert [(item.row, item.reasons) for item in result.samples] == [
+        (1, (Reason("price", words, "3.000"),)),
+        (2, (Reason("price", "must be a decimal number such as 12.50", proof),)),
+        (3, (Reason("price", words, "1.234"),)),
+    ]
+    assert [row.values["price"] for row in result.first] == [Decimal("12.5"), 999, None]
+
+
+def test_a_column_whose_writing_shows_only_later_is_not_half_read(tmp_path: Path) -> None:
+    rows = "".join("b;12.50\n" for _ in range(20_000))
+
+    with pytest.raises(BadFile, match=r"rows.csv: column price is written in two ways: 3,5 at line 20003 shows .* so"):
+        noticed(tmp_path, f"email;price\na;3.000\n{rows}c;3,5\n")
+    later = noticed(tmp_path, f"email;price\na;3,5\n{rows}c;3.000\n")
+
+    assert [(item.row, item.reasons[0].value) for item in later.samples] == [(1, "3,5"), (20_002, "3.000")]
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["3.000", "999"], "1 of its numbers has three digits behind the point (3.000 at line 2)"),
+        (["17", "3.000", "1.23", "-1.234"], ""),
+        (["17", "3.000", "-1.234"], "2 of its numbers have three digits behind the point (3.000 at line 3)"),
+        (["3.000", "12.5"], ""),
+        (["3.000", "0.125"], ""),
+        (["3.000", "1234.500"], ""),
+        (["0.125", "17"], ""),
+    ],
+)  # fmt: skip
+def test_numbers_that_may_all_mean_thousands_are_noticed(tmp_path: Path, cells: list[str], said: str) -> None:
+    result = noticed(tmp_path, "email;phone;price\n" + "".join(f"a;1;{cell}\n" for cell in cells))
+
+    assert result.rejected == 0
+    assert [text.partition(". They go out")[0] for text in result.notices] == (
+        [f"column price: {said}"] if said else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["x", "4.00638E+12", "4E+12", "4,006E+12"],
+         "column phone: 3 cells look like numbers that a spreadsheet shortened (4.00638E+12, first at line 3); its "),
+        (["\\N", "x", "NULL"], "column phone: 2 cells hold a word for no value (\\N, first at line 2); it goes out as"),
+        (["null"], "column phone: 1 cell holds a word for no value (null, at line 2); it goes out as this text"),
+        (["x", "#REF!"], "column phone: 1 cell holds an error of a spreadsheet (#REF!, at line 3)"),
+        (["E+12", "1E+", "x4E+12", "nullable", "Null", "NULL ", "N", "#REF"], ""),
+    ],
+)  # fmt: skip
+def test_texts_that_once_were_something_else_are_noticed(tmp_path: Path, cells: list[str], said: str) -> None:
+    result = noticed(tmp_path, "email;phone;price\n" + "".join(f"a;{cell};1\n" for cell in cells))
+
+    assert result.accepted == len(cells)
+    assert len(result.notices) == bool(said)
+    assert all(text.startswith(said) for text in result.notices)
+
+
+def test_columns_that_are_missing_or_empty_are_noticed_where_null_goes_out(tmp_path: Path) -> None:
+    absent = noticed(tmp_path, "Email;Telephone\na;1\n")
+    posted = noticed(tmp_path, "email;phone;price\na;;1\nb; ;\n")
+    patched = noticed(tmp_path, "email;phone;price\na;;1\nb;;\n", method="PATCH")
+
+    assert absent.remarks == [
+        "Columns that the pipeline does not use: Telephone",
+        "phone is missing in the file: null goes out in every row",
+        "price is missing in the file: null goes out in every row",
+    ]
+    assert posted.remarks == []
+    assert patched.notices == (
+        "column phone: 2 cells are empty (first at line 2): null goes out, which a PATCH may store as it is",
+        "column price: 1 cell is empty (at line 3): null goes out, which a PATCH may store as it is",
+    )
+
+
+def test_notices_without_number_are_told_shortly(tmp_path: Path) -> None:
+    names = [f"c{at}" for at in range(30)]
+    (tmp_path / "many.yaml").write_text(
+        "name: test\ncolumns:\n" + "".join(f"  {name}: {{type: str, optional: true}}\n" for name in names)
+        + "request: {url: 'http://127.0.0.1:9/'}\nlimit: {name: test, requests: 7, window_seconds: 1}\n"
+    )  # fmt: skip
+    (tmp_path / "rows.csv").write_text("c0,c1\n1,2\n")
+
+    result = check_file(tmp_path / "rows.csv", load(tmp_path / "many.yaml"))
+
+    assert len(result.notices) == 28
+    assert result.remarks[-2:] == [result.notices[19], "… and 8 more such notices"]

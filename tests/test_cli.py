@@ -219,6 +219,20 @@ def test_check_tells_what_would_be_sent(here: Path, rowrelay: Run) -> None:
     assert not (here / "data").exists()
 
 
+def test_check_tells_what_it_noticed_of_columns_as_a_whole(here: Path, rowrelay: Run) -> None:
+    (here / "odd.csv").write_text("userId,title,body,Remark\n1,4.00638E+12,b,\n")
+
+    code, out, _ = rowrelay("check", "odd.csv")
+    as_json = json.loads(rowrelay("check", "odd.csv", "--json")[1])
+
+    noticed = "column title: 1 cell looks like a number that a spreadsheet shortened (4.00638E+12, at line 2)"
+    assert code == 0
+    assert "Columns that the pipeline does not use: Remark" in out
+    assert noticed in " ".join(out.split())
+    assert [as_json["ignored"], len(as_json["notices"])] == [["Remark"], 1]
+    assert as_json["notices"][0].startswith(noticed)
+
+
 def test_check_shows_rejections_and_writes_them_down(here: Path, rowrelay: Run) -> None:
     (here / "mixed.csv").write_text("userId,title,body\n1,one,=b\nx,,\n0,three\n4,four,b\n")
 

@@ -102,8 +102,10 @@ def stopped(here: Site, name: str, rows: int, *, bad: tuple[int, ...] = ()) -> S
 
 
 def test_a_file_with_mistakes_is_shown_sent_watched_and_taken_home(here: Site, page: Page) -> None:
-    drop(here, page, "mixed.csv", rows_file(1, 20, "nobody,=bad,b\n3,,no title\n"))
+    rows = rows_file(1, 20, "nobody,=bad,b\n3,,no title\n").replace("\n", ",\n").replace("body,\n", "body,Remark\n", 1)
+    drop(here, page, "mixed.csv", rows)
 
+    expect(page.get_by_text("Columns that the pipeline does not use: Remark")).to_be_visible()
     expect(page.get_by_role("button", name="Send 20 good rows")).to_be_visible()
     expect(page.get_by_text("The first requests, as they would go out")).to_be_visible()
     assert here.tags == []  # nothing was sent yet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -59,18 +60,23 @@ def check(
 
 
 READINGS = [
-    ("int", ["7", " 7 ", "007", "+7", "-7", "\t0", "-0", "9223372036854775807", "-9223372036854775808", "0" * 40 + "1"],
-     [7, 7, 7, 7, -7, 0, 0, 2**63 - 1, -(2**63), 1]),
-    ("float", ["1", "1.5", "-.5", "5.", "+1e3", "1E-2", " 0.1 "], [1.0, 1.5, -0.5, 5.0, 1000.0, 0.01, 0.1]),
-    ("decimal", ["1", "1.50", "-.5", " 12345678901234567890.123456789012345678 "],
-     [Decimal("1"), Decimal("1.50"), Decimal("-.5"), Decimal("12345678901234567890.123456789012345678")]),
+    ("int", ["7", " 7 ", "-7", "\t0", "-0", "9223372036854775807", "-9223372036854775808"],
+     [7, 7, -7, 0, 0, 2**63 - 1, -(2**63)]),
+    ("float", ["1", "1.5", "-.5", "5.", "+1e3", "1E-2", " 0.1 ", "007.5", "9007199254740992", "1e23"],
+     [1.0, 1.5, -0.5, 5.0, 1000.0, 0.01, 0.1, 7.5, 2.0**53, 1e23]),
+    ("decimal", ["1", "1.50", "-.5", " 12345678901234567890.123456789012345678 ", "+12.50", "0.5"],
+     [Decimal("1"), Decimal("1.50"), Decimal("-.5"), Decimal("12345678901234567890.123456789012345678"),
+      Decimal("12.50"), Decimal("0.5")]),
     ("str", ["a", "", " a ", "NA", "null", "007"], ["a", "", " a ", "NA", "null", "007"]),
-    ("bool", ["true", "FALSE", "1", "0", "Yes", " no "], [True, False, True, False, True, False]),
+    ("bool", ["true", "FALSE", "1", "0", "Yes", " no ", "t", "F"], [True, False] * 4),
     ("date", ["2024-02-29", " 0001-01-01 "], [date(2024, 2, 29), date(1, 1, 1)]),
-    ("datetime", ["2024-02-29T13:45", "2024-02-29 13:45:01.25", "2024-02-29T13:45:00Z", "2024-02-29T13:45:00+05:30"],
+    ("datetime", ["2024-02-29T13:45", "2024-02-29 13:45:01.25", "2024-02-29T13:45:00Z", "2024-02-29T13:45:00+05:30",
+                  "2024-01-31 13:45:31.5+01", "2024-01-31 13:45:31-0330"],
      [datetime(2024, 2, 29, 13, 45), datetime(2024, 2, 29, 13, 45, 1, 250_000),
       datetime(2024, 2, 29, 13, 45, tzinfo=UTC),
-      datetime(2024, 2, 29, 13, 45, tzinfo=timezone(timedelta(hours=5, minutes=30)))]),
+      datetime(2024, 2, 29, 13, 45, tzinfo=timezone(timedelta(hours=5, minutes=30))),
+      datetime(2024, 1, 31, 13, 45, 31, 500_000, tzinfo=timezone(timedelta(hours=1))),
+      datetime(2024, 1, 31, 13, 45, 31, tzinfo=timezone(-timedelta(hours=3, minutes=30)))]),
 ]  # fmt: skip
 
 
@@ -89,14 +95,19 @@ INT64 = "must be a whole number between -9223372036854775808 and 922337203685477
 REFUSALS = [
     ("int", "must be a whole number", ["x", "1_000", "1.0", "1e3", "٣", "1 000", "--1", "+", "0x1f", "½", "1\n"]),
     ("int", INT64, ["9223372036854775808", "-9223372036854775809", "9" * 5000]),
+    *((kind, "must not begin with a plus or a zero: write the number without, or make the column str",
+       ["007", "02134", "+7", "+4930123456", "-01", "00", "0" * 5000 + "1"]) for kind in ("int", "float", "decimal")),
+    ("float", "must be a number whose digits a float keeps (some 15): make the column decimal, or int",
+     ["9007199254740993", "-12345678901234567890", "9007199254740992.5"]),
     ("float", "must be a number", ["x", "nan", "inf", "-Infinity", "1,5", "1_0.0", "٣.0", "1e", ".", "0x1p3"]),
     ("float", "must be a number of ordinary size", ["1e999", "-1e999"]),
     ("decimal", "must be a decimal number such as 12.50", ["x", "1e3", "NaN", "1,5", "1_0", "٣", "."]),
-    ("bool", "must be true or false (also: yes, no, 1, 0)", ["y", "2", "on", "truе", "tru"]),
+    ("bool", "must be true or false (also: t, f, yes, no, 1, 0)", ["y", "2", "on", "truе", "tru"]),
     ("date", "must be a date such as 2026-01-31",
      ["2024-02-30", "20240131", "2024-W05-3", "31.01.2024", "2024-1-3", "0000-01-01"]),
     ("datetime", "must be a date and time such as 2026-01-31T13:45:00+01:00",
-     ["2024-01-31", "2024-01-31T25:00", "2024-01-31T13", "13:45", "2024-01-31T13:45:00.1234567",
+     ["2024-01-31", "2024-01-31T25:00", "2024-01-31T13", "2024-01-31T13:45+1", "2024-01-31T13:45+25",
+      "13:45", "2024-01-31T13:45:00.1234567",
       "2024-02-30T13:45", "now"]),
 ]  # fmt: skip
 
@@ -117,7 +128,7 @@ def test_cells_that_a_person_would_not_read_so_are_refused(
 CHECKS = [
     ("{type: int, min: 1}", "1", "0", "must be at least 1"),
     ("{type: int, max: 5}", "5", "6", "must be at most 5"),
-    ("{type: int, one_of: [1, 3]}", "03", "2", "must be one of 1, 3"),
+    ("{type: int, one_of: [1, 3]}", " 3", "2", "must be one of 1, 3"),
     ("{type: float, min: 0.5}", "0.5", "0.4", "must be at least 0.5"),
     ("{type: decimal, min: 0.1, max: 0.3}", "0.30", "0.31", "must be at most 0.3"),
     ("{type: decimal, one_of: [1.5]}", "1.50", "1.51", "must be one of 1.5"),
@@ -196,12 +207,12 @@ def test_a_repeated_value_is_refused_over_frames_naming_the_line_of_the_first(de
 
     good, bad = check(
         definition, tmp_path,
-        ["1", "a"], ["01", "b"], ["2", "a"], ["x", long], ["3", long], ["3", " "], ["4", "A"], ["4", "x"], size=2,
+        ["1", "a"], [" 1", "b"], ["2", "a"], ["x", long], ["3", long], ["3", " "], ["4", "A"], ["4", "x"], size=2,
     )  # fmt: skip
 
     assert [row[0] for row in good] == [1, 4]
     assert bad == {
-        1: ["id: must be unique, but line 2 holds it already (found '01')"],
+        1: ["id: must be unique, but line 2 holds it already (found ' 1')"],
         2: ["name: must be unique, but line 2 holds it already (found 'a')"],
         3: ["id: must be a whole number (found 'x')"],
         4: [f"name: must be unique, but line 5 holds it already (found {long[:79] + '…'!r})"],
@@ -225,7 +236,7 @@ def test_long_values_that_only_begin_alike_are_not_the_same(define: Define, tmp_
 def test_two_columns_can_be_unique_together(define: Define, tmp_path: Path) -> None:
     definition = define(schema="tests.models:Pairs")
 
-    good, bad = check(definition, tmp_path, ["Rome", "1"], ["Rome", "2"], ["Oslo", "1"], ["Rome", "01"], size=3)
+    good, bad = check(definition, tmp_path, ["Rome", "1"], ["Rome", "2"], ["Oslo", "1"], ["Rome", " 1"], size=3)
 
     assert good == [["Rome", 1], ["Rome", 2], ["Oslo", 1]]
     assert bad == {3: ["shop: must be unique together with number, but line 2 holds it already (found 'Rome')"]}
@@ -300,7 +311,7 @@ def test_a_pandera_model_is_held_over_the_file_with_every_reason(define: Define,
         2: [
             "number: must be a whole number (found '1_0')",
             "amount: must be more than 0 (found '-1')",
-            "paid: must be true or false (also: yes, no, 1, 0) (found 'maybe')",
+            "paid: must be true or false (also: t, f, yes, no, 1, 0) (found 'maybe')",
             "note: must have at most 5 characters (found 'toolong')",
         ],
         3: ["note: must not shout (found 'HI')"],
@@ -450,6 +461,12 @@ def test_numbers_are_read_as_python_reads_plain_ones(
         except ValueError:
             value = "bad"
         value = None if not trimmed else value
+        if re.fullmatch(
+            r"\+[0-9]+|[+-]?0[0-9]+", trimmed, re.ASCII
+        ):  # a plus or zeros in front are no part of a number
+            return "bad"
+        if isinstance(value, float) and 2**53 <= abs(value) < float("inf") and Decimal(repr(value)) != Decimal(trimmed):
+            return "bad"
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             return "bad"
         return "bad" if isinstance(value, float) and not abs(value) < float("inf") else value

@@ -133,10 +133,7 @@ def _print(
     separated = DELIMITERS.get(result.delimiter, repr(result.delimiter))
     out.print(Text(f"{definition.name} · {file}", style="bold"))
     out.print(f"{result.rows:,} rows, {result.encoding}, {separated}-separated, checked in {result.seconds:.1f} s")
-    if result.ignored:
-        names = ", ".join(name.strip() or "(no name)" for name in result.ignored)
-        out.print(f"Columns that the pipeline does not use: {names}", markup=False)
-    for text in result.notices:
+    for text in result.remarks:
         out.print(Text(text, style="yellow"))
     good, bad = f"{result.accepted:,} can be sent", f"{result.rejected:,} are rejected"
     out.print(Text.assemble((good, "green"), ", ", (bad, "magenta" if result.rejected else "")))

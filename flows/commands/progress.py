@@ -201,7 +201,7 @@ class Progress(threading.Thread):
 
     def _tell(self) -> None:
         """Say what has happened since the last look: a pause, a restart of Redis, the reason of a stop."""
-        news = [(at, text) for at, text in self._view.events(self._run, 5) if at > self._heard]
+        news = [(at, text) for at, text in self._view.events(self._run, 25) if at > self._heard]
         for at, text in reversed(news):
             self._heard = max(self._heard, at)
             clock = time.strftime("%H:%M:%S", time.localtime(at))

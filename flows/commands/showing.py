@@ -60,6 +60,7 @@ def as_object(run: Run) -> dict[str, Any]:
         "total": run.total,
         "counts": {str(state): run.counts[state] for state in RowState},
         "skipped": run.skipped,
+        "notices": run.notices,
         "delivered_before": {
             "rows": int(run.fact("delivered")),
             "runs": msgspec.json.decode(run.facts.get("delivered_in") or "{}"),
@@ -139,6 +140,8 @@ def print_summary(session: Session, run: Run) -> None:
         out.print(text, markup=False)
     if run.reason:
         out.print(Text(run.reason, style="yellow"))
+    for text in run.notices:
+        out.print(Text(text, style="yellow"))
     if troubles := list(first_troubles(session.view, run)):
         out.print(Text("\nFirst troubles:", style="bold"))
         out.print(troubles_table(troubles))

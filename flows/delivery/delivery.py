@@ -141,9 +141,10 @@ class Delivery(Held):
                 delivered_in=json.dumps(result.delivered),
                 delivered_unsure=result.unsure,
                 skipped=result.skipped,
+                notices=json.dumps(result.remarks),
             )
             self.ledger.same_content(result.digest, self.run)
-            for text in told(result, delivered.unread if delivered else {}):
+            for text in (*result.remarks, *told(result, delivered.unread if delivered else {})):
                 self.ledger.event(self.run, text)
         return result
 

@@ -93,6 +93,11 @@ class Run:
         return self.wrong + self.counts[RowState.FAILED]
 
     @property
+    def notices(self) -> list[str]:
+        """What its check noticed of the file as a whole."""
+        return msgspec.json.decode(self.facts.get("notices") or "[]", type=list[str])
+
+    @property
     def ended_well(self) -> bool:
         """Whether it is finished and every row is done, now or by an earlier run."""
         return self.state is RunState.FINISHED and self.counts[RowState.DONE] + self.skipped == self.total

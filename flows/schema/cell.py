@@ -25,7 +25,7 @@ WORDS = {
     "int": "must be a whole number",
     "float": "must be a number",
     "decimal": "must be a decimal number such as 12.50",
-    "bool": "must be true or false (also: yes, no, 1, 0)",
+    "bool": "must be true or false (also: t, f, yes, no, 1, 0)",
     "date": "must be a date such as 2026-01-31",
     "datetime": "must be a date and time such as 2026-01-31T13:45:00+01:00",
 }
@@ -33,16 +33,21 @@ TOO_LARGE = f"must be a whole number between {INT64[0]} and {INT64[-1]}"
 OFFSET = "must state its offset, such as +01:00 or Z"
 NO_OFFSET = "must not state an offset"
 NOT_FINITE = "must be a number of ordinary size"
+PADDED = "must not begin with a plus or a zero: write the number without, or make the column str"
+TOO_PRECISE = "must be a number whose digits a float keeps (some 15): make the column decimal, or int"
+WHOLE = 2.0**53  # from here on floats step over whole numbers
 
 _SHAPES = {  # for Arrow's RE2: ASCII digits only, \z is the very end
     "int": r"\A[+-]?[0-9]+\z",
     "float": r"\A[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\z",
     "decimal": r"\A[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)\z",
-    "bool": r"(?i)\A(true|false|yes|no|1|0)\z",
+    "bool": r"(?i)\A(true|false|t|f|yes|no|1|0)\z",
     "date": r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}\z",
     "datetime": r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
-    r"(Z|[+-][0-9]{2}:?[0-9]{2})?\z",
+    r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)?\z",
 }
+_PADDED = r"\A([+][0-9]+|[+-]?0[0-9]+)\z"  # a telephone number, a postcode: what comes before the digits matters
+_NUMBERS = ("int", "float", "decimal")
 
 _NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.float64(): pd.Float64Dtype(), pa.bool_(): pd.BooleanDtype()}
 
@@ -56,6 +61,14 @@ class Column:
     values: Values
     faults: dict[int, str]
 
+    def without(self, more: dict[int, str]) -> Column:
+        """The same, with more faults; of two faults of one cell the earlier stays."""
+        if not more:
+            return self
+        values = self.values.copy()
+        values[list(more)] = None
+        return Column(values, more | self.faults)
+
 
 def read(kind: str, text: pd.Series, *, optional: bool, zoned: bool | None = None) -> Column:
     """A column of text as values of `kind`: int, float, decimal, str, bool, date or datetime.
@@ -64,15 +77,18 @@ def read(kind: str, text: pd.Series, *, optional: bool, zoned: bool | None = Non
     Python objects for decimal, date and datetime (which keeps its offset), pandas' nullable arrays for the others.
     `zoned` says whether a datetime must or must not state its offset; None allows both.
     """
-    cells = _arrow(text)
+    cells = as_arrow(text)
     if kind == "str":
         return Column(_null_where(cells, pc.equal(cells, "")) if optional else text.array, {})
     trimmed = pc.ascii_trim(cells, " \t")
     empty = pc.equal(trimmed, "")
     shaped = pc.match_substring_regex(trimmed, _SHAPES[kind])
-    faults = dict.fromkeys(_where(pc.invert(pc.or_(shaped, empty))), WORDS[kind])
+    faults = dict.fromkeys(where(pc.invert(pc.or_(shaped, empty))), WORDS[kind])
     if not optional:
-        faults |= dict.fromkeys(_where(empty), EMPTY)
+        faults |= dict.fromkeys(where(empty), EMPTY)
+    if kind in _NUMBERS and (padded := where(pc.match_substring_regex(trimmed, _PADDED))):
+        faults |= dict.fromkeys(padded, PADDED)
+        trimmed = _without(trimmed, padded)
     good = pc.if_else(shaped, trimmed, pa.scalar(None, pa.large_string()))
     values, more = _READERS[kind](good)
     if zoned is not None:
@@ -86,12 +102,13 @@ def _wrongly_zoned(values: npt.NDArray[np.object_], zoned: bool) -> dict[int, st
     return dict.fromkeys(wrong, OFFSET if zoned else NO_OFFSET)
 
 
-def _arrow(text: pd.Series) -> pa.Array:
+def as_arrow(text: pd.Series) -> pa.Array:
+    """A column of text as one Arrow array."""
     array = pa.array(text, pa.large_string())
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
-def _where(mask: pa.Array) -> list[int]:
+def where(mask: pa.Array) -> list[int]:
     """Positions at which the mask is true."""
     return [int(at) for at in np.flatnonzero(mask.to_numpy(zero_copy_only=False))]
 
@@ -112,27 +129,34 @@ def _nullable(array: pa.Array) -> Values:
 
 
 def _read_int(cells: pa.Array) -> tuple[Values, dict[int, str]]:
-    long = _where(pc.fill_null(pc.greater(pc.utf8_length(cells), SURE_DIGITS), False))
+    long = where(pc.fill_null(pc.greater(pc.utf8_length(cells), SURE_DIGITS), False))
     faults = {at: TOO_LARGE for at in long if not _fits(cells[at].as_py())}
     cells = _without(cells, list(faults)) if faults else cells
-    digits = pc.replace_substring_regex(cells, r"\A(-?)\+?0*([0-9])", r"\1\2") if long else pc.utf8_ltrim(cells, "+")
-    return _nullable(pc.cast(digits, pa.int64())), faults
+    return _nullable(pc.cast(cells, pa.int64())), faults
 
 
 def _fits(text: str) -> bool:
-    digits = text.lstrip("+-").lstrip("0") or "0"  # int() refuses thousands of digits, so count first
-    return len(digits) <= 19 and int(text[: text.startswith("-")] + digits) in INT64
+    return len(text) <= 20 and int(text) in INT64  # int() refuses thousands of digits, so count first
 
 
 def _read_float(cells: pa.Array) -> tuple[Values, dict[int, str]]:
     numbers = pc.cast(pc.utf8_ltrim(cells, "+"), pa.float64())
-    faults = dict.fromkeys(_where(pc.fill_null(pc.invert(pc.is_finite(numbers)), False)), NOT_FINITE)
+    faults = dict.fromkeys(where(pc.fill_null(pc.invert(pc.is_finite(numbers)), False)), NOT_FINITE)
+    large = where(pc.fill_null(pc.greater_equal(pc.abs(numbers), WHOLE), False))
+    faults |= {
+        at: TOO_PRECISE for at in large if at not in faults and not _kept(cells[at].as_py(), numbers[at].as_py())
+    }
     numbers = _without(numbers, list(faults)) if faults else numbers
     return _nullable(numbers), faults
 
 
+def _kept(text: str, number: float) -> bool:
+    """Whether a large number is the one that was written, digit by digit."""
+    return Decimal(repr(number)) == Decimal(text)
+
+
 def _read_bool(cells: pa.Array) -> tuple[Values, dict[int, str]]:
-    truths = pc.is_in(pc.utf8_lower(cells), pa.array(["true", "yes", "1"], pa.large_string()))
+    truths = pc.is_in(pc.utf8_lower(cells), pa.array(["true", "t", "yes", "1"], pa.large_string()))
     return _nullable(pc.if_else(pc.is_valid(cells), truths, pa.scalar(None, pa.bool_()))), {}
 
 

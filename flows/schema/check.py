@@ -25,6 +25,7 @@ from flows.spool.stored import to_rows, to_table
 
 SAMPLES = 100
 FIRST = 10
+NOTICES = 20
 SHOWN_CELLS, SHOWN_CHARS = 100, 500
 
 
@@ -56,10 +57,9 @@ class CheckResult:
     """What a check found. `samples`: the first 100 rejections; `first`: the first 10 accepted rows.
 
     `digest` is the SHA-256 (hex) of the file as it lies on disk; `columns` are the file's own, in its order, and
-    `ignored` those of them that the definition does not know. `notices` are sentences for people about the file as a
-    whole. `delivered` counts good rows that earlier runs have
+    `ignored` those of them that the definition does not know. `delivered` counts good rows that earlier runs have
     delivered, by run; `unsure` those whose answer was lost there; `skipped` the delivered ones that are rejected for
-    it, and not among the samples.
+    it, and not among the samples. `notices` say in words what was noticed of the file and its columns as a whole.
     """
 
     rows: int
@@ -78,6 +78,14 @@ class CheckResult:
     delivered: Mapping[str, int] = field(default_factory=dict)
     unsure: int = 0
     skipped: int = 0
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a person should see before anything is sent: the columns left out, and the notices."""
+        names = ", ".join(name.strip() or "(no name)" for name in self.ignored)
+        said = [f"Columns that the pipeline does not use: {names}"] if names else []
+        more = len(self.notices) - NOTICES
+        return [*said, *self.notices[:NOTICES], *([f"… and {more:,} more such notices"] if more > 0 else [])]
 
 
 def check_file(
@@ -110,7 +118,7 @@ def check_file(
     begin = time.perf_counter()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rowrelay-", dir=scratch))
-        checker = stack.enter_context(Checker(definition, folder=Path(folder)))
+        checker = stack.enter_context(Checker(definition, folder=Path(folder), file=str(path)))
         tally = _Tally(spool, on_rejections)
 
         def progress(done: int, total: int) -> None:
@@ -136,7 +144,7 @@ def check_file(
             progress(source.bytes_done, source.bytes_total)
         if spool:
             spool.finish(source.columns)
-        result = tally.result(source, time.perf_counter() - begin)
+        result = tally.result(source, (*source.notices, *checker.notices(source.absent)), time.perf_counter() - begin)
         return known.told(result) if known else result
 
 
@@ -201,7 +209,7 @@ class _Tally:
         if self._on_rejections and brief:
             self._on_rejections(brief)
 
-    def result(self, source: Source, seconds: float) -> CheckResult:
+    def result(self, source: Source, notices: tuple[str, ...], seconds: float) -> CheckResult:
         return CheckResult(
             rows=self.rows,
             accepted=self.accepted,
@@ -213,9 +221,9 @@ class _Tally:
             delimiter=source.delimiter,
             columns=source.columns,
             ignored=source.ignored,
-            notices=source.notices,
             bytes=source.bytes_total,
             seconds=seconds,
+            notices=notices,
         )
 
 

@@ -7,7 +7,7 @@ checks values: of rows that could be read as a whole, and of the others column b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,13 +18,15 @@ import pandas as pd
 import pandera.pandas as pandera
 from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
-from flows.errors import DefinitionError
+from flows.errors import BadFile, DefinitionError
 from flows.pipeline.definition import Definition
 from flows.pipeline.model_rules import UNFIT, of_model, words
 from flows.pipeline.rules import Rules, of_columns
 from flows.records import Reason
 from flows.schema import cell
 from flows.schema.key import joined, text_of
+from flows.schema.notices import Notices
+from flows.schema.points import Points
 from flows.schema.unique import UniqueIndex
 
 PASSES = 10  # each drops at least one row; pandera needs one, a model with parsers perhaps three
@@ -46,11 +48,12 @@ class Checker:
     """Checks the frames of one file, in their order. Use as a context manager.
 
     `folder` takes the scratch file for uniqueness. A value is taken by the first row that holds it, also if that row
-    is rejected for another reason: two rows of one file never share it, whatever is mended later.
+    is rejected for another reason: two rows of one file never share it, whatever is mended later. `file` is its name,
+    for messages.
     """
 
-    def __init__(self, definition: Definition, *, folder: Path) -> None:
-        self._rules = _rules(definition)
+    def __init__(self, definition: Definition, *, folder: Path, file: str = "") -> None:
+        self._rules, self._file = _rules(definition), file
         schema = self._rules.schema
         self._alone = {
             str(name): pandera.DataFrameSchema({name: part}, coerce=schema.coerce)
@@ -59,6 +62,8 @@ class Checker:
         self._name = definition.schema_path or definition.name
         self._order = {name: at for at, name in enumerate(["", *self._rules.cells])}
         self._index = UniqueIndex(folder) if self._rules.unique else None
+        self._points = {name: Points() for name, how in self._rules.cells.items() if how.kind in ("decimal", "float")}
+        self._notices = Notices(definition, self._rules.cells)
 
     @property
     def wanted(self) -> dict[str, bool]:
@@ -68,13 +73,20 @@ class Checker:
     def check(self, text: pd.DataFrame, lines: npt.NDArray[np.int64]) -> Checked:
         """Check a frame of text cells (index 0…n-1); `lines` are its rows' lines in the file.
 
-        Raises DefinitionError if a pandera model judges the frame as a whole instead of its rows, fails, or gives
-        back other rows than it got.
+        Raises:
+            DefinitionError: a pandera model judges the frame as a whole instead of its rows, fails, or gives back
+                other rows than it got.
+            BadFile: a column's numbers are written in two ways, and some were read already.
         """
+        self._notices.look(text, lines)
         columns = {
             name: cell.read(how.kind, text[name], optional=how.null, zoned=how.zoned)
             for name, how in self._rules.cells.items()
         }
+        for name, points in self._points.items():
+            columns[name] = columns[name].without(points.faults(text[name], lines))
+            if points.contradicts:
+                raise _mixed(name, points, self._file)
         frame = pd.DataFrame({name: column.values for name, column in columns.items()}, index=text.index, copy=False)
         cases = [(at, name, fault) for name, column in columns.items() for at, fault in column.faults.items()]
         unread = sorted({at for at, _, _ in cases})
@@ -87,6 +99,17 @@ class Checker:
             good = good.drop(index=[at for at, _, _ in repeated], errors="ignore")
             cases += repeated
         return Checked(good, self._reasons(cases, text))
+
+    def notices(self, absent: Collection[str]) -> tuple[str, ...]:
+        """What was seen of whole columns, in words; `absent` are the columns that the file does not have."""
+        doubtful = (
+            f"column {name}: {points.unsure:,} of its numbers {'has' if points.unsure == 1 else 'have'} three digits "
+            f"behind the point ({points.taken}). "
+            "They go out as decimals; if the point stands between thousands, write them without it"
+            for name, points in self._points.items()
+            if points.doubtful
+        )
+        return (*self._notices.told(absent), *doubtful)
 
     def close(self) -> None:
         """Remove the scratch file."""
@@ -187,6 +210,15 @@ class Checker:
             shown = value if len(value) <= SHOWN else value[: SHOWN - 1] + "…"
             reasons.setdefault(at, []).append(Reason(column, asked, shown))
         return {at: tuple(why) for at, why in reasons.items()}
+
+
+def _mixed(name: str, points: Points, file: str) -> BadFile:
+    return BadFile(
+        f"column {name} is written in two ways: {points.proof} shows that points stand between thousands, so "
+        f"{points.taken} may mean thousands as well",
+        file=file,
+        hint="Write all its numbers in one way: a point as the decimal sign, and nothing between thousands.",
+    )
 
 
 _OTHER_ROWS = (

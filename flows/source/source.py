@@ -77,6 +77,11 @@ class Source:
         return self._noticed.words()
 
     @property
+    def absent(self) -> tuple[str, ...]:
+        """Columns that were asked for, may be missing, and are."""
+        return tuple(name for name, at in self._header.positions.items() if at is None)
+
+    @property
     def bytes_done(self) -> int:
         """Bytes read so far, as they lie on disk."""
         return self._raw.bytes_done

@@ -1,0 +1,119 @@
+"""What a check notices about a column as a whole: no fault of any row, but a person should see it before sending."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flows.client.rendering import Rendering
+from flows.client.template import FromRow, ListOf, MappingOf, Node, Text, Typed
+from flows.pipeline.definition import Definition
+from flows.pipeline.rules import Cell
+from flows.schema.cell import as_arrow, where
+
+_SHORTENED = r"\A[+-]?[0-9]([.,][0-9]+)?E[+][0-9]{2,}\z"  # 4.00638E+12, once a number of thirteen digits
+_MISSING = pa.array(["\\N", "NULL", "null", "#N/A"], pa.large_string())
+_BROKEN = pa.array(["#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!"], pa.large_string())
+_REPLACING = ("PUT", "PATCH")
+
+
+@dataclass(slots=True)
+class _Found:
+    count: int = 0
+    text: str = ""
+    line: int = 0
+
+
+class Notices:
+    """Looks at the cells of a file, frame by frame, in flat memory."""
+
+    def __init__(self, definition: Definition, cells: Mapping[str, Cell]) -> None:
+        self._definition = definition
+        self._used = _used(definition.rendering)
+        self._texts = [name for name, how in cells.items() if how.kind == "str"]
+        typed = {name for name, null in self._used.items() if null}
+        wipes = definition.request.method in _REPLACING
+        self._wiped = [name for name, how in cells.items() if wipes and how.null and name in typed]
+        self._found: dict[tuple[str, str], _Found] = {}
+
+    def look(self, text: pd.DataFrame, lines: npt.NDArray[np.int64]) -> None:
+        """Take note of a frame's cells; `lines` are its rows' lines in the file."""
+        for name in self._texts:
+            cells = as_arrow(text[name])
+            self._note(name, "missing", pc.is_in(cells, _MISSING), cells, lines)
+            self._note(name, "broken", pc.is_in(cells, _BROKEN), cells, lines)
+            if pc.any(pc.match_substring(cells, "E+")).as_py():
+                self._note(name, "shortened", pc.match_substring_regex(cells, _SHORTENED), cells, lines)
+        for name in self._wiped:
+            cells = as_arrow(text[name])
+            self._note(name, "empty", pc.equal(pc.ascii_trim(cells, " \t"), ""), cells, lines)
+
+    def _note(self, name: str, what: str, mask: Any, cells: Any, lines: npt.NDArray[np.int64]) -> None:
+        if not pc.any(mask).as_py():
+            return
+        at = where(mask)
+        found = self._found.setdefault((name, what), _Found())
+        if not found.count:
+            found.text, found.line = cells[at[0]].as_py(), int(lines[at[0]])
+        found.count += len(at)
+
+    def told(self, absent: Collection[str]) -> Iterator[str]:
+        """The notices in words. `absent` are the columns of the pipeline that the file does not have."""
+        for name in self._used:
+            if name in absent:
+                yield f"{name} is missing in the file: {self._goes_out(name)} in every row"
+        for (name, what), found in self._found.items():
+            if name not in absent:
+                yield f"column {name}: {self._words(what, found)}"
+
+    def _goes_out(self, name: str) -> str:
+        if not self._used[name]:
+            return "it is empty"
+        return "an empty text goes out" if self._definition.rendering.is_form else "null goes out"
+
+    def _words(self, what: str, found: _Found) -> str:
+        cells = "1 cell" if found.count == 1 else f"{found.count:,} cells"
+        one = found.count == 1
+        where_ = f"at line {found.line}" if one else f"first at line {found.line}"
+        if what == "missing":
+            return (
+                f"{cells} {'holds' if one else 'hold'} a word for no value ({found.text}, {where_}); it goes out as "
+                "this text. Leave the cell empty if nothing is meant"
+            )
+        if what == "broken":
+            return f"{cells} {'holds' if one else 'hold'} an error of a spreadsheet ({found.text}, {where_})"
+        if what == "shortened":
+            look = "looks like a number" if one else "look like numbers"
+            return f"{cells} {look} that a spreadsheet shortened ({found.text}, {where_}); its digits are lost"
+        method = self._definition.request.method
+        return f"{cells} {'is' if one else 'are'} empty ({where_}): null goes out, which a {method} may store as it is"
+
+
+def _used(rendering: Rendering) -> dict[str, bool]:
+    """The columns that stand in a request, and whether one of them stands alone, so that it may be null."""
+    pieces: list[Any] = [piece for piece, _ in rendering.address.pieces]
+    pieces += [piece for header in rendering.headers if isinstance(header.text, Text) for piece in header.text.pieces]
+    used = {piece.column: False for piece in pieces if isinstance(piece, FromRow)}
+    for name, alone in _columns(rendering.body) if rendering.body is not None else ():
+        used[name] = alone or used.get(name, False)
+    return used
+
+
+def _columns(node: Node) -> Iterator[tuple[str, bool]]:
+    if isinstance(node, Typed):
+        yield node.column, True
+    elif isinstance(node, Text):
+        yield from ((piece.column, False) for piece in node.pieces if isinstance(piece, FromRow))
+    elif isinstance(node, ListOf):
+        for inner in node.items:
+            yield from _columns(inner)
+    elif isinstance(node, MappingOf):
+        for _, inner in node.items:
+            yield from _columns(inner)
