@@ -26,7 +26,7 @@ RUN uv pip install --no-cache --no-deps --no-build-isolation --editable . \
 FROM ${PYTHON_IMAGE}
 RUN groupadd --gid 10001 rowrelay \
  && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin rowrelay \
- && install -d -o rowrelay -g rowrelay -m 0750 /data
+ && install -d -o rowrelay -g rowrelay -m 0750 /data /memory
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
@@ -41,10 +41,11 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PREFECT_RESULTS_DEFAULT_SERIALIZER=json \
     PREFECT_LOGGING_COLORS=false \
     DO_NOT_TRACK=1 \
-    ROWRELAY_DATA=/data
+    ROWRELAY_DATA=/data \
+    ROWRELAY_MEMORY=/memory
 WORKDIR /app
 USER 10001:10001
-VOLUME /data
+VOLUME /data /memory
 ENTRYPOINT ["python", "-m", "deployments.container"]
 CMD ["rowrelay", "--help"]
 # Every service of docker-compose.yml has a check of its own; this one is for the image alone.
