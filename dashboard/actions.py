@@ -195,7 +195,7 @@ def _note(what: str, *given: object) -> None:
 
 def _begin(pipeline: str, file: str, *, dry_run: bool, skip_delivered: bool, by: str, key: str | None) -> str:
     refuse_skipping(pick(pipelines(), pipeline), None, wished=skip_delivered)
-    find(file, settings())
+    find(file, settings(), pipeline)
     ready_prefect()
     name = _key_of(pipeline, key) if key else None
     return str(start(pipeline, file, dry_run=dry_run, skip_delivered=skip_delivered, by=by, idempotency_key=name))

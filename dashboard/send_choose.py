@@ -79,7 +79,7 @@ def _describe(definition: Definition) -> None:
 def _file(definition: Definition) -> None:
     if file := query("file"):
         try:
-            find(file, settings())
+            find(file, settings(), definition.name)
         except RowrelayError as exc:
             st.html(notice("warn", "That file is not here.", exc.message, "Choose one below."))
         else:

@@ -20,6 +20,7 @@ import platformdirs
 from deployments.process import Lock, die_with_parent, set_aside
 from deployments.redis_server import free_port
 from deployments.stored_schedules import pause_refused
+from flows.client.proxy import spare_own_servers
 from flows.private import private_folder
 
 QUIET_SECONDS = 3.0  # three times the interval at which it writes
@@ -105,6 +106,7 @@ class PrefectServer:
     def _environment(self) -> dict[str, str]:
         # Every PREFECT_… of the caller is about some other server, the one that is used when none is embedded.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        spare_own_servers(inherited)
         origin = f"http://127.0.0.1:{self.port}"
         return inherited | {
             "PREFECT_HOME": str(self.folder),

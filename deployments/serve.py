@@ -8,6 +8,7 @@ that they wait for, and whoever serves next goes on with what is left.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import os
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -41,8 +43,11 @@ AHEAD_SECONDS = 1.0  # by default 10: then a scheduled run begins before its tim
 log = logging.getLogger("rowrelay.serve")
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Serve until asked to end. Returns 2 where a setting is wrong, or no definition is right."""
+    parser = argparse.ArgumentParser(prog="python -m deployments.serve", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--ready", type=Path, metavar="FILE", help="make this file once everything is served")
+    ready: Path | None = parser.parse_args(arguments).ready
     try:
         settings = Settings.read()
         logs.voice(log.name, settings.log_format)
@@ -57,11 +62,11 @@ def main() -> int:
     os.environ.setdefault(VARIABLE, str(HEARTBEAT_SECONDS))
     os.environ.update(logs.for_prefect(os.environ))
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(settings, found, mark))
+        asyncio.run(_serve(settings, found, mark, ready))
     return 0
 
 
-async def _serve(settings: Settings, found: Pipelines, mark: Mark) -> None:
+async def _serve(settings: Settings, found: Pipelines, mark: Mark, ready: Path | None) -> None:
     from prefect.client.orchestration import get_client
     from prefect.runner import Runner
 
@@ -81,6 +86,7 @@ async def _serve(settings: Settings, found: Pipelines, mark: Mark) -> None:
         served: dict[str, Definition] = {}
         offered = [crashes, *await _take_over(runner, client, served, found)]
         await _automate(client, crashes)
+        _tell_ready(ready)
         if left := await roster.give_back(client, offered):
             _say(f"{left} runs that an earlier process had taken on are scheduled anew.")
         watches = [
@@ -205,6 +211,11 @@ async def _withdraw(client: PrefectClient, found: Pipelines) -> list[str]:
     return gone
 
 
+def _tell_ready(mark: Path | None) -> None:
+    if mark:
+        mark.touch()
+
+
 def _tell_refused(found: Pipelines) -> None:
     for fault in found.refused.values():
         _say(f"Refused, the deployments of its pipeline stay as they were, and new runs of it fail: {fault}")
@@ -221,4 +232,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

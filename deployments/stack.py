@@ -24,6 +24,7 @@ from deployments.membership import TITLES, VARIABLES, Membership
 from deployments.prefect_server import prefect_answers
 from deployments.supervisor import LINGER_SECONDS, PREFECT, REDIS, StackState
 from flows import logs
+from flows.client.proxy import is_own, spare_own_servers
 from flows.errors import SettingError, StackError
 from flows.ledger.connection import FORM, connect, masked
 from flows.settings import Settings
@@ -121,9 +122,8 @@ def _places(settings: Settings) -> dict[str, str]:
 def apply(addresses: StackAddresses, settings: Settings) -> None:
     """Set `environment` in this process. Must come before the first import of prefect."""
     wanted = child_environment(addresses, settings)
-    for name in _OWN_SERVER:
-        if name not in wanted:
-            os.environ.pop(name, None)
+    for name in set(os.environ) - set(wanted):
+        del os.environ[name]
     os.environ.update(wanted)
 
 
@@ -133,6 +133,7 @@ def child_environment(addresses: StackAddresses, settings: Settings) -> dict[str
     if PREFECT in addresses.embedded:
         for name in _OWN_SERVER:
             wanted.pop(name, None)
+    spare_own_servers(wanted)
     return wanted
 
 
@@ -176,6 +177,7 @@ def ready_prefect(settings: Settings) -> None:
 
     By itself it would begin one of its own where none is set, and leave there what is meant for ours.
     """
+    spare_own_servers(os.environ)
     os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "false")
     os.environ["PREFECT_API_URL"] = prefect_api_url(settings)
 
@@ -237,7 +239,8 @@ def _prefect_problem(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         return "the address should begin with http:// or https://"
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=5):  # noqa: S310  the scheme was just looked at
+        direct = [urllib.request.ProxyHandler({})] if is_own(url) else []
+        with urllib.request.build_opener(*direct).open(f"{url}/health", timeout=5):
             return ""
     except urllib.error.HTTPError as exc:
         if exc.code in (401, 403):  # it is there; whether the credentials are right is for Prefect to say

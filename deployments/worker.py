@@ -15,6 +15,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -24,6 +26,7 @@ from deployments.process import die_with_parent
 from deployments.serve import POLL_SECONDS
 from deployments.setup import POOL
 from flows import logs
+from flows.client.proxy import spare_own_servers
 from flows.errors import RowrelayError
 from flows.settings import Settings
 
@@ -46,9 +49,11 @@ def main(arguments: list[str]) -> int:
     logs.voice(log.name, settings.log_format)
     # Runs are begun as `python`: this one, wherever we were started from.
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    environment = {**_OURS, **os.environ, "PATH": path, **logs.for_prefect(os.environ)}
+    spare_own_servers(environment)
     worker = subprocess.Popen(
         command,
-        env={**_OURS, **os.environ, "PATH": path, **logs.for_prefect(os.environ)},
+        env=environment,
         start_new_session=True,  # Ctrl-C is for us, who end things in order
         preexec_fn=die_with_parent(signal.SIGTERM),
     )
@@ -75,10 +80,9 @@ class _Asked(Exception):
 
 def _end(worker: subprocess.Popen[bytes]) -> int:
     _say("Leaving: runs under way are handed over.")
-    worker.send_signal(signal.SIGSTOP)
-    left = hand_over(worker.pid)
-    worker.send_signal(signal.SIGTERM)
-    worker.send_signal(signal.SIGCONT)  # it hears of SIGTERM before it does anything else
+    with halted(worker):
+        left = hand_over(worker.pid)
+        worker.send_signal(signal.SIGTERM)  # which it hears of before it does anything else
     try:
         worker.wait(END_SECONDS)
     except subprocess.TimeoutExpired:
@@ -87,6 +91,23 @@ def _end(worker: subprocess.Popen[bytes]) -> int:
     if not left:
         _say("Some runs did not end in time; they are resumed when they are found dead.")
     return 0 if left else 1
+
+
+@contextmanager
+def halted(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Stop a child for as long as the block lasts, or until this process dies, by kill -9 too.
+
+    A stopped process does not hear that its parent is gone: a shell that waits for our end wakes it.
+    """
+    command = ["/bin/sh", "-c", 'cat; kill -CONT "$1"', "sh", str(process.pid)]
+    waker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+        waker.kill()
+        waker.communicate()
 
 
 def _say(text: str) -> None:

@@ -385,8 +385,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; its exit code. Mistakes that a person can mend are told in a line or two, never as a trace."""
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
+    from flows.commands import terminal
+
+    terminal.degrade()
     try:
-        return app(args=[arg for arg in args if arg != "--debug"], prog_name="rowrelay", standalone_mode=False) or 0
+        code = app(args=[arg for arg in args if arg != "--debug"], prog_name="rowrelay", standalone_mode=False) or 0
+        sys.stdout.flush()  # here, where it can be said what is wrong with it
+        return code
     except TyperException as exc:
         show = getattr(exc, "show", None)  # usage errors have it, their base class has not
         show() if show else print(exc, file=sys.stderr)
@@ -396,6 +401,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as exc:
+        if isinstance(exc, OSError) and terminal.is_output(exc):
+            return terminal.unwritable(exc)
         if debug:
             raise
         from flows.commands import failure

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from flows.errors import FileError
+from flows.settings import Settings
 from flows.storage.access import resolve
+from flows.storage.located import find
 
 
 @pytest.fixture
@@ -54,3 +56,17 @@ def test_everything_else_is_refused(folders: tuple[Path, Path], name: str, messa
     with pytest.raises(FileError, match=message) as caught:
         resolve(name, folders)
     assert "secret.csv" not in str(caught.value) or "secret.csv" in name
+
+
+def test_a_file_in_the_pipelines_own_inbox_is_found_by_its_bare_name_and_others_hear_where_was_looked(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(data=tmp_path, redis_url=None)
+    (settings.inbox / "posts").mkdir(parents=True)
+    (settings.inbox / "posts" / "ui.csv").write_text("x")
+
+    find("ui.csv", settings, "posts")
+
+    with pytest.raises(FileError, match="no such file") as caught:
+        find("ui.csv", settings, "other")
+    assert "It was looked for in uploads, inbox/other and inbox of the data folder." in caught.value.hint

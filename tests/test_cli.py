@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import io
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -78,6 +81,40 @@ def test_an_unusable_file_is_named_with_what_to_do_and_nothing_is_started(
     assert (code, out) == (2, "")
     assert err.rstrip("\n") == f"rowrelay: {message}"
     assert not (here / "data").exists()
+
+
+def apart(*args: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """A command in a process of its own, with another terminal than ours."""
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.run([*PROGRAM, *map(str, args)], timeout=300, check=False, **given)
+
+
+def test_a_terminal_that_knows_ascii_alone_shows_what_it_can(here: Path) -> None:
+    (here / "grüße.csv").write_text("userId,title,body\n1,Grüße 😀,x\n", encoding="utf-8")
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+
+    told = apart("check", "grüße.csv", "--pipeline", "posts", env=ascii_only)
+    as_json = apart("check", "grüße.csv", "--pipeline", "posts", "--json", env=ascii_only)
+    inferred = apart("init", "grüße.csv", env=ascii_only)
+
+    assert (told.returncode, as_json.returncode, inferred.returncode) == (0, 0, 0), told.stderr + as_json.stderr
+    assert "gr??e.csv" in told.stdout.decode("ascii")
+    assert "Grüße 😀" in json.dumps(json.loads(as_json.stdout.decode("ascii")), ensure_ascii=False)
+    assert "grüße.csv" in inferred.stdout.decode("utf-8")
+
+
+def test_an_output_that_is_full_or_closed_is_no_internal_error(here: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        told = apart("schema", stdout=full)
+    assert (told.returncode, told.stderr) == (
+        2, b"rowrelay: standard output cannot be written: No space left on device\n",
+    )  # fmt: skip
+
+    read, write = os.pipe()
+    os.close(read)
+    told = apart("schema", stdout=write)
+    os.close(write)
+    assert (told.returncode, told.stderr) == (141, b"")
 
 
 def test_a_port_in_use_is_named(here: Path, rowrelay: Run) -> None:
@@ -451,14 +488,14 @@ def sending(stack: RunningStack, tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def program(w: World, stack: RunningStack, *args: object) -> subprocess.Popen[str]:
+def program(w: World, stack: RunningStack, *args: object, terminal: int = subprocess.PIPE) -> subprocess.Popen[str]:
     """A command in a process of its own."""
     process = subprocess.Popen(
         [*PROGRAM, *map(str, args)],
         cwd=ROOT,
         env={**os.environ, **stack.environment, "ROWRELAY_PIPELINES": str(w.pipeline)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=terminal,
+        stderr=terminal,
         text=True,
     )
     w.engines.append(process)
@@ -553,6 +590,43 @@ def test_sigterm_is_like_ctrl_c(sending: World, stack: RunningStack) -> None:
     assert result["counts"]["unknown"] == result["counts"]["sending"] == 0
     assert sending.report()["arrivals"] == result["counts"]["done"]
     assert "Traceback" not in err
+
+
+def test_a_terminal_that_is_closed_ends_a_delivery_as_ctrl_c_does(sending: World, stack: RunningStack) -> None:
+    terminal, own_end = pty.openpty()
+    process = program(sending, stack, "send", sending.file(90), "--pipeline", "cliposts", terminal=own_end)
+    os.close(own_end)
+    threading.Thread(target=drained, args=(terminal,), daemon=True).start()
+    run = wait_until(underway(sending, stack), seconds=60, what="rows under way")
+
+    process.send_signal(signal.SIGHUP)  # as the shell of a closed terminal does, after the kernel
+    process.send_signal(signal.SIGHUP)
+    code = process.wait(60)
+
+    after = View(connect(stack.addresses.redis_url)).run(run.id)
+    assert code == 130
+    assert after.state is RunState.CANCELLED
+    assert after.counts[RowState.UNKNOWN] == after.counts[RowState.SENDING] == 0
+    assert sending.report()["arrivals"] == after.counts[RowState.DONE]
+
+
+def drained(terminal: int) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "all_proxy"])
+def test_a_proxy_of_the_environment_keeps_nobody_from_the_servers_of_this_machine(
+    sending: World, stack: RunningStack, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "http://127.0.0.1:9" if name == "HTTP_PROXY" else "socks5://127.0.0.1:9")
+    for other in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(other, raising=False)
+
+    code, _, err = finished(program(sending, stack, "send", sending.file(3), "--pipeline", "cliposts"))
+
+    assert code == 0, err
 
 
 def test_a_second_ctrl_c_leaves_rows_under_way_unknown(sending: World, stack: RunningStack) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import MutableMapping
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+_OWN_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 def ignored_proxy(url: str) -> str:
@@ -28,3 +32,23 @@ def proxy_warning(url: str) -> str:
         " holds for arrivals, and a proxy may hold requests back. If this machine cannot reach it directly, run"
         f" Rowrelay on one that can; otherwise add {host} to NO_PROXY, and this is not said again."
     )
+
+
+def is_own(url: str) -> bool:
+    """Whether an address is one of this machine, where no proxy leads."""
+    return (urlsplit(url).hostname or "") in _OWN_HOSTS
+
+
+def spare_own_servers(environ: MutableMapping[str, str]) -> None:
+    """Let clients in this environment reach the servers of this machine, which no proxy can.
+
+    A SOCKS proxy is taken out of it: without a further package Prefect's client cannot even be made where one is named.
+    """
+    known = (environ.get("no_proxy") or environ.get("NO_PROXY") or "").replace(" ", "").split(",")
+    if any(name.lower().endswith("_proxy") for name in environ) and "*" not in known:
+        spared = ",".join(dict.fromkeys([*filter(None, known), *_OWN_HOSTS]))
+        environ["no_proxy"] = environ["NO_PROXY"] = spared
+    if importlib.util.find_spec("socksio") is None:
+        for name in [name for name in environ if name.lower().endswith("_proxy")]:
+            if environ[name].lower().startswith("socks"):
+                del environ[name]

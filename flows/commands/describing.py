@@ -61,7 +61,8 @@ def init(sample: Path, *, out: str, encoding: str | None, delimiter: str | None)
         cells = (row for frame in source.frames() for row in frame.cells)
         text = infer(source.columns, islice(cells, MOST_ROWS), name=name_for(sample.name), file=sample.name)
     if out == "-":
-        sys.stdout.write(text)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode())  # UTF-8, whatever the terminal is
         return 0
     path = Path(out)
     if path.is_file():

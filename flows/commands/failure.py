@@ -18,6 +18,10 @@ def tell(exc: Exception) -> int:
     if isinstance(exc, OSError) and exc.filename is not None:
         print(f"rowrelay: {exc.filename}: {exc.strerror}", file=sys.stderr)
         return UNUSABLE
+    if isinstance(exc, UnicodeEncodeError) and "surrogates" in exc.reason:  # how Python carries odd bytes of a name
+        name = str(exc.object)[:200].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        print(f"rowrelay: {name}: this name is not UTF-8; rename the file, then try again", file=sys.stderr)
+        return UNUSABLE
     print(f"rowrelay: internal error: {_brief(exc)}\n{_logged(exc)}", file=sys.stderr)
     return BUG
 

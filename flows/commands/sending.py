@@ -19,6 +19,7 @@ from flows.commands.delivered import ask, at_terminal
 from flows.commands.progress import Progress
 from flows.commands.session import Session, err, log_to_file, out, person, quiet_prefect, waiting
 from flows.commands.showing import SHORT, as_object, print_json, print_summary
+from flows.commands.terminal import ending, hung_up
 from flows.errors import FileError, RowrelayError, SettingError, StackError, Stopped
 from flows.flow_runs.launch import LAUNCH, Launch
 from flows.ledger.connection import translated
@@ -91,7 +92,6 @@ def _send(wish: Wish, signals: Signals) -> int:
     settings = Settings.read()
     definition = None if wish.resume else _ready(wish, settings)
     with _stack(settings) as addresses:
-        stack.apply(addresses, settings)
         session = Session.of(settings, addresses.redis_url)
         if wish.ledger_is_current:
             with translated():
@@ -109,6 +109,7 @@ def _send(wish: Wish, signals: Signals) -> int:
             err.print(f"Sending to {_host(definition)}, pipeline {definition.name}", markup=False)
         if definition is not None and (warning := proxy_warning(definition.request.url)):
             err.print(warning, style="yellow", markup=False)
+        stack.apply(addresses, settings)
         exc = _deliver(wish, session, before, signals)
         if exc is not None or signals.run is None:
             raise exc or RuntimeError("the run did not begin")
@@ -118,6 +119,7 @@ def _send(wish: Wish, signals: Signals) -> int:
 def _ready(wish: Wish, settings: Settings) -> Definition:
     """The pipeline, once it and the beginning of the file are found fit."""
     assert wish.file is not None
+    str(wish.file.absolute()).encode()  # what is kept of the run names it: refused here, where nothing has begun
     definition = pick(present(settings), wish.pipeline)
     if wish.url:
         definition = definition.with_url(wish.url)
@@ -198,7 +200,10 @@ def _digest(file: Path) -> str:
 
 @dataclass
 class Signals:
-    """Ctrl-C and SIGTERM: the first drains the delivery, the second interrupts it, the third leaves at once."""
+    """Ctrl-C and SIGTERM: the first drains the delivery, the second interrupts it, the third leaves at once.
+
+    A terminal that is closed drains it too, and once only: a kernel and a shell may both say so.
+    """
 
     run: str | None = None
     delivery: Delivery | None = None
@@ -209,7 +214,7 @@ class Signals:
     @contextmanager
     def heard(self) -> Iterator[None]:
         """While the block lasts, signals come here."""
-        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self._handle) for number in ending()}
         try:
             yield
         finally:
@@ -217,7 +222,9 @@ class Signals:
                 signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.over:
+        if number == signal.SIGHUP:
+            hung_up()
+        if self.over or (number == signal.SIGHUP and self.count):
             return  # the rest takes a moment, and is worth it
         self.count += 1
         if self.count > 2:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from flows.commands.progress import STYLES
 from flows.commands.session import Session, err, out
+from flows.commands.terminal import escaped
 from flows.errors import FileError
 from flows.ledger.view import Run, View
 from flows.limit.pace import duration, guaranteed_rate, limit_words
@@ -25,7 +26,6 @@ from flows.pipeline.definition import Definition
 from flows.records import Reason, RowState
 
 SHORT = 8
-CLOSED_PIPE = 141  # what a shell says of a program that SIGPIPE ended
 FIRST = 5  # troubles shown at a terminal
 LATE_SECONDS = 0.2  # what is proposed to whoever has a slow API
 MEANINGS: dict[str, str] = {
@@ -41,7 +41,8 @@ MEANINGS: dict[str, str] = {
 
 def print_json(value: Any) -> None:
     """One JSON object on standard output."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode() + "\n")
+    text = msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode()
+    sys.stdout.write(escaped(text) + "\n")
     sys.stdout.flush()
 
 
@@ -291,13 +292,9 @@ def export(session: Session, run: Run, *, form: str | None, rows: str, target: s
 
 
 def _to_standard_output(parts: Iterable[bytes]) -> int:
-    try:
-        for part in parts:
-            sys.stdout.buffer.write(part)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:  # whoever reads it has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
+    for part in parts:
+        sys.stdout.buffer.write(part)
+    sys.stdout.buffer.flush()
     return 0
 
 

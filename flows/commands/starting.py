@@ -18,6 +18,7 @@ from types import FrameType
 
 from flows.client.proxy import proxy_warning
 from flows.commands.session import Session, err, out, waiting
+from flows.commands.terminal import ending, hung_up
 from flows.errors import StackError
 from flows.ledger.connection import cautions
 from flows.pipeline.definition import Definition
@@ -71,14 +72,14 @@ def up(*, port: int | None) -> int:
             environment = stack.child_environment(addresses, settings)
             environment.setdefault("ROWRELAY_DASHBOARD_URL", f"http://127.0.0.1:{dashboard_port}")
             exits.callback(_stop, children)
-            children += _start(settings, environment, addresses.prefect_api_url, definitions, dashboard_port)
+            children += _start(settings, environment, dashboard_port)
             for status in stack.status(settings):
                 _say(status.name, status.address, "" if status.embedded else "yours")
             for text in _cautions(settings, addresses.redis_url, definitions):
                 err.print(text, style="yellow", markup=False)
             with waiting("Starting the deployments and the dashboard …"):
                 _wait(children)
-            _announce(settings, children, definitions, dashboard_port)
+            _announce(settings, children, _served(addresses.prefect_api_url, definitions), dashboard_port)
             _stay(settings, children)
         except KeyboardInterrupt:
             err.print("\nStopping; deliveries under way get their answers first …")
@@ -110,17 +111,15 @@ def _port(asked: int | None) -> int:
 def _start(
     settings: Settings,
     environment: Mapping[str, str],
-    prefect_url: str,
-    definitions: Mapping[str, Definition],
     port: int,
 ) -> list[Child]:
-    names = list(definitions)
     children = []
     if (ROOT / "deployments" / "serve.py").exists():
-        ready = lambda: all(_answers(f"{prefect_url}/deployments/name/deliver/{name}") for name in names)  # noqa: E731
+        served = settings.data.absolute() / "logs" / "deployments.ready"
+        served.unlink(missing_ok=True)
         children.append(
             _spawn("deployments", "runs that Prefect, the dashboard or the HTTP API start will wait",
-                   ["-m", "deployments.serve"], settings, environment, ready)
+                   ["-m", "deployments.serve", "--ready", str(served)], settings, environment, served.exists)
         )  # fmt: skip
     if DASHBOARD.exists():
         command = ["-m", "streamlit", "run", str(DASHBOARD), "--server.port", str(port)]
@@ -187,6 +186,17 @@ def _wait(children: list[Child], *, seconds: float = START_SECONDS) -> None:
                 f"{child.last_words()}".rstrip(),
                 hint=f"Its log is {child.log}. Everything is stopped again; try once more.",
             )
+
+
+def _served(prefect_url: str, definitions: Mapping[str, Definition]) -> dict[str, Definition]:
+    """Those that Prefect has taken; the others are named."""
+    taken = {}
+    for name, definition in definitions.items():
+        if _answers(f"{prefect_url}/deployments/name/deliver/{name}"):
+            taken[name] = definition
+        else:
+            err.print(f"Left out: Prefect did not take pipeline {name}; the deployments' log says why.", style="red")
+    return taken
 
 
 def _announce(settings: Settings, children: list[Child], definitions: Mapping[str, Definition], port: int) -> None:
@@ -269,12 +279,18 @@ def _until(over: Callable[[], bool], seconds: float) -> None:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM is like Ctrl-C, which is heard also where a shell started us in the background."""
+    """SIGTERM and a hang-up are like Ctrl-C, which is heard also where a shell started us in the background."""
+    heard: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            hung_up()
+        if number == signal.SIGHUP and heard:  # a kernel and a shell may both say so
+            return
+        heard.append(number)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, interrupt) for number in ending()}
     try:
         yield
     finally:

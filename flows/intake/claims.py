@@ -40,6 +40,22 @@ class Ended:
     well: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a server last gave at an address: the digest, and by what it tells whether it is another by now."""
+
+    digest: str
+    etag: str = ""
+    modified: str = ""
+
+    @property
+    def asks(self) -> dict[str, str]:
+        """The headers that ask for it only if it is another by now; none where the server says too little."""
+        if self.etag:
+            return {"If-None-Match": self.etag}
+        return {"If-Modified-Since": self.modified} if self.modified else {}
+
+
 class Claims:
     """The claims of one pipeline, over a plain Redis client. Raises StackError where Redis does not answer."""
 
@@ -83,6 +99,18 @@ class Claims:
         with translated():
             found = self.client.hget(self._key + ":ended", digest)
         return msgspec.json.decode(found, type=Ended) if isinstance(found, bytes) else None
+
+    def version(self, address: str) -> Version | None:
+        """What was last downloaded from an address, if that was put away."""
+        with translated():
+            found = self.client.hget(self._key + ":versions", address)
+        version = msgspec.json.decode(found, type=Version) if isinstance(found, bytes) else None
+        return version if version and self.ended(version.digest) else None
+
+    def note_version(self, address: str, version: Version) -> None:
+        """Remember what an address gave."""
+        with translated():
+            self.client.hset(self._key + ":versions", address, msgspec.json.encode(version).decode())
 
     def looked(self, folder: str, at: float) -> None:
         """Note that everything that lay in a folder at a time was looked at."""

@@ -13,7 +13,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ import httpx
 from flows import logs
 from flows.client.masking import Masker
 from flows.errors import BadFile, FileError, StorageError
+from flows.intake.claims import Version
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secret
 from flows.private import private_folder
@@ -34,6 +36,8 @@ from flows.storage.storage import WHOLE, filesystem, lies_there, make_folder, pr
 DONE, FAILED = "done", "failed"
 UNFINISHED = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", ".swp", "~")
 BLOCK = 2**20
+LISTINGS = 5  # of a folder out of which others take files
+LONGEST_NAME = 255 - len("-9999") - len(".troubled.csv") - len(".12345678")  # in bytes
 DOWNLOAD_SECONDS = 60.0  # without a byte
 _SECRET = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_.-]*)\}")
 
@@ -64,6 +68,9 @@ class Origin(Protocol):
     """Where files come from. `url` names it in messages and in the ledger."""
 
     url: str
+    known: Version | None  # what need not be copied again, as it is known to be put away
+    version: Version | None  # what was copied last, where it has an address that can be asked for changes
+    odd: dict[str, str]  # what else lay there at the last look, and why it is left alone
 
     def incoming(self) -> list[Incoming]:
         """What lies there and is no unfinished upload by its name, oldest first. Raises StorageError."""
@@ -154,17 +161,27 @@ class Folder:
         self._is_local = kind in ("file", "local")
         self._mask = mask
         self.url = url.rstrip("/")
+        self.odd: dict[str, str] = {}
+        self.known: Version | None = None
+        self.version: Version | None = None
 
     def incoming(self) -> list[Incoming]:
         """Its files, oldest first."""
-        self._fs.invalidate_cache()
-        try:
-            with _masked(self._mask), reached(self.url, "cannot be listed"):
-                entries = self._fs.ls(self._root, detail=True)
-        except FileNotFoundError:
-            return []  # a folder of an object store is there only while something lies in it
+        entries = self._entries()
         found = [self._incoming(entry) for entry in entries if self._is_file(entry)]
+        others = [entry for entry in entries if entry.get("islink") or entry.get("type") not in ("file", "directory")]
+        self.odd = {readable(Path(str(entry["name"])).name): _oddity(entry) for entry in others}
         return sorted((each for each in found if is_finished(each.name)), key=lambda each: (each.modified, each.name))
+
+    def _entries(self) -> list[dict[str, Any]]:
+        for _ in range(LISTINGS):
+            self._fs.invalidate_cache()
+            try:
+                with _masked(self._mask), reached(self.url, "cannot be listed"):
+                    return list(self._fs.ls(self._root, detail=True))
+            except FileNotFoundError:  # one of its files went while it was listed, or there is none
+                continue
+        return []  # a folder of an object store is there only while something lies in it
 
     def _is_file(self, entry: dict[str, Any]) -> bool:
         """A link may lead out of the folder; an object store may keep an empty object in the folder's own name."""
@@ -181,7 +198,7 @@ class Folder:
         tag = entry.get("ETag") or entry.get("etag")
         # Object stores tell times more exactly in a list than of one object; what they hold has a tag of its content.
         mark = f"{size}:{tag}" if self._whole and tag else f"{size}:{changed}:{tag or entry.get('ino') or ''}"
-        return Incoming(Path(path).name, path, size, order, changed, mark, self._whole)
+        return Incoming(readable(Path(path).name), path, size, order, changed, mark, self._whole)
 
     def copy(self, incoming: Incoming, to: Path, *, max_bytes: int) -> str:
         """Copy it here."""
@@ -248,6 +265,7 @@ class Folder:
         return target if self._is_local else f"{self.url}/{where}/{Path(target).name}"
 
     def _free(self, folder: str, name: str) -> str:
+        name = short(name)
         stem, dot, suffix = name.partition(".")
         for number in range(1, 10_000):
             made = name if number == 1 else f"{stem}-{number}{dot}{suffix}"
@@ -265,6 +283,9 @@ class Web:
         self._address = address or url
         self._mask = mask
         self._reports = folder
+        self.odd: dict[str, str] = {}
+        self.known: Version | None = None
+        self.version: Version | None = None
 
     def incoming(self) -> list[Incoming]:
         """The file, if the address answers; its content decides whether it is new."""
@@ -272,13 +293,18 @@ class Web:
         return [Incoming(name, self.url, -1, time.time(), 0.0, self.url, whole=True)]
 
     def copy(self, incoming: Incoming, to: Path, *, max_bytes: int) -> str:
-        """Download it."""
-        digest = hashlib.sha256()
+        """Download it, or leave that where the server says that it is still what is `known`."""
+        digest, known = hashlib.sha256(), self.known
+        asks: dict[str, str] = known.asks if known else {}
         try:
             with (
                 _masked(self._mask),
-                httpx.stream("GET", self._address, timeout=DOWNLOAD_SECONDS, follow_redirects=False) as answer,
+                httpx.stream(
+                    "GET", self._address, headers=asks, timeout=DOWNLOAD_SECONDS, follow_redirects=False
+                ) as answer,
             ):
+                if known and asks and answer.status_code == 304:
+                    return known.digest
                 if answer.status_code != 200:
                     to_there = f" and leads to {answer.headers['location']}" if "location" in answer.headers else ""
                     raise StorageError(f"answered {answer.status_code}{to_there}", file=self.url)
@@ -289,6 +315,7 @@ class Web:
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             why = self._mask.text(str(exc)) or type(exc).__name__
             raise StorageError(f"could not be downloaded: {why}", file=self.url) from None
+        self.version = _version(answer.headers, digest.hexdigest())
         return digest.hexdigest()
 
     def put_away(
@@ -298,7 +325,7 @@ class Web:
         if "skipped" in report:
             return self.url
         folder = self._reports / where
-        stem = f"{incoming.name}.{str(report['run'])[:8]}" if report.get("run") else incoming.name
+        stem = short(incoming.name) + (f".{str(report['run'])[:8]}" if report.get("run") else "")
         with reached(str(folder), "cannot be written"):
             folder.mkdir(parents=True, exist_ok=True)
             if troubled is not None:
@@ -306,6 +333,16 @@ class Web:
                     file.writelines(troubled)
             (folder / f"{stem}.report.json").write_bytes(_as_json(report))
         return self.url
+
+
+def _version(headers: httpx.Headers, digest: str) -> Version:
+    """A time tells changes apart only if it was over when the answer was given: it knows no less than seconds."""
+    etag, modified = headers.get("etag", ""), headers.get("last-modified", "")
+    try:
+        over = parsedate_to_datetime(headers["date"]) - parsedate_to_datetime(modified) > timedelta(seconds=2)
+    except (KeyError, ValueError, TypeError):
+        over = False
+    return Version(digest, etag, modified if over else "")
 
 
 @contextmanager
@@ -345,6 +382,27 @@ def _too_large(name: str, max_bytes: int) -> BadFile:
 
 def _as_json(report: dict[str, Any]) -> bytes:
     return json.dumps(report, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def readable(name: str) -> str:
+    """A name that everybody can read and write, also of a file whose own is not UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def short(name: str) -> str:
+    """A name that leaves room for what is put beside its file, as no name may have more than 255 bytes."""
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    endings = "".join(Path(name).suffixes[-2:])
+    endings = endings if len(endings.encode()) <= 20 else ""  # else it is no ending
+    stem = name.removesuffix(endings).encode()[: LONGEST_NAME - len(endings.encode())]
+    return stem.decode("utf-8", "ignore") + endings
+
+
+def _oddity(entry: dict[str, Any]) -> str:
+    if entry.get("islink"):
+        return "it is a link, which may lead out of the folder; put the file itself there"
+    return "it is no file, but a pipe, a socket or a device"
 
 
 def is_finished(name: str) -> bool:

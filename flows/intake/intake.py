@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,12 +11,20 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from flows.errors import BadFile, DefinitionError, FileError, RunNotFound, SettingError, StorageError
+from flows.errors import (
+    BadFile,
+    DefinitionError,
+    FileError,
+    RowrelayError,
+    RunNotFound,
+    SettingError,
+    StorageError,
+)
 from flows.export import TROUBLED, troubled_csv
 from flows.flow_runs.resumption import may_resume, note_stop, pause_seconds
 from flows.intake.claims import Claims, Ended
 from flows.intake.fate import Delivered, Fate, Taken, counted, nothing_waits, report_of, sent
-from flows.intake.incoming import DONE, FAILED, Changed, Incoming, Origin, settled
+from flows.intake.incoming import DONE, FAILED, Changed, Incoming, Origin, settled, short
 from flows.ledger.connection import translated
 from flows.ledger.ledger import Ledger
 from flows.ledger.retention import delete_run
@@ -28,6 +37,7 @@ from flows.storage.located import stored
 from flows.storage.storage import scratch
 
 TO_SEE_TO = (*TROUBLED, RowState.WAITING, RowState.SENDING, RowState.UNKNOWN)  # rows that are put beside a file
+log = logging.getLogger(__name__)
 YOUNG_SECONDS = 15.0  # a claim this fresh is about to be delivered by whoever made it
 
 
@@ -83,6 +93,8 @@ class Intake:
                     return False
         for incoming in new:
             self._note(Taken(incoming.name, Fate.LEFT, note="it is still being written"), on_taken)
+        for name, why in self.origin.odd.items():
+            self._note(Taken(name, Fate.LEFT, note=why), on_taken)
         self.claims.looked(self.origin.url, began)
         return True
 
@@ -108,10 +120,18 @@ class Intake:
             return self._refuse(incoming, exc)
         except (FileError, SettingError) as exc:
             return Taken(incoming.name, Fate.STOPPED, note=str(exc))
+        except RowrelayError:
+            raise
+        except Exception as exc:  # whatever it is about this file, the others are not to wait for it
+            log.exception("%s could not be taken", incoming.name)
+            return Taken(incoming.name, Fate.STUCK, note=f"internal error: {type(exc).__name__}: {str(exc)[:200]}")
 
     def _take_copy(self, incoming: Incoming, folder: Path) -> Taken:
-        copy = folder / incoming.name
+        copy = folder / _plain(incoming.name)
+        self.origin.known = self.claims.version(self.origin.url)
         digest = self.origin.copy(incoming, copy, max_bytes=self.settings.max_upload_bytes)
+        if self.origin.version:
+            self.claims.note_version(self.origin.url, self.origin.version)
         if ended := self.claims.ended(digest):
             known = self._known(ended.run)
             what = f"has the content of {ended.name}" + ("" if known else f", of run {ended.run}, which was deleted")
@@ -261,5 +281,5 @@ def _key(incoming: Incoming) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name without control characters, which no stored file may have."""
-    return "".join(char if ord(char) >= 32 else "_" for char in name)
+    """A name without control characters, which no stored file may have, and not too long for one."""
+    return short("".join(char if ord(char) >= 32 else "_" for char in name))

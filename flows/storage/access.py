@@ -9,12 +9,15 @@ from flows.errors import FileError
 
 
 def is_name(name: str) -> bool:
-    """Whether it can be the name of a file at all: not empty, no control characters, not endless."""
-    return bool(name) and all(ord(char) >= 32 for char in name) and len(name.encode(errors="replace")) <= 1000
+    """Whether it can be the name of a file at all: not empty, no control characters, not too long for a disk."""
+    parts = name.encode(errors="replace").split(b"/")
+    return bool(name) and all(ord(char) >= 32 for char in name) and len(name) <= 1000 and max(map(len, parts)) <= 255
 
 
-def resolve(name: str, folders: Sequence[Path]) -> Path:
+def resolve(name: str, folders: Sequence[Path], *, looked: str = "") -> Path:
     """The real path of a file below one of `folders`; `name` is absolute or relative to one of them.
+
+    `looked` says in words which folders these are.
 
     Raises:
         FileError: an odd name, a path or link that leads out, or no such file. The message names no folder that
@@ -32,7 +35,9 @@ def resolve(name: str, folders: Sequence[Path]) -> Path:
             break
     else:
         if any(_within(path.resolve(), roots) for path in candidates) and ".." not in asked.parts:
-            raise FileError("there is no such file", file=name, hint="Upload it, or put it into the inbox folder.")
+            where = f" It was looked for in {looked}." if looked else ""
+            hint = f"Upload it, or put it into the inbox folder.{where}"
+            raise FileError("there is no such file", file=name, hint=hint)
     raise FileError(
         "lies outside the folders that may be read",
         file=name,

@@ -34,11 +34,10 @@ def journal(settings: Settings, run: str, *, part: str = "") -> Journal:
     return Journal(settings.data / "journal", run, part=part, shared=shared)
 
 
-def find(name: str, settings: Settings) -> None:
+def find(name: str, settings: Settings, pipeline: str) -> None:
     """Refuse a file that is not there or may not be read. Raises FileError, StorageError."""
-    if _is_in_storage(name, settings):
-        return
-    resolve(name, _folders(settings))
+    if not _is_in_storage(name, settings):
+        _local(name, settings, pipeline)
 
 
 @contextmanager
@@ -58,7 +57,7 @@ def opened(name: str, settings: Settings, definition: Definition) -> Iterator[Pa
     elif _is_in_storage(name, settings):
         source, asked = stored(settings), name
     else:
-        yield resolve(name, _folders(settings))
+        yield _local(name, settings, definition.name)
         return
     with scratch(settings.data) as here:
         path = here / PurePosixPath(last or name).name
@@ -66,8 +65,12 @@ def opened(name: str, settings: Settings, definition: Definition) -> Iterator[Pa
         yield path
 
 
-def _folders(settings: Settings) -> tuple[Path, ...]:
-    return (settings.uploads, settings.inbox, *settings.folders)
+def _local(name: str, settings: Settings, pipeline: str) -> Path:
+    """A file of this machine; one in the pipeline's own inbox is found by its bare name."""
+    own = settings.inbox / pipeline
+    folders = (settings.uploads, own, settings.inbox, *settings.folders)
+    others = " and the folders of ROWRELAY_FOLDERS" if settings.folders else ""
+    return resolve(name, folders, looked=f"uploads, inbox/{pipeline} and inbox of the data folder{others}")
 
 
 def _is_in_storage(name: str, settings: Settings) -> bool:
