@@ -188,7 +188,14 @@ class _Rejections:
     def of(self, row: int) -> Rejection:
         if self._left is None:
             self._left = self._spool.rejections()
-        return next(item for item in self._left if item.row == row)
+        for item in self._left:
+            if item.row == row:
+                return item
+        raise FileError(
+            f"the list of rejected rows of this run lacks row {row}",
+            file=self._spool.folder,
+            hint="Send the original file as a new run to see what is wrong with its rows.",
+        )
 
 
 def troubled_csv(view: View, spool: Spool, run: Run, *, states: Collection[RowState] = TROUBLED) -> Iterator[bytes]:

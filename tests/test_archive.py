@@ -26,6 +26,7 @@ from tests.conftest import wait_until
 from tests.world import ROOT, World, world
 
 LIMIT = {"name": "archive", "requests": 40, "window_seconds": 1, "in_flight": 4, "grace_seconds": 0.2}
+SLOWLY = {"delay_min_seconds": 0.5, "delay_max_seconds": 0.9}  # a backup is made meanwhile
 PROGRAM = [sys.executable, "-m", "flows.cli"]
 
 
@@ -41,7 +42,7 @@ def laptop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setenv("ROWRELAY_SEPARATE_STACK", "1")
     monkeypatch.setenv("ROWRELAY_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(ROOT)
-    with world(tmp_path, "", limit=LIMIT, knobs={"delay_min_seconds": 0.1, "delay_max_seconds": 0.2}) as w:
+    with world(tmp_path, "", limit=LIMIT, knobs=SLOWLY, name="archived") as w:
         monkeypatch.setenv("ROWRELAY_PIPELINES", str(w.pipeline))
         yield w
 
@@ -49,7 +50,7 @@ def laptop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def rowrelay(*words: object, code: int = 0) -> dict[str, Any]:
     """What a command says in JSON."""
     done = subprocess.run(
-        [*PROGRAM, *map(str, words), "--json"], capture_output=True, text=True, timeout=300, check=False
+        [*PROGRAM, *map(str, words), "--json"], capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == code, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -57,20 +58,20 @@ def rowrelay(*words: object, code: int = 0) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(2000)
 def test_a_backup_made_while_a_run_goes_on_brings_back_all_and_sends_nothing_twice(laptop: World) -> None:
-    rows, data, saved = 120, laptop.folder / "data", laptop.folder / "monday.tgz"
+    rows, data, saved = 300, laptop.folder / "data", laptop.folder / "monday.tgz"
     stray = data / "inbox" / "posts" / "stray.csv"
     stray.parent.mkdir(parents=True)
     stray.write_text("userId,title,body\n")
     file = laptop.file(rows, bad=2)
-    process = subprocess.Popen([*PROGRAM, "send", str(file), "--yes"], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*PROGRAM, "send", str(file), "--pipeline", "archived", "--yes"], stdout=subprocess.DEVNULL)
     try:
-        wait_until(lambda: laptop.report()["arrivals"] >= 10, seconds=60, what="some rows")
+        wait_until(lambda: laptop.report()["arrivals"] >= 10, seconds=120, what="some rows")
         made = rowrelay("backup", saved)
         assert made["runs"] == 1
         assert stat.S_IMODE(saved.stat().st_mode) == 0o600
-        assert process.wait(120) == 1  # rejected rows
+        assert process.wait(300) == 1  # rejected rows
     finally:
         process.kill()
     assert laptop.report()["arrivals"] == rows

@@ -356,3 +356,12 @@ def test_memory_stays_flat_however_many_rows_there_are(redis_url: str, tmp_path:
             tracemalloc.stop()
 
     assert peak(30_000) < peak(10_000) + 1e6
+
+
+def test_a_list_of_rejected_rows_that_lacks_one_is_named(tmp_path: Path, redis_url: str) -> None:
+    made = sent(redis_url, tmp_path)
+    rejections = next((tmp_path / "spool" / "run-1").glob("*-rejections.jsonl"))
+    rejections.write_bytes(b"".join(rejections.read_bytes().splitlines(keepends=True)[:-1]))
+
+    with pytest.raises(FileError, match=r"spool/run-1: the list of rejected rows of this run lacks row 4"):
+        list(results(made.view, made.spool, made.run))

@@ -457,6 +457,54 @@ def test_the_chart_by_minute_holds_the_whole_run_also_where_seconds_are_not_fold
     }
 
 
+def test_two_that_fold_the_chart_at_once_fold_each_second_once(client: redis.Redis, redis_url: str) -> None:
+    ledger, view, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+    ledger.answer(RUN, [outcome(1, epoch, 1, D)])
+
+    class Meanwhile(redis.Redis):
+        def hgetall(self, name: str) -> object:
+            found = super().hgetall(name)
+            ledger.trim(RUN, 2000)
+            return found
+
+    with Meanwhile.from_url(redis_url) as other:
+        Ledger(other).trim(RUN, 2000)
+    ledger.trim(RUN, 2000)
+
+    assert view.chart(RUN, "minutes")[16] == {"sent": 1}
+
+
+def test_the_chart_has_one_clock_though_machines_have_others(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+    now, hour = time.time(), 3600
+    sent = replace(outcome(1, epoch, 1, D), sent_second=int(now + hour - 5))
+    flat = (1, epoch, 1, sent.state, sent.tail, sent.detail, sent.sent_second, 0, 0)
+
+    ledger._ask(RUN, "answer", round((now + hour) * 1000), *flat)  # by a clock that is an hour ahead
+
+    (at,) = (second for second, counts in view.chart(RUN).items() if "sent" in counts)
+    assert now - 8 < at < now
+
+
+@pytest.mark.parametrize("states", [(D, S), (S, D)])
+def test_a_row_that_moves_while_its_state_is_read_is_in_one(
+    client: redis.Redis, redis_url: str, states: tuple[RowState, ...]
+) -> None:
+    ledger, _, epoch = begin(client)
+    claim(ledger, epoch, (1, 1))
+
+    class Meanwhile(redis.Redis):
+        def get(self, name: str) -> object:
+            found = super().get(name)
+            ledger.answer(RUN, [outcome(1, epoch, 1, D)])
+            return found
+
+    with Meanwhile.from_url(redis_url) as slow:
+        assert View(slow).select(RUN, states, 10).tolist() == [1]
+
+
 def test_a_lease_does_not_outlast_a_step_of_the_clock(client: redis.Redis) -> None:
     """Set back by an hour, the clock of Redis would keep a dead deliverer's run from everybody for that hour."""
     ledger, view, epoch = begin(client)

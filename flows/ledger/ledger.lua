@@ -196,6 +196,18 @@ function ask.pace(process, sent, peak)
   return 1
 end
 
+-- trim, second: fold what the chart has of the seconds before this one into its minutes, whoever else is about to
+function ask.trim(before)
+  local found = redis.call('HGETALL', run .. ':seconds')
+  for i = 1, #found, 2 do
+    local second, kind = string.match(found[i], '^(%d+):(.*)$')
+    if tonumber(second) < tonumber(before) then
+      redis.call('HINCRBY', run .. ':minutes', string.format('%.0f', math.floor(second / 60)) .. ':' .. kind, found[i + 1])
+      redis.call('HDEL', run .. ':seconds', found[i])
+    end
+  end
+end
+
 -- afresh, epoch: forget what an earlier, unfinished check wrote. → 1, or 0 if another epoch has the run
 function ask.afresh(epoch)
   if not has(epoch) then
@@ -283,13 +295,14 @@ function ask.claim(epoch, patience, idempotency, ...)
   return answers
 end
 
--- answer, then nine values a row: row, epoch, serial, state, tail, detail, second it was sent ('' = never), ms to wait,
--- and whether the attempt surely had no effect (1 or 0). The outcome of a row's latest claim is always taken, also from
+-- answer, ms of the caller's clock, then nine values a row: row, epoch, serial, state, tail, detail, second by that clock
+-- in which it was sent ('' = never), ms to wait, and whether the attempt surely had no effect (1 or 0). The outcome of a row's latest claim is always taken, also from
 -- an old epoch, and after a person has asked to send the row again. → a row: 1 taken, 2 taken as `unknown` because the
 -- row is in doubt, 0 refused because a newer claim exists
-function ask.answer(...)
+function ask.answer(clock_now, ...)
   local values, answers, sent, ended = {...}, {}, {}, {}
   local second = math.floor(now / 1000)
+  local ahead = math.floor((now - tonumber(clock_now)) / 1000 + 0.5) -- of this clock: the chart has one clock for all
   for i = 1, #values, 9 do
     local rec = load(tonumber(values[i]))
     local epoch, serial, to = tonumber(values[i + 1]), tonumber(values[i + 2]), values[i + 3]
@@ -342,7 +355,7 @@ function ask.answer(...)
     answers[#answers + 1] = taken
   end
   for at, n in pairs(sent) do
-    redis.call('HINCRBY', run .. ':seconds', at .. ':sent', n)
+    redis.call('HINCRBY', run .. ':seconds', string.format('%.0f:sent', at + ahead), n)
   end
   for state, n in pairs(ended) do
     redis.call('HINCRBY', run .. ':seconds', second .. ':' .. state, n)

@@ -251,7 +251,7 @@ class Ledger:
             sent = "" if a.sent_second is None else a.sent_second
             wait, idle = round(a.wait_seconds * 1000), int(a.without_effect)
             flat += (a.row, a.epoch, a.serial, a.state, a.tail, a.detail, sent, wait, idle)
-        taken = self._ask(run, "answer", *flat)
+        taken = self._ask(run, "answer", round(time.time() * 1000), *flat)
         return [(None, a.state, U)[int(code)] for a, code in zip(answers, taken, strict=True)]
 
     def request(self, run: str, request: str) -> int:
@@ -291,15 +291,7 @@ class Ledger:
 
     def trim(self, run: str, before: int) -> None:
         """Fold what the chart has of Unix seconds before this one into its minutes."""
-        key = keys.run_key(run)
-        found: dict[bytes, bytes] = self.client.hgetall(key + ":seconds")  # type: ignore[assignment]
-        pipe = self.client.pipeline(transaction=True)
-        for name, count in found.items():
-            second, kind = name.decode().split(":")
-            if int(second) < before:
-                pipe.hincrby(key + ":minutes", f"{int(second) // 60}:{kind}", int(count))
-                pipe.hdel(key + ":seconds", name)
-        pipe.execute()
+        self._ask(run, "trim", before)
 
     def delete(self, run: str, *, by: str = "") -> None:
         """Remove a run and all that is known of its rows. `by` whom stays known, where it says so.

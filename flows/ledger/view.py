@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -223,33 +223,35 @@ class View:
 
     def bits(self, run: str, state: RowState, total: int) -> NDArray[np.uint8]:
         """Which rows are in a state, a bit a row, as numpy.packbits has them; `waiting` is what the others leave."""
-        if state is RowState.WAITING:
-            taken = np.zeros((total + 7) // 8, dtype=np.uint8)
-            for other in RowState:
-                if other is not RowState.WAITING:
-                    taken |= self.bits(run, other, total)
-            left = ~taken
+        return self._bits(run, [state], total)
+
+    def _bits(self, run: str, states: Collection[RowState], total: int) -> NDArray[np.uint8]:
+        """Which rows are in any of the states. All are read at one instant: rows move from one to another."""
+        if RowState.WAITING in states:
+            left = ~self._bits(run, [state for state in RowState if state not in states], total)
             left[total // 8 :] &= np.packbits(np.arange(8) < total % 8) if total % 8 else 0xFF
             return left
-        if state is RowState.SENDING:
-            with translated():
-                rows: list[bytes] = self.client.zrange(keys.run_key(run) + ":sending", 0, -1)  # type: ignore[assignment]
-            found = np.zeros((total + 7) // 8, dtype=np.uint8)
-            for row in rows:
-                found[(int(row) - 1) // 8] |= 128 >> (int(row) - 1) % 8
-            return found
-        return self._stored_bits(f"{keys.run_key(run)}:is:{state}", total)
+        found = np.zeros((total + 7) // 8, dtype=np.uint8)
+        pipe = self.client.pipeline(transaction=True)
+        for state in states:
+            if state is RowState.SENDING:
+                pipe.zrange(keys.run_key(run) + ":sending", 0, -1)
+            else:
+                pipe.get(f"{keys.run_key(run)}:is:{state}")
+        with translated():
+            raw = pipe.execute()
+        for rows in raw:
+            if isinstance(rows, list):
+                for row in map(int, rows):
+                    found[(row - 1) // 8] |= 128 >> (row - 1) % 8
+            else:
+                found |= _padded(rows, total)
+        return found
 
     def asked(self, run: str, total: int) -> NDArray[np.uint8]:
         """Which rows a person asked to send again that have not been, a bit a row."""
-        return self._stored_bits(keys.run_key(run) + ":asked", total)
-
-    def _stored_bits(self, key: str, total: int) -> NDArray[np.uint8]:
         with translated():
-            raw = self.client.get(key)
-        size = (total + 7) // 8  # Redis stores no trailing zeros
-        full = (raw if isinstance(raw, bytes) else b"").ljust(size, b"\0")[:size]
-        return np.frombuffer(full, dtype=np.uint8).copy()
+            return _padded(self.client.get(keys.run_key(run) + ":asked"), total)
 
     def bitmap(self, run: str, state: RowState, total: int) -> NDArray[np.bool_]:
         """Which rows are in a state, by row - 1, a byte a row."""
@@ -257,9 +259,7 @@ class View:
 
     def select(self, run: str, states: Iterable[RowState], total: int) -> NDArray[np.int64]:
         """Row numbers in any of the states, ascending."""
-        found = np.zeros((total + 7) // 8, dtype=np.uint8)
-        for state in states:
-            found |= self.bits(run, state, total)
+        found = self._bits(run, frozenset(states), total)
         return np.flatnonzero(np.unpackbits(found, count=total)) + 1
 
     def records(self, run: str, rows: Sequence[int], *, names: tuple[str, ...], created: float) -> list[Record]:
@@ -350,6 +350,13 @@ class View:
             *raw, (seconds, micros) = pipe.execute()
         now = seconds * 1000 + micros / 1000
         return [_run(run, found, now) for run, found in zip(ids, raw, strict=True) if found]
+
+
+def _padded(raw: object, total: int) -> NDArray[np.uint8]:
+    """A stored bitmap in its full length: Redis stores no trailing zeros."""
+    size = (total + 7) // 8
+    full = (raw if isinstance(raw, bytes) else b"").ljust(size, b"\0")[:size]
+    return np.frombuffer(full, dtype=np.uint8).copy()
 
 
 def _run(run: str, raw: dict[bytes, bytes], now: float) -> Run:
