@@ -65,7 +65,9 @@ def test_a_backup_made_while_a_run_goes_on_brings_back_all_and_sends_nothing_twi
     stray.parent.mkdir(parents=True)
     stray.write_text("userId,title,body\n")
     file = laptop.file(rows, bad=2)
-    process = subprocess.Popen([*PROGRAM, "send", str(file), "--pipeline", "archived", "--yes"], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*PROGRAM, "send", str(file), "--pipeline", "archived", "--yes"], stdout=subprocess.DEVNULL
+    )
     try:
         wait_until(lambda: laptop.report()["arrivals"] >= 10, seconds=120, what="some rows")
         made = rowrelay("backup", saved)
