@@ -64,12 +64,25 @@ class Form(StrEnum):
     JSONL = "jsonl"
 
 
+class Apostrophe(StrEnum):
+    """What an apostrophe at the beginning of a cell is: part of the text, or a guard against spreadsheets."""
+
+    KEEP = "keep"
+    REMOVE = "remove"
+
+
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, a Prefect flow run's id, or `last`.")
 ]
 Pipeline = Annotated[str, typer.Option(help="Name of the pipeline; `rowrelay pipelines` lists them.")]
 Encoding = Annotated[str | None, typer.Option(help="The file's encoding, e.g. cp1252. Default: found.")]
 Delimiter = Annotated[str | None, typer.Option(help="What separates the cells: , ; | or tab. Default: found.")]
+Apostrophes = Annotated[
+    Apostrophe | None,
+    typer.Option(
+        help="Before a formula, number or date: keep it as part of the text, or remove it.", show_default="ask"
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -82,6 +95,7 @@ def check(
     pipeline: Pipeline = "posts",
     encoding: Encoding = None,
     delimiter: Delimiter = None,
+    apostrophes: Apostrophes = None,
     as_json: AsJson = False,
     rejects: Annotated[
         Path | None, typer.Option(help="Write all rejected rows here, each with its reason, to be corrected.")
@@ -94,7 +108,13 @@ def check(
     from flows.commands import checking
 
     return checking.check(
-        file, pipeline=pipeline, encoding=encoding, delimiter=delimiter, rejects=rejects, as_json=as_json
+        file,
+        pipeline=pipeline,
+        encoding=encoding,
+        delimiter=delimiter,
+        apostrophes=apostrophes.value if apostrophes else None,
+        rejects=rejects,
+        as_json=as_json,
     )
 
 
@@ -110,6 +130,7 @@ def send(
     url: Annotated[str | None, typer.Option(help="Send to this address instead of the pipeline's.")] = None,
     encoding: Encoding = None,
     delimiter: Delimiter = None,
+    apostrophes: Apostrophes = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Send what a run has left, or `last`.")] = None,
     rows: Annotated[
         Rows | None, typer.Option(help="With --resume: which rows to send.", show_default="unfinished")
@@ -143,6 +164,7 @@ def send(
         "--url": url,
         "--encoding": encoding,
         "--delimiter": delimiter,
+        "--apostrophes": apostrophes,
     }
     fixed["--skip-delivered"] = skip_delivered or None
     if resume is not None and (given := [name for name, value in fixed.items() if value is not None]):
@@ -158,6 +180,7 @@ def send(
             url=url,
             encoding=encoding,
             delimiter=delimiter,
+            apostrophes=apostrophes.value if apostrophes else None,
             skip_delivered=skip_delivered,
             ledger_is_current=ledger_is_current,
             yes=yes,

@@ -8,12 +8,12 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.cache_policies import NO_CACHE
@@ -39,7 +39,7 @@ from flows.ledger.retention import purge
 from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition, digest_of
 from flows.pipeline.pipelines import pick, present
-from flows.records import RunState, Wanted
+from flows.records import Apostrophes, RunState, Wanted
 from flows.schema.delivered import refuse_skipping
 from flows.settings import Settings
 from flows.storage.located import opened
@@ -78,6 +78,8 @@ def deliver(
     resume: str = "",
     dry_run: bool = False,
     skip_delivered: bool = False,
+    encoding: str = "",
+    apostrophes: Apostrophes | None = None,
 ) -> State[Any]:
     """Send every row of a file to the pipeline's API, at the API's own pace, and record what became of each.
 
@@ -89,14 +91,27 @@ def deliver(
         resume: Id of the run to resume; empty for a new run.
         dry_run: Only check the file. The run can be sent afterwards by resuming it.
         skip_delivered: Leave out the rows that earlier runs of the pipeline have delivered, by its `key` columns.
+        encoding: What the file is written in, e.g. cp1252; empty: it is found.
+        apostrophes: What an apostrophe before a formula, a number or a date is: part of the text (keep), or a guard
+            against spreadsheets (remove); empty: as the pipeline says.
     """
     try:
-        return _run(pipeline, file, rows, resume, dry_run=dry_run, skip_delivered=skip_delivered)
+        asked = {"encoding": encoding, "apostrophes": apostrophes}
+        return _run(pipeline, file, rows, resume, dry_run=dry_run, skip_delivered=skip_delivered, asked=asked)
     except RowrelayError as exc:  # what a person can mend is no crash, and a trace would say nothing to them
         return Failed(message=str(exc), data=exc)
 
 
-def _run(pipeline: str, file: str, rows: Wanted, resume: str, *, dry_run: bool, skip_delivered: bool) -> State[Any]:
+def _run(
+    pipeline: str,
+    file: str,
+    rows: Wanted,
+    resume: str,
+    *,
+    dry_run: bool,
+    skip_delivered: bool,
+    asked: Mapping[str, str | None],
+) -> State[Any]:
     launch = launched()
     settings = Settings.read()
     redis_url = settings.redis_address
@@ -122,6 +137,7 @@ def _run(pipeline: str, file: str, rows: Wanted, resume: str, *, dry_run: bool, 
             definition_digest=definition.digest(),
             skip_delivered=int(skip_delivered),
             only_check=int(dry_run),
+            **_asked(asked, launch),
         )
     elif skip_delivered:
         ledger.facts(run, skip_delivered=1)
@@ -143,6 +159,13 @@ def _run(pipeline: str, file: str, rows: Wanted, resume: str, *, dry_run: bool, 
     if delivery.handed_over and not launch.within:
         handover.leave(own_id)
     return state
+
+
+def _asked(asked: Mapping[str, str | None], launch: Launch) -> dict[str, str]:
+    """What was said of how to read the file: kept, so that a check that is begun again reads it alike."""
+    said = {"encoding": launch.encoding, "delimiter": launch.delimiter, "apostrophes": launch.apostrophes}
+    said |= {name: value for name, value in asked.items() if value}
+    return {f"asked_{name}": value for name, value in said.items() if value}
 
 
 def _missed(claims: Claims, settings: Settings) -> str:
@@ -253,8 +276,9 @@ def _check(delivery: Delivery, view: View, launch: Launch, settings: Settings, l
         with _file(run, delivery.definition, settings) as file:
             result = delivery.check(
                 file,
-                encoding=launch.encoding,
-                delimiter=launch.delimiter,
+                encoding=run.facts.get("asked_encoding"),
+                delimiter=run.facts.get("asked_delimiter"),
+                apostrophes=cast(Apostrophes | None, run.facts.get("asked_apostrophes")),
                 skip_delivered=run.facts.get("skip_delivered") == "1",
             )
         logger.info("%d rows: %d accepted, %d rejected", result.rows, result.accepted, result.rejected)

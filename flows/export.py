@@ -3,8 +3,9 @@
 Everything here walks through ledger and spool side by side and keeps a few thousand rows in memory, whatever the
 size of the run.
 
-In every CSV formulas are neutralised (flows.sheet). `troubled_csv` gives back the file's own rows; the name of
-its first column tells the source that its cells have to be restored, so a corrected file can be uploaded as it is.
+In every CSV formulas are neutralised (flows.sheet). `troubled_csv` gives back the file's own rows, guarded against what
+spreadsheets do to numbers and dates; the name of its first column tells the source that its cells have to be restored,
+so a corrected file can be uploaded as it is.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from flows.ledger.keys import Record
 from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition
 from flows.records import Rejection, Row, RowState
-from flows.sheet import REASON, Table, cell, for_spreadsheets, neutral, plain
+from flows.sheet import FIRST, LAST, REASON, Table, cell, for_spreadsheets, guarded, neutral, plain
 from flows.source.header import match
 from flows.spool.spans import spans
 from flows.spool.spool import Spool
@@ -55,7 +56,7 @@ class Layout:
     @property
     def header(self) -> tuple[str, ...]:
         """The columns of the CSV form."""
-        return ("row", "line", *self.shown, "result", *self.shown_kept, "status", "reason")
+        return (*FIRST, *self.shown, "result", *self.shown_kept, *LAST)
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -253,7 +254,7 @@ class Correctable:
 
     def line(self, reason: str, cells: Sequence[str]) -> list[str]:
         """One row of it."""
-        return [neutral(reason), *(neutral(cell) for at, cell in enumerate(cells) if at not in self._old)]
+        return [neutral(reason), *(guarded(cell) for at, cell in enumerate(cells) if at not in self._old)]
 
 
 def as_json(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:

@@ -9,6 +9,9 @@ from typing import Any, Literal
 Wanted = Literal["unfinished", "failed", "unknown"]
 """Which rows of a run are to be sent: those that never were or never ended, or once more those of one state."""
 
+Apostrophes = Literal["ask", "keep", "remove"]
+"""What an apostrophe before a formula, a number or a date means: part of the text, or a guard against spreadsheets."""
+
 
 class RowState(StrEnum):
     """Where a row stands. `rejected`, or `waiting` → `sending` → `done` | `failed` | `unknown`."""

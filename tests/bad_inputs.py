@@ -117,6 +117,16 @@ FILES: list[tuple[str, bytes | None, str]] = [
         b'userId,title,body\n1,one,b\n2,"open,b\n',
         "quote.csv:3: a quote opens a cell here and is not closed by the end of the file\nClose it, or double it if it is part of the text.",
     ),
+    (
+        "misread.csv",
+        GOOD.encode("utf-8-sig").decode("cp1252").encode(),
+        "misread.csv: was UTF-8, and a program that saved it read it as Windows text: letters other than a to z are broken\nOpen the original once more, choose UTF-8 there, and save it again.",
+    ),
+    (
+        "joined.csv",
+        (GOOD + "title,userId,body\none,1,b\n").encode(),
+        "joined.csv:5: the header line comes again here, with its columns in another order\nFiles were joined here. Send them one by one.",
+    ),
     ("nul.csv", GOOD.encode() + b"\x00" * 300, "nul.csv: is a binary file, not text\nSave it as CSV (UTF-8)."),
 ]
 

@@ -22,9 +22,10 @@ from flows.ledger.ledger import Answer, Ledger
 from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition
 from flows.pipeline.loading import load
-from flows.records import RowState
+from flows.records import Reason, RowState
 from flows.schema.check import check_file
 from flows.sheet import cell, neutral, restored
+from flows.source.source import open_file
 from flows.spool.spool import Spool
 
 POSTS = """
@@ -258,13 +259,118 @@ def test_a_file_given_out_for_correction_holds_no_formula_and_comes_back_with_ev
     assert {row.values["=price"] for row in result.first} == {"+1+1"}
 
 
-def test_only_a_file_that_was_given_out_has_its_apostrophes_taken_away(tmp_path: Path) -> None:
+ASKED = "begins with an apostrophe: is it part of the text, or a guard against spreadsheets to be taken away?"
+
+
+def test_in_a_file_of_others_nobody_guesses_what_an_apostrophe_is(tmp_path: Path) -> None:
     (tmp_path / "posts.yaml").write_text(POSTS)
-    (tmp_path / "own.csv").write_text("reason,userId,title,price\nx,1,'=1+1,\n")
+    own = tmp_path / "own.csv"
+    own.write_text("reason,userId,title,price\nx,1,'=1+1,\ny,'2,'00124,\nz,3,'quoted',\n'=1,4,rock 'n' roll,\n")
+    definition = load(tmp_path / "posts.yaml")
 
-    (row,) = check_file(tmp_path / "own.csv", load(tmp_path / "posts.yaml")).first
+    asked = check_file(own, definition)
+    kept = check_file(own, definition, apostrophes="keep")
+    removed = check_file(own, definition, apostrophes="remove")
 
-    assert row.values["title"] == "'=1+1"
+    assert [row.values["title"] for row in asked.first] == ["'quoted'", "rock 'n' roll"]
+    assert [(each.row, each.line, each.reasons) for each in asked.samples] == [
+        (1, 2, (Reason("title", ASKED, "'=1+1"),)),
+        (2, 3, (Reason("userId", ASKED, "'2"), Reason("title", ASKED, "'00124"))),
+    ]
+    assert asked.rows == asked.accepted + asked.rejected == 4
+    assert asked.notices == (
+        "3 cells begin with an apostrophe that may only guard them against spreadsheets (the first in line 3): '2. "
+        "Say what is meant: --apostrophes remove, or --apostrophes keep; in a definition source: {apostrophes: remove}",
+    )
+    assert [row.values["title"] for row in kept.first] == ["'=1+1", "'quoted'", "rock 'n' roll"]
+    assert [row.values for row in removed.first][:2] == [
+        {"userId": 1, "title": "=1+1", "price": None},
+        {"userId": 2, "title": "00124", "price": None},
+    ]
+    for said, result in (("keep", kept), ("remove", removed)):
+        (tmp_path / "posts.yaml").write_text(POSTS + f"source: {{apostrophes: {said}}}\n")
+        assert check_file(own, load(tmp_path / "posts.yaml")).first == result.first
+
+
+@pytest.mark.parametrize("change", ["moved", "gone", "others"])
+def test_a_corrected_file_comes_back_right_or_asks_however_its_columns_were_handled(
+    posts: Sent, tmp_path: Path, change: str
+) -> None:
+    header, *rows = read_csv(troubled_csv(posts.view, posts.spool, posts.run))
+    order = {"moved": [1, 2, 3, 4, 0], "gone": [1, 2, 3, 4], "others": [3, 2, 1, 0]}[change]
+    rows[0][1] = "2"
+    corrected = tmp_path / "corrected.csv"
+    with corrected.open("w", newline="") as file:
+        csv.writer(file).writerows([row[at] for at in order] for row in [header, *rows[:2]])
+
+    result = check_file(corrected, load(tmp_path / "posts.yaml"))
+
+    titles = [row.values["title"] for row in result.first]
+    assert "reason (rowrelay)" not in result.ignored
+    if change == "gone":
+        assert (titles, result.samples[0].reasons) == (["with\nnewline"], (Reason("title", ASKED, "'=1+1"),))
+        assert len(check_file(corrected, load(tmp_path / "posts.yaml"), apostrophes="remove").first) == 2
+    else:
+        assert titles == ["=1+1", "with\nnewline"]
+
+
+def test_results_are_input_for_the_next_pipeline(posts: Sent, tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_bytes(b"".join(as_csv(results(posts.view, posts.spool, posts.run), layout_of(posts.view, posts.run))))
+    (tmp_path / "next.yaml").write_text(POSTS.replace("{type: int, min: 1}", "{type: int, min: 0}"))
+
+    result = check_file(path, load(tmp_path / "next.yaml"))
+
+    assert [row.values["title"] for row in result.first] == ["first", "=1+1", "with\nnewline", "=cmd|x", "sixth"]
+
+
+CHANGED_BY_SPREADSHEETS = [
+    "00124", "+4930123456", "4006381333931123456", "400638133393", "2024-01-31", "31.01.2024", "1/2", "10:30", "1E5",
+    "1.50", "3,5", "-0.5", ".5", "5 ", " 5", "50%", "$5", "5 €", "1 000", "1'000", "(5)", "2024-01-31T13:45:31+01:00",
+    "10:30 PM", "MARCH1", "SEP-2", "5 Mai 2024", "true", "FALSCH",
+]  # fmt: skip
+LEFT_ALONE = ["5", "-5", "0", "98101", "40063813339", "", "plain", "A1", "5 pieces", "12 Main Street", "x-1", "truely"]
+
+
+def test_what_a_spreadsheet_would_change_is_guarded_in_a_file_to_be_corrected(redis_url: str, tmp_path: Path) -> None:
+    texts = [*CHANGED_BY_SPREADSHEETS, *(f"'{text}" for text in CHANGED_BY_SPREADSHEETS), *LEFT_ALONE]
+    text = io.StringIO()
+    csv.writer(text).writerows([["userId", "title", "price", "note"], *([0, each, "", each] for each in texts)])
+    yaml = POSTS.replace("title: {type: str, blank: false}", "title: {type: str}")
+    made = sent(redis_url, tmp_path, text=text.getvalue(), yaml=yaml)
+
+    given_out = b"".join(troubled_csv(made.view, made.spool, made.run))
+
+    _, *rows = read_csv([given_out])
+    assert [row[2] for row in rows] == [row[4] for row in rows]
+    assert [row[2] for row in rows] == [
+        *(f"'{each}" for each in CHANGED_BY_SPREADSHEETS),
+        *(f"''{each}" for each in CHANGED_BY_SPREADSHEETS),
+        *LEFT_ALONE,
+    ]
+    (tmp_path / "corrected.csv").write_bytes(given_out.replace(b",0,", b",1,"))
+    with open_file(tmp_path / "corrected.csv", {"userId": False, "title": False}) as source:
+        assert [cells[2] for frame in source.frames() for cells in frame.cells] == texts
+
+
+SAVED = [
+    "00124", "+4930123456", "4006381333931123456", "2024-01-31", "1E5", "=1+1", "'=1+1", "1.50", "-2 Grad", "true"
+]  # fmt: skip
+FIXTURES = Path(__file__).with_name("spreadsheets")
+
+
+@pytest.mark.parametrize("saved", sorted(path.name for path in FIXTURES.glob("*.csv")))
+def test_a_file_that_a_spreadsheet_opened_and_saved_comes_back_with_every_text(tmp_path: Path, saved: str) -> None:
+    """`given-out.csv` is what `troubled_csv` made; the others are what LibreOffice saved of it."""
+    (tmp_path / "posts.yaml").write_text(POSTS.replace("price: {type: decimal, optional: true}", "code: {type: str}"))
+
+    result = check_file(FIXTURES / saved, load(tmp_path / "posts.yaml"))
+
+    assert result.rejected == 0
+    assert result.notices == ()
+    values = [row.values for row in result.first]
+    assert [row["title"] for row in values] == SAVED
+    assert [row["code"] for row in values] == SAVED
 
 
 def test_troubled_rows_of_a_troubled_file_have_one_reason(redis_url: str, tmp_path: Path) -> None:

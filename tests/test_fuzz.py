@@ -119,7 +119,7 @@ def test_every_record_stands_at_the_line_that_is_said(path: Path, raw: bytes, zi
 
     try:
         with open_file(path, {"userId": True, "title": True, "body": True}) as source:
-            encoding, neutral = source.encoding, source._neutral
+            encoding, neutral = source.encoding, source._bare
             for frame in source.frames(size):
                 records += zip(frame.rows, frame.lines, (cells[0] for cells in frame.cells), strict=True)
                 records += [(each.row, each.line, each.cells[0] if each.cells else "") for each in frame.rejections]

@@ -28,7 +28,7 @@ from flows.limit.pace import duration, limit_words, sending_seconds
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
 from flows.pipeline.secret import missing_secrets, secret
-from flows.records import Rejection
+from flows.records import Apostrophes, Rejection
 from flows.schema.check import CheckResult, check_file
 from flows.settings import Settings
 from flows.sheet import Table as Sheet
@@ -41,13 +41,21 @@ SHOWN_REQUESTS = 3
 
 
 def check(
-    file: Path, *, pipeline: str, encoding: str | None, delimiter: str | None, rejects: Path | None, as_json: bool
+    file: Path,
+    *,
+    pipeline: str,
+    encoding: str | None,
+    delimiter: str | None,
+    apostrophes: Apostrophes | None,
+    rejects: Path | None,
+    as_json: bool,
 ) -> int:
     """Check a file and say what was found. Returns 0 if all rows are good, 1 if some are rejected."""
     settings = Settings.read()
     definition = pick(present(settings), pipeline)
     secrets = {name: _secret(name, settings) for name in definition.secret_names}
-    options: dict[str, Any] = {"encoding": encoding, "delimiter": delimiter, "max_bytes": settings.max_upload_bytes}
+    options: dict[str, Any] = {"encoding": encoding, "delimiter": delimiter, "apostrophes": apostrophes}
+    options["max_bytes"] = settings.max_upload_bytes
     with (
         known(settings, definition) as before,
         _rejected_to(rejects, file, definition, options) as on_rejections,
@@ -188,7 +196,12 @@ def _rejected_to(
     given: dict[str, str | None] = {"encoding": options["encoding"] or definition.source.encoding}
     given["delimiter"] = options["delimiter"] or definition.source.delimiter
     with open_file(
-        file, wanted, max_bytes=options["max_bytes"], encoding=given["encoding"], delimiter=given["delimiter"]
+        file,
+        wanted,
+        max_bytes=options["max_bytes"],
+        encoding=given["encoding"],
+        delimiter=given["delimiter"],
+        apostrophes=options["apostrophes"] or definition.source.apostrophes,
     ) as source:
         columns = source.columns
     form = Correctable.of(columns, definition.column_names)

@@ -28,7 +28,7 @@ from flows.ledger.view import Run
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
 from flows.pipeline.secret import missing_secrets
-from flows.records import RowState, RunState
+from flows.records import Apostrophes, RowState, RunState
 from flows.schema.delivered import refuse_skipping
 from flows.schema.schema import Checker
 from flows.settings import Settings
@@ -55,6 +55,7 @@ class Wish:
     url: str | None
     encoding: str | None
     delimiter: str | None
+    apostrophes: Apostrophes | None
     skip_delivered: bool
     ledger_is_current: bool
     yes: bool
@@ -133,6 +134,7 @@ def _ready(wish: Wish, settings: Settings) -> Definition:
             checker.wanted,
             encoding=wish.encoding or definition.source.encoding,
             delimiter=wish.delimiter or definition.source.delimiter,
+            apostrophes=wish.apostrophes or definition.source.apostrophes,
             max_bytes=settings.max_upload_bytes,
         ) as source,
     ):
@@ -169,7 +171,8 @@ def _skipping(wish: Wish, definition: Definition, session: Session, settings: Se
     """Whether to leave out what was delivered before; None if nothing is known to have been."""
     if wish.skip_delivered or not (definition.key and wish.askable and wish.file):
         return wish.skip_delivered or None
-    options = {"encoding": wish.encoding, "delimiter": wish.delimiter, "max_bytes": settings.max_upload_bytes}
+    options: dict[str, Any] = {"encoding": wish.encoding, "delimiter": wish.delimiter, "apostrophes": wish.apostrophes}
+    options["max_bytes"] = settings.max_upload_bytes
     return ask(wish.file, definition, session, options)
 
 
@@ -275,6 +278,7 @@ def _deliver(wish: Wish, session: Session, before: Run | None, signals: Signals)
             url=wish.url,
             encoding=wish.encoding,
             delimiter=wish.delimiter,
+            apostrophes=wish.apostrophes,
             on_run=begin,
             on_delivery=take,
         )

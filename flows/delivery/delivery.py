@@ -42,7 +42,7 @@ from flows.ledger.view import Run
 from flows.limit.limiter import Limit, Limiter
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secrets_of
-from flows.records import Row, RowState, RunState, Wanted
+from flows.records import Apostrophes, Row, RowState, RunState, Wanted
 from flows.schema.check import CheckResult, check_file
 from flows.schema.delivered import DeliveredIndex, told
 from flows.settings import Settings
@@ -98,7 +98,13 @@ class Delivery(Held):
         self._resends = False
 
     def check(
-        self, file: Path, *, encoding: str | None = None, delimiter: str | None = None, skip_delivered: bool = False
+        self,
+        file: Path,
+        *,
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        apostrophes: Apostrophes | None = None,
+        skip_delivered: bool = False,
     ) -> CheckResult:
         """Check the file into the spool and fix the run's totals. Raises FileError, LedgerError, StackError.
 
@@ -120,6 +126,7 @@ class Delivery(Held):
                 self.spool,
                 encoding=encoding,
                 delimiter=delimiter,
+                apostrophes=apostrophes,
                 max_bytes=self.settings.max_upload_bytes,
                 scratch=folder,
                 on_progress=progress,
@@ -135,6 +142,7 @@ class Delivery(Held):
                 digest=result.digest,
                 encoding=result.encoding,
                 delimiter=result.delimiter,
+                apostrophes=apostrophes or self.definition.source.apostrophes,
                 spool=self.spool.digest(),
                 check_seconds=f"{result.seconds:.3f}",
                 delivered=sum(result.delivered.values()),

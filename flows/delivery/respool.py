@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from flows.errors import FileError
 from flows.ledger.view import Run
 from flows.pipeline.definition import Definition
-from flows.records import Rejection
+from flows.records import Apostrophes, Rejection
 from flows.schema.check import CheckResult, check_file
 from flows.schema.delivered import SkippedThen
 from flows.spool.spool import Spool
@@ -44,6 +45,7 @@ def respool(
         spool,
         encoding=run.facts.get("encoding"),
         delimiter=run.facts.get("delimiter"),
+        apostrophes=cast(Apostrophes, run.facts.get("apostrophes") or "keep"),  # what was done before it was asked
         max_bytes=max_bytes,
         on_progress=lambda rows, done, total: go_on(),
         on_rejections=reject,

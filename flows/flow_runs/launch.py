@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from flows.records import Apostrophes
+
 HAND_OVER = signal.SIGUSR1  # tells a flow run's process to give way to another one, which goes on with the run
 
 
@@ -26,6 +28,7 @@ class Launch:
     url: str | None = None
     encoding: str | None = None
     delimiter: str | None = None
+    apostrophes: Apostrophes | None = None
     on_run: Callable[[str], None] = lambda run: None
     on_delivery: Callable[[Any], None] = lambda delivery: None
 

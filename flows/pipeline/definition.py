@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, mod
 from flows.client.rendering import Rendering
 from flows.pipeline.column import Bool, Column, Float, Int, Part, pandera_model
 from flows.pipeline.fault import refusal
-from flows.records import LimitTerms
+from flows.records import Apostrophes, LimitTerms
 
 Method = Literal["POST", "PUT", "PATCH", "GET", "DELETE"]
 IN_FLIGHT_BY_DEFAULT = 500  # most: connections, and rows that a kill leaves unknown; more has to be asked for
@@ -155,6 +155,8 @@ class Source(Part):
     """Encoding of the file, e.g. cp1252. Default: UTF-8 or what its byte order mark says"""
     delimiter: str | None = None
     """One of , ; | or tab. Default: found"""
+    apostrophes: Apostrophes = "ask"
+    """Before a formula, number or date in others' files: part of the text (keep), a guard (remove), rejected (ask)"""
 
 
 class Schedule(Part):

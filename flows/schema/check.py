@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.pipeline.definition import Definition
-from flows.records import Rejection, Row, delivered_before
+from flows.records import Apostrophes, Rejection, Row, delivered_before
 from flows.schema.schema import Checked, Checker
 from flows.source.frame import Frame
 from flows.source.source import MAX_BYTES, Source, open_file
@@ -95,6 +95,7 @@ def check_file(
     *,
     encoding: str | None = None,
     delimiter: str | None = None,
+    apostrophes: Apostrophes | None = None,
     max_bytes: int = MAX_BYTES,
     scratch: Path | None = None,
     on_progress: Callable[[int, int, int], None] | None = None,
@@ -106,10 +107,10 @@ def check_file(
 
     About 20,000 rows at a time, so memory stays flat. After each such frame `on_rejections` gets its rejections, if
     there are any, in the file's order (long cells cut: the originals are in the spool). After each frame and each MiB
-    `on_progress` gets the rows so far, the bytes read and the bytes of the file. `encoding` and `delimiter` outrank
-    the definition's; `scratch` is the folder for the index of unique values, on a real disk with room for as many
-    bytes as those columns hold (default: the system's folder for temporary files). `delivered` says which rows earlier
-    runs have delivered: they are counted, and with `skip_delivered` rejected.
+    `on_progress` gets the rows so far, the bytes read and the bytes of the file. `encoding`, `delimiter` and
+    `apostrophes` outrank the definition's; `scratch` is the folder for the index of unique values, on a real disk with
+    room for as many bytes as those columns hold (default: the system's folder for temporary files). `delivered` says
+    which rows earlier runs have delivered: they are counted, and with `skip_delivered` rejected.
 
     Raises:
         FileError: the file cannot be read as rows of this definition. Nothing of it is left in the spool.
@@ -131,6 +132,7 @@ def check_file(
                 checker.wanted,
                 encoding=encoding or definition.source.encoding,
                 delimiter=delimiter or definition.source.delimiter,
+                apostrophes=apostrophes or definition.source.apostrophes,
                 max_bytes=max_bytes,
                 on_read=progress,
             )

@@ -14,6 +14,7 @@ EMPTY = Reason("", "has no content: every cell is empty", "")
 BLANKS = Reason("", "has no content: nothing but blanks", "")
 DASHES = Reason("", "has no content: a line of dashes", "")
 AGAIN = Reason("", "is the header line again: were two files joined?", "")
+GUARDED = "begins with an apostrophe: is it part of the text, or a guard against spreadsheets to be taken away?"
 
 # White space but line feeds, control characters but NUL, and characters that leave a gap or nothing on the screen.
 _UNSEEN = (
@@ -48,6 +49,7 @@ class Noticed:
     marks: Seen = field(default_factory=Seen)
     formulas: Seen = field(default_factory=Seen)
     passed_over: Seen = field(default_factory=Seen)
+    apostrophes: Seen = field(default_factory=Seen)
 
     def words(self) -> tuple[str, ...]:
         """A sentence for each thing that was met."""
@@ -65,6 +67,13 @@ class Noticed:
                     "1 cell is a formula that keeps a text as it is",
                     "{:,} cells are formulas that keep a text as it is",
                     f"; the text was read: {self.formulas.example}",
+                ),
+                (
+                    self.apostrophes,
+                    "1 cell begins with an apostrophe that may only guard it against spreadsheets",
+                    "{:,} cells begin with an apostrophe that may only guard them against spreadsheets",
+                    f": {self.apostrophes.example}. Say what is meant: --apostrophes remove, or --apostrophes keep; "
+                    "in a definition source: {apostrophes: remove}",
                 ),
                 (
                     self.passed_over,

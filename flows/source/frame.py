@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from operator import itemgetter
+from heapq import merge
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ import pandas as pd
 import pyarrow as pa
 
 from flows.records import Reason, Rejection
-from flows.source.content import AGAIN, Judge, Noticed
+from flows.sheet import unguarded
+from flows.source.content import AGAIN, GUARDED, Judge, Noticed
 from flows.source.encoding import Refuse
 from flows.source.header import Header
 from flows.source.quoting import Batch
@@ -55,10 +57,10 @@ class Assembly:
     Raises FileError where the header comes again with its columns in another order.
     """
 
-    def __init__(self, header: Header, size: int, noticed: Noticed, refuse: Refuse) -> None:
+    def __init__(self, header: Header, size: int, noticed: Noticed, refuse: Refuse, *, asks: bool = False) -> None:
         self.row = 0  # ordinal of the last record
         self._header, self._size, self._width = header, size, len(header.names)
-        self._noticed, self._refuse = noticed, refuse
+        self._noticed, self._refuse, self._asks = noticed, refuse, asks
         self._judge = Judge(header.names)
         self._header_seen = False
         self._pending: list[_Stretch] = []
@@ -168,17 +170,35 @@ class Assembly:
 
     def _frame(self, count: int) -> Frame:
         """The first `count` gathered rows and all rejections, which came before the next row, as a frame."""
-        cells = self._cells[:count]
+        cells, rows, lines = self._cells[:count], self._rows[:count], self._lines[:count]
+        rejections, table = self._rejections, self._table(cells)
+        if self._asks and (doubtful := self._guarded(table, lines)):
+            rejected = [Rejection(rows[at], lines[at], why, tuple(cells[at])) for at, why in sorted(doubtful.items())]
+            rejections = list(merge(rejections, rejected, key=attrgetter("row")))
+            left = [at for at in range(len(cells)) if at not in doubtful]
+            table = table.iloc[left].reset_index(drop=True)
+            cells, rows, lines = [cells[at] for at in left], [rows[at] for at in left], [lines[at] for at in left]
         frame = Frame(
-            text=self._table(cells),
-            rows=np.array(self._rows[:count], dtype=np.int64),
-            lines=np.array(self._lines[:count], dtype=np.int64),
+            text=table,
+            rows=np.array(rows, dtype=np.int64),
+            lines=np.array(lines, dtype=np.int64),
             cells=cells,
-            rejections=self._rejections,
+            rejections=rejections,
         )
         self._rejections, self._chars = [], 0
         self._rows, self._lines, self._cells = self._rows[count:], self._lines[count:], self._cells[count:]
         return frame
+
+    def _guarded(self, table: pd.DataFrame, lines: list[int]) -> dict[int, tuple[Reason, ...]]:
+        """By position the rows with cells that begin with an apostrophe of which nobody has said what it means."""
+        found: dict[int, tuple[Reason, ...]] = {}
+        for name in table.columns:
+            for at in np.flatnonzero(table[name].str.startswith("'").to_numpy()).tolist():
+                cell = str(table[name].iat[at])
+                if unguarded(cell) != cell:
+                    found[at] = (*found.get(at, ()), Reason(str(name), GUARDED, cell[:100]))
+                    self._noticed.apostrophes.at(lines[at], cell[:80])
+        return found
 
     def _table(self, cells: list[list[str]]) -> pd.DataFrame:
         by_position = list(zip(*cells, strict=True)) or [()] * self._width

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
 
-from flows.sheet import is_neutral, restored
+from flows.records import Apostrophes
+from flows.sheet import is_ours, is_reason, restored, unguarded
 from flows.source.content import MARK, Noticed
 from flows.source.encoding import decode, line_end
 from flows.source.encoding import find as find_encoding
@@ -19,6 +20,7 @@ from flows.source.quoting import MAX_CELL, Batch, Splitter
 from flows.source.rawfile import OnRead, RawFile, nothing
 
 MAX_BYTES = 10 * 2**30
+MISREAD_MARK = "\ufeff".encode().decode("cp1252")
 SEPARATOR = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
 
 
@@ -32,7 +34,12 @@ class Source:
     """
 
     def __init__(
-        self, raw: RawFile, wanted: Mapping[str, bool] | None, encoding: str | None, delimiter: str | None
+        self,
+        raw: RawFile,
+        wanted: Mapping[str, bool] | None,
+        encoding: str | None,
+        delimiter: str | None,
+        apostrophes: Apostrophes = "ask",
     ) -> None:
         self._raw = raw
         blocks = raw.blocks()
@@ -46,6 +53,11 @@ class Source:
         self._text = decode(chain([head], blocks), found, raw.error)
         self._header_line = 1
         start = next(self._text, "").lstrip(MARK)
+        if start.lstrip('"').startswith(MISREAD_MARK):
+            raise raw.error(
+                "was UTF-8, and a program that saved it read it as Windows text: letters other than a to z are broken",
+                hint="Open the original once more, choose UTF-8 there, and save it again.",
+            )
         self._newline = line_end(start)
         self._noticed = Noticed()
         start, delimiter = self._skip(start, named_delimiter(delimiter, raw.error) if delimiter else None)
@@ -55,9 +67,10 @@ class Source:
         names = first_record(lines, self.delimiter)
         if not names or (len(names) == 1 and names[0].count('"') % 2):
             raise raw.error(f"the column names cannot be read: {_why(lines[0])}", line=self._header_line)
-        self._neutral = is_neutral(names[0], wanted or ())
-        if self._neutral:
-            names = [restored(name) for name in names]
+        self._bare = restored if is_ours(names, wanted or ()) else unguarded if apostrophes == "remove" else None
+        self._asks = apostrophes == "ask" and not self._bare and wanted is not None
+        if self._bare:
+            names = [self._bare(name) for name in names]
         self._header: Header = match(names, wanted, self.delimiter, raw.error)
         self._text = chain([start], self._text)
 
@@ -68,8 +81,8 @@ class Source:
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """Columns of the file that nobody asked for."""
-        return self._header.ignored
+        """Columns of the file that nobody asked for, without the one of reasons that Rowrelay itself put there."""
+        return tuple(name for name in self._header.ignored if not is_reason(name))
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -102,9 +115,9 @@ class Source:
         that changed or is cut off), and for a file without a row.
         """
         splitter = Splitter(self.delimiter, self._newline, self._raw.error, self._noticed)
-        assembly = Assembly(self._header, size, self._noticed, self._raw.error)
+        assembly = Assembly(self._header, size, self._noticed, self._raw.error, asks=self._asks)
         for batch in splitter.batches(self._text, self._header_line):
-            yield from assembly.add(_restored(batch) if self._neutral else batch)
+            yield from assembly.add(_without_guards(batch, self._bare) if self._bare else batch)
         if not assembly.row:
             raise self._raw.error("has a header but no rows", hint="Put the rows below the first line.")
         yield from assembly.end()
@@ -143,9 +156,10 @@ def _why(line: str) -> str:
     return "line feeds and carriage returns stand in between"
 
 
-def _restored(batch: Batch) -> Batch:
-    """The records of a file that was given out for correction (flows.export.troubled_csv), as they were."""
-    return replace(batch, cells=[[restored(cell) for cell in record] for record in batch.cells])
+def _without_guards(batch: Batch, bare: Callable[[str], str]) -> Batch:
+    """The records of a file that was given out (flows.export), as they were."""
+    cells = [[bare(cell) if cell.startswith("'") else cell for cell in record] for record in batch.cells]
+    return replace(batch, cells=cells)
 
 
 def open_file(
@@ -155,18 +169,21 @@ def open_file(
     encoding: str | None = None,
     delimiter: str | None = None,
     max_bytes: int = MAX_BYTES,
+    apostrophes: Apostrophes = "ask",
     on_read: OnRead = nothing,
 ) -> Source:
     """Open a file of rows and match its header.
 
     `wanted` says which columns are needed and which of them (True) may be missing; None takes every column as it
-    is. `encoding` and `delimiter` are found if not given; `max_bytes` counts unpacked; `on_read` is called after each
-    MiB but the first with the bytes read and the bytes of the file, whether rows come of it or not, and may raise.
+    is. `encoding` and `delimiter` are found if not given. `apostrophes` says of a file that is not one of ours what an
+    apostrophe means that stands before a formula, a number or a date: part of the text (keep), or a guard to be taken
+    away (remove); if neither is said, such cells are rejected. `max_bytes` counts unpacked; `on_read` is called after
+    each MiB but the first with the bytes read and the bytes of the file, whether rows come of it or not, and may raise.
     Raises FileError.
     """
     raw = RawFile(path, max_bytes=max_bytes, on_read=on_read)
     try:
-        return Source(raw, wanted, encoding, delimiter)
+        return Source(raw, wanted, encoding, delimiter, apostrophes)
     except BaseException:
         raw.close()
         raise
