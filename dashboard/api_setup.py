@@ -19,6 +19,7 @@ from flows.ledger.connection import translated
 from flows.limit import status as limit_status
 from flows.limit.pace import limit_words
 from flows.pipeline.definition import Definition
+from flows.pipeline.open_secret import veiled
 from flows.pipeline.pipelines import pick
 from flows.pipeline.timing import Rule
 
@@ -35,7 +36,7 @@ def all_pipelines() -> list[dict[str, Any]]:
 def one_pipeline(name: str) -> dict[str, Any]:
     """One pipeline with its whole definition; secrets are named, never shown."""
     definition = _named(name)
-    return {**_pipeline(definition), "definition": definition.resolved()}
+    return {**_pipeline(definition), "definition": veiled(definition.resolved())}
 
 
 @router.get("/pipelines/{name}/template.csv", tags=["pipelines"])

@@ -17,10 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.client.masking import DOTS
 from flows.errors import DefinitionError, SettingError
 from flows.pipeline.definition import Definition, digest_of, json_schema
 from flows.pipeline.document import MOST_BYTES
 from flows.pipeline.loading import load, load_all, shipped
+from flows.pipeline.open_secret import veiled
 from flows.pipeline.secret import missing_secrets, secret, secrets_of
 from flows.records import LimitTerms
 from flows.settings import Settings
@@ -157,6 +159,26 @@ BAD = {
     ),
     "variable with a bad default": Bad("https://api", "${API-https://api}", 10, "write ${NAME}, ${NAME:-default} or"),
     "open placeholder": Bad("https://api", "${API", 10, "`${` without its closing brace"),
+    # secrets in the open
+    "token of the environment": Bad(
+        "{X-From: rowrelay}", '{Authorization: "Bearer ${TOKEN}"}', 11,
+        "request.headers.Authorization: ${TOKEN} looks like a secret, and would be stored and shown as it is; "
+        "write ${secret:TOKEN}, which is looked up in the same variable",
+    ),
+    "named like a secret where it is taken from": Bad(
+        "X-From: rowrelay", 'X-From: "${CRM_PASSWORD:-x}"', 11, "write ${secret:CRM_PASSWORD},"
+    ),
+    "key of the environment": Bad("X-From: rowrelay", 'X-Api-Key: "${CRM}"', 11, "write ${secret:CRM},"),
+    "secret in a query": Bad(
+        "https://api.example.com/posts", '"https://a.example/p?accessToken=${CRM}&x=1"', 10, "write ${secret:CRM},"
+    ),
+    "secret deep in the body": Bad(
+        'body: "{body}"', 'login: {apiKeys: ["${CRM}"]}', 12, "request.json.login.apiKeys[0]: ${CRM} looks"
+    ),
+    "secret in a form": Bad(
+        'json: {userId: "{userId}", title: "{title}", body: "{body}"}', 'form: {client_secret: "${CRM}"}', 12,
+        "request.form.client_secret: ${CRM} looks like a secret",
+    ),
     # response, limit, ban, source, schedules
     "JMESPath": Bad("postId: id", "postId: 'a['", 15, "response.keep.postId: is no JMESPath expression"),
     "kept under a column's name": Bad("postId: id", "title: id", 15, "is the name of a column already"),
@@ -555,3 +577,26 @@ def test_the_json_schema_accepts_what_loads_and_refuses_an_unknown_key(tmp_path:
     assert schema["$defs"]["Limit"]["properties"]["requests"]["description"]
     assert set(schema["properties"]["request"].keys())
     assert list(validator.iter_errors(made | {"limit": made["limit"] | {"requests": "${RATE:-7}"}})) == []
+
+
+def test_what_comes_from_the_environment_and_is_no_secret_is_taken_as_it_is(tmp_path: Path) -> None:
+    text = GOOD.replace("{X-From: rowrelay}", '{X-Tenant: "${TENANT}", X-Monkey: "${TURKEY}", X-Author: "${AUTHOR}"}')
+    text = text.replace("api.example.com/posts", "${TOKEN_HOST}/posts?page=${PAGE}&token=${secret:TOKEN}")
+
+    made = loaded(tmp_path, text, TENANT="acme", TURKEY="t", AUTHOR="a", TOKEN_HOST="api.example.com", PAGE="2")
+
+    assert made.request.headers == {"X-Tenant": "acme", "X-Monkey": "t", "X-Author": "a"}
+    assert made.request.url == "https://api.example.com/posts?page=2&token=${secret:TOKEN}"
+
+
+def test_a_secret_that_stands_in_a_definition_as_it_is_is_not_shown(tmp_path: Path) -> None:
+    text = GOOD.replace("{X-From: rowrelay}", '{Authorization: "Bearer abc", X-From: rowrelay, Cookie: "${secret:C}"}')
+    text = text.replace("com/posts", "com/posts?api_key=abc&page=1").replace(
+        'body: "{body}"', 'token: "{body}", pwd: abc'
+    )
+
+    shown = veiled(loaded(tmp_path, text).resolved())["request"]
+
+    assert shown["headers"] == {"Authorization": DOTS, "X-From": "rowrelay", "Cookie": "${secret:C}"}
+    assert shown["url"] == f"https://api.example.com/posts?api_key={DOTS}&page=1"
+    assert shown["json"] == {"userId": "{userId}", "title": "{title}", "token": "{body}", "pwd": DOTS}

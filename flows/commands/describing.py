@@ -14,6 +14,7 @@ from flows.commands.showing import print_json, replacing
 from flows.errors import FileError
 from flows.limit.pace import limit_words
 from flows.pipeline.definition import Definition, json_schema
+from flows.pipeline.open_secret import veiled
 from flows.pipeline.pipelines import present
 from flows.schema.infer import MOST_ROWS, infer, name_for
 from flows.settings import Settings
@@ -26,7 +27,7 @@ def pipelines(*, as_json: bool) -> int:
     for fault in found.refused.values():
         err.print(str(fault), style="red", markup=False)
     if as_json:
-        print_json({"pipelines": [definition.resolved() for definition in found.values()]})
+        print_json({"pipelines": [veiled(definition.resolved()) for definition in found.values()]})
         return 0
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("pipeline", "columns", "sends to", "limit", "defined in"):

@@ -13,6 +13,18 @@ _NAMED = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-.*)?", re.DO
 SECRET = re.compile(r"secret:[A-Za-z_][A-Za-z0-9_.-]*")
 
 
+def variables(text: str) -> Iterator[str]:
+    """The names of the variables that a text takes from the environment; of one that is not well-formed, none."""
+    try:
+        named = [_NAMED.fullmatch(part) for part, inside in _split(text) if inside]
+    except _Unresolved:
+        return
+    for found in named:
+        if found:
+            yield found["name"]
+            yield from variables((found["default"] or "")[2:])
+
+
 class EnvironmentText(str):
     """Text that holds a value from the environment: where a number or true/false is due, it is read as one."""
 

@@ -16,6 +16,7 @@ from flows.pipeline.definition import Definition
 from flows.pipeline.document import parse, read_text
 from flows.pipeline.environment import resolve
 from flows.pipeline.fault import Fault, Place, in_words, nearest, refusal, unknown_key
+from flows.pipeline.open_secret import open_secrets
 
 _PASSES = 4  # shape, then what was left out, then what that laid open
 
@@ -29,7 +30,10 @@ def read(path: Path, environ: Mapping[str, str] = os.environ) -> Definition:
         raise refusal([*found, Fault((), "is empty; `rowrelay init` writes a definition to begin with")], file=file)
     if not isinstance(document.data, dict):
         raise refusal([*found, Fault((), "must be a mapping of keys such as `name:` and `columns:`", 1)], file=file)
-    data = resolve(document.data, found, environ)
+    found += _unheard(list(open_secrets(document.data)), found)
+    unset: list[Fault] = []
+    data = resolve(document.data, unset, environ)
+    found += _unheard(unset, found)
     found += _unheard(list(_without_value(data)), found)
     return build(data, file=file, found=found, lines=document.lines)
 

@@ -1,0 +1,79 @@
+"""Secrets that stand in the open: given by `${NAME}`, so that they would be stored with every run and shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flows.client.masking import DOTS
+from flows.pipeline.environment import variables
+from flows.pipeline.fault import Fault, Place
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_SECRET = re.compile(
+    "(access|api|app|auth|secret)?(key|token)s?|auth|authorization|bearer|cookies?|credentials?|jwt"
+    "|passphrase|passwd|passwords?|pwd|secrets?",
+    re.IGNORECASE,
+)
+
+
+def looks_secret(name: str) -> bool:
+    """Whether a header, field or variable of this name holds a secret: `X-Api-Key`, `accessToken`, `DB_PASSWORD`."""
+    return any(map(_SECRET.fullmatch, _WORD.findall(name)))
+
+
+def open_secrets(data: Any) -> Iterator[Fault]:
+    """The faults of a definition as it stands in its file, before anything is taken from the environment."""
+    request = data.get("request") if isinstance(data, dict) else None
+    if not isinstance(request, dict):
+        return
+    for part in ("headers", "json", "form"):
+        yield from _within(request.get(part), ("request", part), "")
+    if isinstance(url := request.get("url"), str):
+        for pair in url.partition("?")[2].split("&"):
+            name, _, value = pair.partition("=")
+            yield from _faults(value, ("request", "url"), name)
+
+
+def _within(value: Any, place: Place, name: str) -> Iterator[Fault]:
+    """`name` is that of the field around the value."""
+    if isinstance(value, str):
+        yield from _faults(value, place, name)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _within(inner, (*place, key), str(key))
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from _within(inner, (*place, at), name)
+
+
+def _faults(text: str, place: Place, name: str) -> Iterator[Fault]:
+    for variable in variables(text):
+        if looks_secret(name) or looks_secret(variable):
+            yield Fault(
+                place,
+                f"${{{variable}}} looks like a secret, and would be stored and shown as it is; "
+                f"write ${{secret:{variable}}}, which is looked up in the same variable and shown nowhere",
+            )
+            return
+
+
+def veiled(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved definition for people to see: dots for secrets that stand in it as they are."""
+    request = dict(definition["request"])
+    for part in ("headers", "json", "form"):
+        if part in request:
+            request[part] = _veiled(request[part], "")
+    path, mark, query = str(request["url"]).partition("?")
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    request["url"] = path + mark + "&".join(name + equals + _veiled(value, name) for name, equals, value in pairs)
+    return {**definition, "request": request}
+
+
+def _veiled(value: Any, name: str) -> Any:
+    if isinstance(value, str):
+        return DOTS if value and "{" not in value and looks_secret(name) else value
+    if isinstance(value, dict):
+        return {key: _veiled(inner, str(key)) for key, inner in value.items()}
+    return [_veiled(inner, name) for inner in value] if isinstance(value, list) else value
