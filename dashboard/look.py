@@ -127,7 +127,8 @@ def numbers(*items: tuple[str, str, str]) -> Markup:
 
 def empty(title: str, *body: Content) -> Markup:
     """What to do first where there is nothing yet."""
-    return tag("div", tag("div", title, cls="rr-empty-title"), *(tag("div", part) for part in body), cls="rr-empty")
+    rest = (tag("div", prose(part)) for part in body)
+    return tag("div", tag("div", title, cls="rr-empty-title"), *rest, cls="rr-empty")
 
 
 def code(text: str) -> Markup:

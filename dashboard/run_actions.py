@@ -27,9 +27,16 @@ def show(run: Run) -> None:
         if (run.busy and not run.cancelling) or waits:
             _button("Cancel", "stop", lambda: _cancel(run, waits), kind="secondary")
         if rests and run.total and left and kind != "checked":
-            _button(f"Resume: {_n(left)} rows", "play_arrow", lambda: _resume(run, left), kind="primary")
+            _button(
+                f"Resume: {_n(left)} row{'' if left == 1 else 's'}",
+                "play_arrow",
+                lambda: _resume(run, left),
+                kind="primary",
+            )
         if rests and kind == "checked" and left:
-            _button(f"Send {_n(left)} rows", "send", lambda: _resume(run, left), kind="primary")
+            _button(
+                f"Send {_n(left)} row{'' if left == 1 else 's'}", "send", lambda: _resume(run, left), kind="primary"
+            )
         if rests and not run.total and kind in ("stopped", "interrupted", "cancelled"):
             _button("Check again", "refresh", lambda: _check_again(run), kind="primary")
             if st.button("Take another file", icon=":material/upload_file:"):
@@ -58,11 +65,12 @@ def _downloads(run: Run) -> None:
     ]
     # This part of the page is not drawn anew as rows come in, so while they do the links carry no numbers.
     if run.to_correct:
-        text = "rejected and failed rows, to correct and send again"
-        text = text.capitalize() if run.busy else f"{_n(run.to_correct)} {text}"
+        text = "to correct and send again"
+        rows = "Rejected and failed rows" if run.busy else _rows(run.to_correct, "rejected and failed")
+        text = f"{rows}, {text}"
         links.append(tag("a", text, href=f"{base}/troubled.csv", download=True))
     if run.counts[RowState.UNKNOWN]:
-        text = "Unknown rows" if run.busy else f"{_n(run.counts[RowState.UNKNOWN])} unknown rows"
+        text = "Unknown rows" if run.busy else _rows(run.counts[RowState.UNKNOWN], "unknown")
         links.append(tag("a", text, href=f"{base}/troubled.csv?state=unknown", download=True))
     st.html(tag("div", tag("span", "Download:", cls="rr-muted"), *links, cls="rr-links"))
 
@@ -150,6 +158,10 @@ def _confirm(label: str, act: Callable[[], object], *, then: str = "", **query: 
     if then:
         st.switch_page(then, query_params=query)
     st.rerun()
+
+
+def _rows(count: int, what: str) -> str:
+    return f"{_n(count)} {what} row{'' if count == 1 else 's'}"
 
 
 def _n(count: int) -> str:

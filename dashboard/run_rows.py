@@ -21,27 +21,29 @@ _MOST_CHARACTERS = 300
 
 def show(run: Run) -> None:
     """Filters, a page of rows, the open row."""
-    st.subheader("Rows", anchor=False)
+    st.header("Rows", anchor=False)
     question = _question(_columns_of(run))
     live = run.busy and not question.search and not question.sort
 
     @st.fragment(run_every=5.0 if live else None)
     def rows() -> None:
         with calm(wake=True):
-            _page(data.rowbook(run), question)
+            if (now := data.run(run.id)) is not None:
+                _page(data.rowbook(now), question)
 
     rows()
 
 
 def _columns_of(run: Run) -> list[str]:
     """The columns that can be searched: those that were seen last, where the ledger is away."""
-    seen: dict[str, list[str]] = st.session_state.setdefault("columns", {})
     try:
-        seen[run.id] = list(data.definition(run.id, run.facts.get("epoch", "")).column_names)
+        columns = list(data.definition(run.id, run.facts.get("epoch", "")).column_names)
     except StackError:
-        if run.id not in seen:
+        of, columns = st.session_state.get("columns", ("", []))
+        if of != run.id:
             raise
-    return seen[run.id]
+    st.session_state["columns"] = (run.id, columns)
+    return columns
 
 
 def _question(columns: list[str]) -> Question:
@@ -82,10 +84,7 @@ def _unlike(name: str) -> str:
 
 
 def _page(book: Rowbook, question: Question) -> None:
-    run = data.run(book.run.id)
-    if run is None:
-        return
-    book.run = run
+    run = book.run
     if st.session_state.setdefault("question", question) != question:
         st.session_state["question"] = question
         ask(page="")  # another question, another first page

@@ -83,7 +83,8 @@ def gone(error: RunNotFound) -> Markup:
     links = tag("a", "All runs", href="runs", target="_self")
     if not isinstance(error, RunDeleted):
         return look.empty(error.message, "Its address may be incomplete.", links)
-    when = f" on {data.reader().time(error.at)}" if error.at else ""
+    moment = data.reader().time(error.at)  # of today, the clock alone
+    when = f" {'on' if ',' in moment else 'at'} {moment}" if error.at else ""
     who = f" by {error.by}" if error.by else ""
     title = f"This run was deleted{when}{who}." if when or who else "This run is not kept any more."
     return look.empty(title, error.hint, links)

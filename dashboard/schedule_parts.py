@@ -87,7 +87,7 @@ def _remove(each: Schedule) -> None:
 
 def new() -> None:
     """A form for one more; its next five times are shown before it is made."""
-    st.subheader("New schedule", anchor=False)
+    st.header("New schedule", anchor=False)
     with calm():
         names = list(data.known_pipelines())
         with st.container(border=True):

@@ -263,7 +263,7 @@ def _send(run: Run) -> None:
 
 def _rejected(run: Run) -> None:
     samples = data.samples(run.id, run.wrong)
-    st.subheader("Rejected rows", anchor=False)
+    st.header("Rejected rows", anchor=False)
     table = pd.DataFrame(
         [
             {"line": each.line, "column": reason.column or "whole row", "value": reason.value, "reason": reason.check}
@@ -288,7 +288,7 @@ def _rejected(run: Run) -> None:
 
 
 def _first_requests(run: Run, definition: Definition) -> None:
-    st.subheader("The first requests, as they would go out", anchor=False)
+    st.header("The first requests, as they would go out", anchor=False)
     with calm():
         book = data.rowbook(run)
         for row in book.spool.read(0, 3):

@@ -28,7 +28,9 @@ def show() -> None:
         if not found:
             st.html(
                 empty(
-                    "There is no pipeline yet.", "Describe your API in a YAML file and name it in ROWRELAY_PIPELINES."
+                    "There is no pipeline yet.",
+                    "Describe your API in a YAML file: `rowrelay init` writes one from a sample of your rows.",
+                    "Then name the file, or its folder, in ROWRELAY_PIPELINES.",
                 )
             )
             return
@@ -123,13 +125,19 @@ def _check(definition: Definition, file: str) -> None:
 
 
 def _inbox(definition: Definition) -> None:
-    found = data.lying()
-    lying = found.files
-    count = f"the newest {len(lying)}" if found.more else str(len(lying))
-    with st.expander(f"Or take one from the inbox ({count})", expanded=False):
+    folder = st.expander("Or take one from the inbox", on_change="rerun", key="inbox")
+    if not folder.open:  # looking through a large one takes a moment
+        return
+    with folder:
+        found = data.lying()
+        lying = found.files
         if not lying:
-            st.text("The inbox is empty. Programs and colleagues can put files there, below the data folder.")
+            st.html(
+                tag("div", "The inbox is empty. Whatever is put into ", tag("code", str(settings().inbox)), " is here.")
+            )
             return
+        if found.more:
+            st.caption(f"The newest {len(lying)} are shown.")
         at = reader()
         chosen = st.selectbox(
             "File",

@@ -59,7 +59,7 @@ def _table(services: list[Service]) -> Markup:
 
 
 def _limits() -> None:
-    st.subheader("Limits", anchor=False)
+    st.header("Limits", anchor=False)
     with calm(trying_again=True):
         found = data.limits()
         if not found:
@@ -74,8 +74,8 @@ def _limit(limit: LimitStatus) -> None:
         st.html(tag("div", tag("strong", limit.name), look.chip(_LIMIT[limit.state]), cls="rr-head"))
         if limit.latched:
             since = f"Since {at.time(limit.latched_at)}. " if limit.latched_at else ""
-            text = f"{since}Settle it with whoever runs the API first: if it still refuses us, opening makes it worse."
-            st.html(notice("bad", f"The API has shut us out: {limit.latch_reason}", text))
+            text = f"{since}Sort this out with the API's owner first: opening it while you are blocked makes it worse."
+            st.html(notice("bad", f"The API has blocked this account: {limit.latch_reason}", text))
             if st.button(f"Open {limit.name}", key=f"open-{limit.name}", icon=":material/lock_open:"):
                 _open(limit.name)
         elif limit.paused_until:
@@ -84,11 +84,12 @@ def _limit(limit: LimitStatus) -> None:
                     "warn",
                     f"The API asked us to wait {duration(limit.paused_until - time.time())} more.",
                     limit.pause_reason,
+                    live=True,
                 )
             )
         elif limit.quarantine_until:
             left = duration(limit.quarantine_until - time.time())
-            st.html(notice("info", f"Nothing is sent for {left} more, to be sure.", limit.quarantine_reason))
+            st.html(notice("info", f"Sending starts in {left}.", limit.quarantine_reason, live=True))
         used = [(f"In {_span(w.seconds)}", f"{at.number(w.held)} of {at.number(w.requests)}") for w in limit.windows]
         under_way = f"{limit.flying} of {limit.in_flight}" if limit.in_flight else "nobody uses it now"
         st.html(look.facts(*used, ("Under way", under_way), ("Processes that share it", at.number(limit.askers))))
@@ -117,7 +118,7 @@ def _open(name: str) -> None:
 
 
 def _targets() -> None:
-    st.subheader("Where rows go", anchor=False)
+    st.header("Where rows go", anchor=False)
     with calm():
         lines = []
         for definition in data.known_pipelines().values():
@@ -133,7 +134,7 @@ def _targets() -> None:
 
 
 def _access() -> None:
-    st.subheader("Who can see this", anchor=False)
+    st.header("Who can see this", anchor=False)
     if signin.required():
         text = "People sign in. Programs send a token to the HTTP API."
     elif st.get_option("server.address") in ("127.0.0.1", "localhost", "::1"):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 import streamlit as st
 from starlette.testclient import TestClient
 
-from dashboard import connections
+from dashboard import connections, look
 from flows.pipeline.pipelines import present
 from flows.records import RowState, RunState
 from flows.settings import Settings
+from tests.browser import ROOT
 from tests.seeding import Seeded, seed, write_posts
 from tests.test_api import api, mixed, settings
 from tests.test_dashboard import show, text
@@ -120,3 +123,45 @@ def test_what_a_program_does_goes_by_the_name_of_its_token(
     assert deleted
     assert deleted.by == "crm (API)"
     assert f"crm (API) deleted the run {mixed.id} of posts" in caplog.text
+
+
+def test_the_inbox_is_looked_through_only_where_somebody_wants_to_see_it(settings: Settings) -> None:
+    (settings.inbox / "posts").mkdir(parents=True)
+    (settings.inbox / "posts" / "lies-there.csv").write_text("x")
+    st.cache_data.clear()
+
+    page = show("send")
+    assert not page.exception
+    assert [box.label for box in page.selectbox if box.label == "File"] == []
+
+    page.session_state["inbox"] = True
+    page.run()
+    (box,) = [box for box in page.selectbox if box.label == "File"]
+    assert "lies-there.csv" in box.options[0]
+
+
+def test_every_sign_can_be_told_from_its_colour() -> None:
+    """Ink on each colour of a sign, at least 4.5 : 1 (WCAG 2.2, 1.4.3); the style sheet has one ink for all."""
+    (ink,) = set(re.findall(r"background: var\(--c\); color: (#[0-9a-f]{6})", str(look.style())))
+    notices = re.findall(r"--c: (#[0-9a-f]{6})", str(look.style()))
+
+    for color in [*notices, *(each.color for each in (*look.ROW.values(), *look.RUN.values(), look.SKIPPED))]:
+        assert _contrast(color, ink) >= 4.5, color
+
+
+def test_text_on_the_main_buttons_can_be_read() -> None:
+    theme = tomllib.loads((ROOT / "dashboard" / ".streamlit" / "config.toml").read_text())["theme"]
+    for name in ("light", "dark"):
+        assert _contrast(theme[name]["primaryColor"], "#ffffff") >= 4.5
+        assert _contrast(theme[name]["primaryColor"], theme[name]["backgroundColor"]) >= 3
+
+
+def _contrast(one: str, other: str) -> float:
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(color: str) -> float:
+    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

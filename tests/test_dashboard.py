@@ -49,7 +49,7 @@ def show(name: str, **query: str) -> AppTest:
 def text(page: AppTest) -> str:
     """Everything that a page says as HTML, without the style sheet."""
     return " ".join(str(block.proto.body) for block in page.main if block.type == "html") + " ".join(
-        str(each.value) for kind in ("text", "caption", "subheader") for each in getattr(page, kind)
+        str(each.value) for kind in ("text", "caption", "header") for each in getattr(page, kind)
     ) + " ".join(_html(page.main))  # fmt: skip
 
 

@@ -240,7 +240,7 @@ def test_a_check_that_stopped_is_done_again_from_its_page_and_sends_nothing(here
 def test_a_check_that_waits_for_a_runner_can_be_cancelled_and_done_later(here: Site, page: Page) -> None:
     with here.nobody_works():
         drop(here, page, "waits.csv", rows_file(720, 3))
-        expect(page.get_by_text("Waiting for a runner to take it up")).to_be_visible()
+        expect(page.get_by_text("Waiting for a worker to start it.")).to_be_visible()
         page.get_by_role("button", name="Cancel", exact=True).click()
         expect(page.get_by_text("cancelled before it began")).to_be_visible()
         page.get_by_role("button", name="Take another file").click()
@@ -573,13 +573,13 @@ def test_a_limit_that_was_shut_is_opened_by_a_person(here: Site, page: Page) -> 
     client.sadd(NAMES, "shut-one")
     client.hset(Keys.of("shut-one").state, "latched", json.dumps({"reason": "HTTP 403", "run": "", "at": 1.0}))
     here.board.open(page, "/status")
-    expect(page.get_by_text("The API has shut us out: HTTP 403")).to_be_visible()
+    expect(page.get_by_text("The API has blocked this account: HTTP 403")).to_be_visible()
 
     page.get_by_role("button", name="Open shut-one").click()
     expect(page.get_by_role("dialog")).to_contain_text("Only do so if you know that the API lets us in again.")
     page.get_by_role("button", name="Open it").click()
 
-    expect(page.get_by_text("The API has shut us out: HTTP 403")).to_be_hidden()
+    expect(page.get_by_text("The API has blocked this account: HTTP 403")).to_be_hidden()
 
 
 def test_a_schedule_is_made_paused_and_removed(here: Site, page: Page) -> None:

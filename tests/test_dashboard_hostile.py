@@ -360,3 +360,29 @@ def test_a_request_that_makes_no_sense_is_answered_in_one_form(
         assert answer.headers["content-type"] == "application/problem+json"
     assert "Traceback" not in answer.text
     assert place.run.delivery.view.run(place.run.id).counts[RowState.DONE] == 9
+
+
+def test_no_table_gives_formulas_out_by_a_download_of_its_own(place: Place, page: Page) -> None:
+    place.board.open(page, f"/run?id={place.run.id}")
+    page.get_by_test_id("stDataFrame").hover()
+
+    tools = page.get_by_test_id("stElementToolbar")
+    expect(tools.get_by_role("button", name="Search")).to_be_visible()  # so it is there, and says what it can do
+    assert tools.get_by_role("button", name=re.compile("download", re.IGNORECASE)).count() == 0
+
+
+def test_the_documentation_can_try_out_an_upload(place: Place, page: Page) -> None:
+    page.goto(f"{place.board.url}/api/docs")
+    upload = page.locator(".opblock-put", has_text="/files/{name}")
+    upload.locator("button.opblock-summary-control").click()
+    upload.get_by_role("button", name="Try it out").click()
+    upload.get_by_placeholder("name").fill("tried.csv")
+    upload.locator("input[type=file]").set_input_files(
+        {"name": "tried.csv", "mimeType": "text/csv", "buffer": b"userId,title,body\n1,a,b\n"}
+    )
+
+    upload.get_by_role("button", name="Execute").click()
+
+    expect(upload.locator(".live-responses-table .response-col_status").last).to_contain_text("201")
+    (kept,) = place.settings.uploads.rglob("tried.csv")
+    assert kept.read_bytes() == b"userId,title,body\n1,a,b\n"

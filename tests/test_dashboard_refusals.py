@@ -208,7 +208,7 @@ def test_of_a_deleted_run_page_and_api_say_when_and_by_whom(answers: Answers, by
     st.cache_data.clear()
     for page in (show("run", id=run), show("run", id=resume), show("send", run=run)):
         assert f" by {by}." in text(page)
-        assert "This run was deleted on " in text(page)
+        assert "This run was deleted at " in text(page)
 
 
 def test_what_came_of_a_run_is_not_guessed_while_prefect_is_away(answers: Answers) -> None:
