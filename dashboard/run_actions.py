@@ -160,8 +160,8 @@ def _confirm(label: str, act: Callable[[], object], *, then: str = "", **query: 
     st.rerun()
 
 
-def _rows(count: int, what: str) -> str:
-    return f"{_n(count)} {what} row{'' if count == 1 else 's'}"
+def _rows(count: int, what: str = "") -> str:
+    return f"{_n(count)} {what + ' ' if what else ''}row{'' if count == 1 else 's'}"
 
 
 def _n(count: int) -> str:
