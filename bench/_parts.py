@@ -33,16 +33,27 @@ def posts(path: Path, rows: int, *, first: int = 1) -> Path:
     return path
 
 
-def definition(folder: Path, url: str, *, limit: int, in_flight: int, name: str = "bench") -> Path:
+def definition(
+    folder: Path,
+    url: str,
+    *,
+    limit: int,
+    in_flight: int,
+    name: str = "bench",
+    timeout: float = 2.0,
+    late: float | None = None,
+) -> Path:
     """A pipeline for such a file, named `name` like its limit; `limit` 0: only `in_flight` bounds its pace."""
     path = folder / f"{name}.yaml"
     pace: dict[str, Any] = {"name": name, "in_flight": in_flight}
     if limit:
         pace |= {"requests": limit, "window_seconds": 1}
+    if late is not None:
+        pace["late_seconds"] = late
     made = {
         "name": name,
         "columns": {"userId": {"type": "int"}, "title": {"type": "str"}, "body": {"type": "str"}},
-        "request": {"url": url, "timeout_seconds": 2},
+        "request": {"url": url, "timeout_seconds": timeout},
         "response": {"keep": {"postId": "id"}, "success": [201]},
         "limit": pace,
     }

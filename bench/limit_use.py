@@ -82,7 +82,7 @@ def measure(setting: Setting, folder: Path, redis_url: str) -> Use:
         rows = round(setting.rate * (LEAD_SECONDS + setting.seconds + TAIL_SECONDS + 5))
         senders = [_start(setting, number, rows, folder, pipeline, redis_url) for number in range(setting.processes)]
         try:
-            _wait_for_arrivals(api)
+            wait_for_arrivals(api)
             time.sleep(LEAD_SECONDS + setting.seconds + TAIL_SECONDS)
             for sender in senders:
                 sender.terminate()
@@ -113,7 +113,8 @@ def _start(setting: Setting, number: int, rows: int, folder: Path, pipeline: Pat
     return Forked(json.dumps(order), folder / f"{name}.json")
 
 
-def _wait_for_arrivals(api: Receiver) -> None:
+def wait_for_arrivals(api: Receiver) -> None:
+    """Until something has arrived. Raises TimeoutError after a minute."""
     deadline = time.monotonic() + 60
     while not api.report()["arrivals"]:
         if time.monotonic() > deadline:

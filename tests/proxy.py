@@ -10,8 +10,10 @@ import contextlib
 import json
 import random
 import socket
+import ssl
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 
@@ -20,7 +22,8 @@ class Proxy:
 
     `away` is how far the other side is. A connection is there at once, as the kernel makes it, so what it would have
     cost to make (there and back) is waited for by the first bytes that are sent over it. `jitter` (from, to) is added
-    to what passes. `setup` is how long the other side takes to answer on a new connection: a slow handshake.
+    to what passes. `setup` is how long the other side takes to answer on a new connection: a slow handshake. `tls`
+    names a certificate and its key, in one file: with it the other side speaks TLS, past all delays.
     """
 
     def __init__(
@@ -30,9 +33,11 @@ class Proxy:
         jitter: tuple[float, float] = (0.0, 0.0),
         away: float = 0.0,
         setup: float = 0.0,
+        tls: Path | None = None,
         host: str = "127.0.0.1",
     ) -> None:
-        self._process = subprocess.Popen([sys.executable, __file__, str(port), host], stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, __file__, str(port), host, str(tls or "")]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout
         ports = json.loads(self._process.stdout.readline())
         self.port = ports["data"]
@@ -117,8 +122,25 @@ async def _pass(line: _Line, source: asyncio.StreamReader, target: asyncio.Strea
         target.transport.abort()  # a reset passes on as a reset, and what was under way is lost
 
 
-async def _serve(port: int, host: str) -> None:
+async def _terminator(port: int, certificate: str) -> asyncio.Server:
+    """The other side's TLS, in front of what speaks none."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    async def guest(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            plain_reader, plain_writer = await asyncio.open_connection("127.0.0.1", port)
+            line, at_once = _Line(), 0.0
+            ways = _pass(line, reader, plain_writer, at_once), _pass(line, plain_reader, writer, at_once)
+            await asyncio.gather(*ways, return_exceptions=True)
+
+    return await asyncio.start_server(guest, "127.0.0.1", 0, ssl=context, backlog=1024)
+
+
+async def _serve(port: int, host: str, certificate: str) -> None:
     line = _Line()
+    if certificate:
+        port = (await _terminator(port, certificate)).sockets[0].getsockname()[1]
 
     async def guest(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sock = writer.get_extra_info("socket")
@@ -145,4 +167,4 @@ async def _serve(port: int, host: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), sys.argv[2]))
+    asyncio.run(_serve(int(sys.argv[1]), *sys.argv[2:]))
