@@ -4,9 +4,9 @@ The way to the API takes 0, 50, 150 or 300 ms, one way, with TLS, and its answer
 `late_seconds`, by 1 and by 3 processes, at 7 and at 200 a second. Then an API close by, and a Redis 20 and 100 ms away,
 one way. Everything else is as in `bench.limit_use`: whole deliveries without Prefect, a Redis that syncs every write.
 
-Prints a line a setting: the share of what is guaranteed, N / (1 + round trip to the API), the worst window, the
-connections that were made for each that may be in flight, and what the runs' events say. `--away` or `--redis`: only
-that half. Exit 1 if a window was over the limit. The whole takes some 12 minutes.
+Prints a line a setting: the share of what is guaranteed, N / (1 + round trip to the API), the worst window, the least
+share of a process, the connections that were made for each that may be in flight, and what the runs' events say.
+`--away` or `--redis`: only that half. Exit 1 if a window was over the limit. The whole takes some 12 minutes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -36,6 +37,7 @@ from tests.proxy import Proxy
 ANSWER_SECONDS = 0.05
 MARGIN_SECONDS = 0.15  # of `late_seconds`, beyond the way
 TIMEOUT_SECONDS = 5.0
+HEAD = "    N   API away Redis away late  by  round trip worst over      pace guaranteed least share conn./N  events"
 AT_ONCE = {7: 4, 200: 1}  # settings that run beside each other
 
 
@@ -73,6 +75,7 @@ class Found:
     worst: int
     over: int
     pace: float
+    least: float  # share of a process
     connections: int
     events: list[str]
 
@@ -88,7 +91,7 @@ class Found:
         return (
             f"{s.rate:>5}{1000 * s.away:>7.0f} ms{1000 * s.redis_away:>7.0f} ms{'yes' if s.late else 'no':>6}"
             f"{s.processes:>4}{1000 * self.trip:>9.0f} ms{self.worst:>7}{self.over:>5}{self.pace:>9.2f}/s"
-            f"{100 * self.of_guaranteed:>8.1f} %{self.connections / s.rate:>8.2f}   "
+            f"{100 * self.of_guaranteed:>8.1f} %{100 * self.least:>8.0f} %{self.connections / s.rate:>8.2f}   "
             + ("; ".join(sorted(set(self.events))) or "–")
         )
 
@@ -97,7 +100,8 @@ def measure(setting: Setting, folder: Path, redis: RedisServer, certificate: Pat
     """Let the senders send, end them, and ask the receiver."""
     with ExitStack() as stack:
         answers = ("--delay-min-seconds", str(ANSWER_SECONDS), "--delay-max-seconds", str(ANSWER_SECONDS))
-        api = stack.enter_context(receiver("--requests", str(setting.rate), *answers, "--ban-after", "null"))
+        options = ("--requests", str(setting.rate), *answers, "--tag", "userId", "--ban-after", "null")
+        api = stack.enter_context(receiver(*options))
         port = int(api.url.rpartition(":")[2].partition("/")[0])
         way = stack.enter_context(Proxy(port, away=setting.away, tls=certificate))
         redis_url = redis.url
@@ -121,7 +125,9 @@ def measure(setting: Setting, folder: Path, redis: RedisServer, certificate: Pat
         for sender in senders:
             sender.terminate()
         said = [json.loads(sender.communicate(90)[0]) for sender in senders]
-        stamps, report, connections = [each["at"] / 1e9 for each in api.arrivals()], api.report(), way.connections
+        arrivals, report, connections = api.arrivals(), api.report(), way.connections
+    stamps = [each["at"] / 1e9 for each in arrivals]
+    shares = Counter(int(each["tag"]) // 1_000_000 for each in arrivals if each["tag"])
     begin = stamps[0] + LEAD_SECONDS
     middle = [at for at in stamps if begin <= at <= begin + setting.seconds]
     whole = (len(middle) - 1) // setting.rate * setting.rate  # slots come in rounds of N: half a round would flatter
@@ -130,7 +136,8 @@ def measure(setting: Setting, folder: Path, redis: RedisServer, certificate: Pat
     view = View(connect(redis.url))
     events = [text for number in range(setting.processes) for _, text in view.events(f"{setting.name}-{number}")]
     pace = whole / (middle[whole] - middle[0]) if whole else len(middle) / setting.seconds
-    return Found(setting, trip, report["worst"], report["over"], pace, connections, events)
+    least = min(shares[number] for number in range(setting.processes)) / len(arrivals)
+    return Found(setting, trip, report["worst"], report["over"], pace, least, connections, events)
 
 
 def _start(setting: Setting, number: int, folder: Path, pipeline: Path, redis_url: str) -> Forked:
@@ -184,7 +191,7 @@ def main() -> int:
         (folder / "redis").mkdir()
         redis = RedisServer(folder / "redis", appendfsync="always").start()
         try:
-            print("    N   API away Redis away late  by  round trip worst over      pace guaranteed conn./N  events")
+            print(HEAD)
             for group in settings(away=given.away or both, redis=given.redis or both):
                 if given.rate and group[0].rate not in given.rate:
                     continue

@@ -8,6 +8,7 @@ Prints one JSON object: the run's state, reason and counts.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -36,8 +37,14 @@ def deliver(
     skip_delivered: bool = False,
     give_up_seconds: float = 60.0,
     stall: float = 0.0,
+    roots: str = "",
 ) -> dict[str, Any]:
-    """Deliver or resume `run`; `stall` blocks the sending loop for 150 ms about once in so many seconds."""
+    """Deliver or resume `run`; `stall` blocks the sending loop for 150 ms about once in so many seconds.
+
+    `roots` is a file with the certificates to trust.
+    """
+    if roots:
+        os.environ["SSL_CERT_FILE"] = roots
     settings = Settings(data=Path(data), give_up_seconds=give_up_seconds)
     definition = load(pipeline)
     new = Ledger(connect(redis_url)).create(

@@ -345,6 +345,8 @@ crowds = st.lists(st.sampled_from([BOTH, WIDE, LATE, ONE, TIGHT]), min_size=1, m
 @example(story=[*FROZEN, *busy(3, 1)], terms=[BOTH], loss=0, warm=8, ways=NEAR)
 @example(story=[*AHEAD, ("restart", True, None), *busy(3, 1, 0.02)], terms=[ONE], loss=0, warm=0, ways=NEAR)
 @example(story=busy(10, 3, 0.03), terms=[ONE, ONE, ONE], loss=0, warm=8, ways=FAR)
+@example(story=[*busy(3, 2, 0.03), *busy(8, 1, 0.03)] * 2, terms=[BOTH, BOTH], loss=0, warm=8, ways=FAR)
+@example(story=[*busy(3, 2, 0.03), *busy(8, 1, 0.03)] * 2, terms=[ONE, ONE], loss=0, warm=8, ways=FAR)
 @example(story=busy(10, 3, 0.03), terms=[LATE, LATE, BOTH], loss=0, warm=8, ways=FAR)
 @settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_grant_can_overflow_any_window_in_force_whatever_happens(

@@ -30,6 +30,7 @@ local LEASE = 10000000     -- numbers stay in force this long after their user's
 local LONG = 60000000      -- windows above are kept over a restart as far as the record allows, and are not smoothed
 local STEP = 1000          -- a clock further back than this was set back
 local SLEEP = 2000000      -- who waits for a longer window may sleep, and is told when a slot is handed back
+local COMPANY = 1000000    -- whoever was here within this time wants its part
 local HUNGER = 500000      -- who has not asked for so long does not wait in line for a flight
 local ORIGIN = 'origin'    -- lies at the bottom of the log: if it is missing, so is the log
 
@@ -236,6 +237,9 @@ end
 -- Starts are evened out, lest a burst go to one asker and the others wait: `gap` apart on average, and whoever comes
 -- late is made up for by one start at once (a leaky bucket of two). Without that, 2 % of the rate went where round
 -- trips differ. `last` is where the bucket stands: no start before it.
+
+-- Whoever sees its own slots become free sooner than others do would keep them: in company nobody does.
+if redis.call('ZCOUNT', askers, text(now + LEASE - COMPANY), '+inf') > 1 then own_earlier = 0 end
 
 local scores  -- the youngest entries in order, the caller's own as it knows them; nil if it knows no more than the log
 if own_earlier > 0 then

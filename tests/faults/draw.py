@@ -78,12 +78,18 @@ class Trial:
     hold_seconds: float = 1.0  # how long what was broken stays so
     give_up_seconds: float = 60.0
     step_seconds: int = 5  # by which a clock is set
+    away: float = 0.0  # seconds to the API, one way …
+    setup: float = 0.0  # … and how much longer a new connection to it takes
+    tls: bool = False
+    redis_away: float = 0.0  # seconds to Redis, one way
     ask: str = ""  # which rows are sent once more by request, after the end
 
     @property
     def name(self) -> str:
         """In words."""
         more = [word for word in (self.network, self.trouble) if word != "none"]
+        more += [f"API {self.away:g} s away"] * bool(self.away) + ["slow to connect"] * bool(self.setup)
+        more += ["TLS"] * self.tls + [f"Redis {self.redis_away:g} s away"] * bool(self.redis_away)
         return ", ".join([f"{'whole: ' * self.whole}{self.kill}", self.api, *more])
 
     @property
@@ -103,13 +109,18 @@ def draw(seed: int, number: int) -> Trial:
     chance = random.Random(f"{seed} trial {number}")
     rows = chance.randint(30, 60)
     after_rows = chance.choice((0, chance.randint(1, rows - 5), chance.randint(1, rows - 5)))
+    network, far = _one_of(chance, NETWORKS), random.Random(f"{seed} distance {number}")
+    distance: dict[str, Any] = {"redis_away": far.choice((0.0, 0.0, 0.0, 0.02, 0.1))}
+    if network != "link down":  # there the API is on a machine of its own, and nothing may lie between
+        distance |= {"away": far.choice((0.0, 0.0, 0.05, 0.1)), "setup": far.choice((0.0, 0.0, 0.3))}
+        distance["tls"] = far.random() < 0.4
     return Trial(
         seed=seed,
         number=number,
         whole=False,
         kill=kill,
         api=api,
-        network=_one_of(chance, NETWORKS),
+        network=network,
         trouble=_one_of(chance, TROUBLES),
         rows=rows,
         bad=chance.choice((0, 0, 3)),
@@ -122,6 +133,7 @@ def draw(seed: int, number: int) -> Trial:
         give_up_seconds=chance.choice((60.0, 60.0, 1.5)),
         step_seconds=chance.choice((-8, -5, -2, 2, 5, 8)),
         ask=chance.choice(("", "", "unknown", "failed")),
+        **distance,
     )
 
 

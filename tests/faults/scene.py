@@ -18,6 +18,7 @@ from deployments.redis_server import RedisServer
 from deployments.standin.api import Knobs, StandIn
 from deployments.standin.server import serving
 from flows.ledger.view import View
+from tests import tls
 from tests.dashboard_site import Gate
 from tests.faults.draw import APIS, Trial
 from tests.forked import Forked
@@ -52,6 +53,7 @@ class Scene:
     gate: Gate | None = None
     machine: Machine | None = None
     clock: Path | None = None
+    roots: Path | None = None  # whom the sender has to trust, where the API speaks TLS
     disks: set[str] = field(default_factory=set)  # folders that are small disks of their own
     left_out: list[str] = field(default_factory=list)  # what this machine could not be made to do
     starts: int = 0
@@ -74,6 +76,8 @@ class Scene:
     def start(self, **more: Any) -> Forked:
         """Start a sender that begins or resumes the run."""
         self.starts += 1
+        if self.roots:
+            more["roots"] = str(self.roots)
         return self.world.start(RUN, file=self.file, give_up_seconds=self.trial.give_up_seconds, **more)
 
     def behave(self) -> None:
@@ -101,7 +105,17 @@ def scene(trial: Trial, folder: Path) -> Iterator[Scene]:
         address, redis_url = direct, server.url
         proxy = gate = None
         to_redis = trial.network.startswith("redis")
-        port = server.port if to_redis else int(direct.rpartition(":")[2])
+        api_port, redis_port, roots = int(direct.rpartition(":")[2]), server.port, None
+        if trial.away or trial.setup or trial.tls:
+            trusted = tls.authority(folder)
+            certificate, roots = (trusted.certificate(*tls.HERE), trusted.roots) if trial.tls else (None, None)
+            way = Proxy(api_port, away=trial.away, setup=trial.setup, tls=certificate)
+            api_port = stack.enter_context(way).port
+            address = f"{'https' if trial.tls else 'http'}://127.0.0.1:{api_port}"
+        if trial.redis_away:
+            redis_port = stack.enter_context(Proxy(redis_port, away=trial.redis_away)).port
+            redis_url = redis_url.replace(f":{server.port}/", f":{redis_port}/")
+        port = redis_port if to_redis else api_port
         if trial.network in ("stall", "redis stall", "delay") or (trial.network == "link down" and machine is None):
             proxy = stack.enter_context(Proxy(port))
         elif trial.network in ("cut", "redis cut"):
@@ -111,7 +125,7 @@ def scene(trial: Trial, folder: Path) -> Iterator[Scene]:
             if to_redis:
                 redis_url = server.url.replace(f":{server.port}/", f":{between.port}/")
             else:
-                address = f"http://127.0.0.1:{between.port}"
+                address = address.replace(f":{port}", f":{between.port}")
         if proxy and trial.network == "delay":
             proxy.set(jitter=(0.0, 0.12))
         limit = {
@@ -130,7 +144,7 @@ def scene(trial: Trial, folder: Path) -> Iterator[Scene]:
         desk = World(folder, server.url, direct, None, limit)  # type: ignore[arg-type]
         stack.callback(_end_all, world)
         world.file(trial.rows, bad=trial.bad)
-        yield Scene(trial, folder, server, world, desk, proxy, gate, machine, clock, disks, left_out)
+        yield Scene(trial, folder, server, world, desk, proxy, gate, machine, clock, roots, disks, left_out)
 
 
 def restart(server: RedisServer) -> None:

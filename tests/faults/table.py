@@ -25,6 +25,8 @@ def table(results: Sequence[Result]) -> Iterator[str]:
     yield ""
     yield "network: " + _tally(result.trial.network for result in results)
     yield "besides: " + _tally(result.trial.trouble for result in results)
+    yield "API: " + _tally(f"{result.trial.away:g} s away{', TLS' * result.trial.tls}" for result in results)
+    yield "Redis: " + _tally(f"{result.trial.redis_away:g} s away" for result in results)
     yield f"broken while rows were still to be sent: {sum(result.hit for result in results)} of {len(results)}"
     left_out = Counter(text for result in results for text in result.left_out)
     for text, times in left_out.items():
