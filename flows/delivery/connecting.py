@@ -15,11 +15,10 @@ from collections.abc import Callable
 from flows.client.breakage import NotReady
 from flows.client.connections import IDLE_SECONDS, Connections
 from flows.errors import Stopped
-from flows.records import LimitTerms
+from flows.limit.limiter import Limit
 
 TOLD_AFTER_SECONDS = 2.0
 _BASE_SECONDS, _CAP_SECONDS = 0.25, 2.0
-_AHEAD_SECONDS = 0.1  # permits are granted so far ahead
 _LOOK_SECONDS = 0.05
 _SMOOTHED_SECONDS = 60.0  # windows up to this length are paced evenly
 _DOING = {
@@ -39,15 +38,17 @@ class Connecting:
     def __init__(
         self,
         connections: Callable[[], Connections | None],
-        terms: LimitTerms,
+        limit: Limit,
         *,
         on_event: Callable[[str], None],
         on_trouble: Callable[[NotReady, int], None],
     ) -> None:
         self.granted = 0
         self._granted_at = -math.inf
-        self._connections = connections
-        self._rate = min((n / seconds for n, seconds in terms.windows if seconds <= _SMOOTHED_SECONDS), default=None)
+        self._connections, self._limit = connections, limit
+        self._rate = min(
+            (n / seconds for n, seconds in limit.terms.windows if seconds <= _SMOOTHED_SECONDS), default=None
+        )
         self._event, self._on_trouble = on_event, on_trouble
         self._made = self._troubles = 0  # connections so far, and troubles since the latest of them
         self._seen = self._not_before = -math.inf  # when the latest trouble was, and when it is tried again
@@ -89,7 +90,7 @@ class Connecting:
             return 1
         if self._rate is None:
             return 1 << 30
-        return max(1, math.ceil(self._rate * max(_AHEAD_SECONDS, connections.set_up_seconds)))
+        return max(1, math.ceil(self._rate * max(self._limit.ahead_seconds, connections.set_up_seconds)))
 
     def _heed(self, connections: Connections) -> None:
         """Take note of set-ups that ended, well or not."""

@@ -99,7 +99,7 @@ class Sender:
         self._threads = ThreadPoolExecutor(4, "ledger")
         self._workers: list[asyncio.Task[None]] = []
         self._connecting = Connecting(
-            lambda: client.connections, limit.terms, on_event=on_event, on_trouble=self._unreachable
+            lambda: client.connections, limit, on_event=on_event, on_trouble=self._unreachable
         )
         self._staleness = Staleness(clock=limit.clock, on_event=on_event)
         self._recorder = Recorder(

@@ -171,6 +171,11 @@ class Limit:
             return "redis"
         return "quarantine" if self._held_by in _QUARANTINE else self._held_by
 
+    @property
+    def ahead_seconds(self) -> float:
+        """How long before their starts permits are granted."""
+        return _POLL_SECONDS + self._distance.away
+
     # For permits
 
     def report(self, kind: str, permit: Permit) -> None:
@@ -359,8 +364,7 @@ class Limit:
         rates = [n / seconds for n, seconds in self.terms.windows if seconds <= _SMOOTHED_SECONDS]
         if not rates:
             return _UNBOUND_BLOCK
-        ahead = _POLL_SECONDS + self._distance.away
-        return max(1, int(min(rates) * min(ahead, max(0.02, 2 * self._cycle))))
+        return max(1, int(min(rates) * min(self.ahead_seconds, max(0.02, 2 * self._cycle))))
 
     def _pause_before_asking(self, reply: Reply) -> float:
         if reply.held_by == "rate" or not reply.held_by:
