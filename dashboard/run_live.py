@@ -42,6 +42,8 @@ def show(name: str, before: str) -> None:
         data.awake()
         at = reader()
         parts = [_head(run, definition, at), *_state_in_words(run, definition)]
+        if run.total and run.notices and run.kind != "checked":
+            parts.append(notice("warn", "Worth a look", *run.notices))
         if run.total:
             seconds = data.chart(run.id, "seconds")
             parts += [run_figures.counts(run, at), run_figures.figures(run, definition, seconds, at)]

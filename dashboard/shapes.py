@@ -85,7 +85,7 @@ class RunOut(BaseModel):
     skipped: int = Field(description="So many of the rejected rows are good: an earlier run delivered them")
     being_delivered: bool
     cancelling: bool
-    notices: list[str] = Field(default=[], description="What the check noticed of the file as a whole")
+    notices: list[str] = Field(default=[], description="What was noticed of the file as a whole, and of the answers")
     facts: dict[str, str]
 
     @classmethod

@@ -71,8 +71,8 @@ def results(
 ) -> Iterator[dict[str, Any]]:
     """Every row of a run, or those in `states`, in the file's order.
 
-    Each is `row`, `line`, the columns (typed; text where the row was rejected), `result`, the kept fields, and where
-    it is not done `status` and `reason` as far as they are known.
+    Each is `row`, `line`, the columns (typed; text where the row was rejected), `result`, the kept fields, `reason`
+    where there is one, and where it is not done the `status`.
     """
     if not run.total:
         return
@@ -98,11 +98,10 @@ def _result(record: Record, row: Row, layout: Layout) -> dict[str, Any]:
     item["result"] = record.state
     if record.kept:
         item.update(zip(layout.shown_kept, (record.kept.get(name) for name in layout.kept), strict=True))
-    if record.state is not RowState.DONE:
-        if record.status is not None:
-            item["status"] = record.status
-        if record.reason:
-            item["reason"] = record.reason
+    if record.state is not RowState.DONE and record.status is not None:
+        item["status"] = record.status
+    if record.reason:  # of a done row: what its answer lacked
+        item["reason"] = record.reason
     return item
 
 

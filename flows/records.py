@@ -101,6 +101,7 @@ class Verdict:
     again: bool = False  # worth another attempt: always for `waiting`, for `unknown` only if the API is idempotent
     pause_seconds: float | None = None  # the API asked everybody who shares the limit to wait this long
     ban: bool = False  # the API has shut us out: latch the limit
+    bans_if_again: bool = False  # it says so and when to come back: a ban if it says so again after that
     took_seconds: float = 0.0  # from the permit's start to the response head, or to giving up
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import inspect
+import json
 from email.utils import formatdate
 from typing import Any
 
 import aiohttp
 import httpx
+import pyarrow as pa
 import pytest
 
 from flows.client.answer import classify, clean
@@ -21,6 +24,13 @@ from flows.records import RowState
 JSON = {"content-type": "application/json; charset=utf-8"}
 HTML = {"content-type": "text/html"}
 PAGE = b"<!DOCTYPE html><html><body>Access denied</body></html>"
+WARNING = b"<br />\n<b>Warning</b>: Undefined key {a} in <b>/var/www/x.php</b> on line <b>3</b><br />\n"
+
+
+def packed(body: bytes, coding: str) -> bytes:
+    """The body as a server packs it."""
+    packs: bytes = pa.compress(body, codec=coding, asbytes=True)
+    return packs
 
 
 def definition(**changes: Any) -> Definition:
@@ -52,7 +62,21 @@ def judge(status: int, headers: dict[str, str], body: bytes, *, trouble: str = "
         (201, JSON, b'{"name": "x"}', "done", "the answer has no id"),
         (201, JSON, b"[1, 2]", "done", "the answer has no id"),
         (201, JSON, b'{"id": 101', "done", "no valid JSON: nothing kept"),
-        (201, JSON, b'{"id": NaN}', "done", "no valid JSON: nothing kept"),
+        (201, JSON, b'{"id": NaN}', "done", "the answer has no id"),
+        (201, JSON, b'{"id": 101, "score": NaN, "max": -Infinity}', "done", ""),
+        (201, JSON, b'{"id": 101, "name": "caf\\ud83d"}', "done", ""),
+        (201, JSON, b'{"id": 101, "name": "caf\xe9"}', "done", ""),
+        (201, JSON | {"content-encoding": "x-gzip"}, gzip.compress(b'{"id": 101}', mtime=0), "done", ""),
+        (201, JSON | {"content-encoding": "br"}, packed(b'{"id": 101}', "brotli"), "done", ""),
+        (201, JSON | {"content-encoding": "ZSTD"}, packed(b'{"id": 101}', "zstd"), "done", ""),
+        (201, JSON | {"content-encoding": "br"}, b'{"id": 101}', "done", "packed (br) and cannot be unpacked: nothing"),
+        (201, JSON | {"content-encoding": "zstd"}, b"", "done", "the answer is empty: nothing kept"),
+        (201, JSON, WARNING + b'{"id": 101}', "done", "other text stands before its JSON"),
+        (201, HTML, WARNING + b'{"id": 101}\r\n', "done", "other text stands before its JSON"),
+        (201, HTML, b"\nNotice: a in {main} [x]\n" + b'[{"id": 1}]', "done", "before its JSON; the answer has no id"),
+        (201, HTML, b"\nNotice: a in {main} [x]\n", "unknown", "with text/html where JSON was due"),
+        (201, HTML, WARNING, "unknown", "with text/html where JSON was due"),
+        (201, JSON, b"oops " + b"[" * 300, "done", "no valid JSON"),
         (201, {"content-type": "application/json; charset=klingon"}, b"\xff", "done", "no valid JSON"),
         (201, {"content-type": "application/hal+json"}, b"{", "done", "no valid JSON"),
         (201, JSON, b"[" * 50_000, "done", "no valid JSON"),
@@ -74,6 +98,9 @@ def judge(status: int, headers: dict[str, str], body: bytes, *, trouble: str = "
         (422, JSON, b"{}", "failed", "finds the row wrong"),
         (409, JSON, b'{"error": "there is one already"}', "failed", "conflicts"),
         (409, JSON, b'{"error": "Idempotency-Key in use"}', "unknown", "an earlier attempt"),
+        (409, JSON, b'{"error": {"type": "idempotency_error"}}', "unknown", "an earlier attempt"),
+        (403, JSON | {"retry-after": "2"}, b"{}", "waiting", "the API says 403: come back later"),
+        (403, HTML | {"retry-after": "2"}, PAGE, "waiting", "the API says 403: come back later"),
         (408, HTML, PAGE, "waiting", "has not taken the request"),
         (425, JSON, b"{}", "waiting", "has not taken the request"),
         (429, JSON, b"{}", "waiting", "too many requests"),
@@ -110,6 +137,12 @@ def test_every_answer_has_a_state_and_says_why(
         (200, HTML, PAGE, "unknown"),
         (201, {"content-type": "text/plain"}, PAGE, "unknown"),
         (200, JSON, PAGE, "unknown"),
+        (200, {"content-type": "text/plain"}, b"<!-- a -->\n<!-- b --> <html><body>" + b'{"id": 1}', "unknown"),
+        (200, HTML, b"<h1>Access denied</h1>", "unknown"),
+        (401, HTML, b"<h1>Access denied</h1>", "failed"),
+        (403, JSON | {"retry-after": "0"}, b"{}", "failed"),
+        (403, JSON | {"retry-after": "soon"}, b"{}", "failed"),
+        (403, JSON | {"x-ratelimit-reset": "30"}, b"{}", "failed"),
     ],
 )
 def test_403_and_a_page_where_json_was_due_are_a_ban(
@@ -157,6 +190,49 @@ def test_a_body_that_was_not_read_to_its_end_is_not_parsed() -> None:
     assert verdict.reason == "the API said 201, but the answer did not end within 2 s: nothing kept"
 
 
+def test_what_is_kept_is_kept_whatever_stands_around_it() -> None:
+    for body in (
+        b'{"id": 101, "score": NaN}', b'{"id": 101, "name": "caf\\ud83d"}', WARNING + b'{"id": 101}',
+        b'{"id": 101, "name": "Z\xfcrich"}',
+    ):  # fmt: skip
+        assert judge(201, JSON, body).kept == {"postId": 101}
+    packs = packed(b'{"id": 101}' + b" " * 100_000, "brotli")
+    assert judge(201, JSON | {"content-encoding": "br"}, packs).kept == {"postId": 101}
+    assert judge(201, JSON, b'{"id": NaN}').kept == {"postId": None}
+
+
+def test_a_kept_value_has_a_length() -> None:
+    keep = {"all": "@", "name": "name", "id": "id"}
+    body = json.dumps({"id": 7, "name": "ü" * 2000, "more": "x" * 10}).encode()
+
+    verdict = judge(201, JSON, body, response={"keep": keep})
+
+    assert verdict.kept["name"] == "ü" * 2000
+    assert verdict.kept["id"] == 7
+    assert verdict.kept["all"] == f'{{"id": 7, "name": "{"ü" * 1981}…'
+    assert len(verdict.kept["all"]) == 2001
+    assert verdict.reason == "the API said 201, but of @ the first 2,000 characters are kept"
+    assert verdict.state is RowState.DONE
+
+
+def test_a_conflict_is_about_the_key_only_where_it_may_be() -> None:
+    plain = judge(409, JSON, b'{"message": "Contact already exists"}', idempotent=True)
+    about_it = judge(409, JSON, b'{"error": "a request with this Idempotency-Key is in progress"}', idempotent=True)
+
+    assert (plain.state, plain.again) == (RowState.FAILED, False)
+    assert (about_it.state, about_it.again) == (RowState.UNKNOWN, True)
+
+
+def test_a_ban_that_says_when_to_come_back_is_a_wait_and_a_ban_if_it_comes_again() -> None:
+    verdict = judge(403, JSON | {"retry-after": "2"}, b"{}")
+    elsewhere = judge(403, JSON | {"retry-after": "2"}, b"{}", ban={"status": [418]})
+    of_own = judge(418, JSON | {"retry-after-ms": "1500"}, b"{}", ban={"status": [418]})
+
+    assert (verdict.again, verdict.pause_seconds, verdict.bans_if_again, verdict.ban) == (True, 2, True, False)
+    assert (elsewhere.state, elsewhere.bans_if_again) == (RowState.WAITING, False)
+    assert (of_own.state, of_own.pause_seconds, of_own.bans_if_again) == (RowState.WAITING, 1.5, True)
+
+
 def test_lost_answers_are_sent_again_only_if_the_api_is_idempotent() -> None:
     for status, headers, body in [(500, JSON, b""), (502, HTML, PAGE), (201, {}, b"created"), (409, JSON, b"")]:
         verdict = judge(status, headers, body, idempotent=True)
@@ -175,6 +251,33 @@ NOW = 1_700_000_000.0
         ({"retry-after": "-5"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
+        ({"retry-after": str(int(NOW) + 2)}, 2),
+        ({"retry-after": str(int(NOW) + 2), "date": formatdate(NOW - 60, usegmt=True)}, 62),
+        ({"retry-after": str(int(NOW + 2) * 1000)}, 2),
+        ({"retry-after": str(int(NOW + 2) * 10**6)}, 2),
+        ({"retry-after": str(int(NOW) - 2)}, None),
+        ({"retry-after": "2s"}, 2),
+        ({"retry-after": "500 ms"}, 0.5),
+        ({"retry-after": "2 minutes"}, 120),
+        ({"retry-after": "-2s"}, None),
+        ({"retry-after": "2024-13-45T00:00:00Z"}, None),
+        ({"retry-after": "2023-11-14T22:13:25Z"}, 5),
+        ({"retry-after": "2023-11-14T23:13:25+01:00"}, 5),
+        ({"retry-after": "2023-11-14 22:13:15"}, None),
+        ({"retry-after-ms": "3000"}, 3),
+        ({"retry-after-ms": "300", "retry-after": "1"}, 0.3),
+        ({"retry-after-ms": "soon", "retry-after": "1"}, 1),
+        ({"x-rate-limit-reset": str(int(NOW) + 4)}, 4),
+        ({"x-ratelimit-reset-after": "1.5"}, 1.5),
+        ({"x-ratelimit-reset": "6s"}, 6),
+        ({"x-ratelimit-reset": "2023-11-14T22:13:27Z"}, 7),
+        ({"ratelimit": '"default";r=0;t=3'}, 3),
+        ({"ratelimit": '"burst";r=9;t=60, "day";r=0;t=7, "hour";r=0;t=5'}, 7),
+        ({"ratelimit": '"burst";r=9;t=60'}, 60),
+        ({"ratelimit": "limit=100, remaining=0, reset=8"}, 8),
+        ({"ratelimit": "nothing"}, None),
+        ({"ratelimit": '"default";r=0;t=99999'}, 3600),
+        ({"retry-after": "0", "ratelimit": '"default";r=0;t=3'}, None),
         ({"retry-after": "9999999"}, 3600),
         ({"retry-after": "soon"}, None),
         ({"retry-after": formatdate(NOW + 30, usegmt=True)}, 30),

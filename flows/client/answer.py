@@ -4,16 +4,20 @@
 |----------------------------------------------------|---------|------------------------------------------------------|
 | a success status, JSON as promised (or no body)    | done    | kept fields taken                                    |
 | the same, but the JSON is broken, cut off, too long| done    | nothing kept; the reason says so                     |
+| the same, behind a warning that the server printed | done    | kept fields taken; the reason says so                |
 | a success status with something else than JSON     | unknown | it need not have been the API that spoke             |
 | an HTML page where JSON was due; `ban.status`      | unknown; failed | ban: the limit is latched                    |
-| 429; 503 with Retry-After                          | waiting | everybody pauses                                     |
+| 429; 403, 503 or `ban.status` with Retry-After     | waiting | everybody pauses; of the second where it comes again |
+|                                                    |         | after the wait the limit is latched                  |
 | 408, 425                                           | waiting | the server says that it did not act                  |
 | 301, 307, 308; every other 4xx                     | failed  |                                                      |
 | other redirects                                    | unknown | some APIs redirect after they have acted             |
-| 409 about an Idempotency-Key                       | unknown | an earlier attempt is under way                      |
+| 409 about an Idempotency-Key (or, if `idempotent`, | unknown | an earlier attempt may be under way                  |
+| without a body)                                    |         |                                                      |
 | 500, 502, 503 alone, 504, …                        | unknown | sent again only if the definition is `idempotent`    |
 
 A `done` row is never sent again, so that a success status with a broken body is `done`: the API said that it acted.
+How a body is read is in flows.client.reading, what a wait is written as in flows.client.pause.
 """
 
 from __future__ import annotations
@@ -25,13 +29,14 @@ from functools import lru_cache
 from typing import Any
 
 import jmespath
-import msgspec
 
 from flows.client.pause import MAX_PAUSE_SECONDS, Headers, pause_of, retry_after
+from flows.client.reading import after_warning, as_text, is_html, parsed, says_json, unpacked
 from flows.pipeline.definition import Definition
 from flows.records import RowState, Verdict
 
 EXCERPT_CHARACTERS = 300
+KEPT_CHARACTERS = 2000  # of one kept value, as JSON
 GATEWAY_STATUSES = frozenset((502, 503, 504))
 _EMPTY = frozenset((204, 205))
 _NOT_ACTED = frozenset((408, 425))
@@ -64,6 +69,10 @@ def classify(
 
     `trouble` says in words why `body` is not all of the body, if it is not. `mask` hides secrets in a text.
     """
+    try:
+        body = unpacked(body, headers, definition.response.max_bytes)
+    except ValueError as exc:
+        trouble = trouble or str(exc)
     if status in definition.response.success:
         return _success(status, headers, body, definition, trouble=trouble, mask=mask)
     verdict = _refusal(status, headers, body, definition, mask)
@@ -78,18 +87,23 @@ def _success(
     if status in _EMPTY or not (body or trouble):
         missing = "the answer is empty: nothing kept" if definition.response.keep and status not in _EMPTY else ""
         return Verdict(RowState.DONE, _but(status, missing), status=status)
-    kept: dict[str, Any] = {}
+    excerpt = _excerpt(body, headers, mask)
     if not trouble:
         try:
-            kept, missing = _keep(_parse(body, headers), definition)
+            kept, missing = _keep(parsed(body, headers), definition)
             return Verdict(RowState.DONE, _but(status, missing), status=status, kept=kept)
         except ValueError:
             trouble = "the answer is no valid JSON"
-    excerpt = _excerpt(body, headers, mask)
-    if _is_html(headers, body):
+        try:
+            kept, missing = _keep(after_warning(body, headers), definition)
+            words = "; ".join(part for part in ("other text stands before its JSON", missing) if part)
+            return Verdict(RowState.DONE, _but(status, words), status=status, kept=kept, excerpt=excerpt)
+        except ValueError:
+            pass
+    if is_html(headers, body):
         reason = f"an HTML page came with {status} where JSON was due"
         return Verdict(RowState.UNKNOWN, reason, status=status, excerpt=excerpt, ban=definition.ban.html)
-    if _says_json(headers):
+    if says_json(headers):
         return Verdict(RowState.DONE, _but(status, f"{trouble}: nothing kept"), status=status, excerpt=excerpt)
     kind = _shown(headers.get("content-type", ""), mask) or "no content type"
     reason = f"the API said {status}, but with {kind} where JSON was due"
@@ -102,20 +116,22 @@ def _but(status: int, trouble: str) -> str:
 
 def _refusal(status: int, headers: Headers, body: bytes, definition: Definition, mask: Mask) -> Verdict:
     """State, reason and consequences of a status that is no success."""
-    if status in definition.ban.status:
+    bans = status in definition.ban.status
+    if (bans or status in (403, 503)) and status != 429 and (asked := retry_after(headers)):
+        reason = f"the API says {status}: come back later"
+        return Verdict(RowState.WAITING, reason, again=True, pause_seconds=asked, bans_if_again=bans)
+    if bans:
         return Verdict(RowState.FAILED, f"{_said(status)}; this counts as a ban", ban=True)
     if status == 429:
         wait = pause_of(headers) or _window_seconds(definition)
         return Verdict(RowState.WAITING, "the API says 429: too many requests", again=True, pause_seconds=wait)
-    if status == 503 and (asked := retry_after(headers)):
-        return Verdict(RowState.WAITING, "the API says 503: come back later", again=True, pause_seconds=asked)
-    if definition.ban.html and definition.response.expects_json and _bans_by_html(status) and _is_html(headers, body):
+    if definition.ban.html and definition.response.expects_json and _bans_by_html(status) and is_html(headers, body):
         return Verdict(RowState.FAILED, f"an HTML page came with {status} where JSON was due", ban=True)
     if status in _NOT_ACTED:
         return Verdict(RowState.WAITING, f"the server says {status}: it has not taken the request", again=True)
     if 300 <= status < 400:
         return _redirect(status, _shown(headers.get("location", ""), mask))
-    if status == 409 and (definition.idempotent or b"idempotency" in body[:4096].lower()):
+    if status == 409 and (b"idempoten" in body[:4096].lower() or (definition.idempotent and not body.strip())):
         reason = "the API says 409: an earlier attempt with the same Idempotency-Key is under way"
         return Verdict(RowState.UNKNOWN, reason, again=definition.idempotent)
     if 400 <= status < 500:
@@ -148,46 +164,27 @@ def _window_seconds(definition: Definition) -> float:
     return min(max(1.0, min((seconds for _, seconds in windows), default=1.0)), MAX_PAUSE_SECONDS)
 
 
-def _says_json(headers: Headers) -> bool:
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind == "application/json" or kind.endswith("+json")
-
-
-def _is_html(headers: Headers, body: bytes) -> bool:
-    kind = headers.get("content-type", "").lower()
-    start = body[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    return "html" in kind or start.startswith((b"<!doctype html", b"<html"))
-
-
-def _parse(body: bytes, headers: Headers) -> Any:
-    """The JSON value. Raises ValueError."""
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        encoding = _charset(headers) or ("utf-8-sig" if body.startswith(b"\xef\xbb\xbf") else "")
-        if not encoding:
-            raise ValueError(str(exc)) from exc
-    try:
-        return json.loads(body.decode(encoding), parse_constant=_no_constant)
-    except (LookupError, UnicodeError, RecursionError) as exc:
-        raise ValueError(str(exc)) from exc
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _charset(headers: Headers) -> str:
-    _, _, given = headers.get("content-type", "").lower().partition("charset=")
-    name = given.partition(";")[0].strip(" \"'")
-    return "" if name in ("utf-8", "utf8") else name
-
-
 def _keep(answer: Any, definition: Definition) -> tuple[dict[str, Any], str]:
-    """The kept fields, and what there was not, in words."""
-    kept = {name: _search(path, answer) for name, path in definition.response.keep.items()}
-    missing = [definition.response.keep[name] for name, value in kept.items() if value is None]
-    return kept, f"the answer has no {', '.join(missing)}" if missing else ""
+    """The kept fields, and what there was not, or not whole, in words."""
+    paths = definition.response.keep
+    found = {name: _search(path, answer) for name, path in paths.items()}
+    missing = [paths[name] for name, value in found.items() if value is None]
+    kept = {name: _capped(value) for name, value in found.items()}
+    cut = [paths[name] for name, value in found.items() if kept[name] is not value]
+    said = [f"the answer has no {', '.join(missing)}"] if missing else []
+    said += [f"of {', '.join(cut)} the first {KEPT_CHARACTERS:,} characters are kept"] if cut else []
+    return kept, "; ".join(said)
+
+
+def _capped(value: Any) -> Any:
+    """The value, or where it is too long the beginning of its text."""
+    if value is None or isinstance(value, bool | float):
+        return value
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
+        return None
+    return value if len(text) <= KEPT_CHARACTERS else text[:KEPT_CHARACTERS] + "…"
 
 
 def _search(path: str, answer: Any) -> Any:
@@ -204,12 +201,7 @@ def _compiled(path: str) -> Any:
 
 def _excerpt(body: bytes, headers: Headers, mask: Mask) -> str:
     """The beginning of a body as one line of text."""
-    start = body[:8192]
-    try:
-        text = start.decode(_charset(headers) or "utf-8", errors="replace")
-    except LookupError:
-        text = start.decode("utf-8", errors="replace")
-    return _shown(text, mask)
+    return _shown(as_text(body[:8192], headers), mask)
 
 
 def _shown(text: str, mask: Mask) -> str:

@@ -15,6 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -23,6 +24,7 @@ import redis
 from flows.client import retry
 from flows.client.breakage import NotReady
 from flows.client.client import Client, idempotency_key
+from flows.delivery.answers import KeptNames, Pardon
 from flows.delivery.breaker import Breaker
 from flows.delivery.connecting import Connecting
 from flows.delivery.job import Batch, Job, Outcome
@@ -92,6 +94,8 @@ class Sender:
         self._in_the_air: set[asyncio.Task[None]] = set()  # those of them that may be broken off
         self._closing = self._leaving = False
         self._breaker = Breaker(stop_after=definition.stop_after, in_flight=limit.terms.in_flight)
+        self._pardon = Pardon()
+        self._kept_names = KeptNames(definition.response.keep)
         self._probing_told = float("-inf")
         self._trimmed = 0
         self._redis_id = ""
@@ -165,6 +169,7 @@ class Sender:
         self.drain()
         while self._attempts:
             await asyncio.wait(self._attempts)
+        await self._tell_kept(self._kept_names.rest())
         await self._recorder.drain(min(self._give_up, 30.0))
         for worker in self._workers:
             worker.cancel()
@@ -390,8 +395,11 @@ class Sender:
         )
         job.first += verdict.pause_seconds or 0.0
         self._put(job, verdict, wait, without_effect=without_effect)
+        if self._pardon.is_spent(found, left=permit.start, seen=self._limit.clock()):
+            found = verdict = replace(verdict, ban=True, reason=f"{verdict.reason}, and again after that: a ban")
         self._judge(found, permit.start)
         await self._heed(verdict)
+        await self._tell_kept(self._kept_names.note(verdict))
 
     async def _fly(self, job: Job, permit: Permit, generation: int) -> Verdict:
         """The part of an attempt that may be broken off at any moment; whether it was, the verdict says."""
@@ -429,6 +437,13 @@ class Sender:
         if kind and self._breaker.is_open:
             hint = "Find out why, then resume the run: what is finished stays finished."
             self._stop(Stopped(self._breaker.reason(verdict.reason), hint=hint))
+
+    async def _tell_kept(self, text: str) -> None:
+        if not text:
+            return
+        self._event(text)
+        with suppress(redis.RedisError):  # the event was said, or could not be either
+            await self._call(self._ledger.facts, self.run, kept_notice=text)
 
     async def _heed(self, verdict: Verdict) -> None:
         """What an answer means for everybody: a ban, or a pause."""

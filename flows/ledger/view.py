@@ -94,8 +94,9 @@ class Run:
 
     @property
     def notices(self) -> list[str]:
-        """What its check noticed of the file as a whole."""
-        return msgspec.json.decode(self.facts.get("notices") or "[]", type=list[str])
+        """What its check noticed of the file as a whole, and its sending of the answers."""
+        found = msgspec.json.decode(self.facts.get("notices") or "[]", type=list[str])
+        return [*found, *filter(None, [self.facts.get("kept_notice")])]
 
     @property
     def ended_well(self) -> bool:
