@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -26,7 +26,16 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import logs
 from flows.delivery.delivery import Delivery
 from flows.delivery.plan import Chunk
-from flows.errors import DefinitionError, LedgerError, RowrelayError, RunDeleted, RunNotFound, Stopped, Superseded
+from flows.errors import (
+    Broken,
+    DefinitionError,
+    LedgerError,
+    RowrelayError,
+    RunDeleted,
+    RunNotFound,
+    Stopped,
+    Superseded,
+)
 from flows.flow_runs import handover
 from flows.flow_runs.launch import HAND_OVER, Launch, launched
 from flows.flow_runs.missed import too_late
@@ -115,7 +124,7 @@ def _run(
     launch = launched()
     settings = Settings.read()
     redis_url = settings.redis_address
-    client = connect(redis_url)
+    client = connect(redis_url, patience=lambda: settings.give_up_seconds)
     reach(client, patience_seconds=settings.give_up_seconds)
     ledger, view = Ledger(client), View(client)
     own_id = str(flow_run.id)
@@ -240,25 +249,28 @@ def _deliver(
     delivery.wish(only_check=dry_run)
     failure: RowrelayError | None = None
     report = Report(delivery.run, settings)
+    broken: Exception | None = None
     try:
-        if not dry_run:
-            delivery.trust()
-        with delivery.kept():
-            purge(delivery.ledger, view, settings)  # this run is held, so it stays, however old it is
+        with closing(delivery):
             if not dry_run:
-                delivery.knock()
-            _check(delivery, view, launch, settings, logger)
-            if not dry_run:
-                delivery.open()
-        if dry_run:
-            return _checked(delivery, logger)
-        _send_all(delivery, rows, request, report)
+                delivery.trust()
+            with delivery.kept():
+                purge(delivery.ledger, view, settings)  # this run is held, so it stays, however old it is
+                if not dry_run:
+                    delivery.knock()
+                _check(delivery, view, launch, settings, logger)
+                if not dry_run:
+                    delivery.open()
+            if dry_run:
+                return _checked(delivery, logger)
+            _send_all(delivery, rows, request, report)
     except RowrelayError as exc:
         failure = exc
-    finally:
-        delivery.close()
+    except Exception as exc:  # a mistake of ours: the run has to say that it ended, and Prefect gets the trace
+        failure, broken = Broken.of(exc), exc
     within = launch.within or (request if handover.served() else "")
-    to_go_on = within and delivery.interrupted and isinstance(failure, Stopped | None) and handover.wanted(within)
+    resumable = isinstance(failure, Stopped | None) and not isinstance(failure, Broken)
+    to_go_on = within and delivery.interrupted and resumable and handover.wanted(within)
     if to_go_on and (left := delivery.hand_over()):
         logger.info("handed over with %d of %d rows finished", left.finished_rows, left.total)
         return Cancelled(name=handover.NAME, message=handover.MESSAGE)
@@ -267,6 +279,8 @@ def _deliver(
     except Superseded as exc:
         return Failed(message=exc.message)  # whoever has the run now says how it ends
     report.finish(run, view)
+    if broken is not None:
+        raise broken
     return _state(run, logger)
 
 

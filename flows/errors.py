@@ -18,7 +18,8 @@ RowrelayError                      anything a person can mend; carries a message
     ├── LimitLost                  the shared limit could not be asked for too long
     ├── LedgerOlder                Redis knows less than this machine has seen: a person has to say why
     ├── Superseded                 another process has taken the run over
-    └── Interrupted                a person, or the machine, wished it to end
+    ├── Interrupted                a person, or the machine, wished it to end
+    └── Broken                     an error in Rowrelay itself
 
 A bad row is no exception (it is a rejection), nor is a failed call (it is an outcome).
 """
@@ -143,3 +144,16 @@ class Superseded(Stopped):
 
 class Interrupted(Stopped):
     """The run was wished to end while nothing of it was being sent."""
+
+
+class Broken(Stopped):
+    """An error in Rowrelay itself."""
+
+    @classmethod
+    def of(cls, exc: BaseException | None) -> Broken:
+        """The error for an exception that nobody foresaw, and that has been logged."""
+        return cls(
+            f"Internal error: {exc!r}",
+            hint="The log of the process that delivered the run has the details. Resume the run; if it happens again,"
+            " report it.",
+        )

@@ -7,14 +7,33 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 from flows.deliver import deliver
 from flows.flow_runs.launch import LAUNCH, Launch
 
+
+class Broken:
+    """A part of a delivery that is not what it should be."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise KeyError(f"no {name}")
+
+
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
     found: list[str] = []
-    LAUNCH.set(Launch(by=given.pop("by", "test"), trusted=given.pop("trusted", True), on_run=found.append))
+    broken = given.pop("broken", "")
+
+    def on_delivery(delivery: Any) -> None:
+        if broken:
+            setattr(delivery, broken, Broken())
+
+    LAUNCH.set(
+        Launch(
+            by=given.pop("by", "test"), trusted=given.pop("trusted", True), on_run=found.append, on_delivery=on_delivery
+        )
+    )
     state = deliver(**given, return_state=True)
     print(
         json.dumps({"run": found[0] if found else "", "name": state.name, "type": state.type, "message": state.message})

@@ -62,7 +62,7 @@ def start(w: World, stack: RunningStack, **given: Any) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
-    out, err = process.communicate(timeout=90)
+    out, err = process.communicate(timeout=150)
     assert process.returncode == 0, err[-3000:]
     found: dict[str, Any] = json.loads(out.splitlines()[-1])
     return found
@@ -149,6 +149,23 @@ def test_rejected_rows_end_as_completed_with_errors(flows: World, stack: Running
 
     assert (found["type"], found["name"]) == ("COMPLETED", "CompletedWithErrors")
     assert found["message"] == "2 rejected, 20 done of 22"
+
+
+@pytest.mark.parametrize("part", ["_tide", "_journal"])
+def test_a_mistake_of_ours_ends_the_run_with_a_reason(flows: World, stack: RunningStack, part: str) -> None:
+    """Before it is checked, or at its end: the run and Prefect say the same, and it can be resumed."""
+    found = ended(start(flows, stack, file=flows.file(20), broken=part))
+
+    run = flows.run(found["run"])
+    assert (found["type"], run.state) == ("FAILED", RunState.STOPPED)
+    assert "no " in found["message"]
+    assert run.reason.startswith("Internal error: KeyError(")
+    assert "The log of the process" in run.reason
+    assert not run.busy
+
+    resumed = ended(start(flows, stack, resume=found["run"]))
+    assert resumed["type"] == "COMPLETED"
+    assert flows.run(found["run"]).counts[RowState.DONE] == 20
 
 
 def test_a_file_that_cannot_be_read_fails_with_the_reason_and_sends_nothing(flows: World, stack: RunningStack) -> None:

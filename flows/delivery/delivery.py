@@ -28,6 +28,7 @@ from flows.delivery.respool import respool
 from flows.delivery.sender import Sender
 from flows.delivery.summary import EARLIER, Sent, earlier, totals
 from flows.errors import (
+    Broken,
     FileError,
     Interrupted,
     LimitLost,
@@ -38,7 +39,8 @@ from flows.errors import (
     Superseded,
 )
 from flows.ledger.connection import translated
-from flows.ledger.view import Run
+from flows.ledger.ledger import Ledger
+from flows.ledger.view import Run, View
 from flows.limit.limiter import Limit, Limiter
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secrets_of
@@ -240,14 +242,14 @@ class Delivery(Held):
     def halt(self) -> None:
         """Let the processes that joined take no further chunk, if Redis can be told: its absence stops them as well."""
         try:
-            self.ledger.facts(self.run, halted=self.epoch)
+            self.ledger_at_once.facts(self.run, halted=self.epoch)
         except redis.RedisError as exc:
             logger.warning("the other processes were not told to end: %s", exc)
 
     def is_halted(self) -> bool:
         """Whether the process that holds the lease wants no further chunk to be sent."""
         try:
-            return self.view.run(self.run).facts.get("halted") == str(self.epoch)
+            return View(self.ledger_at_once.client).run(self.run).facts.get("halted") == str(self.epoch)
         except StackError:  # the sender knows how long to wait for Redis
             return False
 
@@ -264,7 +266,7 @@ class Delivery(Held):
             definition=self.definition,
             epoch=self.epoch,
             first_serial=first_serial,
-            ledger=self.ledger,
+            ledger=self.ledger_at_once,
             limit=self._limit,
             client=client,
             journal=self._journal,
@@ -276,15 +278,15 @@ class Delivery(Held):
         return sender
 
     def _renewed(self) -> None:
-        self._tide.rise_by_and_by()
-        self._note_pace()
+        self._tide_at_once.rise_by_and_by()
+        self._note_pace(self.ledger_at_once)
 
-    def _note_pace(self) -> None:
+    def _note_pace(self, ledger: Ledger) -> None:
         assert self._sender is not None
         assert self._limit is not None
         if (pace := self._sender.pace).sent:
             sent = Sent.of(pace, self._limit.counters, offset=time.time() - self._limit.clock())
-            self.ledger.pace(self.run, self._owner, sent.packed, pace.peak)
+            ledger.pace(self.run, self._owner, sent.packed, pace.peak)
 
     def event(self, text: str) -> None:
         """Keep an event for people to read; if Redis is away, it is not worth failing for."""
@@ -295,7 +297,7 @@ class Delivery(Held):
 
     def _event(self, text: str) -> None:
         try:
-            self.ledger.event(self.run, text)
+            self.ledger_at_once.event(self.run, text)
         except redis.RedisError:
             return
 
@@ -316,6 +318,7 @@ class Delivery(Held):
         """Let go of connections and threads, when all is said. One process delivers many runs."""
         self.spool.close()
         self.client.close()
+        self.ledger_at_once.client.close()
 
     async def _close(self) -> None:
         if self._knocking is not None:
@@ -394,7 +397,7 @@ class Delivery(Held):
                 rows = []
         states += self._deliver(rows, resends=resends)
         if self._part:  # whoever ends the run does not wait for this process's end
-            self.steadily(self._note_pace)
+            self.steadily(lambda: self._note_pace(self.ledger))
         return dict(states)
 
     def _deliver(self, rows: list[Row], *, resends: bool) -> Counter[str]:
@@ -445,8 +448,14 @@ class Delivery(Held):
     def end(self, failure: RowrelayError | None = None) -> Run:
         """Write down how the run ended, give it back, and return it as it stands. Raises Superseded."""
         self.failure = failure or self.stopped
-        if self._sender is not None:
-            self._summary()
+        try:
+            if self._sender is not None:
+                self._summary()
+        except RowrelayError:
+            raise
+        except Exception as exc:  # the figures are not worth a run without an end
+            logger.exception("the figures of the run could not be made")
+            self.failure = failure = self.failure or Broken.of(exc)
         state, reason = self._last_state(failure)
         if not self.steadily(lambda: self.ledger.end(self.run, self.epoch, state, reason)):
             raise Superseded("Another process has taken over this run.")
@@ -491,7 +500,7 @@ class Delivery(Held):
         """Write down how fast it went, of all that ever sent rows of the run."""
         assert self._sender is not None
         self._sender.pace.settle(float("inf"))
-        self.steadily(self._note_pace)
+        self.steadily(lambda: self._note_pace(self.ledger))
         sent = [Sent.unpacked(raw) for raw in self.steadily(lambda: self.view.paces(self.run)).values()]
         facts = totals(sent, self.terms)
         self.steadily(lambda: self.ledger.facts(self.run, epoch=self.epoch, **facts))

@@ -13,7 +13,7 @@ from uuid import uuid4
 import redis
 
 from flows.errors import Interrupted, Superseded
-from flows.ledger.connection import connect, patiently, translated
+from flows.ledger.connection import connect, translated
 from flows.ledger.ledger import LEASE_SECONDS, Ledger
 from flows.ledger.tide import Tide
 from flows.ledger.view import View
@@ -28,9 +28,10 @@ class Held:
     def __init__(self, run: str, settings: Settings, redis_url: str) -> None:
         self.run = run
         self.settings = settings
-        self.client = connect(redis_url)
+        self.client = connect(redis_url, patience=lambda: self.patience_seconds)
         self.ledger = Ledger(self.client)
         self.view = View(self.client)
+        self.ledger_at_once = Ledger(connect(redis_url))  # for who does not wait for a Redis that is away
         self.epoch = 0
         self.interrupted = False
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
@@ -38,6 +39,7 @@ class Held:
         self._keeping = False
         self._trusted = False
         self._tide = Tide(self.client, settings.memory)
+        self._tide_at_once = Tide(self.ledger_at_once.client, settings.memory)
 
     def take(self, *, resume: bool) -> None:
         """Become the run's sole deliverer. Raises RunBusy, RunNotFound, StackError."""
@@ -78,9 +80,9 @@ class Held:
         def renew() -> None:
             while not ended.wait(LEASE_SECONDS / 5):
                 try:
-                    ours, _, cancel = self.ledger.renew(self.run, self.epoch)
+                    ours, _, cancel = self.ledger_at_once.renew(self.run, self.epoch)
                 except redis.RedisError:
-                    continue  # the next write fails loudly if Redis stays away
+                    continue  # the next write waits for Redis, and fails loudly if it stays away
                 self._superseded = self._superseded or not ours
                 self.interrupted = self.interrupted or cancel
 
@@ -107,5 +109,6 @@ class Held:
         return self.settings.give_up_seconds
 
     def steadily(self, ask: Callable[[], T]) -> T:
-        """Ask Redis `patiently`: everything that the ledger does may be repeated."""
-        return patiently(ask, patience_seconds=self.patience_seconds)
+        """Redis' errors as ours; the client itself waits for a Redis that is away."""
+        with translated():
+            return ask()

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ import redis
 
 from flows.delivery.job import Outcome
 from flows.errors import LimitLost
-from flows.ledger.connection import AWAY_SECONDS
+from flows.ledger.connection import AWAY_SECONDS, patiently
 from flows.ledger.journal import Journal
 from flows.ledger.ledger import Answer, Ledger
 from flows.records import RowState
@@ -26,6 +27,11 @@ FLUSH_ROWS = 200  # outcomes a write: Redis' cost a row is flat from here on
 FLUSH_SECONDS = 0.01  # outcomes wait this long for company
 KEEP_SECONDS = 10.0  # acknowledged outcomes are remembered this long, in case Redis comes back without them
 _ANSWERS = msgspec.msgpack.Decoder(list[Answer])
+
+
+def _batches(answers: list[Answer]) -> Iterator[list[Answer]]:
+    for first in range(0, len(answers), FLUSH_ROWS):
+        yield answers[first : first + FLUSH_ROWS]
 
 
 class Recorder:
@@ -67,8 +73,10 @@ class Recorder:
         self._filled.set()
 
     async def replay(self) -> None:
-        """Tell the ledger what the disk has kept of earlier deliverers."""
-        await self._say(await self._call(self._journal.read))
+        """Tell the ledger what the disk has kept of earlier deliverers. Raises StackError, LedgerError."""
+        for answers in _batches(await self._call(self._journal.read)):
+            say = partial(self._ledger.answer, self._run, answers)
+            await self._call(patiently, say, patience_seconds=self._give_up)
         await self._call(self._journal.clear)
 
     async def say_again(self) -> None:
@@ -82,8 +90,8 @@ class Recorder:
         await self._say(some)
 
     async def _say(self, answers: list[Answer]) -> None:
-        for first in range(0, len(answers), FLUSH_ROWS):
-            await self._call(self._ledger.answer, self._run, answers[first : first + FLUSH_ROWS])
+        for some in _batches(answers):
+            await self._call(self._ledger.answer, self._run, some)
 
     def forget(self, heard: float) -> None:
         """What was acknowledged long enough before Redis was last heard (time.monotonic) is on its disk."""

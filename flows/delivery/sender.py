@@ -30,7 +30,7 @@ from flows.delivery.connecting import Connecting
 from flows.delivery.job import Batch, Job, Outcome
 from flows.delivery.recorder import FLUSH_ROWS, FLUSH_SECONDS, Recorder
 from flows.delivery.staleness import Staleness
-from flows.errors import LimitLatched, LimitLost, Stopped, Superseded
+from flows.errors import Broken, LimitLatched, LimitLost, Stopped, Superseded
 from flows.ledger import keys as ledger_keys
 from flows.ledger.connection import AWAY_SECONDS, may_pass
 from flows.ledger.journal import Journal
@@ -131,7 +131,7 @@ class Sender:
             await work()
         except Exception as exc:
             logger.exception("the sender's %s failed", work.__name__)
-            self._stop(Stopped(f"Internal error: {exc!r}", hint="Resume the run; if it happens again, report it."))
+            self._stop(Broken.of(exc))
             if work == self._recorder.record:  # whoever is still under way would wait for it in vain
                 while self._attempts or self._recorder:
                     await self._recorder.give_up()
@@ -281,7 +281,7 @@ class Sender:
             logger.error("an attempt failed inside", exc_info=exc)
             for job in jobs:
                 job.batch.abandon()
-            self._stop(Stopped(f"Internal error: {exc!r}", hint="Resume the run; if it happens again, report it."))
+            self._stop(Broken.of(exc))
 
     async def _block(self, jobs: list[Job], permits: list[Permit]) -> None:
         flying = 0

@@ -42,8 +42,35 @@ def masked(url: str) -> str:
     return f"{scheme}{mark}{':***@' if at else ''}{place.partition('?')[0]}"
 
 
-def connect(url: str) -> redis.Redis:
-    """A client whose calls are never repeated behind our back. Raises SettingError for a URL that is none."""
+class _Patience(Retry):
+    """Asks a Redis that does not answer again and again, for as many seconds as are granted at the time."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        super().__init__(NoBackoff(), 0)
+        self._seconds = seconds
+
+    def call_with_retry(self, do: Callable[[], Any], *args: Any, **kwargs: Any) -> Any:
+        """As Retry has it, which here tries once."""
+        began = time.monotonic()
+        told = False
+        while True:
+            try:
+                return super().call_with_retry(do, *args, **kwargs)
+            except (redis.ConnectionError, redis.TimeoutError) as exc:
+                if isinstance(exc, redis.AuthenticationError) or time.monotonic() - began >= self._seconds():
+                    raise
+                if not told:
+                    logger.warning("Redis does not answer: %s. It is waited for, up to %.0f s.", exc, self._seconds())
+                told = True
+            time.sleep(AWAY_SECONDS)
+
+
+def connect(url: str, *, patience: Callable[[], float] | None = None) -> redis.Redis:
+    """A client whose calls are never repeated behind our back. Raises SettingError for a URL that is none.
+
+    With `patience` they are: a Redis that is away is waited for, at most so many seconds a call. Each command and each
+    transaction must bear repetition then.
+    """
     wrong = SettingError("ROWRELAY_REDIS_URL is no Redis address.", hint=FORM)
     if _CUT_SHORT.match(url):
         raise wrong
@@ -52,7 +79,7 @@ def connect(url: str) -> redis.Redis:
             url,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=no_retry(),
+            retry=_Patience(patience) if patience else no_retry(),
             health_check_interval=30,
         )
     except ValueError:
