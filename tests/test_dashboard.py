@@ -40,7 +40,7 @@ def settings(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def show(name: str, **query: str) -> AppTest:
     """A page, run once."""
-    page = AppTest.from_file(str(ROOT / "dashboard" / "pages" / f"{name}.py"), default_timeout=20)
+    page = AppTest.from_file(str(ROOT / "dashboard" / "pages" / f"{name}.py"), default_timeout=90)
     for key, value in query.items():
         page.query_params[key] = value
     return page.run()

@@ -88,9 +88,9 @@ def test_a_key_that_was_used_before_an_upgrade_starts_nothing_anew(here: Site) -
     """Version 0.1 had one key for all pipelines: `api:` and what the client said."""
     file, prefect = here.upload("kept.csv", rows_file(42, 1)), here.variables["PREFECT_API_URL"]
     wanted = {"pipeline": "posts", "file": file, "rows": "unfinished", "resume": "", "dry_run": False}
-    deployment = httpx.get(f"{prefect}/deployments/name/deliver/posts").json()["id"]
+    deployment = httpx.get(f"{prefect}/deployments/name/deliver/posts", timeout=60).json()["id"]
     body = {"parameters": wanted | {"skip_delivered": False}, "idempotency_key": "api:kept-17"}
-    before = httpx.post(f"{prefect}/deployments/{deployment}/create_flow_run", json=body).json()["id"]
+    before = httpx.post(f"{prefect}/deployments/{deployment}/create_flow_run", json=body, timeout=60).json()["id"]
 
     def ask(pipeline: str, file: str) -> str:
         body = {"pipeline": pipeline, "file": file}
@@ -116,9 +116,9 @@ def test_a_run_that_was_deleted_is_gone_and_says_so(here: Site) -> None:
     assert here.board.api("POST", f"/runs/{run}/cancel").status_code == 404
 
     prefect, state = here.variables["PREFECT_API_URL"], {"type": "SCHEDULED", "name": "AwaitingRetry"}
-    httpx.post(f"{prefect}/flow_runs/{run}/set_state", json={"state": state, "force": True})  # a person's Retry
+    httpx.post(f"{prefect}/flow_runs/{run}/set_state", json={"state": state, "force": True}, timeout=60)  # Retry
     wait_until(
-        lambda: httpx.get(f"{prefect}/flow_runs/{run}").json()["state"]["type"] == "FAILED",
+        lambda: httpx.get(f"{prefect}/flow_runs/{run}", timeout=60).json()["state"]["type"] == "FAILED",
         seconds=SECONDS, what="the retry of a deleted run to be refused",
     )  # fmt: skip
     assert sorted(here.tags) == titles(46, 2)
