@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from dashboard import prefect_api, schedules
@@ -23,7 +24,7 @@ from flows.limit.status import open_limit
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick
 from flows.pipeline.timing import Rule
-from flows.records import RowState, Wanted
+from flows.records import Apostrophes, RowState, Wanted
 from flows.schema.delivered import refuse_skipping
 from flows.storage.located import find
 
@@ -44,14 +45,26 @@ class NotMeant(RowrelayError):
     """What was asked contradicts itself, or names what is not there to be named."""
 
 
-def check(pipeline: str, file: str, *, by: str, skip_delivered: bool = False, key: str | None = None) -> str:
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a file is to be read and sent, as far as somebody says so."""
+
+    skip_delivered: bool = False
+    encoding: str = ""
+    apostrophes: Apostrophes | None = None
+
+
+AS_FOUND = How()
+
+
+def check(pipeline: str, file: str, *, by: str, how: How = AS_FOUND, key: str | None = None) -> str:
     """Check a file, send nothing; returns the new run's id. Raises FileError, DefinitionError, StackError."""
-    return _begin(pipeline, file, dry_run=True, skip_delivered=skip_delivered, by=by, key=key)
+    return _begin(pipeline, file, dry_run=True, how=how, by=by, key=key)
 
 
-def send(pipeline: str, file: str, *, by: str, skip_delivered: bool = False, key: str | None = None) -> str:
+def send(pipeline: str, file: str, *, by: str, how: How = AS_FOUND, key: str | None = None) -> str:
     """Check a file and send its good rows; returns the new run's id. Raises FileError, DefinitionError, StackError."""
-    return _begin(pipeline, file, dry_run=False, skip_delivered=skip_delivered, by=by, key=key)
+    return _begin(pipeline, file, dry_run=False, how=how, by=by, key=key)
 
 
 def resume(run: Run, rows: Wanted, *, by: str, key: str | None = None) -> str:
@@ -193,12 +206,12 @@ def _note(what: str, *given: object) -> None:
     logger.info(what, *(visible(" ".join(str(each).split())) for each in given))  # in one line, whatever it says
 
 
-def _begin(pipeline: str, file: str, *, dry_run: bool, skip_delivered: bool, by: str, key: str | None) -> str:
-    refuse_skipping(pick(pipelines(), pipeline), None, wished=skip_delivered)
+def _begin(pipeline: str, file: str, *, dry_run: bool, how: How, by: str, key: str | None) -> str:
+    refuse_skipping(pick(pipelines(), pipeline), None, wished=how.skip_delivered)
     find(file, settings(), pipeline)
     ready_prefect()
     name = _key_of(pipeline, key) if key else None
-    return str(start(pipeline, file, dry_run=dry_run, skip_delivered=skip_delivered, by=by, idempotency_key=name))
+    return str(start(pipeline, file, dry_run=dry_run, **asdict(how), by=by, idempotency_key=name))
 
 
 def _key_of(pipeline: str, key: str) -> str:

@@ -74,7 +74,8 @@ def by(request: Request) -> str:
 def start(body: NewRun, request: Request, idempotency_key: Key = None) -> Started:
     """Check a file and send its good rows; with `dry_run` only check it. It is `starting` until a runner begins."""
     begin = actions.check if body.dry_run else actions.send
-    run = begin(body.pipeline, body.file, by=by(request), skip_delivered=body.skip_delivered, key=idempotency_key)
+    how = actions.How(body.skip_delivered, body.encoding, body.apostrophes)
+    run = begin(body.pipeline, body.file, by=by(request), how=how, key=idempotency_key)
     return Started(id=run, flow_run=run)
 
 

@@ -212,7 +212,7 @@ def _delivered(run: Run) -> None:
         st.html(notice("warn", f"{count} of these rows were delivered before, as the pipeline's key says."))
         if st.button("Leave them out", help="Checks the file once more"):
             try:
-                again = actions.check(run.pipeline, run.file, by=who(), skip_delivered=True)
+                again = actions.check(run.pipeline, run.file, by=who(), how=actions.How(skip_delivered=True))
             except RowrelayError as exc:
                 st.html(notice("warn", exc.message, exc.hint))
                 return

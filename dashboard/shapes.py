@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Any
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from dashboard.absent import NotBegun
 from dashboard.rows import Found
 from flows.ledger.view import KINDS, Run
-from flows.records import Rejection, RowState, Wanted
+from flows.records import Apostrophes, Rejection, RowState, Wanted
 
 
 class Body(BaseModel):
@@ -28,6 +29,10 @@ class NewRun(Body):
     dry_run: bool = Field(False, description="Only check the file; the run can be resumed to send it")
     skip_delivered: bool = Field(
         False, description="Leave out rows that earlier runs of the pipeline delivered, by its `key` columns"
+    )
+    encoding: str = Field("", description="What the file is written in; empty: it is found", examples=["cp1251"])
+    apostrophes: Apostrophes | None = Field(
+        None, description="Before a formula, number or date: part of the text (keep), or a guard (remove)"
     )
 
 
@@ -68,6 +73,13 @@ class Moved(BaseModel):
     rows: int
 
 
+class ReadingOut(BaseModel):
+    """How the file reads in an encoding that fits: its header, and lines that tell whether it is the right one."""
+
+    encoding: str
+    lines: list[str]
+
+
 class RunOut(BaseModel):
     """A run as it stands. total = rejected + waiting + sending + done + failed + unknown."""
 
@@ -87,6 +99,9 @@ class RunOut(BaseModel):
     cancelling: bool
     notices: list[str] = Field(default=[], description="What was noticed of the file as a whole, and of the answers")
     facts: dict[str, str]
+    readings: list[ReadingOut] = Field(
+        default=[], description="Where the file is not in the encoding taken for it: those that fit, likeliest first"
+    )
 
     @classmethod
     def of(cls, run: Run) -> RunOut:
@@ -107,7 +122,8 @@ class RunOut(BaseModel):
             being_delivered=run.busy,
             cancelling=run.cancelling,
             notices=run.notices,
-            facts=run.facts,
+            facts={name: value for name, value in run.facts.items() if name != "readings"},
+            readings=[ReadingOut(**each) for each in json.loads(run.facts.get("readings") or "[]")],
         )
 
     @classmethod

@@ -4,6 +4,7 @@ RowrelayError                      anything a person can mend; carries a message
 ├── DefinitionError                a pipeline definition is wrong: file, line, key
 ├── FileError                      the file of rows cannot be read
 │   ├── BadFile                    because of what it is: nothing but another file helps
+│   │   └── UnclearEncoding        or to be told what encoding it is in
 │   ├── StorageError               because of where it lies, or should be put: no fault of the file
 │   ├── SpoolGone                  what was kept of a run's rows is not there any more
 │   └── SpoolDamaged               or is not as it was written
@@ -26,7 +27,10 @@ A bad row is no exception (it is a rejection), nor is a failed call (it is an ou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+
+from flows.records import Reading
 
 
 class RowrelayError(Exception):
@@ -67,6 +71,16 @@ class FileError(RowrelayError):
 
 class BadFile(FileError):
     """The file will not do as it is: wrong kind, columns, size or content. Trying again does not help."""
+
+
+class UnclearEncoding(BadFile):
+    """The file is not in the encoding taken for it; `readings` are the ones that would fit, the likeliest first."""
+
+    def __init__(
+        self, message: str, *, file: str = "", line: int | None = None, hint: str = "", readings: Sequence[Reading] = ()
+    ) -> None:
+        super().__init__(message, file=file, line=line, hint=hint)
+        self.readings = tuple(readings)
 
 
 class StorageError(FileError):

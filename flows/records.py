@@ -84,6 +84,14 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """How a file reads in an encoding that fits: its header, and some lines that tell whether it is the right one."""
+
+    encoding: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What one attempt came to.
 

@@ -85,7 +85,7 @@ FILES: list[tuple[str, bytes | None, str]] = [
     (
         "latin.csv",
         "userId,title,body\n1,a,b\n2,Zürich,b\n".encode("cp1252"),
-        "latin.csv:3: is not valid utf-8: byte 0xFC\nEncodings that would fit there: cp1252 ('2,Zürich,b'), cp1251 ('2,Zьrich,b'), cp1253 ('2,Zόrich,b'). Name the one that reads right, or save the file as UTF-8.",
+        "latin.csv:3: is not valid utf-8: byte 0xFC\nEncodings that would fit there: cp1252 ('2,Zürich,b'), cp1251 ('2,Zьrich,b'), cp1253 ('2,Zόrich,b'). Name the one that reads right with --encoding, or save the file as UTF-8.",
     ),
     (
         "utf16.csv",

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.errors import FileError
-from flows.records import Rejection
+from flows.errors import FileError, UnclearEncoding
+from flows.records import Reading, Rejection
 from flows.source.source import open_file
 
 WANTED = {"userId": False, "title": False, "body": False}
@@ -148,7 +148,8 @@ BAD_FILES = [
         HEADER + b"1,a,b\n" + "2,Müller,b\n".encode("cp1252"),
         {},
         ":3: is not valid utf-8: byte 0xFC\nEncodings that would fit there: cp1252 ('2,Müller,b'), "
-        "cp1251 ('2,Mьller,b'), cp1253 ('2,Mόller,b'). Name the one that reads right, or save the file as UTF-8.",
+        "cp1251 ('2,Mьller,b'), cp1253 ('2,Mόller,b'). "
+        "Name the one that reads right with --encoding, or save the file as UTF-8.",
     ),
     (
         "cut.csv",
@@ -563,6 +564,34 @@ def test_text_of_windows_is_not_read_as_iso_8859(
     assert f"byte {byte}" in refusal.value.message
     assert f"Encodings that would fit there: {fits} (" in refusal.value.hint
     assert read(path, encoding=fits)[0][1][2][1] == text
+
+
+NAMES = "Иванов Пётр,Москва"
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "cp866", "koi8-r"])
+def test_the_encodings_of_cyrillic_files_are_proposed_first(file: Callable[..., Path], encoding: str) -> None:
+    path = file(HEADER + b"1,a,b\n" + f"2,{NAMES}\n3,Привет мир,д\n".encode(encoding))
+
+    with pytest.raises(UnclearEncoding) as refusal:
+        read(path)
+
+    assert refusal.value.readings[0] == Reading(encoding, ("userId,title,body", f"2,{NAMES}", "3,Привет мир,д"))
+    assert f"Encodings that would fit there: {encoding} (" in refusal.value.hint
+    assert read(path, encoding=encoding)[0][1][2] == ["2", *NAMES.split(",")]
+
+
+@pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "text", [f"{NAMES},имя\nПетрова Анна,Тула,б\n", "имя;город\r\n" * 30_000, "名前,都市\n東京,大阪\n"]
+)
+def test_utf_16_without_a_mark_is_told_from_binary_data(file: Callable[..., Path], order: str, text: str) -> None:
+    with pytest.raises(UnclearEncoding) as refusal:
+        read(file(text.encode(order)))
+
+    assert refusal.value.hint == f"If it is text, ask for the encoding {order}."
+    (reading,) = refusal.value.readings
+    assert (reading.encoding, list(reading.lines)) == (order, text.splitlines()[:4])
 
 
 def test_iso_8859_is_read_where_it_is_that(file: Callable[..., Path]) -> None:

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from flows.errors import (
     Stopped,
     StorageError,
     Superseded,
+    UnclearEncoding,
 )
 from flows.ledger.connection import translated
 from flows.ledger.ledger import Ledger
@@ -122,20 +124,25 @@ class Delivery(Held):
                 facts = {"checked_rows": rows, "checked_bytes": done, "file_bytes": total}
                 self._superseded = not self.ledger.facts(self.run, epoch=self.epoch, **facts)
 
-            result = check_file(
-                file,
-                self.definition,
-                self.spool,
-                encoding=encoding,
-                delimiter=delimiter,
-                apostrophes=apostrophes,
-                max_bytes=self.settings.max_upload_bytes,
-                scratch=folder,
-                on_progress=progress,
-                on_rejections=lambda rejections: self.ledger.reject(self.run, self.epoch, rejections),
-                delivered=delivered,
-                skip_delivered=skip_delivered,
-            )
+            try:
+                result = check_file(
+                    file,
+                    self.definition,
+                    self.spool,
+                    encoding=encoding,
+                    delimiter=delimiter,
+                    apostrophes=apostrophes,
+                    max_bytes=self.settings.max_upload_bytes,
+                    scratch=folder,
+                    on_progress=progress,
+                    on_rejections=lambda rejections: self.ledger.reject(self.run, self.epoch, rejections),
+                    delivered=delivered,
+                    skip_delivered=skip_delivered,
+                )
+            except UnclearEncoding as exc:
+                found = json.dumps([asdict(each) for each in exc.readings])
+                self.ledger.facts(self.run, epoch=self.epoch, readings=found)
+                raise
             self.ledger.begin(
                 self.run,
                 self.epoch,

@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx
 
 from flows.errors import RowrelayError, StackError
-from flows.records import Wanted
+from flows.records import Apostrophes, Wanted
 
 
 class KeyReused(RowrelayError):
@@ -25,6 +25,8 @@ def start(
     resume: str = "",
     dry_run: bool = False,
     skip_delivered: bool = False,
+    encoding: str = "",
+    apostrophes: Apostrophes | None = None,
     by: str,
     idempotency_key: str | None = None,
 ) -> UUID:
@@ -48,6 +50,8 @@ def start(
         "dry_run": dry_run,
         "skip_delivered": skip_delivered,
     }
+    # Left out where nothing is said of it: a deployment that an earlier version serves does not know them.
+    parameters |= {name: said for name, said in (("encoding", encoding), ("apostrophes", apostrophes)) if said}
     try:
         with get_client(sync_client=True) as client:
             deployment = client.read_deployment_by_name(f"deliver/{pipeline}")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from flows.errors import FileError
+from flows.source.readings import of_text, readings
 
 Refuse = Callable[..., FileError]
 
@@ -19,15 +20,7 @@ MARKS = (  # longest first: the mark of UTF-32-LE begins with that of UTF-16-LE
     (codecs.BOM_UTF16_BE, "utf-16-be", "utf-16"),
 )
 NO_FILES = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
-COMMON = (
-    "utf-8", "cp1252", "cp1250", "cp1251", "cp932", "gb18030", "big5", "cp949", "cp1253", "cp1254", "cp1257", "cp1255",
-    "cp1256", "mac-roman", "koi8-r", "cp850", "cp437",
-)  # fmt: skip
-OF_WINDOWS = {  # what is called so is mostly this
-    "iso8859-1": "cp1252", "iso8859-15": "cp1252", "iso8859-2": "cp1250", "iso8859-5": "cp1251", "iso8859-6": "cp1256",
-    "iso8859-7": "cp1253", "iso8859-8": "cp1255", "iso8859-9": "cp1254", "iso8859-13": "cp1257", "iso8859-4": "cp1257",
-}  # fmt: skip
-WINDOW = 1 << 15  # bytes on either side of a wrong one that a proposed encoding must fit
+HEAD = 1 << 16  # bytes of the file's beginning that are kept to show how it reads
 LINE = re.compile(r'(?:[^"\r\n]++|"[^"]*+")*+')
 CONTROL_8859 = re.compile(rb"[\x80-\x9f]")
 CONTROL = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a\x1b"))
@@ -68,7 +61,7 @@ def find(head: bytes, asked: str | None, refuse: Refuse) -> Encoding:
 def decode(blocks: Iterator[bytes], encoding: Encoding, refuse: Refuse) -> Iterator[str]:
     """The text of the blocks. Raises FileError naming the line of the first byte that is not valid."""
     decoder = codecs.getincrementaldecoder(encoding.codec)(errors="strict")
-    lines, ends = 0, ""
+    lines, ends, head = 0, "", b""
     skip = encoding.mark
     block: bytes | None = b""
     while block is not None:
@@ -78,8 +71,8 @@ def decode(blocks: Iterator[bytes], encoding: Encoding, refuse: Refuse) -> Itera
             _refuse_control(block or b"", encoding)
         except UnicodeDecodeError as exc:
             before = exc.object[: exc.start].decode(encoding.codec, errors="replace")
-            raise _invalid(exc, encoding, lines + before.count(ends or line_end(before)) + 1, refuse) from exc
-        skip = 0
+            raise _invalid(exc, encoding, lines + before.count(ends or line_end(before)) + 1, head, refuse) from exc
+        skip, head = 0, head or (block or b"")[:HEAD]
         if text:
             ends = ends or line_end(text)
             lines += text.count(ends)
@@ -114,48 +107,45 @@ def _known(asked: str, refuse: Refuse) -> str:
 
 
 def _refuse_binary(head: bytes, refuse: Refuse) -> None:
-    head = head[: 1 << 16]
-    if len(head) > 3 and max(head[0::2].count(0), head[1::2].count(0)) > 0.3 * len(head) / 2:
-        order = "le" if head[1::2].count(0) > head[0::2].count(0) else "be"
-        if head[0::2].count(0) + head[1::2].count(0) < 0.6 * len(head):
+    head = head[:HEAD]
+    odd = len(head) - len(head.translate(None, delete=CONTROL))
+    if odd <= max(1, 0.05 * len(head)):
+        return
+    for order in ("le", "be"):
+        if text := _wide(head, order):
+            name = f"utf-16-{order}"
             raise refuse(
                 "looks like UTF-16 without a byte order mark, or is binary",
-                hint=f"If it is text, ask for the encoding utf-16-{order}.",
+                hint=f"If it is text, ask for the encoding {name}.",
+                readings=[of_text(text, name)],
             )
-    odd = len(head) - len(head.translate(None, delete=CONTROL))
-    if odd > max(1, 0.05 * len(head)):
-        raise refuse("is a binary file, not text", hint="Save it as CSV (UTF-8).")
+    raise refuse("is a binary file, not text", hint="Save it as CSV (UTF-8).")
 
 
-def _invalid(exc: UnicodeDecodeError, encoding: Encoding, line: int, refuse: Refuse) -> FileError:
+def _wide(head: bytes, order: str) -> str:
+    """The text if it is UTF-16 in this order: lines of characters that can be seen, of few alphabets; or nothing."""
+    try:
+        text = head[: len(head) // 2 * 2].decode(f"utf-16-{order}")
+    except UnicodeDecodeError as exc:
+        if exc.reason != "unexpected end of data":
+            return ""
+        text = head[: exc.start].decode(f"utf-16-{order}")
+    seen = sum(char.isprintable() or char in "\t\r\n" for char in text)
+    ends = text.count("\n") + text.count("\r")
+    return (
+        text if ends and "\0" not in text and seen > 0.99 * len(text) and len({ord(c) >> 8 for c in text}) < 40 else ""
+    )
+
+
+def _invalid(exc: UnicodeDecodeError, encoding: Encoding, line: int, head: bytes, refuse: Refuse) -> FileError:
     wrong = " ".join(f"0x{byte:02X}" for byte in exc.object[exc.start : max(exc.end, exc.start + 1)][:4])
     if exc.end == len(exc.object) and exc.reason in ("unexpected end of data", "truncated data"):
         return refuse("is cut off: it ends within a character", line=line, hint="Copy or download it again.")
-    readings = _readings(bytes(exc.object), exc.start, encoding.codec)
+    found = readings(head or bytes(exc.object), bytes(exc.object), exc.start, encoding.codec)
     hint = "No common encoding fits there; the file may be damaged."
-    if readings:
-        hint = "Encodings that would fit there: " + ", ".join(f"{name} ({text!r})" for name, text in readings)
-        hint += ". Name the one that reads right, or save the file as UTF-8."
-    return refuse(f"is not valid {encoding.name}: byte {wrong}", line=line, hint=hint)
-
-
-def _readings(data: bytes, at: int, refused: str) -> list[tuple[str, str]]:
-    """Up to three (encoding, how it reads the text at the wrong byte), the likeliest first."""
-    from charset_normalizer import from_bytes  # slow to import, and only ever needed here
-
-    line = data.rfind(b"\n", 0, at) + 1
-    last = data.rfind(b"\n", at, at + WINDOW) + 1  # not within a character of an encoding that is tried
-    window = data[max(line, at - WINDOW) : last or at + WINDOW]
-    likely = [match.encoding.replace("_", "-") for match in from_bytes(window)]
-    found: dict[str, list[str]] = {}
-    sibling = [OF_WINDOWS[refused]] if refused in OF_WINDOWS else []
-    for name in dict.fromkeys([*sibling, *(name for name in likely if name in COMMON), *COMMON]):
-        try:
-            window.decode(name)
-        except UnicodeDecodeError:
-            continue
-        text = data[max(line, at - 24) : at + 24].decode(name, errors="ignore").splitlines()[0]
-        if name != refused and not any("\x80" <= char <= "\x9f" for char in text):
-            found.setdefault(text, []).append(name)
-    # Encodings that read the place alike count as one, under the name of the most common.
-    return [(min(names, key=COMMON.index), text) for text, names in found.items()][:3]
+    if found:
+        hint = "Encodings that would fit there: " + ", ".join(f"{each.encoding} ({text!r})" for each, text in found[:3])
+        hint += ". Name the one that reads right with --encoding, or save the file as UTF-8."
+    return refuse(
+        f"is not valid {encoding.name}: byte {wrong}", line=line, hint=hint, readings=[each for each, _ in found]
+    )

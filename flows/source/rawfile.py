@@ -8,10 +8,11 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from flows.errors import BadFile, FileError
+from flows.errors import BadFile, FileError, UnclearEncoding
+from flows.records import Reading
 
 BLOCK = 1 << 20
 RATIO = 250  # deflate reaches 1032:1 on a file of one repeated row; real rows stay below 50:1
@@ -73,8 +74,12 @@ class RawFile:
         """Size on disk when it was opened."""
         return self._before.st_size
 
-    def error(self, message: str, *, hint: str = "", line: int | None = None) -> BadFile:
-        """The error for what is wrong with this file."""
+    def error(
+        self, message: str, *, hint: str = "", line: int | None = None, readings: Sequence[Reading] = ()
+    ) -> BadFile:
+        """The error for what is wrong with this file; with `readings` it is about the encoding."""
+        if readings:
+            return UnclearEncoding(message, file=str(self.path), line=line, hint=hint, readings=readings)
         return BadFile(message, file=str(self.path), line=line, hint=hint)
 
     def blocks(self) -> Iterator[bytes]:
