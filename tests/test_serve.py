@@ -231,52 +231,6 @@ def test_a_wrong_definition_spoils_no_other_and_one_that_goes_takes_its_schedule
     assert len(served.deployment()["schedules"]) == 1
 
 
-@pytest.mark.slow
-def test_a_stated_schedule_that_a_person_removed_stays_removed(served: Served) -> None:
-    plan = [{"cron": "0 6 * * *"}, {"cron": "0 7 * * *"}]
-
-    def crons() -> list[str]:
-        return sorted(each["schedule"]["cron"] for each in served.deployment()["schedules"])
-
-    served.define(schedules=plan)
-    served.serve()
-    first = next(each for each in served.deployment()["schedules"] if each["schedule"]["cron"] == "0 6 * * *")
-    served.ask(f"/deployments/{served.deployment()['id']}/schedules/{first['id']}", method="DELETE")
-    served.stop()
-    served.serve()  # again, and with another one in front of it
-    assert crons() == ["0 7 * * *"]
-    served.define(schedules=[{"cron": "0 5 * * *"}, *plan])
-    wait_until(lambda: "0 5 * * *" in crons(), seconds=30, what="the new schedule")
-    assert crons() == ["0 5 * * *", "0 7 * * *"]
-
-    definition = (served.world.folder / "posts.yaml").rename(served.world.folder / "away")
-    (served.world.folder / "other.yaml").write_text(definition.read_text().replace(NAME, "other"))
-    wait_until(lambda: served.deployment()["paused"], seconds=30, what="the withdrawal")
-    definition.rename(served.world.folder / "posts.yaml")
-    wait_until(lambda: not served.deployment()["paused"], seconds=30, what="its return")
-    assert crons() == ["0 5 * * *", "0 7 * * *"]
-
-
-@pytest.mark.slow
-def test_a_schedule_that_cannot_be_run_is_paused_and_said_and_one_bad_pipeline_keeps_no_other(served: Served) -> None:
-    served.define(schedules=[{"cron": "0 6 * * *"}])
-    good = json.loads((served.world.folder / "posts.yaml").read_text())
-    served.serve()
-    here = f"/deployments/{served.deployment()['id']}/schedules"
-    rule = {"schedule": {"rrule": "DTSTART:20300101T000000\nRRULE:FREQ=DAILY;INTERVAL=-1"}, "active": True}
-    assert served.ask(here, [rule]).status_code == 201
-    served.stop()
-    bad = good | {"name": "aside", "schedules": [{"rrule": "FREQ=DAILY;INTERVAL=0"}]}
-    (served.world.folder / "aside.yaml").write_text(json.dumps(bad))
-
-    served.serve()
-
-    assert "schedules[0].rrule: is no iCalendar rule: INTERVAL=0 is not 1 or more" in served.log.read_text()
-    assert "A schedule is paused, as it cannot be run." in served.log.read_text()
-    paused = {bool(each["slug"]): each["active"] for each in served.deployment()["schedules"]}
-    assert paused == {True: True, False: False}
-
-
 def dates(stated: dict[str, Any], start: str, count: int, tmp_path: Path) -> list[str]:
     """When a stated schedule comes, in its own time zone."""
     rule = planned(tmp_path, stated)
