@@ -68,6 +68,7 @@ class Trial:
     server: RedisServer
     receiver: Receiver
     port: int
+    redis_url: str  # by the senders' way
     senders: list[Sender] = field(default_factory=list)
     dead: set[int] = field(default_factory=set)
     enough: float = 0.0  # when the short form is long enough
@@ -84,7 +85,7 @@ class Trial:
         seconds = options.pop("seconds", self.form.seconds)
         for _ in range(processes):
             sender = Sender(
-                self.folder, f"s{len(self.senders)}", redis_url=self.server.url, port=self.port, terms=self.terms,
+                self.folder, f"s{len(self.senders)}", redis_url=self.redis_url, port=self.port, terms=self.terms,
                 seconds=seconds if self.form.proof else seconds + 60, **options,
             )  # fmt: skip
             self.senders.append(sender)
@@ -155,6 +156,9 @@ def trial(
     form: Form,
     *,
     jitter: float = 0.0,
+    away: float = 0.0,
+    setup: float = 0.0,
+    redis_away: float = 0.0,
     appendfsync: str = "always",
     binary: str = "",
     terms: dict[str, Any] | None = None,
@@ -170,9 +174,14 @@ def trial(
         stack.callback(lambda: server.running and server.kill())
         receiver = stack.enter_context(Receiver(**conduct))
         port = receiver.port
-        if jitter:
-            port = stack.enter_context(Proxy(receiver.port, jitter=(0.0, jitter))).port
-        made = Trial(folder, form, LimitTerms(**numbers), server, receiver, port)
+        if jitter or away or setup:
+            way = Proxy(receiver.port, jitter=(0.0, jitter), away=away, setup=setup)
+            port = stack.enter_context(way).port
+        redis_url = server.url
+        if redis_away:
+            line = stack.enter_context(Proxy(server.port, away=redis_away))
+            redis_url = redis_url.replace(f":{server.port}/", f":{line.port}/")
+        made = Trial(folder, form, LimitTerms(**numbers), server, receiver, port, redis_url)
         _born_long_ago(made)
         try:
             yield made
@@ -199,7 +208,7 @@ def _born_long_ago(made: Trial) -> None:
 
 def fair_and_fast(found: dict[str, Any], least_pace: float) -> None:
     assert found["pace"] >= least_pace, found
-    if len(found["shares"]) == 3:
+    if least_pace and len(found["shares"]) == 3:
         assert found["shares"][0] >= 0.2, found
 
 
@@ -212,6 +221,21 @@ def test_the_limit_holds_at_the_guaranteed_pace_whatever_the_jitter(
     with trial(tmp_path, form, jitter=jitter) as t:
         t.start(processes, seconds=160 if jitter == 0.2 else form.seconds)
         fair_and_fast(t.judge(), 0.96 if jitter == 0.2 else 0.97)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param({"away": 0.1}, id="API"),
+        pytest.param({"away": 0.05, "setup": 0.2}, id="slow-to-connect"),
+        pytest.param({"redis_away": 0.1}, id="Redis"),
+    ],
+)
+@both_forms
+def test_the_limit_holds_at_a_distance(tmp_path: Path, form: Form, where: dict[str, float]) -> None:
+    with trial(tmp_path, form, **where) as t:  # type: ignore[arg-type]
+        t.start(3)
+        fair_and_fast(t.judge(at_least=500), 0.8 if form.proof else 0.0)
 
 
 @pytest.mark.parametrize(("jitter", "processes"), [(0.2, 1), (0.05, 3)])
