@@ -224,14 +224,14 @@ def test_the_limit_holds_at_the_guaranteed_pace_whatever_the_jitter(
 
 
 @pytest.mark.parametrize(
-    "where",
+    ("form", "where"),
     [
-        pytest.param({"away": 0.1}, id="API"),
-        pytest.param({"away": 0.05, "setup": 0.2}, id="slow-to-connect"),
-        pytest.param({"redis_away": 0.1}, id="Redis"),
+        pytest.param(SHORT, {"away": 0.1}, id="short-API"),
+        pytest.param(FULL, {"away": 0.1}, marks=FULL_PARAM.marks, id="full-API"),
+        pytest.param(FULL, {"away": 0.05, "setup": 0.2}, marks=FULL_PARAM.marks, id="full-slow-to-connect"),
+        pytest.param(FULL, {"redis_away": 0.1}, marks=FULL_PARAM.marks, id="full-Redis"),
     ],
 )
-@both_forms
 def test_the_limit_holds_at_a_distance(tmp_path: Path, form: Form, where: dict[str, float]) -> None:
     with trial(tmp_path, form, **where) as t:  # type: ignore[arg-type]
         t.start(3)
