@@ -140,8 +140,16 @@ async def register(client: PrefectClient, made: RunnerDeployment, apply: Apply) 
     stated = sorted(each.slug for each in made.schedules or [] if each.slug)
     identity = await apply(await keep_what_people_set(client, made))
     if made.flow_name == INBOX:
+        await _drop_unstated(client, identity, {each.slug or "" for each in made.schedules or []})
         await _note_stated(client, made.name, stated)
     return identity
+
+
+async def _drop_unstated(client: PrefectClient, deployment: UUID, kept: set[str]) -> None:
+    """Take away what a definition stated before: where all have slugs, Prefect adds and changes, and drops none."""
+    for each in await client.read_deployment_schedules(deployment):
+        if (each.slug or "").startswith(OWN) and each.slug not in kept:
+            await client.delete_deployment_schedule(deployment, each.id)
 
 
 async def keep_what_people_set(client: PrefectClient, made: RunnerDeployment) -> RunnerDeployment:
