@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from dashboard import actions, data, look, preview, target
+from dashboard import actions, data, look, preview, send_reading, target
 from dashboard.data import calm, reader, who
 from dashboard.look import notice, numbers
 from dashboard.markup import Markup, tag
@@ -152,7 +152,10 @@ def _refused(run: Run) -> None:
     kind = run.kind
     if kind == "stopped":
         message, hint = look.reason(run)
-        st.html(notice("bad", "This file cannot be sent.", message, hint))
+        readings = send_reading.known(run)
+        st.html(notice("bad", "This file cannot be sent.", message, "" if readings else hint))
+        if readings:
+            send_reading.choose_encoding(run, readings)
     elif kind == "interrupted":
         st.html(notice("warn", "The check was interrupted.", "Nothing was sent. Check the file again."))
     elif kind == "cancelled":
@@ -263,6 +266,7 @@ def _send(run: Run) -> None:
 
 def _rejected(run: Run) -> None:
     samples = data.samples(run.id, run.wrong)
+    send_reading.choose_apostrophes(run, samples)
     st.header("Rejected rows", anchor=False)
     table = pd.DataFrame(
         [

@@ -337,6 +337,40 @@ def lying(here: Site) -> list[str]:
 LARGE = rows_file(800, 12_000)[:190_000].rsplit("\n", 1)[0] + "\n"
 
 
+def sent_titles(here: Site, page: Page) -> list[str]:
+    """What was sent as the titles of the page's run."""
+    answer = here.board.api("GET", f"/runs/{run_of(page)}/results.json")
+    return [row["title"] for row in answer.json()["result"]]
+
+
+def test_a_file_in_another_encoding_is_read_as_the_person_chooses(here: Site, page: Page) -> None:
+    rows = "userId,title,body\n1,Привет мир,Москва\n2,Иванов Пётр,Тула\n"
+    drop(here, page, "cyrillic.csv", rows.encode("cp866"))
+
+    expect(page.get_by_role("heading", name="How does it read right?")).to_be_visible()
+    refused = page.url.split("run=")[1].split("&")[0]
+    readings = here.run(refused)["readings"]
+    assert readings[0] == {"encoding": "cp866", "lines": rows.splitlines()}
+    assert len(readings) > 1
+    page.get_by_role("button", name="Read it as cp866").click()
+    page.get_by_role("button", name="Send 2 rows").click()
+    assert here.run(run_of(page))["facts"]["encoding"] == "cp866"
+    expect(page.get_by_text("finished").first).to_be_visible()
+    assert sent_titles(here, page) == ["Привет мир", "Иванов Пётр"]
+
+
+def test_a_person_says_what_an_apostrophe_is(here: Site, page: Page) -> None:
+    drop(here, page, "guarded.csv", "userId,title,body\n1,'+49 30 123,a\n2,plain,b\n")
+
+    expect(page.get_by_text("title: what is the apostrophe in '+49 30 123?")).to_be_visible()
+    expect(page.get_by_role("button", name="Send 1 good row")).to_be_visible()
+    page.get_by_role("button", name="Read +49 30 123", exact=True).click()
+    page.get_by_role("button", name="Send 2 rows").click()
+    run_of(page)
+    expect(page.get_by_text("finished").first).to_be_visible()
+    assert sent_titles(here, page) == ["+49 30 123", "plain"]
+
+
 def test_an_upload_that_is_cancelled_leaves_nothing_behind(here: Site, page: Page) -> None:
     before = lying(here)
     here.board.open(page, "/")
