@@ -86,11 +86,15 @@ def test_a_key_belongs_to_its_pipeline_and_to_one_request(here: Site) -> None:
 
 def test_a_key_that_was_used_before_an_upgrade_starts_nothing_anew(here: Site) -> None:
     """Version 0.1 had one key for all pipelines: `api:` and what the client said."""
-    file, prefect = here.upload("kept.csv", rows_file(42, 1)), here.variables["PREFECT_API_URL"]
-    wanted = {"pipeline": "posts", "file": file, "rows": "unfinished", "resume": "", "dry_run": False}
-    deployment = httpx.get(f"{prefect}/deployments/name/deliver/posts", timeout=60).json()["id"]
-    body = {"parameters": wanted | {"skip_delivered": False}, "idempotency_key": "api:kept-17"}
-    before = httpx.post(f"{prefect}/deployments/{deployment}/create_flow_run", json=body, timeout=60).json()["id"]
+    file = here.upload("kept.csv", rows_file(42, 1))
+    start = f"start('posts', {file!r}, by='API', idempotency_key='api:kept-17')"
+    begin = f"from flows.flow_runs.start import start; print({start})"
+    done = subprocess.run(
+        [sys.executable, "-c", begin],
+        cwd=ROOT, env={**os.environ, **here.variables}, capture_output=True, text=True, timeout=SECONDS,
+    )  # fmt: skip
+    before = done.stdout.strip()
+    assert before, done.stderr
 
     def ask(pipeline: str, file: str) -> str:
         body = {"pipeline": pipeline, "file": file}
