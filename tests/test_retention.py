@@ -153,11 +153,11 @@ def test_spool_and_journal_go_with_the_run(redis_url: str, tmp_path: Path) -> No
 def test_a_deleted_run_that_prefect_begins_once_more_is_not_sent_anew(redis_url: str, tmp_path: Path) -> None:
     """A Retry in Prefect's pages; what expired by itself says so as well."""
     ledger, view, settings = Ledger(connect(redis_url)), View(connect(redis_url)), Settings(data=tmp_path)
-    for run in ("by hand", "expired"):
+    for run in ("by-hand", "expired"):
         made(ledger, run, state=RunState.FINISHED)
-    delete_run("by hand", ledger, settings, by="ops")
+    delete_run("by-hand", ledger, settings, by="ops")
     assert purge(ledger, view, settings, now=time.time() + 91 * DAY) == ["expired"]
 
-    for run, who in (("by hand", "ops"), ("expired", "Rowrelay, which keeps runs for 90 days")):
+    for run, who in (("by-hand", "ops"), ("expired", "Rowrelay, which keeps runs for 90 days")):
         with pytest.raises(RunDeleted, match=f"Run {run} was deleted on .* by {who}"):
             _definition("posts", run, view, settings, Launch())
