@@ -9,6 +9,7 @@ import io
 import json
 import os
 import shutil
+import tomllib
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 import redis
 from starlette.testclient import TestClient
+from streamlit import config
 
 from dashboard import connections
 from dashboard.api import make_api
@@ -26,6 +28,7 @@ from flows.pipeline.definition import Definition
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from flows.sheet import restored
+from tests.browser import ROOT
 from tests.seeding import Seeded, seed, write_posts
 
 D, F, U = RowState.DONE, RowState.FAILED, RowState.UNKNOWN
@@ -173,8 +176,14 @@ def test_a_page_of_another_site_can_change_nothing(api: TestClient, mixed: Seede
 
 
 def test_a_name_that_points_here_from_elsewhere_is_not_answered(api: TestClient) -> None:
-    assert api.get("/runs", headers={"Host": "evil.example:8501"}).status_code == 421
-    assert api.get("/runs", headers={"Host": "localhost:8501"}).status_code == 200
+    shipped = tomllib.loads((ROOT / "dashboard" / ".streamlit" / "config.toml").read_text())["server"]["allowedHosts"]
+    before = config.get_option("server.allowedHosts")
+    config.set_option("server.allowedHosts", shipped)  # as Streamlit does where it starts the dashboard
+    try:
+        assert api.get("/runs", headers={"Host": "evil.example:8501"}).status_code == 421
+        assert api.get("/runs", headers={"Host": "localhost:8501"}).status_code == 200
+    finally:
+        config.set_option("server.allowedHosts", before)
 
 
 def test_a_browser_uploads_from_our_own_pages_and_docs_only(api: TestClient, settings: Settings) -> None:
