@@ -243,7 +243,9 @@ def test_a_check_that_waits_for_a_runner_can_be_cancelled_and_done_later(here: S
         expect(page.get_by_text("Waiting for a worker to start it.")).to_be_visible()
         page.get_by_role("button", name="Cancel", exact=True).click()
         expect(page.get_by_text("cancelled before it began")).to_be_visible()
-        page.get_by_role("button", name="Take another file").click()
+        again = page.get_by_role("button", name="Take another file")
+        expect(again).to_have_count(1)  # what was there before is taken away once the page is whole
+        again.click()
         expect(page.get_by_text("Drop a file here")).to_be_visible()
 
     give(page, "other.csv", rows_file(730, 2))
