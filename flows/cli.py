@@ -423,6 +423,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except KeyboardInterrupt:
         return 130
+    except SystemExit as exc:
+        if isinstance(exc.__context__, BrokenPipeError):  # Typer ends with 1 then
+            return terminal.unwritable(exc.__context__)
+        raise
     except Exception as exc:
         if isinstance(exc, OSError) and terminal.is_output(exc):
             return terminal.unwritable(exc)

@@ -47,6 +47,13 @@ def settings(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     connections.settings.cache_clear()
 
 
+@pytest.fixture(autouse=True)
+def streamlit_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `streamlit run dashboard/app.py` reads: the file beside the script."""
+    monkeypatch.setattr(config, "_main_script_path", str(Path(connections.__file__).with_name("app.py")))
+    config.get_config_options(force_reparse=True)
+
+
 @pytest.fixture
 def api(settings: Settings) -> Iterator[TestClient]:
     """A program that talks to the API."""

@@ -106,7 +106,7 @@ def test_a_file_whose_run_was_deleted_half_way_is_not_sent_again(here: World) ->
 def test_a_file_that_was_delivered_and_stays_is_not_sent_again_when_its_run_is_deleted(here: World) -> None:
     put(here, "a.csv", 3)
     (inbox(here) / "done").symlink_to(os.devnull)
-    assert look(here) == {"a.csv": Fate.STUCK}
+    assert look(here) == {"a.csv": Fate.STUCK, "done": Fate.LEFT}
     delete_run(only_run(here).id, Ledger(here.view.client), settings(here))
     (inbox(here) / "done").unlink()
 
@@ -184,8 +184,8 @@ def test_a_file_that_cannot_be_moved_is_told_of_and_the_look_goes_on(here: World
     put(here, "b.csv", 3, bad=1, first=100)
     (inbox(here) / "done").symlink_to(os.devnull)
 
-    assert look(here) == {"a.csv": Fate.STUCK, "b.csv": Fate.TROUBLED}
-    assert look(here) == {"a.csv": Fate.STUCK}
+    assert look(here) == {"a.csv": Fate.STUCK, "b.csv": Fate.TROUBLED, "done": Fate.LEFT}
+    assert look(here) == {"a.csv": Fate.STUCK, "done": Fate.LEFT}
     (inbox(here) / "done").unlink()
     assert look(here) == {"a.csv": Fate.DELIVERED}
 

@@ -92,7 +92,11 @@ def test_rows_whose_connection_was_not_there_yet_wait_and_were_not_sent(tmp_path
         request = {"url": f"http://127.0.0.1:{full.getsockname()[1]}/posts", "timeout_seconds": 3.0}
         with world(tmp_path, redis_url, limit=LIMIT, request=request, stop_after=10**6) as w:
             with delivering(w, 50) as (delivery, chunks):
-                wait_until(lambda: counts(w)[RowState.SENDING] == 10, seconds=20, what="rows that want to connect")
+                wait_until(
+                    lambda: any("has not taken the connection yet" in text for _, text in w.view.events(delivery.run)),
+                    seconds=20,
+                    what="rows that wait for a connection",
+                )
                 delivery.drain()
                 delivery.interrupt()
                 all_end(chunks)

@@ -24,6 +24,7 @@ from flows.intake.fate import Fate
 from flows.intake.incoming import Folder
 from flows.ledger.journal import Journal
 from flows.ledger.ledger import Answer
+from flows.pipeline.pipelines import present
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from flows.spool.spool import Spool
@@ -181,14 +182,14 @@ def test_a_file_is_opened_where_it_lies_or_as_a_copy(url: str, tmp_path: Path) -
     storage: Any = stored(settings)
     storage.put(made(tmp_path), "20260101/a.csv")
 
-    find("20260101/a.csv", settings)
-    with opened("20260101/a.csv", settings, None) as path:  # type: ignore[arg-type]
+    find("20260101/a.csv", settings, "posts")
+    with opened("20260101/a.csv", settings, present(settings)["posts"]) as path:
         assert path.read_bytes() == b"userId\n1\n"
         assert path.name == "a.csv"
     assert not list((tmp_path / "data").rglob("scratch/*"))
     for name in ("20260101/b.csv", "../data/x.csv"):
         with pytest.raises(FileError):
-            find(name, settings)
+            find(name, settings, "posts")
 
 
 # -- two machines that share no disk ----------------------------------------------------------------------------------
