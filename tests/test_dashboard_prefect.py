@@ -67,7 +67,7 @@ def test_a_key_belongs_to_its_pipeline_and_to_one_request(here: Site) -> None:
 
     def ask(pipeline: str, file: str, **more: object) -> httpx.Response:
         body = {"pipeline": pipeline, "file": file, **more}
-        return here.board.api("POST", "/runs", json=body, headers={"Idempotency-Key": "order-17"})
+        return here.board.api("POST", "/runs", json=body, headers={"Idempotency-Key": "order-70"})
 
     first, again = ask("posts", file), ask("posts", file)
     for answer in (ask("posts", other), ask("posts", file, dry_run=True)):

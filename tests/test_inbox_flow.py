@@ -99,7 +99,7 @@ def test_a_look_that_had_to_stop_fails_and_says_why(flows: World, stack: Running
 
     assert found["type"] == "FAILED"
     assert "stopped.csv stays where it is" in found["message"]
-    assert "ended alike" in found["message"]
+    assert "requests in a row failed" in found["message"]
 
 
 def test_of_all_the_deliveries_that_a_downtime_made_late_one_sends(flows: World, stack: RunningStack) -> None:
