@@ -369,9 +369,7 @@ def test_no_table_gives_formulas_out_by_a_download_of_its_own(place: Place, page
 
     tools = page.get_by_test_id("stElementToolbar")
     expect(tools.get_by_role("button", name="Search")).to_be_visible()  # so it is there, and says what it can do
-    assert (
-        tools.get_by_role("button", name=re.compile("csv", re.IGNORECASE)).count() == 0
-    )  # charts have one for pictures
+    assert tools.get_by_role("button", name=re.compile("csv", re.IGNORECASE)).count() == 0  # charts: pictures
 
 
 def test_the_documentation_can_try_out_an_upload(place: Place, page: Page) -> None:
