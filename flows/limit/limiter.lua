@@ -26,6 +26,7 @@ local REPORTS = 12
 
 local HORIZON = 500000     -- starts are granted this far ahead at most
 local NEAR = 100000        -- and so far to a caller close by; one far away needs the time that it is away to use them
+local TURN = 50000         -- and so much further to whoever has waited longest, which by then has come again
 local LEASE = 10000000     -- numbers stay in force this long after their user's last request can have ended
 local LONG = 60000000      -- windows above are kept over a restart as far as the record allows, and are not smoothed
 local STEP = 1000          -- a clock further back than this was set back
@@ -45,8 +46,8 @@ local function announce(kind) redis.call('PUBLISH', 'rowrelay:limit:{' .. name .
 
 local set = cjson.decode(own)
 local flight, grace = set.flight, set.grace
-local horizon = math.min(HORIZON, NEAR + away)
-local hold = math.min(set.lapse, set.hold + horizon - NEAR)  -- a caller far away may write that much later
+away = math.min(away, HORIZON - NEAR)
+local hold = math.min(set.lapse, set.hold + away)  -- a caller far away may write that much later
 redis.call('HSET', numbers, own, text(now + LEASE + flight))
 redis.call('ZADD', askers, text(now + LEASE), asker)
 redis.call('ZREMRANGEBYSCORE', askers, '-inf', '(' .. text(now))
@@ -83,13 +84,17 @@ end
 local info = redis.call('INFO', 'server')
 local server = string.match(info, 'run_id:(%w+)')
 local s = redis.call('HMGET', state, 'server', 'now', 'last', 'born', 'lapse', 'known', 'purged', 'keep', 'keep_until',
-  'paused', 'latched', 'loss', 'cause')
+  'paused', 'latched', 'loss', 'cause', 'farthest', 'farthest_until')
 local before, last, born, known = tonumber(s[2]), tonumber(s[3]) or 0, tonumber(s[4]), tonumber(s[6]) or 0
 local purged, keep, keep_until = tonumber(s[7]) or 0, tonumber(s[8]) or 0, tonumber(s[9]) or 0
 local paused, latched, lost, cause = tonumber(s[10]) or 0, s[11], tonumber(s[12]) or -1, s[13] or ''
 local lapse = math.max(live_lapse, tonumber(s[5]) or 0)
 if longest >= keep or now > keep_until then keep = longest end  -- a window unused for its own length is forgotten
 if longest == keep then keep_until = now + keep end
+
+-- The time that the farthest caller of late is away
+local farthest, farthest_until = tonumber(s[14]) or 0, math.min(tonumber(s[15]) or 0, now + COMPANY)
+if away >= farthest or now > farthest_until then farthest, farthest_until = away, now + COMPANY end
 
 local function begin(why)
   born, cause, last, lapse = now, why, 0, live_lapse
@@ -184,7 +189,7 @@ redis.call('ZREMRANGEBYSCORE', flights, '-inf', text(now))
 
 -- Grants
 
-local earliest, why = now + horizon - NEAR, 'rate'  -- whoever is far away has to go there once more, to claim a row
+local earliest, why = now + away, 'rate'  -- whoever is far away has to go there once more, to claim a row
 local function not_before(moment, reason)
   if moment > earliest then earliest, why = moment, reason end
 end
@@ -202,20 +207,24 @@ end
 local sure, sure_why = why ~= 'rate' and earliest or now, why ~= 'rate' and why or ''
 not_before(paused, 'pause')
 
+-- Who was refused stands in line, for a start or for a flight. This is for fairness, and safety does not rest on it.
+-- Starts: whoever has waited longest may reserve further ahead than anybody else. Without that they would go to who is
+-- farthest away, which reserves ahead of the others, or to who asks more often.
 -- Flights are shared out among the askers that want one, or else whoever ended one would take it again at once and
 -- the others would never fly. Everybody may hold an equal part; what is left over goes to whoever waited longest.
--- This only ever refuses more, so nothing rests on it but fairness.
 
-local held, mine, since = redis.call('ZCARD', flights), 0, now
+local held, mine, since, turn = redis.call('ZCARD', flights), 0, now, now
 local rivals, longest_wait, spare = 0, now, cap
 local line = redis.call('HGETALL', hungry)
 local waits = {}
 for i = 1, #line, 2 do
-  local began, seen = string.match(line[i + 1], '(%d+) (%d+)')
+  local began, seen, what = string.match(line[i + 1], '(%d+) (%d+) ?(%a*)')
   if tonumber(seen) < now - HUNGER then
     redis.call('HDEL', hungry, line[i])
   elseif line[i] == prefix then
     since = tonumber(began)
+  elseif what == 'start' then
+    turn = math.min(turn, tonumber(began))
   else
     rivals, waits[line[i]] = rivals + 1, 0
     longest_wait = math.min(longest_wait, tonumber(began))
@@ -238,8 +247,12 @@ end
 -- late is made up for by one start at once (a leaky bucket of two). Without that, 2 % of the rate went where round
 -- trips differ. `last` is where the bucket stands: no start before it.
 
--- Whoever sees its own slots become free sooner than others do would keep them: in company nobody does.
-if redis.call('ZCOUNT', askers, text(now + LEASE - COMPANY), '+inf') > 1 then own_earlier = 0 end
+local horizon = NEAR + away
+if redis.call('ZCOUNT', askers, text(now + LEASE - COMPANY), '+inf') > 1 then
+  -- Whoever sees its own slots become free sooner than others do would keep them: in company nobody does.
+  own_earlier = 0
+  if since <= turn then horizon = math.min(HORIZON, NEAR + farthest + TURN) end
+end
 
 local scores  -- the youngest entries in order, the caller's own as it knows them; nil if it knows no more than the log
 if own_earlier > 0 then
@@ -301,10 +314,13 @@ end
 
 if why == 'in flight' and #grants < wanted then
   redis.call('HSET', hungry, prefix, text(since) .. ' ' .. text(now))
+elseif why == 'rate' and #grants < wanted then
+  redis.call('HSET', hungry, prefix, text(#grants > 0 and now or since) .. ' ' .. text(now) .. ' start')
 else
   redis.call('HDEL', hungry, prefix)
 end
 redis.call('HSET', state, 'server', server, 'now', text(now), 'last', text(last), 'born', text(born), 'lapse', text(lapse),
   'known', text(known), 'purged', text(purged), 'keep', text(keep), 'keep_until', text(keep_until), 'paused', text(paused),
-  'loss', text(lost), 'cause', cause, 'sure', text(sure), 'sure_why', sure_why)
+  'loss', text(lost), 'cause', cause, 'farthest', text(farthest), 'farthest_until', text(farthest_until),
+  'sure', text(sure), 'sure_why', sure_why)
 return {text(now), why, hint, math.max(0, sure - now), math.max(0, paused - now), latched or '', sets, grants}
