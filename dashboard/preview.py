@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flows.client.masking import NO_SECRET
 from flows.client.request import build, idempotency_key, mask
-from flows.client.template import Unsendable
 from flows.errors import SettingError
+from flows.masking import NO_SECRET
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secrets_of
+from flows.pipeline.template import Unsendable
 from flows.records import Row
 from flows.settings import Settings
 

@@ -15,9 +15,9 @@ import pytest
 
 from flows.client.answer import classify, clean
 from flows.client.breakage import _WORDS, broken
-from flows.client.masking import Masker
 from flows.client.pause import pause_of
 from flows.client.request import mask
+from flows.masking import Masker
 from flows.pipeline.definition import Definition
 from flows.records import RowState
 

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.client.masking import DOTS
 from flows.errors import DefinitionError, SettingError
+from flows.masking import DOTS
 from flows.pipeline.definition import Definition, digest_of, json_schema
 from flows.pipeline.document import MOST_BYTES
 from flows.pipeline.loading import load, load_all, shipped

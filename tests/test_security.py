@@ -33,8 +33,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deployments.roster import JOB
-from flows.client.masking import DOTS, Masker
 from flows.ledger.connection import connect
+from flows.masking import DOTS, Masker
 from flows.private import private_folder
 from tests.stack_fixture import RunningStack
 from tests.world import ROOT

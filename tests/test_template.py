@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.client.template import FromRow, FromSecret, TemplateError, Unsendable, pieces
 from flows.pipeline.definition import Definition
 from flows.pipeline.loading import load, shipped
+from flows.pipeline.template import FromRow, FromSecret, TemplateError, Unsendable, pieces
 
 ROW: dict[str, Any] = {
     "id": 7,

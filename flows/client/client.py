@@ -16,12 +16,12 @@ from aiohttp.abc import AbstractResolver
 from flows.client.answer import GATEWAY_STATUSES, classify
 from flows.client.breakage import broken, words_for
 from flows.client.connections import Connections
-from flows.client.masking import Masker
 from flows.client.request import build, idempotency_key, mask
-from flows.client.template import Unsendable
 from flows.client.transport import Body, Flight, Permit, Transport
 from flows.limit.clock import boot_time
+from flows.masking import Masker
 from flows.pipeline.definition import Definition
+from flows.pipeline.template import Unsendable
 from flows.records import Row, RowState, Verdict
 
 __all__ = ["Client", "Permit", "build", "classify", "idempotency_key", "mask"]

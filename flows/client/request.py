@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import msgspec
 
-from flows.client.masking import DOTS, Masker
-from flows.client.rendering import WITH_BODY
+from flows.masking import DOTS, Masker
 from flows.pipeline.definition import Definition
+from flows.pipeline.rendering import WITH_BODY
 from flows.records import Row
 
 MAX_SHOWN_CHARACTERS = 4000
@@ -24,7 +24,7 @@ _SCHEME = re.compile(r"(?i)(basic|bearer|digest|token|apikey) ")
 
 
 def build(definition: Definition, row: Row, *, key: str, secrets: Mapping[str, str]) -> httpx.Request:
-    """The request of a row. Raises Unsendable (flows.client.template) where the row's values make none."""
+    """The request of a row. Raises Unsendable (flows.pipeline.template) where the row's values make none."""
     rendering = definition.rendering
     values = row.values
     url, host = _address(rendering.make_url(values, secrets))

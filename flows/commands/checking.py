@@ -15,7 +15,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows.client.masking import NO_SECRET
 from flows.client.proxy import proxy_warning
 from flows.client.request import build, mask
 from flows.commands.delivered import ADVICE, Known, known
@@ -25,6 +24,7 @@ from flows.commands.showing import print_json, rejections_table, replacing
 from flows.errors import FileError, RowrelayError
 from flows.export import Correctable
 from flows.limit.pace import duration, limit_words, sending_seconds
+from flows.masking import NO_SECRET
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
 from flows.pipeline.secret import missing_secrets, secret

@@ -23,9 +23,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from flows import logs
-from flows.client.masking import Masker
 from flows.errors import BadFile, FileError, StorageError
 from flows.intake.claims import Version
+from flows.masking import Masker
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secret
 from flows.private import private_folder

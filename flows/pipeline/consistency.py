@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from flows.client.rendering import WITH_BODY
-from flows.client.template import FromRow, Piece, TemplateError, pieces
 from flows.pipeline.column import SchemaImportError, column_faults
 from flows.pipeline.fault import Fault, Place, brief, nearest, suggestion
+from flows.pipeline.rendering import WITH_BODY
+from flows.pipeline.template import FromRow, Piece, TemplateError, pieces
 from flows.pipeline.timing import Rule, RuleRefused
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from typing import Annotated, Any, Literal, Self
 import jmespath
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
-from flows.client.rendering import Rendering
 from flows.pipeline.column import Bool, Column, Float, Int, Part, pandera_model
 from flows.pipeline.fault import refusal
+from flows.pipeline.rendering import Rendering
 from flows.records import Apostrophes, LimitTerms
 
 Method = Literal["POST", "PUT", "PATCH", "GET", "DELETE"]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flows.client.masking import DOTS
+from flows.masking import DOTS
 from flows.pipeline.environment import variables
 from flows.pipeline.fault import Fault, Place
 

@@ -12,10 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.client.rendering import Rendering
-from flows.client.template import FromRow, ListOf, MappingOf, Node, Text, Typed
 from flows.pipeline.definition import Definition
+from flows.pipeline.rendering import Rendering
 from flows.pipeline.rules import Cell
+from flows.pipeline.template import FromRow, ListOf, MappingOf, Node, Text, Typed
 from flows.schema.cell import as_arrow, where
 
 _SHORTENED = r"\A[+-]?[0-9]([.,][0-9]+)?E[+][0-9]{2,}\z"  # 4.00638E+12, once a number of thirteen digits

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from flows.client.template import (
+from flows.pipeline.template import (
     Address,
     Fixed,
     FromRow,
