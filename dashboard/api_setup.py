@@ -17,11 +17,11 @@ from dashboard.template import template_csv
 from flows.errors import DefinitionError
 from flows.ledger.connection import translated
 from flows.limit import status as limit_status
-from flows.limit.pace import limit_words
 from flows.pipeline.definition import Definition
 from flows.pipeline.open_secret import veiled
 from flows.pipeline.pipelines import pick
 from flows.pipeline.timing import Rule
+from flows.words import limit_words
 
 router = APIRouter()
 

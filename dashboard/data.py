@@ -21,10 +21,10 @@ from flows.errors import RowrelayError, RunNotFound, StackError
 from flows.ledger.connection import translated
 from flows.ledger.view import Run
 from flows.limit import status as limit_status
-from flows.limit.pace import limit_words
 from flows.limit.status import LimitStatus
 from flows.pipeline.definition import Definition
 from flows.records import LimitTerms, Rejection
+from flows.words import limit_words
 
 # Twenty tabs on one run cost as much as one: whoever asks within the time gets the same copy.
 _NOW, _SOON, _LATER = 0.8, 3.0, 10.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from flows.limit.pace import duration
+from flows.words import duration
 
 NARROW = "\u202f"
 _POINTS = "az bs ca da de el es eu gl hr id is it mk nl pt ro sl sr tr vi"  # 1.234.567 and 6,4

@@ -12,8 +12,9 @@ from dashboard.look import notice
 from dashboard.markup import tag
 from flows.errors import RowrelayError
 from flows.ledger.view import Run
-from flows.limit.pace import duration, expected_seconds
+from flows.limit.pace import expected_seconds
 from flows.records import RowState, Wanted
+from flows.words import duration
 
 
 def show(run: Run) -> None:

@@ -8,9 +8,10 @@ from dashboard import charts, data, look
 from dashboard.markup import Markup, tag
 from dashboard.reader import Reader
 from flows.ledger.view import Run
-from flows.limit.pace import duration, expected_seconds
+from flows.limit.pace import expected_seconds
 from flows.pipeline.definition import Definition
 from flows.records import LimitTerms, RowState
+from flows.words import duration
 
 
 def counts(run: Run, at: Reader) -> Markup:

@@ -14,9 +14,9 @@ from dashboard.reader import Reader
 from dashboard.run_start import waiting
 from flows.errors import RowrelayError
 from flows.ledger.view import Run
-from flows.limit.pace import duration
 from flows.pipeline.definition import Definition
 from flows.records import RowState
+from flows.words import duration
 
 LIVE_SECONDS, IDLE_SECONDS = 2.0, 5.0  # a refresh costs some 10 ms of one core, a tab
 

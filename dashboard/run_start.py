@@ -12,7 +12,7 @@ from dashboard.data import calm
 from dashboard.markup import Content, Markup, tag
 from dashboard.prefect_api import FlowRun
 from flows.errors import RowrelayError, RunDeleted, RunNotFound
-from flows.limit.pace import duration
+from flows.words import duration
 
 LATE_SECONDS = 45.0
 

@@ -16,9 +16,10 @@ from dashboard.reader import size
 from dashboard.run_start import LATE_SECONDS, gone, status_link, take_back
 from flows.errors import RowrelayError, RunNotFound
 from flows.ledger.view import Run
-from flows.limit.pace import duration, expected_seconds
+from flows.limit.pace import expected_seconds
 from flows.pipeline.definition import Definition
 from flows.records import RowState
+from flows.words import duration
 
 
 def show(name: str) -> None:

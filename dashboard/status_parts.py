@@ -13,8 +13,8 @@ from dashboard.health import Service
 from dashboard.look import Look, notice
 from dashboard.markup import Markup, tag
 from flows.errors import RowrelayError
-from flows.limit.pace import duration
 from flows.limit.status import LimitStatus
+from flows.words import duration
 
 _WELL = Look("#0d9c75", "✓", "answers")
 _ILL = Look("#d55e00", "✕", "away")

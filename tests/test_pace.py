@@ -12,9 +12,10 @@ from hypothesis import given
 
 from flows.commands import showing as show
 from flows.ledger.view import Run
-from flows.limit.pace import Pace, duration, expected_seconds, guaranteed_rate, limit_words, sending_seconds
+from flows.limit.pace import Pace, expected_seconds, guaranteed_rate, sending_seconds
 from flows.pipeline.loading import load
 from flows.records import LimitTerms, RowState, RunState
+from flows.words import duration, limit_words
 
 TERMS = LimitTerms("x", ((7, 1.0),), in_flight=7, max_timeout_seconds=2.0)
 A_DAY = [(7, 1), (10_000, 86_400)]

@@ -17,10 +17,10 @@ from flows.ledger.backup import doubt, doubtful
 from flows.ledger.connection import translated
 from flows.ledger.retention import delete_run
 from flows.ledger.view import Run
-from flows.limit.pace import duration, limit_words
 from flows.limit.status import LimitStatus, names, status, trust
 from flows.limit.status import open_limit as open_named
 from flows.records import RowState
+from flows.words import duration, limit_words
 
 MOST_ROWS = 10_000_000
 

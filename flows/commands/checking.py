@@ -23,7 +23,7 @@ from flows.commands.session import err, out
 from flows.commands.showing import print_json, rejections_table, replacing
 from flows.errors import FileError, RowrelayError
 from flows.export import Correctable
-from flows.limit.pace import duration, limit_words, sending_seconds
+from flows.limit.pace import sending_seconds
 from flows.masking import NO_SECRET
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
@@ -35,6 +35,7 @@ from flows.sheet import Table as Sheet
 from flows.sheet import for_spreadsheets
 from flows.source.header import DELIMITERS
 from flows.source.source import open_file
+from flows.words import duration, limit_words
 
 SHOWN_REJECTIONS = 20
 SHOWN_REQUESTS = 3

@@ -20,9 +20,10 @@ from rich.text import Text
 
 from flows.errors import RowrelayError
 from flows.ledger.view import Run, View
-from flows.limit.pace import duration, expected_seconds, limit_words
+from flows.limit.pace import expected_seconds
 from flows.limit.status import LimitStatus, status
 from flows.records import RowState, RunState
+from flows.words import duration, limit_words
 
 LIVE_SECONDS = 0.25
 PLAIN_SECONDS = 5.0

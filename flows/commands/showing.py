@@ -21,9 +21,10 @@ from flows.commands.session import Session, err, out
 from flows.commands.terminal import escaped
 from flows.errors import FileError
 from flows.ledger.view import Run, View
-from flows.limit.pace import duration, guaranteed_rate, limit_words
+from flows.limit.pace import guaranteed_rate
 from flows.pipeline.definition import Definition
 from flows.records import Reason, RowState
+from flows.words import duration, limit_words
 
 SHORT = 8
 FIRST = 5  # troubles shown at a terminal

@@ -4,37 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flows.limit.script import hold_seconds
 from flows.records import LimitTerms
-
-_EVERY: dict[float, str] = {1: "per second", 60: "per minute", 3600: "per hour", 86_400: "per day"}
-
-
-def limit_words(
-    windows: Sequence[tuple[int, float]], in_flight: int, *, number: Callable[[float], str] = "{:,.0f}".format
-) -> str:
-    """A limit's numbers in words, its windows as (requests, seconds): `7 per second and 10,000 per day`."""
-    if windows:
-        return " and ".join(f"{number(n)} {_EVERY.get(seconds) or f'in {seconds:g} s'}" for n, seconds in windows)
-    return f"at most {number(in_flight)} at a time" if in_flight else "none"
-
-
-def duration(seconds: float | None) -> str:
-    """A length of time in at most two units: `5 s`, `3 min 20 s`, `1 h 5 min`, `2 days 3 h`."""
-    if seconds is None:
-        return "–"
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 and whole < 600 else "")
-    if whole < 86_400:
-        return f"{whole // 3600} h" + (f" {whole % 3600 // 60} min" if whole % 3600 >= 60 else "")
-    days, hours = whole // 86_400, whole % 86_400 // 3600
-    return f"{days} day{'s' if days != 1 else ''}" + (f" {hours} h" if hours else "")
 
 
 def sending_seconds(rows: int, windows: Sequence[tuple[int, float]]) -> float:
