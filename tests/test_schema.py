@@ -20,8 +20,8 @@ from pandera.errors import SchemaErrors
 from flows.errors import DefinitionError
 from flows.pipeline.definition import Definition
 from flows.pipeline.loading import load
-from flows.pipeline.model_rules import of_model
 from flows.schema import cell
+from flows.schema.model_rules import of_model
 from flows.schema.schema import Checked, Checker
 from flows.spool.stored import to_rows, to_table
 

@@ -215,7 +215,7 @@ def _checked_model(module: Any, name: str) -> Any:
         raise SchemaImportError(f"{module.__name__} has no {name}; {suggestion(name, models)}")
     if not _is_model(model, DataFrameModel):
         raise SchemaImportError(f"{name} is no pandera DataFrameModel")
-    from flows.pipeline.model_rules import unusable  # with pandera, as above
+    from flows.pipeline.model import unusable  # with pandera, as above
 
     try:
         why = unusable(model.to_schema())

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 from flows.pipeline.definition import Definition
 from flows.pipeline.rendering import Rendering
-from flows.pipeline.rules import Cell
 from flows.pipeline.template import FromRow, ListOf, MappingOf, Node, Text, Typed
 from flows.schema.cell import as_arrow, where
+from flows.schema.rules import Cell
 
 _SHORTENED = r"\A[+-]?[0-9]([.,][0-9]+)?E[+][0-9]{2,}\z"  # 4.00638E+12, once a number of thirteen digits
 _MISSING = pa.array(["\\N", "NULL", "null", "#N/A"], pa.large_string())

@@ -20,13 +20,13 @@ from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
 from flows.errors import BadFile, DefinitionError
 from flows.pipeline.definition import Definition
-from flows.pipeline.model_rules import UNFIT, of_model, words
-from flows.pipeline.rules import Rules, of_columns
 from flows.records import Reason
 from flows.schema import cell
 from flows.schema.key import joined, text_of
+from flows.schema.model_rules import UNFIT, of_model, words
 from flows.schema.notices import Notices
 from flows.schema.points import Points
+from flows.schema.rules import Rules, of_columns
 from flows.schema.unique import UniqueIndex
 
 PASSES = 10  # each drops at least one row; pandera needs one, a model with parsers perhaps three

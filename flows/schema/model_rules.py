@@ -7,14 +7,13 @@ from copy import deepcopy
 from typing import Any
 
 import pandera.pandas as pandera
-from pandera.engines import pandas_engine
 from pandera.errors import SchemaError
 
-from flows.pipeline.model_types import exact, kind_of
-from flows.pipeline.rules import Cell, Rules
+from flows.pipeline.model import kind_of, with_types_by_column
+from flows.schema.exact_type import exact
+from flows.schema.rules import Cell, Rules
 
 UNFIT = "must fit the type"
-_READABLE = "int, float, bool, str, decimal.Decimal, datetime.date, pandas.Timestamp or a category"
 
 _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "greater_than": lambda s: f"must be more than {s['min_value']}",
@@ -34,24 +33,9 @@ _WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def unusable(schema: pandera.DataFrameSchema) -> str:
-    """Why a file cannot be held to a pandera schema, as far as the schema shows it; "" if it can."""
-    parts = _with_types_by_column(deepcopy(schema)).columns
-    if patterns := [str(name) for name, part in parts.items() if part.regex]:
-        return f"names columns by pattern ({', '.join(patterns)}); name each of them"
-    if schema.index is not None:
-        return "asks for an index, which a file has not; make it a column"
-    if schema.drop_invalid_rows or any(part.drop_invalid_rows for part in parts.values()):
-        return "drops rows (drop_invalid_rows): every row of a file is sent or rejected with a reason; take that out"
-    for name, part in parts.items():
-        if not kind_of(part.dtype):
-            return f"gives {name} the type {part.dtype}, which no cell can be read as; use {_READABLE}"
-    return ""
-
-
 def of_model(schema: pandera.DataFrameSchema) -> Rules:
     """The rules of a usable pandera schema: always coerced, and unique over the file instead of over one frame."""
-    schema = _with_types_by_column(deepcopy(schema))
+    schema = with_types_by_column(deepcopy(schema))
     cells = {str(column): _cell(part) for column, part in schema.columns.items()}
     unique = [(str(column),) for column, part in schema.columns.items() if part.unique]
     groups = schema.unique or []
@@ -62,15 +46,6 @@ def of_model(schema: pandera.DataFrameSchema) -> Rules:
     schema.unique = None
     schema.coerce = True
     return Rules(cells, schema, tuple(unique), parsed=bool(schema.parsers))
-
-
-def _with_types_by_column(schema: pandera.DataFrameSchema) -> pandera.DataFrameSchema:
-    """A type for the whole table, `Config.dtype`, is one for each column, except where it reads rows (pydantic)."""
-    if schema.dtype is not None and not isinstance(schema.dtype, pandas_engine.PydanticModel):
-        for part in schema.columns.values():
-            part.dtype = schema.dtype
-        schema.dtype = None
-    return schema
 
 
 def _cell(part: Any) -> Cell:

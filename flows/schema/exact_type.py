@@ -1,4 +1,4 @@
-"""The types that a pandera model may give its columns: what cells are read as, and what fits into them unchanged.
+"""The types of a pandera model held to what they can hold: a value that does not fit unchanged is found out.
 
 pandas coerces without looking: an integer that is too large for a nullable type wraps round (2147483648 becomes
 -2147483648), a time loses the digits that its resolution has no room for, a short float rounds. Here each value is
@@ -14,29 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pandera import dtypes
-from pandera.engines import numpy_engine, pandas_engine
+from pandera.engines import pandas_engine
 from pandera.errors import ParserError
+
+from flows.pipeline.model import category_values, kind_of
 
 Mask = npt.NDArray[np.bool_]
 
-_KINDS: tuple[tuple[Callable[[Any], bool], str], ...] = (
-    (lambda dtype: isinstance(dtype, dtypes.Decimal), "decimal"),
-    (lambda dtype: isinstance(dtype, dtypes.Date) and not dtypes.is_datetime(dtype), "date"),
-    (dtypes.is_bool, "bool"),
-    (dtypes.is_int, "int"),
-    (dtypes.is_uint, "int"),
-    (dtypes.is_float, "float"),
-    (dtypes.is_datetime, "datetime"),
-    (lambda dtype: isinstance(dtype, dtypes.String | numpy_engine.Object), "str"),
-    (lambda dtype: isinstance(dtype, dtypes.Category) and all(isinstance(each, str) for each in _named(dtype)), "str"),
-    (lambda dtype: not type(dtype).__module__.startswith("pandera."), "str"),  # somebody's own type makes it of text
-)
 _READ_EXACTLY = ("decimal", "date")  # as Python objects; pandera would round a decimal to its own scale
-
-
-def kind_of(dtype: Any) -> str:
-    """What the cells of such a column are read as; "" for a type that no cell can be read as."""
-    return "str" if dtype is None else next((kind for test, kind in _KINDS if test(dtype)), "")
 
 
 def exact(dtype: Any) -> Any:
@@ -91,7 +76,7 @@ class _Exact(pandas_engine.DataType):
         """Which values this type does not hold as they are."""
         if self.kind in ("int", "float") and pd.api.types.is_numeric_dtype(values.dtype):
             return self._outside(values)
-        if isinstance(self.asked, dtypes.Category) and (named := _named(self.asked)):
+        if isinstance(self.asked, dtypes.Category) and (named := category_values(self.asked)):
             return (~values.isin(named) & values.notna()).to_numpy(bool)
         return _changed(values, self.held.coerce)
 
@@ -108,11 +93,6 @@ class _Exact(pandas_engine.DataType):
     @property
     def _takes_nulls(self) -> bool:
         return self.kind == "float" or not isinstance(self.held.type, np.dtype)
-
-
-def _named(dtype: Any) -> list[Any]:
-    """The values that a category names; none: it takes any."""
-    return [] if dtype.type.categories is None else list(dtype.type.categories)
 
 
 def _changed(values: pd.Series, coerce: Callable[[pd.Series], pd.Series]) -> Mask:
