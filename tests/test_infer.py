@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from flows.errors import DefinitionError
 from flows.pipeline.definition import Definition
+from flows.pipeline.infer import MOST_ROWS, infer, name_for
 from flows.pipeline.loading import load
-from flows.schema.infer import MOST_ROWS, infer, name_for
 
 
 def inferred(folder: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Definition:

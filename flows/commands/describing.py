@@ -13,9 +13,9 @@ from flows.commands.session import err, out
 from flows.commands.showing import print_json, replacing
 from flows.errors import FileError
 from flows.pipeline.definition import Definition, json_schema
+from flows.pipeline.infer import MOST_ROWS, infer, name_for
 from flows.pipeline.open_secret import veiled
 from flows.pipeline.pipelines import present
-from flows.schema.infer import MOST_ROWS, infer, name_for
 from flows.settings import Settings
 from flows.source.source import open_file
 from flows.words import limit_words
