@@ -13,6 +13,7 @@ from dashboard.connections import client, ledger, pipelines, ready_prefect, sett
 from dashboard.markup import visible
 from dashboard.prefect_api import FlowRun
 from dashboard.schedules import Schedule
+from flows.delivery.delivered import refuse_skipping
 from flows.errors import RowrelayError, RunBusy, StackError
 from flows.flow_runs.start import start
 from flows.ledger.connection import translated
@@ -25,7 +26,6 @@ from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick
 from flows.pipeline.timing import Rule
 from flows.records import Apostrophes, RowState, Wanted
-from flows.schema.delivered import refuse_skipping
 from flows.storage.located import find
 
 _SAME_WISH_SECONDS = 20  # two clicks within it are one wish

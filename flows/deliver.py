@@ -24,6 +24,7 @@ from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import logs
+from flows.delivery.delivered import refuse_skipping
 from flows.delivery.delivery import Delivery
 from flows.delivery.plan import Chunk
 from flows.errors import (
@@ -49,7 +50,6 @@ from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition, digest_of
 from flows.pipeline.pipelines import pick, present
 from flows.records import Apostrophes, RunState, Wanted
-from flows.schema.delivered import refuse_skipping
 from flows.settings import Settings
 from flows.storage.located import opened
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from bench.check import make
+from flows.delivery.check import CheckResult, check_file
 from flows.errors import BadFile, FileError
 from flows.pipeline.loading import load
 from flows.records import Reason, Rejection, Row
-from flows.schema.check import CheckResult, check_file
 from flows.spool.spool import Spool
 
 PIPELINE = """
@@ -160,7 +160,7 @@ def test_memory_stays_flat_however_long_the_texts_are(tmp_path: Path, pipeline: 
         file.write(b"userId;title\n")
         file.writelines(b"%d;%s\n" % (row, os.urandom(100_000).hex().encode()) for row in range(1, 1201))
     code = (
-        "import sys; from bench.check import peak_megabytes; from flows.schema.check import check_file;"
+        "import sys; from bench.check import peak_megabytes; from flows.delivery.check import check_file;"
         "from flows.pipeline.loading import load; from flows.spool.spool import Spool;"
         "r = check_file(sys.argv[1], load(sys.argv[2]), Spool(sys.argv[3], 'run'));"
         "print(r.accepted, round(peak_megabytes()))"

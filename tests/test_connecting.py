@@ -20,11 +20,11 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from flows.client.client import Client
+from flows.delivery.journal import Journal
 from flows.delivery.sender import Sender
 from flows.delivery.staleness import TOLD_AFTER, Staleness
 from flows.errors import Stopped
 from flows.ledger.connection import connect
-from flows.ledger.journal import Journal
 from flows.ledger.view import View
 from flows.limit.limiter import Limiter
 from flows.limit.permit import Permit

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from flows import cli
+from flows.delivery.check import CheckResult, check_file
+from flows.delivery.delivered import DeliveredIndex, told
 from flows.delivery.delivery import Delivery
 from flows.errors import FileError
 from flows.export import results, troubled_csv
@@ -26,8 +28,6 @@ from flows.ledger.view import View
 from flows.pipeline.definition import Definition
 from flows.pipeline.loading import load
 from flows.records import RowState, RunState
-from flows.schema.check import CheckResult, check_file
-from flows.schema.delivered import DeliveredIndex, told
 from flows.settings import Settings
 from flows.spool.spool import Spool
 from tests.seeding import Seeded, seed

@@ -15,6 +15,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.delivery.check import check_file
 from flows.errors import FileError
 from flows.export import FORMS, as_csv, as_json, as_jsonl, layout_of, results, troubled_csv
 from flows.ledger import keys
@@ -23,7 +24,6 @@ from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition
 from flows.pipeline.loading import load
 from flows.records import Reason, RowState
-from flows.schema.check import check_file
 from flows.sheet import cell, neutral, restored
 from flows.source.source import open_file
 from flows.spool.spool import Spool

@@ -24,10 +24,10 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from flows.delivery.check import check_file
 from flows.errors import DefinitionError, FileError
 from flows.pipeline.definition import Definition
 from flows.pipeline.loading import load, shipped
-from flows.schema.check import check_file
 from flows.source.quoting import MAX_CELLS
 from flows.source.source import open_file
 from tests.world import ROOT
@@ -155,7 +155,7 @@ FLOODS: dict[str, Callable[[], bytes]] = {
 JUDGE = """
 import re, sys
 from pathlib import Path
-from flows.schema.check import check_file
+from flows.delivery.check import check_file
 from flows.pipeline.loading import load, shipped
 from flows.errors import FileError
 definition = load(shipped() / "posts.yaml", environ={})

@@ -12,10 +12,10 @@ import pytest
 import redis
 
 from deployments.redis_server import RedisServer
+from flows.delivery.journal import Journal
 from flows.delivery.sender import Sender
 from flows.errors import Stopped
 from flows.ledger.connection import connect
-from flows.ledger.journal import Journal
 from flows.ledger.ledger import SERIALS, Ledger
 from flows.ledger.view import View
 from flows.limit.limiter import Limiter, Permit

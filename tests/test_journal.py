@@ -13,7 +13,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from flows.ledger.journal import Journal
+from flows.delivery.journal import Journal
 from flows.ledger.ledger import Answer
 from flows.records import RowState
 

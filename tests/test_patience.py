@@ -13,10 +13,10 @@ import redis
 
 from deployments.redis_server import RedisServer
 from flows.delivery.delivery import Delivery
+from flows.delivery.journal import Journal
 from flows.errors import StackError
 from flows.ledger import keys
 from flows.ledger.connection import connect
-from flows.ledger.journal import Journal
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import View
 from flows.limit.limiter import Limiter

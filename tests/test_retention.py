@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from flows.deliver import _definition
+from flows.delivery.journal import Journal
 from flows.errors import RunDeleted
 from flows.flow_runs.launch import Launch
 from flows.ledger import keys
 from flows.ledger.connection import connect
-from flows.ledger.journal import Journal
 from flows.ledger.ledger import Answer, Ledger
 from flows.ledger.retention import delete_run, purge
 from flows.ledger.view import View

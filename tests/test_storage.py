@@ -19,10 +19,10 @@ from starlette.testclient import TestClient
 
 from dashboard import connections
 from dashboard.api import make_api
+from flows.delivery.journal import Journal
 from flows.errors import FileError, StorageError
 from flows.intake.fate import Fate
 from flows.intake.incoming import Folder
-from flows.ledger.journal import Journal
 from flows.ledger.ledger import Answer
 from flows.pipeline.pipelines import present
 from flows.records import RowState, RunState

@@ -21,6 +21,7 @@ from flows.commands.delivered import ADVICE, Known, known
 from flows.commands.progress import PLAIN_SECONDS
 from flows.commands.session import err, out
 from flows.commands.showing import print_json, rejections_table, replacing
+from flows.delivery.check import CheckResult, check_file
 from flows.errors import FileError, RowrelayError
 from flows.export import Correctable
 from flows.limit.pace import sending_seconds
@@ -29,7 +30,6 @@ from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
 from flows.pipeline.secret import missing_secrets, secret
 from flows.records import Apostrophes, Rejection
-from flows.schema.check import CheckResult, check_file
 from flows.settings import Settings
 from flows.sheet import Table as Sheet
 from flows.sheet import for_spreadsheets

@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from flows.commands.session import Session, err, waiting
+from flows.delivery.check import CheckResult, check_file
+from flows.delivery.delivered import DeliveredIndex, told
 from flows.errors import RowrelayError
 from flows.pipeline.definition import Definition
-from flows.schema.check import CheckResult, check_file
-from flows.schema.delivered import DeliveredIndex, told
 from flows.settings import Settings
 
 ADVICE = "`rowrelay send FILE --skip-delivered` leaves out what was delivered before."

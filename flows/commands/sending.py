@@ -20,6 +20,7 @@ from flows.commands.progress import Progress
 from flows.commands.session import Session, err, log_to_file, out, person, quiet_prefect, waiting
 from flows.commands.showing import SHORT, as_object, print_json, print_summary
 from flows.commands.terminal import ending, hung_up
+from flows.delivery.delivered import refuse_skipping
 from flows.errors import FileError, RowrelayError, SettingError, StackError, Stopped
 from flows.flow_runs.launch import LAUNCH, Launch
 from flows.ledger.connection import translated
@@ -29,7 +30,6 @@ from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
 from flows.pipeline.secret import missing_secrets
 from flows.records import Apostrophes, RowState, RunState
-from flows.schema.delivered import refuse_skipping
 from flows.schema.schema import Checker
 from flows.settings import Settings
 from flows.source.source import open_file

@@ -23,7 +23,10 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from numpy.typing import NDArray
 
 from flows.client.client import Client
+from flows.delivery.check import CheckResult, check_file
+from flows.delivery.delivered import DeliveredIndex, told
 from flows.delivery.held import Held
+from flows.delivery.journal import journal
 from flows.delivery.plan import Chunk, Plan, Portion, chunk_size
 from flows.delivery.respool import respool
 from flows.delivery.sender import Sender
@@ -47,11 +50,8 @@ from flows.limit.limiter import Limit, Limiter
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secrets_of
 from flows.records import Apostrophes, Row, RowState, RunState, Wanted
-from flows.schema.check import CheckResult, check_file
-from flows.schema.delivered import DeliveredIndex, told
 from flows.settings import Settings
 from flows.spool.spool import Spool
-from flows.storage.located import journal
 from flows.storage.storage import scratch
 
 _RESENDS = {"failed": (RowState.FAILED,), "unknown": (RowState.UNKNOWN,)}

@@ -15,9 +15,9 @@ import msgspec
 import redis
 
 from flows.delivery.job import Outcome
+from flows.delivery.journal import Journal
 from flows.errors import LimitLost
 from flows.ledger.connection import AWAY_SECONDS, patiently
-from flows.ledger.journal import Journal
 from flows.ledger.ledger import Answer, Ledger
 from flows.records import RowState
 

@@ -9,12 +9,12 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.delivery.check import CheckResult, check_file
+from flows.delivery.delivered import SkippedThen
 from flows.errors import FileError
 from flows.ledger.view import Run
 from flows.pipeline.definition import Definition
 from flows.records import Apostrophes, Rejection
-from flows.schema.check import CheckResult, check_file
-from flows.schema.delivered import SkippedThen
 from flows.spool.spool import Spool
 
 

@@ -28,12 +28,12 @@ from flows.delivery.answers import KeptNames, Pardon
 from flows.delivery.breaker import Breaker
 from flows.delivery.connecting import Connecting
 from flows.delivery.job import Batch, Job, Outcome
+from flows.delivery.journal import Journal
 from flows.delivery.recorder import FLUSH_ROWS, FLUSH_SECONDS, Recorder
 from flows.delivery.staleness import Staleness
 from flows.errors import Broken, LimitLatched, LimitLost, Stopped, Superseded
 from flows.ledger import keys as ledger_keys
 from flows.ledger.connection import AWAY_SECONDS, may_pass
-from flows.ledger.journal import Journal
 from flows.ledger.ledger import LEASE_SECONDS, SERIALS, Answer, Ledger
 from flows.limit.limiter import Limit, Permit
 from flows.limit.pace import Pace

@@ -7,6 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
+from flows.delivery.journal import journal
 from flows.errors import RunBusy, RunNotFound
 from flows.intake.claims import Claims, Ended
 from flows.intake.fate import sent
@@ -15,7 +16,7 @@ from flows.ledger.view import Run, View
 from flows.records import RunState
 from flows.settings import Settings
 from flows.spool.spool import Spool
-from flows.storage.located import journal, stored, upload_of
+from flows.storage.located import stored, upload_of
 
 AT_ONCE = 20  # runs that a purge removes: it happens in passing, when another run begins
 SWEEP_SECONDS = 3600.0  # between two looks for such

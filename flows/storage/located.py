@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from flows.errors import FileError
-from flows.ledger.journal import Journal
 from flows.pipeline.definition import Definition
 from flows.settings import Settings
 from flows.storage.access import below, resolve
@@ -26,12 +25,6 @@ def upload_of(file: str, settings: Settings) -> str:
         file = str(path.resolve().relative_to(root)) if path.resolve().is_relative_to(root) else ""
     folder, _, name = file.partition("/")
     return "" if not name or "/" in name or folder in ("..", "inbox") or "://" in file else folder
-
-
-def journal(settings: Settings, run: str, *, part: str = "") -> Journal:
-    """What Redis has not taken of a run's outcomes: on this machine, and what other machines have left."""
-    shared = None if is_local(settings.uploads_url) else Storage(settings.journal_url)
-    return Journal(settings.data / "journal", run, part=part, shared=shared)
 
 
 def find(name: str, settings: Settings, pipeline: str) -> None:

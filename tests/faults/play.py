@@ -13,8 +13,8 @@ from pathlib import Path
 
 import redis
 
+from flows.delivery.journal import Journal
 from flows.errors import RowrelayError
-from flows.ledger.journal import Journal
 from flows.ledger.view import View
 from flows.limit.status import open_limit, status
 from flows.records import RowState, RunState

@@ -233,7 +233,7 @@ LEDGERS = [
         ("what waits in an old ledger is sent", '"restored": {W: frozenset({U})}', '"restored": {U: frozenset({U})}'),
     ),
     *_of(
-        "flows/ledger/journal.py",
+        "flows/delivery/journal.py",
         ("test_journal.py",),
         ("half a line stays", "                    file.truncate(whole)\n", "                    pass\n"),
         (

@@ -18,7 +18,8 @@ import msgspec
 
 from flows.ledger.ledger import Answer
 from flows.private import private_folder, sync_folder
-from flows.storage.storage import Storage, scratch
+from flows.settings import Settings
+from flows.storage.storage import Storage, is_local, scratch
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +92,12 @@ class Journal:
         with scratch(self.path.parent) as folder:
             shutil.copyfile(self.path, folder / "answers")
             self._shared.put(folder / "answers", f"{self._run}/{uuid4().hex}.jsonl")
+
+
+def journal(settings: Settings, run: str, *, part: str = "") -> Journal:
+    """What Redis has not taken of a run's outcomes: on this machine, and what other machines have left."""
+    shared = None if is_local(settings.uploads_url) else Storage(settings.journal_url)
+    return Journal(settings.data / "journal", run, part=part, shared=shared)
 
 
 def _write(file: RawIOBase, data: bytes) -> None:

@@ -27,7 +27,7 @@ from flows.schema.key import joined, text_of
 from flows.spool.spool import Spool
 
 if TYPE_CHECKING:  # the dashboard imports this module, and never pandera (20 MB)
-    from flows.schema.check import CheckResult
+    from flows.delivery.check import CheckResult
 
 CACHE_KIB = 32 * 1024
 SHORT = 8  # characters of a run's id
