@@ -159,7 +159,9 @@ def test_connections_are_kept_while_their_number_is_enough(redis_url: str, tmp_p
     found = deliver(redis_url, tmp_path, server.url, rows=100)
 
     assert found.states == Counter(done=100)
-    assert server.connections <= LIMIT["in_flight"]
+    assert (
+        server.connections <= LIMIT["in_flight"] + 1
+    )  # the first may have grown too old before the limit let anybody send
 
 
 def test_no_connection_is_made_anew_while_a_run_waits_for_the_limit(redis_url: str, tmp_path: Path, raw: Any) -> None:

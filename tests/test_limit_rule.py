@@ -110,7 +110,7 @@ class World:
             self.loss, asker.token, asker.next_id, "x", away, away, *reports,
         )  # fmt: skip
         asker.jumped = False
-        starts = raw[7]
+        starts = raw[-1]
         ids = [f"{asker.token}{asker.next_id + i}" for i in range(len(starts))]
         asker.next_id += wanted
         asker.seen = self.now

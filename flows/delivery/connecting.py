@@ -90,7 +90,8 @@ class Connecting:
             return 1
         if self._rate is None:
             return 1 << 30
-        return max(1, math.ceil(self._rate * max(self._limit.ahead_seconds, connections.set_up_seconds)))
+        pace = self._rate / self._limit.company
+        return max(1, math.ceil(pace * max(self._limit.ahead_seconds, connections.set_up_seconds)))
 
     def _heed(self, connections: Connections) -> None:
         """Take note of set-ups that ended, well or not."""

@@ -247,8 +247,8 @@ end
 -- late is made up for by one start at once (a leaky bucket of two). Without that, 2 % of the rate went where round
 -- trips differ. `last` is where the bucket stands: no start before it.
 
-local horizon = NEAR + away
-if redis.call('ZCOUNT', askers, text(now + LEASE - COMPANY), '+inf') > 1 then
+local horizon, company = NEAR + away, redis.call('ZCOUNT', askers, text(now + LEASE - COMPANY), '+inf')
+if company > 1 then
   -- Whoever sees its own slots become free sooner than others do would keep them: in company nobody does.
   own_earlier = 0
   if since <= turn then horizon = math.min(HORIZON, NEAR + farthest + TURN) end
@@ -323,4 +323,4 @@ redis.call('HSET', state, 'server', server, 'now', text(now), 'last', text(last)
   'known', text(known), 'purged', text(purged), 'keep', text(keep), 'keep_until', text(keep_until), 'paused', text(paused),
   'loss', text(lost), 'cause', cause, 'farthest', text(farthest), 'farthest_until', text(farthest_until),
   'sure', text(sure), 'sure_why', sure_why)
-return {text(now), why, hint, math.max(0, sure - now), math.max(0, paused - now), latched or '', sets, grants}
+return {text(now), why, hint, math.max(0, sure - now), math.max(0, paused - now), latched or '', sets, company, grants}

@@ -94,6 +94,7 @@ class Limit:
         self.generation = 0
         self.void_because = ""
         self.other_numbers = False  # somebody uses this limit with other numbers; both are kept
+        self.company = 1  # how many processes ask at the time, this one included
         self.on_event: Callable[[str], None] = log.info  # told in plain words what people should know
         self._script, self._give_up = script, give_up_seconds
         self._prefix, self._next_id = _prefix(), 1
@@ -120,8 +121,8 @@ class Limit:
     # For the sender
 
     async def acquire(self, run: str, want: int = 1) -> list[Permit]:
-        """Wait for 1 to `want` permits. They start 0.1 s from now at most, and where Redis is far away so much later
-        as a round trip there takes, up to 0.4 s. Unused ones must be handed back.
+        """Wait for 1 to `want` permits. They start 0.15 s from now at most, and where Redis is far away from anybody so
+        much later as a round trip there takes, up to 0.5 s. Unused ones must be handed back.
 
         The runs of this process take turns. Cancelling leaks nothing. Raises LimitLatched when the limit is
         latched, and LimitLost when Redis has not answered for `give_up_seconds`.
@@ -300,6 +301,7 @@ class Limit:
             self._trusted = reply.now
         self._mind_pause(reply, received)
         self._compare_numbers(reply.sets)
+        self.company = reply.company
         self._count_wait(received, reply.held_by if len(reply.starts) < wanted else "")
         permits = [self._permit(first + i, start, reply.now, sent, received) for i, start in enumerate(reply.starts)]
         if jumped or reply.latch or self._stops:

@@ -101,12 +101,13 @@ class Reply:
     paused: float
     latch: dict[str, Any] | None
     sets: int  # how many different sets of numbers are in force
+    company: int  # how many ask at the time, the caller included
     starts: tuple[float, ...] = field(default=())  # seconds from `now`
 
     @classmethod
     def of(cls, raw: Sequence[Any]) -> Reply:
         """From the script's return value."""
-        now, why, hint, sure, paused, latched, sets, starts = raw
+        now, why, hint, sure, paused, latched, sets, company, starts = raw
         return cls(
             now=int(now) / MICRO,
             held_by=decoded(why),
@@ -115,6 +116,7 @@ class Reply:
             paused=paused / MICRO,
             latch=json.loads(latched) if latched else None,
             sets=sets,
+            company=company,
             starts=tuple(start / MICRO for start in starts),
         )
 
