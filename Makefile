@@ -9,7 +9,7 @@ run_in_venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
 browsers := chromium chromium-browser google-chrome google-chrome-stable
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow prove mutants up bench check format lock wheel browser services faketime clean
+.PHONY: help run test slow prove mutants up bench check docs format lock wheel browser services faketime clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,11 +42,15 @@ bench: $(ready) browser services ## Measure speed and memory, one thing after th
 	done; \
 	if [ -n "$$failed" ]; then echo "Failed:$$failed"; exit 1; fi
 
-check: $(ready) ## Lint, format, types and known vulnerabilities, changing nothing
+check: $(ready) docs ## Lint, format, types, the site's links and known vulnerabilities, changing nothing but site/
 	@$(run_in_venv) ruff check .
 	@$(run_in_venv) ruff format --check .
 	@$(run_in_venv) mypy
 	@$(if $(CI),echo "Known vulnerabilities: not looked up while CI is set.",$(run_in_venv) python .ci/audit.py)
+
+docs: $(ready) ## Build the documentation into site/; a link that leads nowhere is an error
+	@$(run_in_venv) zensical build --strict
+	@echo "Open site/index.html."
 
 format: $(ready) ## Format the code and mend what the linter can mend
 	@$(run_in_venv) ruff check --fix .
@@ -63,7 +67,7 @@ wheel: $(ready) ## Build the wheel into dist/: what `pip install` needs on a mac
 	@ls dist/*.whl
 
 clean: ## Remove the virtual environment, caches and builds; data folders stay
-	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv build dist site .cache *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(ready): requirements.lock pyproject.toml

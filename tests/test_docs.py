@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import typer
+from ruamel.yaml import YAML
 from typer.main import get_command
 
 from flows.cli import app
@@ -108,3 +111,26 @@ def test_the_pages_name_every_module_that_is_started_by_hand_as_it_is() -> None:
     for module in named:
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    navigation = YAML(typ="safe").load(ROOT / "mkdocs.yml")["nav"]
+
+    assert sorted(page for entry in navigation for page in entry.values()) == sorted(
+        page.name for page in (ROOT / "docs").glob("*.md")
+    )
+
+
+def test_the_site_builds_without_a_broken_link_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+
+    done = subprocess.run(["zensical", "build", "--strict"], cwd=tmp_path, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = list((tmp_path / "site").glob("*.html"))
+    assert len(pages) > len(list((tmp_path / "docs").glob("*.md")))  # one more: not found
+    for page in pages:
+        loaded = re.findall(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=\"?([^\" >]+)", page.read_text("utf-8"))
+        assert loaded
+        assert [address for address in loaded if "//" in address] == []
