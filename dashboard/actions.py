@@ -16,9 +16,8 @@ from dashboard.schedules import Schedule
 from flows.delivery.delivered import refuse_skipping
 from flows.errors import RowrelayError, RunBusy, StackError
 from flows.flow_runs.start import start
+from flows.ledger.backup_guard import BackupGuard
 from flows.ledger.connection import translated
-from flows.ledger.retention import delete_run
-from flows.ledger.tide import Tide
 from flows.ledger.view import Run
 from flows.limit import status as limit_status
 from flows.limit.status import open_limit
@@ -26,6 +25,7 @@ from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick
 from flows.pipeline.timing import Rule
 from flows.records import Apostrophes, RowState, Wanted
+from flows.retention import delete_run
 from flows.storage.located import find
 
 _SAME_WISH_SECONDS = 20  # two clicks within it are one wish
@@ -83,7 +83,7 @@ def resume(run: Run, rows: Wanted, *, by: str, key: str | None = None) -> str:
         return check_again(run, by=by, key=key)
     if not run.busy and not _asked_with(run, key) and not to_send(run, rows):
         raise NotPossible(f"The run has no {rows} rows." if rows != "unfinished" else "Everything was sent already.")
-    Tide(client(), settings().memory).ask(run.id)
+    BackupGuard(client(), settings().memory).ask(run.id)
     return _go_on(run, rows, dry_run=False, by=by, key=key or _wish(run, rows))
 
 

@@ -17,7 +17,7 @@ from deployments.stack import redis_url
 from flows import logs
 from flows.errors import RowrelayError
 from flows.ledger.connection import connect
-from flows.ledger.metrics import Collector, lines
+from flows.metrics import Collector, lines
 from flows.settings import Settings
 
 log = logging.getLogger("rowrelay.metrics")

@@ -16,9 +16,9 @@ import redis
 
 from deployments import stack
 from flows.errors import RowrelayError
-from flows.ledger.backup import doubt, doubtful
 from flows.ledger.connection import connect, verify
 from flows.ledger.view import View
+from flows.restored import doubt, doubtful
 from flows.settings import Settings
 
 WHY = "the ledger was put back from a backup; the run does not go on by itself"

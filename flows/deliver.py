@@ -42,14 +42,14 @@ from flows.flow_runs.launch import HAND_OVER, Launch, launched
 from flows.flow_runs.missed import too_late
 from flows.flow_runs.names import DELIVER
 from flows.flow_runs.report import Report
-from flows.intake.claims import Claims
 from flows.ledger.connection import cautions, connect, reach
+from flows.ledger.inbox import Claims
 from flows.ledger.ledger import Ledger
-from flows.ledger.retention import purge
 from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition, digest_of
 from flows.pipeline.pipelines import pick, present
 from flows.records import Apostrophes, RunState, Wanted
+from flows.retention import purge
 from flows.settings import Settings
 from flows.storage.located import opened
 

@@ -21,12 +21,12 @@ from flows.flow_runs import handover
 from flows.flow_runs.launch import LAUNCH, Launch
 from flows.flow_runs.missed import too_late
 from flows.flow_runs.names import INBOX
-from flows.intake.claims import Claims
 from flows.intake.fate import Delivered, Fate, Taken
 from flows.intake.incoming import Origin, origin
 from flows.intake.intake import Intake
 from flows.intake.turn import Turn, turn
 from flows.ledger.connection import connect, reach
+from flows.ledger.inbox import Claims
 from flows.ledger.ledger import Ledger
 from flows.limit.status import status
 from flows.pipeline.definition import Definition

@@ -23,11 +23,11 @@ from flows.delivery.delivery import Delivery
 from flows.errors import FileError
 from flows.export import results, troubled_csv
 from flows.ledger.connection import connect
-from flows.ledger.retention import delete_run
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
 from flows.pipeline.loading import load
 from flows.records import RowState, RunState
+from flows.retention import delete_run
 from flows.settings import Settings
 from flows.spool.spool import Spool
 from tests.seeding import Seeded, seed

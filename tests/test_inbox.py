@@ -19,11 +19,11 @@ import pytest
 
 from flows.delivery.delivery import Delivery
 from flows.errors import FileError, RowrelayError
-from flows.intake.claims import Claims
 from flows.intake.fate import Delivered, Fate
 from flows.intake.incoming import origin
 from flows.intake.intake import Intake
 from flows.ledger.connection import connect
+from flows.ledger.inbox import Claims
 from flows.ledger.ledger import Ledger
 from flows.pipeline.loading import load
 from flows.records import RowState, RunState

@@ -13,16 +13,16 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from flows.errors import DefinitionError, SettingError
-from flows.intake.claims import Claims
 from flows.intake.fate import Fate
 from flows.intake.incoming import origin
 from flows.intake.turn import turn
 from flows.ledger.connection import connect
+from flows.ledger.inbox import Claims
 from flows.ledger.ledger import Ledger
-from flows.ledger.retention import delete_run
 from flows.ledger.view import Run
 from flows.pipeline.loading import load
 from flows.records import RowState, RunState
+from flows.retention import delete_run
 from tests.conftest import wait_until
 from tests.test_inbox import LIMIT, QUICK, inbox, intake, look, put, report, settings, w_file
 from tests.world import World, world

@@ -23,8 +23,8 @@ from deployments.metrics import server
 from deployments.notifications import AUTOMATION
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
-from flows.ledger.metrics import Collector
 from flows.logs import JsonFormatter
+from flows.metrics import Collector
 from flows.records import RunState
 from flows.settings import Settings
 from tests.conftest import wait_until

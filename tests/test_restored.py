@@ -14,13 +14,13 @@ import redis
 
 from deployments.redis_server import RedisServer
 from flows.errors import RunBusy
-from flows.ledger.backup import doubt, doubtful
+from flows.ledger.backup_guard import BackupGuard, turn
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
-from flows.ledger.tide import Tide, turn
 from flows.ledger.view import View
 from flows.limit.limiter import Limiter
 from flows.records import LimitTerms, RowState, RunState
+from flows.restored import doubt, doubtful
 from tests.test_limiter import until
 from tests.world import World, world
 
@@ -60,7 +60,7 @@ def test_a_machine_that_has_seen_more_than_the_ledger_knows_asks_before_anything
         shutil.copytree(scene.folder / "data", scene.folder / "copy")  # as people do it, by hand
         assert scene.deliver(run, file=file)["counts"]["done"] == 150
         for _ in range(20):  # the machine has seen far more than what comes now will count
-            Tide(client, memory).rise()
+            BackupGuard(client, memory).rise()
         sent = scene.report()["arrivals"]
         assert sent == 150
 
@@ -128,7 +128,7 @@ def test_the_limits_of_a_restored_ledger_wait_as_after_a_restart(redis_server: R
 
 def test_only_what_this_machine_remembers_of_this_ledger_counts(tmp_path: Path, redis_url: str) -> None:
     client = connect(redis_url)
-    here, elsewhere = Tide(client, tmp_path / "here"), Tide(client, tmp_path / "elsewhere")
+    here, elsewhere = BackupGuard(client, tmp_path / "here"), BackupGuard(client, tmp_path / "elsewhere")
     assert not here.has_fallen()
     here.rise()
     backup = dumped(client)
@@ -140,7 +140,7 @@ def test_only_what_this_machine_remembers_of_this_ledger_counts(tmp_path: Path, 
     restore(client, backup)
     assert here.has_fallen()
     assert elsewhere.has_fallen()
-    assert not Tide(client, tmp_path / "new").has_fallen()
+    assert not BackupGuard(client, tmp_path / "new").has_fallen()
 
     turn(client)  # what `doubt` does
     assert not here.has_fallen()
@@ -157,18 +157,18 @@ def test_a_memory_that_cannot_be_read_or_written_is_said_and_stops_nobody(
     tmp_path: Path, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "tide.json").write_text("{")
-    tide = Tide(connect(redis_url), tmp_path)
-    tide.rise()
+    guard = BackupGuard(connect(redis_url), tmp_path)
+    guard.rise()
     assert "cannot be read" in caplog.text
-    assert not tide.has_fallen()
+    assert not guard.has_fallen()
 
     (tmp_path / "file").write_text("")
-    Tide(connect(redis_url), tmp_path / "file" / "folder").rise()
+    BackupGuard(connect(redis_url), tmp_path / "file" / "folder").rise()
     assert "this machine will not notice" in caplog.text
 
 
 def test_a_ledger_that_another_process_raises_meanwhile_is_no_backup(tmp_path: Path, redis_url: str) -> None:
-    other = Tide(connect(redis_url), tmp_path)
+    other = BackupGuard(connect(redis_url), tmp_path)
     other.rise()
 
     class Slow(redis.Redis):
@@ -178,15 +178,15 @@ def test_a_ledger_that_another_process_raises_meanwhile_is_no_backup(tmp_path: P
             return answer
 
     with Slow.from_url(redis_url) as client:
-        assert not Tide(client, tmp_path).has_fallen()
+        assert not BackupGuard(client, tmp_path).has_fallen()
 
 
 def test_the_number_is_raised_once_a_minute_at_most_while_a_run_goes_on(tmp_path: Path, redis_url: str) -> None:
     client = connect(redis_url)
-    tide = Tide(client, tmp_path)
-    tide.rise()
+    guard = BackupGuard(client, tmp_path)
+    guard.rise()
     for _ in range(3):
-        tide.rise_by_and_by()
+        guard.rise_by_and_by()
     assert client.hget("rowrelay:tide", "count") == b"1"
 
 

@@ -15,9 +15,9 @@ from flows.flow_runs.launch import Launch
 from flows.ledger import keys
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Answer, Ledger
-from flows.ledger.retention import delete_run, purge
 from flows.ledger.view import View
 from flows.records import RowState, RunState
+from flows.retention import delete_run, purge
 from flows.settings import Settings
 
 DAY = 86_400

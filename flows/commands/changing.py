@@ -13,13 +13,13 @@ from rich.text import Text
 from flows.commands.session import Session, err, out, person
 from flows.commands.showing import SHORT, print_json
 from flows.errors import RowrelayError, SettingError
-from flows.ledger.backup import doubt, doubtful
 from flows.ledger.connection import translated
-from flows.ledger.retention import delete_run
 from flows.ledger.view import Run
 from flows.limit.status import LimitStatus, names, status, trust
 from flows.limit.status import open_limit as open_named
 from flows.records import RowState
+from flows.restored import doubt, doubtful
+from flows.retention import delete_run
 from flows.words import duration, limit_words
 
 MOST_ROWS = 10_000_000

@@ -18,11 +18,11 @@ from deployments.supervisor import REDIS
 from flows.commands.session import err, out, person, waiting
 from flows.commands.showing import SHORT, print_json
 from flows.errors import RunBusy, SettingError, StackError
-from flows.ledger.backup import doubt, doubtful
 from flows.ledger.connection import connect, verify
 from flows.ledger.ledger import LEASE_SECONDS
 from flows.ledger.view import Run, View
 from flows.private import private_folder
+from flows.restored import doubt, doubtful
 from flows.settings import Settings
 
 END_SECONDS = 120.0  # for the servers that marked what came back

@@ -23,8 +23,8 @@ from flows.commands.terminal import ending, hung_up
 from flows.delivery.delivered import refuse_skipping
 from flows.errors import FileError, RowrelayError, SettingError, StackError, Stopped
 from flows.flow_runs.launch import LAUNCH, Launch
+from flows.ledger.backup_guard import turn
 from flows.ledger.connection import translated
-from flows.ledger.tide import turn
 from flows.ledger.view import Run
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present

@@ -285,7 +285,7 @@ class Delivery(Held):
         return sender
 
     def _renewed(self) -> None:
-        self._tide_at_once.rise_by_and_by()
+        self._guard_at_once.rise_by_and_by()
         self._note_pace(self.ledger_at_once)
 
     def _note_pace(self, ledger: Ledger) -> None:

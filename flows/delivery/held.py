@@ -13,9 +13,9 @@ from uuid import uuid4
 import redis
 
 from flows.errors import Interrupted, Superseded
+from flows.ledger.backup_guard import BackupGuard
 from flows.ledger.connection import connect, translated
 from flows.ledger.ledger import LEASE_SECONDS, Ledger
-from flows.ledger.tide import Tide
 from flows.ledger.view import View
 from flows.settings import Settings
 
@@ -38,8 +38,8 @@ class Held:
         self._superseded = False
         self._keeping = False
         self._trusted = False
-        self._tide = Tide(self.client, settings.memory)
-        self._tide_at_once = Tide(self.ledger_at_once.client, settings.memory)
+        self._guard = BackupGuard(self.client, settings.memory)
+        self._guard_at_once = BackupGuard(self.ledger_at_once.client, settings.memory)
 
     def take(self, *, resume: bool) -> None:
         """Become the run's sole deliverer. Raises RunBusy, RunNotFound, StackError."""
@@ -52,14 +52,14 @@ class Held:
         To be called before the file is checked: `rowrelay restored` doubts all that waits. Raises LedgerOlder,
         StackError.
         """
-        self.steadily(lambda: self._tide.ask(self.run))
+        self.steadily(lambda: self._guard.ask(self.run))
         self._trusted = True
         self._remember()
 
     def _remember(self) -> None:
         """Count what was done with the ledger. One that was not trusted would soon count as much as it did before."""
         if self._trusted:
-            self.steadily(self._tide.rise)
+            self.steadily(self._guard.rise)
 
     def wish(self, *, only_check: bool) -> None:
         """Note whether the run is only to be checked: who takes it up after a crash must not send it unasked."""

@@ -49,11 +49,6 @@ def nothing_waits(run: Run) -> bool:
     return bool(run.total) and run.finished_rows == run.total
 
 
-def sent(run: Run) -> bool:
-    """Whether any row has been sent, or may have been."""
-    return run.total > run.counts[RowState.REJECTED] + run.counts[RowState.WAITING]
-
-
 def counted(run: Run) -> str:
     """How many rows are in which state, in words."""
     counts = ", ".join(f"{run.counts[state]} {state}" for state in RowState if run.counts[state])

@@ -24,7 +24,7 @@ import httpx
 
 from flows import logs
 from flows.errors import BadFile, FileError, StorageError
-from flows.intake.claims import Version
+from flows.ledger.inbox import Version
 from flows.masking import Masker
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secret

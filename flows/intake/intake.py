@@ -22,15 +22,15 @@ from flows.errors import (
 )
 from flows.export import TROUBLED, troubled_csv
 from flows.flow_runs.resumption import may_resume, note_stop, pause_seconds
-from flows.intake.claims import Claims, Ended
-from flows.intake.fate import Delivered, Fate, Taken, counted, nothing_waits, report_of, sent
+from flows.intake.fate import Delivered, Fate, Taken, counted, nothing_waits, report_of
 from flows.intake.incoming import DONE, FAILED, Changed, Incoming, Origin, settled, short
 from flows.ledger.connection import translated
+from flows.ledger.inbox import Claims, Ended
 from flows.ledger.ledger import Ledger
-from flows.ledger.retention import delete_run
 from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition
 from flows.records import RowState, RunState
+from flows.retention import delete_run
 from flows.settings import Settings
 from flows.spool.spool import Spool
 from flows.storage.located import stored
@@ -153,7 +153,7 @@ class Intake:
         for run in map(self._known, self.view.same_content(digest)):
             if run is None or run.pipeline != self.definition.name or run.facts.get("source") is not None:
                 continue
-            if run.busy or sent(run):
+            if run.busy or run.any_sent:
                 return run
         return None
 
@@ -166,7 +166,7 @@ class Intake:
     def _outdated(self, run: str) -> bool:
         """Whether a run stopped before it had sent anything, and the definition has been mended since."""
         known = self._known(run)
-        if known is None or known.busy or known.state is not RunState.STOPPED or sent(known):
+        if known is None or known.busy or known.state is not RunState.STOPPED or known.any_sent:
             return False
         try:
             begun_with = Definition.from_resolved(self.view.definition(run)).resolved()

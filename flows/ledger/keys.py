@@ -1,7 +1,7 @@
 """Where the ledger keeps what, and how a row's record is packed.
 
 rowrelay:version            the layout below, as a number
-rowrelay:tide               hash: name of this ledger, and a count that only rises (flows.ledger.tide)
+rowrelay:tide               hash: name of this ledger, and a count that only rises (flows.ledger.backup_guard)
 rowrelay:runs               sorted set: run ids by time of creation
 rowrelay:flows              hash: Prefect flow run id → run id (a resume is a flow run of its own)
 rowrelay:content:<digest>   set: runs of files with this content

@@ -78,6 +78,11 @@ class Run:
         return self.total - self.counts[RowState.WAITING] - self.counts[RowState.SENDING]
 
     @property
+    def any_sent(self) -> bool:
+        """Whether any row has been sent, or may have been."""
+        return self.total > self.counts[RowState.REJECTED] + self.counts[RowState.WAITING]
+
+    @property
     def skipped(self) -> int:
         """How many of the rejected rows are good ones, left out because an earlier run delivered them."""
         return int(self.fact("skipped"))

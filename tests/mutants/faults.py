@@ -243,13 +243,13 @@ LEDGERS = [
         ),
     ),
     *_of(
-        "flows/ledger/tide.py",
+        "flows/ledger/backup_guard.py",
         ("test_restored.py",),
         ("a restored ledger is not noticed", "int(count or 0) < remembered.get", "-1 > remembered.get"),
         ("one number is remembered for all ledgers", "known = self._remembered()\n", "known = {}\n"),
     ),
     *_of(
-        "flows/ledger/backup.py",
+        "flows/restored.py",
         ("test_restored.py",),
         ("a ledger is doubted again and again", "        turn(client)\n", ""),
         ("limits trust a restored ledger", "            distrust(client, name)\n", "            pass\n"),

@@ -21,7 +21,6 @@ import redis
 from flows.errors import LedgerOlder
 from flows.ledger.connection import translated
 from flows.ledger.keys import TIDE
-from flows.limit.script import decoded
 from flows.private import private_folder
 
 log = logging.getLogger(__name__)
@@ -36,7 +35,7 @@ WAYS_ON = (
 _LEDGERS = 50  # of which a machine remembers the number
 
 
-class Tide:
+class BackupGuard:
     """The count of one ledger, and what `folder` remembers of it."""
 
     def __init__(self, client: redis.Redis, folder: Path) -> None:
@@ -60,7 +59,7 @@ class Tide:
         """
         remembered = self._remembered()
         name, count = self._client.hmget(TIDE, "name", "count")
-        return name is not None and int(count or 0) < remembered.get(decoded(name), 0)
+        return name is not None and int(count or 0) < remembered.get(_text(name), 0)
 
     def rise(self) -> None:
         """Count one more, and remember it. Raises redis.RedisError."""
@@ -71,7 +70,7 @@ class Tide:
             pipe.hget(TIDE, "name")
             _, count, name = pipe.execute()
         try:
-            self._remember(decoded(name), int(count))
+            self._remember(_text(name), int(count))
         except OSError as exc:
             log.warning("If Redis is restored from a backup, this machine will not notice: %s", exc)
 
@@ -102,3 +101,8 @@ class Tide:
 def turn(client: redis.Redis) -> None:
     """Make the ledger another one: what anybody remembers of it says nothing any more. Raises redis.RedisError."""
     client.hset(TIDE, mapping={"name": uuid4().hex, "count": 0})
+
+
+def _text(value: bytes | str) -> str:
+    """What Redis said, whether or not the client decodes it."""
+    return value.decode() if isinstance(value, bytes) else value

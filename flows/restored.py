@@ -5,9 +5,9 @@ from __future__ import annotations
 import redis
 
 from flows.errors import RunBusy
+from flows.ledger.backup_guard import turn
 from flows.ledger.connection import translated
 from flows.ledger.ledger import Ledger
-from flows.ledger.tide import turn
 from flows.ledger.view import Run, View
 from flows.limit.status import distrust, names
 from flows.records import RowState, RunState

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from flows.delivery.journal import journal
 from flows.errors import RunBusy, RunNotFound
-from flows.intake.claims import Claims, Ended
-from flows.intake.fate import sent
+from flows.ledger.inbox import Claims, Ended
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import Run, View
 from flows.records import RunState
@@ -54,7 +53,7 @@ def delete_run(run: str, ledger: Ledger, settings: Settings, *, by: str = "") ->
 
 def _remember(run: Run, ledger: Ledger) -> None:
     digest = run.facts.get("digest")
-    if run.facts.get("source") is None or not digest or not sent(run):
+    if run.facts.get("source") is None or not digest or not run.any_sent:
         return
     claims = Claims(ledger.client, run.pipeline)
     if claims.holder(digest) == run.id and claims.ended(digest) is None:
