@@ -101,7 +101,7 @@ def child(path: Path, words: list[str]) -> int:
     if PROFILE in os.environ:
         profile_the_loop(Path(os.environ[PROFILE]))
     account = Account(path)
-    from flows.cli import main as rowrelay
+    from deployments.commands.cli import main as rowrelay
 
     try:
         return rowrelay(words)

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from deployments import archive
+from deployments.commands import cli
 from deployments.process import Lock
 from deployments.redis_server import RedisServer
-from flows import cli
 from flows.errors import FileError, SettingError, StackError
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
@@ -27,7 +27,7 @@ from tests.world import ROOT, World, world
 
 LIMIT = {"name": "archive", "requests": 40, "window_seconds": 1, "in_flight": 4, "grace_seconds": 0.2}
 SLOWLY = {"delay_min_seconds": 0.5, "delay_max_seconds": 0.9}  # a backup is made meanwhile
-PROGRAM = [sys.executable, "-m", "flows.cli"]
+PROGRAM = [sys.executable, "-m", "deployments.commands.cli"]
 
 
 def nothing_told(done: int, total: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
+from deployments.commands import cli
 from tests.bad_inputs import COMMANDS, DEFINITIONS, FILES, GOOD, MISTYPED
 
 Run = Callable[..., tuple[int, str, str]]

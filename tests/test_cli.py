@@ -21,9 +21,8 @@ from typing import Any
 
 import pytest
 
+from deployments.commands import changing, cli, starting
 from deployments.redis_server import free_port
-from flows import cli
-from flows.commands import changing, starting
 from flows.errors import SettingError, StackError
 from flows.ledger.connection import connect
 from flows.ledger.view import View
@@ -40,7 +39,7 @@ COMMANDS = (
     "check", "send", "runs", "show", "export", "cancel", "delete", "mark-done", "restored", "backup", "restore",
     "limits", "limits show", "limits open", "limits trust", "pipelines", "schema", "init", "up", "version",
 )  # fmt: skip
-PROGRAM = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main())"]
+PROGRAM = [sys.executable, "-c", "import sys; from deployments.commands.cli import main; sys.exit(main())"]
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -190,7 +189,7 @@ def test_a_bug_is_one_line_and_the_log_has_the_rest(here: Path, rowrelay: Run, m
     def broken() -> None:
         raise ZeroDivisionError("of some kind")
 
-    monkeypatch.setattr("flows.commands.describing.schema", broken)
+    monkeypatch.setattr("deployments.commands.describing.schema", broken)
 
     code, out, err = rowrelay("schema")
 
@@ -220,7 +219,8 @@ def test_every_command_is_in_the_help_and_in_this_file(rowrelay: Run) -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     heavy = "{'pandas', 'prefect', 'httpx', 'pydantic', 'redis', 'numpy', 'pyarrow', 'rich', 'streamlit'}"
-    code = f"import sys, flows.cli; flows.cli.main(['--help']); print(sorted({heavy} & set(sys.modules)))"
+    begun = "import sys; from deployments.commands import cli; cli.main(['--help'])"
+    code = f"{begun}; print(sorted({heavy} & set(sys.modules)))"
 
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
 

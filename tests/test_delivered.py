@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from flows import cli
+from deployments.commands import cli
 from flows.delivery.check import CheckResult, check_file
 from flows.delivery.delivered import DeliveredIndex, told
 from flows.delivery.delivery import Delivery

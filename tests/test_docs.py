@@ -12,7 +12,7 @@ import typer
 from ruamel.yaml import YAML
 from typer.main import get_command
 
-from flows.cli import app
+from deployments.commands.cli import app
 from flows.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from flows.commands import failure
+from deployments.commands import failure
 from flows.intake.fate import Fate
 from flows.intake.incoming import LONGEST_NAME, short
 from flows.storage.access import is_name

@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from flows.commands import showing as show
+from deployments.commands import showing as show
 from flows.ledger.view import Run
 from flows.limit.pace import Pace, expected_seconds, guaranteed_rate, sending_seconds
 from flows.pipeline.loading import load

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.commands.progress import Moment, Rate, line, waits_for
+from deployments.commands.progress import Moment, Rate, line, waits_for
 from flows.ledger.connection import connect
 from flows.limit.status import status
 from flows.records import RowState

@@ -193,7 +193,12 @@ def test_a_secret_leaves_no_trace_whatever_the_api_says_back(
     said: dict[str, bytes] = {}
 
     def rowrelay(*words: str) -> bytes:
-        command = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main())", *words]
+        command = [
+            sys.executable,
+            "-c",
+            "import sys; from deployments.commands.cli import main; sys.exit(main())",
+            *words,
+        ]
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, timeout=150)
         said[" ".join(words)] = done.stdout + done.stderr
         return done.stdout
@@ -313,7 +318,7 @@ def test_nobody_else_can_read_what_the_stack_writes(stack: RunningStack) -> None
 def test_a_data_folder_that_we_make_is_closed_to_others(tmp_path: Path) -> None:
     data = tmp_path / "new" / "data"
     environment = {**os.environ, "ROWRELAY_DATA": str(data)}
-    program = "import os, sys; os.umask(0o022); from flows.cli import main; sys.exit(main())"
+    program = "import os, sys; os.umask(0o022); from deployments.commands.cli import main; sys.exit(main())"
 
     done = subprocess.run(
         [sys.executable, "-c", program, "runs"], env=environment, cwd=tmp_path, capture_output=True, timeout=120

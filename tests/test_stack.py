@@ -368,7 +368,7 @@ def test_nothing_of_the_password_in_prefects_address_is_shown(
 def test_no_command_shows_a_password_that_breaks_its_address(settings: Settings, command: list[str]) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ROWRELAY_", "PREFECT_"))}
     environment |= {"ROWRELAY_DATA": str(settings.data), "ROWRELAY_REDIS_URL": "redis://:12/se?c#r@et@127.0.0.1:1/0"}
-    program = "import sys; from flows.cli import main; sys.exit(main())"
+    program = "import sys; from deployments.commands.cli import main; sys.exit(main())"
 
     done = subprocess.run(
         [sys.executable, "-c", program, *command], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60

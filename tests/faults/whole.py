@@ -42,7 +42,7 @@ from tests.receiver import over
 from tests.serving import environment_of
 from tests.world import ROOT
 
-PROGRAM = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main())"]
+PROGRAM = [sys.executable, "-c", "import sys; from deployments.commands.cli import main; sys.exit(main())"]
 CALM: dict[str, Any] = {"faults": {}, "delay_min_seconds": 0.02, "delay_max_seconds": 0.05, "jitter_seconds": 0.0}
 MOST_SECONDS = 150.0  # a run whose machine died is resumed after two minutes at the latest
 

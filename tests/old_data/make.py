@@ -4,10 +4,10 @@ Once a release, with the name of its version, from the root of the project:
 
     python tests/old_data/make.py 0.2.0
 
-To make them for an earlier version, run this file from a work tree of that version, with PYTHONPATH set to it. It uses
-nothing but the programs: `rowrelay send`, `rowrelay up`, Prefect's API and the stand-in. All rows go to one address
-that is used for nothing else, since it is a part of what a run stores: 127.*, which only this machine has, and a port
-that no system hands out by itself. Two folders come out of it, each packed with what is needed to judge a resumption:
+An earlier version makes them with the file that came with it. Nothing but the programs is used: `rowrelay send`,
+`rowrelay up`, Prefect's API and the stand-in. All rows go to one address that is used for nothing else, since it is a
+part of what a run stores: 127.*, which only this machine has, and a port that no system hands out by itself. Two folders
+come out of it, each packed with what is needed to judge a resumption:
 
 `command`  `rowrelay send`: a run killed half-way, and one that finished with failed, unknown and rejected rows
 `stack`    `rowrelay up`: a run that was checked only, one that Prefect began and one of an inbox, both killed half-way
@@ -88,7 +88,7 @@ class Maker:
 
     def rowrelay(self, *words: str) -> str:
         """What a command says."""
-        command = [sys.executable, "-m", "flows.cli", *words]
+        command = [sys.executable, "-m", "deployments.commands.cli", *words]
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300, check=False)
         if not done.stdout:
             raise SystemExit(f"{' '.join(words)}: {done.stderr}")
@@ -169,7 +169,7 @@ def command(made: Maker) -> None:
     made.runs["mixed"] = made.runs_known()[0]["run"]
     made.control(**SLOW)
     file = made.file(made.folder / "killed.csv", FIRST["killed"])
-    sending = made.program("flows.cli", "send", str(file), "--pipeline", "old", "--yes")
+    sending = made.program("deployments.commands.cli", "send", str(file), "--pipeline", "old", "--yes")
     try:
         made.wait_half_way("killed")
     finally:
@@ -179,7 +179,7 @@ def command(made: Maker) -> None:
 def whole_stack(made: Maker) -> None:
     """Runs of Prefect's."""
     made.control(**SLOW)
-    up = made.program("flows.cli", "up")
+    up = made.program("deployments.commands.cli", "up")
     try:
         for flow in ("deliver", "inbox"):
             until(lambda flow=flow: deployment(made, flow), "the deployments")  # type: ignore[misc]

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from flows.commands.session import Session, err, waiting
+from deployments.commands.session import Session, err, waiting
 from flows.delivery.check import CheckResult, check_file
 from flows.delivery.delivered import DeliveredIndex, told
 from flows.errors import RowrelayError

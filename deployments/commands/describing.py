@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands.session import err, out
-from flows.commands.showing import print_json, replacing
+from deployments.commands.session import err, out
+from deployments.commands.showing import print_json, replacing
 from flows.errors import FileError
 from flows.pipeline.definition import Definition, json_schema
 from flows.pipeline.infer import MOST_ROWS, infer, name_for

@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from deployments.commands.delivered import ask, at_terminal
+from deployments.commands.progress import Progress
+from deployments.commands.session import Session, err, log_to_file, out, person, quiet_prefect, waiting
+from deployments.commands.showing import SHORT, as_object, print_json, print_summary
+from deployments.commands.terminal import ending, hung_up
 from flows.client.proxy import proxy_warning
-from flows.commands.delivered import ask, at_terminal
-from flows.commands.progress import Progress
-from flows.commands.session import Session, err, log_to_file, out, person, quiet_prefect, waiting
-from flows.commands.showing import SHORT, as_object, print_json, print_summary
-from flows.commands.terminal import ending, hung_up
 from flows.delivery.delivered import refuse_skipping
 from flows.errors import FileError, RowrelayError, SettingError, StackError, Stopped
 from flows.flow_runs.launch import LAUNCH, Launch

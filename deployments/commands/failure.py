@@ -33,7 +33,7 @@ def _brief(exc: Exception) -> str:
 def _logged(exc: Exception) -> str:
     """Write the trace to the log file; where that is."""
     try:
-        from flows.commands.session import log_file, log_to_file
+        from deployments.commands.session import log_file, log_to_file
         from flows.settings import Settings
 
         data = Settings.read().data

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands.session import Session, err, out, person
-from flows.commands.showing import SHORT, print_json
+from deployments.commands.session import Session, err, out, person
+from deployments.commands.showing import SHORT, print_json
 from flows.errors import RowrelayError, SettingError
 from flows.ledger.connection import translated
 from flows.ledger.view import Run

@@ -105,7 +105,7 @@ def check(
 
     Exit codes: 0 every row can be sent; 1 some rows are rejected; 2 the file or the pipeline is unusable.
     """
-    from flows.commands import checking
+    from deployments.commands import checking
 
     return checking.check(
         file,
@@ -169,7 +169,7 @@ def send(
     fixed["--skip-delivered"] = skip_delivered or None
     if resume is not None and (given := [name for name, value in fixed.items() if value is not None]):
         raise RowrelayError(f"--resume goes without {given[0]}.", hint="A run keeps what it was begun with.")
-    from flows.commands import sending
+    from deployments.commands import sending
 
     return sending.send(
         sending.Wish(
@@ -195,8 +195,8 @@ def runs(
     as_json: AsJson = False,
 ) -> int:
     """List the runs, newest first."""
-    from flows.commands import showing
-    from flows.commands.session import opened
+    from deployments.commands import showing
+    from deployments.commands.session import opened
 
     with opened() as session:
         return showing.print_runs(session, limit, as_json=as_json)
@@ -205,8 +205,8 @@ def runs(
 @app.command(epilog="\b\nExample:\n  rowrelay show last")
 def show(run: RunName, as_json: AsJson = False) -> int:
     """Show a run: its counts, its pace against the limit, the first troubles, what happened."""
-    from flows.commands import showing
-    from flows.commands.session import opened
+    from deployments.commands import showing
+    from deployments.commands.session import opened
 
     with opened() as session:
         return showing.print_run(session, session.find(run), as_json=as_json)
@@ -234,8 +234,8 @@ def export(
     the pipeline's columns and the others empty. Correct it and send it as it is: apostrophes put in front here are
     taken away when it is read.
     """
-    from flows.commands import showing
-    from flows.commands.session import opened
+    from deployments.commands import showing
+    from deployments.commands.session import opened
 
     with opened() as session:
         return showing.export(session, session.find(run), form=form, rows=rows, target=out)
@@ -244,8 +244,8 @@ def export(
 @app.command(epilog="\b\nExample:\n  rowrelay cancel last")
 def cancel(run: RunName) -> int:
     """Ask whoever delivers a run to stop it. Answers under way are waited for; the rest can be resumed."""
-    from flows.commands import changing
-    from flows.commands.session import opened
+    from deployments.commands import changing
+    from deployments.commands.session import opened
 
     with opened() as session:
         return changing.cancel(session, session.find(run))
@@ -254,8 +254,8 @@ def cancel(run: RunName) -> int:
 @app.command(epilog="\b\nExample:\n  rowrelay delete 0198c5a2-77aa --yes")
 def delete(run: RunName, yes: Yes = False) -> int:
     """Delete a run and all that is known of its rows."""
-    from flows.commands import changing
-    from flows.commands.session import opened
+    from deployments.commands import changing
+    from deployments.commands.session import opened
 
     with opened() as session:
         return changing.delete(session, session.find(run), yes=yes)
@@ -266,8 +266,8 @@ def mark_done(
     run: RunName, rows: Annotated[list[str], typer.Argument(metavar="ROW...", help="Row numbers, or spans: 40-43.")]
 ) -> int:
     """Call unknown rows done, because you have seen that the API acted on them."""
-    from flows.commands import changing
-    from flows.commands.session import opened
+    from deployments.commands import changing
+    from deployments.commands.session import opened
 
     wanted = changing.row_numbers(rows)
     with opened() as session:
@@ -281,8 +281,8 @@ def restored(yes: Yes = False) -> int:
     The ledger is then older than the truth. Rows that wait in it may have been sent since, so they become unknown; and
     every limit waits as after a restart.
     """
-    from flows.commands import changing
-    from flows.commands.session import opened
+    from deployments.commands import changing
+    from deployments.commands.session import opened
 
     with opened() as session:
         return changing.restored(session, yes=yes)
@@ -298,7 +298,7 @@ def backup(
     In it are the ledger, Prefect's database, uploads, inboxes, rows and answers, but no secrets of pipelines. Without
     the embedded Redis (ROWRELAY_REDIS_URL) there is nothing to write: back that server up by its own means.
     """
-    from flows.commands import keeping
+    from deployments.commands import keeping
 
     return keeping.backup(file, as_json=as_json)
 
@@ -313,7 +313,7 @@ def restore(
     A backup does not know what was sent after it. So the waiting rows of unfinished runs become unknown, limits wait as
     after a restart, what Prefect would go on with is cancelled, and files of inboxes are put aside.
     """
-    from flows.commands import keeping
+    from deployments.commands import keeping
 
     return keeping.restore(file, as_json=as_json)
 
@@ -327,8 +327,8 @@ def limits(context: typer.Context) -> int | None:
 @limits_app.command("show", epilog="\b\nExample:\n  rowrelay limits show")
 def limits_show(as_json: AsJson = False) -> int:
     """Show how the limits stand: taken slots, pauses, bans."""
-    from flows.commands import changing
-    from flows.commands.session import opened
+    from deployments.commands import changing
+    from deployments.commands.session import opened
 
     with opened() as session:
         return changing.show_limits(session, as_json=as_json)
@@ -337,8 +337,8 @@ def limits_show(as_json: AsJson = False) -> int:
 @limits_app.command("open", epilog="\b\nExample:\n  rowrelay limits open jsonplaceholder")
 def limits_open(name: Annotated[str, typer.Argument(help="The limit's name.")]) -> int:
     """Allow sending again after the API shut us out. Settle it with whoever runs the API first."""
-    from flows.commands import changing
-    from flows.commands.session import opened
+    from deployments.commands import changing
+    from deployments.commands.session import opened
 
     with opened() as session:
         return changing.open_limit(session, name)
@@ -347,8 +347,8 @@ def limits_open(name: Annotated[str, typer.Argument(help="The limit's name.")]) 
 @limits_app.command("trust", epilog="\b\nExample:\n  rowrelay limits trust jsonplaceholder")
 def limits_trust(name: Annotated[str, typer.Argument(help="The limit's name.")], yes: Yes = False) -> int:
     """Vouch that nothing else used the API account during the longest window, so that no one has to wait for it."""
-    from flows.commands import changing
-    from flows.commands.session import opened
+    from deployments.commands import changing
+    from deployments.commands.session import opened
 
     with opened() as session:
         return changing.trust_limit(session, name, yes=yes)
@@ -357,7 +357,7 @@ def limits_trust(name: Annotated[str, typer.Argument(help="The limit's name.")],
 @app.command(epilog="\b\nExample:\n  rowrelay pipelines")
 def pipelines(as_json: AsJson = False) -> int:
     """List the pipelines: their columns, where they send, how fast."""
-    from flows.commands import describing
+    from deployments.commands import describing
 
     return describing.pipelines(as_json=as_json)
 
@@ -365,7 +365,7 @@ def pipelines(as_json: AsJson = False) -> int:
 @app.command(epilog="\b\nExample:\n  rowrelay schema > pipeline.schema.json")
 def schema() -> int:
     """Print the JSON Schema of pipeline definitions, for editors."""
-    from flows.commands import describing
+    from deployments.commands import describing
 
     return describing.schema()
 
@@ -378,7 +378,7 @@ def init(
     delimiter: Delimiter = None,
 ) -> int:
     """Write a pipeline definition inferred from a sample file, to be edited."""
-    from flows.commands import describing
+    from deployments.commands import describing
 
     return describing.init(sample, out=out, encoding=encoding, delimiter=delimiter)
 
@@ -390,7 +390,7 @@ def up(
     ] = None,
 ) -> int:
     """Run everything on this machine until Ctrl-C: Redis, Prefect, the deployments and the dashboard."""
-    from flows.commands import starting
+    from deployments.commands import starting
 
     return starting.up(port=port)
 
@@ -408,7 +408,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; its exit code. Mistakes that a person can mend are told in a line or two, never as a trace."""
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
-    from flows.commands import terminal
+    from deployments.commands import terminal
 
     terminal.degrade()
     try:
@@ -432,7 +432,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return terminal.unwritable(exc)
         if debug:
             raise
-        from flows.commands import failure
+        from deployments.commands import failure
 
         return failure.tell(exc)
 

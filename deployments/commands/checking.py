@@ -15,12 +15,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from deployments.commands.delivered import ADVICE, Known, known
+from deployments.commands.progress import PLAIN_SECONDS
+from deployments.commands.session import err, out
+from deployments.commands.showing import print_json, rejections_table, replacing
 from flows.client.proxy import proxy_warning
 from flows.client.request import build, mask
-from flows.commands.delivered import ADVICE, Known, known
-from flows.commands.progress import PLAIN_SECONDS
-from flows.commands.session import err, out
-from flows.commands.showing import print_json, rejections_table, replacing
 from flows.delivery.check import CheckResult, check_file
 from flows.errors import FileError, RowrelayError
 from flows.export import Correctable

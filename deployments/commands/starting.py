@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from deployments.commands.session import Session, err, out, waiting
+from deployments.commands.terminal import ending, hung_up
 from flows.client.proxy import proxy_warning
-from flows.commands.session import Session, err, out, waiting
-from flows.commands.terminal import ending, hung_up
 from flows.errors import StackError
 from flows.ledger.connection import cautions
 from flows.pipeline.definition import Definition

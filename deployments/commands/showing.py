@@ -16,9 +16,9 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands.progress import STYLES
-from flows.commands.session import Session, err, out
-from flows.commands.terminal import escaped
+from deployments.commands.progress import STYLES
+from deployments.commands.session import Session, err, out
+from deployments.commands.terminal import escaped
 from flows.errors import FileError
 from flows.ledger.view import Run, View
 from flows.limit.pace import guaranteed_rate
