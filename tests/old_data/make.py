@@ -6,8 +6,8 @@ Once a release, with the name of its version, from the root of the project:
 
 An earlier version makes them with the file that came with it. Nothing but the programs is used: `rowrelay send`,
 `rowrelay up`, Prefect's API and the stand-in. All rows go to one address that is used for nothing else, since it is a
-part of what a run stores: 127.*, which only this machine has, and a port that no system hands out by itself. Two folders
-come out of it, each packed with what is needed to judge a resumption:
+part of what a run stores: 127.*, which only this machine has, and a port that no system hands out by itself. Two
+folders come out of it, each packed with what is needed to judge a resumption:
 
 `command`  `rowrelay send`: a run killed half-way, and one that finished with failed, unknown and rejected rows
 `stack`    `rowrelay up`: a run that was checked only, one that Prefect began and one of an inbox, both killed half-way
