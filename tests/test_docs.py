@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from typer.main import get_command
 
 from deployments.commands.cli import app
+from flows.pipeline.definition import json_schema
 from flows.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,6 +58,15 @@ def test_every_setting_is_in_the_reference_with_its_default_and_what_it_is_for()
 
     head = "docs/reference.md lacks these lines of its table of settings (| variable | default | what it is for |):"
     assert not missing, "\n".join([head, *missing])
+
+
+def test_every_key_of_a_definition_is_on_the_page_of_pipelines() -> None:
+    page = (ROOT / "docs" / "pipelines.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"[a-z_]+", "".join(page.split("`")[1::2])))  # in code, between backticks
+    schema = json_schema()
+    keys = {key for part in (schema, *schema["$defs"].values()) for key in part.get("properties", {})}
+
+    assert keys - named == set()
 
 
 def test_no_page_tells_of_a_setting_that_is_not_there() -> None:
