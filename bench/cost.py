@@ -31,7 +31,7 @@ from pathlib import Path
 import psutil
 
 from bench._parts import Receiver, Watched, definition, listener, posts, receiver, watched
-from deployments import stack
+from deployments.embedded import stack
 from flows.ledger.connection import connect
 from flows.ledger.view import View
 from flows.settings import Settings

@@ -24,8 +24,8 @@ from ruamel.yaml import YAML
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from deployments.redis_server import RedisServer
-from deployments.stack import environment, use
+from deployments.embedded.redis_server import RedisServer
+from deployments.embedded.stack import environment, use
 from deployments.standin import Knobs, StandIn, serving
 from flows.ledger import keys
 from flows.records import RowState, RunState

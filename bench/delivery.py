@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from bench._parts import ROWRELAY, definition, posts, receiver, watched
-from deployments import stack
+from deployments.embedded import stack
 from flows.ledger.connection import connect
 from flows.ledger.view import View
 from flows.settings import Settings

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from deployments.redis_server import RedisServer
+from deployments.embedded.redis_server import RedisServer
 from flows.ledger import keys
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Answer, Ledger

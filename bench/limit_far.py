@@ -26,7 +26,7 @@ from pathlib import Path
 
 from bench._parts import definition, posts, receiver
 from bench.limit_use import LEAD_SECONDS, TAIL_SECONDS, wait_for_arrivals
-from deployments.redis_server import RedisServer
+from deployments.embedded.redis_server import RedisServer
 from flows.ledger.connection import connect
 from flows.ledger.view import View
 from flows.limit.script import LATE_FRESH_SECONDS

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench._parts import ROWRELAY
-from deployments import stack
+from deployments.embedded import stack
 from deployments.standin.api import Knobs, StandIn
 from deployments.standin.arrivals import Arrival
 from deployments.standin.server import serving

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench._parts import Receiver, definition, posts, receiver
-from deployments.redis_server import RedisServer
+from deployments.embedded.redis_server import RedisServer
 from tests.forked import Forked
 
 RATES, ROUND_TRIPS_MS, PROCESSES = (7, 50, 200, 1000), (5, 100, 500), (1, 3)

@@ -30,7 +30,7 @@ from pathlib import Path
 import psutil
 
 from bench._parts import ROWRELAY, Receiver, Watched, definition, listener, posts, receiver, watched
-from deployments import stack
+from deployments.embedded import stack
 from flows.settings import Settings
 
 HERE = Path(__file__).with_name("others")

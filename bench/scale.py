@@ -29,7 +29,7 @@ from typing import Any
 import psutil
 
 from bench._parts import definition
-from deployments.redis_server import RedisServer, free_port
+from deployments.embedded.redis_server import RedisServer, free_port
 from flows.ledger.connection import connect
 from flows.ledger.view import View
 from flows.records import RowState

@@ -20,8 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from bench._parts import ROWRELAY, Receiver, definition, posts, receiver
-from deployments import stack
-from deployments.redis_server import free_port
+from deployments.embedded import stack
+from deployments.embedded.redis_server import free_port
 from flows.settings import Settings
 
 SAMPLE = Path(__file__).resolve().parent.parent / "samples/posts.csv"

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from deployments.stack import environment, use
+from deployments.embedded.stack import environment, use
 from flows.settings import Settings
 from tests.conftest import wait_until
 from tests.serving import Serving, serving

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import redis
 
-from deployments import stack
+from deployments.embedded import stack
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import View

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dashboard import prefect_api
 from dashboard.connections import pipelines, settings
-from deployments import stack
+from deployments.embedded import stack
 from flows.errors import RowrelayError
 from flows.flow_runs.names import DELIVER
 

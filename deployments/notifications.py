@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from deployments import stack
+from deployments.embedded import stack
 from flows.errors import RowrelayError, StackError
 from flows.ledger.connection import masked
 from flows.settings import Settings

@@ -14,7 +14,7 @@ import sys
 import httpx
 import redis
 
-from deployments import stack
+from deployments.embedded import stack
 from flows.errors import RowrelayError
 from flows.ledger.connection import connect, verify
 from flows.ledger.view import View

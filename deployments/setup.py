@@ -19,7 +19,7 @@ from uuid import UUID
 
 import httpx
 
-from deployments import stack
+from deployments.embedded import stack
 from flows.errors import RowrelayError
 from flows.pipeline.pipelines import Mark, mark, present
 from flows.settings import Settings

@@ -21,8 +21,8 @@ from pathlib import Path
 from types import FrameType
 
 from deployments import deaths
+from deployments.embedded.process import die_with_parent
 from deployments.leaving import hand_over
-from deployments.process import die_with_parent
 from deployments.serve import POLL_SECONDS
 from deployments.setup import POOL
 from flows import logs

@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 import redis
 
-from deployments.redis_server import RedisServer
+from deployments.embedded.redis_server import RedisServer
 from tests.stack_fixture import stack
 
 __all__ = ["stack"]

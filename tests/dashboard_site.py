@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deployments.redis_server import RedisServer, free_port
-from deployments.stack import environment, use
+from deployments.embedded.redis_server import RedisServer, free_port
+from deployments.embedded.stack import environment, use
 from deployments.standin import Knobs, StandIn, serving
 from flows.pipeline.pipelines import present
 from flows.settings import Settings

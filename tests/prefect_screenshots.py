@@ -12,7 +12,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
-from deployments.stack import environment, use
+from deployments.embedded.stack import environment, use
 from flows.settings import Settings
 from tests.browser import ROOT, open_browser
 from tests.conftest import wait_until

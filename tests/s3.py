@@ -13,7 +13,7 @@ from uuid import uuid4
 import fsspec
 import pytest
 
-from deployments.redis_server import free_port
+from deployments.embedded.redis_server import free_port
 from tests.conftest import wait_until
 
 

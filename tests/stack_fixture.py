@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from deployments.stack import StackAddresses, environment, use
+from deployments.embedded.stack import StackAddresses, environment, use
 from flows.settings import Settings
 
 

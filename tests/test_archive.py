@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from deployments import archive
 from deployments.commands import cli
-from deployments.process import Lock
-from deployments.redis_server import RedisServer
+from deployments.embedded import archive
+from deployments.embedded.process import Lock
+from deployments.embedded.redis_server import RedisServer
 from flows.errors import FileError, SettingError, StackError
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger

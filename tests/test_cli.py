@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from deployments.commands import changing, cli, starting
-from deployments.redis_server import free_port
+from deployments.embedded.redis_server import free_port
 from flows.errors import SettingError, StackError
 from flows.ledger.connection import connect
 from flows.ledger.view import View

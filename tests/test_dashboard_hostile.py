@@ -23,7 +23,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from dashboard.markup import visible
-from deployments.redis_server import RedisServer
+from deployments.embedded.redis_server import RedisServer
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from flows.sheet import restored

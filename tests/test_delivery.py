@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deployments.redis_server import RedisServer
+from deployments.embedded.redis_server import RedisServer
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.limit.status import open_limit, status

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deployments.redis_server import free_port
+from deployments.embedded.redis_server import free_port
 from flows.ledger.view import Run
 from flows.records import RowState, RunState
 from tests.conftest import wait_until

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from deployments.redis_server import RedisServer
+from deployments.embedded.redis_server import RedisServer
 from flows.delivery.journal import Journal
 from flows.delivery.sender import Sender
 from flows.errors import Stopped

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from deployments.redis_server import RedisServer
+from deployments.embedded.redis_server import RedisServer
 from flows.delivery.delivery import Delivery
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger

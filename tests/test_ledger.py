@@ -13,7 +13,7 @@ import redis
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from deployments.redis_server import RedisServer
+from deployments.embedded.redis_server import RedisServer
 from flows.errors import LedgerError, RunBusy, RunDeleted, RunNotFound, Superseded
 from flows.ledger import keys
 from flows.ledger.connection import connect, verify

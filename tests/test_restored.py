@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 import redis
 
-from deployments.redis_server import RedisServer
+from deployments.embedded.redis_server import RedisServer
 from flows.errors import RunBusy
 from flows.ledger.backup_guard import BackupGuard, turn
 from flows.ledger.connection import connect

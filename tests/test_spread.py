@@ -13,7 +13,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from deployments.redis_server import free_port
+from deployments.embedded.redis_server import free_port
 from flows.deliver import deliver
 from flows.delivery.delivery import Delivery
 from flows.delivery.plan import Portion

@@ -21,10 +21,10 @@ import psutil
 import pytest
 import redis
 
-from deployments import stack as embedded
-from deployments.prefect_server import PrefectServer
-from deployments.process import held, redis_answers
-from deployments.stack import StackAddresses, child_environment, use
+from deployments.embedded import stack as embedded
+from deployments.embedded.prefect_server import PrefectServer
+from deployments.embedded.process import held, redis_answers
+from deployments.embedded.stack import StackAddresses, child_environment, use
 from flows.errors import SettingError, StackError
 from flows.ledger.connection import FORM, connect, masked
 from flows.settings import Settings
@@ -34,7 +34,7 @@ from tests.world import ROOT
 
 USER = """
 import json, os, sys
-from deployments.stack import use
+from deployments.embedded.stack import use
 from flows.settings import Settings
 with use(Settings.read(), prefect="--prefect" in sys.argv, linger_seconds=0.5) as found:
     print(json.dumps([found.redis_url, found.prefect_api_url, found.started, sorted(found.embedded)]), flush=True)
@@ -188,7 +188,7 @@ def test_a_killed_supervisor_takes_its_servers_along_and_is_replaced(settings: S
         server = redis_process(addresses.redis_url)
         supervisor = server.parent()
         assert supervisor is not None
-        assert "deployments.supervisor" in " ".join(supervisor.cmdline())
+        assert "deployments.embedded.supervisor" in " ".join(supervisor.cmdline())
 
         supervisor.kill()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from deployments.redis_server import RedisServer
+from deployments.embedded.redis_server import RedisServer
 from flows.errors import LimitLatched
 from flows.limit.clock import boot_time
 from flows.limit.limiter import Limiter, open_limit, status

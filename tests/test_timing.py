@@ -16,7 +16,7 @@ import pytest
 from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 
 from dashboard import schedules
-from deployments.stored_schedules import pause_refused
+from deployments.embedded.stored_schedules import pause_refused
 from flows.errors import DefinitionError
 from flows.pipeline import seek
 from flows.pipeline.definition import Definition

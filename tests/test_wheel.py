@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deployments.redis_server import free_port
+from deployments.embedded.redis_server import free_port
 from tests.browser import open_browser, settle
 from tests.conftest import wait_until
 

@@ -59,7 +59,7 @@ def known(settings: Settings, definition: Definition) -> Iterator[Known]:
 
 
 def _index(settings: Settings, definition: Definition, exits: ExitStack) -> Known:
-    from deployments import stack
+    from deployments.embedded import stack
 
     if settings.redis_url is None and not (settings.data / "redis").exists():
         return Known(remark="Whether rows were delivered before is not known: there is no ledger here yet.")

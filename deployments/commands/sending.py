@@ -88,7 +88,7 @@ def send(wish: Wish) -> int:
 
 
 def _send(wish: Wish, signals: Signals) -> int:
-    from deployments import stack
+    from deployments.embedded import stack
 
     settings = Settings.read()
     definition = None if wish.resume else _ready(wish, settings)
@@ -159,7 +159,7 @@ def _host(definition: Definition) -> str:
 
 @contextmanager
 def _stack(settings: Settings) -> Iterator[Any]:
-    from deployments import stack
+    from deployments.embedded import stack
 
     with ExitStack() as exits:
         with waiting("Starting what is needed: Redis, Prefect …"):

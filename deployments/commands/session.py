@@ -65,7 +65,7 @@ class Session:
 @contextmanager
 def opened() -> Iterator[Session]:
     """The ledger of this user's stack; of the stack only Redis is started, if nothing runs yet."""
-    from deployments import stack
+    from deployments.embedded import stack
 
     settings = Settings.read()
     with stack.use(settings, prefect=False) as addresses:

@@ -50,14 +50,14 @@ class Child:
 
     def last_words(self) -> str:
         """The end of its log."""
-        from deployments.process import last_words
+        from deployments.embedded.process import last_words
 
         return last_words(self.log)
 
 
 def up(*, port: int | None) -> int:
     """Start everything, say where it is, and stay until Ctrl-C. Returns 0, or 1 if a service died meanwhile."""
-    from deployments import stack
+    from deployments.embedded import stack
 
     settings = Settings.read()
     definitions = present(settings)
@@ -139,7 +139,7 @@ def _spawn(
     environment: Mapping[str, str],
     ready: Callable[[], bool],
 ) -> Child:
-    from deployments.process import die_with_parent, set_aside
+    from deployments.embedded.process import die_with_parent, set_aside
 
     log = settings.data / "logs" / f"{name}.log"
     private_folder(log.parent)
@@ -218,7 +218,7 @@ def _say(name: str, text: str, remark: str = "") -> None:
 
 def _stay(settings: Settings, children: list[Child]) -> None:
     """Watch the services and say what happens to them. Nothing is started again without a word."""
-    from deployments import stack
+    from deployments.embedded import stack
 
     reachable: dict[str, bool] = {}
     due = 0.0

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deployments.process import die_with_parent
-from deployments.redis_server import RedisServer
+from deployments.embedded.process import die_with_parent
+from deployments.embedded.redis_server import RedisServer
 from deployments.standin.api import Knobs, StandIn
 from deployments.standin.server import serving
 from flows.ledger.view import View

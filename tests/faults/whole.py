@@ -24,9 +24,9 @@ import httpx
 import psutil
 import redis
 
+from deployments.embedded.supervisor import PREFECT, StackState
 from deployments.leaving import descendants, is_flow_run
 from deployments.standin.arrivals import Arrival
-from deployments.supervisor import PREFECT, StackState
 from flows.errors import RowrelayError
 from flows.ledger.connection import connect
 from flows.ledger.view import View

@@ -33,8 +33,8 @@ from urllib.request import Request, urlopen
 
 import httpx
 
-from deployments import stack
-from deployments.process import held
+from deployments.embedded import stack
+from deployments.embedded.process import held
 from deployments.standin.api import Knobs, StandIn
 from deployments.standin.server import serving
 from flows.settings import Settings

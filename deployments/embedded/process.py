@@ -16,7 +16,7 @@ from typing import IO, Protocol
 
 import redis
 
-from deployments.redis_server import RedisServer, free_port
+from deployments.embedded.redis_server import RedisServer, free_port
 from flows.ledger.connection import no_retry
 from flows.private import private_folder
 

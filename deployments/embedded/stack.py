@@ -3,7 +3,7 @@
 `with use(settings) as addresses:` gives a stack that answers for as long as the block lasts. It belongs to the data
 folder, not to the working directory, and a second data folder of the same user is refused a Redis while another's runs
 (unless ROWRELAY_SEPARATE_STACK is set), so that two folders never mean two limiters. A detached process looks after it
-(`deployments.supervisor`) and ends it when the last user is out, also if that one was killed. Where
+(`deployments.embedded.supervisor`) and ends it when the last user is out, also if that one was killed. Where
 ROWRELAY_REDIS_URL or PREFECT_API_URL name a server, that one is used and nothing is started for it.
 """
 
@@ -20,9 +20,9 @@ from pathlib import Path
 
 import redis
 
-from deployments.membership import TITLES, VARIABLES, Membership
-from deployments.prefect_server import prefect_answers
-from deployments.supervisor import LINGER_SECONDS, PREFECT, REDIS, StackState
+from deployments.embedded.membership import TITLES, VARIABLES, Membership
+from deployments.embedded.prefect_server import prefect_answers
+from deployments.embedded.supervisor import LINGER_SECONDS, PREFECT, REDIS, StackState
 from flows import logs
 from flows.client.proxy import is_own, spare_own_servers
 from flows.errors import SettingError, StackError

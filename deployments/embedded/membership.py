@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from deployments.prefect_server import prefect_answers
-from deployments.process import Lock, held, last_words, redis_answers
-from deployments.supervisor import BUSY, PREFECT, REDIS, StackState, Wanted
+from deployments.embedded.prefect_server import prefect_answers
+from deployments.embedded.process import Lock, held, last_words, redis_answers
+from deployments.embedded.supervisor import BUSY, PREFECT, REDIS, StackState, Wanted
 from flows.errors import StackError
 from flows.private import private_folder
 
@@ -116,7 +116,7 @@ class Membership:
             time.sleep(0.03)
 
     def _spawn_supervisor(self) -> None:
-        command = [sys.executable, "-P", "-m", "deployments.supervisor"]
+        command = [sys.executable, "-P", "-m", "deployments.embedded.supervisor"]
         command += [str(self.data), str(self.folder), str(self.linger_seconds)]
         log_path = self.folder / "supervisor.log"
         with log_path.open("ab") as log:

@@ -1,6 +1,6 @@
 """The process that owns the embedded Redis and Prefect server: starts them, restarts them, ends with their last user.
 
-Started by `deployments.membership`, never by hand. It talks to its users through files in its folder alone:
+Started by `deployments.embedded.membership`, never by hand. It talks to its users through files in its folder alone:
 
     supervisor.lock   held as long as it lives
     users.lock        held, shared, by everybody who uses the stack; free means that nobody does
@@ -25,8 +25,8 @@ from typing import Any, NoReturn
 
 import platformdirs
 
-from deployments.prefect_server import PrefectServer
-from deployments.process import GuardedRedis, Lock, Service, last_words, pick_port
+from deployments.embedded.prefect_server import PrefectServer
+from deployments.embedded.process import GuardedRedis, Lock, Service, last_words, pick_port
 from flows.errors import StackError
 
 REDIS, PREFECT = "redis", "prefect"

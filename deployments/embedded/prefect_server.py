@@ -17,9 +17,9 @@ from pathlib import Path
 
 import platformdirs
 
-from deployments.process import Lock, die_with_parent, set_aside
-from deployments.redis_server import free_port
-from deployments.stored_schedules import pause_refused
+from deployments.embedded.process import Lock, die_with_parent, set_aside
+from deployments.embedded.redis_server import free_port
+from deployments.embedded.stored_schedules import pause_refused
 from flows.client.proxy import spare_own_servers
 from flows.private import private_folder
 
