@@ -26,7 +26,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events.filters import EventFilter, EventNameFilter, EventOrder, EventResourceFilter
 from prefect.states import Cancelled, Crashed, Scheduled
 
-from deployments.heartbeat import SILENT_SECONDS, UNBEGUN_SECONDS
+from deployments.registry.heartbeat import SILENT_SECONDS, UNBEGUN_SECONDS
 from flows import logs
 from flows.errors import RunNotFound
 from flows.flow_runs.names import THAT_DELIVER

@@ -57,7 +57,7 @@ async def cancel_flow_runs() -> list[str]:
     from prefect.states import Cancelled
     from prefect.types import DateTime
 
-    from deployments.roster import TAG
+    from deployments.registry.deployments import TAG
 
     alive = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
     due = FlowRunFilter(

@@ -23,7 +23,7 @@ from uuid import UUID
 
 import httpx
 
-from deployments.heartbeat import HEARTBEAT_SECONDS, VARIABLE
+from deployments.registry.heartbeat import HEARTBEAT_SECONDS, VARIABLE
 from flows import logs
 from flows.errors import RowrelayError
 from flows.pipeline.definition import Definition
@@ -70,7 +70,8 @@ async def _serve(settings: Settings, found: Pipelines, mark: Mark, ready: Path |
     from prefect.client.orchestration import get_client
     from prefect.runner import Runner
 
-    from deployments import deaths, roster
+    from deployments import deaths
+    from deployments.registry import deployments
 
     runner = Runner(
         name="rowrelay",
@@ -80,14 +81,14 @@ async def _serve(settings: Settings, found: Pipelines, mark: Mark, ready: Path |
         prefetch_seconds=AHEAD_SECONDS,
     )
     async with get_client() as client:
-        crashes = await roster.register(client, await roster.recovery(), runner.aadd_deployment)
-        for paused in await roster.pause_refused(client):
+        crashes = await deployments.register(client, await deployments.recovery(), runner.aadd_deployment)
+        for paused in await deployments.pause_refused(client):
             _say(f"A schedule is paused, as it cannot be run. {paused}")
         served: dict[str, Definition] = {}
         offered = [crashes, *await _take_over(runner, client, served, found)]
         await _automate(client, crashes)
         _tell_ready(ready)
-        if left := await roster.give_back(client, offered):
+        if left := await deployments.give_back(client, offered):
             _say(f"{left} runs that an earlier process had taken on are scheduled anew.")
         watches = [
             asyncio.create_task(_watch(runner, client, settings, served, () if _behind(served, found) else mark)),
@@ -140,7 +141,7 @@ async def _leave(runner: Runner, asked: asyncio.Event) -> None:
 async def _automate(client: PrefectClient, recovery: UUID) -> None:
     from prefect.exceptions import PrefectHTTPStatusError
 
-    from deployments import automations
+    from deployments.registry import automations
 
     try:
         await automations.resume_crashed(client, recovery)
@@ -149,9 +150,11 @@ async def _automate(client: PrefectClient, recovery: UUID) -> None:
 
 
 async def _offer(runner: Runner, client: PrefectClient, definition: Definition) -> list[UUID]:
-    from deployments import roster
+    from deployments.registry import deployments
 
-    return [await roster.register(client, made, runner.aadd_deployment) for made in await roster.of(definition)]
+    return [
+        await deployments.register(client, made, runner.aadd_deployment) for made in await deployments.of(definition)
+    ]
 
 
 async def _watch(
@@ -203,9 +206,9 @@ def _behind(served: dict[str, Definition], found: Pipelines) -> bool:
 
 
 async def _withdraw(client: PrefectClient, found: Pipelines) -> list[str]:
-    from deployments import roster
+    from deployments.registry import deployments
 
-    gone = await roster.withdraw_missing(client, found)
+    gone = await deployments.withdraw_missing(client, found)
     for name in gone:
         _say(f"Pipeline {name} is gone: its schedules end; runs that are unfinished can still be resumed.")
     return gone

@@ -23,8 +23,8 @@ from types import FrameType
 from deployments import deaths
 from deployments.embedded.process import die_with_parent
 from deployments.leaving import hand_over
+from deployments.registry.register import POOL
 from deployments.serve import POLL_SECONDS
-from deployments.setup import POOL
 from flows import logs
 from flows.client.proxy import spare_own_servers
 from flows.errors import RowrelayError

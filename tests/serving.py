@@ -72,7 +72,7 @@ class Serving:
         return self.start("deployments.worker", pool, "--limit", "5", *options)
 
     def set_up(self, pool: str) -> None:
-        process = self.start("deployments.setup", pool)
+        process = self.start("deployments.registry.register", pool)
         assert process.wait(60) == 0, self.text()
 
     def wait_for_deployment(self, process: subprocess.Popen[bytes]) -> None:

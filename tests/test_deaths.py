@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from deployments.deaths import LOOK_SECONDS, Silence, log, look, watch
 from deployments.embedded.redis_server import free_port
-from deployments.heartbeat import SILENT_SECONDS, UNBEGUN_SECONDS
+from deployments.registry.heartbeat import SILENT_SECONDS, UNBEGUN_SECONDS
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import View

@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from deployments.metrics import server
-from deployments.notifications import AUTOMATION
+from deployments.registry.notifications import AUTOMATION
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.logs import JsonFormatter
@@ -130,7 +130,7 @@ def test_every_metric_of_the_grafana_dashboard_exists() -> None:
     """A renamed metric would leave an empty panel that nobody notices."""
     text = (ROOT / "deployments" / "grafana" / "rowrelay.json").read_text()
     board = json.loads(text)
-    source = (ROOT / "flows" / "ledger" / "metrics.py").read_text()
+    source = (ROOT / "flows" / "metrics.py").read_text()
     asked = {name.removesuffix("_total") for name in re.findall(r"\browrelay_[a-z_]+", text)}
 
     assert board["panels"]
@@ -139,7 +139,7 @@ def test_every_metric_of_the_grafana_dashboard_exists() -> None:
 
 
 def test_every_metric_is_told_of_in_the_docs() -> None:
-    source = (ROOT / "flows" / "ledger" / "metrics.py").read_text()
+    source = (ROOT / "flows" / "metrics.py").read_text()
     docs = (ROOT / "docs" / "operations.md").read_text()
 
     assert {name for name in re.findall(r'"(rowrelay_[a-z_]+)"', source) if name not in docs} == set()
@@ -290,7 +290,7 @@ def switch(stack: RunningStack, *, on: bool) -> bool:
 def test_people_are_told_of_runs_that_stop_or_end_with_errors_and_of_no_others(stack: RunningStack) -> None:
     told = Told()
     environment = {**stack.environment, "PATH": "/usr/bin:/bin", "ROWRELAY_DASHBOARD_URL": "http://dash.example"}
-    command = [sys.executable, "-m", "deployments.notifications"]
+    command = [sys.executable, "-m", "deployments.registry.notifications"]
 
     def set_up(url: str) -> str:
         done = subprocess.run(
@@ -332,7 +332,7 @@ def test_people_are_told_of_runs_that_stop_or_end_with_errors_and_of_no_others(s
 def notifications(tmp_path: Path, data: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """The program with the data folder alone: no address of a server is handed over."""
     return subprocess.run(
-        [sys.executable, "-m", "deployments.notifications", *options],
+        [sys.executable, "-m", "deployments.registry.notifications", *options],
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "ROWRELAY_DATA": str(data), **variables},
         cwd=ROOT,
         capture_output=True,
@@ -371,7 +371,7 @@ def test_nobody_is_said_to_be_told_where_there_is_no_server(tmp_path: Path) -> N
 
 
 def test_an_address_that_is_none_is_refused_without_being_shown() -> None:
-    from deployments.notifications import block
+    from deployments.registry.notifications import block
     from flows.errors import StackError
 
     with pytest.raises(StackError) as caught:

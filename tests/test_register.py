@@ -18,7 +18,8 @@ from prefect.client.schemas.schedules import RRuleSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments import roster, serve
+from deployments import serve
+from deployments.registry import deployments
 from flows.pipeline.definition import Definition
 from flows.pipeline.loading import load, shipped
 from flows.pipeline.pipelines import Pipelines
@@ -44,8 +45,8 @@ def with_prefect(stack: RunningStack, act: Callable[[PrefectClient], Awaitable[N
 
 
 async def made_known(client: PrefectClient, definition: Definition) -> None:
-    for made in await roster.of(definition):
-        await roster.register(client, made, lambda kept: kept.aapply())
+    for made in await deployments.of(definition):
+        await deployments.register(client, made, lambda kept: kept.aapply())
 
 
 async def planned(client: PrefectClient, name: str) -> dict[str, DeploymentSchedule]:
@@ -77,7 +78,7 @@ def test_a_stated_schedule_that_a_person_removed_stays_removed(stack: RunningSta
             assert set(there) == set(crons) - {six}
             assert not there[seven].active
 
-        assert "removed" in await roster.withdraw_missing(client, Pipelines({}, {}))
+        assert "removed" in await deployments.withdraw_missing(client, Pipelines({}, {}))
         assert await planned(client, "removed") == {}
         await made_known(client, stated(tmp_path, "removed", five, six, seven))
         assert set(await planned(client, "removed")) == {five, seven}
@@ -99,7 +100,7 @@ def test_a_schedule_that_cannot_be_run_is_paused_and_named(stack: RunningStack, 
         await client.create_deployment_schedules(deployment, [(wanted.schedule, True)])
 
         for _ in range(2):  # it is named at every start, for as long as it is there
-            (said,) = await roster.pause_refused(client)
+            (said,) = await deployments.pause_refused(client)
             assert said.startswith("endless: ")
             assert "INTERVAL=-1 is not 1 or more" in said
         assert {cron: each.active for cron, each in (await planned(client, "endless")).items()} == {

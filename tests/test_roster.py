@@ -11,7 +11,7 @@ import pytest
 from prefect.deployments.runner import RunnerDeployment
 from ruamel.yaml import YAML
 
-from deployments import roster
+from deployments.registry import deployments
 from flows.pipeline.loading import load, shipped
 from tests.world import ROOT
 
@@ -20,13 +20,13 @@ POSTS = load(shipped() / "posts.yaml")
 
 def made(*, work_pool: str = "") -> dict[str, RunnerDeployment]:
     async def all_of_them() -> list[RunnerDeployment]:
-        return [*await roster.of(POSTS, work_pool=work_pool), await roster.recovery(work_pool=work_pool)]
+        return [*await deployments.of(POSTS, work_pool=work_pool), await deployments.recovery(work_pool=work_pool)]
 
     return {f"{each.flow_name}/{each.name}": each for each in asyncio.run(all_of_them())}
 
 
 def test_the_file_for_prefects_own_command_says_what_the_set_up_does() -> None:
-    stated = YAML(typ="safe").load((ROOT / "deployments" / "prefect.yaml").read_text())
+    stated = YAML(typ="safe").load((ROOT / "deployments" / "registry" / "prefect.yaml").read_text())
     ours = made(work_pool="rowrelay")
     assert len(stated["deployments"]) == len(ours)
     for theirs in stated["deployments"]:
@@ -77,5 +77,5 @@ def test_a_pipeline_with_two_folders_has_two_looks_at_once(tmp_path: Path) -> No
     lines = ["schedules:", *(f"  - {{{each}}}" for each in plan)]
     path.write_text("\n".join([(shipped() / "posts.yaml").read_text(), *lines, ""]))
 
-    assert roster.folders(POSTS) == 1
-    assert roster.folders(load(path)) == 2
+    assert deployments.folders(POSTS) == 1
+    assert deployments.folders(load(path)) == 2

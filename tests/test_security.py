@@ -32,7 +32,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deployments.roster import JOB
+from deployments.registry.deployments import JOB
 from flows.ledger.connection import connect
 from flows.masking import DOTS, Masker
 from flows.private import private_folder
@@ -387,7 +387,7 @@ def test_prefect_stores_no_result_and_would_write_json_however_it_is_started(sta
     started = {
         "rowrelay and deployments.serve": stack.environment,
         "a work pool's job": JOB["env"],
-        "prefect.yaml": yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text())["definitions"],
+        "prefect.yaml": yaml.safe_load((ROOT / "deployments" / "registry" / "prefect.yaml").read_text())["definitions"],
         "the image": (ROOT / "Dockerfile").read_text(),
     }
 

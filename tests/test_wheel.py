@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ONLY_IN_A_CHECKOUT = {
     "deployments/Caddyfile",
     "deployments/make-secrets.sh",
-    "deployments/prefect.yaml",
+    "deployments/registry/prefect.yaml",
     "deployments/grafana/alerts.yaml",
     "deployments/grafana/rowrelay.json",
 }

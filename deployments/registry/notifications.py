@@ -1,4 +1,4 @@
-"""Tells people when a run stops or ends with errors: `python -m deployments.notifications`.
+"""Tells people when a run stops or ends with errors: `python -m deployments.registry.notifications`.
 
 Sets up a Prefect automation that writes to ROWRELAY_NOTIFY_URL, or takes it away where that is empty. It goes to the
 server in PREFECT_API_URL, else to the embedded one, which has to run. May be run again and again. With `--test` it
@@ -76,7 +76,7 @@ async def _keep(action: SendNotification | None) -> None:
     from prefect.automations import Automation
     from prefect.client.orchestration import get_client
 
-    from deployments import automations
+    from deployments.registry import automations
 
     async with get_client() as client:
         if action is None:
@@ -111,7 +111,7 @@ def try_out(settings: Settings) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Set it up. Returns 2 if that was not possible; 1 if it was, and the message of `--test` did not arrive."""
     parser = argparse.ArgumentParser(
-        prog="python -m deployments.notifications", description=(__doc__ or "").split("\n")[0]
+        prog="python -m deployments.registry.notifications", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--test", action="store_true", help="send one message at once")
     given = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Sets a Prefect server up for workers: `python -m deployments.setup [POOL]`. May be run again after every change.
+"""Sets a Prefect server up for workers: `python -m deployments.registry.register [POOL]`. To be run after every change.
 
 With `--watch` it stays, and does so by itself when a definition changes; `--ready FILE` is made once it has.
 
@@ -35,7 +35,9 @@ AGAIN_SECONDS = 10.0  # after a Prefect server that was away
 
 def main(arguments: list[str]) -> int:
     """Set up, saying what there is then. Returns 1 where wrong definitions were left out, 2 where nothing goes."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.setup", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m deployments.registry.register", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("pool", nargs="?", default=POOL, help=f"the work pool (default: {POOL})")
     parser.add_argument("--watch", action="store_true", help="stay, and set up again when a definition changes")
     parser.add_argument("--ready", type=Path, metavar="FILE", help="make this file once everything is set up")
@@ -79,25 +81,25 @@ def _try(settings: Settings, pool: str) -> int:
 async def _set_up(settings: Settings, pool: str) -> list[Exception]:
     from prefect.client.orchestration import get_client
 
-    from deployments import automations, roster
+    from deployments.registry import automations, deployments
 
     found = present(settings)
     async with get_client() as client:
         await _make_pool(client, pool)
-        recovery = await roster.recovery(work_pool=pool)
+        recovery = await deployments.recovery(work_pool=pool)
         await automations.resume_crashed(client, await _apply(client, recovery))
-        for paused in await roster.pause_refused(client):
+        for paused in await deployments.pause_refused(client):
             _say(f"A schedule is paused, as it cannot be run. {paused}")
         refused: list[Exception] = [*found.refused.values()]
         for name, definition in found.items():
             try:
-                for made in await roster.of(definition, work_pool=pool):
+                for made in await deployments.of(definition, work_pool=pool):
                     await _apply(client, made)
             except httpx.TransportError:
                 raise
             except Exception as exc:  # one that Prefect does not take keeps no other from being served
                 refused.append(RowrelayError(f"{name}: {exc}"))
-        for name in await roster.withdraw_missing(client, found, work_pool=pool):
+        for name in await deployments.withdraw_missing(client, found, work_pool=pool):
             _say(f"{name}: its definition is gone; paused, its schedules are taken away")
     _say(f"automation: {automations.RESUME}")
     _say(f"Start workers with: python -m deployments.worker {pool}")
@@ -105,9 +107,9 @@ async def _set_up(settings: Settings, pool: str) -> list[Exception]:
 
 
 async def _apply(client: PrefectClient, made: RunnerDeployment) -> UUID:
-    from deployments import roster
+    from deployments.registry import deployments
 
-    identity = await roster.register(client, made, lambda kept: kept.aapply())
+    identity = await deployments.register(client, made, lambda kept: kept.aapply())
     _say(f"{made.flow_name}/{made.name}")
     return identity
 

@@ -1,6 +1,6 @@
 """What Prefect can start of ours: `deliver/<pipeline>` and `inbox/<pipeline>` for every definition, `recover/rowrelay`.
 
-The same for this machine (`deployments.serve`) and for a work pool (`deployments.setup`).
+The same for this machine (`deployments.serve`) and for a work pool (`deployments.registry.register`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from prefect.schedules import Schedule
 from prefect.states import Scheduled
 from prefect.types.entrypoint import EntrypointType
 
-from deployments.heartbeat import HEARTBEAT_SECONDS, VARIABLE
+from deployments.registry.heartbeat import HEARTBEAT_SECONDS, VARIABLE
 from flows.deliver import deliver
 from flows.flow_runs.names import INBOX
 from flows.flow_runs.schedule import OWN, schedules

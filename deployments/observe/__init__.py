@@ -1,0 +1,1 @@
+"""What is measured: figures for Prometheus, a dashboard and alarms for Grafana."""

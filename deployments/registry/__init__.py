@@ -1,0 +1,1 @@
+"""What Prefect is told: deployments with their schedules, automations, notifications."""

@@ -1,0 +1,1 @@
+"""What runs flows: on this machine or in a pool, how it ends, and who looks for runs that died."""
