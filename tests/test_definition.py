@@ -227,6 +227,7 @@ BAD = {
     "quote left open": Bad('"{body}"}', '"{body}}', 20, "is not valid YAML: found unexpected end of stream"),
     "control character": Bad("sends", "se\x07nds", 2, "holds a control character; remove it"),
     "anchor": Bad(*more("a: &x [1]\n"), 20, "a: anchors and aliases (& and *) are not used here"),
+    "tag of YAML's own": Bad("sends posts", "!!str 7", 2, "description: tags (!…) are not used here"),
     "tag": Bad("sends posts", "!!python/object:os.system ls", 2, "tags (!…) are not used here"),
     "two documents": Bad(*more("---\nname: b\n"), 20, "a second document begins here"),
     "list": Bad("", "- name: posts\n", 1, "must be a mapping of keys such as"),
@@ -285,8 +286,32 @@ def test_all_mistakes_of_a_file_are_told_at_once_in_the_order_of_their_lines(tmp
         loaded(tmp_path, text)
 
     lines = [int(line.split(":")[1]) for line in str(caught.value).splitlines()]
-    assert lines == [2, 4, 4, 7, 12, 15, 16, 16, 17, 18]
+    assert lines == [2, 4, 7, 12, 15, 16, 17, 18]
     assert caught.value.line == 2
+
+
+def test_a_value_of_the_wrong_shape_hides_no_more_than_what_else_is_wrong_with_its_column_or_section(
+    tmp_path: Path,
+) -> None:
+    text = GOOD.replace("min: 1", "min: 5, max: 2, mim: 3").replace("[200, 201]", "[200, x, 302]")
+    text = text.replace("{type: str, blank: false}", "{type: str, min: 3}").replace('"{title}"', '"{titel}"')
+
+    with pytest.raises(DefinitionError) as caught:
+        loaded(tmp_path, text)
+    assert [int(line.split(":")[1]) for line in str(caught.value).splitlines()] == [4, 5, 12, 16]
+
+    with pytest.raises(DefinitionError) as caught:
+        loaded(tmp_path, text.replace(", mim: 3", "").replace(" x,", ""))
+    assert [int(line.split(":")[1]) for line in str(caught.value).splitlines()] == [4, 5, 12, 16]
+
+
+def test_a_misspelt_section_is_not_missing_as_well_and_the_others_are_judged(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        loaded(tmp_path, GOOD.replace("columns:", "colums:").replace("example.com/posts", "example.com/my posts"))
+
+    first, *others = str(caught.value).splitlines()
+    assert "colums: unknown key; did you mean `columns`?" in first
+    assert [line.split(": ")[1] for line in others] == ["request.url"]
 
 
 def test_an_empty_file_a_folder_a_missing_file_and_a_binary_are_refused_by_name(tmp_path: Path) -> None:
@@ -306,10 +331,13 @@ def test_an_empty_file_a_folder_a_missing_file_and_a_binary_are_refused_by_name(
         assert str(tmp_path / name) in str(caught.value)
 
 
+LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 31))
+
+
 @pytest.mark.parametrize(
     "text",
-    ["a: " + "[" * 200_000, "a: " + "{" * 200_000, "? " * 100_000, "- " * 100_000, "a: &a [" + "*a," * 80_000],
-    ids=["lists", "mappings", "keys", "dashes", "aliases"],
+    ["a: " + "[" * 200_000, "a: " + "{" * 200_000, "? " * 100_000, "- " * 100_000, "a: &a [" + "*a," * 80_000, LAUGHS],
+    ids=["lists", "mappings", "keys", "dashes", "aliases", "laughs"],
 )
 def test_a_file_made_to_blow_up_is_refused_in_seconds(text: str, tmp_path: Path) -> None:
     start = time.monotonic()

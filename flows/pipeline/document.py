@@ -1,43 +1,25 @@
 """A YAML file as plain values, with the line of every key.
 
-Read event by event instead of by a YAML loader: so duplicate keys, anchors (which can blow a small file up), tags and
-forgotten quotes round a placeholder are found, and a deeply nested file cannot exhaust the stack.
+ruamel.yaml reads the text into its tree of nodes, and a walk over the tree finds what YAML allows and a definition does
+not: keys that stand twice, anchors (which can blow a small file up), tags, and quotes missing round a placeholder.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import ComposerError, MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    DocumentStartEvent,
-    Event,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-)
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from flows.pipeline.fault import Fault, Place, refusal
 
 MOST_BYTES = 256 * 1024  # ten times what a definition of 500 columns takes
 DEEPEST = 32
-
-
-@dataclass(slots=True)
-class Document:
-    """What stands in one file: plain values, the line of each place, and the faults found in reading."""
-
-    data: Any = None
-    lines: dict[Place, int] = field(default_factory=lambda: {(): 1})
-    faults: list[Fault] = field(default_factory=list)
 
 
 def read_text(path: Path) -> str:
@@ -60,22 +42,55 @@ def read_text(path: Path) -> str:
         raise refusal([Fault((), "is not UTF-8 text; save it as UTF-8", line)], file=file) from exc
 
 
-def parse(text: str, *, file: str = "") -> Document:
-    """The document in `text`. Raises DefinitionError where nothing sensible can be read at all."""
-    document = Document()
-    try:
-        _Builder(document).take(YAML(typ="safe", pure=True).parse(text))
-    except MarkedYAMLError as exc:
-        raise refusal([_syntax(exc, text)], file=file) from exc
-    except YAMLError as exc:
-        line = text[: getattr(exc, "position", 0)].count("\n") + 1
-        raise refusal([Fault((), "holds a control character; remove it", line)], file=file) from exc
-    except _Hopeless as exc:
-        raise refusal([*document.faults, exc.fault], file=file) from exc
-    return document
+@dataclass(slots=True)
+class Document:
+    """What stands in one file: plain values, the line of each place, and the faults found in reading."""
+
+    text: str
+    data: Any = None
+    lines: dict[Place, int] = field(default_factory=lambda: {(): 1})
+    faults: list[Fault] = field(default_factory=list)
+
+    def value(self, node: Node, place: Place) -> Any:
+        """The plain value of a node; None where it is refused. Raises _Unreadable."""
+        line = _line(node)
+        self.lines.setdefault(place, line)
+        if refused := _REFUSED.get(self.text[node.start_mark.index : node.start_mark.index + 1]):
+            self.faults.append(Fault(place, refused, line))
+            return None
+        if isinstance(node, ScalarNode):
+            text = _text(node)
+            return text if node.style else plain_value(text)
+        if isinstance(node, MappingNode):
+            return self._mapping(node, place)
+        return [self.value(item, (*place, at)) for at, item in enumerate(node.value)]
+
+    def _mapping(self, node: MappingNode, place: Place) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for key, value in node.value:
+            line = _line(key)
+            if not isinstance(key, ScalarNode):
+                raise _Unreadable(Fault(place, 'a key must be plain text; put "quotes" round {placeholders}', line))
+            name = _text(key)
+            inner = (*place, name)
+            if name in made:
+                self.faults.append(Fault(inner, f"stands here twice (first in line {self.lines[inner]})", line))
+                continue
+            self.lines[inner] = line
+            made[name] = self.value(value, inner)
+            if node.flow_style and len(node.value) == 1 and isinstance(value, ScalarNode) and _left_out(value):
+                said = f'{{{name}}} without quotes is a YAML mapping; write "{{{name}}}"'
+                self.faults.append(Fault(place, said, _line(node)))
+        return made
 
 
-class _Hopeless(Exception):
+_REFUSED = {
+    "!": "tags (!…) are not used here; put text in quotes",
+    "&": "anchors and aliases (& and *) are not used here; write the value out",
+}
+
+
+class _Unreadable(Exception):
     """Nothing after this fault can be trusted."""
 
     def __init__(self, fault: Fault) -> None:
@@ -83,122 +98,49 @@ class _Hopeless(Exception):
         self.fault = fault
 
 
-@dataclass(slots=True)
-class _Open:
-    """A mapping or list whose end has not come yet."""
+def parse(text: str, *, file: str = "") -> Document:
+    """The document in `text`. Raises DefinitionError where nothing sensible can be read at all."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.max_depth = DEEPEST + 1  # a value that is nested so deep is one more to it
+    yaml.composer.warn_double_anchors = False  # they are refused
+    document = Document(text)
+    try:
+        if (root := yaml.compose(text)) is not None:
+            document.data = document.value(root, ())
+    except MarkedYAMLError as exc:
+        raise refusal([_syntax(exc, text)], file=file) from exc
+    except YAMLError as exc:
+        line = text[: getattr(exc, "position", 0)].count("\n") + 1
+        raise refusal([Fault((), "holds a control character; remove it", line)], file=file) from exc
+    except _Unreadable as exc:
+        raise refusal([*document.faults, exc.fault], file=file) from exc
+    return document
 
-    place: Place
-    line: int
-    values: Any
-    flow: bool = False
-    key: str | None = None
-    bare: bool = False  # the last value was left out entirely, as in `{userId}`
-    ignored: bool = False  # below a key that is refused anyway
+
+def _line(node: Node) -> int:
+    return int(node.start_mark.line) + 1
 
 
-class _Builder:
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self.open: list[_Open] = []
-        self.documents = 0
-        self.refused: set[Place] = set()
-
-    def take(self, events: Iterable[Event]) -> None:
-        for event in events:
-            line = event.start_mark.line + 1
-            if isinstance(event, DocumentStartEvent):
-                self._start_document(line)
-            elif isinstance(event, MappingEndEvent | SequenceEndEvent):
-                self._close()
-            elif isinstance(event, AliasEvent):
-                self._value(None, line, "anchors and aliases (& and *) are not used here; write the value out")
-            elif isinstance(event, ScalarEvent):
-                self._scalar(event, line)
-            elif isinstance(event, MappingStartEvent | SequenceStartEvent):
-                self._start(event, line)
-
-    def _start_document(self, line: int) -> None:
-        self.documents += 1
-        if self.documents > 1:
-            raise _Hopeless(Fault((), "a second document begins here (---); one file describes one pipeline", line))
-
-    def _start(self, event: MappingStartEvent | SequenceStartEvent, line: int) -> None:
-        if len(self.open) >= DEEPEST:
-            raise _Hopeless(Fault((), f"is nested deeper than {DEEPEST} levels", line))
-        self._plain(event, line)
-        top = self.open[-1] if self.open else None
-        if top and isinstance(top.values, dict) and top.key is None:
-            raise _Hopeless(Fault(top.place, 'a key must be plain text; put "quotes" round {placeholders}', line))
-        values: Any = {} if isinstance(event, MappingStartEvent) else []
-        place = self._place()
-        self._value(values, line)
-        flow = bool(event.flow_style)
-        ignored = bool(top and (top.ignored or place in self.refused))
-        self.open.append(_Open(place, line, values, flow=flow, ignored=ignored))
-
-    def _refuse(self, place: Place, message: str, line: int) -> None:
-        if self.open and self.open[-1].ignored:
-            return
-        self.refused.add(place)
-        self.document.faults.append(Fault(place, message, line))
-
-    def _scalar(self, event: ScalarEvent, line: int) -> None:
-        top = self.open[-1] if self.open else None
-        text = whole_text(event.value, line)
-        if top and isinstance(top.values, dict) and top.key is None:
-            self._key(top, text, line)
-            return
-        self._plain(event, line)
-        plain = bool(event.implicit[0])
-        if top:
-            top.bare = plain and text == ""
-        self._value(plain_value(text) if plain else text, line)
-
-    def _key(self, top: _Open, key: str, line: int) -> None:
-        place = (*top.place, key)
-        if key in top.values and not top.ignored:
-            first = self.document.lines.get(place)
-            self._refuse(place, f"stands here twice (first in line {first})", line)
-        elif not top.ignored:
-            self.document.lines[place] = line
-        top.key = key
-
-    def _plain(self, event: Any, line: int) -> None:
-        what = "tags (!…) are not used here; put text in quotes" if event.tag else ""
-        what = "anchors and aliases (& and *) are not used here; write the value out" if event.anchor else what
-        if what:
-            self._refuse(self._place(), what, line)
-
-    def _place(self) -> Place:
-        if not self.open:
-            return ()
-        top = self.open[-1]
-        return (*top.place, len(top.values) if isinstance(top.values, list) else str(top.key))
-
-    def _value(self, value: Any, line: int, refused: str = "") -> None:
-        place = self._place()
-        if refused:
-            self._refuse(place, refused, line)
-        if not self.open:
-            self.document.data = value
-            return
-        top = self.open[-1]
-        if isinstance(top.values, list):
-            self.document.lines.setdefault(place, line)
-            top.values.append(value)
-        else:
-            top.values.setdefault(top.key, value)
-            top.key = None
-
-    def _close(self) -> None:
-        done = self.open.pop()
-        if done.flow and done.bare and isinstance(done.values, dict) and len(done.values) == 1 and not done.ignored:
-            name = next(iter(done.values))
-            what = f'{{{name}}} without quotes is a YAML mapping; write "{{{name}}}"'
-            self._refuse(done.place, what, done.line)
+def _left_out(node: ScalarNode) -> bool:
+    """Whether no value stands there at all, as in `{userId}`."""
+    return not node.style and not node.value
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _text(node: ScalarNode) -> str:
+    """A node's text, with pairs of surrogates as the characters that they stand for, as in JSON: `"\\ud83d\\ude00"`."""
+    text = str(node.value)
+    if text.isascii() or not _SURROGATE.search(text):
+        return text
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        said = "holds half a character (a surrogate alone); write the character itself"
+        raise _Unreadable(Fault((), said, _line(node))) from None
+
+
 _INT = re.compile(r"[-+]?[0-9]{1,4000}|0x[0-9a-fA-F]{1,1000}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _WORDS: dict[str, bool | None] = {
@@ -219,21 +161,13 @@ def plain_value(text: str) -> str | int | float | bool | None:
     return text
 
 
-def whole_text(text: str, line: int) -> str:
-    """The text with pairs of surrogates as the characters that they stand for, as in JSON: `"\\ud83d\\ude00"`."""
-    if text.isascii() or not _SURROGATE.search(text):
-        return text
-    try:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16")
-    except UnicodeDecodeError:
-        raise _Hopeless(
-            Fault((), "holds half a character (a surrogate alone); write the character itself", line)
-        ) from None
-
-
 def _syntax(exc: MarkedYAMLError, text: str) -> Fault:
     mark = exc.problem_mark or exc.context_mark
     line = mark.line + 1 if mark else 1
+    if isinstance(exc, MaxDepthExceededError):
+        return Fault((), f"is nested deeper than {DEEPEST} levels", line)
+    if isinstance(exc, ComposerError) and exc.context:
+        return Fault((), "a second document begins here (---); one file describes one pipeline", line)
     there = (text.splitlines() or [""])[min(line, text.count("\n") + 1) - 1 : line]
     if "\\t" in str(exc.problem) or (there and there[0].lstrip(" ").startswith("\t")):
         return Fault((), "a tab in the indentation; YAML wants spaces", line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,8 +17,6 @@ from flows.pipeline.environment import resolve
 from flows.pipeline.fault import Fault, Place, in_words, nearest, refusal, unknown_key
 from flows.pipeline.open_secret import open_secrets
 
-_PASSES = 4  # shape, then what was left out, then what that laid open
-
 
 def read(path: Path, environ: Mapping[str, str] = os.environ) -> Definition:
     """The definition in a file. Raises one DefinitionError with every fault."""
@@ -30,11 +27,11 @@ def read(path: Path, environ: Mapping[str, str] = os.environ) -> Definition:
         raise refusal([*found, Fault((), "is empty; `rowrelay init` writes a definition to begin with")], file=file)
     if not isinstance(document.data, dict):
         raise refusal([*found, Fault((), "must be a mapping of keys such as `name:` and `columns:`", 1)], file=file)
-    found += _unheard(list(open_secrets(document.data)), found)
+    found += _unheard(list(open_secrets(document.data)), _places(found))
     unset: list[Fault] = []
     data = resolve(document.data, unset, environ)
-    found += _unheard(unset, found)
-    found += _unheard(list(_without_value(data)), found)
+    found += _unheard(unset, _places(found))
+    found += _unheard(list(_without_value(data)), _places(found))
     return build(data, file=file, found=found, lines=document.lines)
 
 
@@ -52,39 +49,48 @@ def build(
     can be imported.
     """
     faults = list(found or [])
-    made, shape = _shape(data)
-    faults += _unheard(shape, faults)
-    if made is not None:
-        wrong = (fault for fault in consistency_faults(made) if not stored or fault.place[:1] == ("schema",))
-        faults += _unheard(list(wrong), faults)
-    if faults or made is None:
+    made, shape, hidden = _shape(data)
+    faults += _unheard(shape, _places(faults))
+    wrong = [fault for fault in consistency_faults(made) if not stored or fault.place[:1] == ("schema",)]
+    faults += _unheard(wrong, _places(faults) | hidden)
+    if faults:
         raise refusal(faults, file=file, lines=lines)
     return made
 
 
-def _shape(data: dict[str, Any]) -> tuple[Definition | None, list[Fault]]:
-    """The definition as far as its shape allows, and the faults of the shape.
+def _shape(data: dict[str, Any]) -> tuple[Definition, list[Fault], set[Place]]:
+    """The definition as far as its shape allows, the faults of the shape, and the places that they hide.
 
-    What is at fault is left out and the rest read again, so that faults between keys are found in the same go.
+    A section or a column with a fault is left out, so that what is wrong with the others is found in the same go.
     """
-    found: list[Fault] = []
-    for _ in range(_PASSES):
-        try:
-            return Definition.model_validate(data, context={"shape_only": True}), found
-        except ValidationError as exc:
-            data = copy.deepcopy(data)
-            errors = [(error, _place(error["loc"])) for error in exc.errors(include_url=False)]
-            meant = {_meant(place) for error, place in errors if error["type"] == "extra_forbidden"}
-            for error, place in errors:
-                if error["type"] != "missing" or place not in meant:
-                    found += _unheard([_fault(error, place)], found)
-                _leave_out(data, place)
-    return None, found
+    try:
+        return Definition.model_validate(data, context=_SHAPE), [], set()
+    except ValidationError as exc:
+        errors = [(error, _place(error["loc"])) for error in exc.errors(include_url=False)]
+    # What an unknown key misspells is not called missing as well.
+    meant = {
+        (*place[:-1], nearest(str(place[-1]), _keys(_model_at(place[:-1]))))
+        for error, place in errors
+        if error["type"] == "extra_forbidden"
+    }
+    faults = [_fault(error, place) for error, place in errors if error["type"] != "missing" or place not in meant]
+    hidden = {place[: 2 if place[0] == "columns" else 1] for place in meant.union(place for _, place in errors)}
+    columns = data.get("columns")
+    known = {key: value for key, value in data.items() if (key,) not in hidden}
+    if isinstance(columns, dict) and "columns" in known:
+        known["columns"] = {
+            name: _COLUMN if ("columns", name) in hidden else column for name, column in columns.items()
+        }
+    return Definition.model_validate(_LEAST | known, context=_SHAPE), faults, hidden
 
 
-def _meant(place: Place) -> Place:
-    """Where an unknown key should probably stand: what it misspells is not called missing as well."""
-    return (*place[:-1], nearest(str(place[-1]), _keys(_model_at(place[:-1]))))
+_SHAPE = {"shape_only": True}
+_COLUMN = {"type": "str"}
+_LEAST = {
+    "name": "x",
+    "request": {"url": "https://api.example.invalid/"},
+    "limit": {"name": "x", "in_flight": 1},
+}
 
 
 def _place(loc: tuple[str | int, ...]) -> Place:
@@ -97,51 +103,12 @@ def _fault(error: Any, place: Place) -> Fault:
     return unknown_key(place, _keys(_model_at(place[:-1])), _ELSEWHERE)
 
 
-_STAND_INS: dict[Place, Any] = {
-    ("name",): "x",
-    ("request",): {"url": "https://api.example.invalid/"},
-    ("request", "url"): "https://api.example.invalid/",
-    ("limit",): {"name": "x", "in_flight": 1},
-    ("limit", "name"): "x",
-    ("limit", "windows"): [{"requests": 1, "seconds": 1.0}],
-}
-
-_ENTRIES: dict[Place, int] = {("response", "success"): 200, ("ban", "status"): 403}
+def _places(known: list[Fault]) -> set[Place]:
+    return {fault.place[:-1] if fault.place[-1:] == ("type",) else fault.place for fault in known}
 
 
-def _leave_out(data: dict[str, Any], place: Place) -> None:
-    """Take the value at `place` out, or put something harmless where it cannot be missing."""
-    holder: Any = data
-    for part in place[:-1]:
-        if not _has(holder, part):
-            return  # gone already, with another fault of the same entry
-        holder = holder[part]
-    last = place[-1]
-    if (stand_in := _stand_in(place)) is not None:
-        holder[last] = stand_in
-    elif isinstance(holder, dict) and last in holder:
-        del holder[last]
-    elif len(place) > 1:  # something is missing, or an entry of a list is wrong: the whole of it has to go
-        _leave_out(data, place[:-1])
-
-
-def _has(holder: Any, part: str | int) -> bool:
-    return part in holder if isinstance(holder, dict) else isinstance(holder, list) and isinstance(part, int)
-
-
-def _stand_in(place: Place) -> Any:
-    """Something harmless for a value that cannot be missing, or None where it can."""
-    if place[0] == "columns" and len(place) in (2, 3):
-        return {"type": "str"} if len(place) == 2 else "str" if place[2] == "type" else None
-    if place[:2] == ("limit", "windows") and len(place) == 4:
-        return {"requests": 1, "seconds": 1000.5 + int(place[2])}.get(str(place[3]))
-    return copy.deepcopy(_STAND_INS.get(place, _ENTRIES.get(place[:-1])))
-
-
-def _unheard(new: list[Fault], known: list[Fault]) -> list[Fault]:
+def _unheard(new: list[Fault], places: set[Place]) -> list[Fault]:
     """Those of `new` that are not the mere consequence of a fault at the same place or around it."""
-    places = {fault.place[:-1] if fault.place[-1:] == ("type",) else fault.place for fault in known}
-    places.discard(())
     return [fault for fault in new if not any(fault.place[:size] in places for size in range(1, len(fault.place) + 1))]
 
 
