@@ -1,4 +1,4 @@
-"""Runs as others start them: `deployments.serve` or workers in processes of their own, and Prefect's API."""
+"""Runs as others start them: `deployments.runners.serve` or workers in processes of their own, and Prefect's API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from deployments.leaving import descendants, is_flow_run
+from deployments.runners.drain import descendants, is_flow_run
 from flows.ledger.view import Run
 from flows.records import RowState
 from tests.conftest import wait_until
@@ -64,12 +64,12 @@ class Serving:
         return process
 
     def serve(self) -> subprocess.Popen[bytes]:
-        process = self.start("deployments.serve")
+        process = self.start("deployments.runners.serve")
         self.wait_for_deployment(process)
         return process
 
     def worker(self, pool: str, *options: str) -> subprocess.Popen[bytes]:
-        return self.start("deployments.worker", pool, "--limit", "5", *options)
+        return self.start("deployments.runners.worker", pool, "--limit", "5", *options)
 
     def set_up(self, pool: str) -> None:
         process = self.start("deployments.registry.register", pool)

@@ -13,9 +13,9 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr
 
-from deployments.deaths import LOOK_SECONDS, Silence, log, look, watch
 from deployments.embedded.redis_server import free_port
 from deployments.registry.heartbeat import SILENT_SECONDS, UNBEGUN_SECONDS
+from deployments.runners.zombies import LOOK_SECONDS, Silence, log, look, watch
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import View

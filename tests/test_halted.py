@@ -8,14 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deployments.worker import halted
+from deployments.runners.worker import halted
 from tests.conftest import wait_until
 from tests.world import ROOT
 
 HALTS = """
 import signal, subprocess, sys, time
 from deployments.embedded.process import die_with_parent
-from deployments.worker import halted
+from deployments.runners.worker import halted
 child = subprocess.Popen(["sleep", "600"], preexec_fn=die_with_parent(signal.SIGTERM))
 with halted(child):
     print(child.pid, flush=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from deployments.leaving import descendants
+from deployments.runners.drain import descendants
 from flows.records import RowState, RunState
 from tests.conftest import wait_until
 from tests.serving import Serving, environment_of, serving

@@ -175,7 +175,9 @@ def test_with_json_logs_what_libraries_print_becomes_json_too() -> None:
     assert [line["message"] for line in lines] == ["from prefect", "from us"], done.stderr
 
 
-@pytest.mark.parametrize("module", ["deployments.serve", pytest.param("deployments.worker", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "module", ["deployments.runners.serve", pytest.param("deployments.runners.worker", marks=pytest.mark.slow)]
+)
 def test_what_serves_runs_writes_json_where_that_is_set(module: str, tmp_path: Path) -> None:
     """Prefect's own words, which nobody answers here, and ours: every line one object."""
     (tmp_path / "bad.yaml").write_text("name: bad\n")

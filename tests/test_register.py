@@ -18,8 +18,8 @@ from prefect.client.schemas.schedules import RRuleSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments import serve
 from deployments.registry import deployments
+from deployments.runners import serve
 from flows.pipeline.definition import Definition
 from flows.pipeline.loading import load, shipped
 from flows.pipeline.pipelines import Pipelines

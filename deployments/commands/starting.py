@@ -114,12 +114,12 @@ def _start(
     port: int,
 ) -> list[Child]:
     children = []
-    if (ROOT / "deployments" / "serve.py").exists():
+    if (ROOT / "deployments" / "runners" / "serve.py").exists():
         served = settings.data.absolute() / "logs" / "deployments.ready"
         served.unlink(missing_ok=True)
         children.append(
             _spawn("deployments", "runs that Prefect, the dashboard or the HTTP API start will wait",
-                   ["-m", "deployments.serve", "--ready", str(served)], settings, environment, served.exists)
+                   ["-m", "deployments.runners.serve", "--ready", str(served)], settings, environment, served.exists)
         )  # fmt: skip
     if DASHBOARD.exists():
         command = ["-m", "streamlit", "run", str(DASHBOARD), "--server.port", str(port)]
@@ -253,7 +253,7 @@ def _tell_unfinished(session: Session) -> None:
 
 def _stop(children: list[Child]) -> None:
     """End the deployments first, whose runs get time for their answers and to hand over what is left."""
-    from deployments.leaving import HAND_OVER_SECONDS, descendants
+    from deployments.runners.drain import HAND_OVER_SECONDS, descendants
 
     for name in ("deployments", "dashboard"):
         ending = [child for child in children if child.name == name]

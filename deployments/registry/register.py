@@ -3,7 +3,7 @@
 With `--watch` it stays, and does so by itself when a definition changes; `--ready FILE` is made once it has.
 
 It makes the work pool, the deployments of every pipeline and the automation that resumes crashed runs. Workers are then
-started with `python -m deployments.worker`, on as many machines as there are; each needs this package,
+started with `python -m deployments.runners.worker`, on as many machines as there are; each needs this package,
 ROWRELAY_REDIS_URL, PREFECT_API_URL, and storage that all of them reach.
 """
 
@@ -102,7 +102,7 @@ async def _set_up(settings: Settings, pool: str) -> list[Exception]:
         for name in await deployments.withdraw_missing(client, found, work_pool=pool):
             _say(f"{name}: its definition is gone; paused, its schedules are taken away")
     _say(f"automation: {automations.RESUME}")
-    _say(f"Start workers with: python -m deployments.worker {pool}")
+    _say(f"Start workers with: python -m deployments.runners.worker {pool}")
     return refused
 
 

@@ -1,7 +1,7 @@
 """Trials through the whole product: command line, Prefect's server, a served deployment, the dashboard, Redis.
 
 One stack carries them all, one after another, so that the limit is judged over the lot. Most runs are begun through the
-dashboard's HTTP API, as Prefect flow runs of `deployments.serve`; those that kill the command are `rowrelay send`.
+dashboard's HTTP API, as Prefect flow runs of `rowrelay serve`; those that kill the command are `rowrelay send`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import psutil
 import redis
 
 from deployments.embedded.supervisor import PREFECT, StackState
-from deployments.leaving import descendants, is_flow_run
+from deployments.runners.drain import descendants, is_flow_run
 from deployments.standin.arrivals import Arrival
 from flows.errors import RowrelayError
 from flows.ledger.connection import connect
@@ -128,7 +128,9 @@ class Stage:
 
     def _serve(self) -> None:
         environment = {**os.environ, **self.here.variables}
-        self.here.runner = subprocess.Popen([sys.executable, "-m", "deployments.serve"], cwd=ROOT, env=environment)
+        self.here.runner = subprocess.Popen(
+            [sys.executable, "-m", "deployments.runners.serve"], cwd=ROOT, env=environment
+        )
         self._stack.callback(_gone, self.here.runner)
 
     # -- breaking --------------------------------------------------------------------------------------------------

@@ -241,7 +241,7 @@ def ended(data: Path) -> bool:
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """Kill a program and all below it. The servers are nobody's children: they end by themselves."""
-    from deployments.leaving import descendants
+    from deployments.runners.drain import descendants
 
     below = descendants(process.pid)
     process.kill()

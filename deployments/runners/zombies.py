@@ -37,7 +37,7 @@ from flows.settings import Settings
 LOOK_SECONDS = 5.0
 MOST = 200  # what Prefect's server returns at once
 
-log = logging.getLogger("rowrelay.deaths")
+log = logging.getLogger("rowrelay.zombies")
 Clock = Callable[[], float]
 
 
@@ -119,7 +119,7 @@ async def watch(settings: Settings) -> None:
 
 def watch_beside(settings: Settings) -> None:
     """The same in a thread that ends with the process, for one that has no event loop."""
-    threading.Thread(target=lambda: asyncio.run(watch(settings)), name="deaths", daemon=True).start()
+    threading.Thread(target=lambda: asyncio.run(watch(settings)), name="zombies", daemon=True).start()
 
 
 async def _under_way(client: PrefectClient) -> list[FlowRun]:

@@ -1,4 +1,4 @@
-"""Serves the deployments of every pipeline on this machine: `python -m deployments.serve`.
+"""Serves the deployments of every pipeline on this machine: `python -m deployments.runners.serve`.
 
 Definitions may change while it runs. What is right is taken over within seconds; a file that is wrong is left out with
 a message, and the deployments of its pipeline stay as they were. Runs under way keep the definition that they began
@@ -45,7 +45,9 @@ log = logging.getLogger("rowrelay.serve")
 
 def main(arguments: list[str]) -> int:
     """Serve until asked to end. Returns 2 where a setting is wrong, or no definition is right."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.serve", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m deployments.runners.serve", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--ready", type=Path, metavar="FILE", help="make this file once everything is served")
     ready: Path | None = parser.parse_args(arguments).ready
     try:
@@ -70,8 +72,8 @@ async def _serve(settings: Settings, found: Pipelines, mark: Mark, ready: Path |
     from prefect.client.orchestration import get_client
     from prefect.runner import Runner
 
-    from deployments import deaths
     from deployments.registry import deployments
+    from deployments.runners import zombies
 
     runner = Runner(
         name="rowrelay",
@@ -92,7 +94,7 @@ async def _serve(settings: Settings, found: Pipelines, mark: Mark, ready: Path |
             _say(f"{left} runs that an earlier process had taken on are scheduled anew.")
         watches = [
             asyncio.create_task(_watch(runner, client, settings, served, () if _behind(served, found) else mark)),
-            asyncio.create_task(deaths.watch(settings)),
+            asyncio.create_task(zombies.watch(settings)),
         ]
         try:
             await _run(runner)
@@ -129,7 +131,7 @@ def _heard(asked: asyncio.Event) -> Iterator[None]:
 
 
 async def _leave(runner: Runner, asked: asyncio.Event) -> None:
-    from deployments.leaving import hand_over
+    from deployments.runners.drain import hand_over
 
     await asked.wait()
     _say("Leaving: runs under way are handed over.")

@@ -1,4 +1,4 @@
-"""A worker that can be stopped at any time: `python -m deployments.worker [POOL] [OPTIONS OF prefect worker start]`.
+"""A worker that can be stopped at any time: `rowrelay worker [POOL] [OPTIONS OF prefect worker start]`.
 
 `prefect worker start` kills its runs at SIGTERM. So here it is halted first, so that it takes on no more; then
 its runs are asked to leave: they get the answers under way, give back what is left, and the next worker goes on with
@@ -20,11 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from deployments import deaths
 from deployments.embedded.process import die_with_parent
-from deployments.leaving import hand_over
 from deployments.registry.register import POOL
-from deployments.serve import POLL_SECONDS
+from deployments.runners import zombies
+from deployments.runners.drain import hand_over
+from deployments.runners.serve import POLL_SECONDS
 from flows import logs
 from flows.client.proxy import spare_own_servers
 from flows.errors import RowrelayError
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
         start_new_session=True,  # Ctrl-C is for us, who end things in order
         preexec_fn=die_with_parent(signal.SIGTERM),
     )
-    deaths.watch_beside(settings)
+    zombies.watch_beside(settings)
     asked = False
 
     def leave(number: int, frame: FrameType | None) -> None:
