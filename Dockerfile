@@ -46,7 +46,7 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
 WORKDIR /app
 USER 10001:10001
 VOLUME /data /memory
-ENTRYPOINT ["python", "-m", "deployments.container"]
+ENTRYPOINT ["python", "-m", "deployments.container.entrypoint"]
 CMD ["rowrelay", "--help"]
 # Every service of docker-compose.yml has a check of its own; this one is for the image alone.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["python", "-c", "import flows.settings"]

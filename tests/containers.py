@@ -221,7 +221,7 @@ class Container:
     def command(self) -> list[str]:
         command = [str(part) for part in self.service["command"]]
         if self.ours:
-            return ["python", "-m", "deployments.container", *command]
+            return ["python", "-m", "deployments.container.entrypoint", *command]
         return ["sh", "-ec", POSTGRES_ENTRY, "sh", *command] if "postgres" in self.service["image"] else command
 
     def start(self) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from deployments.container import filled
+from deployments.container.entrypoint import filled
 from tests import containers
 from tests.conftest import wait_until
 from tests.containers import ROOT, Container, Project, parsed
@@ -60,7 +60,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         re.sub(r"^POSTS_URL=.*$", "POSTS_URL=http://standin:8900/posts", text, flags=re.MULTILINE)
     )
     (made / "pipelines").mkdir()
-    subprocess.run(["sh", ROOT / "deployments" / "make-secrets.sh", made / "secrets"], check=True, capture_output=True)
+    subprocess.run(
+        ["sh", ROOT / "deployments" / "container" / "make-secrets.sh", made / "secrets"],
+        check=True,
+        capture_output=True,
+    )
     return made
 
 
@@ -295,7 +299,9 @@ def test_the_image_takes_everything_that_the_program_needs_and_nothing_else() ->
 def test_secrets_are_made_once_readable_inside_and_closed_to_others_outside(folder: Path) -> None:
     secrets = folder / "secrets"
     before = {path.name: path.read_text() for path in secrets.iterdir() if path.is_file()}
-    subprocess.run(["sh", ROOT / "deployments" / "make-secrets.sh", secrets], check=True, capture_output=True)
+    subprocess.run(
+        ["sh", ROOT / "deployments" / "container" / "make-secrets.sh", secrets], check=True, capture_output=True
+    )
 
     assert {path.name: path.read_text() for path in secrets.iterdir() if path.is_file()} == before
     assert len({before["redis_password"], before["postgres_password"], before["prefect_auth"]}) == 3

@@ -217,7 +217,7 @@ def test_prefect_itself_writes_json_where_that_is_set() -> None:
         "from prefect import flow; from prefect.logging import get_logger; get_logger('server').warning('x' * 300)"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "deployments.container", sys.executable, "-c", program],
+        [sys.executable, "-m", "deployments.container.entrypoint", sys.executable, "-c", program],
         env={"PATH": "/usr/bin:/bin", "ROWRELAY_LOG_FORMAT": "json"},
         cwd=ROOT,
         capture_output=True,

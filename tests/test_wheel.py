@@ -21,8 +21,8 @@ from tests.conftest import wait_until
 ROOT = Path(__file__).resolve().parent.parent
 # Of a server set up from a checkout (docs/operations.md), and never read by the program itself.
 ONLY_IN_A_CHECKOUT = {
-    "deployments/Caddyfile",
-    "deployments/make-secrets.sh",
+    "deployments/container/Caddyfile",
+    "deployments/container/make-secrets.sh",
     "deployments/registry/prefect.yaml",
     "deployments/grafana/alerts.yaml",
     "deployments/grafana/rowrelay.json",

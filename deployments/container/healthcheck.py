@@ -1,4 +1,4 @@
-"""Health checks for containers: `python -m deployments.alive URL`, or `services` for Prefect's background services.
+"""Health checks for containers: `… healthcheck URL`, or `services` for Prefect's background services.
 
 Exits 0 if well, 1 if not, saying why: that is what `docker inspect` shows.
 """
@@ -33,7 +33,7 @@ def services() -> str:
     """
     import redis
 
-    from deployments.container import filled
+    from deployments.container.entrypoint import filled
 
     url = filled(os.environ)["PREFECT_SERVER_DOCKET_URL"]
     try:

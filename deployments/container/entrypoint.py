@@ -1,4 +1,4 @@
-"""Starts a program in a container: `python -m deployments.container COMMAND…`, with its secrets in its environment.
+"""Starts a program in a container, with its secrets in its environment: `… entrypoint COMMAND…`.
 
 Secrets come as files, one each, and the programs read variables. So every `${secret:NAME}` in the environment is
 replaced by what the file NAME holds (percent-encoded where it is part of an address), and COMMAND takes our place.
@@ -42,7 +42,7 @@ def main(command: list[str]) -> int:
     except OSError as exc:
         sys.stderr.write(
             f"The secret {exc.filename} cannot be read: {exc.strerror}.\n"
-            "Run deployments/make-secrets.sh once; its files have to be readable for everybody (mode 0444).\n"
+            "Run deployments/container/make-secrets.sh once; its files have to be readable for everybody (mode 0444).\n"
         )
         return 2
     environment |= logs.for_prefect(environment)  # it sets up its logs before we are asked

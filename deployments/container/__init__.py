@@ -1,0 +1,1 @@
+"""Only for containers: secrets into the environment, health checks, what the compose file mounts."""
