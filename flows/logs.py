@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from flows.errors import RowrelayError
 
-PREFECT_JSON = Path(__file__).resolve().parent.parent / "deployments" / "logging.yml"
+PREFECT_JSON = Path(__file__).with_name("logging.yml")
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _LOUD = ("httpx", "httpcore", "aiohttp", "asyncio")  # they log whole addresses, which may hold secrets
 

@@ -19,7 +19,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from deployments.metrics import server
+from deployments.observe.metrics import server
 from deployments.registry.notifications import AUTOMATION
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
@@ -128,7 +128,7 @@ def test_without_redis_the_metrics_say_so_instead_of_failing() -> None:
 
 def test_every_metric_of_the_grafana_dashboard_exists() -> None:
     """A renamed metric would leave an empty panel that nobody notices."""
-    text = (ROOT / "deployments" / "grafana" / "rowrelay.json").read_text()
+    text = (ROOT / "deployments" / "observe" / "grafana" / "rowrelay.json").read_text()
     board = json.loads(text)
     source = (ROOT / "flows" / "metrics.py").read_text()
     asked = {name.removesuffix("_total") for name in re.findall(r"\browrelay_[a-z_]+", text)}
@@ -233,7 +233,7 @@ def test_the_loggers_for_json_are_those_of_prefect() -> None:
     from ruamel.yaml import YAML
 
     read = YAML(typ="safe").load
-    own = read((ROOT / "deployments" / "logging.yml").read_text())
+    own = read((ROOT / "flows" / "logging.yml").read_text())
     theirs = read((Path(prefect.__file__).parent / "logging" / "logging.yml").read_text())
 
     assert own["loggers"] == theirs["loggers"]

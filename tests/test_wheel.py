@@ -24,8 +24,8 @@ ONLY_IN_A_CHECKOUT = {
     "deployments/container/Caddyfile",
     "deployments/container/make-secrets.sh",
     "deployments/registry/prefect.yaml",
-    "deployments/grafana/alerts.yaml",
-    "deployments/grafana/rowrelay.json",
+    "deployments/observe/grafana/alerts.yaml",
+    "deployments/observe/grafana/rowrelay.json",
 }
 ROWS = "userId,title,body\n1,first,one\n2,second,two\nx,,\n"
 

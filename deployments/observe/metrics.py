@@ -1,4 +1,4 @@
-"""Serves /metrics for Prometheus: `python -m deployments.metrics --port 9464`. One is enough, whatever runs where.
+"""Serves /metrics for Prometheus: `rowrelay metrics --port 9464`. One is enough, whatever runs where.
 
 It reads Redis alone. Where none is set, it reads the embedded one of this data folder, and starts nothing.
 """
@@ -53,7 +53,9 @@ def server(host: str, port: int, collector: Collector) -> ThreadingHTTPServer:
 
 def main() -> int:
     """Serve until interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m deployments.metrics", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m deployments.observe.metrics", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=9464)
     given = parser.parse_args()
