@@ -78,7 +78,7 @@ class Connections:
         self._under_way: set[SetUp] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._change = asyncio.Event()
-        self._took = 0.0
+        self._took = float("inf")
         self._tidy: asyncio.TimerHandle | None = None
 
     @property
@@ -93,9 +93,12 @@ class Connections:
 
     @property
     def set_up_seconds(self) -> float:
-        """How long it takes to set up a connection, without resolving the name, as far as is known."""
-        now = self._loop.time()
-        return max([self._took, *(each.took(now) for each in self._under_way)])
+        """The least that it took to set up a connection, without resolving the name; 0 while there was none.
+
+        The least tells how far away the API is. What many set-ups at once take tells how many they are, and whoever
+        went by that would begin more and more of them.
+        """
+        return self._took if self.made else 0.0
 
     def fill(self, wanted: int) -> None:
         """Begin so many set-ups that `wanted` are ready or will be."""
@@ -195,7 +198,7 @@ class Connections:
         if (protocol := connection.protocol) is not None and (closed := protocol.closed) is not None:
             closed.add_done_callback(partial(self._lost, connection))
         self.made += 1
-        self._took = set_up.took(self._loop.time())
+        self._took = min(self._took, set_up.took(self._loop.time()))
         return connection
 
     def _lost(self, connection: Connection, closed: asyncio.Future[None]) -> None:
