@@ -17,11 +17,12 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 
-from flows.client.client import Client, idempotency_key
+from flows.client.client import Client
+from flows.client.request import idempotency_key
 from flows.client.transport import Flight, Transport
 from flows.limit.clock import boot_time
 from flows.pipeline.definition import Definition
-from flows.records import Row, RowState
+from flows.records import Parcel, Row, RowState
 
 RECEIVER = """
 import asyncio
@@ -128,12 +129,17 @@ async def by_transport(pipeline: Definition, connections: int) -> tuple[Send, Ca
 
 
 async def by_client(pipeline: Definition, connections: int) -> tuple[Send, Callable[[], Awaitable[None]]]:
-    """The product: build, send under a permit, time-outs, verdict."""
+    """The product: build, send under a permit, time-outs, outcome."""
     client = await Client(pipeline, secrets={}, connections=connections).__aenter__()
 
     async def send(row: Row) -> None:
-        verdict = await client.send(row, key=idempotency_key("bench", row, 0), permit=Permit())
-        assert verdict.state is RowState.DONE, verdict
+        exchange = client.exchange(Parcel((row,)), key=idempotency_key("bench", row, 0))
+        reply = await client.send(next(exchange), Permit())
+        try:
+            exchange.send(reply)
+        except StopIteration as end:
+            (outcome,) = end.value
+            assert outcome.state is RowState.DONE, outcome
 
     return send, lambda: client.__aexit__(None, None, None)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
+
+from msgspec import UNSET
 
 Wanted = Literal["unfinished", "failed", "unknown"]
 """Which rows of a run are to be sent: those that never were or never ended, or once more those of one state."""
@@ -92,25 +95,47 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one attempt came to.
+class Parcel:
+    """Rows that travel in one request: claimed, keyed, sent and recorded together. In the order of the file."""
 
-    `state` is `done`, `failed` or `unknown`; `waiting` where the attempt surely had no effect and the row may
-    be sent again. `wrote` says whether any byte of the request may have left this machine.
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came of one request, and what it means for everybody who shares the limit.
+
+    `means` is what it says of the rows that it carried: `done`, `failed` or `unknown`; `waiting` where the request
+    surely had no effect and they may be sent again. `wrote` says whether any byte of the request may have left this
+    machine. `status` is None where no answer came.
     """
 
-    state: RowState
+    means: RowState
     reason: str = ""
     status: int | None = None
-    kept: dict[str, Any] = field(default_factory=dict)
-    excerpt: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    value: Any = UNSET  # the JSON of the body, where some was due and could be read
+    excerpt: str = ""  # the beginning of the body, for people, where it is not what was due
+    again: bool = False  # worth another attempt: always for `waiting`, for `unknown` only if the API is idempotent
     wrote: bool = True
     attempted: bool = True  # False: the permit went stale before anything was tried, so it was no attempt
-    again: bool = False  # worth another attempt: always for `waiting`, for `unknown` only if the API is idempotent
     pause_seconds: float | None = None  # the API asked everybody who shares the limit to wait this long
     ban: bool = False  # the API has shut us out: latch the limit
     bans_if_again: bool = False  # it says so and when to come back: a ban if it says so again after that
     took_seconds: float = 0.0  # from the permit's start to the response head, or to giving up
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an exchange means for one row. `kept` is what the definition keeps of the answer, by name."""
+
+    row: int
+    state: RowState
+    reason: str = ""
+    kept: dict[str, Any] = field(default_factory=dict)
+    excerpt: str = ""
+    again: bool = False  # worth another attempt
 
 
 @dataclass(frozen=True, slots=True)

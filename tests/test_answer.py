@@ -13,13 +13,13 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from flows.client.answer import classify, clean
+from flows.client.answer import clean, outcomes, understood
 from flows.client.breakage import _WORDS, broken
 from flows.client.pause import pause_of
 from flows.client.request import mask
 from flows.masking import Masker
 from flows.pipeline.definition import Definition
-from flows.records import RowState
+from flows.records import Outcome, Parcel, Reply, Row, RowState
 
 JSON = {"content-type": "application/json; charset=utf-8"}
 HTML = {"content-type": "text/html"}
@@ -46,8 +46,16 @@ def definition(**changes: Any) -> Definition:
     )
 
 
-def judge(status: int, headers: dict[str, str], body: bytes, *, trouble: str = "", **changes: Any) -> Any:
-    return classify(status, httpx.Headers(headers), body, definition(**changes), trouble=trouble)
+def understand(status: int, headers: dict[str, str], body: bytes, *, trouble: str = "", **changes: Any) -> Reply:
+    return understood(status, httpx.Headers(headers), body, definition(**changes), trouble=trouble)
+
+
+def judge(status: int, headers: dict[str, str], body: bytes, *, trouble: str = "", **changes: Any) -> Outcome:
+    """What an answer means for the one row that it is about."""
+    reply = understand(status, headers, body, trouble=trouble, **changes)
+    (outcome,) = outcomes(reply, Parcel((Row(1, 2, {}),)), definition(**changes), Masker())
+    assert (outcome.row, outcome.state, outcome.again) == (1, reply.means, reply.again)
+    return outcome
 
 
 @pytest.mark.parametrize(
@@ -117,14 +125,14 @@ def judge(status: int, headers: dict[str, str], body: bytes, *, trouble: str = "
 def test_every_answer_has_a_state_and_says_why(
     status: int, headers: dict[str, str], body: bytes, state: str, words: str
 ) -> None:
-    verdict = judge(status, headers, body)
+    outcome, reply = judge(status, headers, body), understand(status, headers, body)
 
-    assert verdict.state == state
-    assert words in verdict.reason
-    assert bool(words) == bool(verdict.reason)
-    assert verdict.status == status
-    assert not verdict.ban
-    assert verdict.again == (state == "waiting")
+    assert outcome.state == state
+    assert words in outcome.reason
+    assert bool(words) == bool(outcome.reason)
+    assert reply.status == status
+    assert not reply.ban
+    assert outcome.again == (state == "waiting")
 
 
 @pytest.mark.parametrize(
@@ -148,24 +156,24 @@ def test_every_answer_has_a_state_and_says_why(
 def test_403_and_a_page_where_json_was_due_are_a_ban(
     status: int, headers: dict[str, str], body: bytes, state: str
 ) -> None:
-    verdict = judge(status, headers, body)
+    reply = understand(status, headers, body)
 
-    assert verdict.ban
-    assert verdict.state == state
+    assert reply.ban
+    assert reply.means == state
 
 
 def test_the_definition_says_what_a_ban_is() -> None:
-    assert not judge(403, JSON, b"{}", ban={"status": []}).ban
-    assert not judge(200, HTML, PAGE, ban={"html": False}).ban
-    assert judge(420, JSON, b"{}", ban={"status": [420]}).ban
-    assert not judge(200, HTML, PAGE, response={"json": False, "keep": {}}).ban
+    assert not understand(403, JSON, b"{}", ban={"status": []}).ban
+    assert not understand(200, HTML, PAGE, ban={"html": False}).ban
+    assert understand(420, JSON, b"{}", ban={"status": [420]}).ban
+    assert not understand(200, HTML, PAGE, response={"json": False, "keep": {}}).ban
 
 
 def test_an_answer_that_need_not_be_json_is_done_by_its_status() -> None:
-    verdict = judge(200, HTML, PAGE, response={"json": False, "keep": {}})
+    outcome = judge(200, HTML, PAGE, response={"json": False, "keep": {}})
 
-    assert verdict.state is RowState.DONE
-    assert verdict.reason == ""
+    assert outcome.state is RowState.DONE
+    assert outcome.reason == ""
 
 
 def test_a_success_status_that_the_definition_names_wins() -> None:
@@ -175,19 +183,19 @@ def test_a_success_status_that_the_definition_names_wins() -> None:
 def test_what_can_be_kept_is_kept() -> None:
     keep = {"first": "items[0].id", "all": "items[].id", "wrong": "length(id)", "none": "nothing.there"}
 
-    verdict = judge(
+    outcome = judge(
         200, JSON, b'{"items": [{"id": 1}, {"id": 123456789012345678901}], "id": 3}', response={"keep": keep}
     )
 
-    assert verdict.kept == {"first": 1, "all": [1, 123456789012345678901], "wrong": None, "none": None}
-    assert "length(id), nothing.there" in verdict.reason
+    assert outcome.kept == {"first": 1, "all": [1, 123456789012345678901], "wrong": None, "none": None}
+    assert "length(id), nothing.there" in outcome.reason
 
 
 def test_a_body_that_was_not_read_to_its_end_is_not_parsed() -> None:
-    verdict = judge(201, JSON, b'{"id": 101}', trouble="the answer did not end within 2 s")
+    outcome = judge(201, JSON, b'{"id": 101}', trouble="the answer did not end within 2 s")
 
-    assert (verdict.state, verdict.kept) == (RowState.DONE, {})
-    assert verdict.reason == "the API said 201, but the answer did not end within 2 s: nothing kept"
+    assert (outcome.state, outcome.kept) == (RowState.DONE, {})
+    assert outcome.reason == "the API said 201, but the answer did not end within 2 s: nothing kept"
 
 
 def test_what_is_kept_is_kept_whatever_stands_around_it() -> None:
@@ -205,14 +213,14 @@ def test_a_kept_value_has_a_length() -> None:
     keep = {"all": "@", "name": "name", "id": "id"}
     body = json.dumps({"id": 7, "name": "ü" * 2000, "more": "x" * 10}).encode()
 
-    verdict = judge(201, JSON, body, response={"keep": keep})
+    outcome = judge(201, JSON, body, response={"keep": keep})
 
-    assert verdict.kept["name"] == "ü" * 2000
-    assert verdict.kept["id"] == 7
-    assert verdict.kept["all"] == f'{{"id": 7, "name": "{"ü" * 1981}…'
-    assert len(verdict.kept["all"]) == 2001
-    assert verdict.reason == "the API said 201, but of @ the first 2,000 characters are kept"
-    assert verdict.state is RowState.DONE
+    assert outcome.kept["name"] == "ü" * 2000
+    assert outcome.kept["id"] == 7
+    assert outcome.kept["all"] == f'{{"id": 7, "name": "{"ü" * 1981}…'
+    assert len(outcome.kept["all"]) == 2001
+    assert outcome.reason == "the API said 201, but of @ the first 2,000 characters are kept"
+    assert outcome.state is RowState.DONE
 
 
 def test_a_conflict_is_about_the_key_only_where_it_may_be() -> None:
@@ -224,19 +232,19 @@ def test_a_conflict_is_about_the_key_only_where_it_may_be() -> None:
 
 
 def test_a_ban_that_says_when_to_come_back_is_a_wait_and_a_ban_if_it_comes_again() -> None:
-    verdict = judge(403, JSON | {"retry-after": "2"}, b"{}")
-    elsewhere = judge(403, JSON | {"retry-after": "2"}, b"{}", ban={"status": [418]})
-    of_own = judge(418, JSON | {"retry-after-ms": "1500"}, b"{}", ban={"status": [418]})
+    reply = understand(403, JSON | {"retry-after": "2"}, b"{}")
+    elsewhere = understand(403, JSON | {"retry-after": "2"}, b"{}", ban={"status": [418]})
+    of_own = understand(418, JSON | {"retry-after-ms": "1500"}, b"{}", ban={"status": [418]})
 
-    assert (verdict.again, verdict.pause_seconds, verdict.bans_if_again, verdict.ban) == (True, 2, True, False)
-    assert (elsewhere.state, elsewhere.bans_if_again) == (RowState.WAITING, False)
-    assert (of_own.state, of_own.pause_seconds, of_own.bans_if_again) == (RowState.WAITING, 1.5, True)
+    assert (reply.again, reply.pause_seconds, reply.bans_if_again, reply.ban) == (True, 2, True, False)
+    assert (elsewhere.means, elsewhere.bans_if_again) == (RowState.WAITING, False)
+    assert (of_own.means, of_own.pause_seconds, of_own.bans_if_again) == (RowState.WAITING, 1.5, True)
 
 
 def test_lost_answers_are_sent_again_only_if_the_api_is_idempotent() -> None:
     for status, headers, body in [(500, JSON, b""), (502, HTML, PAGE), (201, {}, b"created"), (409, JSON, b"")]:
-        verdict = judge(status, headers, body, idempotent=True)
-        assert (verdict.state, verdict.again) == (RowState.UNKNOWN, True)
+        outcome = judge(status, headers, body, idempotent=True)
+        assert (outcome.state, outcome.again) == (RowState.UNKNOWN, True)
 
 
 NOW = 1_700_000_000.0
@@ -296,8 +304,8 @@ def test_the_pause_an_api_asks_for(headers: dict[str, str], seconds: float | Non
 
 
 def test_429_pauses_for_a_window_where_the_api_does_not_say_how_long() -> None:
-    assert judge(429, {}, b"").pause_seconds == 2
-    assert judge(429, {"retry-after": "9"}, b"").pause_seconds == 9
+    assert understand(429, {}, b"").pause_seconds == 2
+    assert understand(429, {"retry-after": "9"}, b"").pause_seconds == 9
 
 
 def test_an_excerpt_is_short_and_holds_nothing_that_could_play_tricks() -> None:
@@ -314,11 +322,11 @@ def test_secrets_are_dotted_in_excerpts_and_reasons_however_they_are_written() -
     masker = Masker(['to"ken/+ä', "s3cret"])
     body = b'to\\"ken/+\\u00e4 to%22ken%2F%2B%C3%A4 S3CRET ' + b"x" * 250 + b" s3cret"
 
-    verdict = classify(400, httpx.Headers(JSON), body, definition(), mask=masker.text)
-    redirect = classify(302, httpx.Headers({"location": "/?t=s3cret"}), b"", definition(), mask=masker.text)
+    reply = understood(400, httpx.Headers(JSON), body, definition(), mask=masker.text)
+    redirect = understood(302, httpx.Headers({"location": "/?t=s3cret"}), b"", definition(), mask=masker.text)
 
-    assert verdict.excerpt.startswith("•••• •••• •••• xxx")
-    assert "s3cr" not in verdict.excerpt
+    assert reply.excerpt.startswith("•••• •••• •••• xxx")
+    assert "s3cr" not in reply.excerpt
     assert "/?t=••••" in redirect.reason
     assert masker.value({"a": ["s3cret", 1, {"s3cret": None}]}) == {"a": ["••••", 1, {"••••": None}]}
 
@@ -371,9 +379,9 @@ def test_every_error_of_the_http_libraries_is_a_known_one(kind: type[BaseExcepti
     assert any(issubclass(kind, known) for known, _ in _WORDS), f"{kind.__name__} has no words"
 
     plain = type(kind.__name__, (kind,), {"__init__": lambda self: None, "__str__": lambda self: "what it says"})
-    assert broken(plain(), wrote=True, idempotent=False, within_seconds=2).state is RowState.UNKNOWN
+    assert broken(plain(), wrote=True, idempotent=False, within_seconds=2).means is RowState.UNKNOWN
     unsent = broken(plain(), wrote=False, idempotent=False, within_seconds=2)
-    assert unsent.state in (RowState.WAITING, RowState.FAILED)
+    assert unsent.means in (RowState.WAITING, RowState.FAILED)
     assert "nothing was sent" in unsent.reason
 
 
@@ -388,8 +396,8 @@ def test_only_what_was_written_can_be_unknown() -> None:
         before = broken(error, wrote=False, idempotent=True, within_seconds=2)
         after = broken(error, wrote=True, idempotent=False, within_seconds=2)
 
-        assert (before.state, before.wrote, before.again) == (RowState.WAITING, False, True)
-        assert (after.state, after.wrote, after.again) == (RowState.UNKNOWN, True, False)
+        assert (before.means, before.wrote, before.again) == (RowState.WAITING, False, True)
+        assert (after.means, after.wrote, after.again) == (RowState.UNKNOWN, True, False)
         assert broken(error, wrote=True, idempotent=True, within_seconds=2).again
 
 
@@ -397,20 +405,20 @@ def test_a_request_that_no_waiting_would_mend_is_failed() -> None:
     error = httpx.UnsupportedProtocol("no")
     error.__cause__ = aiohttp.NonHttpUrlClientError("ftp://x")
 
-    assert broken(error, wrote=False, idempotent=False, within_seconds=2).state is RowState.FAILED
+    assert broken(error, wrote=False, idempotent=False, within_seconds=2).means is RowState.FAILED
 
 
 @pytest.mark.parametrize("name", ["x-ratelimit-reset", "ratelimit-reset"])
 def test_a_503_that_only_says_when_the_quota_is_full_again_may_have_been_acted_on(name: str) -> None:
     """Some APIs send these headers with every answer: they ask for nothing, and say nothing of this request."""
-    verdict = classify(503, httpx.Headers({name: "1800"}), b"", definition())
+    reply = understood(503, httpx.Headers({name: "1800"}), b"", definition())
 
-    assert (verdict.state, verdict.again, verdict.pause_seconds) == (RowState.UNKNOWN, False, None)
-    assert classify(429, httpx.Headers({name: "1800"}), b"", definition()).pause_seconds == 1800
+    assert (reply.means, reply.again, reply.pause_seconds) == (RowState.UNKNOWN, False, None)
+    assert understood(429, httpx.Headers({name: "1800"}), b"", definition()).pause_seconds == 1800
 
 
 def test_a_lost_answer_is_unknown_also_where_the_api_is_idempotent() -> None:
     """It is sent again, under the same key; until that is answered nobody knows."""
-    verdict = broken(TimeoutError(), wrote=True, idempotent=True, within_seconds=2)
+    reply = broken(TimeoutError(), wrote=True, idempotent=True, within_seconds=2)
 
-    assert (verdict.state, verdict.wrote, verdict.again) == (RowState.UNKNOWN, True, True)
+    assert (reply.means, reply.wrote, reply.again) == (RowState.UNKNOWN, True, True)

@@ -16,7 +16,7 @@ from flows.delivery.answers import KeptNames, Pardon
 from flows.export import results
 from flows.ledger.connection import connect
 from flows.limit.status import status
-from flows.records import RowState, RunState, Verdict
+from flows.records import Outcome, Reply, RowState, RunState
 from flows.spool.spool import Spool
 from tests.world import world
 
@@ -120,8 +120,8 @@ def test_fields_that_come_are_not_spoken_of(tmp_path: Path, redis_url: str) -> N
 
 
 def test_a_wait_is_heeded_by_all_that_left_before_it_ended() -> None:
-    later = Verdict(RowState.WAITING, pause_seconds=5.0, bans_if_again=True)
-    done, failed = Verdict(RowState.DONE), Verdict(RowState.FAILED)
+    later = Reply(RowState.WAITING, pause_seconds=5.0, bans_if_again=True)
+    done, failed = Reply(RowState.DONE), Reply(RowState.FAILED)
     pardon = Pardon()
 
     assert not pardon.is_spent(done, left=1.0, seen=1.1)
@@ -137,7 +137,7 @@ def test_a_wait_is_heeded_by_all_that_left_before_it_ended() -> None:
 def test_one_answer_is_told_of_as_one() -> None:
     names = KeptNames({"a": "id", "b": "name"})
 
-    assert names.note(Verdict(RowState.FAILED)) == ""
+    assert names.note(Outcome(1, RowState.FAILED)) == ""
     assert names.rest() == ""
-    assert names.note(Verdict(RowState.DONE, kept={"a": 1, "b": None})) == ""
+    assert names.note(Outcome(1, RowState.DONE, kept={"a": 1, "b": None})) == ""
     assert names.rest() == "The first answer has no name (kept as b): nothing is kept of it. Is `keep` right?"

@@ -13,6 +13,7 @@ import struct
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,13 +21,14 @@ import httpx
 import pytest
 
 from deployments.standin import Knobs, StandIn, serving
-from flows.client.client import Client, idempotency_key
+from flows.client.client import Client
 from flows.client.proxy import ignored_proxy, proxy_warning
+from flows.client.request import idempotency_key
 from flows.client.transport import open_socket
 from flows.limit.clock import boot_time
 from flows.limit.permit import StalePermit
 from flows.pipeline.definition import Definition
-from flows.records import Row, RowState, Verdict
+from flows.records import Outcome, Parcel, Reply, Row, RowState
 from tests import tls
 from tests.conftest import wait_until
 
@@ -162,12 +164,35 @@ def run(
     return asyncio.run(main())
 
 
-async def send(client: Client, permit: FakePermit | None = None, row: Row = ROW) -> tuple[Verdict, list[str]]:
-    permit = permit or FakePermit()
-    return await client.send(row, key=idempotency_key("run", row, 0), permit=permit), permit.told
+@dataclass(frozen=True)
+class Came:
+    """What an exchange came to: its only reply, None where no request was made, and the outcome of its only row."""
+
+    outcome: Outcome
+    reply: Reply | None
+
+    @property
+    def answer(self) -> Reply:
+        assert self.reply is not None
+        return self.reply
 
 
-def attempt(url: str, permit: FakePermit | None = None, **changes: Any) -> tuple[Verdict, list[str]]:
+async def send(
+    client: Client, permit: FakePermit | None = None, row: Row = ROW, key: str = ""
+) -> tuple[Came, list[str]]:
+    """The exchange of one row, as a sender drives it, and what its permit was told."""
+    permit, reply = permit or FakePermit(), None
+    exchange = client.exchange(Parcel((row,)), key=key or idempotency_key("run", row, 0))
+    try:
+        reply = await client.send(next(exchange), permit)
+        exchange.send(reply)
+    except StopIteration as end:
+        (outcome,) = end.value
+        return Came(outcome, reply), permit.told
+    raise AssertionError("a plain pipeline asks once")
+
+
+def attempt(url: str, permit: FakePermit | None = None, **changes: Any) -> tuple[Came, list[str]]:
     return run(definition(url, **changes), lambda client: send(client, permit))
 
 
@@ -206,7 +231,7 @@ def test_every_answer_has_a_stated_outcome(
     """50 MB, invalid JSON, a wrong type, a 204, a redirect, a stalled body and the others: none is left to chance."""
     api.turn(faults={fault: 1.0} if fault else {}, retry_after_seconds=3, trickle_seconds=0.03)
 
-    async def twice(client: Client) -> tuple[Verdict, list[str], float, Verdict]:
+    async def twice(client: Client) -> tuple[Came, list[str], float, Came]:
         began = time.monotonic()
         first, log = await send(client)
         took = time.monotonic() - began
@@ -214,16 +239,16 @@ def test_every_answer_has_a_stated_outcome(
         second, _ = await send(client)
         return first, log, took, second
 
-    verdict, log, took, next_one = run(definition(api.url, request={"timeout_seconds": 0.4}), twice)
+    came, log, took, next_one = run(definition(api.url, request={"timeout_seconds": 0.4}), twice)
 
-    assert verdict.state == state
-    assert words in verdict.reason
-    assert verdict.kept == ({"postId": 101} if not fault else {})
+    assert came.outcome.state == state
+    assert words in came.outcome.reason
+    assert came.outcome.kept == ({"postId": 101} if not fault else {})
     assert log == ["check", *told.split()]
     assert seconds <= took < seconds + 0.35
-    assert verdict.ban == (fault == "html")
+    assert came.answer.ban == (fault == "html")
     assert len(api.arrivals.stamps) == 2, "nothing was sent again, no redirect was followed"
-    assert next_one.state is RowState.DONE, "the connection pool is still good"
+    assert next_one.outcome.state is RowState.DONE, "the connection pool is still good"
 
 
 def test_a_gateway_keeps_its_slot_unless_the_api_counts_at_its_edge(api: StandIn) -> None:
@@ -238,13 +263,13 @@ def test_429_and_a_ban_through_the_wire(api: StandIn) -> None:
     made = definition(api.url)
 
     first, second = run(made, lambda client: asyncio.gather(send(client), send(client)))
-    verdict = min((first[0], second[0]), key=lambda each: each.state is RowState.DONE)
-    assert (verdict.state, verdict.again, verdict.pause_seconds) == (RowState.WAITING, True, 2.0)
+    came = min((first[0], second[0]), key=lambda each: each.outcome.state is RowState.DONE)
+    assert (came.outcome.state, came.outcome.again, came.answer.pause_seconds) == (RowState.WAITING, True, 2.0)
 
     api.turn(ban=True)
     banned, told = attempt(api.url)
-    assert (banned.state, banned.ban, banned.status) == (RowState.FAILED, True, 403)
-    assert banned.excerpt.startswith("<!DOCTYPE html>")
+    assert (banned.outcome.state, banned.answer.ban, banned.answer.status) == (RowState.FAILED, True, 403)
+    assert banned.outcome.excerpt.startswith("<!DOCTYPE html>")
     assert told == ["check", "answered", "finished"]
 
 
@@ -254,10 +279,10 @@ def test_an_answer_that_comes_in_one_piece_is_capped_all_the_same(raw: Any) -> N
         body = b'{"id": 101, "x": "' + b"x" * 2000 + b'"}'
         sock.sendall(OK.partition(b"Content-Length")[0] + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
-    verdict, told = attempt(raw(serve).url, response={"max_bytes": 1024, "keep": {"postId": "id"}})
+    came, told = attempt(raw(serve).url, response={"max_bytes": 1024, "keep": {"postId": "id"}})
 
-    assert (verdict.state, verdict.kept) == (RowState.DONE, {})
-    assert "longer than 1,024 bytes" in verdict.reason
+    assert (came.outcome.state, came.outcome.kept) == (RowState.DONE, {})
+    assert "longer than 1,024 bytes" in came.outcome.reason
     assert told == ["check", "answered", "finished"]
 
 
@@ -271,12 +296,12 @@ def test_a_packed_answer_is_unpacked_and_still_capped(raw: Any) -> None:
 
     server = raw(serve)
 
-    async def twice(client: Client) -> list[Verdict]:
+    async def twice(client: Client) -> list[Came]:
         return [(await send(client))[0] for _ in range(2)]
 
     small, large = run(definition(server.url), twice)
-    assert small.kept == {"postId": 101}
-    assert "longer than 65,536 bytes" in large.reason
+    assert small.outcome.kept == {"postId": 101}
+    assert "longer than 65,536 bytes" in large.outcome.reason
 
 
 def test_an_answer_that_is_no_http_is_unknown(raw: Any) -> None:
@@ -284,12 +309,12 @@ def test_an_answer_that_is_no_http_is_unknown(raw: Any) -> None:
         server.read(sock)
         sock.sendall(b"220 mail.example ESMTP\r\n\r\n")
 
-    verdict, told = attempt(raw(serve).url)
+    came, told = attempt(raw(serve).url)
 
-    assert verdict.state is RowState.UNKNOWN
-    assert verdict.reason.startswith("the answer is no valid HTTP (Bad status line")
-    assert verdict.status is None
-    assert "400" not in verdict.reason, "that would read as if the API had said so"
+    assert came.outcome.state is RowState.UNKNOWN
+    assert came.outcome.reason.startswith("the answer is no valid HTTP (Bad status line")
+    assert came.answer.status is None
+    assert "400" not in came.outcome.reason, "that would read as if the API had said so"
     assert told == ["check", "lost"]
 
 
@@ -298,10 +323,10 @@ def test_no_answer_is_waited_for_beyond_the_permit_s_deadline(api: StandIn) -> N
     api.turn(faults={"hang": 1.0})
     permit = FakePermit(seconds=0.3)
 
-    verdict, told = attempt(api.url, permit)
+    came, told = attempt(api.url, permit)
 
     assert boot_time() - permit.start < 1.5
-    assert verdict.state is RowState.UNKNOWN
+    assert came.outcome.state is RowState.UNKNOWN
     assert told == ["check", "lost"]
 
 
@@ -312,11 +337,11 @@ def test_a_refused_connection_is_no_attempt_of_the_row_and_leaves_the_permit_unu
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
-        verdict, told = attempt(f"http://127.0.0.1:{port}/")
+        came, told = attempt(f"http://127.0.0.1:{port}/")
 
-    assert (verdict.state, verdict.wrote, verdict.again) == (RowState.WAITING, False, True)
-    assert not verdict.attempted
-    assert verdict.reason == f"127.0.0.1:{port} could not be reached (Connection refused); nothing was sent"
+    assert (came.outcome.state, came.answer.wrote, came.outcome.again) == (RowState.WAITING, False, True)
+    assert not came.answer.attempted
+    assert came.outcome.reason == f"127.0.0.1:{port} could not be reached (Connection refused); nothing was sent"
     assert told == ["unused"]
 
 
@@ -324,10 +349,11 @@ def test_a_connection_that_takes_too_long_was_not_written_to(raw: Any) -> None:
     """The server takes the connection, and never answers the TLS handshake."""
     server = raw(lambda server, sock, number: time.sleep(2))
 
-    verdict, told = attempt(server.url.replace("http:", "https:"), request={"timeout_seconds": 0.3})
+    came, told = attempt(server.url.replace("http:", "https:"), request={"timeout_seconds": 0.3})
 
-    assert (verdict.state, verdict.wrote, verdict.attempted) == (RowState.WAITING, False, False)
-    assert "took the connection, but the TLS handshake was not over within 0.3 s; nothing was sent" in verdict.reason
+    assert (came.outcome.state, came.answer.wrote, came.answer.attempted) == (RowState.WAITING, False, False)
+    words = "took the connection, but the TLS handshake was not over within 0.3 s; nothing was sent"
+    assert words in came.outcome.reason
     assert told == ["unused"]
 
 
@@ -343,9 +369,9 @@ def test_the_connection_is_ready_before_the_permit_s_time_begins(raw: Any, tmp_p
 
     server = raw(serve)
 
-    verdict, told = attempt(server.url.replace("http:", "https:"), FakePermit(fresh_seconds=fresh))
+    came, told = attempt(server.url.replace("http:", "https:"), FakePermit(fresh_seconds=fresh))
 
-    assert (verdict.state, told) == (RowState.DONE, ["check", "answered", "finished"])
+    assert (came.outcome.state, told) == (RowState.DONE, ["check", "answered", "finished"])
     assert server.connections == 1
 
 
@@ -354,18 +380,18 @@ def test_the_connection_is_ready_before_the_permit_s_time_begins(raw: Any, tmp_p
 def test_a_stale_permit_writes_nothing(raw: Any, method: str, reused: bool) -> None:
     server = raw(answer_always)
 
-    async def stale(client: Client) -> tuple[Verdict, list[str], Verdict]:
+    async def stale(client: Client) -> tuple[Came, list[str], Came]:
         if reused:
             await send(client)
-        verdict, told = await send(client, FakePermit(fresh_seconds=-1))
-        return verdict, told, (await send(client))[0]
+        came, told = await send(client, FakePermit(fresh_seconds=-1))
+        return came, told, (await send(client))[0]
 
-    verdict, told, after = run(definition(server.url, request={"method": method}), stale)
+    came, told, after = run(definition(server.url, request={"method": method}), stale)
 
-    assert (verdict.state, verdict.attempted, verdict.wrote) == (RowState.WAITING, False, False)
-    assert "too old" in verdict.reason
+    assert (came.outcome.state, came.answer.attempted, came.answer.wrote) == (RowState.WAITING, False, False)
+    assert "too old" in came.outcome.reason
     assert told == ["unused"]
-    assert after.status == 201
+    assert after.answer.status == 201
     assert len(server.heads) == 1 + reused
     assert server.connections == 1, "a connection on which nothing was written is as good as before"
 
@@ -374,11 +400,11 @@ def test_no_request_arrives_later_than_its_permit_allows_however_the_loop_stalls
     """The check stands right before the write: a stall between connecting and writing voids the permit."""
     fresh, stalled, readers_own = 0.05, 0.2, 0.1
 
-    def enough(results: list[tuple[FakePermit, Verdict]]) -> bool:
-        stale = sum(not verdict.attempted for _, verdict in results)
+    def enough(results: list[tuple[FakePermit, Came]]) -> bool:
+        stale = sum(not came.answer.attempted for _, came in results)
         return stale >= 3 and len(results) - stale >= 3
 
-    async def work(client: Client) -> list[tuple[FakePermit, Verdict]]:
+    async def work(client: Client) -> list[tuple[FakePermit, Came]]:
         done = asyncio.Event()
 
         async def stall() -> None:
@@ -386,14 +412,14 @@ def test_no_request_arrives_later_than_its_permit_allows_however_the_loop_stalls
                 time.sleep(stalled)  # noqa: ASYNC251 - the stall is the point
                 await asyncio.sleep(random.uniform(0, 0.04))
 
-        async def one(place: int, before: int) -> tuple[FakePermit, Verdict]:
+        async def one(place: int, before: int) -> tuple[FakePermit, Came]:
             await asyncio.sleep(place * 0.01)
             number, permit = before + place, FakePermit(fresh_seconds=fresh)
             row = Row(number, number, {"title": str(number)})
-            return permit, await client.send(row, key=str(number), permit=permit)
+            return permit, (await send(client, permit, row, str(number)))[0]
 
         stalling = asyncio.create_task(stall())
-        results: list[tuple[FakePermit, Verdict]] = []
+        results: list[tuple[FakePermit, Came]] = []
         while len(results) < 100 or (not enough(results) and len(results) < 1500):
             results += await asyncio.gather(*(one(number, len(results)) for number in range(50)))
         done.set()
@@ -405,7 +431,7 @@ def test_no_request_arrives_later_than_its_permit_allows_however_the_loop_stalls
     arrived = {arrival.key: arrival.at / 1e9 for arrival in api.arrivals.details}
     boot = boot_time() - time.monotonic()
     late = [arrived[str(n)] + boot - permit.start for n, (permit, _) in enumerate(results) if str(n) in arrived]
-    stale = [verdict for _, verdict in results if not verdict.attempted]
+    stale = [came for _, came in results if not came.answer.attempted]
     assert stale, "the stalls made some permits stale"
     assert late, "and left others good"
     assert len(stale) + len(late) == len(results)
@@ -429,15 +455,14 @@ def test_cancelling_while_it_waits_for_its_start_hands_permit_and_connection_bac
     assert (server.connections, len(server.heads)) == (1, 1)
 
 
-def test_a_row_that_makes_no_request_is_failed_and_its_permit_unused() -> None:
-    verdict, told = run(
+def test_a_row_that_makes_no_request_is_failed() -> None:
+    came, told = run(
         definition("http://127.0.0.1:1/", request={"headers": {"X-Title": "{title}"}}),
         lambda client: send(client, row=Row(1, 2, {"title": "a\r\nHost: evil"})),
     )
 
-    assert (verdict.state, verdict.wrote) == (RowState.FAILED, False)
-    assert "header X-Title" in verdict.reason
-    assert told == ["unused"]
+    assert (came.outcome.state, came.reply, told) == (RowState.FAILED, None, [])
+    assert "header X-Title" in came.outcome.reason
 
 
 @pytest.mark.parametrize("value", ["a\r\nHost: evil", "a\nb", "a\rb", "a\0b"])
@@ -445,14 +470,14 @@ def test_a_header_that_would_be_two_is_not_written(api: StandIn, value: str) -> 
     """Whoever builds the request has refused it before; this is the last look."""
     permit = FakePermit()
 
-    async def go(client: Client) -> Verdict:
+    async def go(client: Client) -> Reply:
         request = client.build(Row(1, 2, {"title": "x"}), key="k")
         request.headers["X-Title"] = value
-        return await client.attempt(request, permit)
+        return await client.send(request, permit)
 
-    verdict = run(definition(api.url), go)
+    reply = run(definition(api.url), go)
 
-    assert (verdict.state, verdict.wrote) == (RowState.FAILED, False)
+    assert (reply.means, reply.wrote) == (RowState.FAILED, False)
     assert permit.told == ["unused"]
     assert api.arrivals.details == []
 
@@ -504,14 +529,14 @@ def test_what_waits_in_our_own_buffer_is_dropped_on_a_time_out(raw: Any) -> None
     server, size = raw(serve), 30_000_000
     row = Row(1, 2, {"title": "x" * size})
 
-    async def give_up(client: Client) -> Verdict:
-        verdict, _ = await send(client, row=row)
+    async def give_up(client: Client) -> Came:
+        came, _ = await send(client, row=row)
         await asyncio.to_thread(wait_until, lambda: got, what="the receiver's end")
-        return verdict
+        return came
 
-    verdict = run(definition(server.url, request={"timeout_seconds": 3.0}), give_up)
+    came = run(definition(server.url, request={"timeout_seconds": 3.0}), give_up)
 
-    assert verdict.state is RowState.UNKNOWN
+    assert came.outcome.state is RowState.UNKNOWN
     assert got[0] < size
 
 
@@ -528,13 +553,13 @@ def test_no_method_is_sent_twice_when_a_kept_connection_breaks(raw: Any, method:
 
     server = raw(serve)
 
-    async def twice(client: Client) -> list[tuple[Verdict, list[str]]]:
+    async def twice(client: Client) -> list[tuple[Came, list[str]]]:
         return [await send(client), await send(client)]
 
     (first, _), (second, told) = run(definition(server.url, request={"method": method}), twice)
 
-    assert first.state is RowState.DONE
-    assert second.state is RowState.UNKNOWN
+    assert first.outcome.state is RowState.DONE
+    assert second.outcome.state is RowState.UNKNOWN
     assert told == ["check", "lost"]
     assert (len(server.heads), server.connections) == (2, 1)
 
@@ -556,7 +581,7 @@ def test_a_connection_that_the_api_closed_while_idle_is_stepped_over(raw: Any, s
 
     server = raw(serve)
 
-    async def go(client: Client) -> list[tuple[Verdict, list[str]]]:
+    async def go(client: Client) -> list[tuple[Came, list[str]]]:
         found = []
         for _ in range(4):
             closed.clear()
@@ -569,7 +594,7 @@ def test_a_connection_that_the_api_closed_while_idle_is_stepped_over(raw: Any, s
 
     results = run(definition(server.url), go)
 
-    assert [verdict.state for verdict, _ in results] == [RowState.DONE] * 4
+    assert [came.outcome.state for came, _ in results] == [RowState.DONE] * 4
     assert all(told == ["check", "answered", "finished"] for _, told in results)
     assert len(server.heads) == 4
 
@@ -587,7 +612,7 @@ def test_an_answer_that_nobody_asked_for_is_not_taken_for_ours(raw: Any, seen: s
 
     server = raw(serve)
 
-    async def twice(client: Client) -> list[Verdict]:
+    async def twice(client: Client) -> list[Came]:
         first, _ = await send(client)
         if seen == "seen by the loop":
             await asyncio.sleep(0.15)
@@ -597,19 +622,19 @@ def test_an_answer_that_nobody_asked_for_is_not_taken_for_ours(raw: Any, seen: s
 
     results = run(definition(server.url), twice)
 
-    assert results[0].kept == {"postId": 101}
-    assert results[1].kept != {"postId": 666}
-    assert results[1].state is RowState.DONE
+    assert results[0].outcome.kept == {"postId": 101}
+    assert results[1].outcome.kept != {"postId": 666}
+    assert results[1].outcome.state is RowState.DONE
 
 
 def test_a_server_that_closes_every_connection_at_once_leaves_the_row_alive(raw: Any) -> None:
     server = raw(lambda server, sock, number: sock.close())
 
-    verdict, told = attempt(server.url)
+    came, told = attempt(server.url)
 
-    assert verdict.state in (RowState.WAITING, RowState.UNKNOWN)
+    assert came.outcome.state in (RowState.WAITING, RowState.UNKNOWN)
     assert told in (["unused"], ["check", "lost"])
-    assert verdict.wrote == (verdict.state is RowState.UNKNOWN)
+    assert came.answer.wrote == (came.outcome.state is RowState.UNKNOWN)
 
 
 def test_no_more_connections_than_told_and_all_of_them_kept(raw: Any) -> None:
@@ -620,12 +645,12 @@ def test_no_more_connections_than_told_and_all_of_them_kept(raw: Any) -> None:
 
     server = raw(serve)
 
-    async def many(client: Client) -> list[tuple[Verdict, list[str]]]:
+    async def many(client: Client) -> list[tuple[Came, list[str]]]:
         return [each for _ in range(3) for each in await asyncio.gather(*(send(client) for _ in range(10)))]
 
     results = run(definition(server.url), many, connections=5)
 
-    assert all(verdict.state is RowState.DONE for verdict, _ in results)
+    assert all(came.outcome.state is RowState.DONE for came, _ in results)
     assert (server.connections, len(server.heads)) == (5, 30)
 
 
@@ -666,7 +691,7 @@ def test_proxies_of_the_environment_are_not_used_and_can_be_told(raw: Any, monke
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.setenv("http_proxy", proxy.url.replace("http://", "http://user:secret@"))
 
-    assert attempt(server.url)[0].state is RowState.DONE
+    assert attempt(server.url)[0].outcome.state is RowState.DONE
     assert (len(server.heads), proxy.connections) == (1, 0)
     assert ignored_proxy("http://api.test/") == proxy.url.removesuffix("/posts")
     assert ignored_proxy("ftp://api.test/") == ""
@@ -719,7 +744,7 @@ def test_secrets_go_out_and_come_back_as_dots(raw: Any, caplog: pytest.LogCaptur
     server = raw(serve)
     made = definition(server.url + "?token=${secret:TOKEN}", request={"headers": {"X-Token": "${secret:TOKEN}"}})
 
-    async def twice(client: Client) -> list[Verdict]:
+    async def twice(client: Client) -> list[Came]:
         return [(await send(client))[0] for _ in range(2)]
 
     with caplog.at_level(logging.INFO):
@@ -727,8 +752,8 @@ def test_secrets_go_out_and_come_back_as_dots(raw: Any, caplog: pytest.LogCaptur
 
     assert b"X-Token: s3cret" in server.heads[0]
     assert b"?token=s3cret" in server.heads[0]
-    assert first.kept == {"postId": "you said ••••"}
-    assert second.excerpt == '{"id": "you said ••••", "token": "••••"}'
+    assert first.outcome.kept == {"postId": "you said ••••"}
+    assert second.outcome.excerpt == '{"id": "you said ••••", "token": "••••"}'
     assert "s3cret" not in caplog.text
     assert all(logging.getLogger(name).getEffectiveLevel() >= logging.WARNING for name in ("httpx", "aiohttp.client"))
 
@@ -750,18 +775,18 @@ def test_certificates_are_verified(raw: Any, tmp_path: Path, trusted: bool, monk
     else:
         monkeypatch.delenv("SSL_CERT_FILE", raising=False)
 
-    async def thrice(client: Client) -> list[tuple[Verdict, list[str]]]:
+    async def thrice(client: Client) -> list[tuple[Came, list[str]]]:
         return [await send(client) for _ in range(3)]
 
     results = run(definition(server.url.replace("http:", "https:")), thrice)
 
-    for verdict, told in results:
+    for came, told in results:
         if trusted:
-            assert (verdict.state, told) == (RowState.DONE, ["check", "answered", "finished"])
+            assert (came.outcome.state, told) == (RowState.DONE, ["check", "answered", "finished"])
         else:
-            assert (verdict.state, verdict.wrote, told) == (RowState.WAITING, False, ["unused"])
-            assert "the certificate of 127.0.0.1:" in verdict.reason
-            assert "could not be verified: unable to get local issuer certificate" in verdict.reason
+            assert (came.outcome.state, came.answer.wrote, told) == (RowState.WAITING, False, ["unused"])
+            assert "the certificate of 127.0.0.1:" in came.outcome.reason
+            assert "could not be verified: unable to get local issuer certificate" in came.outcome.reason
     assert server.connections == (1 if trusted else 3), "a kept TLS connection is used again"
 
 
@@ -773,12 +798,12 @@ def test_another_transport_may_stand_in_for_the_network() -> None:
         assert request.content == b'{"title":"a title"}'
         return httpx.Response(201, json={"id": 7})
 
-    async def main() -> list[tuple[Verdict, list[str]]]:
+    async def main() -> list[tuple[Came, list[str]]]:
         made, transport = definition("http://api.test/posts"), httpx.MockTransport(answer)
         async with Client(made, secrets={}, connections=1, transport=transport) as client:
             return [await send(client), await send(client, FakePermit(fresh_seconds=-1))]
 
-    (verdict, told), (refused, _) = asyncio.run(main())
+    (came, told), (refused, _) = asyncio.run(main())
 
-    assert (verdict.kept, told) == ({"postId": 7}, ["check", "answered", "finished"])
-    assert not refused.attempted
+    assert (came.outcome.kept, told) == ({"postId": 7}, ["check", "answered", "finished"])
+    assert not refused.answer.attempted

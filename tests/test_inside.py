@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import redis
 
 from deployments.embedded.redis_server import RedisServer
+from flows.client.exchange import Exchange
 from flows.delivery.journal import Journal
 from flows.delivery.sender import Sender
 from flows.errors import Stopped
@@ -20,7 +22,7 @@ from flows.ledger.ledger import SERIALS, Ledger
 from flows.ledger.view import View
 from flows.limit.limiter import Limiter, Permit
 from flows.pipeline.definition import Definition
-from flows.records import LimitTerms, Row, RowState, Verdict
+from flows.records import LimitTerms, Outcome, Parcel, Reply, Row, RowState
 from tests.test_ledger import RUN, begin
 
 ROWS = 10
@@ -47,26 +49,33 @@ class Strange:
 class Faulty:
     """In the place of the client: answers; some rows fail before their request is written, or after.
 
-    Others are answered with something that the ledger cannot hold.
+    Others are answered with something that the ledger cannot hold, or make no request.
     """
 
     connections = None
 
-    def __init__(self, *, before: int = 0, after: int = 0, strange: int = 0) -> None:
-        self._before, self._after, self._strange = before, after, strange
+    def __init__(self, *, before: int = 0, after: int = 0, strange: int = 0, without: int = 0) -> None:
+        self._before, self._after, self._strange, self._without = before, after, strange, without
 
-    async def send(self, row: Row, *, key: str, permit: Permit) -> Verdict:
-        """As `Client.send`."""
+    def exchange(self, parcel: Parcel, *, key: str) -> Exchange:
+        """As `Client.exchange`."""
+        (row,) = parcel.rows
         if row.row == self._before:
-            permit.unused()
             raise KeyError("before")
+        if row.row == self._without:
+            return [Outcome(row.row, RowState.FAILED, "it makes no request")]
+        reply = yield httpx.Request("POST", "http://127.0.0.1/posts", headers={"Row": str(row.row)})
+        return [Outcome(row.row, reply.means, kept={"id": Strange()} if row.row == self._strange else {})]
+
+    async def send(self, request: httpx.Request, permit: Permit) -> Reply:
+        """As `Client.send`."""
         await permit.wait()
         permit.check()
-        if row.row == self._after:
+        if request.headers["Row"] == str(self._after):
             raise KeyError("after")
         permit.answered()
         permit.finished()
-        return Verdict(RowState.DONE, status=201, kept={"id": Strange()} if row.row == self._strange else {})
+        return Reply(RowState.DONE, status=201)
 
 
 class Torn(Ledger):
@@ -97,11 +106,11 @@ class Held(Faulty):
         super().__init__()
         self.asked, self.let = asyncio.Event(), asyncio.Event()
 
-    async def send(self, row: Row, *, key: str, permit: Permit) -> Verdict:
+    async def send(self, request: httpx.Request, permit: Permit) -> Reply:
         """As `Client.send`."""
         self.asked.set()
         await self.let.wait()
-        return await super().send(row, key=key, permit=permit)
+        return await super().send(request, permit)
 
 
 def sender_of(
@@ -156,6 +165,25 @@ def test_a_row_that_fails_inside_is_unknown_and_the_others_go_on(tmp_path: Path,
     assert rows_in(view, RowState.UNKNOWN) == [3, 4]
     (record,) = view.records(RUN, [4], names=(), created=0)
     assert record.reason == "internal error: KeyError('after')"
+
+
+@pytest.mark.parametrize(("client", "unused"), [(Faulty(without=3), 1), (Faulty(before=3), 1), (Faulty(), 0)])
+def test_the_permit_of_a_row_for_which_no_request_is_made_is_handed_back(
+    tmp_path: Path, redis_url: str, client: Faulty, unused: int
+) -> None:
+    ledger, _, epoch = begin(connect(redis_url), total=ROWS)
+
+    async def run() -> tuple[Counter[str], int]:
+        async with Limiter(redis_url) as limiter:
+            sender = sender_of(ledger, epoch, tmp_path, limiter, client)
+            await sender.start()
+            states = await sender.deliver(FILE)
+            await sender.close()
+            return states, limiter.limit(TERMS).counters.unused
+
+    states, handed_back = asyncio.run(run())
+
+    assert states.total() - states["done"] == handed_back == unused
 
 
 def test_claims_that_fail_inside_are_taken_back_and_whoever_waits_is_let_go(tmp_path: Path, redis_url: str) -> None:

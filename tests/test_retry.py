@@ -7,16 +7,20 @@ import random
 import pytest
 
 from flows.client import retry
-from flows.records import RowState, Verdict
+from flows.records import Outcome, Reply, RowState
 
-REFUSED = Verdict(RowState.WAITING, "connection refused", wrote=False, again=True)
-TOO_MANY = Verdict(RowState.WAITING, "too many requests", status=429, again=True, pause_seconds=2.0)
-TIMED_OUT = Verdict(RowState.UNKNOWN, "no answer in time")
+REFUSED = Reply(RowState.WAITING, "connection refused", wrote=False, again=True)
+TOO_MANY = Reply(RowState.WAITING, "too many requests", status=429, again=True, pause_seconds=2.0)
+TIMED_OUT = Reply(RowState.UNKNOWN, "no answer in time")
 
 
-def decide(verdict: Verdict, *, attempts: int = 1, elapsed: float = 0.0) -> tuple[Verdict, float | None]:
+def outcome(reply: Reply) -> Outcome:
+    return Outcome(1, reply.means, reply.reason, again=reply.again)
+
+
+def decide(reply: Reply, *, attempts: int = 1, elapsed: float = 0.0) -> tuple[Outcome, float | None]:
     return retry.after(
-        verdict, attempts=attempts, elapsed_seconds=elapsed, most=4, most_seconds=60, rng=random.Random(1)
+        outcome(reply), reply, attempts=attempts, elapsed_seconds=elapsed, most=4, most_seconds=60, rng=random.Random(1)
     )
 
 
@@ -43,52 +47,52 @@ def test_a_row_waits_at_least_as_long_as_the_api_asks() -> None:
 
 
 def test_the_time_that_the_api_asks_for_does_not_use_up_a_row_s_seconds() -> None:
-    verdict, wait = decide(Verdict(RowState.WAITING, "too many requests", status=429, again=True, pause_seconds=120.0))
+    found, wait = decide(Reply(RowState.WAITING, "too many requests", status=429, again=True, pause_seconds=120.0))
 
-    assert (verdict.state, wait) == (RowState.WAITING, 120.0)
+    assert (found.state, wait) == (RowState.WAITING, 120.0)
 
 
 @pytest.mark.parametrize(("attempts", "elapsed"), [(4, 0.0), (2, 60.0)])
 def test_a_row_without_effect_fails_when_its_attempts_or_seconds_are_used_up(attempts: int, elapsed: float) -> None:
-    verdict, wait = decide(REFUSED, attempts=attempts, elapsed=elapsed)
+    found, wait = decide(REFUSED, attempts=attempts, elapsed=elapsed)
 
-    assert (verdict.state, wait) == (RowState.FAILED, None)
-    assert verdict.reason == f"connection refused; tried {attempts} times"
+    assert (found.state, wait) == (RowState.FAILED, None)
+    assert found.reason == f"connection refused; tried {attempts} times"
 
 
 def test_a_lost_answer_stays_unknown_unless_the_api_is_idempotent() -> None:
-    assert decide(TIMED_OUT) == (TIMED_OUT, None)
-    again = Verdict(RowState.UNKNOWN, "no answer in time", again=True)
-    verdict, wait = decide(again)
-    assert verdict.state is RowState.UNKNOWN
+    assert decide(TIMED_OUT) == (outcome(TIMED_OUT), None)
+    again = Reply(RowState.UNKNOWN, "no answer in time", again=True)
+    found, wait = decide(again)
+    assert found.state is RowState.UNKNOWN
     assert wait is not None
-    assert decide(again, attempts=4) == (again, None)
+    assert decide(again, attempts=4) == (outcome(again), None)
 
 
 def test_a_stale_permit_is_no_attempt() -> None:
-    stale = Verdict(RowState.WAITING, "permit too old", wrote=False, attempted=False)
+    stale = Reply(RowState.WAITING, "permit too old", wrote=False, attempted=False)
 
-    assert decide(stale, attempts=4, elapsed=999) == (stale, 0.0)
+    assert decide(stale, attempts=4, elapsed=999) == (outcome(stale), 0.0)
 
 
 @pytest.mark.parametrize(
-    ("verdict", "kind"),
+    ("reply", "kind"),
     [
-        (Verdict(RowState.DONE, status=200), ""),
-        (Verdict(RowState.FAILED, "wrong", status=422), ""),
-        (Verdict(RowState.FAILED, "unknown token", status=401), "401"),
-        (Verdict(RowState.UNKNOWN, "the API failed", status=500), "500"),
+        (Reply(RowState.DONE, status=200), ""),
+        (Reply(RowState.FAILED, "wrong", status=422), ""),
+        (Reply(RowState.FAILED, "unknown token", status=401), "401"),
+        (Reply(RowState.UNKNOWN, "the API failed", status=500), "500"),
         (TOO_MANY, "429"),
-        (Verdict(RowState.UNKNOWN, "no JSON", status=200), "200"),
-        (Verdict(RowState.FAILED, "moved", status=301), "301"),
+        (Reply(RowState.UNKNOWN, "no JSON", status=200), "200"),
+        (Reply(RowState.FAILED, "moved", status=301), "301"),
         (REFUSED, "connection refused"),
-        (Verdict(RowState.FAILED, "JSON cannot hold this; nothing was sent", wrote=False), None),
-        (Verdict(RowState.WAITING, "stale", wrote=False, attempted=False), None),
+        (Reply(RowState.FAILED, "JSON cannot hold this; nothing was sent", wrote=False), None),
+        (Reply(RowState.WAITING, "stale", wrote=False, attempted=False), None),
         (
-            Verdict(RowState.UNKNOWN, "the connection broke (10.0.0.7:443); it may"),
+            Reply(RowState.UNKNOWN, "the connection broke (10.0.0.7:443); it may"),
             "the connection broke",
         ),
     ],
 )
-def test_troubles_of_all_are_told_from_faults_of_single_rows(verdict: Verdict, kind: str | None) -> None:
-    assert retry.trouble(verdict) == kind
+def test_troubles_of_all_are_told_from_faults_of_single_rows(reply: Reply, kind: str | None) -> None:
+    assert retry.trouble(reply) == kind

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from flows.client.client import Client
-from flows.records import RowState, Verdict
-from tests.test_client import RawServer, attempt, definition, raw, run, send
+from flows.records import RowState
+from tests.test_client import Came, RawServer, attempt, definition, raw, run, send
 
 __all__ = ["raw"]
 BODY = b'{"id": 101}'
@@ -41,10 +41,10 @@ ODD = {
 }  # fmt: skip
 
 
-def twice(server: RawServer, count: int = 2) -> list[tuple[Verdict, list[str]]]:
+def twice(server: RawServer, count: int = 2) -> list[tuple[Came, list[str]]]:
     """The same row sent again and again over one client."""
 
-    async def work(client: Client) -> list[tuple[Verdict, list[str]]]:
+    async def work(client: Client) -> list[tuple[Came, list[str]]]:
         return [await send(client) for _ in range(count)]
 
     return run(definition(server.url), work)
@@ -73,10 +73,10 @@ def test_an_odd_answer_counts_with_its_status_and_what_is_kept(raw: Any, name: s
     late = pieces == 40 and name in ("a length in characters", "bytes behind a body")
     open_end = name == "a header of 150,000 bytes" or (pieces > 1 and name == "a length in characters")
 
-    for verdict, told in twice(server, 1 if late else 2):
-        assert (verdict.state, verdict.status) == (RowState.DONE, 201), verdict.reason
+    for came, told in twice(server, 1 if late else 2):
+        assert (came.outcome.state, came.answer.status) == (RowState.DONE, 201), came.outcome.reason
         assert told == ["check", "answered", "finished"]
-        assert open_end or verdict.kept == {"postId": 101}
+        assert open_end or came.outcome.kept == {"postId": 101}
 
 
 def test_204_with_a_body_is_done_and_its_body_nobody_s_answer(raw: Any) -> None:
@@ -88,7 +88,7 @@ def test_204_with_a_body_is_done_and_its_body_nobody_s_answer(raw: Any) -> None:
 
     server = raw(serve)
 
-    assert [verdict.status for verdict, _ in twice(server)] == [204, 204]
+    assert [came.answer.status for came, _ in twice(server)] == [204, 204]
     assert server.connections == 2
 
 
@@ -106,8 +106,8 @@ def test_what_is_left_of_an_answer_is_never_the_next_one(raw: Any, how: str) -> 
         while server.read(sock):
             sock.sendall(HEAD + LENGTH + b"\r\n" + BODY)
 
-    for verdict, _ in twice(raw(serve), 4):
-        assert verdict.kept != {"postId": 666}
+    for came, _ in twice(raw(serve), 4):
+        assert came.outcome.kept != {"postId": 666}
 
 
 @pytest.mark.parametrize(
@@ -130,11 +130,11 @@ def test_an_answer_that_ends_within_its_head_counts_if_its_status_line_was_read(
         sock.sendall(answer)
         sock.close()
 
-    verdict, told = attempt(raw(serve).url)
+    came, told = attempt(raw(serve).url)
 
-    assert (verdict.status, verdict.state) == (status, state)
-    assert words in verdict.reason
-    assert "400" not in verdict.reason
+    assert (came.answer.status, came.outcome.state) == (status, state)
+    assert words in came.outcome.reason
+    assert "400" not in came.outcome.reason
     assert told == (["check", "answered", "finished"] if status else ["check", "lost"])
 
 
@@ -145,7 +145,7 @@ def test_a_head_without_an_end_is_not_read_for_ever(raw: Any) -> None:
         for number in range(100_000):
             sock.sendall(b"X-%d: %s\r\n" % (number, b"x" * 1000))
 
-    verdict, _ = attempt(raw(serve).url, request={"timeout_seconds": 20})
+    came, _ = attempt(raw(serve).url, request={"timeout_seconds": 20})
 
-    assert (verdict.status, verdict.state) == (201, RowState.DONE)
-    assert "its head was too long, or broke off" in verdict.reason
+    assert (came.answer.status, came.outcome.state) == (201, RowState.DONE)
+    assert "its head was too long, or broke off" in came.outcome.reason

@@ -1,1 +1,1 @@
-"""One row, one request, one verdict."""
+"""A parcel of rows as requests, what comes back of each, and what that means for each row."""

@@ -1,4 +1,4 @@
-"""What an answer means for its row: pure, from status, headers and body to a verdict.
+"""What an answer means: pure, from status, headers and body to a reply, and from a reply to the outcomes of its rows.
 
 | answer                                             | state   |                                                      |
 |----------------------------------------------------|---------|------------------------------------------------------|
@@ -24,16 +24,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import jmespath
+from msgspec import UNSET
 
 from flows.client.pause import MAX_PAUSE_SECONDS, Headers, pause_of, retry_after
 from flows.client.reading import after_warning, as_text, is_html, parsed, says_json, unpacked
+from flows.masking import Masker
 from flows.pipeline.definition import Definition
-from flows.records import RowState, Verdict
+from flows.records import Outcome, Parcel, Reply, RowState
 
 EXCERPT_CHARACTERS = 300
 KEPT_CHARACTERS = 2000  # of one kept value, as JSON
@@ -62,10 +65,10 @@ _MEANINGS = {
 Mask = Callable[[str], str]
 
 
-def classify(
+def understood(
     status: int, headers: Headers, body: bytes, definition: Definition, *, trouble: str = "", mask: Mask = str
-) -> Verdict:
-    """The verdict on an answer. `headers` must find names in any case (httpx.Headers does).
+) -> Reply:
+    """What an answer means as a whole. `headers` must find names in any case (httpx.Headers does).
 
     `trouble` says in words why `body` is not all of the body, if it is not. `mask` hides secrets in a text.
     """
@@ -74,83 +77,85 @@ def classify(
     except ValueError as exc:
         trouble = trouble or str(exc)
     if status in definition.response.success:
-        return _success(status, headers, body, definition, trouble=trouble, mask=mask)
-    verdict = _refusal(status, headers, body, definition, mask)
-    return replace(verdict, status=status, excerpt=_excerpt(body, headers, mask))
+        reply = _success(status, headers, body, definition, trouble=trouble, mask=mask)
+    else:
+        reply = replace(_refusal(status, headers, body, definition, mask), excerpt=_excerpt(body, headers, mask))
+    return replace(reply, status=status, headers=headers, body=body)
 
 
-def _success(
-    status: int, headers: Headers, body: bytes, definition: Definition, *, trouble: str, mask: Mask
-) -> Verdict:
+def outcomes(reply: Reply, parcel: Parcel, definition: Definition, masker: Masker) -> list[Outcome]:
+    """What a reply means for each row of the parcel that it answers."""
+    kept, missing = _keep(reply.value, definition) if reply.value is not UNSET else ({}, "")
+    reason = f"{reply.reason}; {missing}" if reply.reason and missing else reply.reason or _but(reply.status, missing)
+    kept = masker.value(kept)
+    return [Outcome(row.row, reply.means, reason, kept, reply.excerpt, reply.again) for row in parcel.rows]
+
+
+def _success(status: int, headers: Headers, body: bytes, definition: Definition, *, trouble: str, mask: Mask) -> Reply:
     if not definition.response.expects_json:
-        return Verdict(RowState.DONE, _but(status, trouble), status=status)
+        return Reply(RowState.DONE, _but(status, trouble))
     if status in _EMPTY or not (body or trouble):
         missing = "the answer is empty: nothing kept" if definition.response.keep and status not in _EMPTY else ""
-        return Verdict(RowState.DONE, _but(status, missing), status=status)
+        return Reply(RowState.DONE, _but(status, missing))
     excerpt = _excerpt(body, headers, mask)
     if not trouble:
-        try:
-            kept, missing = _keep(parsed(body, headers), definition)
-            return Verdict(RowState.DONE, _but(status, missing), status=status, kept=kept)
-        except ValueError:
-            trouble = "the answer is no valid JSON"
-        try:
-            kept, missing = _keep(after_warning(body, headers), definition)
-            words = "; ".join(part for part in ("other text stands before its JSON", missing) if part)
-            return Verdict(RowState.DONE, _but(status, words), status=status, kept=kept, excerpt=excerpt)
-        except ValueError:
-            pass
+        with suppress(ValueError):
+            return Reply(RowState.DONE, value=parsed(body, headers))
+        trouble = "the answer is no valid JSON"
+        with suppress(ValueError):
+            value = after_warning(body, headers)
+            return Reply(RowState.DONE, _but(status, "other text stands before its JSON"), value=value, excerpt=excerpt)
     if is_html(headers, body):
         reason = f"an HTML page came with {status} where JSON was due"
-        return Verdict(RowState.UNKNOWN, reason, status=status, excerpt=excerpt, ban=definition.ban.html)
+        return Reply(RowState.UNKNOWN, reason, excerpt=excerpt, ban=definition.ban.html)
     if says_json(headers):
-        return Verdict(RowState.DONE, _but(status, f"{trouble}: nothing kept"), status=status, excerpt=excerpt)
+        return Reply(RowState.DONE, _but(status, f"{trouble}: nothing kept"), excerpt=excerpt)
     kind = _shown(headers.get("content-type", ""), mask) or "no content type"
     reason = f"the API said {status}, but with {kind} where JSON was due"
-    return Verdict(RowState.UNKNOWN, reason, status=status, excerpt=excerpt, again=definition.idempotent)
+    return Reply(RowState.UNKNOWN, reason, excerpt=excerpt, again=definition.idempotent)
 
 
-def _but(status: int, trouble: str) -> str:
+def _but(status: int | None, trouble: str) -> str:
     return f"the API said {status}, but {trouble}" if trouble else ""
 
 
-def _refusal(status: int, headers: Headers, body: bytes, definition: Definition, mask: Mask) -> Verdict:
+def _refusal(status: int, headers: Headers, body: bytes, definition: Definition, mask: Mask) -> Reply:
     """State, reason and consequences of a status that is no success."""
     bans = status in definition.ban.status
     if (bans or status in (403, 503)) and status != 429 and (asked := retry_after(headers)):
         reason = f"the API says {status}: come back later"
-        return Verdict(RowState.WAITING, reason, again=True, pause_seconds=asked, bans_if_again=bans)
+        return Reply(RowState.WAITING, reason, again=True, pause_seconds=asked, bans_if_again=bans)
     if bans:
-        return Verdict(RowState.FAILED, f"{_said(status)}; this counts as a ban", ban=True)
+        return Reply(RowState.FAILED, f"{_said(status)}; this counts as a ban", ban=True)
     if status == 429:
         wait = pause_of(headers) or _window_seconds(definition)
-        return Verdict(RowState.WAITING, "the API says 429: too many requests", again=True, pause_seconds=wait)
+        return Reply(RowState.WAITING, "the API says 429: too many requests", again=True, pause_seconds=wait)
     if definition.ban.html and definition.response.expects_json and _bans_by_html(status) and is_html(headers, body):
-        return Verdict(RowState.FAILED, f"an HTML page came with {status} where JSON was due", ban=True)
+        return Reply(RowState.FAILED, f"an HTML page came with {status} where JSON was due", ban=True)
     if status in _NOT_ACTED:
-        return Verdict(RowState.WAITING, f"the server says {status}: it has not taken the request", again=True)
+        return Reply(RowState.WAITING, f"the server says {status}: it has not taken the request", again=True)
     if 300 <= status < 400:
         return _redirect(status, _shown(headers.get("location", ""), mask))
     if status == 409 and (b"idempoten" in body[:4096].lower() or (definition.idempotent and not body.strip())):
         reason = "the API says 409: an earlier attempt with the same Idempotency-Key is under way"
-        return Verdict(RowState.UNKNOWN, reason, again=definition.idempotent)
+        return Reply(RowState.UNKNOWN, reason, again=definition.idempotent)
     if 400 <= status < 500:
-        return Verdict(RowState.FAILED, _said(status))
+        return Reply(RowState.FAILED, _said(status))
     if 200 <= status < 300:
         reason = f"the API said {status}, which is not among the definition's response.success"
-        return Verdict(RowState.UNKNOWN, reason)
-    return Verdict(RowState.UNKNOWN, f"{_said(status)}; it may have acted all the same", again=definition.idempotent)
+        return Reply(RowState.UNKNOWN, reason)
+    return Reply(RowState.UNKNOWN, f"{_said(status)}; it may have acted all the same", again=definition.idempotent)
 
 
 def _bans_by_html(status: int) -> bool:
     return 400 <= status < 500 and status not in _HTML_OF_SERVERS
 
 
-def _redirect(status: int, target: str) -> Verdict:
+def _redirect(status: int, target: str) -> Reply:
     reason = f"the API says {status}: go to {target or 'nowhere'}. Redirects are not followed"
     if status in _MOVED:
-        return Verdict(RowState.FAILED, f"{reason}; put the final address into request.url")
-    return Verdict(RowState.UNKNOWN, f"{reason}; the API may have acted before it said so")
+        return Reply(RowState.FAILED, f"{reason}; put the final address into request.url")
+    return Reply(RowState.UNKNOWN, f"{reason}; the API may have acted before it said so")
 
 
 def _said(status: int) -> str:

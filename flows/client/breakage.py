@@ -1,4 +1,4 @@
-"""What it means for a row when no answer came: pure, from an exception to a verdict."""
+"""What it means when no answer came: pure, from an exception to a reply."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import httpx
 from aiohttp.http_exceptions import HttpProcessingError
 
 from flows.client.answer import EXCERPT_CHARACTERS, Mask, clean
-from flows.records import RowState, Verdict
+from flows.records import Reply, RowState
 
 # The most specific first. The words say what happened on the network; whether the request had left is known otherwise.
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (
@@ -122,23 +122,23 @@ def words_for(exc: BaseException) -> str:
     return f"{plain} ({detail})" if detail else plain
 
 
-def broken(exc: BaseException, *, wrote: bool, idempotent: bool, within_seconds: float, mask: Mask = str) -> Verdict:
-    """The verdict on an attempt that ended in an exception before the head of an answer.
+def broken(exc: BaseException, *, wrote: bool, idempotent: bool, within_seconds: float, mask: Mask = str) -> Reply:
+    """The reply of an attempt that ended in an exception before the head of an answer.
 
     `wrote` says whether anything of the request may have left this machine, and decides: nothing written is
     `waiting`, everything else `unknown`.
     """
     words = mask(words_for(exc))[:EXCERPT_CHARACTERS]
     if isinstance(exc, NotReady):
-        return Verdict(RowState.WAITING, f"{exc}; nothing was sent", wrote=False, attempted=False, again=True)
+        return Reply(RowState.WAITING, f"{exc}; nothing was sent", wrote=False, attempted=False, again=True)
     if isinstance(exc, TimeoutError) and not wrote:  # the one that was ready had died, and another took too long
         words = f"no connection within {within_seconds:g} s; nothing was sent"
-        return Verdict(RowState.WAITING, words, wrote=False, attempted=False, again=True)
+        return Reply(RowState.WAITING, words, wrote=False, attempted=False, again=True)
     if isinstance(exc, TimeoutError):
         words = f"no answer within {within_seconds:g} s"
     if wrote:
-        return Verdict(RowState.UNKNOWN, f"{words}; the API may have acted", again=idempotent)
+        return Reply(RowState.UNKNOWN, f"{words}; the API may have acted", again=idempotent)
     hopeless = isinstance(exc, _HOPELESS) and not isinstance(exc, OSError)  # a bad certificate is both
     if hopeless:
-        return Verdict(RowState.FAILED, f"{words}; nothing was sent", wrote=False)
-    return Verdict(RowState.WAITING, f"{words}; nothing was sent", wrote=False, again=True)
+        return Reply(RowState.FAILED, f"{words}; nothing was sent", wrote=False)
+    return Reply(RowState.WAITING, f"{words}; nothing was sent", wrote=False, again=True)

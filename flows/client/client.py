@@ -1,4 +1,4 @@
-"""Sending one row: one request under one permit, and the verdict on it. An attempt is one arrival, or none."""
+"""Sending a request under a permit, and what came of it. An attempt is one arrival, or none."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver
 
-from flows.client.answer import GATEWAY_STATUSES, classify
+from flows.client.answer import GATEWAY_STATUSES, understood
 from flows.client.breakage import broken, words_for
 from flows.client.connections import Connections
-from flows.client.request import build, idempotency_key, mask
+from flows.client.exchange import Exchange, exchange
+from flows.client.request import build
 from flows.client.transport import Body, Flight, Permit, Transport
 from flows.limit.clock import boot_time
 from flows.masking import Masker
 from flows.pipeline.definition import Definition
-from flows.pipeline.template import Unsendable
-from flows.records import Row, RowState, Verdict
+from flows.records import Parcel, Reply, Row, RowState
 
-__all__ = ["Client", "Permit", "build", "classify", "idempotency_key", "mask"]
+__all__ = ["Client", "Permit"]
 
 _ORIGIN = re.compile(r"[A-Za-z]+://[^/?#]*")
 _DEAD_CONNECTIONS = 8  # so many connections that the API has closed are stepped over before an attempt is given up
@@ -74,21 +74,12 @@ class Client:
         """The request of a row. Raises Unsendable."""
         return build(self._definition, row, key=key, secrets=self._secrets)
 
-    async def send(self, row: Row, *, key: str, permit: Permit) -> Verdict:
-        """`build` and `attempt`; a row that makes no request is `failed`, and its permit unused."""
-        try:
-            request = self.build(row, key=key)
-        except Unsendable as exc:
-            permit.unused()
-            reason = self._masker.text(f"{exc.message}; nothing was sent")
-            return Verdict(RowState.FAILED, reason, wrote=False)
-        except BaseException:
-            permit.unused()
-            raise
-        return await self.attempt(request, permit)
+    def exchange(self, parcel: Parcel, *, key: str) -> Exchange:
+        """All requests of a parcel; each is to be sent by `send`."""
+        return exchange(parcel, key=key, definition=self._definition, secrets=self._secrets, masker=self._masker)
 
-    async def attempt(self, request: httpx.Request, permit: Permit) -> Verdict:
-        """Have a connection, wait for the permit's start, send, and judge what came back.
+    async def send(self, request: httpx.Request, permit: Permit) -> Reply:
+        """Have a connection, wait for the permit's start, send, and say what came back.
 
         The permit is reported on in every case. Raises nothing of the network. A cancelled attempt's permit is `lost`
         if anything was written, else `unused`.
@@ -107,7 +98,7 @@ class Client:
             current.give_up()
             raise
 
-    async def _fly(self, request: httpx.Request, current: Flight) -> Verdict:
+    async def _fly(self, request: httpx.Request, current: Flight) -> Reply:
         definition, permit = self._definition, current.permit
         try:
             async with asyncio.timeout_at(self._bound(permit)):
@@ -123,11 +114,10 @@ class Client:
             current.transport = None  # it may carry another's request by now
         finally:
             (permit.lost if at_edge else permit.finished)()
-        verdict = classify(
+        reply = understood(
             response.status_code, response.headers, body, definition, trouble=trouble, mask=self._masker.text
         )
-        kept = self._masker.value(verdict.kept) if self._masker else verdict.kept
-        return replace(verdict, took_seconds=took, kept=kept)
+        return replace(reply, took_seconds=took)
 
     def _bound(self, permit: Permit) -> float:
         """The moment, by the loop's clock, at which the head must be here. The loop's clock stops in a suspend."""
@@ -149,21 +139,19 @@ class Client:
                 current.hung_up = False
         raise AssertionError("not reached")
 
-    def _unanswered(self, exc: Exception, current: Flight) -> Verdict:
+    def _unanswered(self, exc: Exception, current: Flight) -> Reply:
         current.give_up()
         took = max(0.0, boot_time() - current.permit.start)
         if current.refused:
-            return Verdict(
-                RowState.WAITING, current.refused, wrote=False, attempted=False, again=True, took_seconds=took
-            )
-        verdict = broken(
+            return Reply(RowState.WAITING, current.refused, wrote=False, attempted=False, again=True, took_seconds=took)
+        reply = broken(
             exc,
             wrote=current.wrote,
             idempotent=self._definition.idempotent,
             within_seconds=self._definition.request.timeout_seconds,
             mask=self._masker.text,
         )
-        return replace(verdict, took_seconds=took)
+        return replace(reply, took_seconds=took)
 
     async def _body(self, response: httpx.Response, current: Flight) -> tuple[bytes, str]:
         """As much of the body as is kept, and why that is not all of it. What is not read closes the connection."""

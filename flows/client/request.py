@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -15,7 +15,7 @@ import msgspec
 from flows.masking import DOTS, Masker
 from flows.pipeline.definition import Definition
 from flows.pipeline.rendering import WITH_BODY
-from flows.records import Row
+from flows.records import Parcel, Row
 
 MAX_SHOWN_CHARACTERS = 4000
 _USER_AGENT = f"rowrelay/{version('rowrelay')}"
@@ -61,6 +61,12 @@ def idempotency_key(run: str, row: Row, generation: int) -> str:
     """
     content = msgspec.json.encode((run, row.row, generation, row.values))
     return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def parcel_key(run: str, parcel: Parcel, generations: Sequence[int]) -> str:
+    """The idempotency key of a parcel: that of its row, or one of its own for these very rows in this order."""
+    keys = [idempotency_key(run, row, generation) for row, generation in zip(parcel.rows, generations, strict=True)]
+    return keys[0] if len(keys) == 1 else hashlib.blake2b("".join(keys).encode(), digest_size=16).hexdigest()
 
 
 def mask(request: httpx.Request, secrets: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import random
 import re
 from dataclasses import replace
 
-from flows.records import RowState, Verdict
+from flows.records import Outcome, Reply, RowState
 
 BASE_SECONDS = 0.5
 CAP_SECONDS = 30.0
@@ -23,36 +23,43 @@ def backoff(attempts: int, rng: random.Random) -> float:
 
 
 def after(
-    verdict: Verdict, *, attempts: int, elapsed_seconds: float, most: int, most_seconds: float, rng: random.Random
-) -> tuple[Verdict, float | None]:
-    """The verdict to record, and the seconds to wait before the next attempt (None: there is none).
+    outcome: Outcome,
+    reply: Reply,
+    *,
+    attempts: int,
+    elapsed_seconds: float,
+    most: int,
+    most_seconds: float,
+    rng: random.Random,
+) -> tuple[Outcome, float | None]:
+    """The outcome to record, and the seconds to wait before the next attempt (None: there is none).
 
     `attempts` counts this one; an attempt that never was does not count and is repeated at once. A row that
     surely had no effect ends as `failed` when its attempts or seconds are used up. `elapsed_seconds` leaves out, and
     so does this, the time that the API asked for: its pauses hold everybody, and are no failure of the row.
     """
-    if not verdict.attempted:
-        return verdict, 0.0
+    if not reply.attempted:
+        return outcome, 0.0
     wait = backoff(attempts, rng)
-    if verdict.again and attempts < most and elapsed_seconds + wait <= most_seconds:
-        return verdict, max(wait, verdict.pause_seconds or 0.0)
-    if verdict.state is RowState.WAITING:
-        return replace(verdict, state=RowState.FAILED, reason=f"{verdict.reason}; tried {attempts} times"), None
-    return verdict, None
+    if outcome.again and attempts < most and elapsed_seconds + wait <= most_seconds:
+        return outcome, max(wait, reply.pause_seconds or 0.0)
+    if outcome.state is RowState.WAITING:
+        return replace(outcome, state=RowState.FAILED, reason=f"{outcome.reason}; tried {attempts} times"), None
+    return outcome, None
 
 
-def trouble(verdict: Verdict) -> str | None:
-    """What an attempt says of the API: the kind of its trouble, nothing where it is well, None where it says nothing.
+def trouble(reply: Reply) -> str | None:
+    """What a reply says of the API: the kind of its trouble, nothing where it is well, None where it says nothing.
 
     A refusal of one row (400, 409, 422, …) shows that the API is well; an expired token, a login page that answers
     everything, a quota that is used up, an API that fails, hangs or cannot be reached are troubles of all rows.
     """
-    makes_no_request = verdict.state is RowState.FAILED and not verdict.wrote
-    if not verdict.attempted or makes_no_request:
+    makes_no_request = reply.means is RowState.FAILED and not reply.wrote
+    if not reply.attempted or makes_no_request:
         return None
-    if verdict.state is RowState.DONE:
+    if reply.means is RowState.DONE:
         return ""
-    if verdict.status is None:
-        return _DETAILS.split(verdict.reason, maxsplit=1)[0]
-    of_all = verdict.status in _STATUSES_OF_ALL or verdict.status >= 500 or verdict.status < 400
-    return str(verdict.status) if of_all else ""
+    if reply.status is None:
+        return _DETAILS.split(reply.reason, maxsplit=1)[0]
+    of_all = reply.status in _STATUSES_OF_ALL or reply.status >= 500 or reply.status < 400
+    return str(reply.status) if of_all else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flows.records import RowState, Verdict
+from flows.records import Outcome, Reply, RowState
 
 FIRST = 10  # done rows: who waits for an id has to hear soon that there is none
 
@@ -18,14 +18,14 @@ class Pardon:
     def __init__(self) -> None:
         self._until = float("inf")
 
-    def is_spent(self, verdict: Verdict, *, left: float, seen: float) -> bool:
+    def is_spent(self, reply: Reply, *, left: float, seen: float) -> bool:
         """Whether an answer is a ban in spite of its wait. `left`: its request's start; `seen`: now."""
-        if verdict.bans_if_again:
+        if reply.bans_if_again:
             if left >= self._until:
                 return True
             if self._until == float("inf"):
-                self._until = seen + (verdict.pause_seconds or 0.0)
-        elif verdict.state is RowState.DONE and left >= self._until:
+                self._until = seen + (reply.pause_seconds or 0.0)
+        elif reply.means is RowState.DONE and left >= self._until:
             self._until = float("inf")
         return False
 
@@ -36,12 +36,12 @@ class KeptNames:
     def __init__(self, keep: Mapping[str, str]) -> None:
         self._keep, self._never, self._done = keep, set(keep), 0
 
-    def note(self, verdict: Verdict) -> str:
-        """Count an answer; what to say after the first ten."""
-        if verdict.state is not RowState.DONE or not self._never or self._done >= FIRST:
+    def note(self, outcome: Outcome) -> str:
+        """Count a row; what to say after the first ten."""
+        if outcome.state is not RowState.DONE or not self._never or self._done >= FIRST:
             return ""
         self._done += 1
-        self._never -= {name for name, value in verdict.kept.items() if value is not None}
+        self._never -= {name for name, value in outcome.kept.items() if value is not None}
         return self.words() if self._done == FIRST else ""
 
     def rest(self) -> str:

@@ -44,7 +44,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Entry:
     """What the ledger is to be told of a job."""
 
     answer: Answer

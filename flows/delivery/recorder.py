@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import redis
 
-from flows.delivery.job import Outcome
+from flows.delivery.job import Entry
 from flows.delivery.journal import Journal
 from flows.errors import LimitLost
 from flows.ledger.connection import AWAY_SECONDS, patiently
@@ -49,15 +49,15 @@ class Recorder:
         *,
         call: Callable[..., Awaitable[Any]],
         give_up_seconds: float,
-        on_taken: Callable[[Outcome, RowState | None], None],
-        on_kept: Callable[[Outcome], None],
+        on_taken: Callable[[Entry, RowState | None], None],
+        on_kept: Callable[[Entry], None],
         on_lost: Callable[[LimitLost], None],
         on_event: Callable[[str], None],
     ) -> None:
         self._run, self._ledger, self._journal, self._call = run, ledger, journal, call
         self._give_up, self._event = give_up_seconds, on_event
         self._on_taken, self._on_kept, self._on_lost = on_taken, on_kept, on_lost
-        self._buffer: list[Outcome] = []
+        self._buffer: list[Entry] = []
         self._filled = asyncio.Event()
         self._recent: deque[tuple[float, bytes]] = deque()  # packed: tens of thousands are remembered at full speed
         self._journaled = 0  # so many of the buffer, from its beginning, lie on the disk
@@ -67,9 +67,9 @@ class Recorder:
         """How many outcomes the ledger has not got."""
         return len(self._buffer)
 
-    def put(self, outcome: Outcome) -> None:
+    def put(self, entry: Entry) -> None:
         """Record an outcome soon."""
-        self._buffer.append(outcome)
+        self._buffer.append(entry)
         self._filled.set()
 
     async def replay(self) -> None:
@@ -110,7 +110,7 @@ class Recorder:
 
     async def _flush(self) -> None:
         batch = self._buffer[:FLUSH_ROWS]
-        answers = [outcome.answer for outcome in batch]
+        answers = [entry.answer for entry in batch]
         try:
             taken = await self._call(self._ledger.answer, self._run, answers)
         except redis.RedisError as exc:
@@ -125,8 +125,8 @@ class Recorder:
         self._refused_since = 0.0
         del self._buffer[: len(batch)]
         self._recent.append((time.monotonic(), msgspec.msgpack.encode(answers)))
-        for outcome, state in zip(batch, taken, strict=True):
-            self._on_taken(outcome, state)
+        for entry, state in zip(batch, taken, strict=True):
+            self._on_taken(entry, state)
         if self._journaled:
             await self._clear_disk(len(batch))
 
@@ -152,11 +152,11 @@ class Recorder:
             except Exception:
                 logger.exception("%d outcomes are only in the log: %s", len(self._buffer), self._buffer)
             kept, self._buffer, self._journaled = self._buffer, [], 0
-            for outcome in kept:
-                self._on_kept(outcome)
+            for entry in kept:
+                self._on_kept(entry)
 
     async def _keep_on_disk(self, why: str) -> None:
-        fresh = [outcome.answer for outcome in self._buffer[self._journaled :]]
+        fresh = [entry.answer for entry in self._buffer[self._journaled :]]
         if not fresh:
             return
         try:

@@ -23,11 +23,12 @@ import redis
 
 from flows.client import retry
 from flows.client.breakage import NotReady
-from flows.client.client import Client, idempotency_key
+from flows.client.client import Client
+from flows.client.request import parcel_key
 from flows.delivery.answers import KeptNames, Pardon
 from flows.delivery.breaker import Breaker
 from flows.delivery.connecting import Connecting
-from flows.delivery.job import Batch, Job, Outcome
+from flows.delivery.job import Batch, Entry, Job
 from flows.delivery.journal import Journal
 from flows.delivery.recorder import FLUSH_ROWS, FLUSH_SECONDS, Recorder
 from flows.delivery.staleness import Staleness
@@ -38,7 +39,7 @@ from flows.ledger.ledger import LEASE_SECONDS, SERIALS, Answer, Ledger
 from flows.limit.limiter import Limit, Permit
 from flows.limit.pace import Pace
 from flows.pipeline.definition import Definition
-from flows.records import Row, RowState, Verdict
+from flows.records import Outcome, Parcel, Reply, Row, RowState
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -49,7 +50,8 @@ CHART_SECONDS = 900  # of which the chart keeps every second
 PROBING_TOLD_SECONDS = 60.0  # an API in trouble is worth an event once in so long
 CLAIMED_AT_ONCE = 400  # rows a block
 TRIM_SECONDS = 60  # between two times that older ones are folded into minutes
-_UNTRIED = Verdict(RowState.WAITING, wrote=False, attempted=False)
+_UNTRIED = Reply(RowState.WAITING, wrote=False, attempted=False)
+_NO_REQUEST = Reply(RowState.FAILED, wrote=False)
 
 
 class Sender:
@@ -197,7 +199,8 @@ class Sender:
     def _give_back(self, job: Job) -> None:
         """A row that is not sent after all. A claim that Redis may have taken is taken back."""
         if job.serial:
-            self._put(job, _UNTRIED, None, attempted=False, without_effect=True)
+            untried = Outcome(job.row.row, RowState.WAITING)
+            self._put(job, _UNTRIED, untried, None, attempted=False, without_effect=True)
         else:
             job.batch.end("left")
 
@@ -375,68 +378,89 @@ class Sender:
 
     async def _attempt(self, job: Job, permit: Permit, generation: int) -> None:
         self._connecting.granted -= 1  # it takes its connection at once
-        verdict = await self._fly(job, permit, generation)
-        self._staleness.note(permit, wrote=verdict.wrote)
+        reply, outcomes = await self._fly(job, permit, generation)
+        self._staleness.note(permit, wrote=reply.wrote)
         now = time.monotonic()
-        if verdict.attempted:
+        if reply.attempted:
             job.attempts += 1
             job.first = job.first or now
-            if verdict.wrote:
-                self.pace.note(permit.start, verdict.took_seconds if verdict.status is not None else None)
-        without_effect = verdict.state is RowState.WAITING or not verdict.wrote
-        found = verdict
-        verdict, wait = retry.after(
-            verdict,
+            if reply.wrote:
+                self.pace.note(permit.start, reply.took_seconds if reply.status is not None else None)
+        (found,) = outcomes
+        outcome, wait = retry.after(
+            found,
+            reply,
             attempts=job.attempts,
             elapsed_seconds=now - job.first,
             most=self._definition.retry.attempts,
             most_seconds=self._definition.retry.max_seconds,
             rng=self._rng,
         )
-        job.first += verdict.pause_seconds or 0.0
-        self._put(job, verdict, wait, without_effect=without_effect)
-        if self._pardon.is_spent(found, left=permit.start, seen=self._limit.clock()):
-            found = verdict = replace(verdict, ban=True, reason=f"{verdict.reason}, and again after that: a ban")
-        self._judge(found, permit.start)
-        await self._heed(verdict)
-        await self._tell_kept(self._kept_names.note(verdict))
+        job.first += reply.pause_seconds or 0.0
+        self._put(job, reply, outcome, wait, without_effect=found.state is RowState.WAITING or not reply.wrote)
+        if self._pardon.is_spent(reply, left=permit.start, seen=self._limit.clock()):
+            reply = replace(reply, ban=True, reason=f"{reply.reason}, and again after that: a ban")
+        self._judge(reply, permit.start)
+        await self._heed(reply)
+        await self._tell_kept(self._kept_names.note(outcome))
 
-    async def _fly(self, job: Job, permit: Permit, generation: int) -> Verdict:
-        """The part of an attempt that may be broken off at any moment; whether it was, the verdict says."""
+    async def _fly(self, job: Job, permit: Permit, generation: int) -> tuple[Reply, list[Outcome]]:
+        """The part of an attempt that may be broken off at any moment; whether it was, the reply says."""
         task = asyncio.current_task()
         assert task is not None
         self._flying[job.row.row] = job
         self._in_the_air.add(task)
         try:
-            if self._leaving:
-                permit.unused()
-                return _UNTRIED
-            key = idempotency_key(self.run, job.row, generation)
-            return await self._client.send(job.row, key=key, permit=permit)
+            if not self._leaving:
+                return await self._exchange(Parcel((job.row,)), permit, [generation])
+            permit.unused()
+            reply = _UNTRIED
         except asyncio.CancelledError:
             permit.lost()
-            return _UNTRIED if permit.is_unused else Verdict(RowState.UNKNOWN, "interrupted before the answer came")
+            reply = _UNTRIED if permit.is_unused else Reply(RowState.UNKNOWN, "interrupted before the answer came")
         except Exception as exc:
             logger.exception("row %d failed inside", job.row.row)
             permit.lost()
-            return Verdict(RowState.UNKNOWN, f"internal error: {exc!r}", wrote=not permit.is_unused)
+            reply = Reply(RowState.UNKNOWN, f"internal error: {exc!r}", wrote=not permit.is_unused)
         finally:
             self._in_the_air.discard(task)
             self._flying.pop(job.row.row, None)
+        return reply, [Outcome(job.row.row, reply.means, reply.reason, again=reply.again)]
 
-    def _judge(self, verdict: Verdict, left: float) -> None:
+    async def _exchange(
+        self, parcel: Parcel, permit: Permit, generations: Sequence[int]
+    ) -> tuple[Reply, list[Outcome]]:
+        """Send what the parcel's exchange yields, under a permit each, and feed it the replies."""
+        reply = _NO_REQUEST
+        exchange = self._client.exchange(parcel, key=parcel_key(self.run, parcel, generations))
+        try:
+            request = next(exchange)
+        except BaseException as exc:
+            permit.unused()
+            if isinstance(exc, StopIteration):
+                return reply, exc.value
+            raise
+        while True:
+            reply = await self._client.send(request, permit)
+            try:
+                request = exchange.send(reply)
+            except StopIteration as end:
+                return reply, end.value
+            (permit,) = await self._limit.acquire(self.run, 1)
+
+    def _judge(self, reply: Reply, left: float) -> None:
         """Whether the API is in trouble, and has been for so long that the run stops. A ban is a reason of its own."""
-        kind = None if verdict.ban or self._leaving else retry.trouble(verdict)
+        kind = None if reply.ban or self._leaving else retry.trouble(reply)
         if kind is None:
             self._breaker.unsent()
         elif not kind:
             self._breaker.well(left=left)
         else:
-            pause = verdict.pause_seconds or 0.0
+            pause = reply.pause_seconds or 0.0
             self._breaker.trouble(kind, left=left, seen=self._limit.clock(), pause_seconds=pause)
         if kind and self._breaker.is_open:
             hint = "Find out why, then resume the run: what is finished stays finished."
-            self._stop(Stopped(self._breaker.reason(verdict.reason), hint=hint))
+            self._stop(Stopped(self._breaker.reason(reply.reason), hint=hint))
 
     async def _tell_kept(self, text: str) -> None:
         if not text:
@@ -445,56 +469,63 @@ class Sender:
         with suppress(redis.RedisError):  # the event was said, or could not be either
             await self._call(self._ledger.facts, self.run, kept_notice=text)
 
-    async def _heed(self, verdict: Verdict) -> None:
-        """What an answer means for everybody: a ban, or a pause."""
-        if verdict.ban:
-            self._stop(LimitLatched.of(self._limit.terms.name, verdict.reason))
-            await self._limit.latch(verdict.reason, self.run)
-        elif verdict.pause_seconds:
-            self._event(f"API asked us to wait {verdict.pause_seconds:g} s")
-            await self._limit.pause(verdict.pause_seconds, verdict.reason)
+    async def _heed(self, reply: Reply) -> None:
+        """What a reply means for everybody: a ban, or a pause."""
+        if reply.ban:
+            self._stop(LimitLatched.of(self._limit.terms.name, reply.reason))
+            await self._limit.latch(reply.reason, self.run)
+        elif reply.pause_seconds:
+            self._event(f"API asked us to wait {reply.pause_seconds:g} s")
+            await self._limit.pause(reply.pause_seconds, reply.reason)
 
     def _put(
-        self, job: Job, verdict: Verdict, wait: float | None, *, without_effect: bool, attempted: bool = True
+        self,
+        job: Job,
+        reply: Reply,
+        outcome: Outcome,
+        wait: float | None,
+        *,
+        without_effect: bool,
+        attempted: bool = True,
     ) -> None:
         tail, detail = ledger_keys.pack(
             self._names,
-            status=verdict.status,
-            took_seconds=verdict.took_seconds,
-            kept=verdict.kept,
-            reason=verdict.reason,
-            excerpt=verdict.excerpt,
+            status=reply.status,
+            took_seconds=reply.took_seconds,
+            kept=outcome.kept,
+            reason=outcome.reason,
+            excerpt=outcome.excerpt,
         )
         answer = Answer(
             row=job.row.row,
             epoch=self._epoch,
             serial=job.serial,
-            state=verdict.state,
+            state=outcome.state,
             tail=tail,
             detail=detail,
-            sent_second=int(time.time() - verdict.took_seconds) if verdict.wrote else None,
+            sent_second=int(time.time() - reply.took_seconds) if reply.wrote else None,
             wait_seconds=wait or 0.0,
             without_effect=without_effect,
         )
-        self._recorder.put(Outcome(answer, job, wait, attempted))
+        self._recorder.put(Entry(answer, job, wait, attempted))
 
-    def _kept(self, outcome: Outcome) -> None:
-        if outcome.attempted:
+    def _kept(self, entry: Entry) -> None:
+        if entry.attempted:
             self._recorded(1)
-        outcome.job.batch.end("kept")
+        entry.job.batch.end("kept")
 
-    def _taken(self, outcome: Outcome, state: RowState | None) -> None:
-        if outcome.attempted:
+    def _taken(self, entry: Entry, state: RowState | None) -> None:
+        if entry.attempted:
             self._recorded(1)
-        job = outcome.job
+        job = entry.job
         job.serial = 0
         if state is None:
             job.batch.end("elsewhere")
-        elif outcome.wait is None:
+        elif entry.wait is None:
             job.batch.end("left" if state is RowState.WAITING else state)
         else:
             job.resends = state is RowState.UNKNOWN
-            self._again(job, outcome.wait)
+            self._again(job, entry.wait)
 
     async def _keep(self) -> None:
         heard = time.monotonic()

@@ -264,8 +264,8 @@ CLIENTS = [
         ("409 fails the row", "if status == 409 and (", "if status == 499 and ("),
         (
             "5xx fails the row",
-            'return Verdict(RowState.UNKNOWN, f"{_said(status)}; it may',
-            'return Verdict(RowState.FAILED, f"{_said(status)}; it may',
+            'return Reply(RowState.UNKNOWN, f"{_said(status)}; it may',
+            'return Reply(RowState.FAILED, f"{_said(status)}; it may',
         ),
         (
             "secrets are masked after the cut",
@@ -291,14 +291,14 @@ CLIENTS = [
         ANSWER,
         (
             "a lost answer is a failed row",
-            'return Verdict(RowState.UNKNOWN, f"{words}; the API may',
-            'return Verdict(RowState.FAILED, f"{words}; the API may',
+            'return Reply(RowState.UNKNOWN, f"{words}; the API may',
+            'return Reply(RowState.FAILED, f"{words}; the API may',
         ),
         ("what cannot be sent is tried for ever", "    if hopeless:\n", "    if hopeless and wrote:\n"),
         (
             "nothing written is unknown",
-            'return Verdict(RowState.WAITING, f"{words}; nothing',
-            'return Verdict(RowState.UNKNOWN, f"{words}; nothing',
+            'return Reply(RowState.WAITING, f"{words}; nothing',
+            'return Reply(RowState.UNKNOWN, f"{words}; nothing',
         ),
     ),
     *_of(
@@ -306,7 +306,7 @@ CLIENTS = [
         ("test_retry.py",),
         ("one attempt more", "attempts < most and", "attempts <= most and"),
         ("tried beyond the time", " and elapsed_seconds + wait <= most_seconds:", ":"),
-        ("rows wait for ever", "if verdict.state is RowState.WAITING:", "if verdict.state is RowState.SENDING:"),
+        ("rows wait for ever", "if outcome.state is RowState.WAITING:", "if outcome.state is RowState.SENDING:"),
         ("no jitter", "rng.uniform(0, min(", "max(0, min("),
         ("an expired token is one row's trouble", "(401, 403, 404, ", "(403, 404, "),
         ("a quota that is used up is one row's trouble", "404, 408, 425, 429)", "404, 408, 425)"),
