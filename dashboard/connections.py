@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import redis
 
-from deployments.embedded import stack
+from deployments.embedded import addresses
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import View
@@ -26,17 +26,17 @@ def settings() -> Settings:
 
 def redis_url() -> str:
     """The Redis in use. Raises StackError if none is known."""
-    return stack.redis_url(settings())
+    return addresses.redis_url(settings())
 
 
 def prefect_api_url() -> str:
     """The Prefect API in use, without a slash at the end. Raises StackError if none is known."""
-    return stack.prefect_api_url(settings())
+    return addresses.prefect_api_url(settings())
 
 
 def ready_prefect() -> None:
     """Let Prefect's client, which reads its environment when it is imported, find the server. Raises StackError."""
-    stack.ready_prefect(settings())
+    addresses.ready_prefect(settings())
 
 
 def client() -> redis.Redis:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dashboard import prefect_api
 from dashboard.connections import pipelines, settings
-from deployments.embedded import stack
+from deployments.embedded import addresses
 from flows.errors import RowrelayError
 from flows.flow_runs.names import DELIVER
 
@@ -25,7 +25,7 @@ class Service:
 
 def services() -> list[Service]:
     """Redis, Prefect and what serves the pipelines. Never raises for one that is away."""
-    found = [_server(each) for each in stack.status(settings())]
+    found = [_server(each) for each in addresses.status(settings())]
     prefect_well = all(each.well for each in found if each.name.startswith("Prefect"))
     return [*found, _runner(prefect_well)]
 
@@ -36,7 +36,7 @@ _DOES = {
 }
 
 
-def _server(each: stack.ServiceStatus) -> Service:
+def _server(each: addresses.ServiceStatus) -> Service:
     todo = ""
     if not each.reachable:
         todo = (

@@ -14,7 +14,7 @@ import sys
 import httpx
 import redis
 
-from deployments.embedded import stack
+from deployments.embedded import addresses
 from flows.errors import RowrelayError
 from flows.ledger.connection import connect, verify
 from flows.ledger.view import View
@@ -30,7 +30,7 @@ def main() -> int:
     try:
         settings = Settings.read()
         client = connect(settings.redis_address)
-        stack.ready_prefect(settings)
+        addresses.ready_prefect(settings)
         verify(client)
         for name in asyncio.run(cancel_flow_runs()):
             _say(f"flow run {name}: cancelled")

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deployments.embedded.process import die_with_parent
+from deployments.embedded.children import die_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = Path(sys.prefix)

@@ -16,7 +16,7 @@ import pytest
 
 from deployments.commands import cli
 from deployments.embedded import archive
-from deployments.embedded.process import Lock
+from deployments.embedded.locks import Lock
 from deployments.embedded.redis_server import RedisServer
 from flows.errors import FileError, SettingError, StackError
 from flows.ledger.connection import connect

@@ -14,7 +14,7 @@ from tests.world import ROOT
 
 HALTS = """
 import signal, subprocess, sys, time
-from deployments.embedded.process import die_with_parent
+from deployments.embedded.children import die_with_parent
 from deployments.runners.worker import halted
 child = subprocess.Popen(["sleep", "600"], preexec_fn=die_with_parent(signal.SIGTERM))
 with halted(child):

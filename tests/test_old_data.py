@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from deployments.embedded.process import held
+from deployments.embedded.locks import held
 from deployments.standin.api import Knobs, StandIn
 from deployments.standin.server import serving
 from tests.conftest import wait_until

@@ -22,8 +22,9 @@ import pytest
 import redis
 
 from deployments.embedded import stack as embedded
+from deployments.embedded.locks import held
 from deployments.embedded.prefect_server import PrefectServer
-from deployments.embedded.process import held, redis_answers
+from deployments.embedded.reachable import redis_answers
 from deployments.embedded.stack import StackAddresses, child_environment, use
 from flows.errors import SettingError, StackError
 from flows.ledger.connection import FORM, connect, masked

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from deployments.commands.session import err, out, person, waiting
 from deployments.commands.showing import SHORT, print_json
 from deployments.embedded import archive, stack
-from deployments.embedded.process import held
-from deployments.embedded.supervisor import REDIS
+from deployments.embedded.locks import held
+from deployments.embedded.state import REDIS
 from flows.errors import RunBusy, SettingError, StackError
 from flows.ledger.connection import connect, verify
 from flows.ledger.ledger import LEASE_SECONDS

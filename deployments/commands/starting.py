@@ -50,7 +50,7 @@ class Child:
 
     def last_words(self) -> str:
         """The end of its log."""
-        from deployments.embedded.process import last_words
+        from deployments.embedded.children import last_words
 
         return last_words(self.log)
 
@@ -58,6 +58,7 @@ class Child:
 def up(*, port: int | None) -> int:
     """Start everything, say where it is, and stay until Ctrl-C. Returns 0, or 1 if a service died meanwhile."""
     from deployments.embedded import stack
+    from deployments.embedded.addresses import status
 
     settings = Settings.read()
     definitions = present(settings)
@@ -73,8 +74,8 @@ def up(*, port: int | None) -> int:
             environment.setdefault("ROWRELAY_DASHBOARD_URL", f"http://127.0.0.1:{dashboard_port}")
             exits.callback(_stop, children)
             children += _start(settings, environment, dashboard_port)
-            for status in stack.status(settings):
-                _say(status.name, status.address, "" if status.embedded else "yours")
+            for service in status(settings):
+                _say(service.name, service.address, "" if service.embedded else "yours")
             for text in _cautions(settings, addresses.redis_url, definitions):
                 err.print(text, style="yellow", markup=False)
             with waiting("Starting the deployments and the dashboard …"):
@@ -139,7 +140,7 @@ def _spawn(
     environment: Mapping[str, str],
     ready: Callable[[], bool],
 ) -> Child:
-    from deployments.embedded.process import die_with_parent, set_aside
+    from deployments.embedded.children import die_with_parent, set_aside
 
     log = settings.data / "logs" / f"{name}.log"
     private_folder(log.parent)
@@ -218,7 +219,7 @@ def _say(name: str, text: str, remark: str = "") -> None:
 
 def _stay(settings: Settings, children: list[Child]) -> None:
     """Watch the services and say what happens to them. Nothing is started again without a word."""
-    from deployments.embedded import stack
+    from deployments.embedded.addresses import status
 
     reachable: dict[str, bool] = {}
     due = 0.0
@@ -235,13 +236,13 @@ def _stay(settings: Settings, children: list[Child]) -> None:
         if time.monotonic() < due:
             continue
         due = time.monotonic() + STATUS_SECONDS
-        for status in stack.status(settings):
-            before = reachable.get(status.name, True)
-            reachable[status.name] = status.reachable
-            if before and not status.reachable:
-                err.print(f"{status.name} does not answer: {status.detail}", style="red", markup=False)
-            elif not before and status.reachable:
-                err.print(f"{status.name} answers again.", markup=False)
+        for service in status(settings):
+            before = reachable.get(service.name, True)
+            reachable[service.name] = service.reachable
+            if before and not service.reachable:
+                err.print(f"{service.name} does not answer: {service.detail}", style="red", markup=False)
+            elif not before and service.reachable:
+                err.print(f"{service.name} answers again.", markup=False)
 
 
 def _tell_unfinished(session: Session) -> None:

@@ -26,7 +26,7 @@ from uuid import uuid4
 
 import redis
 
-from deployments.embedded.process import Lock, held
+from deployments.embedded.locks import Lock, held
 from flows.errors import FileError, SettingError, StackError
 from flows.ledger.connection import translated
 from flows.ledger.keys import VERSION

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from deployments.embedded.prefect_server import prefect_answers
-from deployments.embedded.process import Lock, held, last_words, redis_answers
-from deployments.embedded.supervisor import BUSY, PREFECT, REDIS, StackState, Wanted
+from deployments.embedded.children import last_words
+from deployments.embedded.locks import Lock, held
+from deployments.embedded.reachable import prefect_answers, redis_answers
+from deployments.embedded.state import PREFECT, REDIS, TITLES, VARIABLES, StackState, Wanted
+from deployments.embedded.supervisor import BUSY
 from flows.errors import StackError
 from flows.private import private_folder
 
-TITLES = {REDIS: "Redis", PREFECT: "Prefect server"}
-VARIABLES = {REDIS: "ROWRELAY_REDIS_URL", PREFECT: "PREFECT_API_URL"}
 STOP_SECONDS = 60.0  # the longest a stack may take to stop
 WATCH_SECONDS = 2.0
 

@@ -9,22 +9,21 @@ import sqlite3
 import subprocess
 import sys
 import time
-import urllib.request
 from contextlib import closing
-from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
 
 import platformdirs
 
-from deployments.embedded.process import Lock, die_with_parent, set_aside
+from deployments.embedded.children import die_with_parent, set_aside
+from deployments.embedded.locks import Lock
+from deployments.embedded.reachable import prefect_answers
 from deployments.embedded.redis_server import free_port
 from deployments.embedded.stored_schedules import pause_refused
 from flows.client.proxy import spare_own_servers
 from flows.private import private_folder
 
 QUIET_SECONDS = 3.0  # three times the interval at which it writes
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # 127.0.0.1 is never behind a proxy
 
 
 class PrefectServer:
@@ -128,15 +127,6 @@ class PrefectServer:
             "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
             "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
         }
-
-
-def prefect_answers(url: str, *, seconds: float = 2.0) -> bool:
-    """Whether a Prefect server on this machine says that it is healthy."""
-    try:
-        with _direct.open(f"{url}/health", timeout=seconds) as answer:
-            return bool(answer.status == 200)
-    except (OSError, HTTPException, ValueError):
-        return False
 
 
 def template() -> Path:

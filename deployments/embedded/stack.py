@@ -10,23 +10,17 @@ ROWRELAY_REDIS_URL or PREFECT_API_URL name a server, that one is used and nothin
 from __future__ import annotations
 
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException, InvalidURL
 from pathlib import Path
 
-import redis
-
-from deployments.embedded.membership import TITLES, VARIABLES, Membership
-from deployments.embedded.prefect_server import prefect_answers
-from deployments.embedded.supervisor import LINGER_SECONDS, PREFECT, REDIS, StackState
+from deployments.embedded.addresses import check_external, external, stack_folder
+from deployments.embedded.membership import Membership
+from deployments.embedded.state import PREFECT, REDIS, StackState
+from deployments.embedded.supervisor import LINGER_SECONDS
 from flows import logs
-from flows.client.proxy import is_own, spare_own_servers
-from flows.errors import SettingError, StackError
-from flows.ledger.connection import FORM, connect, masked
+from flows.client.proxy import spare_own_servers
 from flows.settings import Settings
 
 # What a user may have set for a Prefect server of their own; the embedded one wants none of it.
@@ -43,17 +37,6 @@ class StackAddresses:
     embedded: frozenset[str] = frozenset()  # which of "redis" and "prefect" are the embedded ones
 
 
-@dataclass(frozen=True)
-class ServiceStatus:
-    """One line of "what runs where". `address` is safe to show; `detail` says what is wrong, if anything."""
-
-    name: str
-    address: str
-    reachable: bool
-    embedded: bool
-    detail: str = ""
-
-
 @contextmanager
 def use(
     settings: Settings, *, prefect: bool = True, timeout_seconds: float = 180.0, linger_seconds: float = LINGER_SECONDS
@@ -64,23 +47,21 @@ def use(
     Prefect server takes seconds. `linger_seconds` is how long a stack that this call starts outlives its last user.
     Raises StackError if a service cannot be reached or started.
     """
-    folder = _folder(settings)
+    folder = stack_folder(settings)
     needed = (REDIS, PREFECT) if prefect else (REDIS,)
-    external = _external(settings, StackState.read(folder))
-    for name, url in external.items():
+    others = external(settings, StackState.read(folder))
+    for name, url in others.items():
         if name in needed:
-            _check_external(name, url)
-    embedded = frozenset(needed) - external.keys()
+            check_external(name, url)
+    embedded = frozenset(needed) - others.keys()
     if not embedded:
-        yield StackAddresses(external[REDIS], external.get(PREFECT, ""), False)
+        yield StackAddresses(others[REDIS], others.get(PREFECT, ""), False)
         return
     member = Membership(settings.data.absolute(), folder, embedded, linger_seconds, settings.separate_stack)
     with member.join(timeout_seconds) as started:
         state = StackState.read(folder)
         prefect_url = state.prefect_api_url if PREFECT in embedded else ""
-        yield StackAddresses(
-            external.get(REDIS, state.redis_url), external.get(PREFECT, prefect_url), started, embedded
-        )
+        yield StackAddresses(others.get(REDIS, state.redis_url), others.get(PREFECT, prefect_url), started, embedded)
 
 
 def environment(addresses: StackAddresses, settings: Settings) -> dict[str, str]:
@@ -135,118 +116,3 @@ def child_environment(addresses: StackAddresses, settings: Settings) -> dict[str
             wanted.pop(name, None)
     spare_own_servers(wanted)
     return wanted
-
-
-def status(settings: Settings) -> list[ServiceStatus]:
-    """Which services there are, where, and whether they answer. Starts nothing."""
-    folder = _folder(settings)
-    state = StackState.read(folder)
-    external = _external(settings, state)
-    own = {REDIS: state.redis_url, PREFECT: state.prefect_api_url}
-    found = []
-    for name, title in TITLES.items():
-        url = external.get(name) or own[name]
-        detail = _problem(name, url, embedded=name not in external) if url else "not started"
-        if detail and name not in external:
-            detail = state.service(name).detail or detail
-        found.append(ServiceStatus(title, masked(url), not detail, name not in external, detail))
-    return found
-
-
-def redis_url(settings: Settings) -> str:
-    """The Redis in use: the one that is set, else the embedded one. Starts nothing.
-
-    Holds the password. Raises StackError if there is none.
-    """
-    if settings.redis_url:
-        return settings.redis_address
-    return _known(REDIS, StackState.read(_folder(settings)).redis_url)
-
-
-def prefect_api_url(settings: Settings) -> str:
-    """The Prefect API in use: the one that is set, else the embedded one. Starts nothing.
-
-    Without a slash at the end. Raises StackError if there is none.
-    """
-    given = os.environ.get("PREFECT_API_URL", "").rstrip("/")
-    return given or _known(PREFECT, StackState.read(_folder(settings)).prefect_api_url)
-
-
-def ready_prefect(settings: Settings) -> None:
-    """Let Prefect's client, which reads its environment when it is imported, find the server. Raises StackError.
-
-    By itself it would begin one of its own where none is set, and leave there what is meant for ours.
-    """
-    spare_own_servers(os.environ)
-    os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "false")
-    os.environ["PREFECT_API_URL"] = prefect_api_url(settings)
-
-
-def _known(name: str, url: str) -> str:
-    if not url:
-        raise StackError(
-            f"{TITLES[name]} is not running.",
-            hint=f"Start everything with `rowrelay up`, or set {VARIABLES[name]}.",
-        )
-    return url
-
-
-def _folder(settings: Settings) -> Path:
-    return settings.data.absolute() / "stack"
-
-
-def _external(settings: Settings, state: StackState) -> dict[str, str]:
-    """Addresses from outside. Those that this stack handed to its children count as its own."""
-    redis_url = settings.redis_address if settings.redis_url else ""
-    prefect_url = os.environ.get("PREFECT_API_URL", "").rstrip("/")
-    found = {}
-    if redis_url and redis_url != state.redis_url:
-        found[REDIS] = redis_url
-    if prefect_url and prefect_url != state.prefect_api_url:
-        found[PREFECT] = prefect_url
-    return found
-
-
-def _check_external(name: str, url: str) -> None:
-    if problem := _problem(name, url, embedded=False):
-        raise StackError(
-            f"{TITLES[name]} at {masked(url)} cannot be used: {problem}",
-            hint=f"Start it, or correct {VARIABLES[name]}, or unset it to use the embedded one.",
-        )
-
-
-def _problem(name: str, url: str, *, embedded: bool) -> str:
-    """Why a service cannot be used, or nothing."""
-    if name == REDIS:
-        return _redis_problem(url)
-    if embedded:
-        return "" if prefect_answers(url) else "it does not answer"
-    return _prefect_problem(url)
-
-
-def _redis_problem(url: str) -> str:
-    try:
-        with connect(url) as client:
-            client.ping()
-    except (SettingError, ValueError):  # their texts could show a part of the password
-        return f"it is no Redis address. {FORM}"
-    except redis.RedisError as exc:
-        return str(exc) or type(exc).__name__
-    return ""
-
-
-def _prefect_problem(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        return "the address should begin with http:// or https://"
-    try:
-        direct = [urllib.request.ProxyHandler({})] if is_own(url) else []
-        with urllib.request.build_opener(*direct).open(f"{url}/health", timeout=5):
-            return ""
-    except urllib.error.HTTPError as exc:
-        if exc.code in (401, 403):  # it is there; whether the credentials are right is for Prefect to say
-            return ""
-        return f"GET {masked(url)}/health answered {exc.code}; the address should end in /api"
-    except (InvalidURL, ValueError):  # their texts could show a part of a password
-        return "it is no address of a server"
-    except (OSError, HTTPException) as exc:
-        return str(getattr(exc, "reason", exc))

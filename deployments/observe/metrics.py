@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from deployments.embedded.stack import redis_url
+from deployments.embedded.addresses import redis_url
 from flows import logs
 from flows.errors import RowrelayError
 from flows.ledger.connection import connect

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from deployments.embedded import stack
+from deployments.embedded import addresses
 from flows.errors import RowrelayError, StackError
 from flows.ledger.connection import masked
 from flows.settings import Settings
@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         settings = Settings.read()
-        stack.ready_prefect(settings)
+        addresses.ready_prefect(settings)
         sys.stdout.write(set_up(settings) + "\n")
     except RowrelayError as exc:
         sys.stderr.write(f"{exc}\n")
@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"Nothing was set up: Prefect answered {exc.response.status_code}.\n")
         return 2
     except (httpx.HTTPError, RuntimeError) as exc:
-        server = masked(stack.prefect_api_url(settings))
+        server = masked(addresses.prefect_api_url(settings))
         sys.stderr.write(f"Nothing was set up: Prefect at {server} does not answer: {type(exc).__name__}\n")
         return 2
     if given.test and (why := try_out(settings)):

@@ -19,7 +19,7 @@ from uuid import UUID
 
 import httpx
 
-from deployments.embedded import stack
+from deployments.embedded import addresses
 from flows.errors import RowrelayError
 from flows.pipeline.pipelines import Mark, mark, present
 from flows.settings import Settings
@@ -68,7 +68,7 @@ def _change(settings: Settings, pool: str, seen: Mark) -> Mark:
 
 def _try(settings: Settings, pool: str) -> int:
     try:
-        stack.ready_prefect(settings)
+        addresses.ready_prefect(settings)
         refused = asyncio.run(_set_up(settings, pool))
     except (RowrelayError, httpx.HTTPError, RuntimeError) as exc:  # the last: Prefect is not there
         sys.stderr.write(f"{exc}\n")

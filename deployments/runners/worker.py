@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from deployments.embedded.process import die_with_parent
+from deployments.embedded.children import die_with_parent
 from deployments.registry.register import POOL
 from deployments.runners import zombies
 from deployments.runners.drain import hand_over

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deployments.embedded.process import die_with_parent
+from deployments.embedded.children import die_with_parent
 from deployments.embedded.redis_server import RedisServer
 from deployments.standin.api import Knobs, StandIn
 from deployments.standin.server import serving

@@ -24,7 +24,7 @@ import httpx
 import psutil
 import redis
 
-from deployments.embedded.supervisor import PREFECT, StackState
+from deployments.embedded.state import PREFECT, StackState
 from deployments.runners.drain import descendants, is_flow_run
 from deployments.standin.arrivals import Arrival
 from flows.errors import RowrelayError

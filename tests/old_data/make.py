@@ -33,8 +33,8 @@ from urllib.request import Request, urlopen
 
 import httpx
 
-from deployments.embedded import stack
-from deployments.embedded.process import held
+from deployments.embedded import addresses
+from deployments.embedded.locks import held
 from deployments.standin.api import Knobs, StandIn
 from deployments.standin.server import serving
 from flows.settings import Settings
@@ -207,7 +207,7 @@ def checked(made: Maker) -> bool:
 def deployment(made: Maker, flow: str) -> str:
     """A deployment's id, once there is one."""
     try:
-        answer = httpx.get(f"{stack.prefect_api_url(made.settings)}/deployments/name/{flow}/old", timeout=10)
+        answer = httpx.get(f"{addresses.prefect_api_url(made.settings)}/deployments/name/{flow}/old", timeout=10)
     except Exception:  # the servers are still starting
         return ""
     return str(answer.json()["id"]) if answer.status_code == 200 else ""
@@ -215,7 +215,7 @@ def deployment(made: Maker, flow: str) -> str:
 
 def trigger(made: Maker, flow: str, **parameters: Any) -> None:
     """Start a run of a deployment, as Prefect's own page does."""
-    url = stack.prefect_api_url(made.settings)
+    url = addresses.prefect_api_url(made.settings)
     token = httpx.get(f"{url}/csrf-token", params={"client": "make"}, timeout=10).json()["token"]
     headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "make"}
     path = f"/deployments/{deployment(made, flow)}/create_flow_run"

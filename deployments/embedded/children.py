@@ -1,74 +1,24 @@
-"""Child processes that cannot be doubled or orphaned: advisory locks, and services that die with their parent."""
+"""Child processes that die with their parent, and what every service of the stack is asked for."""
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
-import redis
-
+from deployments.embedded.locks import Lock
+from deployments.embedded.reachable import redis_answers
 from deployments.embedded.redis_server import RedisServer, free_port
-from flows.ledger.connection import no_retry
-from flows.private import private_folder
 
 PR_SET_PDEATHSIG = 1
 LOG_BYTES = 5 * 2**20  # a log longer than this is put aside when its service starts
 _libc = ctypes.CDLL(None)
-
-
-class Lock:
-    """An flock on a file: gone with the last process that holds it, however that process ends."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    @classmethod
-    def take(cls, path: Path, *, shared: bool = False) -> Lock | None:
-        """Take the lock now, or return None because somebody else holds it."""
-        private_folder(path.parent)
-        file = path.open("ab")
-        try:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return None
-        except BaseException:
-            file.close()
-            raise
-        return cls(file)
-
-    @classmethod
-    def wait(cls, path: Path, *, seconds: float, shared: bool = False) -> Lock | None:
-        """Like `take`, but keeps trying for `seconds`."""
-        deadline = time.monotonic() + seconds
-        while (lock := cls.take(path, shared=shared)) is None and time.monotonic() < deadline:
-            time.sleep(0.03)
-        return lock
-
-    def fileno(self) -> int:
-        """The descriptor: a child that inherits it holds the lock too, for as long as it lives."""
-        return self._file.fileno()
-
-    def release(self) -> None:
-        """Let go, unless a child still holds it. Harmless to call twice."""
-        self._file.close()
-
-
-def held(path: Path) -> bool:
-    """Whether some process holds the lock at this moment."""
-    lock = Lock.take(path)
-    if lock is not None:
-        lock.release()
-    return lock is None
 
 
 def die_with_parent(number: signal.Signals) -> Callable[[], None]:
@@ -143,17 +93,6 @@ class GuardedRedis(RedisServer):
 
     def busy(self) -> bool:
         """Never: what it has acknowledged is on disk."""
-        return False
-
-
-def redis_answers(url: str, *, seconds: float = 2.0) -> bool:
-    """Whether a Redis answers a ping at this address."""
-    try:
-        with redis.Redis.from_url(
-            url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=no_retry()
-        ) as client:
-            return bool(client.ping())
-    except redis.RedisError:
         return False
 
 
