@@ -21,7 +21,7 @@ import psutil
 import pytest
 import redis
 
-from deployments.embedded import stack as embedded
+from deployments.embedded import addresses as embedded
 from deployments.embedded.locks import held
 from deployments.embedded.prefect_server import PrefectServer
 from deployments.embedded.reachable import redis_answers
