@@ -14,7 +14,7 @@ from pathlib import Path
 from deployments.embedded.redis_server import RedisServer
 from flows.ledger import keys
 from flows.ledger.connection import connect
-from flows.ledger.ledger import Answer, Ledger
+from flows.ledger.ledger import Answer, Claim, Ledger
 from flows.records import RowState
 
 RUN, BATCH = "bench", 200
@@ -58,7 +58,7 @@ def fill(ledger: Ledger, rows: int) -> None:
     ledger.open(RUN, epoch)
     for first in range(1, rows + 1, BATCH):
         batch = range(first, min(first + BATCH, rows + 1))
-        ledger.claim(RUN, epoch, [(row, row) for row in batch], patience_seconds=60, idempotency_seconds=0)
+        ledger.claim(RUN, epoch, [Claim((row,), row) for row in batch], patience_seconds=60, idempotency_seconds=0)
         second = int(time.time())
         answers = []
         for row in batch:

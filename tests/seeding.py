@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from flows.delivery.delivery import Delivery
 from flows.ledger import keys
-from flows.ledger.ledger import Answer, Ledger
+from flows.ledger.ledger import Answer, Claim, Ledger
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import present
 from flows.records import RowState, RunState
@@ -42,12 +42,12 @@ class Seeded:
         end = time.time() if at is None else at
         for first in range(0, len(rows), 200):
             batch = rows[first : first + 200]
-            claims = [(row, self.serial + n) for n, row in enumerate(batch, 1)]
+            claims = [Claim((row,), self.serial + n) for n, row in enumerate(batch, 1)]
             self.serial += len(batch)
             why, _ = self.ledger.claim(self.id, self.delivery.epoch, claims, patience_seconds=60, idempotency_seconds=0)
             assert why == "ok", why
             answers = []
-            for n, (row, serial) in enumerate(claims):
+            for n, ((row,), serial) in enumerate(claims):
                 status, reason, excerpt = _REASONS.get(state, (201, "", ""))
                 kept = dict.fromkeys(names, 100 + row) if state is RowState.DONE else {}
                 tail, detail = keys.pack(
@@ -73,7 +73,7 @@ class Seeded:
 
     def sending(self, rows: Sequence[int]) -> None:
         """Leave rows under way."""
-        claims = [(row, self.serial + n) for n, row in enumerate(rows, 1)]
+        claims = [Claim((row,), self.serial + n) for n, row in enumerate(rows, 1)]
         self.serial += len(rows)
         self.ledger.claim(self.id, self.delivery.epoch, claims, patience_seconds=60, idempotency_seconds=0)
 

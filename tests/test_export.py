@@ -19,7 +19,7 @@ from flows.delivery.check import check_file
 from flows.errors import FileError
 from flows.export import FORMS, as_csv, as_json, as_jsonl, layout_of, results, troubled_csv
 from flows.ledger import keys
-from flows.ledger.ledger import Answer, Ledger
+from flows.ledger.ledger import Answer, Claim, Ledger
 from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition
 from flows.pipeline.loading import load
@@ -65,9 +65,9 @@ class Sent:
 
     def end(self, row: int, state: RowState, *, status: int | None = None, reason: str = "", **kept: object) -> None:
         """Claim a row and record its outcome."""
-        assert (
-            self.ledger.claim(self.id, self.epoch, [(row, row)], patience_seconds=5, idempotency_seconds=0)[0] == "ok"
-        )
+        claims = [Claim((row,), row)]
+        why, _ = self.ledger.claim(self.id, self.epoch, claims, patience_seconds=5, idempotency_seconds=0)
+        assert why == "ok"
         tail, detail = keys.pack(
             ("postId", "tags"), status=status, took_seconds=0.1, kept=kept, reason=reason, excerpt=""
         )

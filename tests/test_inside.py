@@ -81,7 +81,7 @@ class Faulty:
 class Torn(Ledger):
     """A ledger whose claims are taken by Redis, and fail then."""
 
-    def claim(self, *args: Any, **kwargs: Any) -> tuple[str, list[int]]:
+    def claim(self, *args: Any, **kwargs: Any) -> tuple[str, list[list[int]]]:
         """As `Ledger.claim`."""
         super().claim(*args, **kwargs)
         raise KeyError("claimed")
@@ -94,7 +94,7 @@ class Refused(Ledger):
         super().__init__(client)
         self._error = error
 
-    def claim(self, *args: Any, **kwargs: Any) -> tuple[str, list[int]]:
+    def claim(self, *args: Any, **kwargs: Any) -> tuple[str, list[list[int]]]:
         """As `Ledger.claim`."""
         raise self._error
 

@@ -17,7 +17,7 @@ from deployments.embedded.redis_server import RedisServer
 from flows.errors import LedgerError, RunBusy, RunDeleted, RunNotFound, Superseded
 from flows.ledger import keys
 from flows.ledger.connection import connect, verify
-from flows.ledger.ledger import TRANSITIONS, Answer, Ledger
+from flows.ledger.ledger import TRANSITIONS, Answer, Claim, Ledger
 from flows.ledger.view import View
 from flows.records import Reason, Rejection, RowState, RunState
 
@@ -46,7 +46,16 @@ def begin(
 def claim(
     ledger: Ledger, epoch: int, *claims: tuple[int, int], patience: float = 60.0, memory: float = 0.0
 ) -> list[int]:
-    """What the claims of (row, serial) are answered."""
+    """What the claims of (row, serial) are answered, each row a parcel."""
+    parcels = [((row,), serial) for row, serial in claims]
+    return [answer for (answer,) in claim_parcels(ledger, epoch, *parcels, patience=patience, memory=memory)]
+
+
+def claim_parcels(
+    ledger: Ledger, epoch: int, *parcels: tuple[tuple[int, ...], int], patience: float = 60.0, memory: float = 0.0
+) -> list[list[int]]:
+    """What the claims of (rows, serial) are answered."""
+    claims = [Claim(*parcel) for parcel in parcels]
     why, answers = ledger.claim(RUN, epoch, claims, patience_seconds=patience, idempotency_seconds=memory)
     assert why == "ok"
     return answers
@@ -142,12 +151,77 @@ def test_the_script_allows_exactly_what_the_table_allows(
     assert sum(view.run(RUN).counts.values()) == view.run(RUN).total
 
 
+def test_a_parcel_goes_whole_or_not_at_all(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client, rejected=(1,))
+    claim(ledger, epoch, (2, 1))
+    ledger.answer(RUN, [outcome(2, epoch, 1, D)])
+
+    answers = claim_parcels(ledger, epoch, ((1, 3), 2), ((2, 4, 5), 3), ((6, 7, 8), 4), ((9,), 5))
+
+    assert answers == [[-1, -2], [-1, -2, -2], [0, 0, 0], [0]]
+    assert view.select(RUN, [S], 10).tolist() == [6, 7, 8, 9]
+    assert view.run(RUN).counts[S] == 4
+    assert claim_parcels(ledger, epoch, ((6, 7, 8), 4)) == [[0, 0, 0]], "the reply to this very claim was lost"
+    assert claim_parcels(ledger, epoch, ((6, 7), 6)) == [[-1, -1]]
+    assert sum(view.run(RUN).counts.values()) == 10
+
+
+def test_a_row_knows_the_parcel_in_which_it_went_and_one_that_went_alone_costs_nothing(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    claim(ledger, epoch, (1, 1), (2, 2))
+    assert not client.exists(keys.run_key(RUN) + ":parcels")
+
+    claim_parcels(ledger, epoch, ((3, 4), 3), ((7, 5, 6), 4))
+
+    assert [view.parcel(RUN, row) for row in range(1, 9)] == [[1], [2], [3, 4], [3, 4], *[[7, 5, 6]] * 3, [8]]
+    ledger.end(RUN, epoch, RunState.STOPPED)
+    ledger.delete(RUN)
+    assert not client.keys(keys.run_key(RUN) + "*")
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["again", "a person asked"])
+def test_rows_in_doubt_are_sent_again_in_the_very_parcel_in_which_they_went(client: redis.Redis, asked: bool) -> None:
+    """The API knows it by the key of these rows in this order; another one would be acted on a second time."""
+    ledger, view, epoch = begin(client)
+    claim_parcels(ledger, epoch, ((1, 2, 3), 1), ((4,), 2))
+    ledger.answer(RUN, [outcome(row, epoch, 2 if row == 4 else 1, U) for row in (1, 2, 3, 4)])
+    if asked:
+        ledger.resend(RUN, epoch, ledger.request(RUN, "r1"), [1, 2, 3, 4])
+
+    others = ((1,), 3), ((2, 3), 4), ((3, 2, 1), 5), ((1, 2, 3, 4), 6), ((4, 5), 7)
+    assert all(max(answers) < 0 for answers in claim_parcels(ledger, epoch, *others, memory=3600))
+    assert claim_parcels(ledger, epoch, ((1, 2, 3), 8), ((4,), 9), memory=3600) == [[0, 0, 0], [0]]
+
+    assert view.select(RUN, [S], 10).tolist() == [1, 2, 3, 4]
+    ledger.answer(RUN, [outcome(row, epoch, 8, U) for row in (1, 2, 3)])
+    assert claim_parcels(ledger, epoch, ((1, 2, 3), 10), memory=3600) == [[0, 0, 0]]
+
+
+def test_rows_on_which_nothing_was_done_travel_in_any_other_parcel(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    claim_parcels(ledger, epoch, ((1, 2, 3, 4), 1))
+    ledger.answer(RUN, [outcome(row, epoch, 1, W, idle=True) for row in (1, 2, 3, 4)])
+
+    assert claim_parcels(ledger, epoch, ((1, 2), 2), ((4, 5), 3)) == [[0, 0], [0, 0]]
+    assert [view.parcel(RUN, row) for row in (1, 4)] == [[1, 2], [4, 5]]
+
+
+def test_more_parcels_than_one_call_takes_are_claimed_in_several(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client, total=5000)
+    parcels = [(tuple(range(first, first + 7)), first) for first in range(1, 4900, 7)]
+
+    answers = claim_parcels(ledger, epoch, *parcels)
+
+    assert answers == [[0] * 7] * len(parcels)
+    assert view.run(RUN).counts[S] == 4900
+
+
 def test_two_who_believe_they_own_a_run_never_both_get_a_row(client: redis.Redis) -> None:
     ledger, _, zombie = begin(client)
     client.hset(keys.run_key(RUN), "lease", "0")  # its lease has lapsed
     heir = ledger.take(RUN, "heir", resume=True)
 
-    assert ledger.claim(RUN, zombie, [(1, 1)], patience_seconds=1, idempotency_seconds=0) == ("superseded", [])
+    assert ledger.claim(RUN, zombie, [Claim((1,), 1)], patience_seconds=1, idempotency_seconds=0) == ("superseded", [])
     assert claim(ledger, heir, (1, 2)) == [0]
     assert claim(ledger, heir, (1, 3)) == [-1]
 
@@ -214,7 +288,7 @@ def test_nothing_is_claimed_of_a_run_that_somebody_wished_to_end(client: redis.R
 
     ledger.cancel(RUN, "ops")
 
-    assert ledger.claim(RUN, epoch, [(1, 1)], patience_seconds=1, idempotency_seconds=0)[0] == "cancelled"
+    assert ledger.claim(RUN, epoch, [Claim((1,), 1)], patience_seconds=1, idempotency_seconds=0)[0] == "cancelled"
 
 
 def test_a_resend_moves_each_row_once_and_gives_failed_rows_a_new_key(client: redis.Redis) -> None:

@@ -35,7 +35,7 @@ from flows.delivery.staleness import Staleness
 from flows.errors import Broken, LimitLatched, LimitLost, Stopped, Superseded
 from flows.ledger import keys as ledger_keys
 from flows.ledger.connection import AWAY_SECONDS, may_pass
-from flows.ledger.ledger import LEASE_SECONDS, SERIALS, Answer, Ledger
+from flows.ledger.ledger import LEASE_SECONDS, SERIALS, Answer, Claim, Ledger
 from flows.limit.limiter import Limit, Permit
 from flows.limit.pace import Pace
 from flows.pipeline.definition import Definition
@@ -318,7 +318,7 @@ class Sender:
                 self._give_back(job)
             self._refused(why)
             return 0
-        for job, permit, generation in zip(jobs, permits, generations, strict=True):
+        for job, permit, (generation,) in zip(jobs, permits, generations, strict=True):
             if generation >= 0:
                 self._spawn(self._attempt(job, permit, generation), [job])
                 continue
@@ -329,16 +329,16 @@ class Sender:
                 self._again(job, 0.2)
             else:
                 job.batch.end("elsewhere")
-        return sum(generation >= 0 for generation in generations)
+        return sum(generation >= 0 for (generation,) in generations)
 
-    async def _claim(self, jobs: Sequence[Job]) -> tuple[str, list[int]]:
+    async def _claim(self, jobs: Sequence[Job]) -> tuple[str, list[list[int]]]:
         for job in jobs:
             job.serial = job.serial or await self._serial()
         return await self._call(
             self._ledger.claim,
             self.run,
             self._epoch,
-            [(job.row.row, job.serial) for job in jobs],
+            [Claim((job.row.row,), job.serial) for job in jobs],
             patience_seconds=2 * self._definition.request.timeout_seconds + 1.0,
             idempotency_seconds=self._memory if any(job.resends for job in jobs) else 0.0,
         )

@@ -16,6 +16,7 @@ rowrelay:run:{<id>}         hash: what a run is, its counters, its epoch and lea
   :detail:<n>               hash: reasons, excerpts and long answers of the same rows
   :is:<state>               bitmap by row - 1: rejected, done, failed, unknown
   :asked                    bitmap by row - 1: a person asked to send the row again, and that has not been done yet
+  :parcels                  hash: "<epoch>:<serial>" of a claim → its rows, in order; none where it was of one row
   :sending                  sorted set: rows by the time at which their attempt can no longer be answered
   :seconds                  hash: "<unix second>:sent|done|failed|unknown|waiting" → count, the last quarter of an hour
   :minutes                  the same by minute, of the time before
@@ -48,7 +49,19 @@ FLOWS = PREFIX + "flows"
 DELETED_SECONDS = 400 * 86_400  # so long it is known that a run was deleted, and by whom
 BLOCK = 100  # rows a hash: small enough to stay a listpack, 28 bytes a row instead of 68
 INDEXED = (RowState.REJECTED, RowState.DONE, RowState.FAILED, RowState.UNKNOWN)
-SINGLE = ("definition", "asked", "sending", "seconds", "minutes", "paces", "events", "samples", "requests", "flows")
+SINGLE = (
+    "definition",
+    "asked",
+    "parcels",
+    "sending",
+    "seconds",
+    "minutes",
+    "paces",
+    "events",
+    "samples",
+    "requests",
+    "flows",
+)
 
 _HEAD = struct.Struct(">BHIHHBI")
 _CODES = (RowState.WAITING, RowState.SENDING, RowState.DONE, RowState.FAILED, RowState.UNKNOWN, RowState.REJECTED)
@@ -145,6 +158,12 @@ def storable(value: Any) -> Any:
 
 def _text(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
+
+
+def claim_of(raw: bytes) -> str:
+    """What the latest claim of a row is called in `:parcels`, from the row's record."""
+    _, epoch, serial, *_ = _HEAD.unpack_from(raw)
+    return f"{epoch}:{serial}"
 
 
 def unpack(row: int, raw: bytes, detail: bytes | None, *, names: tuple[str, ...], created: float) -> Record:

@@ -259,9 +259,36 @@ function ask.open(epoch)
   return 1
 end
 
--- claim, epoch, ms until an unanswered attempt is given up, idempotency ms (0: unknown rows stay), then row/serial
--- pairs. → {why, answer a row…}: why is 'ok', 'superseded', 'cancelled' or the run's state; the answer the
--- generation of the idempotency key, -1 not to be sent, -2 not yet
+-- The rows of the parcel that a row last went in, as text. Where nothing is kept of it, it went alone.
+local function went_in(rec)
+  return redis.call('HGET', run .. ':parcels', rec.epoch .. ':' .. rec.serial) or string.format('%.0f', rec.row)
+end
+
+-- Whether a claim may have a row: the generation of its idempotency key, -1 it is not to be sent, -2 not yet; and the
+-- move that the claim is, none where the row is in its hands already. What a row in doubt may do again, it may only do
+-- in the very parcel in which it went: the API knows that one by its key.
+local function claimable(rec, epoch, serial, idempotency, parcel)
+  local same = rec.epoch == epoch and rec.serial == serial
+  if same and rec.state == 'sending' then
+    return rec.generation -- the reply to this very claim was lost
+  elseif same and (rec.state == 'waiting' or rec.state == 'unknown') then
+    return -1 -- this very claim has had its outcome: it comes late, or once more
+  elseif rec.doubt and went_in(rec) ~= parcel then
+    return -1
+  elseif rec.state == 'waiting' and not rec.doubt and rec.at > ticks(now) then
+    return -2
+  elseif rec.state == 'waiting' then
+    return rec.generation, 'claim'
+  elseif rec.state == 'unknown' and ticks(now) - rec.at < idempotency / 10 then
+    return rec.generation, 'again'
+  end
+  return -1
+end
+
+-- claim, epoch, ms until an unanswered attempt is given up, idempotency ms (0: unknown rows stay), then of each parcel
+-- the claim's serial, how many rows it has, and the rows. → {why, answer a row…}: why is 'ok', 'superseded',
+-- 'cancelled' or the run's state; the answer as `claimable` has it. A parcel goes whole or not at all: where one of its
+-- rows is not to be had, those that are answer -2.
 function ask.claim(epoch, patience, idempotency, ...)
   epoch, patience, idempotency = tonumber(epoch), tonumber(patience), tonumber(idempotency)
   if tonumber(field('epoch')) ~= epoch then
@@ -271,25 +298,29 @@ function ask.claim(epoch, patience, idempotency, ...)
   elseif field('state') ~= 'sending' then
     return {field('state')}
   end
-  local pairs_, answers = {...}, {'ok'}
-  for i = 1, #pairs_, 2 do
-    local rec, serial = load(tonumber(pairs_[i])), tonumber(pairs_[i + 1])
-    local answer = -1
-    if rec.state == 'sending' and rec.epoch == epoch and rec.serial == serial then
-      answer = rec.generation -- the reply to this very claim was lost
-    elseif rec.epoch == epoch and rec.serial == serial and (rec.state == 'waiting' or rec.state == 'unknown') then
-      answer = -1 -- this very claim has had its outcome: it comes late, or once more
-    elseif rec.state == 'waiting' and not rec.doubt and rec.at > ticks(now) then
-      answer = -2
-    elseif rec.state == 'waiting' and move('claim', rec, 'sending')
-        or rec.state == 'unknown' and ticks(now) - rec.at < idempotency / 10 and move('again', rec, 'sending') then
-      rec.epoch, rec.serial, rec.at = epoch, serial, rec.doubt and rec.at or ticks(now)
-      rec.attempts = math.min(255, rec.attempts + 1)
-      save(rec)
-      redis.call('ZADD', run .. ':sending', string.format('%.0f', now + patience), rec.row)
-      answer = rec.generation
+  local values, answers, at = {...}, {'ok'}, 1
+  while at <= #values do
+    local serial, first, last = tonumber(values[at]), at + 2, at + 1 + tonumber(values[at + 1])
+    local parcel, recs, whole = table.concat(values, ',', first, last), {}, true
+    for i = first, last do
+      local rec = load(tonumber(values[i]))
+      rec.answer, rec.event = claimable(rec, epoch, serial, idempotency, parcel)
+      whole = whole and rec.answer >= 0
+      recs[#recs + 1] = rec
     end
-    answers[#answers + 1] = answer
+    if whole and last > first then
+      redis.call('HSET', run .. ':parcels', epoch .. ':' .. serial, parcel)
+    end
+    for _, rec in ipairs(recs) do
+      if whole and rec.event and move(rec.event, rec, 'sending') then
+        rec.epoch, rec.serial, rec.at = epoch, serial, rec.doubt and rec.at or ticks(now)
+        rec.attempts = math.min(255, rec.attempts + 1)
+        save(rec)
+        redis.call('ZADD', run .. ':sending', string.format('%.0f', now + patience), rec.row)
+      end
+      answers[#answers + 1] = (whole or rec.answer < 0) and rec.answer or -2
+    end
+    at = last + 1
   end
   count()
   return answers

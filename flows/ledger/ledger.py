@@ -7,11 +7,12 @@ Rows move only along TRANSITIONS, inside one Lua script that also moves the coun
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 import msgspec
 import redis
@@ -41,6 +42,13 @@ SERIALS = 10_000  # claim numbers that a process asks for at once, of four billi
 _BATCH = 400  # rows a call: Lua unpacks a few thousand arguments at most
 
 
+class Claim(NamedTuple):
+    """The wish to send a parcel. `serial` is this claim's alone in the run, and rises."""
+
+    rows: Sequence[int]
+    serial: int
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An attempt's outcome on its way to the ledger, already packed."""
@@ -54,6 +62,20 @@ class Answer:
     sent_second: int | None
     wait_seconds: float = 0.0
     without_effect: bool = False  # the attempt surely had none, so it says nothing about the ones before it
+
+
+def _calls(claims: Sequence[Claim]) -> Iterator[list[Claim]]:
+    """As many at a time as one call takes."""
+    some: list[Claim] = []
+    size = 0
+    for claim in claims:
+        if some and size + len(claim.rows) > _BATCH:
+            yield some
+            some, size = [], 0
+        some.append(claim)
+        size += len(claim.rows)
+    if some:
+        yield some
 
 
 def _script() -> str:
@@ -215,29 +237,26 @@ class Ledger:
         return int(self.client.hincrby(keys.run_key(run), "serials", count)) - count + 1
 
     def claim(
-        self,
-        run: str,
-        epoch: int,
-        claims: Sequence[tuple[int, int]],
-        *,
-        patience_seconds: float,
-        idempotency_seconds: float,
-    ) -> tuple[str, list[int]]:
-        """Move rows to `sending`, right before their requests leave.
+        self, run: str, epoch: int, claims: Sequence[Claim], *, patience_seconds: float, idempotency_seconds: float
+    ) -> tuple[str, list[list[int]]]:
+        """Move the rows of parcels to `sending`, right before their requests leave. A parcel goes whole or not at all.
 
-        `claims` holds (row, serial); `patience_seconds` is how long an attempt can take until nobody waits for its
-        answer. Returns (why, one number a row): the generation of its idempotency key, -1 if it is not to be
-        sent, -2 if not yet. `why` is "ok", "superseded", "cancelled", or the state of a run that is not sending; where
-        that is heard when some have been granted, the others are not yet to be sent.
+        `patience_seconds` is how long an attempt can take until nobody waits for its answer. Returns (why, one number
+        a row, by parcel): the generation of its idempotency key, -1 if it is not to be sent, -2 if not yet, or because
+        another row of its parcel is not. A row that may have been acted on is only claimed in the parcel in which it
+        went before. `why` is "ok", "superseded", "cancelled", or the state of a run that is not sending; where that is
+        heard when some have been granted, the others are not yet to be sent.
         """
         patience, memory = round(patience_seconds * 1000), round(idempotency_seconds * 1000)
-        granted: list[int] = []
-        for first in range(0, len(claims), _BATCH):
-            flat = [part for pair in claims[first : first + _BATCH] for part in pair]
+        granted: list[list[int]] = []
+        for some in _calls(claims):
+            flat = [part for rows, serial in some for part in (serial, len(rows), *rows)]
             why, *answers = self._ask(run, "claim", epoch, patience, memory, *flat)
             if why != b"ok":
-                return ("ok", granted + [-2] * (len(claims) - first)) if granted else (why.decode(), [])
-            granted += map(int, answers)
+                late = [[-2] * len(rows) for rows, _ in claims[len(granted) :]]
+                return ("ok", granted + late) if granted else (why.decode(), [])
+            left = iter(answers)
+            granted += [list(islice(left, len(rows))) for rows, _ in some]
         return "ok", granted
 
     def answer(self, run: str, answers: Sequence[Answer]) -> list[RowState | None]:

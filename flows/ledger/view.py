@@ -284,6 +284,14 @@ class View:
             for row, i in zip(rows, range(0, len(raw), 3), strict=True)
         ]
 
+    def parcel(self, run: str, row: int) -> list[int]:
+        """The rows that last travelled with this one, itself included, in their order."""
+        with translated():
+            raw = self.client.hget(*keys.place(run, "rows", row))
+            name = keys.claim_of(raw) if isinstance(raw, bytes) else ""
+            rows = self.client.hget(keys.run_key(run) + ":parcels", name)
+        return [int(each) for each in rows.split(b",")] if isinstance(rows, bytes) else [row]
+
     def blocks(self, run: str, total: int, *, names: tuple[str, ...], created: float) -> Iterator[list[Record]]:
         """Every row of the run in order, a few thousand at a time: flat memory for any size."""
         rejected = self.bitmap(run, RowState.REJECTED, total)

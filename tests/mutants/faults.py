@@ -187,13 +187,15 @@ LEDGERS = [
         ("one request sends a row again and again", "if rec.request < request and move('resend'", "if move('resend'"),
         ("failed rows keep their key", "rec.generation, rec.at = rec.generation + 1, 0", "rec.at = 0"),
         ("unknown rows get a new key", "      if failed then\n", "      if true then\n"),
-        ("keys never expire", "ticks(now) - rec.at < idempotency / 10 and move('again'", "move('again'"),
+        ("keys never expire", "ticks(now) - rec.at < idempotency / 10 then", "true then"),
+        ("a parcel goes in parts", "if whole and rec.event and move(", "if rec.event and move("),
+        ("rows in doubt go in any parcel", "elseif rec.doubt and went_in(rec) ~= parcel then", "elseif false then"),
         ("a lease keeps nobody out", "if left > 0 and left <=", "if left > 1e15 and left <="),
         ("a lease outlasts a step of the clock", "left <= (tonumber(field('leased')) or left)", "left <= left"),
         (
             "a claim that comes after its outcome is granted",
-            "and rec.serial == serial and (rec.state == 'waiting' or rec.state == 'unknown') then",
-            "and rec.serial == serial and rec.state == 'none' then",
+            "elseif same and (rec.state == 'waiting' or rec.state == 'unknown') then",
+            "elseif same and rec.state == 'none' then",
         ),
         (
             "a take-over keeps the epoch",
