@@ -66,7 +66,8 @@ class Connecting:
         while (most := wanted()) > 0:
             self._heed(connections)
             if loop.time() >= self._not_before:
-                connections.fill(self.granted + min(most, self._spare(connections)))
+                spare = self._spare(connections)
+                connections.fill(self.granted + min(most, spare), least=self.granted + spare // 4)
             if (free := connections.ready - self.granted) > 0:
                 return min(free, most)
             if loop.time() >= tell_at and not self._told and (set_up := connections.under_way) is not None:
@@ -82,9 +83,10 @@ class Connecting:
         self._granted_at = asyncio.get_running_loop().time()
 
     def _spare(self, connections: Connections) -> int:
-        """How many should be ready: what the pace uses up while another one is set up, all if nothing bounds it.
+        """How many to have ready: what the pace uses up while another one is set up, all if nothing bounds it.
 
-        One as long as no permits flow: more would be too old when they do, after a pause or for want of quota.
+        Used ones come back at that pace, so more are made only when few are left. One as long as no permits flow: more
+        would be too old when they do, after a pause or for want of quota.
         """
         if self._troubles or asyncio.get_running_loop().time() - self._granted_at > IDLE_SECONDS:
             return 1
