@@ -83,7 +83,7 @@ def peak_megabytes() -> float:
 def measure(path: Path, folder: Path, *, spool: bool) -> None:
     """Check the file in this process and print what it took and found, as JSON."""
     from flows.delivery.check import check_file
-    from flows.pipeline.loading import load
+    from flows.pipeline.reading import load
     from flows.spool.spool import Spool
 
     imports = time.process_time()

@@ -38,7 +38,7 @@ from flows import export
 from flows.errors import RunNotFound
 from flows.ledger.view import Run
 from flows.limit.pace import expected_seconds
-from flows.pipeline.definition import Definition
+from flows.pipeline.reading import from_resolved
 from flows.records import Row, RowState
 from flows.spool.spool import Spool
 
@@ -107,7 +107,7 @@ def one(run: str) -> RunOut:
 def look(run: str) -> Preview:
     """What the check found, and the first requests as they would go out, secrets masked."""
     found, book = _book(run)
-    terms = book.definition.limit.terms(book.definition)
+    terms = book.definition.terms
     ready = found.total - found.counts[RowState.REJECTED]
     digest = found.facts.get("digest", "")
     return Preview(
@@ -267,7 +267,7 @@ def _key(run: Run, given: str | None) -> str | None:
 
 def _book(name: str) -> tuple[Run, Rowbook]:
     run, reads = _begun(name, _known), view()
-    return run, Rowbook(reads, run, Definition.from_resolved(reads.definition(run.id)), settings())
+    return run, Rowbook(reads, run, from_resolved(reads.definition(run.id)), settings())
 
 
 def _spool(run: Run) -> Spool:

@@ -125,7 +125,7 @@ def _schedule(each: schedules.Schedule) -> dict[str, Any]:
 
 
 def _pipeline(definition: Definition) -> dict[str, Any]:
-    terms = definition.limit.terms(definition)
+    terms = definition.terms
     return {
         "name": definition.name,
         "description": definition.description,

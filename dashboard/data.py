@@ -23,6 +23,7 @@ from flows.ledger.view import Run
 from flows.limit import status as limit_status
 from flows.limit.status import LimitStatus
 from flows.pipeline.definition import Definition
+from flows.pipeline.reading import from_resolved
 from flows.records import LimitTerms, Rejection
 from flows.words import limit_words
 
@@ -92,7 +93,7 @@ def runs(first: int, count: int, search: str, pipeline: str, kind: str) -> tuple
 def definition(run_id: str, epoch: str) -> Definition:
     """A run's own definition."""
     del epoch
-    return Definition.from_resolved(view().definition(run_id))
+    return from_resolved(view().definition(run_id))
 
 
 @st.cache_data(ttl=_NOW, show_spinner=False, max_entries=100)

@@ -10,7 +10,8 @@ from flows.client.request import build, idempotency_key, mask
 from flows.errors import SettingError
 from flows.masking import NO_SECRET
 from flows.pipeline.definition import Definition
-from flows.pipeline.secret import secrets_of
+from flows.pipeline.rendering import Rendering
+from flows.pipeline.secret import secret_names, secrets_of
 from flows.pipeline.template import Unsendable
 from flows.records import Row
 from flows.settings import Settings
@@ -34,9 +35,9 @@ def request_of(run: str, definition: Definition, row: Row, settings: Settings, *
     try:
         secrets = secrets_of(definition, settings.secrets)
     except SettingError:
-        secrets = dict.fromkeys(definition.secret_names, NO_SECRET)
+        secrets = dict.fromkeys(secret_names(definition), NO_SECRET)
     try:
-        request = build(definition, row, key=idempotency_key(run, row, generation), secrets=secrets)
+        request = build(Rendering.of(definition), row, key=idempotency_key(run, row, generation), secrets=secrets)
         shown: dict[str, Any] = mask(request, secrets)
     except (Unsendable, UnicodeError, ValueError) as exc:
         return Shown(row.row, row.line, problem=str(exc))

@@ -22,7 +22,7 @@ def counts(run: Run, at: Reader) -> Markup:
 
 def figures(run: Run, definition: Definition, seconds: charts.Series, at: Reader) -> Markup:
     """Rate, time, worst window and progress, side by side."""
-    terms = definition.limit.terms(definition)
+    terms = definition.terms
     left = run.counts[RowState.WAITING] + run.counts[RowState.SENDING]
     window = shortest(terms)
     peak = int(run.fact("peak"))

@@ -33,7 +33,7 @@ def _charts(run: Run, definition: Definition) -> None:
     seconds, minutes = data.chart(run.id, "seconds"), data.chart(run.id, "minutes")
     if not seconds and not minutes:
         return
-    window = shortest(definition.limit.terms(definition))
+    window = shortest(definition.terms)
     allowed = window[0] / window[1] if window else None
     left, right = st.columns(2, gap="medium")
     now = time.time() if run.busy else max(seconds, default=time.time()) + 1

@@ -179,7 +179,7 @@ def _sent(run: Run) -> None:
 def _checked(run: Run) -> None:
     definition = data.definition(run.id, run.facts.get("epoch", ""))
     ready = run.total - run.counts[RowState.REJECTED]
-    terms = definition.limit.terms(definition)
+    terms = definition.terms
     seconds = expected_seconds(ready, terms.windows)
     at = reader()
     _title(_name(run))

@@ -48,7 +48,7 @@ def _choose(found: dict[str, Definition]) -> Definition:
 
 
 def _describe(definition: Definition) -> None:
-    terms = definition.limit.terms(definition)
+    terms = definition.terms
     with st.container(border=True):
         st.html(
             facts(

@@ -48,6 +48,7 @@ from flows.ledger.ledger import Ledger
 from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition, digest_of
 from flows.pipeline.pipelines import pick, present
+from flows.pipeline.reading import from_resolved, redirected, with_limit_of
 from flows.records import Apostrophes, RunState, Wanted
 from flows.retention import purge
 from flows.settings import Settings
@@ -199,18 +200,18 @@ def _definition(
         raise
     except RunNotFound:
         picked = pick(present(settings), pipeline)
-        return (picked.with_url(launch.url) if launch.url else picked), None
+        return (redirected(picked, launch.url) if launch.url else picked), None
     kept = view.definition(run)
     if known.facts.get("definition_digest", digest_of(kept)) != digest_of(kept):
         raise LedgerError(
             f"The definition that is kept of run {run} is not the one it began with, so its rows could become others.",
             hint="Send the file as a new run.",
         )
-    stored = Definition.from_resolved(kept)
+    begun_with = from_resolved(kept)
     try:
-        return stored.with_limit_of(pick(present(settings), stored.name)), known
+        return with_limit_of(begun_with, pick(present(settings), begun_with.name)), known
     except DefinitionError:  # what it was begun with is all that it needs
-        return stored, known
+        return begun_with, known
 
 
 def _changes(definition: Definition, known: Run | None, settings: Settings) -> Iterator[str]:

@@ -23,6 +23,7 @@ from flows.errors import FileError
 from flows.ledger.keys import Record
 from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition
+from flows.pipeline.reading import from_resolved
 from flows.records import Rejection, Row, RowState
 from flows.sheet import FIRST, LAST, REASON, Table, cell, for_spreadsheets, guarded, neutral, plain
 from flows.source.header import match
@@ -89,7 +90,7 @@ def results(
 
 def layout_of(view: View, run: Run) -> Layout:
     """The columns of a run's results."""
-    return Layout.of(Definition.from_resolved(view.definition(run.id)))
+    return Layout.of(from_resolved(view.definition(run.id)))
 
 
 def _result(record: Record, row: Row, layout: Layout) -> dict[str, Any]:
@@ -209,7 +210,7 @@ def troubled_csv(view: View, spool: Spool, run: Run, *, states: Collection[RowSt
     """
     if not run.total:
         return
-    definition = Definition.from_resolved(view.definition(run.id))
+    definition = from_resolved(view.definition(run.id))
     layout, header = Layout.of(definition), spool.manifest().header
     form = Correctable.of(header, layout.columns)
     table = Table(definition.source.delimiter or ",", for_spreadsheets(definition.source.encoding))

@@ -21,6 +21,7 @@ from deployments.embedded.redis_server import RedisServer, free_port
 from deployments.embedded.stack import environment, use
 from deployments.standin import Knobs, StandIn, serving
 from flows.pipeline.pipelines import present
+from flows.pipeline.reading import redirected
 from flows.settings import Settings
 from tests.browser import ROOT, Dashboard, dashboard
 from tests.conftest import wait_until
@@ -109,7 +110,7 @@ class Site:
 
     def seed(self, file: Path) -> Seeded:
         """A run of the file, put into the ledger, whose rows would go to the stand-in."""
-        definition = present(self.settings)["posts"].with_url(self.variables["POSTS_URL"])
+        definition = redirected(present(self.settings)["posts"], self.variables["POSTS_URL"])
         return seed(self.settings, self.redis.url, file, definition=definition)
 
     def run(self, run: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from flows.delivery.delivery import Delivery
 from flows.errors import RowrelayError, Superseded
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
-from flows.pipeline.loading import load
+from flows.pipeline.reading import load
 from flows.records import RowState, Wanted
 from flows.settings import Settings
 

@@ -9,7 +9,7 @@ from flows.intake.incoming import origin
 from flows.intake.intake import Intake
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
-from flows.pipeline.loading import load
+from flows.pipeline.reading import load
 from flows.settings import Settings
 from tests.test_inbox import deliver
 from tests.world import World

@@ -24,7 +24,7 @@ from dashboard import connections
 from dashboard.api import make_api
 from dashboard.connections import pipelines
 from dashboard.upload import harmless
-from flows.pipeline.definition import Definition
+from flows.pipeline.reading import from_resolved
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from flows.sheet import restored
@@ -426,7 +426,7 @@ def test_columns_named_like_ours_can_be_sorted_by(
     raw = definition.resolved()
     raw["columns"] = {"status": {"type": "int"}, "attempts": {"type": "str"}}
     raw["request"]["json"] = {"s": "{status}"}
-    own = Definition.from_resolved(raw)
+    own = from_resolved(raw)
     file = tmp_path / "own.csv"
     file.write_text("status,attempts\n3,b\n1,c\n2,a\n")
     run = seed(settings, redis_url, file, definition=own)

@@ -14,7 +14,7 @@ import pytest
 from bench.check import make
 from flows.delivery.check import CheckResult, check_file
 from flows.errors import BadFile, FileError
-from flows.pipeline.loading import load
+from flows.pipeline.reading import load
 from flows.records import Reason, Rejection, Row
 from flows.spool.spool import Spool
 
@@ -161,7 +161,7 @@ def test_memory_stays_flat_however_long_the_texts_are(tmp_path: Path, pipeline: 
         file.writelines(b"%d;%s\n" % (row, os.urandom(100_000).hex().encode()) for row in range(1, 1201))
     code = (
         "import sys; from bench.check import peak_megabytes; from flows.delivery.check import check_file;"
-        "from flows.pipeline.loading import load; from flows.spool.spool import Spool;"
+        "from flows.pipeline.reading import load; from flows.spool.spool import Spool;"
         "r = check_file(sys.argv[1], load(sys.argv[2]), Spool(sys.argv[3], 'run'));"
         "print(r.accepted, round(peak_megabytes()))"
     )

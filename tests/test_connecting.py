@@ -88,7 +88,7 @@ def deliver(
 
     async def main() -> None:
         ledger, _, epoch = begin(connect(redis_url), total=rows)
-        terms = made.limit.terms(made)
+        terms = made.terms
         client = Client(made, secrets={}, connections=max(8, round(terms.in_flight * 1.5)), resolver=resolver)
         async with Limiter(redis_url) as limiter, client:
             sender = Sender(

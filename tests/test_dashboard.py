@@ -14,8 +14,8 @@ from dashboard import charts, connections, look, schedules, target
 from dashboard.markup import join, tag
 from dashboard.reader import Reader, size
 from flows.ledger.ledger import Ledger
-from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import present
+from flows.pipeline.reading import from_resolved, redirected
 from flows.pipeline.timing import Rule, RuleRefused
 from flows.records import RowState, RunState
 from flows.settings import Settings
@@ -195,7 +195,7 @@ def test_a_file_that_fills_a_day_is_said_to_take_one(settings: Settings, redis_u
     windows = [{"requests": 7, "seconds": 1}, {"requests": 1000, "seconds": 86_400}]
     raw = present(settings)["posts"].resolved()
     raw["limit"] = {"name": "jsonplaceholder", "windows": windows, "in_flight": 7}
-    run = seed(settings, redis_url, write_posts(tmp_path / "p.csv", 1001), definition=Definition.from_resolved(raw))
+    run = seed(settings, redis_url, write_posts(tmp_path / "p.csv", 1001), definition=from_resolved(raw))
     assert "1 day" in text(show("run", id=run.id))
     run.leave(RunState.CHECKING, "checked; nothing sent yet")
 
@@ -208,7 +208,7 @@ def test_a_file_that_fills_a_day_is_said_to_take_one(settings: Settings, redis_u
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9001", "localhost:9001", "[::1]:9001"])
 def test_what_goes_to_this_machine_is_not_called_harmless(settings: Settings, address: str) -> None:
-    here = present(settings)["posts"].with_url(f"http://{address}/posts?key=k")
+    here = redirected(present(settings)["posts"], f"http://{address}/posts?key=k")
 
     said = str(target.here_notice(here))
 
@@ -218,7 +218,7 @@ def test_what_goes_to_this_machine_is_not_called_harmless(settings: Settings, ad
 
 
 def test_what_goes_elsewhere_is_named_by_its_server_alone(settings: Settings) -> None:
-    elsewhere = present(settings)["posts"].with_url("https://api.example.com:8443/posts")
+    elsewhere = redirected(present(settings)["posts"], "https://api.example.com:8443/posts")
 
     assert target.in_words(elsewhere) == "api.example.com"
     assert target.here_notice(elsewhere) is None

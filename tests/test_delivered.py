@@ -25,7 +25,7 @@ from flows.export import results, troubled_csv
 from flows.ledger.connection import connect
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
-from flows.pipeline.loading import load
+from flows.pipeline.reading import load
 from flows.records import RowState, RunState
 from flows.retention import delete_run
 from flows.settings import Settings

@@ -346,7 +346,7 @@ def test_a_lost_spool_is_made_again_from_the_same_file_and_from_no_other(tmp_pat
 
         from flows.delivery.delivery import Delivery
         from flows.errors import FileError
-        from flows.pipeline.loading import load
+        from flows.pipeline.reading import load
         from flows.settings import Settings
 
         delivery = Delivery("r1", load(w.pipeline), Settings(data=tmp_path / "data"), redis_url)

@@ -22,7 +22,7 @@ from flows.ledger import keys
 from flows.ledger.ledger import Answer, Claim, Ledger
 from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition
-from flows.pipeline.loading import load
+from flows.pipeline.reading import load
 from flows.records import Reason, RowState
 from flows.sheet import cell, neutral, restored
 from flows.source.source import open_file

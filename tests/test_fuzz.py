@@ -26,8 +26,9 @@ from hypothesis import strategies as st
 
 from flows.delivery.check import check_file
 from flows.errors import DefinitionError, FileError
-from flows.pipeline.definition import Definition
-from flows.pipeline.loading import load, shipped
+from flows.pipeline.pipelines import shipped
+from flows.pipeline.reading import from_resolved, load, redirected
+from flows.pipeline.secret import secret_names
 from flows.source.quoting import MAX_CELLS
 from flows.source.source import open_file
 from tests.world import ROOT
@@ -156,7 +157,8 @@ JUDGE = """
 import re, sys
 from pathlib import Path
 from flows.delivery.check import check_file
-from flows.pipeline.loading import load, shipped
+from flows.pipeline.pipelines import shipped
+from flows.pipeline.reading import load
 from flows.errors import FileError
 definition = load(shipped() / "posts.yaml", environ={})
 for path in sys.argv[1:]:
@@ -355,17 +357,17 @@ def judged(path: Path, content: str | bytes) -> None:
         assert refusal.line is None or 0 < refusal.line <= most
         return
     assert made
-    again = Definition.from_resolved(json.loads(json.dumps(made.resolved())))
+    again = from_resolved(json.loads(json.dumps(made.resolved())))
     assert again == made
     assert again.digest() == made.digest()
     with contextlib.suppress(DefinitionError):
-        made.with_url("https://other.example/")
+        redirected(made, "https://other.example/")
 
 
 def test_the_full_definition_is_one(path: Path) -> None:
     """Or nothing of what follows would get past the first check."""
     judged(path, FULL)
-    assert load(path, environ={}).secret_names == ("TOKEN",)
+    assert secret_names(load(path, environ={})) == ("TOKEN",)
 
 
 @bounded(300)

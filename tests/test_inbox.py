@@ -25,7 +25,7 @@ from flows.intake.intake import Intake
 from flows.ledger.connection import connect
 from flows.ledger.inbox import Claims
 from flows.ledger.ledger import Ledger
-from flows.pipeline.loading import load
+from flows.pipeline.reading import load
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from flows.storage.located import opened

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from flows.errors import DefinitionError
 from flows.pipeline.definition import Definition
 from flows.pipeline.infer import MOST_ROWS, infer, name_for
-from flows.pipeline.loading import load
+from flows.pipeline.reading import load
+from flows.pipeline.rendering import Rendering
 
 
 def inferred(folder: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Definition:
@@ -63,7 +64,7 @@ def test_what_may_be_chance_is_a_comment_and_no_rule() -> None:
 def test_every_column_is_sent_with_its_type(tmp_path: Path) -> None:
     made = inferred(tmp_path, ["userId", "Order ID", 'say "hi": #1', "true"], [["1", "x", "y", "z"]])
     row = {"userId": 1, "Order ID": "x", 'say "hi": #1': "y", "true": "z"}
-    assert made.rendering.make_body(row) == row
+    assert Rendering.of(made).make_body(row) == row
     assert made.name == "sample-1"
 
 

@@ -20,7 +20,7 @@ from flows.ledger.connection import connect
 from flows.ledger.inbox import Claims
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import Run
-from flows.pipeline.loading import load
+from flows.pipeline.reading import load
 from flows.records import RowState, RunState
 from flows.retention import delete_run
 from tests.conftest import wait_until

@@ -16,7 +16,7 @@ from deployments.embedded.redis_server import RedisServer
 from flows.delivery.delivery import Delivery
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
-from flows.pipeline.loading import load
+from flows.pipeline.reading import load
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from tests.conftest import PATIENCE, wait_until

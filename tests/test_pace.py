@@ -13,7 +13,7 @@ from hypothesis import given
 from deployments.commands import showing as show
 from flows.ledger.view import Run
 from flows.limit.pace import Pace, expected_seconds, guaranteed_rate, sending_seconds
-from flows.pipeline.loading import load
+from flows.pipeline.reading import load
 from flows.records import LimitTerms, RowState, RunState
 from flows.words import duration, limit_words
 

@@ -20,7 +20,7 @@ from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import View
 from flows.limit.limiter import Limiter
-from flows.pipeline.loading import load
+from flows.pipeline.reading import load
 from flows.records import RowState
 from flows.settings import Settings
 from tests.conftest import wait_until

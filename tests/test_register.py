@@ -21,8 +21,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from deployments.registry import deployments
 from deployments.runners import serve
 from flows.pipeline.definition import Definition
-from flows.pipeline.loading import load, shipped
-from flows.pipeline.pipelines import Pipelines
+from flows.pipeline.pipelines import Pipelines, shipped
+from flows.pipeline.reading import load
 from tests.stack_fixture import RunningStack
 
 

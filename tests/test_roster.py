@@ -12,7 +12,8 @@ from prefect.deployments.runner import RunnerDeployment
 from ruamel.yaml import YAML
 
 from deployments.registry import deployments
-from flows.pipeline.loading import load, shipped
+from flows.pipeline.pipelines import shipped
+from flows.pipeline.reading import load
 from tests.world import ROOT
 
 POSTS = load(shipped() / "posts.yaml")

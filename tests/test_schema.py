@@ -19,7 +19,7 @@ from pandera.errors import SchemaErrors
 
 from flows.errors import DefinitionError
 from flows.pipeline.definition import Definition
-from flows.pipeline.loading import load
+from flows.pipeline.reading import load
 from flows.schema import cell
 from flows.schema.model_rules import of_model
 from flows.schema.schema import Checked, Checker

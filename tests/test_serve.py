@@ -22,7 +22,7 @@ from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRu
 
 from flows.flow_runs.schedule import schedules
 from flows.pipeline.definition import Definition
-from flows.pipeline.loading import load
+from flows.pipeline.reading import load
 from tests.conftest import wait_until
 from tests.serving import Serving
 from tests.stack_fixture import RunningStack

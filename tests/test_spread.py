@@ -21,7 +21,7 @@ from flows.delivery.spread import Share, runner, send_here, send_portion
 from flows.errors import SettingError, Stopped
 from flows.ledger.connection import connect
 from flows.limit.status import status
-from flows.pipeline.loading import load
+from flows.pipeline.reading import load
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from tests.conftest import wait_until

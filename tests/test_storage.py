@@ -326,6 +326,6 @@ def test_an_inbox_in_a_bucket_is_emptied_by_a_machine_without_a_shared_disk(
 
 
 def _definition(w: World) -> Any:
-    from flows.pipeline.loading import load
+    from flows.pipeline.reading import load
 
     return load(w.pipeline)

@@ -19,8 +19,8 @@ from dashboard import schedules
 from deployments.embedded.stored_schedules import pause_refused
 from flows.errors import DefinitionError
 from flows.pipeline import seek
-from flows.pipeline.definition import Definition
-from flows.pipeline.loading import load, shipped
+from flows.pipeline.pipelines import shipped
+from flows.pipeline.reading import from_resolved, load
 from flows.pipeline.timing import HARD, Rule, RuleRefused
 
 EVERY_SECOND = ",".join(map(str, range(60)))
@@ -123,7 +123,7 @@ def test_a_rule_that_is_over_leaves_its_pipeline_as_it_is(tmp_path: Path) -> Non
 def test_a_run_is_resumed_whatever_is_thought_of_its_schedules_since() -> None:
     stored = load(shipped() / "posts.yaml").resolved() | {"schedules": [{"rrule": "FREQ=DAILY;INTERVAL=0"}]}
 
-    assert Definition.from_resolved(stored).schedules[0].rrule == "FREQ=DAILY;INTERVAL=0"
+    assert from_resolved(stored).schedules[0].rrule == "FREQ=DAILY;INTERVAL=0"
 
 
 def by_prefect(planned: dict[str, Any], start: datetime) -> list[datetime]:

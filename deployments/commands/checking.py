@@ -28,7 +28,8 @@ from flows.limit.pace import sending_seconds
 from flows.masking import NO_SECRET
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
-from flows.pipeline.secret import missing_secrets, secret
+from flows.pipeline.rendering import Rendering
+from flows.pipeline.secret import missing_secrets, secret, secret_names
 from flows.records import Apostrophes, Rejection
 from flows.settings import Settings
 from flows.sheet import Table as Sheet
@@ -54,7 +55,7 @@ def check(
     """Check a file and say what was found. Returns 0 if all rows are good, 1 if some are rejected."""
     settings = Settings.read()
     definition = pick(present(settings), pipeline)
-    secrets = {name: _secret(name, settings) for name in definition.secret_names}
+    secrets = {name: _secret(name, settings) for name in secret_names(definition)}
     options: dict[str, Any] = {"encoding": encoding, "delimiter": delimiter, "apostrophes": apostrophes}
     options["max_bytes"] = settings.max_upload_bytes
     with (
@@ -94,9 +95,10 @@ def _secret(name: str, settings: Settings) -> str:
 
 
 def _requests(definition: Definition, result: CheckResult, secrets: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    rendering = Rendering.of(definition)
     for row in result.first[:SHOWN_REQUESTS]:
         try:
-            yield mask(build(definition, row, key="(given when it is sent)", secrets=secrets), secrets)
+            yield mask(build(rendering, row, key="(given when it is sent)", secrets=secrets), secrets)
         except RowrelayError as exc:
             yield {"error": exc.message, "row": row.row}
 
@@ -156,7 +158,7 @@ def _print(
         for request in requests:
             _print_request(request)
     if result.accepted:
-        limit = limit_words(definition.limit.pairs, definition.limit.terms(definition).in_flight)
+        limit = limit_words(definition.limit.pairs, definition.terms.in_flight)
         out.print(f"\nSending {result.accepted:,} rows takes at least {duration(least)} (limit: {limit})")
     for name in missing:
         out.print(Text(f"The secret {name} is missing: nothing can be sent until it is there.", style="yellow"))

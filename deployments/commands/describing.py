@@ -34,7 +34,7 @@ def pipelines(*, as_json: bool) -> int:
         table.add_column(name, overflow="fold")
     for definition in found.values():
         words = (definition.name, ", ".join(definition.column_names), _target(definition), _limit(definition))
-        table.add_row(*map(Text, words), Text(str(definition.source_path or "")))
+        table.add_row(*map(Text, words), Text(str(found.files[definition.name])))
     out.print(table)
     return 0
 
@@ -44,7 +44,7 @@ def _target(definition: Definition) -> str:
 
 
 def _limit(definition: Definition) -> str:
-    words = limit_words(definition.limit.pairs, definition.limit.terms(definition).in_flight)
+    words = limit_words(definition.limit.pairs, definition.terms.in_flight)
     return f"{definition.limit.name}: {words}"
 
 

@@ -28,6 +28,7 @@ from flows.ledger.connection import translated
 from flows.ledger.view import Run
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
+from flows.pipeline.reading import redirected
 from flows.pipeline.secret import missing_secrets
 from flows.records import Apostrophes, RowState, RunState
 from flows.schema.schema import Checker
@@ -123,7 +124,7 @@ def _ready(wish: Wish, settings: Settings) -> Definition:
     str(wish.file.absolute()).encode()  # what is kept of the run names it: refused here, where nothing has begun
     definition = pick(present(settings), wish.pipeline)
     if wish.url:
-        definition = definition.with_url(wish.url)
+        definition = redirected(definition, wish.url)
     refuse_skipping(definition, None, wished=wish.skip_delivered)
     _refuse_missing_secrets(definition, settings)
     with (

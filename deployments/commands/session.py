@@ -19,6 +19,7 @@ from flows.ledger.connection import connect, verify
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition
+from flows.pipeline.reading import from_resolved
 from flows.private import private_folder
 from flows.settings import Settings
 from flows.spool.spool import Spool
@@ -59,7 +60,7 @@ class Session:
 
     def definition(self, run: Run) -> Definition:
         """The definition that the run was begun with."""
-        return Definition.from_resolved(self.view.definition(run.id))
+        return from_resolved(self.view.definition(run.id))
 
 
 @contextmanager

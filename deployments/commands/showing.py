@@ -165,7 +165,7 @@ def counts_table(run: Run) -> Table:
 
 def pace(run: Run, definition: Definition) -> Iterator[str]:
     """How fast it went, measured against what the limit allows, and what would make it faster."""
-    terms = definition.limit.terms(definition)
+    terms = definition.terms
     windows, in_flight = terms.windows, terms.in_flight
     if not run.fact("sent"):
         return

@@ -165,7 +165,7 @@ def _said(status: int) -> str:
 
 def _window_seconds(definition: Definition) -> float:
     """How long to wait where the API does not say: the shortest window of the limit, at least a second."""
-    windows = definition.limit.terms(definition).windows
+    windows = definition.terms.windows
     return min(max(1.0, min((seconds for _, seconds in windows), default=1.0)), MAX_PAUSE_SECONDS)
 
 

@@ -22,6 +22,7 @@ from flows.client.transport import Body, Flight, Permit, Transport
 from flows.limit.clock import boot_time
 from flows.masking import Masker
 from flows.pipeline.definition import Definition
+from flows.pipeline.rendering import Rendering
 from flows.records import Parcel, Reply, Row, RowState
 
 __all__ = ["Client", "Permit"]
@@ -49,6 +50,7 @@ class Client:
         resolver: AbstractResolver | None = None,
     ) -> None:
         self._definition, self._secrets, self._connections = definition, dict(secrets), connections
+        self._rendering = Rendering.of(definition)
         self._masker = Masker(self._secrets.values())
         self._given, self._resolver = transport, resolver
         self._transport: httpx.AsyncBaseTransport | None = None
@@ -72,11 +74,18 @@ class Client:
 
     def build(self, row: Row, *, key: str) -> httpx.Request:
         """The request of a row. Raises Unsendable."""
-        return build(self._definition, row, key=key, secrets=self._secrets)
+        return build(self._rendering, row, key=key, secrets=self._secrets)
 
     def exchange(self, parcel: Parcel, *, key: str) -> Exchange:
         """All requests of a parcel; each is to be sent by `send`."""
-        return exchange(parcel, key=key, definition=self._definition, secrets=self._secrets, masker=self._masker)
+        return exchange(
+            parcel,
+            key=key,
+            definition=self._definition,
+            rendering=self._rendering,
+            secrets=self._secrets,
+            masker=self._masker,
+        )
 
     async def send(self, request: httpx.Request, permit: Permit) -> Reply:
         """Have a connection, wait for the permit's start, send, and say what came back.

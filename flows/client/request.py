@@ -13,8 +13,7 @@ import httpx
 import msgspec
 
 from flows.masking import DOTS, Masker
-from flows.pipeline.definition import Definition
-from flows.pipeline.rendering import WITH_BODY
+from flows.pipeline.rendering import Rendering
 from flows.records import Parcel, Row
 
 MAX_SHOWN_CHARACTERS = 4000
@@ -23,24 +22,23 @@ _CREDENTIALS = frozenset(("authorization", "proxy-authorization", "cookie", "x-a
 _SCHEME = re.compile(r"(?i)(basic|bearer|digest|token|apikey) ")
 
 
-def build(definition: Definition, row: Row, *, key: str, secrets: Mapping[str, str]) -> httpx.Request:
+def build(rendering: Rendering, row: Row, *, key: str, secrets: Mapping[str, str]) -> httpx.Request:
     """The request of a row. Raises Unsendable (flows.pipeline.template) where the row's values make none."""
-    rendering = definition.rendering
     values = row.values
     url, host = _address(rendering.make_url(values, secrets))
     content = rendering.make_content(values, secrets)
     headers = {
         "Host": host,
         "User-Agent": _USER_AGENT,
-        "Accept": "application/json" if definition.response.expects_json else "*/*",
+        "Accept": rendering.accept,
         "Accept-Encoding": "identity",  # so that the cap on the answer is a cap on memory
         "Idempotency-Key": key,
         **rendering.make_headers(values, secrets),
     }
-    if content or definition.request.method in WITH_BODY:
+    if content or rendering.has_body:
         headers["Content-Length"] = str(len(content))
     # With a stream httpx takes the headers as they are, which is half the work.
-    request = httpx.Request(definition.request.method, url, headers=headers, stream=httpx.ByteStream(content))
+    request = httpx.Request(rendering.method, url, headers=headers, stream=httpx.ByteStream(content))
     request.read()
     request.headers.encoding = "ascii"  # spares httpx a guess for each header, 10 µs a request
     return request

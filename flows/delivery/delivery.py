@@ -83,7 +83,7 @@ class Delivery(Held):
     def __init__(self, run: str, definition: Definition, settings: Settings, redis_url: str, *, part: str = "") -> None:
         super().__init__(run, settings, redis_url)
         self.definition = definition
-        self.terms = definition.limit.terms(definition)
+        self.terms = definition.terms
         self.spool = Spool(settings.spool_url, run)
         self._slice = max(SLICE, self.terms.in_flight // 4)
         self.failure: RowrelayError | None = None  # why it ended early, once it has ended

@@ -23,7 +23,7 @@ from prefect.task_runners import TaskRunner
 from flows.delivery.delivery import Delivery
 from flows.delivery.plan import Portion
 from flows.errors import SettingError
-from flows.pipeline.definition import Definition
+from flows.pipeline.reading import from_resolved
 from flows.settings import Settings
 
 IDLE_SECONDS = 5.0  # a process without a chunk gives its share back after so long
@@ -93,7 +93,7 @@ class _Shares:
         settings = Settings.read()
         delivery = Delivery(
             share.run,
-            Definition.from_resolved(share.definition),
+            from_resolved(share.definition),
             settings,
             settings.redis_address,
             part=f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}",

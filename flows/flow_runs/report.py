@@ -15,7 +15,7 @@ from prefect.artifacts import (
 )
 
 from flows.ledger.view import Run, View
-from flows.pipeline.definition import Definition
+from flows.pipeline.reading import from_resolved
 from flows.records import RowState
 from flows.settings import Settings
 
@@ -63,7 +63,7 @@ def _table(run: Run, view: View) -> list[dict[str, object]]:
     table: list[dict[str, object]] = [
         {"row": "", "state": state, "rows": run.counts[state], "status": "", "reason": ""} for state in RowState
     ]
-    names = tuple(Definition.from_resolved(view.definition(run.id)).response.keep)
+    names = tuple(from_resolved(view.definition(run.id)).response.keep)
     troubled = view.select(run.id, [RowState.FAILED, RowState.UNKNOWN], run.total)[:FIRST_FAILED].tolist()
     for record in view.records(run.id, troubled, names=names, created=run.created):
         table.append(

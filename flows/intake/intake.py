@@ -29,6 +29,7 @@ from flows.ledger.inbox import Claims, Ended
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition
+from flows.pipeline.reading import from_resolved
 from flows.records import RowState, RunState
 from flows.retention import delete_run
 from flows.settings import Settings
@@ -169,7 +170,7 @@ class Intake:
         if known is None or known.busy or known.state is not RunState.STOPPED or known.any_sent:
             return False
         try:
-            begun_with = Definition.from_resolved(self.view.definition(run)).resolved()
+            begun_with = from_resolved(self.view.definition(run)).resolved()
         except DefinitionError:  # no version that wrote it is this one, and it has sent nothing
             return True
         return begun_with | {"limit": None} != self.definition.resolved() | {"limit": None}

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
@@ -192,6 +193,7 @@ class SchemaImportError(ValueError):
     """The pandera model named by `schema` cannot be used; the message says why and what to do."""
 
 
+@lru_cache(maxsize=64)
 def pandera_model(path: str) -> Any:
     """The pandera DataFrameModel at `package.module:Model`. Raises SchemaImportError."""
     module_name, _, name = path.partition(":")

@@ -6,17 +6,14 @@ import codecs
 import re
 import zoneinfo
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from flows.pipeline.column import SchemaImportError, column_faults
+from flows.pipeline.definition import Definition, Limit, Request, Response, Schedule, Source
 from flows.pipeline.fault import Fault, Place, brief, nearest, suggestion
-from flows.pipeline.rendering import WITH_BODY
-from flows.pipeline.template import FromRow, Piece, TemplateError, pieces
+from flows.pipeline.template import FromRow, Piece, TemplateError, pieces, texts
 from flows.pipeline.timing import Rule, RuleRefused
-
-if TYPE_CHECKING:
-    from flows.pipeline.definition import Definition, Limit, Request, Response, Schedule, Source
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -56,15 +53,20 @@ def _column_names(definition: Definition) -> tuple[str, ...] | None:
         return None
 
 
+def model_faults(definition: Definition) -> Iterator[Fault]:
+    """Why the pandera model that the definition names cannot be used on this machine."""
+    try:
+        _ = definition.pandera_model
+    except SchemaImportError as exc:
+        yield Fault(("schema",), str(exc))
+
+
 def _columns(definition: Definition) -> Iterator[Fault]:
     if definition.schema_path and definition.columns:
         yield Fault(("schema",), "write either `columns` or `schema`, not both")
     if not definition.schema_path and not definition.columns:
         yield Fault(("columns",), "is missing; name at least one column, e.g. title: {type: str}")
-    try:
-        _ = definition.pandera_model
-    except SchemaImportError as exc:
-        yield Fault(("schema",), str(exc))
+    yield from model_faults(definition)
     folded: dict[str, str] = {}
     for name, column in definition.columns.items():
         yield from column_faults(name, column)
@@ -83,7 +85,7 @@ def _request(request: Request, columns: tuple[str, ...] | None) -> Iterator[Faul
     place: Place = ("request",)
     if request.body is not None and request.form is not None:
         yield Fault((*place, "form"), "write either `json` or `form`, not both")
-    if request.method not in WITH_BODY:
+    if not request.has_body:
         for key, body in (("json", request.body), ("form", request.form)):
             if body is not None:
                 yield Fault((*place, key), f"a {request.method} request has no body; put the values into the url")
@@ -93,24 +95,8 @@ def _request(request: Request, columns: tuple[str, ...] | None) -> Iterator[Faul
     for name, value in (request.form or {}).items():
         if isinstance(value, dict | list):
             yield Fault((*place, "form", name), "a form field is text or a number; write `json` for nested values")
-    for where, text in _templates(request):
+    for where, text in request.templates():
         yield from _placeholders(where, text, columns)
-
-
-def _templates(request: Request) -> Iterator[tuple[Place, str]]:
-    yield ("request", "url"), request.url
-    for name, text in request.headers.items():
-        yield ("request", "headers", name), text
-    yield from _texts(("request", "json"), request.body)
-    yield from _texts(("request", "form"), request.form)
-
-
-def _texts(place: Place, value: Any) -> Iterator[tuple[Place, str]]:
-    if isinstance(value, str):
-        yield place, value
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in items:
-        yield from _texts((*place, key), inner)
 
 
 def _json_keys(place: Place, value: Any) -> Iterator[Fault]:
@@ -281,7 +267,7 @@ def _rule(place: Place, rule: Rule) -> Iterator[Fault]:
 def _stray_secrets(definition: Definition) -> Iterator[Fault]:
     """Secrets outside of the request: they would be stored and shown."""
     data = definition.model_dump(by_alias=True, exclude={"request"})
-    for place, text in _texts((), data):
+    for place, text in texts(data):
         of_inbox = place[0] == "schedules" and place[-1] == "inbox" and "://" in text
         if "${secret:" in text and not of_inbox:
             yield Fault(

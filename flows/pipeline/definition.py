@@ -1,24 +1,22 @@
 """A pipeline's definition: which columns, which request, how fast, what counts as success.
 
-Read from YAML (flows.pipeline.loading) and checked as a whole before anything starts: either there is a definition that
-can be relied on, or one DefinitionError that names every fault with file, line and key.
+Its shape only: which keys there are, and what may stand behind each. flows.pipeline.reading makes definitions, and
+flows.pipeline.consistency says what is wrong with one whose shape is right.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from functools import cached_property
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 import jmespath
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from flows.pipeline.column import Bool, Column, Float, Int, Part, pandera_model
-from flows.pipeline.fault import refusal
-from flows.pipeline.rendering import Rendering
+from flows.pipeline.fault import Place
+from flows.pipeline.template import texts
 from flows.records import Apostrophes, LimitTerms
 
 Method = Literal["POST", "PUT", "PATCH", "GET", "DELETE"]
@@ -57,6 +55,18 @@ class Request(Part):
     """Form fields (application/x-www-form-urlencoded) instead of JSON"""
     timeout_seconds: Annotated[Float, Field(gt=0, le=3600)] = 2.0
     """Longest wait for the head of an answer, counted from the permit"""
+
+    @property
+    def has_body(self) -> bool:
+        """Whether requests of this method have a body, if an empty one."""
+        return self.method in ("POST", "PUT", "PATCH")
+
+    def templates(self) -> Iterator[tuple[Place, str]]:
+        """Every text in which placeholders may stand, with its place in the definition."""
+        yield ("request", "url"), self.url
+        yield from texts(self.headers, ("request", "headers"))
+        yield from texts(self.body, ("request", "json"))
+        yield from texts(self.form, ("request", "form"))
 
 
 def _jmespath(text: str) -> str:
@@ -118,17 +128,6 @@ class Limit(Part):
             return ()
         return ((self.requests, self.window_seconds),)
 
-    def terms(self, definition: Definition) -> LimitTerms:
-        """The numbers that the limiter works with."""
-        return LimitTerms(
-            name=self.name,
-            windows=self.pairs,
-            in_flight=self.in_flight or min([IN_FLIGHT_BY_DEFAULT, *(requests for requests, _ in self.pairs)]),
-            max_timeout_seconds=self.max_timeout_seconds or definition.request.timeout_seconds,
-            grace_seconds=self.grace_seconds,
-            late_seconds=self.late_seconds,
-        )
-
 
 class Retry(Part):
     """How often a row is tried where the attempt before surely had no effect, or the API is idempotent."""
@@ -177,7 +176,7 @@ class Schedule(Part):
 
 
 class Definition(Part):
-    """A pipeline. Made by `load`, or from what a run has stored by `from_resolved`."""
+    """A pipeline. Made by `load`, or by `from_resolved` from what a run has stored."""
 
     name: str
     """Small letters, digits and hyphens; how people and programs call the pipeline"""
@@ -212,20 +211,7 @@ class Definition(Part):
     schedules: list[Schedule] = Field(default=[])
     """When new files of the inbox are delivered"""
 
-    @model_validator(mode="after")
-    def _sound(self, info: ValidationInfo) -> Self:
-        from flows.pipeline.consistency import faults  # it reads definitions
-
-        if not (info.context and info.context.get("shape_only")) and (found := list(faults(self))):
-            raise refusal(found)
-        return self
-
-    @cached_property
-    def source_path(self) -> Path | None:
-        """The file this was loaded from, for messages; no part of equality. `load` writes it."""
-        return None
-
-    @cached_property
+    @property
     def pandera_model(self) -> Any:
         """The pandera DataFrameModel that `schema` names, or None. Raises SchemaImportError."""
         return pandera_model(self.schema_path) if self.schema_path else None
@@ -235,63 +221,26 @@ class Definition(Part):
         """The columns in order, whether they are stated here or by a pandera model."""
         return tuple(map(str, self.pandera_model.to_schema().columns)) if self.schema_path else tuple(self.columns)
 
-    @cached_property
-    def rendering(self) -> Rendering:
-        """The request's templates, compiled."""
-        return Rendering.of(self)
-
     @property
-    def secret_names(self) -> tuple[str, ...]:
-        """The secrets that requests need, sorted."""
-        return self.rendering.secret_names
+    def terms(self) -> LimitTerms:
+        """The numbers that the limiter works with."""
+        limit = self.limit
+        return LimitTerms(
+            name=limit.name,
+            windows=limit.pairs,
+            in_flight=limit.in_flight or min([IN_FLIGHT_BY_DEFAULT, *(requests for requests, _ in limit.pairs)]),
+            max_timeout_seconds=limit.max_timeout_seconds or self.request.timeout_seconds,
+            grace_seconds=limit.grace_seconds,
+            late_seconds=limit.late_seconds,
+        )
 
     def resolved(self) -> dict[str, Any]:
         """All of it as JSON data, environment filled in and secrets left as `${secret:NAME}`: what a run stores."""
         return self.model_dump(mode="json", by_alias=True)
 
-    @classmethod
-    def from_resolved(cls, data: Mapping[str, Any]) -> Definition:
-        """The definition that `resolved` gave `data` of, in this version or an earlier one.
-
-        It was judged when the run began and is not judged again: an earlier version may have allowed more. Raises
-        DefinitionError if it cannot be read, or its pandera model cannot be imported here.
-        """
-        from flows.pipeline.reading import build  # it makes definitions
-
-        return build(dict(data), file=f"stored definition {data.get('name', '')}".strip(), stored=True)
-
     def digest(self) -> str:
         """SHA-256 (hex) of what it does, whatever the limit's numbers: those may change during a run."""
         return digest_of(self.resolved())
-
-    def with_url(self, url: str) -> Definition:
-        """The same, sent to another address. Raises DefinitionError if the address will not do."""
-        data = self.resolved()
-        return self._sibling(data | {"request": data["request"] | {"url": url}}, file="the address given")
-
-    def with_limit_of(self, other: Definition) -> Definition:
-        """The same under the limit of `other`: a resumed run takes the limit's numbers afresh.
-
-        Raises DefinitionError where the two do not go together.
-        """
-        return self._sibling(self.resolved() | {"limit": other.resolved()["limit"]})
-
-    def _sibling(self, data: Mapping[str, Any], *, file: str = "") -> Definition:
-        """What `data` makes, judged by what is new about it."""
-        from flows.pipeline.consistency import faults  # it reads definitions
-
-        made, known = Definition.from_resolved(data), list(faults(self))
-        if new := [fault for fault in faults(made) if fault not in known]:
-            raise refusal(new, file=file or str(self.source_path or ""))
-        made.__dict__["source_path"] = self.source_path
-        return made
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy; what was compiled from the original's templates does not come along. `update` is not checked."""
-        made = super().model_copy(update=update, deep=deep)
-        for derived in ("rendering", "pandera_model"):
-            made.__dict__.pop(derived, None)
-        return made
 
 
 def digest_of(resolved: Mapping[str, Any]) -> str:

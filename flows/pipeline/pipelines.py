@@ -2,26 +2,62 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
 from flows.errors import DefinitionError
 from flows.pipeline.definition import Definition
 from flows.pipeline.document import read_text
-from flows.pipeline.loading import load_each, shipped
+from flows.pipeline.fault import Fault, refusal
+from flows.pipeline.reading import load
+from flows.records import LimitTerms
 from flows.settings import Settings
 
 Mark = tuple[tuple[str, int, int], ...]
 
 
 class Pipelines(dict[str, Definition]):
-    """Definitions by name. `refused` has the files that are wrong: they spoil no other pipeline than their own."""
+    """Definitions by name, which fit together. `files` says where each stands.
 
-    def __init__(self, found: Mapping[str, Definition], refused: Mapping[Path, DefinitionError]) -> None:
-        super().__init__(found)
-        self.refused = dict(refused)
+    `refused` has the files that are wrong: they spoil no other pipeline than their own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: dict[str, Path] = {}
+        self.refused: dict[Path, DefinitionError] = {}
+
+    def add(self, path: Path, environ: Mapping[str, str]) -> None:
+        """Load the definition in a file. Raises DefinitionError, also where it does not go with the others."""
+        made = load(path, environ=environ)
+        if made.name in self:
+            what = f"{made.name} is the name of {self.files[made.name]} too; rename one"
+            raise refusal([Fault(("name",), what)], file=str(path))
+        for other in self.values():
+            if what := _limits_apart(made, other, self.files[other.name]):
+                raise refusal([Fault(("limit",), what)], file=str(path))
+        self[made.name], self.files[made.name] = made, path
+
+
+def shipped() -> Path:
+    """The folder of the definitions that come with Rowrelay."""
+    return Path(__file__).resolve().parent.parent.parent / "deployments" / "pipelines"
+
+
+def load_all(paths: Iterable[Path | str], *, environ: Mapping[str, str] = os.environ) -> Pipelines:
+    """The definitions of all files and folders (their *.yaml and *.yml) that can be used, sorted by name."""
+    found = Pipelines()
+    for path in _files(paths):
+        try:
+            found.add(path, environ)
+        except DefinitionError as exc:
+            found.refused[path] = exc
+    for name in sorted(found):
+        found[name] = found.pop(name)
+    return found
 
 
 def present(settings: Settings) -> Pipelines:
@@ -32,7 +68,7 @@ def present(settings: Settings) -> Pipelines:
     for path in settings.pipelines:
         if not path.exists():
             raise DefinitionError("there is no such file or folder", file=str(path), key="ROWRELAY_PIPELINES")
-    return Pipelines(*load_each((shipped(), *settings.pipelines)))
+    return load_all((shipped(), *settings.pipelines))
 
 
 def mark(settings: Settings) -> Mark:
@@ -71,3 +107,28 @@ def _names(path: Path, name: str) -> bool:
         return False
     stated = re.compile(rf"""^[\s{{]*["']?name["']?\s*:\s*["']?{re.escape(name)}["']?\s*[,#}}\r\n]""", re.MULTILINE)
     return bool(stated.search(text + "\n"))
+
+
+def _files(paths: Iterable[Path | str]) -> Iterator[Path]:
+    seen: set[Path] = set()
+    for path in map(Path, paths):
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            if path.is_dir() and file.suffix not in (".yaml", ".yml"):
+                continue
+            if file.resolve() not in seen:
+                seen.add(file.resolve())
+                yield file
+
+
+def _limits_apart(made: Definition, other: Definition, where: Path) -> str:
+    """How the one limit of two definitions differs, in words; `where` the other one stands."""
+    mine, theirs = made.terms, other.terms
+    different = [name for name in LimitTerms.__dataclass_fields__ if getattr(mine, name) != getattr(theirs, name)]
+    if mine.name != theirs.name or not different:
+        return ""
+    numbers = "; ".join(f"{name}: {getattr(mine, name)} here, {getattr(theirs, name)} there" for name in different)
+    hint = "Give both the same numbers, or the limits different names."
+    if different == ["max_timeout_seconds"]:
+        most = max(mine.max_timeout_seconds, theirs.max_timeout_seconds)
+        hint = f"Write max_timeout_seconds: {most:g} under `limit` in both."
+    return f"{mine.name} has other numbers in {where} ({numbers}). {hint}"

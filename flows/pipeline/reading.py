@@ -1,16 +1,16 @@
-"""From a definition file, or what a run stored of one, to a sound Definition: every fault found in one go."""
+"""The only gate to a Definition: from its file, from what a run has stored of it, or from another one."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from flows.pipeline.consistency import faults as consistency_faults
+from flows.pipeline import consistency
 from flows.pipeline.definition import Definition
 from flows.pipeline.document import parse, read_text
 from flows.pipeline.environment import resolve
@@ -18,43 +18,62 @@ from flows.pipeline.fault import Fault, Place, in_words, nearest, refusal, unkno
 from flows.pipeline.open_secret import open_secrets
 
 
-def read(path: Path, environ: Mapping[str, str] = os.environ) -> Definition:
-    """The definition in a file. Raises one DefinitionError with every fault."""
+def load(path: Path | str, *, environ: Mapping[str, str] = os.environ) -> Definition:
+    """The definition in a YAML file. Raises one DefinitionError that names what is wrong with it.
+
+    A value of the wrong shape hides what else is wrong with its section or column; all other faults are named.
+    """
     file = str(path)
-    document = parse(read_text(path), file=file)
-    found = document.faults
+    document = parse(read_text(Path(path)), file=file)
+    faults = document.faults
     if document.data is None:
-        raise refusal([*found, Fault((), "is empty; `rowrelay init` writes a definition to begin with")], file=file)
+        raise refusal([*faults, Fault((), "is empty; `rowrelay init` writes a definition to begin with")], file=file)
     if not isinstance(document.data, dict):
-        raise refusal([*found, Fault((), "must be a mapping of keys such as `name:` and `columns:`", 1)], file=file)
-    found += _unheard(list(open_secrets(document.data)), _places(found))
+        raise refusal([*faults, Fault((), "must be a mapping of keys such as `name:` and `columns:`", 1)], file=file)
+    faults += _unheard(open_secrets(document.data), _places(faults))
     unset: list[Fault] = []
     data = resolve(document.data, unset, environ)
-    found += _unheard(unset, _places(found))
-    found += _unheard(list(_without_value(data)), _places(found))
-    return build(data, file=file, found=found, lines=document.lines)
-
-
-def build(
-    data: dict[str, Any],
-    *,
-    file: str = "",
-    found: list[Fault] | None = None,
-    lines: Mapping[Place, int] | None = None,
-    stored: bool = False,
-) -> Definition:
-    """The definition that `data` makes. `found` are faults known before; `lines` where each place stands.
-
-    One that is `stored` was judged when its run began. Only what depends on the machine is looked at: whether its model
-    can be imported.
-    """
-    faults = list(found or [])
-    made, shape, hidden = _shape(data)
-    faults += _unheard(shape, _places(faults))
-    wrong = [fault for fault in consistency_faults(made) if not stored or fault.place[:1] == ("schema",)]
-    faults += _unheard(wrong, _places(faults) | hidden)
+    faults += _unheard(unset, _places(faults))
+    faults += _unheard(_without_value(data), _places(faults))
+    made, wrong, hidden = _shape(data)
+    faults += _unheard(wrong, _places(faults))
+    faults += _unheard(consistency.faults(made), _places(faults) | hidden)
     if faults:
-        raise refusal(faults, file=file, lines=lines)
+        raise refusal(faults, file=file, lines=document.lines)
+    return made
+
+
+def from_resolved(data: Mapping[str, Any]) -> Definition:
+    """The definition that `resolved` gave `data` of, in this version or an earlier one.
+
+    It was judged when the run began and is not judged again: an earlier version may have allowed more. Raises
+    DefinitionError if it cannot be read, or its pandera model cannot be imported here.
+    """
+    made, faults, _ = _shape(dict(data))
+    if faults or (faults := list(consistency.model_faults(made))):
+        raise refusal(faults, file=f"stored definition {data.get('name', '')}".strip())
+    return made
+
+
+def redirected(definition: Definition, url: str) -> Definition:
+    """The same, sent to another address. Raises DefinitionError if the address will not do."""
+    data = definition.resolved()
+    return _sibling(definition, data | {"request": data["request"] | {"url": url}}, file="the address given")
+
+
+def with_limit_of(definition: Definition, other: Definition) -> Definition:
+    """The same under the limit of `other`: a resumed run takes the limit's numbers afresh.
+
+    Raises DefinitionError where the two do not go together.
+    """
+    return _sibling(definition, definition.resolved() | {"limit": other.resolved()["limit"]})
+
+
+def _sibling(definition: Definition, data: Mapping[str, Any], *, file: str = "") -> Definition:
+    """What `data` makes, judged by what is new about it."""
+    made, known = from_resolved(data), list(consistency.faults(definition))
+    if new := [fault for fault in consistency.faults(made) if fault not in known]:
+        raise refusal(new, file=file)
     return made
 
 
@@ -64,7 +83,7 @@ def _shape(data: dict[str, Any]) -> tuple[Definition, list[Fault], set[Place]]:
     A section or a column with a fault is left out, so that what is wrong with the others is found in the same go.
     """
     try:
-        return Definition.model_validate(data, context=_SHAPE), [], set()
+        return Definition.model_validate(data), [], set()
     except ValidationError as exc:
         errors = [(error, _place(error["loc"])) for error in exc.errors(include_url=False)]
     # What an unknown key misspells is not called missing as well.
@@ -81,10 +100,9 @@ def _shape(data: dict[str, Any]) -> tuple[Definition, list[Fault], set[Place]]:
         known["columns"] = {
             name: _COLUMN if ("columns", name) in hidden else column for name, column in columns.items()
         }
-    return Definition.model_validate(_LEAST | known, context=_SHAPE), faults, hidden
+    return Definition.model_validate(_LEAST | known), faults, hidden
 
 
-_SHAPE = {"shape_only": True}
 _COLUMN = {"type": "str"}
 _LEAST = {
     "name": "x",
@@ -107,7 +125,7 @@ def _places(known: list[Fault]) -> set[Place]:
     return {fault.place[:-1] if fault.place[-1:] == ("type",) else fault.place for fault in known}
 
 
-def _unheard(new: list[Fault], places: set[Place]) -> list[Fault]:
+def _unheard(new: Iterable[Fault], places: set[Place]) -> list[Fault]:
     """Those of `new` that are not the mere consequence of a fault at the same place or around it."""
     return [fault for fault in new if not any(fault.place[:size] in places for size in range(1, len(fault.place) + 1))]
 

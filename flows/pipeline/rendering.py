@@ -1,28 +1,25 @@
 """A row as a request: body, address and headers, from a definition's compiled templates. Pure.
 
-`rendering = definition.rendering` once, then one call a row.
+`rendering = Rendering.of(definition)` once, then one call a row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 
+from flows.pipeline.definition import Definition
 from flows.pipeline.template import (
     Address,
     Fixed,
-    FromRow,
-    FromSecret,
     Header,
-    ListOf,
     MappingOf,
     Node,
     Secrets,
-    Text,
     Typed,
     Unsendable,
     Values,
@@ -32,10 +29,6 @@ from flows.pipeline.template import (
 )
 from flows.values import as_text
 
-if TYPE_CHECKING:
-    from flows.pipeline.definition import Definition
-
-WITH_BODY = frozenset(("POST", "PUT", "PATCH"))  # methods whose requests have one, if an empty one
 _NONE: Mapping[str, str] = {}
 _JSON = msgspec.json.Encoder(decimal_format="number")  # a decimal keeps all its digits
 _JSON_TYPE = {"Content-Type": "application/json"}
@@ -44,31 +37,38 @@ _FORM_TYPE = {"Content-Type": "application/x-www-form-urlencoded"}
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """The compiled request of one definition."""
+    """A definition's request, its templates compiled. `accept` is the type that the answer should have."""
 
+    method: str
+    has_body: bool
+    accept: str
     address: Address
     headers: tuple[Header, ...]
     fixed_headers: dict[str, str]
     body: Node | None
     is_form: bool
-    secret_names: tuple[str, ...]
 
     @classmethod
     def of(cls, definition: Definition) -> Rendering:
         """Compile a definition's request. Raises TemplateError."""
         request = definition.request
-        address = compile_url(request.url)
         headers = [Header(name, compile_text(text)) for name, text in request.headers.items()]
         body = _body(definition)
         fixed = {header.name: header.make({}, {}) for header in headers if isinstance(header.text, Fixed)}
         if body is not None and not any(header.name.casefold() == "content-type" for header in headers):
             fixed = (_FORM_TYPE if request.form is not None else _JSON_TYPE) | fixed
         moving = tuple(header for header in headers if not isinstance(header.text, Fixed))
-        pieces = [piece for piece, _ in address.pieces]
-        pieces += [piece for header in moving if isinstance(header.text, Text) for piece in header.text.pieces]
-        pieces += _pieces(body) if body is not None else ()
-        names = {piece.name for piece in pieces if isinstance(piece, FromSecret)}
-        return cls(address, moving, fixed, body, request.form is not None, tuple(sorted(names)))
+        accept = "application/json" if definition.response.expects_json else "*/*"
+        return cls(
+            method=request.method,
+            has_body=request.has_body,
+            accept=accept,
+            address=compile_url(request.url),
+            headers=moving,
+            fixed_headers=fixed,
+            body=body,
+            is_form=request.form is not None,
+        )
 
     def make_body(self, values: Values, secrets: Secrets = _NONE) -> Any:
         """JSON data (decimals stay Decimal), form fields as a dict of text, or None for a request without body."""
@@ -106,17 +106,6 @@ def _body(definition: Definition) -> Node | None:
         return compile_json(request.form)
     if request.body is not None:
         return compile_json(request.body)
-    if request.method in WITH_BODY:
-        return MappingOf(tuple((name, Typed(name)) for name in definition.column_names))
-    return None
-
-
-def _pieces(node: Node) -> Iterator[str | FromRow | FromSecret]:
-    if isinstance(node, Text):
-        yield from node.pieces
-    elif isinstance(node, ListOf):
-        for inner in node.items:
-            yield from _pieces(inner)
-    elif isinstance(node, MappingOf):
-        for _, inner in node.items:
-            yield from _pieces(inner)
+    if not request.has_body:
+        return None
+    return MappingOf(tuple((name, Typed(name)) for name in definition.column_names))

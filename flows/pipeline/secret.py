@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flows.errors import SettingError
-
-if TYPE_CHECKING:
-    from flows.pipeline.definition import Definition
-    from flows.settings import Settings
+from flows.pipeline.definition import Definition
+from flows.pipeline.template import FromSecret, pieces
+from flows.settings import Settings
 
 
 def secret(name: str, folder: Path | None) -> str:
@@ -26,14 +24,20 @@ def secret(name: str, folder: Path | None) -> str:
     return value
 
 
+def secret_names(definition: Definition) -> tuple[str, ...]:
+    """The secrets that the definition's requests need, sorted. Raises TemplateError."""
+    found = (piece for _, text in definition.request.templates() for piece in pieces(text))
+    return tuple(sorted({piece.name for piece in found if isinstance(piece, FromSecret)}))
+
+
 def secrets_of(definition: Definition, folder: Path | None) -> dict[str, str]:
     """Every secret that the definition names, with its value. Raises SettingError for the first that is missing."""
-    return {name: secret(name, folder) for name in definition.secret_names}
+    return {name: secret(name, folder) for name in secret_names(definition)}
 
 
 def missing_secrets(definition: Definition, settings: Settings) -> list[str]:
     """Names of the secrets that the definition needs and that are not there, sorted."""
-    return [name for name in definition.secret_names if not _find(name, settings.secrets)]
+    return [name for name in secret_names(definition) if not _find(name, settings.secrets)]
 
 
 def _find(name: str, folder: Path | None) -> str:

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from flows.errors import RowrelayError
+from flows.pipeline.fault import Place
 from flows.values import as_text
 
 Values = Mapping[str, Any]
@@ -82,6 +83,15 @@ def _pieces(text: str) -> Iterator[Piece]:
         else:
             yield {"dollar": "${", "open": "{", "close": "}"}[kind]
     yield text[done:]
+
+
+def texts(value: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
+    """Every text in plain data, with the way to it from `place`."""
+    if isinstance(value, str):
+        yield place, value
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from texts(inner, (*place, key))
 
 
 _JSON_AS_IT_IS = frozenset((str, int, bool, type(None)))

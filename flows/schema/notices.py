@@ -35,8 +35,8 @@ class Notices:
     """Looks at the cells of a file, frame by frame, in flat memory."""
 
     def __init__(self, definition: Definition, cells: Mapping[str, Cell]) -> None:
-        self._definition = definition
-        self._used = _used(definition.rendering)
+        self._rendering = Rendering.of(definition)
+        self._used = _used(self._rendering)
         self._texts = [name for name, how in cells.items() if how.kind == "str"]
         typed = {name for name, null in self._used.items() if null}
         wipes = definition.request.method in _REPLACING
@@ -76,7 +76,7 @@ class Notices:
     def _goes_out(self, name: str) -> str:
         if not self._used[name]:
             return "it is empty"
-        return "an empty text goes out" if self._definition.rendering.is_form else "null goes out"
+        return "an empty text goes out" if self._rendering.is_form else "null goes out"
 
     def _words(self, what: str, found: _Found) -> str:
         cells = "1 cell" if found.count == 1 else f"{found.count:,} cells"
@@ -92,7 +92,7 @@ class Notices:
         if what == "shortened":
             look = "looks like a number" if one else "look like numbers"
             return f"{cells} {look} that a spreadsheet shortened ({found.text}, {where_}); its digits are lost"
-        method = self._definition.request.method
+        method = self._rendering.method
         return f"{cells} {'is' if one else 'are'} empty ({where_}): null goes out, which a {method} may store as it is"
 
 
