@@ -15,10 +15,10 @@ help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(ready) ## Deliver samples/posts.csv to a local stand-in API and show the result
-	@$(run_in_venv) python -m deployments.standin -- rowrelay send samples/posts.csv --pipeline posts
+	@$(run_in_venv) rowrelay standin -- rowrelay send samples/posts.csv --pipeline posts
 
 up: $(ready) ## Start everything, dashboard included, until Ctrl-C; sends to the stand-in unless POSTS_URL is set
-	@$(run_in_venv) $(if $(POSTS_URL),,python -m deployments.standin --) rowrelay up
+	@$(run_in_venv) $(if $(POSTS_URL),,rowrelay standin --) rowrelay up
 
 test: $(ready) browser services ## Run the tests (short forms of the long proofs)
 	@$(run_in_venv) python -m pytest -n 8 --dist worksteal -m 'not lane and not slow and not prove'

@@ -89,8 +89,8 @@ class Receiver:
 
 @contextmanager
 def receiver(*options: str) -> Iterator[Receiver]:
-    """`deployments.standin` with these options, in a process of its own."""
-    command = [sys.executable, "-m", "deployments.standin", *options]
+    """`rowrelay standin` with these options, in a process of its own."""
+    command = [sys.executable, "-m", "deployments.commands", "standin", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

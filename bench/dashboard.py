@@ -288,7 +288,7 @@ def main() -> None:
             variables = environment(stack.enter_context(use(settings)), settings)
             variables["ROWRELAY_PIPELINES"] = str(_pipelines(folder, url))
             served = {**os.environ, **variables, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
-            runner = subprocess.Popen([sys.executable, "-m", "deployments.runners.serve"], cwd=ROOT, env=served)
+            runner = subprocess.Popen([sys.executable, "-m", "deployments.commands", "serve"], cwd=ROOT, env=served)
             stack.callback(lambda: (runner.terminate(), runner.wait(20)))
         else:
             variables["PREFECT_API_URL"] = "http://127.0.0.1:9/api"

@@ -3,7 +3,7 @@
 7, 50, 200 and 1,000 a second, answers after 5, 100 and 500 ms, by 1 and by 3 processes that share the limit. A sender
 is the product from the file to the ledger, without Prefect, which would take longer to start than a setting lasts:
 what `rowrelay send` maps is mapped on plain threads (tests/engine.py). One Redis that syncs every write, and for
-every setting a `deployments.standin` in a process of its own.
+every setting a `rowrelay standin` in a process of its own.
 
 The pace is that of the arrivals from 2 s after the first one on, for 30 s at 7 a second and 12 s at the others; it is
 held against N / (1 + mean round trip), where the round trip is what the senders measured. Settings that leave the

@@ -1,6 +1,6 @@
 """The product beside others that send a file's rows to an API: `python -m bench.peers [speed] [rate]`.
 
-The same file and the same receiver (`deployments.standin`, a process of its own) for: `rowrelay send` on a running
+The same file and the same receiver (`rowrelay standin`, a process of its own) for: `rowrelay send` on a running
 stack; newman with a data file; a script of asyncio, httpx and a semaphore as people write it (bench/others/plain.py);
 locust (bench/others/locustfile.py); and the floor, the least that aiohttp needs (bench/others/floor.py). newman and
 locust are installed into a temporary folder (`--tools FOLDER` keeps them); where that fails, their lines say so.

@@ -1,9 +1,9 @@
 """From the trigger to the first request: what a person waits for, between the click and the first row that leaves.
 
-    python -m bench.trigger            5 trials through deployments.runners.serve, 5 through a worker of a process pool
+    python -m bench.trigger            5 trials through `rowrelay serve`, 5 through a worker of a process pool
     python -m bench.trigger --trials 3 --way serve
 
-Exit 1 if the median of `deployments.runners.serve` is not below 3 s. A worker starts one process more: its aim is 4 s.
+Exit 1 if the median of `rowrelay serve` is not below 3 s. A worker starts one process more: its aim is 4 s.
 
 A trial begins with the POST that Prefect's UI sends and ends when the receiver has the first request. The limit is
 warm: it has been used before, so no quarantine is waited for. Everything runs on this machine, Prefect's server too.

@@ -3,9 +3,6 @@
 [auth]                      # see Streamlit's documentation of st.login
 [api.tokens]                # programs send one as `Authorization: Bearer …`; the name is what records show of them
 billing = "a long random text"   # `tokens = ["…"]` below [api] does too: such programs are all called API
-
-`python -m dashboard.signin` says whether a proxy may show the dashboard to the network: exit code 0 if people have to
-sign in, or if SIGN_IN=none says that something else decides who comes; else 1.
 """
 
 from __future__ import annotations
@@ -14,7 +11,6 @@ import hmac
 import json
 import logging
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -108,18 +104,8 @@ def _tell(what: str) -> None:
     logger.error("Nobody is let in: %s", what)
 
 
-def main() -> int:
-    """Say whether the dashboard may be shown to the network, and what to do if not."""
-    from streamlit import config
-
-    if files := os.environ.get("STREAMLIT_SECRETS_FILES"):  # it is the command `streamlit` that reads this
-        config.set_option("secrets.files", files.split())
-    answer, fine = _shown()
-    sys.stdout.write(answer + "\n")
-    return 0 if fine else 1
-
-
-def _shown() -> tuple[str, bool]:
+def exposure() -> tuple[str, bool]:
+    """Who may come once a proxy shows the dashboard to the network, in words, and whether that is as it should be."""
     if os.environ.get("SIGN_IN") == "none":
         return "SIGN_IN=none: the dashboard asks nobody to sign in. See to it that nobody else gets through.", True
     try:
@@ -132,7 +118,3 @@ def _shown() -> tuple[str, bool]:
         " secrets/dashboard.toml (docs/operations.md, TLS and sign-in), or set SIGN_IN=none in .env if something else"
         " decides who gets through."
     ), False
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -170,7 +170,7 @@ def site(folder: Path, **more: str) -> Iterator[Site]:
             **more,
         }
         own = {**os.environ, **variables}
-        runner = subprocess.Popen([sys.executable, "-m", "deployments.runners.serve"], cwd=ROOT, env=own)
+        runner = subprocess.Popen([sys.executable, "-m", "deployments.commands", "serve"], cwd=ROOT, env=own)
         stack.callback(_end, runner)
         prefect = Gate(urlsplit(variables["PREFECT_API_URL"]).port or 0)
         seen = {**variables, "PREFECT_API_URL": f"http://127.0.0.1:{prefect.port}/api"}

@@ -1,4 +1,4 @@
-"""Runs as others start them: `deployments.runners.serve` or workers in processes of their own, and Prefect's API."""
+"""Runs as others start them: `rowrelay serve` or workers in processes of their own, and Prefect's API."""
 
 from __future__ import annotations
 
@@ -58,21 +58,25 @@ class Serving:
     def start(self, *command: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", *command], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+                [sys.executable, "-m", "deployments.commands", *command],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
             )
         self.processes.append(process)
         return process
 
     def serve(self) -> subprocess.Popen[bytes]:
-        process = self.start("deployments.runners.serve")
+        process = self.start("serve")
         self.wait_for_deployment(process)
         return process
 
     def worker(self, pool: str, *options: str) -> subprocess.Popen[bytes]:
-        return self.start("deployments.runners.worker", pool, "--limit", "5", *options)
+        return self.start("worker", pool, "--limit", "5", *options)
 
     def set_up(self, pool: str) -> None:
-        process = self.start("deployments.registry.register", pool)
+        process = self.start("register", pool)
         assert process.wait(60) == 0, self.text()
 
     def wait_for_deployment(self, process: subprocess.Popen[bytes]) -> None:

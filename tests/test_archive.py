@@ -27,7 +27,7 @@ from tests.world import ROOT, World, world
 
 LIMIT = {"name": "archive", "requests": 40, "window_seconds": 1, "in_flight": 4, "grace_seconds": 0.2}
 SLOWLY = {"delay_min_seconds": 0.5, "delay_max_seconds": 0.9}  # a backup is made meanwhile
-PROGRAM = [sys.executable, "-m", "deployments.commands.cli"]
+PROGRAM = [sys.executable, "-m", "deployments.commands"]
 
 
 def nothing_told(done: int, total: int) -> None:

@@ -38,6 +38,7 @@ from tests.world import ROOT, World, world
 COMMANDS = (
     "check", "send", "runs", "show", "export", "cancel", "delete", "mark-done", "restored", "backup", "restore",
     "limits", "limits show", "limits open", "limits trust", "pipelines", "schema", "init", "up", "version",
+    "serve", "worker", "register", "notify", "metrics", "standin",
 )  # fmt: skip
 PROGRAM = [sys.executable, "-c", "import sys; from deployments.commands.cli import main; sys.exit(main())"]
 
@@ -202,6 +203,35 @@ def test_a_bug_is_one_line_and_the_log_has_the_rest(here: Path, rowrelay: Run, m
         cli.main(["schema", "--debug"])
 
 
+@pytest.mark.parametrize(
+    ("command", "variable", "words"),
+    [
+        ("serve", "ROWRELAY_PIPELINES", "there is no such file or folder"),
+        ("notify", "ROWRELAY_DATA", "Prefect server is not running."),
+        ("metrics", "ROWRELAY_DATA", "Redis is not running."),
+        ("worker", "ROWRELAY_RETENTION_DAYS", "ROWRELAY_RETENTION_DAYS"),
+    ],
+)
+def test_what_a_server_lacks_is_said_in_a_line_or_two(
+    here: Path, rowrelay: Run, monkeypatch: pytest.MonkeyPatch, command: str, variable: str, words: str
+) -> None:
+    monkeypatch.setenv(variable, str(here / "nothing"))
+
+    code, out, err = rowrelay(command)
+
+    assert (code, out) == (2, "")
+    assert err.startswith("rowrelay: ")
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_words_for_a_worker_that_are_not_ours_are_for_prefect(here: Path) -> None:
+    told = apart("worker", "mine", "--nonsense", "--limit", "3", env={**os.environ, "PREFECT_API_URL": "http://x/api"})
+
+    assert told.returncode == 2
+    assert b"--nonsense" in told.stderr + told.stdout
+
+
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_every_help_has_an_example(rowrelay: Run, command: str) -> None:
     code, out, _ = rowrelay(*command.split(), "--help")
@@ -213,7 +243,7 @@ def test_every_help_has_an_example(rowrelay: Run, command: str) -> None:
 def test_every_command_is_in_the_help_and_in_this_file(rowrelay: Run) -> None:
     _, out, _ = rowrelay("--help")
 
-    listed = re.findall(r"^  ([a-z-]+)  ", out.split("Commands:")[1], flags=re.MULTILINE)
+    listed = re.findall(r"^  ([a-z-]+)  ", out.split("Files and runs:")[1], flags=re.MULTILINE)
     assert sorted(listed) == sorted({command.split()[0] for command in COMMANDS})
 
 

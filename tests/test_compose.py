@@ -509,7 +509,7 @@ class TestRunning:
         )
         assert restored.returncode == 0, restored.stderr
         start(project, "redis", "server")
-        service = {**project.containers["worker-1"].service, "command": ["python", "-m", "deployments.restored"]}
+        service = {**project.containers["worker-1"].service, "command": ["rowrelay", "restored", "--yes"]}
         told = Container(project, "worker-run", "worker", service, 90)  # docker compose run --rm --no-deps worker …
         told.start()
         assert told.process is not None

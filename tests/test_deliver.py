@@ -278,10 +278,14 @@ def test_sigterm_ends_as_cancelled_and_keeps_what_is_finished(flows: World, stac
 
 @contextmanager
 def served(w: World, stack: RunningStack) -> Iterator[None]:
-    """`python -m deployments.runners.serve` for the length of the block."""
+    """`rowrelay serve` for the length of the block."""
     log = (w.folder / "serve.log").open("w")
     process = subprocess.Popen(
-        [sys.executable, "-m", "deployments.runners.serve"], cwd=ROOT, env=environment(w, stack), stdout=log, stderr=log
+        [sys.executable, "-m", "deployments.commands", "serve"],
+        cwd=ROOT,
+        env=environment(w, stack),
+        stdout=log,
+        stderr=log,
     )
     try:
 

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from typer.main import get_command
 
 from deployments.commands.cli import app
+from deployments.standin.command import parser
 from flows.pipeline.definition import json_schema
 from flows.settings import Settings
 
@@ -39,6 +40,7 @@ def commands() -> dict[str, set[str]]:
                 found[" ".join((*words, name))] = options
 
     walk(get_command(app), ())  # type: ignore[arg-type]
+    found["standin"] = {option for action in parser()._actions for option in action.option_strings}
     return found
 
 

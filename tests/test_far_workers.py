@@ -127,7 +127,7 @@ def far_workers(folder: Path, redis_url: str, *, rate: int, rows: int, redis_sha
     options = ["--port", str(port), "--requests", str(rate), "--ban-after", "null", "--tag", "userId"]
     more = {"request": {"timeout_seconds": TIMEOUT_SECONDS}, "stop_after": 10_000}
     with ExitStack() as undo:
-        api = subprocess.Popen([sys.executable, "-m", "deployments.standin", *options], cwd=ROOT)
+        api = subprocess.Popen([sys.executable, "-m", "deployments.commands", "standin", *options], cwd=ROOT)
         undo.callback(api.wait, 10)
         undo.callback(api.terminate)
         world = World(folder, redis_url, f"http://127.0.0.1:{port}", None, limit, more)  # type: ignore[arg-type]

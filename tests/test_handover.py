@@ -194,7 +194,7 @@ def test_what_a_backup_would_go_on_with_is_cancelled_and_its_waiting_rows_become
         before, sent = scene.run(run).counts, len(scene.arrivals())
         assert before[RowState.WAITING] > 0
 
-        restored = here.start("deployments.restored")
+        restored = here.start("restored", "--yes")
         assert restored.wait(60) == 0, here.text()
 
         assert {here.state(each)["type"] for each in (run, scheduled)} == {"CANCELLED"}

@@ -175,10 +175,8 @@ def test_with_json_logs_what_libraries_print_becomes_json_too() -> None:
     assert [line["message"] for line in lines] == ["from prefect", "from us"], done.stderr
 
 
-@pytest.mark.parametrize(
-    "module", ["deployments.runners.serve", pytest.param("deployments.runners.worker", marks=pytest.mark.slow)]
-)
-def test_what_serves_runs_writes_json_where_that_is_set(module: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["serve", pytest.param("worker", marks=pytest.mark.slow)])
+def test_what_serves_runs_writes_json_where_that_is_set(command: str, tmp_path: Path) -> None:
     """Prefect's own words, which nobody answers here, and ours: every line one object."""
     (tmp_path / "bad.yaml").write_text("name: bad\n")
     environment = {
@@ -191,7 +189,11 @@ def test_what_serves_runs_writes_json_where_that_is_set(module: str, tmp_path: P
         "PREFECT_CLIENT_MAX_RETRIES": "0",
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", module], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "deployments.commands", command],
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         process.wait(25)
@@ -292,7 +294,7 @@ def switch(stack: RunningStack, *, on: bool) -> bool:
 def test_people_are_told_of_runs_that_stop_or_end_with_errors_and_of_no_others(stack: RunningStack) -> None:
     told = Told()
     environment = {**stack.environment, "PATH": "/usr/bin:/bin", "ROWRELAY_DASHBOARD_URL": "http://dash.example"}
-    command = [sys.executable, "-m", "deployments.registry.notifications"]
+    command = [sys.executable, "-m", "deployments.commands", "notify"]
 
     def set_up(url: str) -> str:
         done = subprocess.run(
@@ -334,7 +336,7 @@ def test_people_are_told_of_runs_that_stop_or_end_with_errors_and_of_no_others(s
 def notifications(tmp_path: Path, data: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """The program with the data folder alone: no address of a server is handed over."""
     return subprocess.run(
-        [sys.executable, "-m", "deployments.registry.notifications", *options],
+        [sys.executable, "-m", "deployments.commands", "notify", *options],
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "ROWRELAY_DATA": str(data), **variables},
         cwd=ROOT,
         capture_output=True,

@@ -47,7 +47,7 @@ class Old:
 
     def rowrelay(self, *words: str, codes: tuple[int, ...] = (0,)) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "deployments.commands.cli", *words],
+            [sys.executable, "-m", "deployments.commands", *words],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -163,7 +163,7 @@ def test_runs_of_the_command_line_go_on(command: Old) -> None:
 @pytest.mark.slow
 def test_runs_of_prefect_and_of_an_inbox_go_on_by_themselves_and_a_checked_one_waits(stack_of: Old) -> None:
     log = (stack_of.folder / "up.log").open("ab")
-    up = subprocess.Popen([sys.executable, "-m", "deployments.commands.cli", "up"], cwd=ROOT, stdout=log, stderr=log)
+    up = subprocess.Popen([sys.executable, "-m", "deployments.commands", "up"], cwd=ROOT, stdout=log, stderr=log)
     try:
         for kind in ("prefect", "inbox"):
             run = stack_of.judged[kind]["run"]

@@ -51,7 +51,7 @@ def test_nothing_piles_up_behind_a_link_that_was_down(
         "userId",
     ]
     w = None
-    api = subprocess.Popen(far.inside(sys.executable, "-m", "deployments.standin", *options), cwd=ROOT)
+    api = subprocess.Popen(far.inside(sys.executable, "-m", "deployments.commands", "standin", *options), cwd=ROOT)
     try:
         w = World(
             tmp_path,

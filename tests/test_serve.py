@@ -35,7 +35,7 @@ EVERY_SECONDS = 10  # a look takes seconds on a busy machine: at 5 they would qu
 
 
 class Served(Serving):
-    """A folder of definitions as `deployments.runners.serve` takes it, and the inbox of one of them."""
+    """A folder of definitions as `rowrelay serve` takes it, and the inbox of one of them."""
 
     flow = "inbox"
 
@@ -332,7 +332,7 @@ def test_a_schedule_says_where_its_files_come_from(tmp_path: Path) -> None:
 def test_serve_refuses_a_folder_that_is_not_there_before_it_starts(tmp_path: Path) -> None:
     environment = {**os.environ, "ROWRELAY_PIPELINES": str(tmp_path / "none"), "ROWRELAY_DATA": str(tmp_path / "data")}
     done = subprocess.run(
-        [sys.executable, "-m", "deployments.runners.serve"],
+        [sys.executable, "-m", "deployments.commands", "serve"],
         cwd=ROOT,
         env=environment,
         capture_output=True,

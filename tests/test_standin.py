@@ -224,7 +224,7 @@ sys.exit(int(sys.argv[2]))
 
 
 def standin(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "deployments.standin", *arguments]
+    command = [sys.executable, "-m", "deployments.commands", "standin", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=30)
 
 
@@ -268,7 +268,8 @@ def test_a_wrong_command_line_is_named(arguments: tuple[str, ...], code: int, wo
 
 
 def test_on_its_own_it_says_where_it_is_and_ends_on_a_signal(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "deployments.standin", "--log", str(tmp_path / "log"), "--fault", "hang=1"]
+    options = ["--log", str(tmp_path / "log"), "--fault", "hang=1"]
+    command = [sys.executable, "-m", "deployments.commands", "standin", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     try:
         assert process.stdout is not None

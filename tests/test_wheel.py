@@ -73,7 +73,7 @@ def up(programs: Path, folder: Path) -> Iterator[httpx.Client]:
         "ROWRELAY_DATA": str(folder / "data"),
         "ROWRELAY_SEPARATE_STACK": "1",
     }
-    command = [programs / "python", "-m", "deployments.standin", "--", programs / "rowrelay", "up", "--port", str(port)]
+    command = [programs / "rowrelay", "standin", "--", programs / "rowrelay", "up", "--port", str(port)]
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
     try:

@@ -12,6 +12,8 @@ from rich.text import Text
 
 from deployments.commands.session import Session, err, out, person
 from deployments.commands.showing import SHORT, print_json
+from deployments.embedded import addresses
+from deployments.registry import flow_runs
 from flows.errors import RowrelayError, SettingError
 from flows.ledger.connection import translated
 from flows.ledger.view import Run
@@ -59,6 +61,10 @@ def restored(session: Session, *, yes: bool) -> int:
     question = f"Was Redis restored from a backup? {rows:,} waiting rows of {len(runs):,} runs become unknown."
     if not yes and not _sure(question):
         return 2
+    if addresses.prefect_is_used(session.settings):
+        for name in flow_runs.cancel_due(session.settings):
+            out.print(f"Flow run {name} is cancelled.", markup=False)
+        runs = doubtful(session.view)
     moved = sum(doubt(session.client, runs, by=person()).values())
     out.print(f"{moved:,} waiting rows of {len(runs):,} runs are unknown now, and every limit waits to be sure.")
     if moved:

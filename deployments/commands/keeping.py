@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from deployments.commands.showing import SHORT, print_json
 from deployments.embedded import archive, stack
 from deployments.embedded.locks import held
 from deployments.embedded.state import REDIS
+from deployments.registry import flow_runs
 from flows.errors import RunBusy, SettingError, StackError
 from flows.ledger.connection import connect, verify
 from flows.ledger.ledger import LEASE_SECONDS
@@ -100,9 +100,7 @@ def _marked(settings: Settings) -> tuple[dict[str, int], int]:
             verify(client)
             if prefect:
                 stack.apply(addresses, settings)
-                from deployments.restored import cancel_flow_runs
-
-                asyncio.run(cancel_flow_runs())
+                flow_runs.cancel_due(settings)
             moved = doubt(client, _doubtful(View(client)), by=person())
             count = View(client).count()
             client.close()

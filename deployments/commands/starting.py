@@ -115,13 +115,12 @@ def _start(
     port: int,
 ) -> list[Child]:
     children = []
-    if (ROOT / "deployments" / "runners" / "serve.py").exists():
-        served = settings.data.absolute() / "logs" / "deployments.ready"
-        served.unlink(missing_ok=True)
-        children.append(
-            _spawn("deployments", "runs that Prefect, the dashboard or the HTTP API start will wait",
-                   ["-m", "deployments.runners.serve", "--ready", str(served)], settings, environment, served.exists)
-        )  # fmt: skip
+    served = settings.data.absolute() / "logs" / "deployments.ready"
+    served.unlink(missing_ok=True)
+    children.append(
+        _spawn("deployments", "runs that Prefect, the dashboard or the HTTP API start will wait",
+               ["-m", "deployments.commands", "serve", "--ready", str(served)], settings, environment, served.exists)
+    )  # fmt: skip
     if DASHBOARD.exists():
         command = ["-m", "streamlit", "run", str(DASHBOARD), "--server.port", str(port)]
         command += ["--server.address", "127.0.0.1", "--server.headless", "true", "--browser.gatherUsageStats", "false"]

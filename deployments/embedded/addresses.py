@@ -60,6 +60,12 @@ def prefect_api_url(settings: Settings) -> str:
     return given or _known(PREFECT, StackState.read(stack_folder(settings)).prefect_api_url)
 
 
+def prefect_is_used(settings: Settings) -> bool:
+    """Whether a Prefect server is set, or the embedded one answers."""
+    embedded = StackState.read(stack_folder(settings)).prefect_api_url
+    return bool(os.environ.get("PREFECT_API_URL")) or (bool(embedded) and prefect_answers(embedded))
+
+
 def ready_prefect(settings: Settings) -> None:
     """Let Prefect's client, which reads its environment when it is imported, find the server. Raises StackError.
 

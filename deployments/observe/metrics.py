@@ -5,9 +5,7 @@ It reads Redis alone. Where none is set, it reads the embedded one of this data 
 
 from __future__ import annotations
 
-import argparse
 import logging
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -15,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from deployments.embedded.addresses import redis_url
 from flows import logs
-from flows.errors import RowrelayError
+from flows.errors import StackError
 from flows.ledger.connection import connect
 from flows.metrics import Collector, lines
 from flows.settings import Settings
@@ -51,29 +49,18 @@ def server(host: str, port: int, collector: Collector) -> ThreadingHTTPServer:
     return ThreadingHTTPServer((host, port), Handler)
 
 
-def main() -> int:
-    """Serve until interrupted."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deployments.observe.metrics", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=9464)
-    given = parser.parse_args()
+def run(host: str, port: int) -> int:
+    """Serve until interrupted. Raises SettingError, StackError."""
+    settings = Settings.read()
+    logs.configure(settings.log_format)
+    collector = Collector(connect(redis_url(settings)), folder=settings.data)
+    list(collector.collect())  # what was there before is not counted, what comes from now on is
     try:
-        settings = Settings.read()
-        logs.configure(settings.log_format)
-        collector = Collector(connect(redis_url(settings)), folder=settings.data)
-        list(collector.collect())  # what was there before is not counted, what comes from now on is
-        with server(given.host, given.port, collector) as serving:
+        with server(host, port, collector) as serving:
             log.info("metrics on http://%s:%d/metrics", *serving.server_address[:2])
             serving.serve_forever()
     except KeyboardInterrupt:
         return 0
-    except (RowrelayError, OSError) as exc:
-        sys.stderr.write(f"{exc}\n")
-        return 2
+    except OSError as exc:
+        raise StackError(f"Nothing can listen on {host}:{port}: {exc.strerror}.", hint="Give another --port.") from exc
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """What Prefect can start of ours: `deliver/<pipeline>` and `inbox/<pipeline>` for every definition, `recover/rowrelay`.
 
-The same for this machine (`deployments.runners.serve`) and for a work pool (`deployments.registry.register`).
+The same for this machine (`rowrelay serve`) and for a work pool (`rowrelay register`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tells people when a run stops or ends with errors: `python -m deployments.registry.notifications`.
+"""Tells people when a run stops or ends with errors: `rowrelay notify`.
 
 Sets up a Prefect automation that writes to ROWRELAY_NOTIFY_URL, or takes it away where that is empty. It goes to the
 server in PREFECT_API_URL, else to the embedded one, which has to run. May be run again and again. With `--test` it
@@ -7,7 +7,6 @@ sends one message at once.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from deployments.embedded import addresses
-from flows.errors import RowrelayError, StackError
+from flows.errors import StackError
 from flows.ledger.connection import masked
 from flows.settings import Settings
 
@@ -108,20 +107,15 @@ def try_out(settings: Settings) -> str:
     return ""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Set it up. Returns 2 if that was not possible; 1 if it was, and the message of `--test` did not arrive."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deployments.registry.notifications", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("--test", action="store_true", help="send one message at once")
-    given = parser.parse_args(arguments)
+def run(*, test: bool) -> int:
+    """Set it up. Returns 2 if that was not possible; 1 if it was, and the message of `test` did not arrive.
+
+    Raises SettingError, StackError.
+    """
+    settings = Settings.read()
+    addresses.ready_prefect(settings)
     try:
-        settings = Settings.read()
-        addresses.ready_prefect(settings)
         sys.stdout.write(set_up(settings) + "\n")
-    except RowrelayError as exc:
-        sys.stderr.write(f"{exc}\n")
-        return 2
     except httpx.HTTPStatusError as exc:
         sys.stderr.write(f"Nothing was set up: Prefect answered {exc.response.status_code}.\n")
         return 2
@@ -129,11 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
         server = masked(addresses.prefect_api_url(settings))
         sys.stderr.write(f"Nothing was set up: Prefect at {server} does not answer: {type(exc).__name__}\n")
         return 2
-    if given.test and (why := try_out(settings)):
+    if test and (why := try_out(settings)):
         sys.stderr.write(f"The test message did not arrive: {why}.\n")
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

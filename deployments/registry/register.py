@@ -1,15 +1,14 @@
-"""Sets a Prefect server up for workers: `python -m deployments.registry.register [POOL]`. To be run after every change.
+"""Sets a Prefect server up for workers: `rowrelay register [POOL]`. May be run again after every change.
 
 With `--watch` it stays, and does so by itself when a definition changes; `--ready FILE` is made once it has.
 
 It makes the work pool, the deployments of every pipeline and the automation that resumes crashed runs. Workers are then
-started with `python -m deployments.runners.worker`, on as many machines as there are; each needs this package,
+started with `rowrelay worker`, on as many machines as there are; each needs this package,
 ROWRELAY_REDIS_URL, PREFECT_API_URL, and storage that all of them reach.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 import time
@@ -33,26 +32,18 @@ LOOK_SECONDS = 2.0
 AGAIN_SECONDS = 10.0  # after a Prefect server that was away
 
 
-def main(arguments: list[str]) -> int:
-    """Set up, saying what there is then. Returns 1 where wrong definitions were left out, 2 where nothing goes."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deployments.registry.register", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("pool", nargs="?", default=POOL, help=f"the work pool (default: {POOL})")
-    parser.add_argument("--watch", action="store_true", help="stay, and set up again when a definition changes")
-    parser.add_argument("--ready", type=Path, metavar="FILE", help="make this file once everything is set up")
-    given = parser.parse_args(arguments)
-    try:
-        settings = Settings.read()
-        seen = mark(settings)
-    except RowrelayError as exc:
-        sys.stderr.write(f"{exc}\n")
-        return 2
-    code = _try(settings, given.pool)
-    if code != 2 and given.ready:
-        given.ready.touch()
-    while given.watch and code != 2:
-        seen = _change(settings, given.pool, seen)
+def run(pool: str, *, watch: bool, ready: Path | None) -> int:
+    """Set up, saying what there is then. Returns 1 where wrong definitions were left out, 2 where nothing goes.
+
+    With `watch` it stays, and sets up again when a definition changes. Raises SettingError, DefinitionError.
+    """
+    settings = Settings.read()
+    seen = mark(settings)
+    code = _try(settings, pool)
+    if code != 2 and ready:
+        ready.touch()
+    while watch and code != 2:
+        seen = _change(settings, pool, seen)
     return code
 
 
@@ -102,7 +93,7 @@ async def _set_up(settings: Settings, pool: str) -> list[Exception]:
         for name in await deployments.withdraw_missing(client, found, work_pool=pool):
             _say(f"{name}: its definition is gone; paused, its schedules are taken away")
     _say(f"automation: {automations.RESUME}")
-    _say(f"Start workers with: python -m deployments.runners.worker {pool}")
+    _say(f"Start workers with: rowrelay worker {pool}")
     return refused
 
 
@@ -128,7 +119,3 @@ async def _make_pool(client: PrefectClient, name: str) -> None:
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""Serves the deployments of every pipeline on this machine: `python -m deployments.runners.serve`.
+"""Serves the deployments of every pipeline on this machine: `rowrelay serve`.
 
 Definitions may change while it runs. What is right is taken over within seconds; a file that is wrong is left out with
 a message, and the deployments of its pipeline stay as they were. Runs under way keep the definition that they began
@@ -8,12 +8,10 @@ that they wait for, and whoever serves next goes on with what is left.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import logging
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -43,21 +41,15 @@ AHEAD_SECONDS = 1.0  # by default 10: then a scheduled run begins before its tim
 log = logging.getLogger("rowrelay.serve")
 
 
-def main(arguments: list[str]) -> int:
-    """Serve until asked to end. Returns 2 where a setting is wrong, or no definition is right."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deployments.runners.serve", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("--ready", type=Path, metavar="FILE", help="make this file once everything is served")
-    ready: Path | None = parser.parse_args(arguments).ready
-    try:
-        settings = Settings.read()
-        logs.voice(log.name, settings.log_format)
-        mark = marked(settings)
-        found = present(settings)
-    except RowrelayError as exc:
-        sys.stderr.write(f"{exc}\n")
-        return 2
+def run(ready: Path | None) -> int:
+    """Serve until asked to end. Returns 2 where no definition is right. Raises SettingError, DefinitionError.
+
+    The file `ready` is made once everything is served.
+    """
+    settings = Settings.read()
+    logs.voice(log.name, settings.log_format)
+    mark = marked(settings)
+    found = present(settings)
     _tell_refused(found)
     if not found:
         return 2
@@ -234,7 +226,3 @@ def _say_once(text: str) -> None:
 
 def _say(text: str) -> None:
     log.info(text)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

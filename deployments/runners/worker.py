@@ -15,7 +15,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -27,7 +27,6 @@ from deployments.runners.drain import hand_over
 from deployments.runners.serve import POLL_SECONDS
 from flows import logs
 from flows.client.proxy import spare_own_servers
-from flows.errors import RowrelayError
 from flows.settings import Settings
 
 log = logging.getLogger("rowrelay.worker")
@@ -35,17 +34,11 @@ END_SECONDS = 10.0
 _OURS = {"PREFECT_WORKER_QUERY_SECONDS": str(POLL_SECONDS), "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1"}
 
 
-def main(arguments: list[str]) -> int:
-    """Work until asked to end. Returns its exit code, 0 after an orderly end, 2: a wrong setting."""
-    try:
-        settings = Settings.read()
-    except RowrelayError as exc:
-        sys.stderr.write(f"{exc}\n")
-        return 2
-    pool, options = (
-        (POOL, arguments) if not arguments or arguments[0].startswith("-") else (arguments[0], arguments[1:])
-    )
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", *options]
+def run(pool: str, options: Sequence[str]) -> int:
+    """Work until asked to end. Returns its exit code, 0 after an orderly end. Raises SettingError."""
+    settings = Settings.read()
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool or POOL, "--type", "process"]
+    command += options
     logs.voice(log.name, settings.log_format)
     # Runs are begun as `python`: this one, wherever we were started from.
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
@@ -112,7 +105,3 @@ def halted(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 def _say(text: str) -> None:
     log.info(text)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

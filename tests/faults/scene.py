@@ -210,7 +210,7 @@ def _api(trial: Trial, folder: Path, machine: Machine | None, stack: ExitStack) 
         return stack.enter_context(serving(StandIn(knobs)))
     options = ["--host", machine.address, "--port", "8080", "--tag", "userId"]
     options += ["--requests", str(requests), "--window-seconds", str(seconds)] + ["--idempotent"] * trial.idempotent
-    command = machine.inside(sys.executable, "-m", "deployments.standin", *options)
+    command = machine.inside(sys.executable, "-m", "deployments.commands", "standin", *options)
     with (folder / "api.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     stack.callback(process.wait)

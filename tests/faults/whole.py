@@ -129,7 +129,7 @@ class Stage:
     def _serve(self) -> None:
         environment = {**os.environ, **self.here.variables}
         self.here.runner = subprocess.Popen(
-            [sys.executable, "-m", "deployments.runners.serve"], cwd=ROOT, env=environment
+            [sys.executable, "-m", "deployments.commands", "serve"], cwd=ROOT, env=environment
         )
         self._stack.callback(_gone, self.here.runner)
 

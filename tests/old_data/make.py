@@ -88,7 +88,7 @@ class Maker:
 
     def rowrelay(self, *words: str) -> str:
         """What a command says."""
-        command = [sys.executable, "-m", "deployments.commands.cli", *words]
+        command = [sys.executable, "-m", "deployments.commands", *words]
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300, check=False)
         if not done.stdout:
             raise SystemExit(f"{' '.join(words)}: {done.stderr}")
@@ -169,7 +169,7 @@ def command(made: Maker) -> None:
     made.runs["mixed"] = made.runs_known()[0]["run"]
     made.control(**SLOW)
     file = made.file(made.folder / "killed.csv", FIRST["killed"])
-    sending = made.program("deployments.commands.cli", "send", str(file), "--pipeline", "old", "--yes")
+    sending = made.program("deployments.commands", "send", str(file), "--pipeline", "old", "--yes")
     try:
         made.wait_half_way("killed")
     finally:
@@ -179,7 +179,7 @@ def command(made: Maker) -> None:
 def whole_stack(made: Maker) -> None:
     """Runs of Prefect's."""
     made.control(**SLOW)
-    up = made.program("deployments.commands.cli", "up")
+    up = made.program("deployments.commands", "up")
     try:
         for flow in ("deliver", "inbox"):
             until(lambda flow=flow: deployment(made, flow), "the deployments")  # type: ignore[misc]

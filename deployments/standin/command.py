@@ -1,7 +1,8 @@
 """A stand-in for the API that rows are sent to: answers like JSONPlaceholder, holds a limit, and can misbehave.
 
-    python -m deployments.standin --port 8080 --requests 7 --window-seconds 1
-    python -m deployments.standin --fault error=0.2 --fault reset=0.05 -- rowrelay send samples/posts.csv
+Example:
+    rowrelay standin --port 8080 --requests 7 --window-seconds 1
+    rowrelay standin --fault error=0.2 --fault reset=0.05 -- rowrelay send samples/posts.csv
 
 Every request outside /control, /report and /arrivals is an arrival: stamped when its first byte is read, before any
 parsing. More than `requests` of them in any window are answered 429, and after `ban_after` such violations everything
@@ -61,12 +62,11 @@ def _run(command: list[str], url: str) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    words = [*argv, "--"]
-    own, command = words[: words.index("--")], list(argv[words.index("--") + 1 :])
+def parser() -> argparse.ArgumentParser:
+    """What may be said before COMMAND."""
     parser = argparse.ArgumentParser(
-        prog="standin", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="standin [options] [-- COMMAND ...]",
+        prog="rowrelay standin", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="rowrelay standin [options] [-- COMMAND ...]",
     )  # fmt: skip
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0: the OS picks one")
@@ -83,7 +83,13 @@ def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
             parser.add_argument(option, action="store_true", default=None, help=field.description)
         elif name != "faults":
             parser.add_argument(option, help=f"{field.description} (default: {field.default})")
-    return parser.parse_args(own), command
+    return parser
+
+
+def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    words = [*argv, "--"]
+    own, command = words[: words.index("--")], list(argv[words.index("--") + 1 :])
+    return parser().parse_args(own), command
 
 
 def _knobs(options: argparse.Namespace) -> Knobs:
@@ -97,9 +103,9 @@ def _knobs(options: argparse.Namespace) -> Knobs:
     return Knobs.model_validate(values)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """The command line; the exit code."""
-    options, command = _arguments(sys.argv[1:] if argv is None else argv)
+    options, command = _arguments(argv)
     try:
         api = StandIn(_knobs(options), log=options.log, details=not options.no_details)
     except ValidationError as exc:
@@ -133,7 +139,3 @@ def _wait_for_signal() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
     over.wait()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,212 @@
+"""The commands for a file and what became of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deployments.commands.options import (
+    Apostrophes,
+    AsJson,
+    Chosen,
+    Delimiter,
+    Encoding,
+    Form,
+    Pipeline,
+    Rows,
+    RunName,
+    Yes,
+    group,
+)
+from flows.errors import RowrelayError
+
+commands = group()
+
+
+@commands.command(
+    epilog="\b\nExample:\n  rowrelay check orders.csv --pipeline posts\n  rowrelay check orders.csv --rejects wrong.csv"
+)
+def check(
+    file: Annotated[Path, typer.Argument(help="CSV or TSV, also packed with gzip.")],
+    pipeline: Pipeline = "posts",
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    apostrophes: Apostrophes = None,
+    as_json: AsJson = False,
+    rejects: Annotated[
+        Path | None, typer.Option(help="Write all rejected rows here, each with its reason, to be corrected.")
+    ] = None,
+) -> int:
+    """Check a file and show the first requests as they would go out. Sends nothing and needs no server.
+
+    Exit codes: 0 every row can be sent; 1 some rows are rejected; 2 the file or the pipeline is unusable.
+    """
+    from deployments.commands import checking
+
+    return checking.check(
+        file,
+        pipeline=pipeline,
+        encoding=encoding,
+        delimiter=delimiter,
+        apostrophes=apostrophes.value if apostrophes else None,
+        rejects=rejects,
+        as_json=as_json,
+    )
+
+
+@commands.command(
+    epilog="\b\nExample:\n  rowrelay send orders.csv --pipeline posts\n"
+    "  rowrelay send --resume last\n  rowrelay send --resume last --rows failed"
+)
+def send(
+    file: Annotated[Path | None, typer.Argument(help="CSV or TSV, also packed with gzip.", show_default=False)] = None,
+    pipeline: Annotated[
+        str | None, typer.Option(help="Name of the pipeline; `rowrelay pipelines` lists them.", show_default="posts")
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="Send to this address instead of the pipeline's.")] = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    apostrophes: Apostrophes = None,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Send what a run has left, or `last`.")] = None,
+    rows: Annotated[
+        Rows | None, typer.Option(help="With --resume: which rows to send.", show_default="unfinished")
+    ] = None,
+    skip_delivered: Annotated[
+        bool,
+        typer.Option("--skip-delivered", help="Leave out rows that earlier runs delivered, by the pipeline's `key`."),
+    ] = False,
+    ledger_is_current: Annotated[
+        bool,
+        typer.Option(
+            "--ledger-is-current",
+            help="Redis knows less than this machine has seen, but was not restored from a backup: go on.",
+        ),
+    ] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> int:
+    """Send a file's rows, as fast as the pipeline's limit allows. Uses a running stack, or starts its own.
+
+    Ctrl-C takes no new rows and waits for the answers under way; twice leaves at once. Either way nothing that is
+    finished is lost, and `--resume` sends the rest.
+    """
+    if resume is None and file is None:
+        raise RowrelayError("Nothing to send is named.", hint="Give a FILE, or a run with --resume RUN.")
+    if resume is None and rows is not None:
+        raise RowrelayError("--rows goes with --resume RUN only.", hint="A new run sends all of its rows.")
+    fixed: dict[str, object] = {
+        "FILE": file,
+        "--pipeline": pipeline,
+        "--url": url,
+        "--encoding": encoding,
+        "--delimiter": delimiter,
+        "--apostrophes": apostrophes,
+    }
+    fixed["--skip-delivered"] = skip_delivered or None
+    if resume is not None and (given := [name for name, value in fixed.items() if value is not None]):
+        raise RowrelayError(f"--resume goes without {given[0]}.", hint="A run keeps what it was begun with.")
+    from deployments.commands import sending
+
+    return sending.send(
+        sending.Wish(
+            file=file,
+            pipeline=pipeline or "posts",
+            resume=resume or "",
+            rows=rows or "",
+            url=url,
+            encoding=encoding,
+            delimiter=delimiter,
+            apostrophes=apostrophes.value if apostrophes else None,
+            skip_delivered=skip_delivered,
+            ledger_is_current=ledger_is_current,
+            yes=yes,
+            as_json=as_json,
+        )
+    )
+
+
+@commands.command(epilog="\b\nExample:\n  rowrelay runs --limit 5")
+def runs(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many of the newest.")] = 20,
+    as_json: AsJson = False,
+) -> int:
+    """List the runs, newest first."""
+    from deployments.commands import showing
+    from deployments.commands.session import opened
+
+    with opened() as session:
+        return showing.print_runs(session, limit, as_json=as_json)
+
+
+@commands.command(epilog="\b\nExample:\n  rowrelay show last")
+def show(run: RunName, as_json: AsJson = False) -> int:
+    """Show a run: its counts, its pace against the limit, the first troubles, what happened."""
+    from deployments.commands import showing
+    from deployments.commands.session import opened
+
+    with opened() as session:
+        return showing.print_run(session, session.find(run), as_json=as_json)
+
+
+@commands.command(
+    epilog="\b\nExample:\n  rowrelay export last --format csv --out results.csv\n"
+    "  rowrelay export last --rows troubled --out troubled.csv"
+)
+def export(
+    run: RunName,
+    form: Annotated[
+        Form | None, typer.Option("--format", help="How to write them.", show_default="json; csv for troubled rows")
+    ] = None,
+    rows: Annotated[
+        Chosen,
+        typer.Option(help="Which rows. `troubled` gives the rejected and failed ones to correct and send again."),
+    ] = Chosen.ALL,
+    out: Annotated[str, typer.Option(metavar="FILE", help="Where to; - is standard output.")] = "-",
+) -> int:
+    """Write what became of each row, with what was kept of the answers.
+
+    In CSV, text that a spreadsheet would take for a formula gets an apostrophe in front. The file of troubled rows has
+    the reason first, then the columns of the file: rejected rows as they stood there, failed ones with the values of
+    the pipeline's columns and the others empty. Correct it and send it as it is: apostrophes put in front here are
+    taken away when it is read.
+    """
+    from deployments.commands import showing
+    from deployments.commands.session import opened
+
+    with opened() as session:
+        return showing.export(session, session.find(run), form=form, rows=rows, target=out)
+
+
+@commands.command(epilog="\b\nExample:\n  rowrelay cancel last")
+def cancel(run: RunName) -> int:
+    """Ask whoever delivers a run to stop it. Answers under way are waited for; the rest can be resumed."""
+    from deployments.commands import changing
+    from deployments.commands.session import opened
+
+    with opened() as session:
+        return changing.cancel(session, session.find(run))
+
+
+@commands.command(epilog="\b\nExample:\n  rowrelay delete 0198c5a2-77aa --yes")
+def delete(run: RunName, yes: Yes = False) -> int:
+    """Delete a run and all that is known of its rows."""
+    from deployments.commands import changing
+    from deployments.commands.session import opened
+
+    with opened() as session:
+        return changing.delete(session, session.find(run), yes=yes)
+
+
+@commands.command("mark-done", epilog="\b\nExample:\n  rowrelay mark-done last 17 40-43")
+def mark_done(
+    run: RunName, rows: Annotated[list[str], typer.Argument(metavar="ROW...", help="Row numbers, or spans: 40-43.")]
+) -> int:
+    """Call unknown rows done, because you have seen that the API acted on them."""
+    from deployments.commands import changing
+    from deployments.commands.session import opened
+
+    wanted = changing.row_numbers(rows)
+    with opened() as session:
+        return changing.mark_done(session, session.find(run), wanted)

@@ -1,0 +1,66 @@
+"""What several commands are given: the same names and words everywhere."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+
+
+def group(help: str | None = None) -> typer.Typer:
+    """Commands that belong together."""
+    return typer.Typer(help=help, rich_markup_mode=None, context_settings=CONTEXT)
+
+
+class Rows(StrEnum):
+    """Which rows of a resumed run are sent."""
+
+    UNFINISHED = "unfinished"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Chosen(StrEnum):
+    """Which rows are exported."""
+
+    ALL = "all"
+    DONE = "done"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    WAITING = "waiting"
+    TROUBLED = "troubled"
+
+
+class Form(StrEnum):
+    """How results are written."""
+
+    JSON = "json"
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+class Apostrophe(StrEnum):
+    """What an apostrophe at the beginning of a cell is: part of the text, or a guard against spreadsheets."""
+
+    KEEP = "keep"
+    REMOVE = "remove"
+
+
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, a Prefect flow run's id, or `last`.")
+]
+Pipeline = Annotated[str, typer.Option(help="Name of the pipeline; `rowrelay pipelines` lists them.")]
+Encoding = Annotated[str | None, typer.Option(help="The file's encoding, e.g. cp1252. Default: found.")]
+Delimiter = Annotated[str | None, typer.Option(help="What separates the cells: , ; | or tab. Default: found.")]
+Apostrophes = Annotated[
+    Apostrophe | None,
+    typer.Option(
+        help="Before a formula, number or date: keep it as part of the text, or remove it.", show_default="ask"
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
