@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -23,6 +22,7 @@ from flows.errors import FileError
 from flows.ledger.view import Run, View
 from flows.limit.pace import guaranteed_rate
 from flows.pipeline.definition import Definition
+from flows.private import whole_file
 from flows.records import Reason, RowState
 from flows.words import duration, limit_words
 
@@ -303,14 +303,8 @@ def _to_standard_output(parts: Iterable[bytes]) -> int:
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes its place only when it is complete. Raises FileError if it cannot be written."""
     special = path.exists() and not path.is_file()  # a device or a pipe must not be replaced by a file
-    temporary = path if special else path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with path.open("wb") if special else whole_file(path) as file:
             yield file
-        if not special:
-            temporary.replace(path)
     except OSError as exc:
         raise FileError(f"cannot be written: {exc.strerror}", file=str(path)) from exc
-    finally:
-        if not special:
-            temporary.unlink(missing_ok=True)

@@ -30,7 +30,7 @@ from deployments.embedded.locks import Lock, held
 from flows.errors import FileError, SettingError, StackError
 from flows.ledger.connection import translated
 from flows.ledger.keys import VERSION
-from flows.private import private_folder, sync_folder
+from flows.private import private_folder, sync_folder, whole_file
 
 FORMAT = 1
 HEAD, END = "rowrelay-backup.json", "rowrelay-backup.end"
@@ -65,22 +65,18 @@ def write(archive: Path, data: Path, client: redis.Redis, told: Told) -> int:
     """
     if archive.exists():
         raise FileError("is there already", file=str(archive), hint="Name another file, or remove this one.")
-    part = archive.with_name(f".{archive.name}.{uuid4().hex[:8]}.part")
     lock = Lock.take(data / "backup.lock")
     if lock is None:
         raise StackError("Another backup is being made of this data folder.", hint="Wait until it is there.")
     try:
-        with _private(part, os.O_EXCL) as file:
-            with tarfile.open(fileobj=file, mode="w:gz", compresslevel=3) as packed:
-                _pack(packed, data, client, told)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(archive)
-        sync_folder(archive.parent)
+        with (
+            whole_file(archive, mode=0o600) as file,
+            tarfile.open(fileobj=file, mode="w:gz", compresslevel=3) as packed,
+        ):
+            _pack(packed, data, client, told)
     except OSError as exc:
         raise FileError(f"cannot be written: {exc.strerror or exc}", file=str(archive)) from exc
     finally:
-        part.unlink(missing_ok=True)
         lock.release()
     return archive.stat().st_size
 

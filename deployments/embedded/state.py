@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from flows.private import write_whole
 
 REDIS, PREFECT = "redis", "prefect"
 TITLES = {REDIS: "Redis", PREFECT: "Prefect server"}
@@ -43,7 +44,7 @@ class StackState:
 
     def write(self, folder: Path) -> None:
         """Replace the file in one step, readable by its owner alone."""
-        write_private(folder / "stack.json", json.dumps(asdict(self), indent=1))
+        write_whole(folder / "stack.json", json.dumps(asdict(self), indent=1).encode(), mode=0o600)
 
     def service(self, name: str) -> ServiceState:
         """The state of a service, whether it was ever started or not."""
@@ -60,15 +61,6 @@ class StackState:
         """Address of the embedded Prefect API, empty if it never ran."""
         port = self.service(PREFECT).port
         return f"http://127.0.0.1:{port}/api" if port else ""
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file in one step that only its owner may read."""
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    temporary.replace(path)
 
 
 @dataclass(frozen=True)
@@ -94,5 +86,5 @@ class Wanted:
         before = cls.read(folder)
         wanted = cls(services | before.services, secrets.token_hex(8), separate or before.separate)
         text = json.dumps({"services": sorted(wanted.services), "mark": wanted.mark, "separate": wanted.separate})
-        write_private(folder / "wanted.json", text)
+        write_whole(folder / "wanted.json", text.encode(), mode=0o600)
         return wanted

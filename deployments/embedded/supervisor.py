@@ -27,8 +27,9 @@ import platformdirs
 from deployments.embedded.children import GuardedRedis, Service, last_words, pick_port
 from deployments.embedded.locks import Lock
 from deployments.embedded.prefect_server import PrefectServer
-from deployments.embedded.state import PREFECT, REDIS, ServiceState, StackState, Wanted, write_private
+from deployments.embedded.state import PREFECT, REDIS, ServiceState, StackState, Wanted
 from flows.errors import StackError
+from flows.private import write_whole
 
 LINGER_SECONDS = 3.0  # so that two commands in a row share one start
 SETTLE_SECONDS = 180.0  # the longest the Prefect server is given to write down what it has taken in
@@ -133,7 +134,7 @@ class Sole:
         where = self._path.with_suffix(".json")
         self._lock = Lock.take(self._path)
         if self._lock is not None:
-            write_private(where, json.dumps({"data": str(self._data)}))
+            write_whole(where, json.dumps({"data": str(self._data)}).encode(), mode=0o600)
             return ""
         try:
             other = json.loads(where.read_text())["data"]

@@ -28,7 +28,7 @@ from flows.ledger.inbox import Version
 from flows.masking import Masker
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secret
-from flows.private import private_folder
+from flows.private import private_folder, whole_file, write_whole
 from flows.settings import Settings
 from flows.storage.access import below
 from flows.storage.storage import WHOLE, filesystem, lies_there, make_folder, protocol, reached
@@ -329,9 +329,9 @@ class Web:
         with reached(str(folder), "cannot be written"):
             folder.mkdir(parents=True, exist_ok=True)
             if troubled is not None:
-                with (folder / f"{stem}.troubled.csv").open("wb") as file:
+                with whole_file(folder / f"{stem}.troubled.csv") as file:
                     file.writelines(troubled)
-            (folder / f"{stem}.report.json").write_bytes(_as_json(report))
+            write_whole(folder / f"{stem}.report.json", _as_json(report))
         return self.url
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from pathlib import Path
 from uuid import uuid4
@@ -21,7 +20,7 @@ import redis
 from flows.errors import LedgerOlder
 from flows.ledger.connection import translated
 from flows.ledger.keys import TIDE
-from flows.private import private_folder
+from flows.private import private_folder, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -93,9 +92,7 @@ class BackupGuard:
         most = max(count, known.pop(name, 0))
         known = dict([*known.items()][1 - _LEDGERS :]) | {name: most}
         private_folder(self._path.parent)
-        temporary = self._path.with_suffix(f".{os.getpid()}-{uuid4().hex[:8]}.tmp")
-        temporary.write_text(json.dumps(known), encoding="utf-8")
-        temporary.replace(self._path)
+        write_whole(self._path, json.dumps(known).encode())
 
 
 def turn(client: redis.Redis) -> None:

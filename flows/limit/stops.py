@@ -7,7 +7,6 @@ folder reads it here and tells Redis before anything is sent.
 from __future__ import annotations
 
 import json
-import os
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +14,7 @@ from uuid import uuid4
 
 from flows.limit.clock import Clock, boot_time
 from flows.limit.script import Report
-from flows.private import private_folder, sync_folder
+from flows.private import private_folder, write_whole
 
 
 class Stops:
@@ -34,13 +33,8 @@ class Stops:
         # A pause ends at a moment of the machine's clock, which starts anew with the machine.
         ends = time.time() + stop.moment - self._clock() if stop.kind == "p" else 0.0
         path = self._folder / f"{self._stem}{uuid4().hex}.stop"
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump({"limit": self._limit, "kind": stop.kind, "id": stop.id, "ends": ends}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(self._folder)
+        kept = {"limit": self._limit, "kind": stop.kind, "id": stop.id, "ends": ends}
+        write_whole(path, json.dumps(kept).encode())
         self._paths[stop] = path
 
     def read(self) -> list[Report]:

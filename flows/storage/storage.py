@@ -6,7 +6,6 @@ not lie there anyway, so that everything behind it works on plain files.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +16,7 @@ from uuid import uuid4
 import fsspec
 
 from flows.errors import FileError, RowrelayError, SettingError, StorageError
-from flows.private import private_folder, sync_folder
+from flows.private import private_folder, sync_folder, whole_file
 from flows.storage.access import is_name
 
 WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"}  # objects appear only when they are complete
@@ -184,16 +183,11 @@ def _inside(name: str) -> bool:
 
 def _move(source: Path, target: Path) -> None:
     """Rename it, over the border of a disk too: the name appears when all of it is on the disk."""
-    part = target.with_name(f".{uuid4().hex}.part")
     try:
         source.rename(target)
     except OSError:
-        try:
-            shutil.copyfile(source, part)
-            with part.open("rb") as file:
-                os.fsync(file.fileno())
-            part.rename(target)
-            source.unlink()
-        finally:
-            part.unlink(missing_ok=True)
-    sync_folder(target.parent)
+        with whole_file(target) as file, source.open("rb") as given:
+            shutil.copyfileobj(given, file, 2**20)
+        source.unlink()
+    else:
+        sync_folder(target.parent)
