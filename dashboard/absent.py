@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from dashboard import prefect_api
 from dashboard.connections import view
-from dashboard.prefect_api import FlowRun
+from dashboard.prefect_api import server
+from dashboard.prefect_api.server import FlowRun
 from flows.errors import RunDeleted, RunNotFound
 from flows.flow_runs.names import DELIVER
 
@@ -60,10 +60,10 @@ def not_begun(name: str, missing: RunNotFound) -> NotBegun:
 def _of_ours(name: str) -> FlowRun | None:
     """The flow run of that id, if it delivers a file: what else runs in the same Prefect is nobody's business here."""
     try:
-        found = prefect_api.flow_run(str(UUID(name)))
+        found = server.flow_run(str(UUID(name)))
     except ValueError:
         return None
-    ours = found is not None and "pipeline" in found.parameters and prefect_api.flow_name(found.flow) == DELIVER
+    ours = found is not None and "pipeline" in found.parameters and server.flow_name(found.flow) == DELIVER
     return found if ours else None
 
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from dashboard import prefect_api, schedules
 from dashboard.connections import client, ledger, pipelines, ready_prefect, settings, view
-from dashboard.markup import visible
-from dashboard.prefect_api import FlowRun
-from dashboard.schedules import Schedule
+from dashboard.parts.html import visible
+from dashboard.prefect_api import schedules, server
+from dashboard.prefect_api.schedules import Schedule
+from dashboard.prefect_api.server import FlowRun
 from flows.delivery.delivered import refuse_skipping
 from flows.errors import RowrelayError, RunBusy, StackError
 from flows.flow_runs.start import start
@@ -120,7 +120,7 @@ def asked(run: Run) -> str:
     if not flow or run.busy or flow in view().flows(run.id):
         return ""
     try:
-        found = prefect_api.flow_run(flow)
+        found = server.flow_run(flow)
     except StackError:
         return flow if time.time() - run.fact("asked_at") < _ASKED_SECONDS else ""
     return flow if found and not found.ended else ""
@@ -130,7 +130,7 @@ def take_back(flow: FlowRun, *, by: str) -> None:
     """Let a run that nobody has begun never begin. Raises NotPossible, PrefectRefused, StackError."""
     if flow.ended:
         raise NotPossible("The run has ended already, so there is nothing to cancel.")
-    prefect_api.cancel(flow.id)
+    server.cancel(flow.id)
     _note("%s cancelled the run %s before it began", by, flow.id)
 
 
@@ -140,7 +140,7 @@ def cancel(run: Run, *, by: str) -> None:
     if not run.busy and not waiting:
         raise NotPossible("The run is not being delivered, so there is nothing to cancel.")
     if waiting:
-        prefect_api.cancel(waiting)
+        server.cancel(waiting)
     with translated():
         if run.busy:
             ledger().cancel(run.id, by)
@@ -217,7 +217,7 @@ def _begin(pipeline: str, file: str, *, dry_run: bool, how: How, by: str, key: s
 def _key_of(pipeline: str, key: str) -> str:
     """What Prefect knows a client's key by: it has all pipelines in one flow, and would take their keys for one."""
     plain = f"api:{key}"  # how 0.1 wrote it: who asks again after an upgrade must not send the file again
-    earlier = prefect_api.with_key(plain)
+    earlier = server.with_key(plain)
     return plain if earlier and earlier.parameters.get("pipeline") == pipeline else f"api:{pipeline}:{key}"
 
 

@@ -12,10 +12,10 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 
-from dashboard.api import make_api
+from dashboard.api.app import make_api
+from dashboard.api.headers import Headers
 from dashboard.connections import settings
-from dashboard.headers import Headers
-from dashboard.upload import remove_stale
+from dashboard.files.upload import remove_stale
 from flows import logs
 from flows.private import private_folder
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from dashboard.look import notice
-from dashboard.markup import Markup
+from dashboard.parts.html import Markup
+from dashboard.parts.theme import notice
 from flows.pipeline.definition import Definition
 
 _HERE = frozenset(("localhost", "127.0.0.1", "::1"))

@@ -21,9 +21,9 @@ from starlette.testclient import TestClient
 from streamlit import config
 
 from dashboard import connections
-from dashboard.api import make_api
+from dashboard.api.app import make_api
 from dashboard.connections import pipelines
-from dashboard.upload import harmless
+from dashboard.files.upload import harmless
 from flows.pipeline.reading import from_resolved
 from flows.records import RowState, RunState
 from flows.settings import Settings

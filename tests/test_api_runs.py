@@ -10,7 +10,8 @@ import pytest
 import streamlit as st
 from starlette.testclient import TestClient
 
-from dashboard import connections, look
+from dashboard import connections
+from dashboard.parts import theme
 from flows.pipeline.pipelines import present
 from flows.records import RowState, RunState
 from flows.settings import Settings
@@ -142,18 +143,18 @@ def test_the_inbox_is_looked_through_only_where_somebody_wants_to_see_it(setting
 
 def test_every_sign_can_be_told_from_its_colour() -> None:
     """Ink on each colour of a sign, at least 4.5 : 1 (WCAG 2.2, 1.4.3); the style sheet has one ink for all."""
-    (ink,) = set(re.findall(r"background: var\(--c\); color: (#[0-9a-f]{6})", str(look.style())))
-    notices = re.findall(r"--c: (#[0-9a-f]{6})", str(look.style()))
+    (ink,) = set(re.findall(r"background: var\(--c\); color: (#[0-9a-f]{6})", str(theme.style())))
+    notices = re.findall(r"--c: (#[0-9a-f]{6})", str(theme.style()))
 
-    for color in [*notices, *(each.color for each in (*look.ROW.values(), *look.RUN.values(), look.SKIPPED))]:
+    for color in [*notices, *(each.color for each in (*theme.ROW.values(), *theme.RUN.values(), theme.SKIPPED))]:
         assert _contrast(color, ink) >= 4.5, color
 
 
 def test_text_on_the_main_buttons_can_be_read() -> None:
-    theme = tomllib.loads((ROOT / "dashboard" / ".streamlit" / "config.toml").read_text())["theme"]
+    colors = tomllib.loads((ROOT / "dashboard" / ".streamlit" / "config.toml").read_text())["theme"]
     for name in ("light", "dark"):
-        assert _contrast(theme[name]["primaryColor"], "#ffffff") >= 4.5
-        assert _contrast(theme[name]["primaryColor"], theme[name]["backgroundColor"]) >= 3
+        assert _contrast(colors[name]["primaryColor"], "#ffffff") >= 4.5
+        assert _contrast(colors[name]["primaryColor"], colors[name]["backgroundColor"]) >= 3
 
 
 def _contrast(one: str, other: str) -> float:

@@ -10,9 +10,12 @@ import streamlit as st
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
-from dashboard import charts, connections, look, schedules, target
-from dashboard.markup import join, tag
-from dashboard.reader import Reader, size
+from dashboard import connections, target
+from dashboard.parts import theme
+from dashboard.parts.html import join, tag
+from dashboard.parts.locale import Reader, size
+from dashboard.parts.run import charts
+from dashboard.prefect_api import schedules
 from flows.ledger.ledger import Ledger
 from flows.pipeline.pipelines import present
 from flows.pipeline.reading import from_resolved, redirected
@@ -263,8 +266,8 @@ def test_text_can_never_become_markup() -> None:
     assert '" onload' not in made
     for char in "\u202e\u2066\u061c\u200b\u200c\u200d\u2028\u2029\ufeff\x1b":
         assert join(f"a{char}b") == f"a⟨U+{ord(char):04X}⟩b"
-    assert "<code>rowrelay up</code>" in str(look.notice("warn", "x", "Start `rowrelay up`."))
-    assert "<b>" not in str(look.notice("warn", "`<b>`"))
+    assert "<code>rowrelay up</code>" in str(theme.notice("warn", "x", "Start `rowrelay up`."))
+    assert "<b>" not in str(theme.notice("warn", "`<b>`"))
 
 
 def test_numbers_and_times_are_those_of_the_reader() -> None:
@@ -335,6 +338,6 @@ def test_a_calendar_rule_means_the_clock_of_its_zone() -> None:
 
 
 def test_every_state_has_a_colour_a_sign_and_a_word_of_its_own() -> None:
-    assert set(look.ROW) == set(RowState)
-    assert len({each.color for each in look.ROW.values()}) == len(RowState)
-    assert len({each.sign for each in look.ROW.values()}) == len(RowState)
+    assert set(theme.ROW) == set(RowState)
+    assert len({each.color for each in theme.ROW.values()}) == len(RowState)
+    assert len({each.sign for each in theme.ROW.values()}) == len(RowState)

@@ -13,9 +13,10 @@ import pytest
 import streamlit as st
 from starlette.testclient import TestClient
 
-from dashboard import connections, prefect_api
-from dashboard.api import make_api
-from dashboard.prefect_api import NotInPrefect, PrefectRefused
+from dashboard import connections
+from dashboard.api.app import make_api
+from dashboard.prefect_api import server
+from dashboard.prefect_api.server import NotInPrefect, PrefectRefused
 from flows.errors import StackError
 from tests.test_dashboard import show, text
 
@@ -65,10 +66,10 @@ def begun(run: str) -> dict[str, object]:
 
 def test_a_flow_run_that_prefect_does_not_know_is_none(answers: Answers) -> None:
     run = str(uuid4())
-    assert prefect_api.flow_run(run) is None
+    assert server.flow_run(run) is None
 
     answers["GET", f"/flow_runs/{run}"] = (200, begun(run))
-    found = prefect_api.flow_run(run)
+    found = server.flow_run(run)
     assert found is not None
     assert found.state == "Scheduled"
 
@@ -78,7 +79,7 @@ def test_a_no_is_not_taken_for_there_is_none(answers: Answers, status: int) -> N
     answers["GET", "/flow_runs/x"] = (status, {"detail": "not like this"})
 
     with pytest.raises(PrefectRefused, match="Prefect refused: not like this") as refused:
-        prefect_api.flow_run("x")
+        server.flow_run("x")
 
     assert not isinstance(refused.value, NotInPrefect)
 
@@ -88,7 +89,7 @@ def test_a_server_in_trouble_is_not_taken_for_a_no(answers: Answers, status: int
     answers["GET", "/flow_runs/x"] = (status, {"detail": "?"})
 
     with pytest.raises(StackError, match=f"answered {status}"):
-        prefect_api.flow_run("x")
+        server.flow_run("x")
 
 
 @pytest.mark.parametrize(

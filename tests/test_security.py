@@ -233,7 +233,7 @@ def from_dashboard(run: str) -> dict[str, bytes]:
     from fastapi.testclient import TestClient
 
     from dashboard import connections
-    from dashboard.api import make_api
+    from dashboard.api.app import make_api
 
     connections.settings.cache_clear()
     with TestClient(make_api(), base_url="http://127.0.0.1:8501") as client:

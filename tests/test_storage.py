@@ -18,7 +18,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from dashboard import connections
-from dashboard.api import make_api
+from dashboard.api.app import make_api
 from flows.delivery.journal import Journal
 from flows.errors import FileError, StorageError
 from flows.intake.fate import Fate

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 
-from dashboard import schedules
+from dashboard.prefect_api import schedules
 from deployments.embedded.stored_schedules import pause_refused
 from flows.errors import DefinitionError
 from flows.pipeline import seek

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import look, signin
+from dashboard import signin
+from dashboard.parts import theme
 
 PAGES = Path(__file__).parent  # a folder `pages` beside this file would be taken for Streamlit's older kind of pages
 
@@ -14,7 +15,7 @@ PAGES = Path(__file__).parent  # a folder `pages` beside this file would be take
 def main() -> None:
     """Show the page that the address names."""
     st.set_page_config(page_title="Rowrelay", page_icon=str(PAGES.parent / "icon.svg"), layout="centered")
-    st.html(look.style())
+    st.html(theme.style())
     pages = [
         st.Page(PAGES / "send.py", title="Send", icon=":material/upload_file:", default=True),
         st.Page(PAGES / "runs.py", title="Runs", icon=":material/list:"),
@@ -23,7 +24,7 @@ def main() -> None:
         st.Page(PAGES / "status.py", title="Status", icon=":material/monitor_heart:"),
     ]
     if trouble := signin.trouble():
-        st.html(look.empty("Rowrelay", trouble))
+        st.html(theme.empty("Rowrelay", trouble))
         return
     if signin.required() and not st.user.is_logged_in:
         st.navigation([st.Page(_sign_in, title="Sign in")], position="hidden").run()
@@ -33,7 +34,7 @@ def main() -> None:
 
 
 def _sign_in() -> None:
-    st.html(look.empty("Rowrelay", "Sign in to send files and see what became of them."))
+    st.html(theme.empty("Rowrelay", "Sign in to send files and see what became of them."))
     st.button("Sign in", type="primary", on_click=st.login)
 
 

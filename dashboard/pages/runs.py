@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import data, look, runs_table
-from dashboard.data import calm
-from dashboard.markup import tag
+from dashboard.parts import cached, runs, theme
+from dashboard.parts.cached import calm
+from dashboard.parts.html import tag
 
 PAGE = 25
 
 st.html(tag("div", tag("h1", "Runs"), cls="rr-head"))
-search, pipeline, kind = runs_table.filters()
+search, pipeline, kind = runs.filters()
 
 
 @st.fragment(run_every=3.0)
 def table() -> None:
     """The runs that fit, a page of them."""
     with calm(trying_again=True):
-        at = data.reader()
-        _, fitting, every = data.runs(0, PAGE, search, pipeline, kind)
+        at = cached.reader()
+        _, fitting, every = cached.runs(0, PAGE, search, pipeline, kind)
         if not every:
-            st.html(look.empty("No run yet.", tag("a", "Send a file", href="./"), "How it goes will be seen here."))
+            st.html(theme.empty("No run yet.", tag("a", "Send a file", href="./"), "How it goes will be seen here."))
             return
         if not fitting:
-            st.html(look.empty("No run fits.", f"Clear the search to see all {at.number(every)}."))
-            st.button("Clear the search", on_click=runs_table.clear)
+            st.html(theme.empty("No run fits.", f"Clear the search to see all {at.number(every)}."))
+            st.button("Clear the search", on_click=runs.clear)
             return
         pages = -(-fitting // PAGE)
         with st.container():
             shown = st.container()
             number = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
-        found, _, _ = data.runs((min(number, pages) - 1) * PAGE, PAGE, search, pipeline, kind)
+        found, _, _ = cached.runs((min(number, pages) - 1) * PAGE, PAGE, search, pipeline, kind)
         with shown:
-            st.html(runs_table.table(found, at))
+            st.html(runs.table(found, at))
         fit = (" fits" if fitting == 1 else " fit") if fitting < every else ""
         st.caption(f"{at.number(fitting)} run{'s' if fitting != 1 else ''}{fit}")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import schedule_parts
-from dashboard.markup import tag
+from dashboard.parts import schedules
+from dashboard.parts.html import tag
 
 st.html(tag("div", tag("h1", "Schedules"), cls="rr-head"))
-st.fragment(schedule_parts.show, run_every=10.0)()
-schedule_parts.new()
+st.fragment(schedules.show, run_every=10.0)()
+schedules.new()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dashboard import send_check, send_choose
-from dashboard.data import query
+from dashboard.parts.cached import query
+from dashboard.parts.send import check, choose
 
 if query("run"):
-    send_check.show(query("run"))
+    check.show(query("run"))
 else:
-    send_choose.show()
+    choose.show()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import status_parts
-from dashboard.markup import tag
+from dashboard.parts import status
+from dashboard.parts.html import tag
 
 st.html(tag("div", tag("h1", "Status"), cls="rr-head"))
-st.fragment(status_parts.show, run_every=3.0)()
+st.fragment(status.show, run_every=3.0)()

@@ -1,0 +1,1 @@
+"""Files that come in: uploads, what lies in an inbox, a file to start from."""

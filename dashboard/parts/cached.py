@@ -1,0 +1,232 @@
+"""What the pages read: short-lived copies shared by all tabs, and one calm way to say that something is away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import streamlit as st
+
+from dashboard import absent, actions, run_list, signin
+from dashboard.absent import NotBegun
+from dashboard.connections import client, pipelines, settings, view
+from dashboard.files import inbox
+from dashboard.parts import theme
+from dashboard.parts.html import Markup, tag
+from dashboard.parts.locale import Reader
+from dashboard.parts.run import charts
+from dashboard.parts.run.charts import Chart
+from dashboard.prefect_api import health, schedules
+from dashboard.prefect_api.health import Service
+from dashboard.prefect_api.schedules import Schedule
+from dashboard.rows.book import Page, Question, Rowbook
+from flows.errors import RowrelayError, RunNotFound, StackError
+from flows.ledger.connection import translated
+from flows.ledger.view import Run
+from flows.limit import status as limit_status
+from flows.limit.status import LimitStatus
+from flows.pipeline.definition import Definition
+from flows.pipeline.reading import from_resolved
+from flows.records import LimitTerms, Rejection
+from flows.words import limit_words
+
+# Twenty tabs on one run cost as much as one: whoever asks within the time gets the same copy.
+_NOW, _SOON, _LATER = 0.8, 3.0, 10.0
+
+
+@contextmanager
+def calm(trying_again: bool = False, *, wake: bool = False) -> Iterator[None]:
+    """Show our errors as a message on the page, in place of what could not be read.
+
+    `wake`: where a service is away, the page is drawn anew when `awake` finds it back.
+    """
+    try:
+        yield
+    except RowrelayError as exc:
+        st.html(away(exc, "This page looks again by itself." if trying_again or wake else ""))
+        if wake and isinstance(exc, StackError):
+            st.session_state["asleep"] = True
+
+
+def awake() -> None:
+    """Called by a part of the page that has just read something: what had failed beside it is drawn anew."""
+    if st.session_state.pop("asleep", False):
+        st.rerun()
+
+
+def away(error: RowrelayError, *more: str) -> Markup:
+    """An error in words: what happened first, technical detail last."""
+    title, colon, detail = error.message.partition(": ")
+    if not isinstance(error, StackError) or not colon:
+        title, detail = error.message, ""
+    small = tag("span", detail, cls="rr-muted rr-small") if detail else None
+    return theme.notice("warn", title.rstrip(".") + ".", error.hint, *more, small)
+
+
+def reader() -> Reader:
+    """How the person at this screen reads numbers and times."""
+    return Reader.of(st.context.locale, st.context.timezone)
+
+
+def who() -> str:
+    """Who acts, for a run's record."""
+    if signin.required() and st.user.is_logged_in:
+        return str(st.user.get("email") or st.user.get("name") or "dashboard")
+    return "dashboard"
+
+
+@st.cache_data(ttl=_NOW, show_spinner=False, max_entries=200)
+def run(name: str) -> Run | None:
+    """A run, None if the ledger has none of that name. Raises StackError."""
+    reads = view()
+    try:
+        return reads.run(reads.resolve(name))
+    except RunNotFound:
+        return None
+
+
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=20)
+def runs(first: int, count: int, search: str, pipeline: str, kind: str) -> tuple[list[Run], int, int]:
+    """Some of the runs that fit, newest first; how many fit; and how many there are. Raises StackError."""
+    found, fitting = run_list.page(view(), first, count, search=search, pipeline=pipeline, kind=kind)
+    return found, fitting, view().count()
+
+
+@st.cache_data(ttl=60, show_spinner=False, max_entries=100)
+def definition(run_id: str, epoch: str) -> Definition:
+    """A run's own definition."""
+    del epoch
+    return from_resolved(view().definition(run_id))
+
+
+@st.cache_data(ttl=_NOW, show_spinner=False, max_entries=100)
+def chart(run_id: str, span: str) -> dict[int, dict[str, int]]:
+    """Requests and outcomes by second or minute."""
+    return view().chart(run_id, span)
+
+
+@st.cache_data(ttl=_NOW, show_spinner=False, max_entries=100)
+def events(run_id: str) -> list[tuple[float, str]]:
+    """The last events, newest first."""
+    return view().events(run_id, 50)
+
+
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=50)
+def story(run_id: str) -> Chart:
+    """Outcomes over time, worked out once for all tabs."""
+    return charts.outcomes_over_time(chart(run_id, "seconds"), chart(run_id, "minutes"))
+
+
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=100)
+def flows(run_id: str) -> list[str]:
+    """The flow runs that delivered a run, oldest first."""
+    return view().flows(run_id)
+
+
+@st.cache_data(ttl=_LATER, show_spinner=False, max_entries=50)
+def samples(run_id: str, rejected: int) -> list[Rejection]:
+    """The first rejections."""
+    del rejected
+    return view().samples(run_id)
+
+
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=50)
+def same_content(digest: str, but: str = "") -> list[Run]:
+    """Other runs of files with this content that sent something, newest first."""
+    return run_list.sent_before(view(), digest, but=but)
+
+
+@st.cache_data(ttl=_NOW, show_spinner=False, max_entries=100)
+def _asked(run_id: str, flow: str, busy: bool, _run: Run) -> bool:
+    del run_id, flow, busy
+    return bool(actions.asked(_run))
+
+
+def waits(run: Run) -> bool:
+    """Whether something was asked of the run that no runner has taken up. Never raises: a guess is no reason to."""
+    flow = run.facts.get("asked", "")
+    try:
+        return bool(flow) and not run.busy and _asked(run.id, flow, run.busy, run)
+    except RowrelayError:
+        return False
+
+
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=50)
+def not_begun(run_id: str) -> NotBegun:
+    """What Prefect knows of a run that the ledger does not have. Raises RunNotFound, RunDeleted, StackError."""
+    return absent.not_begun(run_id, RunNotFound("There is no such run."))
+
+
+@st.cache_data(ttl=_NOW, show_spinner=False, max_entries=50)
+def limit(name: str) -> LimitStatus:
+    """How a limit stands. Raises StackError."""
+    with translated():
+        return limit_status.status(client(), name)
+
+
+@st.cache_data(ttl=_NOW, show_spinner=False, max_entries=2)
+def limits() -> list[LimitStatus]:
+    """How all limits stand. Raises StackError."""
+    with translated():
+        return [limit_status.status(client(), name) for name in limit_status.names(client())]
+
+
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=2)
+def services() -> list[Service]:
+    """Redis, Prefect, runner."""
+    return health.services()
+
+
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=2)
+def all_schedules() -> list[Schedule]:
+    """All schedules. Raises StackError."""
+    return schedules.every()
+
+
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=64)
+def page(run_id: str, question: Question, number: int, counts: tuple[int, ...], _book: Rowbook) -> Page:
+    """A page of rows. `counts` make it another page when rows have moved. Raises StackError, FileError."""
+    del run_id, counts
+    return _book.page(question, number)
+
+
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=2)
+def lying() -> inbox.Inbox:
+    """What lies in the inbox."""
+    return inbox.newest(settings().inbox)
+
+
+def rowbook(run: Run) -> Rowbook:
+    """The rows of a run."""
+    return Rowbook(view(), run, definition(run.id, run.facts.get("epoch", "")), settings())
+
+
+def known_pipelines() -> dict[str, Definition]:
+    """The pipelines by name. Raises DefinitionError."""
+    return pipelines()
+
+
+def query(name: str, default: str = "") -> str:
+    """A value from the address."""
+    return str(st.query_params.get(name, default))
+
+
+def query_number(name: str) -> int | None:
+    """A number from the address, None where there is none that can be meant."""
+    asked = query(name)
+    return int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 16 else None
+
+
+def pace(terms: LimitTerms) -> str:
+    """The limit in words, its numbers as the reader writes them."""
+    return limit_words(terms.windows, terms.in_flight, number=reader().number)
+
+
+def ask(**values: Any) -> None:
+    """Put values into the address; empty ones are taken out."""
+    for name, value in values.items():
+        if value:
+            st.query_params[name] = str(value)
+        elif name in st.query_params:
+            del st.query_params[name]

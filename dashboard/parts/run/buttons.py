@@ -1,0 +1,170 @@
+"""What can be done about a run: buttons that each ask once and say what will happen, and what can be taken home."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from dashboard import actions
+from dashboard.parts import cached
+from dashboard.parts.cached import who
+from dashboard.parts.html import tag
+from dashboard.parts.theme import notice
+from flows.errors import RowrelayError
+from flows.ledger.view import Run
+from flows.limit.pace import expected_seconds
+from flows.records import RowState, Wanted
+from flows.words import duration
+
+
+def show(run: Run) -> None:
+    """The buttons that make sense now, and the downloads."""
+    kind = run.kind
+    counts = run.counts
+    waits = cached.waits(run)
+    rests = not run.busy and not waits
+    left = counts[RowState.WAITING] + counts[RowState.SENDING]
+    with st.container(horizontal=True):
+        if (run.busy and not run.cancelling) or waits:
+            _button("Cancel", "stop", lambda: _cancel(run, waits), kind="secondary")
+        if rests and run.total and left and kind != "checked":
+            _button(
+                f"Resume: {_n(left)} row{'' if left == 1 else 's'}",
+                "play_arrow",
+                lambda: _resume(run, left),
+                kind="primary",
+            )
+        if rests and kind == "checked" and left:
+            _button(
+                f"Send {_n(left)} row{'' if left == 1 else 's'}", "send", lambda: _resume(run, left), kind="primary"
+            )
+        if rests and not run.total and kind in ("stopped", "interrupted", "cancelled"):
+            _button("Check again", "refresh", lambda: _check_again(run), kind="primary")
+            if st.button("Take another file", icon=":material/upload_file:"):
+                st.switch_page("send.py", query_params={"pipeline": run.pipeline})
+        if rests and counts[RowState.FAILED]:
+            _button(f"Send {_n(counts[RowState.FAILED])} failed again", "replay", lambda: _again(run, "failed"))
+        if rests and counts[RowState.UNKNOWN]:
+            _button(f"Send {_n(counts[RowState.UNKNOWN])} unknown again", "replay", lambda: _again(run, "unknown"))
+            _button("Mark unknown as done", "done_all", lambda: _mark(run))
+        if rests:
+            _button("Delete", "delete", lambda: _delete(run), kind="tertiary")
+    if run.total:
+        _downloads(run)
+
+
+def _button(label: str, icon: str, act: Callable[[], None], *, kind: str = "secondary") -> None:
+    if st.button(label, icon=f":material/{icon}:", type=kind):  # type: ignore[arg-type]
+        act()
+
+
+def _downloads(run: Run) -> None:
+    base = f"api/runs/{run.id}"
+    links = [
+        tag("a", "Results as JSON", href=f"{base}/results.json", download=True),
+        tag("a", "Results as CSV", href=f"{base}/results.csv", download=True),
+    ]
+    # This part of the page is not drawn anew as rows come in, so while they do the links carry no numbers.
+    if run.to_correct:
+        text = "to correct and send again"
+        rows = "Rejected and failed rows" if run.busy else _rows(run.to_correct, "rejected and failed")
+        text = f"{rows}, {text}"
+        links.append(tag("a", text, href=f"{base}/troubled.csv", download=True))
+    if run.counts[RowState.UNKNOWN]:
+        text = "Unknown rows" if run.busy else _rows(run.counts[RowState.UNKNOWN], "unknown")
+        links.append(tag("a", text, href=f"{base}/troubled.csv?state=unknown", download=True))
+    st.html(tag("div", tag("span", "Download:", cls="rr-muted"), *links, cls="rr-links"))
+
+
+@st.dialog("Cancel this run?")
+def _cancel(run: Run, waits: bool) -> None:
+    left = run.counts[RowState.WAITING]
+    if waits:
+        st.text("It has not begun, and will not. Everything stays as it is.")
+    elif not run.total:
+        st.text("The file is read no further. Nothing was sent, and you can check it again later.")
+    else:
+        st.text(
+            "No further row is sent; the requests under way are waited for. "
+            f"{_n(left)} rows stay unsent. You can resume later."
+        )
+    _confirm("Cancel the run", lambda: actions.cancel(run, by=who()))
+
+
+@st.dialog("Send the rest?")
+def _resume(run: Run, rows: int) -> None:
+    definition = cached.definition(run.id, run.facts.get("epoch", ""))
+    seconds = expected_seconds(rows, definition.terms.windows)
+    took = f" That takes at least {duration(seconds)}." if rows and seconds is not None else ""
+    what = f"{_n(rows)} rows that were not sent go out."
+    st.text(f"{what}{took} Rows that are done, failed or unknown are left alone.")
+    _confirm("Send", lambda: actions.resume(run, "unfinished", by=who()))
+
+
+@st.dialog("Check this file again?")
+def _check_again(run: Run) -> None:
+    st.text("The file is read and checked from its beginning. Nothing is sent before you have seen what is found.")
+    _confirm("Check again", lambda: actions.check_again(run, by=who()), then="send.py", run=run.id)
+
+
+@st.dialog("Send these rows again?")
+def _again(run: Run, rows: Wanted) -> None:
+    if rows == "failed":
+        st.text(
+            f"{_n(run.counts[RowState.FAILED])} rows that the API refused are sent again as they are. "
+            "If the rows themselves are wrong, download, correct and upload them instead."
+        )
+    else:
+        st.text(
+            f"{_n(run.counts[RowState.UNKNOWN])} rows were sent, but their answers were lost. The API may have "
+            "acted on them. Sent again, a row may be there twice, unless the API honours its Idempotency-Key. "
+            "Look there first."
+        )
+    _confirm("Send again", lambda: actions.resume(run, rows, by=who()))
+
+
+@st.dialog("Call unknown rows done?")
+def _mark(run: Run) -> None:
+    st.text(
+        f"{_n(run.counts[RowState.UNKNOWN])} rows will count as done, on your word that the API acted on them. "
+        "This cannot be taken back. What the API answered stays unknown."
+    )
+    _confirm("Mark as done", lambda: actions.mark_done(run, by=who()))
+
+
+@st.dialog("Delete this run?")
+def _delete(run: Run) -> None:
+    st.text(
+        f"The run, what became of its {_n(run.total)} rows, and the uploaded file are removed for good. "
+        "What the API has received stays there. Download the results first if you need them."
+    )
+    _confirm("Delete for good", lambda: actions.delete(run, by=who()), then="runs.py")
+
+
+def _confirm(label: str, act: Callable[[], object], *, then: str = "", **query: str) -> None:
+    with st.container(horizontal=True):
+        sure = st.button(label, type="primary", key="sure")
+        if st.button("Leave it", key="leave"):
+            st.rerun()
+    if not sure:
+        return
+    try:
+        act()
+    except RowrelayError as exc:
+        st.html(notice("warn", exc.message, exc.hint, "Nothing was changed."))
+        return
+    cached.run.clear()
+    cached.runs.clear()
+    cached.not_begun.clear()
+    if then:
+        st.switch_page(then, query_params=query)
+    st.rerun()
+
+
+def _rows(count: int, what: str = "") -> str:
+    return f"{_n(count)} {what + ' ' if what else ''}row{'' if count == 1 else 's'}"
+
+
+def _n(count: int) -> str:
+    return cached.reader().number(count)

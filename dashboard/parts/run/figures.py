@@ -1,0 +1,68 @@
+"""The figures of a run: how many rows are in which state, how fast it goes, how long it takes."""
+
+from __future__ import annotations
+
+import time
+
+from dashboard.parts import cached, theme
+from dashboard.parts.html import Markup, tag
+from dashboard.parts.locale import Reader
+from dashboard.parts.run import charts
+from flows.ledger.view import Run
+from flows.limit.pace import expected_seconds
+from flows.pipeline.definition import Definition
+from flows.records import LimitTerms, RowState
+from flows.words import duration
+
+
+def counts(run: Run, at: Reader) -> Markup:
+    """The rows by state, as a bar and in numbers."""
+    counts = run.shown_counts
+    return tag(
+        "div", theme.bar(counts, run.total), theme.legend(counts, run.total, at.number), style="margin-top:.6rem"
+    )
+
+
+def figures(run: Run, definition: Definition, seconds: charts.Series, at: Reader) -> Markup:
+    """Rate, time, worst window and progress, side by side."""
+    terms = definition.terms
+    left = run.counts[RowState.WAITING] + run.counts[RowState.SENDING]
+    window = shortest(terms)
+    peak = int(run.fact("peak"))
+    cells = []
+    if run.busy:
+        rate = charts.rate_now(seconds, time.time())
+        cells.append(("Rate now", f"{at.rate(rate)}/s", f"limit: {cached.pace(terms)}"))
+        cells.append(("Time left", _time_left(left, rate, terms), f"{at.number(left)} rows to go"))
+    else:
+        rate = run.fact("rate")
+        cells.append(("Rate", f"{at.rate(rate)}/s" if rate else "–", f"limit: {cached.pace(terms)}"))
+        cells.append(("Sending took", duration(run.fact("seconds")) if rate else "–", _share_of_limit(run)))
+    if window:
+        name = "second" if window[1] == 1 else duration(window[1])
+        note = f"of {at.number(window[0])} allowed"
+        cells.append((f"Worst {name} so far" if run.busy else f"Worst {name}", at.number(peak) if peak else "–", note))
+    sent = int(run.fact("sent")) or sum(each.get("sent", 0) for each in seconds.values())
+    cells.append(("Finished", _percent(run.finished_rows, run.total), f"{at.number(run.finished_rows)} rows"))
+    if not run.busy and sent:
+        cells.append(("Requests", at.number(sent), "retries included"))
+    return theme.numbers(*cells)
+
+
+def _percent(part: int, whole: int) -> str:
+    """Rounded down: 100 % is when nothing is left."""
+    return f"{100 * part // whole} %"
+
+
+def _time_left(rows: int, rate: float, terms: LimitTerms) -> str:
+    return duration(expected_seconds(rows, terms.windows, rate)) if rows else "done"
+
+
+def _share_of_limit(run: Run) -> str:
+    share = run.fact("used_of_guaranteed")
+    return f"{100 * share:.0f} % of what is safe" if share else ""
+
+
+def shortest(terms: LimitTerms) -> tuple[int, float] | None:
+    """The shortest window: what bounds a second, and what "worst window" is about."""
+    return min(terms.windows, key=lambda window: window[1], default=None)

@@ -1,0 +1,103 @@
+"""The upper half of the Run page: what changes by itself. A refresh costs the same for ten rows and for a million."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from dashboard import target
+from dashboard.parts import cached, theme
+from dashboard.parts.cached import calm, reader
+from dashboard.parts.html import Markup, join, tag
+from dashboard.parts.locale import Reader
+from dashboard.parts.run import figures
+from dashboard.parts.run.waiting import waiting
+from dashboard.parts.theme import notice
+from flows.errors import RowrelayError
+from flows.ledger.view import Run
+from flows.pipeline.definition import Definition
+from flows.records import RowState
+from flows.words import duration
+
+LIVE_SECONDS, IDLE_SECONDS = 2.0, 5.0  # a refresh costs some 10 ms of one core, a tab
+
+
+def pace_of(run: Run) -> float:
+    """How often to look. A run at rest may be resumed by somebody else, so it is looked at, too."""
+    return LIVE_SECONDS if run.busy or cached.waits(run) else IDLE_SECONDS
+
+
+def mark(run: Run) -> str:
+    """What the rest of the page depends on; when it changes, all of the page is drawn anew."""
+    lost = run.counts[RowState.UNKNOWN] > 0
+    return f"{run.kind} {run.busy} {cached.waits(run)} {run.total > 0} {lost} {run.to_correct > 0}"
+
+
+def show(name: str, before: str) -> None:
+    """State, counts and figures: cheap enough for every second and twenty tabs."""
+    with calm(trying_again=True):
+        run = cached.run(name)
+        if run is None or mark(run) != before:
+            st.rerun()
+        definition = cached.definition(run.id, run.facts.get("epoch", ""))
+        cached.awake()
+        at = reader()
+        parts = [_head(run, definition, at), *_state_in_words(run, definition)]
+        if run.total and run.notices and run.kind != "checked":
+            parts.append(notice("warn", "Worth a look", *run.notices))
+        if run.total:
+            seconds = cached.chart(run.id, "seconds")
+            parts += [figures.counts(run, at), figures.figures(run, definition, seconds, at)]
+        st.html(tag("div", *parts, cls="rr-live"))
+
+
+def _head(run: Run, definition: Definition, at: Reader) -> Markup:
+    kind = "starting" if cached.waits(run) else run.kind
+    title = tag("h1", run.facts.get("name") or run.file)
+    ended = f", ended {at.time(run.ended)}" if run.ended and not run.busy else ""
+    about = f"{run.pipeline} to {target.in_words(definition)} · started {at.time(run.created)} by {run.by}{ended}"
+    return join(
+        tag("div", title, theme.chip(theme.RUN[kind]), cls="rr-head"), tag("div", about, cls="rr-muted rr-small")
+    )
+
+
+def _state_in_words(run: Run, definition: Definition) -> list[Markup]:
+    kind = run.kind
+    if cached.waits(run):
+        return [waiting(time.time() - run.fact("asked_at"), "You can cancel the request.")]
+    if kind == "stopped":
+        message, hint = theme.reason(run)
+        stays = "What is finished stays finished; the rest can be resumed." if run.total else "Nothing was sent."
+        return [notice("bad", message or "The run stopped.", hint, stays)]
+    if kind == "interrupted":
+        if not run.total:
+            return [notice("warn", "The check was interrupted.", "Nothing was sent. Check the file again.")]
+        stays = "Nothing that was recorded is lost. Resume it to send the rest."
+        return [notice("warn", "The process sending this run stopped unexpectedly.", stays)]
+    if kind == "checked":
+        link = tag("a", "See what the check found", href=f"./?run={run.id}", target="_self")
+        return [notice("info", "Checked, nothing sent yet.", link)]
+    if kind == "cancelling":
+        return [notice("info", "Cancelled: the requests under way are waited for.")]
+    if kind == "checking":
+        done, total = run.fact("checked_bytes"), run.fact("file_bytes")
+        return [notice("info", f"Checking the file: {100 * done / total if total else 0:.0f} % read.", live=True)]
+    return _limit_in_words(definition) if run.busy and run.total else []
+
+
+def _limit_in_words(definition: Definition) -> list[Markup]:
+    try:
+        limit = cached.limit(definition.limit.name)
+    except RowrelayError:
+        return []
+    if limit.latched:
+        todo = tag("a", "What to do is on the Status page", href="status", target="_self")
+        return [notice("bad", f"The API has blocked this account: {limit.latch_reason}", todo)]
+    if limit.paused_until:
+        left = duration(limit.paused_until - time.time())
+        return [notice("warn", f"The API asked us to wait {left} more.", limit.pause_reason, live=True)]
+    if limit.quarantine_until:
+        left = duration(limit.quarantine_until - time.time())
+        return [notice("info", f"Sending starts in {left}.", limit.quarantine_reason, live=True)]
+    return []

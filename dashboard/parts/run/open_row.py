@@ -1,0 +1,68 @@
+"""A row that is opened: what stands in it, its request, and what the API said."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import preview
+from dashboard.parts import cached, theme
+from dashboard.parts.cached import ask
+from dashboard.parts.html import tag
+from dashboard.parts.locale import Reader
+from dashboard.parts.theme import ROW, facts
+from dashboard.rows.book import Found, Rowbook
+from flows.records import Row, RowState
+from flows.sheet import plain
+
+
+def show(book: Rowbook, at: Reader) -> None:
+    """The row that the address names, or how to choose one."""
+    asked = cached.query_number("row")
+    if asked is None or not 1 <= asked <= book.run.total:
+        st.caption("Choose a row at its left edge, or type its number, to see its request and what the API said.")
+        return
+    (found,) = book.rows([asked])
+    record = found.record
+    with st.container(border=True):
+        left, right = st.columns([5, 1], vertical_alignment="center")
+        title = f"Row {at.number(record.row)}" + (f", line {at.number(found.line)}" if found.line else "")
+        shown = theme.SKIPPED if found.skipped else ROW[record.state]
+        left.html(tag("div", tag("strong", title), theme.chip(shown), cls="rr-head"))
+        right.button("Close", key="close_row", width="stretch", on_click=_close)
+        st.html(
+            facts(
+                ("Attempts", at.number(record.attempts)),
+                (
+                    "Last attempt" if record.state is not RowState.WAITING else "Not before",
+                    at.time(record.at, seconds=True),
+                ),
+                ("Status", f"HTTP {record.status}" if record.status else "–"),
+                (
+                    "Time to the answer",
+                    f"{record.took_seconds * 1000:.0f} ms" if record.took_seconds is not None else "–",
+                ),
+                *((name, plain(value)) for name, value in record.kept.items()),
+            )
+        )
+        if found.why:
+            st.html(facts(("Why", found.why)))
+        if record.excerpt:
+            st.html(tag("div", "What the API said", cls="rr-label"))
+            st.html(theme.code(record.excerpt))
+        _contents(book, found)
+
+
+def _close() -> None:
+    ask(row="")
+    st.session_state["open_row"] = st.session_state["typed"] = None
+
+
+def _contents(book: Rowbook, found: Found) -> None:
+    if found.record.state is RowState.REJECTED:
+        st.html(tag("div", "The row as it stands in the file", cls="rr-label"))
+        st.html(theme.code("\n".join(f"{name}: {plain(value)}" for name, value in found.values.items())))
+        return
+    row = Row(found.record.row, found.line, found.values)
+    shown = preview.request_of(book.run.id, book.definition, row, book.settings, generation=found.record.generation)
+    st.html(tag("div", "Its request, secrets masked", cls="rr-label"))
+    st.html(theme.code(preview.as_text(shown)))

@@ -1,0 +1,151 @@
+"""The first half of the Send page: which pipeline, and which file."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import actions, target
+from dashboard.connections import settings
+from dashboard.files.template import rule_of, template_csv
+from dashboard.parts import cached
+from dashboard.parts.cached import ask, calm, known_pipelines, query, reader, who
+from dashboard.parts.html import tag, visible
+from dashboard.parts.locale import size
+from dashboard.parts.send.uploader import uploader
+from dashboard.parts.theme import empty, facts, notice
+from flows.errors import RowrelayError
+from flows.pipeline.definition import Definition
+from flows.storage.located import find
+
+
+def show() -> None:
+    """Choose, then check."""
+    st.html(tag("div", tag("h1", "Send a file"), cls="rr-head"))
+    with calm():
+        found = known_pipelines()
+        if not found:
+            st.html(
+                empty(
+                    "There is no pipeline yet.",
+                    "Describe your API in a YAML file: `rowrelay init` writes one from a sample of your rows.",
+                    "Then name the file, or its folder, in ROWRELAY_PIPELINES.",
+                )
+            )
+            return
+        definition = _choose(found)
+        _describe(definition)
+        _file(definition)
+
+
+def _choose(found: dict[str, Definition]) -> Definition:
+    names = list(found)
+    if len(names) == 1:
+        return found[names[0]]
+    name = st.selectbox("Pipeline", names, key="pipeline", bind="query-params", format_func=lambda each: each)
+    return found[name or names[0]]
+
+
+def _describe(definition: Definition) -> None:
+    terms = definition.terms
+    with st.container(border=True):
+        st.html(
+            facts(
+                ("Pipeline", definition.name),
+                ("What it does", definition.description or "–"),
+                ("Goes to", target.in_words(definition)),
+                ("How fast", cached.pace(terms)),
+            )
+        )
+        if here := target.here_notice(definition):
+            st.html(here)
+        with st.expander("Columns that the file needs"):
+            names = definition.column_names
+            rules = [rule_of(definition.columns.get(name)) for name in names]
+            st.dataframe(
+                pd.DataFrame({"column": names, "what may stand in it": rules}),
+                hide_index=True,
+                alt=f"Columns of the pipeline {definition.name}",
+            )
+            st.download_button(
+                "Download a template",
+                template_csv(definition),
+                file_name=f"{definition.name}-template.csv",
+                mime="text/csv",
+                icon=":material/download:",
+                on_click="ignore",
+            )
+
+
+def _file(definition: Definition) -> None:
+    if file := query("file"):
+        try:
+            find(file, settings(), definition.name)
+        except RowrelayError as exc:
+            st.html(notice("warn", "That file is not here.", exc.message, "Choose one below."))
+        else:
+            _arrived(definition, file)
+            return
+    done = uploader(key="uploader")
+    if done:
+        st.session_state["arrived"] = done
+        ask(file=done["file"])
+        st.rerun()
+    _inbox(definition)
+
+
+def _arrived(definition: Definition, file: str) -> None:
+    """The file is here. Without a doubt it is checked at once; a name in the address keeps it over a reload."""
+    done = st.session_state.get("arrived") or {}
+    known = done.get("file") == file
+    name = PurePath(file).name
+    st.html(notice("good", name, f"{size(done['bytes'])} are here." if known else "The file is here."))
+    if known and st.session_state.get("checked") != file:
+        st.session_state["checked"] = file
+        _check(definition, file)
+    left, right = st.columns(2)
+    if left.button("Check this file", type="primary", width="stretch", icon=":material/fact_check:"):
+        _check(definition, file)
+    if right.button("Take another file", width="stretch"):
+        ask(file="")
+        st.rerun()
+
+
+def _check(definition: Definition, file: str) -> None:
+    """Let the check begin and go to it. Comes back only where something is in the way: it is said, the file stays."""
+    try:
+        with st.spinner("Starting the check …"):
+            run = actions.check(definition.name, file, by=who())
+    except RowrelayError as exc:
+        st.html(notice("warn", exc.message, exc.hint, "The file is kept: try again when that is mended."))
+        return
+    ask(file="", run=run)
+    st.rerun()
+
+
+def _inbox(definition: Definition) -> None:
+    folder = st.expander("Or take one from the inbox", on_change="rerun", key="inbox")
+    if not folder.open:  # looking through a large one takes a moment
+        return
+    with folder:
+        found = cached.lying()
+        lying = found.files
+        if not lying:
+            st.html(
+                tag("div", "The inbox is empty. Whatever is put into ", tag("code", str(settings().inbox)), " is here.")
+            )
+            return
+        if found.more:
+            st.caption(f"The newest {len(lying)} are shown.")
+        at = reader()
+        chosen = st.selectbox(
+            "File",
+            lying,
+            format_func=lambda each: f"{visible(each.name)} · {size(each.bytes)} · {at.time(each.modified)}",
+            index=None,
+            placeholder="Choose a file",
+        )
+        if st.button("Check this file", key="check_inbox", disabled=chosen is None) and chosen:
+            _check(definition, chosen.name)

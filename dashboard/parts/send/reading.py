@@ -1,0 +1,101 @@
+"""How a file is to be read, where only a person can say it: its encoding, and what its apostrophes are."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import actions
+from dashboard.parts import cached
+from dashboard.parts.cached import who
+from dashboard.parts.theme import notice
+from flows.errors import RowrelayError
+from flows.ledger.view import Run
+from flows.records import Apostrophes, Rejection
+from flows.source.content import GUARDED
+from flows.source.header import find_delimiter
+from flows.source.quoting import records
+from flows.source.readings import COMMON
+
+SHOWN_COLUMNS, SHOWN_CHARS = 20, 60
+
+
+def known(run: Run) -> list[dict[str, Any]]:
+    """The readings that fit a file whose encoding is not known: `encoding` and `lines` of each; mostly none."""
+    return list(json.loads(run.facts.get("readings") or "[]"))
+
+
+def choose_encoding(run: Run, readings: Sequence[dict[str, Any]]) -> None:
+    """The readings that fit, each with its rows, and a button that checks the file so."""
+    st.header("How does it read right?", anchor=False)
+    for at, reading in enumerate(readings):
+        name = reading["encoding"]
+        with st.container(border=True):
+            st.dataframe(table(reading["lines"]), hide_index=True, alt=f"Rows of the file, read as {name}")
+            if st.button(f"Read it as {name}", key=f"reading-{name}", type="primary" if at == 0 else "secondary"):
+                _again(run, encoding=name)
+    others = [name for name in COMMON if name not in {reading["encoding"] for reading in readings}]
+    with st.expander("None of them reads right"):
+        name = st.selectbox("Another encoding", others, index=None, placeholder="Choose an encoding")
+        if st.button("Try it", disabled=name is None) and name:
+            _again(run, encoding=name)
+
+
+def choose_apostrophes(run: Run, samples: Sequence[Rejection]) -> None:
+    """What apostrophes are that may only guard cells against spreadsheets, if rows were rejected for them."""
+    found = next((why for each in samples for why in each.reasons if why.check == GUARDED), None)
+    if found is None:
+        return
+    st.html(
+        notice(
+            "warn",
+            f"{found.column}: what is the apostrophe in {found.value}?",
+            "Some programs put one before numbers, dates and formulas, so that spreadsheets leave them alone.",
+            "Rows with such cells are rejected until you choose.",
+        )
+    )
+    with st.container(horizontal=True):
+        if st.button(f"Read {found.value[1:]}", help="Checks the file once more, without such apostrophes"):
+            _again(run, apostrophes="remove")
+        if st.button(f"Read {found.value}", help="Checks the file once more, with every apostrophe as it stands"):
+            _again(run, apostrophes="keep")
+
+
+def table(lines: Sequence[str]) -> pd.DataFrame:
+    """Lines of a file as a table, the first of them as its header."""
+    ended = [f"{line}\n" for line in lines]
+    delimiter = find_delimiter(ended, None)
+    rows = [_cells(line, delimiter) for line in ended]
+    width = min(max(map(len, rows)), SHOWN_COLUMNS)
+    names = [name if name and rows[0].index(name) == at else f"{name} ({at + 1})" for at, name in enumerate(rows[0])]
+    names += [f"({at + 1})" for at in range(len(names), width)]
+    cells = [[cell[:SHOWN_CHARS] for cell in (*row, *[""] * width)][:width] for row in rows[1:]]
+    return pd.DataFrame(cells, columns=names[:width])
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(records([line], delimiter), [])
+    except csv.Error:  # the line is one of several of a record
+        return line.split(delimiter)
+
+
+def _again(run: Run, *, encoding: str = "", apostrophes: Apostrophes | None = None) -> None:
+    """Check the file as a run of its own, read so, and go there."""
+    how = actions.How(
+        skip_delivered=run.facts.get("skip_delivered") == "1",
+        encoding=encoding or run.facts.get("asked_encoding", ""),
+        apostrophes=apostrophes,
+    )
+    try:
+        again = actions.check(run.pipeline, run.file, by=who(), how=how)
+    except RowrelayError as exc:
+        st.html(notice("warn", exc.message, exc.hint))
+        return
+    cached.ask(run=again, file="")
+    st.rerun()

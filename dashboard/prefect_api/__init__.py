@@ -1,0 +1,1 @@
+"""What Prefect is asked, over its HTTP API."""

@@ -1,0 +1,172 @@
+"""Schedules: Prefect's own, read and written through its API. Nothing is kept here."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dashboard.connections import ready_prefect
+from dashboard.prefect_api import server
+from dashboard.prefect_api.server import Deployment, FlowRun
+from flows.errors import RowrelayError, StackError
+from flows.flow_runs.names import INBOX
+from flows.intake.incoming import origin
+from flows.pipeline.definition import Definition
+from flows.pipeline.timing import OVER, Rule, RuleRefused
+from flows.settings import Settings
+from flows.storage.access import resolve
+
+TIMES = 5  # are shown of what is to come
+SOURCE_NAMES = ("inbox", "source", "folder", "file")  # how a flow may call what it takes files from, best first
+
+
+class ScheduleRefused(RowrelayError):
+    """There can be no such schedule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """One schedule, with when it comes next and what came of it last."""
+
+    id: str
+    deployment: Deployment
+    rule: str
+    timezone: str
+    source: str
+    active: bool
+    coming: list[float]
+    last: FlowRun | None
+    parameters: dict[str, Any]  # its own
+
+
+def every() -> list[Schedule]:
+    """All schedules of our deployments. Raises StackError."""
+    return [_schedule(each, place) for place in server.deployments() for each in place.schedules]
+
+
+def targets() -> dict[str, Deployment]:
+    """What a schedule may start, by pipeline: its inbox flow where that is served, else its delivery."""
+    found: dict[str, Deployment] = {}
+    for each in server.deployments():
+        if each.name not in found or each.flow == INBOX:
+            found[each.name] = each
+    return found
+
+
+def add(definition: Definition, settings: Settings, *, source: str, rule: Rule) -> list[datetime]:
+    """Make a schedule; returns its next five times.
+
+    Raises:
+        RuleRefused: there can be no such rule.
+        ScheduleRefused: nobody serves the pipeline.
+        FileError: nothing may be taken from `source`.
+        SettingError: it needs a package that is not installed.
+        PrefectRefused, StackError: Prefect says no, or does not answer.
+    """
+    begun = datetime.now(UTC)
+    planned = as_prefect(rule, begun)
+    shown = times(rule, planned, begun)  # says what is wrong in words before Prefect does
+    target = targets().get(definition.name)
+    if target is None:
+        raise ScheduleRefused(f"Nothing serves {definition.name} yet.", hint="Start `rowrelay up`, then try again.")
+    if target.flow == INBOX:
+        origin(source, definition, settings)
+    else:
+        resolve(source, (settings.uploads, settings.inbox, *settings.folders))
+    parameters = {"pipeline": target.name, _source_name(target): source} if source else {"pipeline": target.name}
+    body = {"schedule": planned, "active": True, "parameters": parameters}
+    server.ask("POST", f"/deployments/{target.id}/schedules", [body])
+    return shown
+
+
+def set_active(schedule: Schedule, active: bool) -> None:
+    """Pause, or go on. Where all of the deployment is paused, that ends too."""
+    where = f"/deployments/{schedule.deployment.id}"
+    # Prefect takes parameters that are left out for none, and the folder would be forgotten.
+    changes = {"active": active, "parameters": schedule.parameters}
+    server.ask("PATCH", f"{where}/schedules/{schedule.id}", changes)
+    if active and schedule.deployment.paused:
+        server.ask("POST", f"{where}/resume_deployment")
+
+
+def remove(schedule: Schedule) -> None:
+    """Take it away for good."""
+    server.ask("DELETE", f"/deployments/{schedule.deployment.id}/schedules/{schedule.id}")
+
+
+def coming(rule: Rule, *, start: datetime | None = None) -> list[datetime]:
+    """The next five times at which Prefect will run it, from now or from `start`. Raises RuleRefused."""
+    begun = start or datetime.now(UTC)
+    return times(rule, as_prefect(rule, begun), begun)
+
+
+def times(rule: Rule, planned: dict[str, Any], start: datetime) -> list[datetime]:
+    """The times of what Prefect is told, by its own reckoning: it alone knows what it does when clocks change."""
+    rule.judge()  # first: asked for the times of a rule that has none, Prefect would not come back
+    with suppress(StackError):
+        ready_prefect()  # its settings are read when it is imported
+    from prefect.server.schemas.actions import DeploymentScheduleCreate
+
+    made: Any = DeploymentScheduleCreate.model_validate({"schedule": planned}).schedule
+    dates = asyncio.run(made.get_dates(n=TIMES, start=start))
+    if not dates:
+        raise RuleRefused("rrule", rule.rrule, OVER, over=True)
+    return [datetime.fromtimestamp(each.timestamp(), ZoneInfo(rule.timezone)) for each in dates]
+
+
+def as_prefect(rule: Rule, begun: datetime) -> dict[str, Any]:
+    """What Prefect is told of it; `begun` is from when an interval is counted."""
+    if rule.cron is not None:
+        return {"cron": rule.cron, "timezone": rule.timezone, "day_or": True}
+    if rule.rrule is not None:
+        return {"rrule": rule.rrule, "timezone": rule.timezone}
+    anchor = begun.replace(microsecond=0).isoformat()
+    return {"interval": rule.interval_seconds, "anchor_date": anchor, "timezone": rule.timezone}
+
+
+def in_words(rule: dict[str, Any]) -> str:
+    """A rule as people say it, as far as it is a simple one."""
+    if rule.get("rrule"):
+        return str(rule["rrule"]).splitlines()[-1].removeprefix("RRULE:")  # Prefect puts a beginning in front
+    if rule.get("interval") is not None:
+        return f"every {_seconds(rule['interval'])}"
+    cron = str(rule.get("cron", ""))
+    parts = cron.split()
+    if len(parts) == 5 and parts[0].isdecimal() and parts[1].isdecimal() and parts[2:4] == ["*", "*"]:
+        days = {"*": "every day", "1-5": "Monday to Friday"}.get(parts[4])
+        if days:
+            return f"{days} at {int(parts[1]):02}:{int(parts[0]):02}"
+    if len(parts) == 5 and parts[0].isdecimal() and parts[1:] == ["*"] * 4:
+        return f"every hour at :{int(parts[0]):02}"
+    return cron
+
+
+def _schedule(raw: dict[str, Any], place: Deployment) -> Schedule:
+    rule, parameters = raw.get("schedule") or {}, {**place.parameters, **(raw.get("parameters") or {})}
+    return Schedule(
+        id=raw["id"],
+        deployment=place,
+        rule=in_words(rule),
+        timezone=rule.get("timezone") or "UTC",
+        source=str(next((parameters[name] for name in SOURCE_NAMES if parameters.get(name)), "")),
+        active=bool(raw.get("active")) and not place.paused,
+        coming=[run.expected for run in server.upcoming(raw["id"], limit=TIMES) if run.expected],
+        last=server.latest(raw["id"]),
+        parameters=raw.get("parameters") or {},
+    )
+
+
+def _source_name(place: Deployment) -> str:
+    return next((name for name in SOURCE_NAMES if name in place.accepts), "file")
+
+
+def _seconds(value: float) -> str:
+    for name, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if value % length == 0:
+            count = int(value // length)
+            return name if count == 1 else f"{count} {name}s"
+    return f"{value:g} s"

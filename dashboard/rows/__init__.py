@@ -1,0 +1,1 @@
+"""A run's rows, a hundred at a time: asked for, found, put in order."""

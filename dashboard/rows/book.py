@@ -1,0 +1,151 @@
+"""A hundred of a run's rows at a time, filtered, searched, sorted: the cost is that of the page, not of the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard.rows import choice
+from flows.errors import FileError
+from flows.ledger.keys import Record
+from flows.ledger.view import Run, View
+from flows.pipeline.definition import Definition
+from flows.records import Reason, Rejection, Row, RowState
+from flows.settings import Settings
+from flows.source.header import match
+from flows.spool.spans import spans
+from flows.spool.spool import Spool
+
+PAGE = 100
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked for. `column` bounds the search: a name, `@row`, `@line`, or "" for anywhere.
+
+    `sort` is the name of a column, `@row`, or one of row_choice.OUTCOMES.
+    """
+
+    states: tuple[RowState, ...] = ()
+    search: str = ""
+    column: str = ""
+    sort: str = ""
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One row with all that is known of it. `reasons` only where it was rejected."""
+
+    record: Record
+    line: int
+    values: dict[str, Any]
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """The reason in words, for rows that are not done."""
+        return "; ".join(map(str, self.reasons)) or self.record.reason
+
+    @property
+    def skipped(self) -> bool:
+        """Whether it is a good row that was left out because an earlier run delivered it."""
+        return Rejection(self.record.row, self.line, self.reasons, ()).skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page: its rows, how many fit in all, which page of how many."""
+
+    rows: list[Found]
+    matching: int
+    number: int
+    pages: int
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Rowbook:
+    """The rows of one run, spool and ledger side by side. Safe to share between threads."""
+
+    view: View
+    run: Run
+    definition: Definition
+    settings: Settings
+    _rejected: Rows | None = field(default=None, repr=False)
+
+    @property
+    def spool(self) -> Spool:
+        """The run's spool, kept open between pages."""
+        return _spool(self.settings.spool_url, self.run.id, self.run.facts.get("spool", ""))
+
+    def page(self, question: Question, number: int = 1, *, size: int = PAGE) -> Page:
+        """One page; one past the last has no rows. Raises StackError, FileError."""
+        chosen, note = choice.choose(self, question)
+        matching = self.run.total if chosen is None else len(chosen)
+        pages = max(1, -(-matching // size))
+        first = min((number - 1) * size, matching)
+        last = min(first + size, matching)
+        rows = np.arange(first + 1, last + 1) if chosen is None else chosen[first:last]
+        return Page(self.rows(rows.tolist()), matching, number, pages, note)
+
+    def rows(self, numbers: list[int]) -> list[Found]:
+        """These rows, in this order."""
+        names = tuple(self.definition.response.keep)
+        records = self.view.records(self.run.id, numbers, names=names, created=self.run.created)
+        rejected = [record.row for record in records if record.state is RowState.REJECTED]
+        accepted = [record.row for record in records if record.state is not RowState.REJECTED]
+        known: dict[int, Row | Rejection] = {**self._accepted(accepted), **self._rejections(rejected)}
+        return [self._found(record, known.get(record.row)) for record in records]
+
+    def places(self) -> dict[str, int | None]:
+        """Where each column of the definition stands in the file, and so among a rejected row's cells."""
+        header, columns = self.spool.manifest().header, self.definition.column_names
+        return match(list(header), dict.fromkeys(columns, True), ",", FileError).positions
+
+    def names_in_file(self) -> dict[str, str]:
+        """What the file calls the definition's columns, as far as it has them: a rejected row goes by these names."""
+        header = self.spool.manifest().header
+        return {name: header[at] for name, at in self.places().items() if at is not None}
+
+    @property
+    def rejected(self) -> Rows:
+        """The numbers of the rejected rows: they never change once the check is over."""
+        if self._rejected is None:
+            if self.run.counts[RowState.REJECTED] == 0:
+                self._rejected = np.zeros(0, dtype=np.int64)
+            else:
+                bitmap = self.view.bitmap(self.run.id, RowState.REJECTED, self.run.total)
+                self._rejected = np.flatnonzero(bitmap) + 1
+        return self._rejected
+
+    def _accepted(self, numbers: list[int]) -> dict[int, Row]:
+        if not numbers:
+            return {}
+        rows = np.sort(np.array(numbers, dtype=np.int64))
+        ordinals = rows - 1 - np.searchsorted(self.rejected, rows)
+        return {row.row: row for start, stop in spans(ordinals) for row in self.spool.read(start, stop)}
+
+    def _rejections(self, numbers: list[int]) -> dict[int, Rejection]:
+        if not numbers:
+            return {}
+        ordinals = np.searchsorted(self.rejected, np.array(numbers, dtype=np.int64))
+        return {each.row: each for each in self.spool.rejections_at(ordinals.tolist())}
+
+    def _found(self, record: Record, row: Row | Rejection | None) -> Found:
+        if isinstance(row, Rejection):
+            header = self.spool.manifest().header
+            return Found(record, row.line, dict(zip(header, row.cells, strict=False)), row.reasons)
+        return Found(record, row.line if row else 0, row.values if row else {})
+
+
+@lru_cache(maxsize=8)
+def _spool(url: str, run: str, digest: str) -> Spool:
+    del digest  # a spool that was written anew is another one
+    return Spool(url, run)

@@ -1,0 +1,70 @@
+"""Which of a run's rows fit a question, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard.rows import search
+from dashboard.rows.cache import Kept
+from flows.records import RowState
+
+if TYPE_CHECKING:
+    from dashboard.rows.book import Question, Rowbook
+
+MOST_SORTED = 50_000  # rows whose outcomes are read to be put in order
+OUTCOMES = ("@status", "@attempts", "@took_seconds", "@at")
+
+Rows = NDArray[np.int64]
+
+
+def choose(book: Rowbook, question: Question) -> tuple[Rows | None, str]:
+    """Row numbers in the order to show, None for all of them in the file's order; and a remark."""
+    if not (question.states or question.search or question.sort or question.descending):
+        return None, ""
+    chosen: Rows | None = None
+    if question.search or question.sort in book.definition.column_names:
+        chosen = search.find(book, question)
+    if question.states:
+        mask = _mask(book, question.states)
+        chosen = np.flatnonzero(mask) + 1 if chosen is None else chosen[mask[chosen - 1]]
+    if question.sort in OUTCOMES:
+        return _by_outcome(book, chosen, question)
+    if chosen is None or question.sort not in book.definition.column_names:
+        chosen = np.arange(1, book.run.total + 1) if chosen is None else np.sort(chosen)
+        chosen = chosen[::-1] if question.descending else chosen
+    return chosen, ""
+
+
+def _mask(book: Rowbook, states: Collection[RowState]) -> NDArray[np.bool_]:
+    mask = np.zeros(book.run.total, dtype=bool)
+    for state in states:
+        mask |= book.view.bitmap(book.run.id, state, book.run.total)
+    return mask
+
+
+_kept_orders: Kept[Rows] = Kept(8)
+
+
+def _by_outcome(book: Rowbook, chosen: Rows | None, question: Question) -> tuple[Rows, str]:
+    rows = np.arange(1, book.run.total + 1) if chosen is None else np.sort(chosen)
+    if len(rows) > MOST_SORTED:
+        return rows, f"Sorted by row: by outcome, up to {MOST_SORTED:,} rows can be sorted. Filter first."
+    counts = tuple(book.run.counts.values())  # when no row has moved, the order is the same on every page
+    key = (book.settings.spool_url, book.run.id, book.run.facts.get("epoch", ""), question, counts)
+    return _kept_orders.get(key, lambda: _order(book, rows, question)), ""
+
+
+def _order(book: Rowbook, rows: Rows, question: Question) -> Rows:
+    names, what = tuple(book.definition.response.keep), question.sort.removeprefix("@")
+    values: list[float] = []
+    for first in range(0, len(rows), 5000):
+        part = rows[first : first + 5000].tolist()
+        for record in book.view.records(book.run.id, part, names=names, created=book.run.created):
+            value = getattr(record, what)
+            values.append(float("nan") if value is None else float(value))
+    keys = np.array(values)
+    return rows[np.argsort(-keys if question.descending else keys, kind="stable")]
