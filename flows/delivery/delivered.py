@@ -8,12 +8,9 @@ is gone, or had no such columns, cannot be told.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +21,7 @@ from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition
 from flows.records import Row, RowState
 from flows.schema.key import joined, text_of
+from flows.scratch_index import ScratchIndex
 from flows.spool.spool import Spool
 
 if TYPE_CHECKING:  # the dashboard imports this module, and never pandera (20 MB)
@@ -44,30 +42,23 @@ class Earlier:
     sure: bool
 
 
-class DeliveredIndex:
-    """The keys of rows that were sent before, in a scratch file of `folder`. Closing it deletes the file.
+class DeliveredIndex(ScratchIndex):
+    """The keys of rows that were sent before, in a scratch file of `folder`.
 
     `unread` names the runs whose rows could not be looked at, with the reason.
     """
 
     def __init__(self, folder: Path, key: Sequence[str]) -> None:
+        table = "sent(key BLOB PRIMARY KEY, run, row INTEGER, sure INTEGER)"
+        super().__init__(folder / "delivered.sqlite", "delivered rows", table, cache_kib=CACHE_KIB)
         self.key = tuple(key)
         self.unread: dict[str, str] = {}
         self._runs: list[str] = []
-        self._path = folder / "delivered.sqlite"
-        self._path.unlink(missing_ok=True)
-        self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        # Scratch data, as for uniqueness: nothing is journalled or synced.
-        self._db.execute("PRAGMA journal_mode=OFF")
-        self._db.execute("PRAGMA synchronous=OFF")
-        self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
-        self._db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-        self._db.execute("CREATE TABLE sent(key BLOB PRIMARY KEY, run, row INTEGER, sure INTEGER) WITHOUT ROWID")
 
     def take(self, view: View, spool_url: str, pipeline: str, *, but: str = "") -> None:
         """Note the rows that runs of a pipeline (except `but`) have sent; of equal keys the newest counts.
 
-        Raises StackError if the ledger does not answer, FileError if the index cannot be kept.
+        Raises StackError if the ledger does not answer, StorageError if the index cannot be kept.
         """
         for run in _runs(view, pipeline, but):
             done = view.bitmap(run.id, RowState.DONE, run.total)
@@ -86,14 +77,11 @@ class DeliveredIndex:
         keys = ((self._key_of(row), at, row.row, int(done[row.row - 1])) for row in sent)
         # In order of the keys, since neighbours in the file are then written together.
         values = sorted(value for value in keys if value[0] is not None)
-        with self._translated():
-            self._db.execute("BEGIN")
-            self._db.executemany(
-                "INSERT INTO sent VALUES (?, ?, ?, ?) ON CONFLICT(key) DO UPDATE SET run = excluded.run,"
-                " row = excluded.row, sure = excluded.sure WHERE excluded.sure > sure",
-                values,
-            )
-            self._db.execute("COMMIT")
+        self.write(
+            "INSERT INTO sent VALUES (?, ?, ?, ?) ON CONFLICT(key) DO UPDATE SET run = excluded.run,"
+            " row = excluded.row, sure = excluded.sure WHERE excluded.sure > sure",
+            values,
+        )
 
     def find(self, rows: Sequence[Row]) -> dict[int, Earlier]:
         """For each position whose key was sent before: as which row of which run."""
@@ -102,39 +90,18 @@ class DeliveredIndex:
         keys = [self._key_of(row) for row in rows]
         asked = [key for key in keys if key is not None]
         known: dict[bytes | None, Earlier] = {}
-        with self._translated():
-            for first in range(0, len(asked), _AT_ONCE):
-                some = asked[first : first + _AT_ONCE]
-                marks = ", ".join("?" * len(some))
-                query = f"SELECT key, run, row, sure FROM sent WHERE key IN ({marks})"  # noqa: S608  only marks
-                for key, run, row, sure in self._db.execute(query, some):
-                    known[key] = Earlier(self._runs[run], row, bool(sure))
+        for first in range(0, len(asked), _AT_ONCE):
+            some = asked[first : first + _AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            query = f"SELECT key, run, row, sure FROM sent WHERE key IN ({marks})"  # noqa: S608  only marks
+            for key, run, row, sure in self.ask(query, some):
+                known[key] = Earlier(self._runs[run], row, bool(sure))
         return {at: known[key] for at, key in enumerate(keys) if key in known}
 
     @property
     def empty(self) -> bool:
         """Whether nothing was sent before, as far as is known."""
         return not self._runs
-
-    def close(self) -> None:
-        """Forget everything."""
-        self._db.close()
-        self._path.unlink(missing_ok=True)
-
-    def __enter__(self) -> DeliveredIndex:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as exc:
-            raise FileError(f"the index of delivered rows failed: {exc}", file=str(self._path)) from exc
 
     def _key_of(self, row: Row) -> bytes | None:
         text = joined([text_of(row.values[name]) for name in self.key])
