@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from dashboard.connections import client, ledger, pipelines, ready_prefect, settings, view
-from dashboard.parts.html import visible
 from dashboard.prefect_api import schedules, server
 from dashboard.prefect_api.schedules import Schedule
 from dashboard.prefect_api.server import FlowRun
+from dashboard.words import visible
 from flows.delivery.delivered import refuse_skipping
 from flows.errors import RowrelayError, RunBusy, StackError
 from flows.flow_runs.start import start

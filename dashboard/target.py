@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from dashboard.parts.html import Markup
-from dashboard.parts.theme import notice
 from flows.pipeline.definition import Definition
 
 _HERE = frozenset(("localhost", "127.0.0.1", "::1"))
@@ -28,10 +26,3 @@ def in_words(definition: Definition) -> str:
         return host_of(definition)
     netloc = urlsplit(str(definition.request.url)).netloc
     return f"this machine ({netloc.rpartition('@')[2]})"
-
-
-def here_notice(definition: Definition) -> Markup | None:
-    """What to bear in mind before rows are sent to this machine."""
-    if not stays_here(definition):
-        return None
-    return notice("info", f"Requests go to {in_words(definition)}.", WHO_LISTENS)

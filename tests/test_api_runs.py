@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from dashboard import connections
 from dashboard.parts import theme
+from dashboard.words import ROW, RUN, SKIPPED
 from flows.pipeline.pipelines import present
 from flows.records import RowState, RunState
 from flows.settings import Settings
@@ -146,7 +147,7 @@ def test_every_sign_can_be_told_from_its_colour() -> None:
     (ink,) = set(re.findall(r"background: var\(--c\); color: (#[0-9a-f]{6})", str(theme.style())))
     notices = re.findall(r"--c: (#[0-9a-f]{6})", str(theme.style()))
 
-    for color in [*notices, *(each.color for each in (*theme.ROW.values(), *theme.RUN.values(), theme.SKIPPED))]:
+    for color in [*notices, *(each.color for each in (*ROW.values(), *RUN.values(), SKIPPED))]:
         assert _contrast(color, ink) >= 4.5, color
 
 

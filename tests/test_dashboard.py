@@ -13,9 +13,11 @@ from streamlit.testing.v1 import AppTest
 from dashboard import connections, target
 from dashboard.parts import theme
 from dashboard.parts.html import join, tag
-from dashboard.parts.locale import Reader, size
+from dashboard.parts.locale import Locale, size
 from dashboard.parts.run import charts
+from dashboard.parts.target import here_notice
 from dashboard.prefect_api import schedules
+from dashboard.words import ROW
 from flows.ledger.ledger import Ledger
 from flows.pipeline.pipelines import present
 from flows.pipeline.reading import from_resolved, redirected
@@ -213,7 +215,7 @@ def test_a_file_that_fills_a_day_is_said_to_take_one(settings: Settings, redis_u
 def test_what_goes_to_this_machine_is_not_called_harmless(settings: Settings, address: str) -> None:
     here = redirected(present(settings)["posts"], f"http://{address}/posts?key=k")
 
-    said = str(target.here_notice(here))
+    said = str(here_notice(here))
 
     assert f"Requests go to this machine ({address})." in said
     assert "or a tunnel to a real API" in said
@@ -224,7 +226,7 @@ def test_what_goes_elsewhere_is_named_by_its_server_alone(settings: Settings) ->
     elsewhere = redirected(present(settings)["posts"], "https://api.example.com:8443/posts")
 
     assert target.in_words(elsewhere) == "api.example.com"
-    assert target.here_notice(elsewhere) is None
+    assert here_notice(elsewhere) is None
 
 
 def test_the_pages_say_where_rows_go_and_not_more(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +273,7 @@ def test_text_can_never_become_markup() -> None:
 
 
 def test_numbers_and_times_are_those_of_the_reader() -> None:
-    german = Reader.of("de-DE", "Europe/Berlin")
+    german = Locale.of("de-DE", "Europe/Berlin")
     assert german.number(1234567) == "1.234.567"
     assert german.rate(6.44) == "6,4"
     for locale, number, rate in (
@@ -280,10 +282,10 @@ def test_numbers_and_times_are_those_of_the_reader() -> None:
         ("es-MX", "1,234,567", "6.4"), ("es-ES", "1.234.567", "6,4"), ("de-CH", "1’234’567", "6.4"),
         ("fr", "1\u202f234\u202f567", "6,4"), ("ru-RU", "1\u202f234\u202f567", "6,4"),
     ):  # fmt: skip
-        reader = Reader.of(locale, "UTC")
+        reader = Locale.of(locale, "UTC")
         assert (reader.number(1234567), reader.rate(6.44)) == (number, rate), locale
-    assert Reader.of("en-US", "UTC").time(0) == "1 Jan 1970, 12:00 AM"
-    assert Reader.of("xx", "No/Where").time(0) == "1 Jan 1970, 00:00"
+    assert Locale.of("en-US", "UTC").time(0) == "1 Jan 1970, 12:00 AM"
+    assert Locale.of("xx", "No/Where").time(0) == "1 Jan 1970, 00:00"
     assert [size(n) for n in (12, 3400, 10**9)] == ["12 bytes", "3.4 kB", "1.0 GB"]
 
 
@@ -338,6 +340,6 @@ def test_a_calendar_rule_means_the_clock_of_its_zone() -> None:
 
 
 def test_every_state_has_a_colour_a_sign_and_a_word_of_its_own() -> None:
-    assert set(theme.ROW) == set(RowState)
-    assert len({each.color for each in theme.ROW.values()}) == len(RowState)
-    assert len({each.sign for each in theme.ROW.values()}) == len(RowState)
+    assert set(ROW) == set(RowState)
+    assert len({each.color for each in ROW.values()}) == len(RowState)
+    assert len({each.sign for each in ROW.values()}) == len(RowState)

@@ -22,7 +22,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from dashboard.parts.html import visible
+from dashboard.words import visible
 from deployments.embedded.redis_server import RedisServer
 from flows.records import RowState, RunState
 from flows.settings import Settings

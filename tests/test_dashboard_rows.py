@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard.rows.book import Question, Rowbook
+from dashboard.rows import choice
+from dashboard.rows.book import Rowbook
+from dashboard.rows.question import Question
 from flows.errors import FileError, StorageError
 from flows.records import Reason, Rejection, RowState
 from flows.settings import Settings
@@ -42,10 +44,10 @@ def part_of(run: Seeded, ending: str) -> Path:
 
 
 def test_rows_are_found_among_the_accepted_and_the_rejected(run: Seeded) -> None:
-    found = book(run).page(ANYWHERE).rows
+    found = choice.page(book(run), ANYWHERE).rows
 
     assert [each.record.row for each in found] == [2, *range(20, 30)]
-    assert [each.record.row for each in book(run).page(REJECTED).rows] == [3, 20]
+    assert [each.record.row for each in choice.page(book(run), REJECTED).rows] == [3, 20]
 
 
 def test_a_part_with_other_rows_in_it_is_not_searched(settings: Settings, redis_url: str, run: Seeded) -> None:
@@ -53,7 +55,7 @@ def test_a_part_with_other_rows_in_it_is_not_searched(settings: Settings, redis_
     part_of(run, ".parquet").write_bytes(part_of(other, ".parquet").read_bytes())
 
     with pytest.raises(FileError, match="its content has changed\nDelete the run's spool and resume"):
-        book(run).page(ANYWHERE)
+        choice.page(book(run), ANYWHERE)
 
 
 def test_a_list_of_rejected_rows_that_was_changed_is_not_shown(run: Seeded) -> None:
@@ -61,7 +63,7 @@ def test_a_list_of_rejected_rows_that_was_changed_is_not_shown(run: Seeded) -> N
     rejected.write_bytes(rejected.read_bytes().replace(b"nobody", b"nobedy"))
 
     with pytest.raises(FileError, match="its content has changed"):
-        book(run).page(REJECTED)
+        choice.page(book(run), REJECTED)
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".jsonl"])
@@ -72,7 +74,7 @@ def test_what_lies_where_it_cannot_be_read_is_no_fault_of_the_file(run: Seeded, 
 
     for question in [ANYWHERE] if ending == ".parquet" else [ANYWHERE, REJECTED]:
         with pytest.raises(StorageError, match="cannot be reached"):
-            book(run).page(question)
+            choice.page(book(run), question)
 
 
 def test_a_search_in_a_bucket_that_is_away_is_an_error_in_words(
@@ -81,14 +83,14 @@ def test_a_search_in_a_bucket_that_is_away_is_an_error_in_words(
     """What S3's client raises then is no OSError."""
     far = settings.model_copy(update={"storage": bucket})
     run = seed(far, redis_url, write_posts(tmp_path / "posts.csv", 30, bad=(3,)))
-    assert len(book(run).page(ANYWHERE).rows) == 11
+    assert len(choice.page(book(run), ANYWHERE).rows) == 11
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     away = fsspec.filesystem("s3", endpoint_url="http://127.0.0.1:9", skip_instance_cache=True)
     monkeypatch.setattr(book(run).spool, "_fs", away)
 
     for question in (Question(search="reminder 3"), REJECTED):
         with pytest.raises(StorageError, match="cannot be reached"):
-            book(run).page(question)
+            choice.page(book(run), question)
 
 
 def test_a_rejected_row_goes_by_the_pipelines_columns_whatever_the_file_calls_them(
@@ -98,9 +100,9 @@ def test_a_rejected_row_goes_by_the_pipelines_columns_whatever_the_file_calls_th
     file.write_text("note,TITLE,userId,body \nn1,first,1,b\nn2,second,nobody,b\n")
     run = seed(settings, redis_url, file)
 
-    (found,) = book(run).page(Question(search="second", column="title")).rows
+    (found,) = choice.page(book(run), Question(search="second", column="title")).rows
     assert found.record.row == 2
-    assert book(run).page(Question(search="n2")).rows == []  # a column that the pipeline does not have
+    assert choice.page(book(run), Question(search="n2")).rows == []  # a column that the pipeline does not have
 
     table = show("run", id=run.id).dataframe[0].value
     assert table["a:title"].tolist() == ["first", "second"]

@@ -32,8 +32,10 @@ from dashboard.api.schemas import (
 )
 from dashboard.connections import settings, view
 from dashboard.files.upload import harmless
-from dashboard.rows.book import Question, Rowbook
+from dashboard.rows import choice
+from dashboard.rows.book import Rowbook
 from dashboard.rows.choice import OUTCOMES
+from dashboard.rows.question import Question
 from flows import export
 from flows.errors import RunNotFound
 from flows.ledger.view import Run
@@ -136,7 +138,7 @@ def rows(
     _, book = _book(run)
     _refuse_unknown("column", column, ("@row", "@line", *book.definition.column_names))
     _refuse_unknown("sort", sort, ("@row", *OUTCOMES, *book.definition.column_names))
-    found = book.page(Question(tuple(state or ()), search, column, sort, descending), page, size=size)
+    found = choice.page(book, Question(tuple(state or ()), search, column, sort, descending), page, size=size)
     shown = [RowOut.of(row) for row in found.rows]
     return RowsOut(rows=shown, matching=found.matching, page=found.number, pages=found.pages, note=found.note)
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from dashboard.absent import NotBegun
-from dashboard.rows.book import Found
+from dashboard.rows.question import Found
 from flows.ledger.view import KINDS, Run
 from flows.records import Apostrophes, Rejection, RowState, Wanted
 

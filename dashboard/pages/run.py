@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.parts import cached
-from dashboard.parts.cached import calm
+from dashboard.parts.cached import show_errors
 from dashboard.parts.html import tag
 from dashboard.parts.run import buttons, live, rows, story, waiting
 from flows.errors import RowrelayError
@@ -32,5 +32,5 @@ st.fragment(live.show, run_every=live.pace_of(run))(run.id, live.mark(run))
 st.fragment(story.show, run_every=story.STORY_SECONDS if run.busy else None)(run.id)
 buttons.show(run)
 if run.total:
-    with calm(wake=True):
+    with show_errors(wake=True):
         rows.show(run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.parts import cached, runs, theme
-from dashboard.parts.cached import calm
+from dashboard.parts.cached import show_errors
 from dashboard.parts.html import tag
 
 PAGE = 25
@@ -17,8 +17,8 @@ search, pipeline, kind = runs.filters()
 @st.fragment(run_every=3.0)
 def table() -> None:
     """The runs that fit, a page of them."""
-    with calm(trying_again=True):
-        at = cached.reader()
+    with show_errors(trying_again=True):
+        at = cached.locale()
         _, fitting, every = cached.runs(0, PAGE, search, pipeline, kind)
         if not every:
             st.html(theme.empty("No run yet.", tag("a", "Send a file", href="./"), "How it goes will be seen here."))

@@ -14,13 +14,15 @@ from dashboard.connections import client, pipelines, settings, view
 from dashboard.files import inbox
 from dashboard.parts import theme
 from dashboard.parts.html import Markup, tag
-from dashboard.parts.locale import Reader
+from dashboard.parts.locale import Locale
 from dashboard.parts.run import charts
 from dashboard.parts.run.charts import Chart
 from dashboard.prefect_api import health, schedules
 from dashboard.prefect_api.health import Service
 from dashboard.prefect_api.schedules import Schedule
-from dashboard.rows.book import Page, Question, Rowbook
+from dashboard.rows import choice
+from dashboard.rows.book import Rowbook
+from dashboard.rows.question import Page, Question
 from flows.errors import RowrelayError, RunNotFound, StackError
 from flows.ledger.connection import translated
 from flows.ledger.view import Run
@@ -36,7 +38,7 @@ _NOW, _SOON, _LATER = 0.8, 3.0, 10.0
 
 
 @contextmanager
-def calm(trying_again: bool = False, *, wake: bool = False) -> Iterator[None]:
+def show_errors(trying_again: bool = False, *, wake: bool = False) -> Iterator[None]:
     """Show our errors as a message on the page, in place of what could not be read.
 
     `wake`: where a service is away, the page is drawn anew when `awake` finds it back.
@@ -64,9 +66,9 @@ def away(error: RowrelayError, *more: str) -> Markup:
     return theme.notice("warn", title.rstrip(".") + ".", error.hint, *more, small)
 
 
-def reader() -> Reader:
+def locale() -> Locale:
     """How the person at this screen reads numbers and times."""
-    return Reader.of(st.context.locale, st.context.timezone)
+    return Locale.of(st.context.locale, st.context.timezone)
 
 
 def who() -> str:
@@ -188,7 +190,7 @@ def all_schedules() -> list[Schedule]:
 def page(run_id: str, question: Question, number: int, counts: tuple[int, ...], _book: Rowbook) -> Page:
     """A page of rows. `counts` make it another page when rows have moved. Raises StackError, FileError."""
     del run_id, counts
-    return _book.page(question, number)
+    return choice.page(_book, question, number)
 
 
 @st.cache_data(ttl=_SOON, show_spinner=False, max_entries=2)
@@ -220,7 +222,7 @@ def query_number(name: str) -> int | None:
 
 def pace(terms: LimitTerms) -> str:
     """The limit in words, its numbers as the reader writes them."""
-    return limit_words(terms.windows, terms.in_flight, number=reader().number)
+    return limit_words(terms.windows, terms.in_flight, number=locale().number)
 
 
 def ask(**values: Any) -> None:

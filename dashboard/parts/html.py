@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
+from dashboard.words import visible
+
 _VOID = frozenset(("br", "hr", "img"))
 
 
@@ -33,14 +35,3 @@ def tag(name: str, *content: Content, **attributes: str | int | float | bool | N
 def join(*content: Content) -> Markup:
     """Pieces one after the other, the plain ones escaped."""
     return Markup("".join(part if isinstance(part, Markup) else escape(visible(part)) for part in content if part))
-
-
-def visible(text: str) -> str:
-    """Text in which nothing hides: controls, marks that turn the direction and what has no width are shown as such."""
-    return "".join(_SHOWN.get(char, char) for char in text) if not text.isascii() or not text.isprintable() else text
-
-
-_TURNING = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-_UNSEEN = (0x00AD, 0x180E, *range(0x200B, 0x200E), 0x2028, 0x2029, *range(0x2060, 0x2065), 0xFEFF)
-_CONTROLS = (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0xA0))
-_SHOWN = {chr(code): f"⟨U+{code:04X}⟩" for code in (*_TURNING, *_UNSEEN, *_CONTROLS)}

@@ -17,7 +17,7 @@ _TWELVE_HOURS = ("en-us", "en-ca", "en-au", "en-nz", "en-in", "hi")
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class Locale:
     """How one person reads: `zone` of their clock, thousands separator, and whether the day has twice twelve hours.
 
     Whatever language is not known here reads 1,234,567 and 6.4, as most of the world does.
@@ -28,7 +28,7 @@ class Reader:
     twelve_hours: bool = False
 
     @classmethod
-    def of(cls, locale: str | None, timezone: str | None) -> Reader:
+    def of(cls, locale: str | None, timezone: str | None) -> Locale:
         """From what a browser says about itself; UTC and English where it says nothing usable."""
         tag = (locale or "en-GB").lower()
         try:

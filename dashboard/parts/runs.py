@@ -9,8 +9,8 @@ import streamlit as st
 from dashboard.parts import theme
 from dashboard.parts.cached import known_pipelines
 from dashboard.parts.html import Markup, tag
-from dashboard.parts.locale import Reader
-from dashboard.parts.theme import RUN
+from dashboard.parts.locale import Locale
+from dashboard.words import RUN
 from flows.errors import RowrelayError
 from flows.ledger.view import Run
 from flows.records import RowState
@@ -45,7 +45,7 @@ def clear() -> None:
     st.session_state.update(search="", pipeline=_ALL, state=_ALL)
 
 
-def table(runs: Sequence[Run], reader: Reader) -> Markup:
+def table(runs: Sequence[Run], locale: Locale) -> Markup:
     """One line a run. On a narrow screen the less important columns are left out."""
     head = tag(
         "tr",
@@ -56,11 +56,11 @@ def table(runs: Sequence[Run], reader: Reader) -> Markup:
         tag("th", "Not done", scope="col", cls="rr-right rr-wide", title="rejected, failed or unknown"),
         tag("th", "Started", scope="col", cls="rr-wide"),
     )
-    body = tag("tbody", *(_line(run, reader) for run in runs))
+    body = tag("tbody", *(_line(run, locale) for run in runs))
     return tag("div", tag("table", tag("thead", head), body, cls="rr-table rr-runs"), cls="rr-scroll")
 
 
-def _line(run: Run, reader: Reader) -> Markup:
+def _line(run: Run, locale: Locale) -> Markup:
     counts = run.counts
     trouble = run.to_correct + counts[RowState.UNKNOWN]
     name = run.facts.get("name") or run.file
@@ -69,8 +69,8 @@ def _line(run: Run, reader: Reader) -> Markup:
         tag("td", tag("a", name, href=f"run?id={run.id}"), tag("div", run.pipeline, cls="rr-muted rr-small")),
         tag("td", theme.chip(RUN[run.kind])),
         tag("td", theme.bar(run.shown_counts, run.total, thin=True), cls="rr-progress"),
-        tag("td", reader.number(counts[RowState.DONE]),
-            tag("div", f"of {reader.number(run.total)}", cls="rr-muted rr-small"), cls="rr-right"),
-        tag("td", reader.number(trouble) if trouble else "–", cls="rr-right rr-wide"),
-        tag("td", reader.time(run.created), tag("div", run.by, cls="rr-muted rr-small"), cls="rr-wide"),
+        tag("td", locale.number(counts[RowState.DONE]),
+            tag("div", f"of {locale.number(run.total)}", cls="rr-muted rr-small"), cls="rr-right"),
+        tag("td", locale.number(trouble) if trouble else "–", cls="rr-right rr-wide"),
+        tag("td", locale.time(run.created), tag("div", run.by, cls="rr-muted rr-small"), cls="rr-wide"),
     )  # fmt: skip

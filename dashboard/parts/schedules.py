@@ -8,11 +8,12 @@ import streamlit as st
 
 from dashboard import actions
 from dashboard.parts import cached, theme
-from dashboard.parts.cached import calm, reader, who
+from dashboard.parts.cached import locale, show_errors, who
 from dashboard.parts.html import tag
-from dashboard.parts.theme import Look, facts, notice
+from dashboard.parts.theme import facts, notice
 from dashboard.prefect_api import schedules
 from dashboard.prefect_api.schedules import Schedule
+from dashboard.words import Look
 from flows.errors import RowrelayError
 from flows.pipeline.timing import Rule
 
@@ -23,7 +24,7 @@ _UNITS = {"minutes": 60, "hours": 3600, "days": 86_400}
 
 def show() -> None:
     """All schedules, each with what can be done about it."""
-    with calm(trying_again=True):
+    with show_errors(trying_again=True):
         found = cached.all_schedules()
         if not found:
             st.html(
@@ -36,7 +37,7 @@ def show() -> None:
 
 
 def _one(each: Schedule) -> None:
-    at = reader()
+    at = locale()
     with st.container(border=True):
         st.html(
             tag(
@@ -90,7 +91,7 @@ def _remove(each: Schedule) -> None:
 def new() -> None:
     """A form for one more; its next five times are shown before it is made."""
     st.header("New schedule", anchor=False)
-    with calm():
+    with show_errors():
         names = list(cached.known_pipelines())
         with st.container(border=True):
             left, right = st.columns(2)

@@ -9,10 +9,11 @@ import streamlit as st
 from dashboard import actions, signin, target
 from dashboard.connections import settings
 from dashboard.parts import cached, theme
-from dashboard.parts.cached import calm, reader, who
+from dashboard.parts.cached import locale, show_errors, who
 from dashboard.parts.html import Markup, tag
-from dashboard.parts.theme import Look, notice
+from dashboard.parts.theme import notice
 from dashboard.prefect_api.health import Service
+from dashboard.words import Look
 from flows.errors import RowrelayError
 from flows.limit.status import LimitStatus
 from flows.words import duration
@@ -61,7 +62,7 @@ def _table(services: list[Service]) -> Markup:
 
 def _limits() -> None:
     st.header("Limits", anchor=False)
-    with calm(trying_again=True):
+    with show_errors(trying_again=True):
         found = cached.limits()
         if not found:
             st.html(tag("div", "No limit has been used yet. It appears here with the first run.", cls="rr-muted"))
@@ -70,7 +71,7 @@ def _limits() -> None:
 
 
 def _limit(limit: LimitStatus) -> None:
-    at = reader()
+    at = locale()
     with st.container(border=True):
         st.html(tag("div", tag("strong", limit.name), theme.chip(_LIMIT[limit.state]), cls="rr-head"))
         if limit.latched:
@@ -120,7 +121,7 @@ def _open(name: str) -> None:
 
 def _targets() -> None:
     st.header("Where rows go", anchor=False)
-    with calm():
+    with show_errors():
         lines = []
         for definition in cached.known_pipelines().values():
             lines.append(

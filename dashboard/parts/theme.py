@@ -1,65 +1,14 @@
-"""The words, colours and signs of states, the same on every page, chart and table; style.css goes with it."""
+"""What pages are made of, the same everywhere: notices, figures, states as chips and bars; style.css goes with it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from pathlib import PurePath
 
 from dashboard.parts.html import Content, Markup, join, tag
-from flows.ledger.view import KINDS, Run
+from dashboard.words import SHOWN, Look
 from flows.records import RowState
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How a state is shown. Colours go by kind, never alone: a sign and a word are always beside them."""
-
-    color: str
-    sign: str
-    word: str
-    meaning: str = ""
-
-
-# Told apart with any kind of colour vision, and at least 3 : 1 against the light and the dark background (but
-# for `rejected` on white, which always has its outline and word).
-ROW: dict[RowState, Look] = {
-    RowState.DONE: Look("#0d9c75", "✓", "done", "the API accepted it"),
-    RowState.SENDING: Look("#2f8fd8", "→", "sending", "its request is under way"),
-    RowState.WAITING: Look("#8b95a3", "·", "waiting", "not sent yet"),
-    RowState.FAILED: Look("#d55e00", "✕", "failed", "the API refused it"),
-    RowState.UNKNOWN: Look("#b565a7", "?", "unknown", "sent, but the answer was lost: the API may have acted on it"),
-    RowState.REJECTED: Look("#c29200", "⊘", "rejected", "not valid, never sent"),
-}
-ORDER = tuple(ROW)  # of lists and filters
-SKIPPED = Look("#7d8fd1", "↷", "skipped", "left out: an earlier run delivered it")  # counts as rejected in the ledger
-_SHOWN: dict[str, Look] = {str(state): look for state, look in ROW.items()} | {"skipped": SKIPPED}  # `Run.shown_counts`
-
-_SIGNS = {
-    "starting": ("#8b95a3", "◌"),
-    "checking": ("#2f8fd8", "◔"),
-    "checked": ("#8b95a3", "◇"),
-    "sending": ("#2f8fd8", "→"),
-    "cancelling": ("#8b95a3", "◌"),
-    "interrupted": ("#d55e00", "!"),
-    "finished": ("#0d9c75", "✓"),
-    "with errors": ("#b98a00", "!"),
-    "stopped": ("#d55e00", "✕"),
-    "cancelled": ("#8b95a3", "–"),
-}
-RUN = {kind: Look(*_SIGNS[kind], word) for kind, word in KINDS.items()}  # by `Run.kind`
-LIMIT_COLOR = "#8b95a3"
-
-
-def reason(run: Run) -> tuple[str, str]:
-    """Why a run ended as it did, and what to do: the file by its name, as it lies in a folder that says nothing."""
-    message, _, hint = run.reason.partition("\n")
-    where, slash, rest = message.partition(f"/{run.facts.get('name') or PurePath(run.file).name}:")
-    if slash and " " not in where:
-        message = f"{slash[1:]}{rest}"
-    return message, hint
 
 
 def chip(look: Look) -> Markup:
@@ -73,9 +22,9 @@ def _sign(look: Look) -> Markup:
 
 def bar(counts: Mapping[str, int], total: int, *, thin: bool = False) -> Markup:
     """The rows of a run as one bar, a piece for each of its `shown_counts`."""
-    there = {state: count for state in _SHOWN if (count := counts[state])}
+    there = {state: count for state in SHOWN if (count := counts[state])}
     pieces = [
-        tag("span", style=f"flex:{count} 1 0;background:{_SHOWN[state].color}", title=f"{count} {state}")
+        tag("span", style=f"flex:{count} 1 0;background:{SHOWN[state].color}", title=f"{count} {state}")
         for state, count in there.items()
     ]
     words = ", ".join(f"{count} {state}" for state, count in there.items()) or "no rows yet"
@@ -148,7 +97,7 @@ def legend(counts: Mapping[str, int], total: int, number: Callable[[float], str]
     states = (
         tag("span", _sign(look), tag("span", look.word), tag("b", number(counts[state])), cls="rr-chip",
             title=look.meaning)
-        for state, look in _SHOWN.items()
+        for state, look in SHOWN.items()
         if counts[state] or state in always
     )  # fmt: skip
     rows = "row" if total == 1 else "rows"

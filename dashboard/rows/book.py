@@ -4,70 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.rows import choice
+from dashboard.rows.question import Found
 from flows.errors import FileError
 from flows.ledger.keys import Record
 from flows.ledger.view import Run, View
 from flows.pipeline.definition import Definition
-from flows.records import Reason, Rejection, Row, RowState
+from flows.records import Rejection, Row, RowState
 from flows.settings import Settings
 from flows.source.header import match
 from flows.spool.spans import spans
 from flows.spool.spool import Spool
 
-PAGE = 100
-
 Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked for. `column` bounds the search: a name, `@row`, `@line`, or "" for anywhere.
-
-    `sort` is the name of a column, `@row`, or one of row_choice.OUTCOMES.
-    """
-
-    states: tuple[RowState, ...] = ()
-    search: str = ""
-    column: str = ""
-    sort: str = ""
-    descending: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One row with all that is known of it. `reasons` only where it was rejected."""
-
-    record: Record
-    line: int
-    values: dict[str, Any]
-    reasons: tuple[Reason, ...] = ()
-
-    @property
-    def why(self) -> str:
-        """The reason in words, for rows that are not done."""
-        return "; ".join(map(str, self.reasons)) or self.record.reason
-
-    @property
-    def skipped(self) -> bool:
-        """Whether it is a good row that was left out because an earlier run delivered it."""
-        return Rejection(self.record.row, self.line, self.reasons, ()).skipped
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page: its rows, how many fit in all, which page of how many."""
-
-    rows: list[Found]
-    matching: int
-    number: int
-    pages: int
-    note: str = ""
 
 
 @dataclass(slots=True)
@@ -84,16 +36,6 @@ class Rowbook:
     def spool(self) -> Spool:
         """The run's spool, kept open between pages."""
         return _spool(self.settings.spool_url, self.run.id, self.run.facts.get("spool", ""))
-
-    def page(self, question: Question, number: int = 1, *, size: int = PAGE) -> Page:
-        """One page; one past the last has no rows. Raises StackError, FileError."""
-        chosen, note = choice.choose(self, question)
-        matching = self.run.total if chosen is None else len(chosen)
-        pages = max(1, -(-matching // size))
-        first = min((number - 1) * size, matching)
-        last = min(first + size, matching)
-        rows = np.arange(first + 1, last + 1) if chosen is None else chosen[first:last]
-        return Page(self.rows(rows.tolist()), matching, number, pages, note)
 
     def rows(self, numbers: list[int]) -> list[Found]:
         """These rows, in this order."""

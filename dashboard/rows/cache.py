@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
+class Cache(Generic[T]):
     """The `most` answers that were asked for last. Safe to use from several threads."""
 
     def __init__(self, most: int) -> None:

@@ -1,24 +1,34 @@
-"""Which of a run's rows fit a question, and in which order."""
+"""A page of the rows that fit a question, in the order asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dashboard.rows import search
-from dashboard.rows.cache import Kept
+from dashboard.rows.book import Rowbook
+from dashboard.rows.cache import Cache
+from dashboard.rows.question import Page, Question
 from flows.records import RowState
 
-if TYPE_CHECKING:
-    from dashboard.rows.book import Question, Rowbook
-
+PAGE = 100  # rows
 MOST_SORTED = 50_000  # rows whose outcomes are read to be put in order
 OUTCOMES = ("@status", "@attempts", "@took_seconds", "@at")
 
 Rows = NDArray[np.int64]
+
+
+def page(book: Rowbook, question: Question, number: int = 1, *, size: int = PAGE) -> Page:
+    """One page; one past the last has no rows. Raises StackError, FileError."""
+    chosen, note = choose(book, question)
+    matching = book.run.total if chosen is None else len(chosen)
+    pages = max(1, -(-matching // size))
+    first = min((number - 1) * size, matching)
+    last = min(first + size, matching)
+    rows = np.arange(first + 1, last + 1) if chosen is None else chosen[first:last]
+    return Page(book.rows(rows.tolist()), matching, number, pages, note)
 
 
 def choose(book: Rowbook, question: Question) -> tuple[Rows | None, str]:
@@ -46,7 +56,7 @@ def _mask(book: Rowbook, states: Collection[RowState]) -> NDArray[np.bool_]:
     return mask
 
 
-_kept_orders: Kept[Rows] = Kept(8)
+_orders: Cache[Rows] = Cache(8)
 
 
 def _by_outcome(book: Rowbook, chosen: Rows | None, question: Question) -> tuple[Rows, str]:
@@ -55,7 +65,7 @@ def _by_outcome(book: Rowbook, chosen: Rows | None, question: Question) -> tuple
         return rows, f"Sorted by row: by outcome, up to {MOST_SORTED:,} rows can be sorted. Filter first."
     counts = tuple(book.run.counts.values())  # when no row has moved, the order is the same on every page
     key = (book.settings.spool_url, book.run.id, book.run.facts.get("epoch", ""), question, counts)
-    return _kept_orders.get(key, lambda: _order(book, rows, question)), ""
+    return _orders.get(key, lambda: _order(book, rows, question)), ""
 
 
 def _order(book: Rowbook, rows: Rows, question: Question) -> Rows:

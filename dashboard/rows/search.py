@@ -6,18 +6,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dashboard.rows.cache import Kept
+from dashboard.rows.book import Rowbook
+from dashboard.rows.cache import Cache
+from dashboard.rows.question import Question
 from flows.errors import FileError, RowrelayError
 from flows.records import Rejection
-
-if TYPE_CHECKING:
-    from dashboard.rows.book import Question, Rowbook
 
 _NUMBERS = ("int", "float", "decimal")
 _SPAN = re.compile(r"\s*(\d{1,12})\s*(?:[-–]\s*(\d{1,12})\s*)?")
@@ -88,7 +86,7 @@ def _flat(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     return array
 
 
-_answered: Kept[Rows] = Kept(8)
+_answered: Cache[Rows] = Cache(8)
 
 
 def _ask(scan: _Scan, question: Question) -> Rows:

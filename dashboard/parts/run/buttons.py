@@ -167,4 +167,4 @@ def _rows(count: int, what: str = "") -> str:
 
 
 def _n(count: int) -> str:
-    return cached.reader().number(count)
+    return cached.locale().number(count)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard.parts.theme import LIMIT_COLOR, ROW
+from dashboard.words import LIMIT_COLOR, ROW
 from flows.records import RowState
 
 LAST_SECONDS = 180

@@ -6,7 +6,7 @@ import time
 
 from dashboard.parts import cached, theme
 from dashboard.parts.html import Markup, tag
-from dashboard.parts.locale import Reader
+from dashboard.parts.locale import Locale
 from dashboard.parts.run import charts
 from flows.ledger.view import Run
 from flows.limit.pace import expected_seconds
@@ -15,7 +15,7 @@ from flows.records import LimitTerms, RowState
 from flows.words import duration
 
 
-def counts(run: Run, at: Reader) -> Markup:
+def counts(run: Run, at: Locale) -> Markup:
     """The rows by state, as a bar and in numbers."""
     counts = run.shown_counts
     return tag(
@@ -23,7 +23,7 @@ def counts(run: Run, at: Reader) -> Markup:
     )
 
 
-def figures(run: Run, definition: Definition, seconds: charts.Series, at: Reader) -> Markup:
+def figures(run: Run, definition: Definition, seconds: charts.Series, at: Locale) -> Markup:
     """Rate, time, worst window and progress, side by side."""
     terms = definition.terms
     left = run.counts[RowState.WAITING] + run.counts[RowState.SENDING]

@@ -8,12 +8,13 @@ import streamlit as st
 
 from dashboard import target
 from dashboard.parts import cached, theme
-from dashboard.parts.cached import calm, reader
+from dashboard.parts.cached import locale, show_errors
 from dashboard.parts.html import Markup, join, tag
-from dashboard.parts.locale import Reader
+from dashboard.parts.locale import Locale
 from dashboard.parts.run import figures
 from dashboard.parts.run.waiting import waiting
 from dashboard.parts.theme import notice
+from dashboard.words import RUN, reason
 from flows.errors import RowrelayError
 from flows.ledger.view import Run
 from flows.pipeline.definition import Definition
@@ -36,13 +37,13 @@ def mark(run: Run) -> str:
 
 def show(name: str, before: str) -> None:
     """State, counts and figures: cheap enough for every second and twenty tabs."""
-    with calm(trying_again=True):
+    with show_errors(trying_again=True):
         run = cached.run(name)
         if run is None or mark(run) != before:
             st.rerun()
         definition = cached.definition(run.id, run.facts.get("epoch", ""))
         cached.awake()
-        at = reader()
+        at = locale()
         parts = [_head(run, definition, at), *_state_in_words(run, definition)]
         if run.total and run.notices and run.kind != "checked":
             parts.append(notice("warn", "Worth a look", *run.notices))
@@ -52,14 +53,12 @@ def show(name: str, before: str) -> None:
         st.html(tag("div", *parts, cls="rr-live"))
 
 
-def _head(run: Run, definition: Definition, at: Reader) -> Markup:
+def _head(run: Run, definition: Definition, at: Locale) -> Markup:
     kind = "starting" if cached.waits(run) else run.kind
     title = tag("h1", run.facts.get("name") or run.file)
     ended = f", ended {at.time(run.ended)}" if run.ended and not run.busy else ""
     about = f"{run.pipeline} to {target.in_words(definition)} · started {at.time(run.created)} by {run.by}{ended}"
-    return join(
-        tag("div", title, theme.chip(theme.RUN[kind]), cls="rr-head"), tag("div", about, cls="rr-muted rr-small")
-    )
+    return join(tag("div", title, theme.chip(RUN[kind]), cls="rr-head"), tag("div", about, cls="rr-muted rr-small"))
 
 
 def _state_in_words(run: Run, definition: Definition) -> list[Markup]:
@@ -67,7 +66,7 @@ def _state_in_words(run: Run, definition: Definition) -> list[Markup]:
     if cached.waits(run):
         return [waiting(time.time() - run.fact("asked_at"), "You can cancel the request.")]
     if kind == "stopped":
-        message, hint = theme.reason(run)
+        message, hint = reason(run)
         stays = "What is finished stays finished; the rest can be resumed." if run.total else "Nothing was sent."
         return [notice("bad", message or "The run stopped.", hint, stays)]
     if kind == "interrupted":

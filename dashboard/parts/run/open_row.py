@@ -8,14 +8,16 @@ from dashboard import preview
 from dashboard.parts import cached, theme
 from dashboard.parts.cached import ask
 from dashboard.parts.html import tag
-from dashboard.parts.locale import Reader
-from dashboard.parts.theme import ROW, facts
-from dashboard.rows.book import Found, Rowbook
+from dashboard.parts.locale import Locale
+from dashboard.parts.theme import facts
+from dashboard.rows.book import Rowbook
+from dashboard.rows.question import Found
+from dashboard.words import ROW, SKIPPED
 from flows.records import Row, RowState
 from flows.sheet import plain
 
 
-def show(book: Rowbook, at: Reader) -> None:
+def show(book: Rowbook, at: Locale) -> None:
     """The row that the address names, or how to choose one."""
     asked = cached.query_number("row")
     if asked is None or not 1 <= asked <= book.run.total:
@@ -26,7 +28,7 @@ def show(book: Rowbook, at: Reader) -> None:
     with st.container(border=True):
         left, right = st.columns([5, 1], vertical_alignment="center")
         title = f"Row {at.number(record.row)}" + (f", line {at.number(found.line)}" if found.line else "")
-        shown = theme.SKIPPED if found.skipped else ROW[record.state]
+        shown = SKIPPED if found.skipped else ROW[record.state]
         left.html(tag("div", tag("strong", title), theme.chip(shown), cls="rr-head"))
         right.button("Close", key="close_row", width="stretch", on_click=_close)
         st.html(

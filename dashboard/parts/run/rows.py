@@ -8,10 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.parts import cached, theme
-from dashboard.parts.cached import ask, calm, reader
+from dashboard.parts.cached import ask, locale, show_errors
 from dashboard.parts.run import open_row
-from dashboard.parts.theme import ROW
-from dashboard.rows.book import Found, Page, Question, Rowbook
+from dashboard.rows.book import Rowbook
+from dashboard.rows.question import Found, Page, Question
+from dashboard.words import ORDER, ROW, SKIPPED
 from flows.errors import StackError
 from flows.ledger.view import Run
 from flows.records import RowState
@@ -28,7 +29,7 @@ def show(run: Run) -> None:
 
     @st.fragment(run_every=5.0 if live else None)
     def rows() -> None:
-        with calm(wake=True):
+        with show_errors(wake=True):
             if (now := cached.run(run.id)) is not None:
                 _page(cached.rowbook(now), question)
 
@@ -52,7 +53,7 @@ def _question(columns: list[str]) -> Question:
     # that a link to the unknown rows is one before there are any.
     chosen = st.pills(
         "State",
-        [str(state) for state in theme.ORDER],
+        [str(state) for state in ORDER],
         selection_mode="multi",
         key="state",
         bind="query-params",
@@ -95,7 +96,7 @@ def _page(book: Rowbook, question: Question) -> None:
     page = cached.page(run.id, question, number, moved, book)
     if number > page.pages:  # an address of before a filter, or typed
         page = cached.page(run.id, question, page.pages, moved, book)
-    at = reader()
+    at = locale()
     if not page.rows:
         st.html(theme.empty("No row fits.", "Take away a filter, or search for less."))
         return
@@ -149,7 +150,7 @@ def _frame(page: Page, book: Rowbook, at: Any) -> pd.DataFrame:
     troubled = any(found.why for found in page.rows)
     in_file = book.names_in_file()
     for found in page.rows:
-        record, shown = found.record, theme.SKIPPED if found.skipped else ROW[found.record.state]
+        record, shown = found.record, SKIPPED if found.skipped else ROW[found.record.state]
         line: dict[str, Any] = {
             "row": record.row,
             "line": found.line or None,

@@ -7,9 +7,9 @@ import time
 import streamlit as st
 
 from dashboard.parts import cached
-from dashboard.parts.cached import calm, reader
+from dashboard.parts.cached import locale, show_errors
 from dashboard.parts.html import tag
-from dashboard.parts.locale import Reader
+from dashboard.parts.locale import Locale
 from dashboard.parts.run import charts
 from dashboard.parts.run.charts import Chart
 from dashboard.parts.run.figures import shortest
@@ -22,12 +22,12 @@ STORY_SECONDS = 5.0
 
 def show(name: str) -> None:
     """Charts of what was sent and what became of it, and what happened."""
-    with calm(wake=True):
+    with show_errors(wake=True):
         run = cached.run(name)
         if run is None or not run.total:
             return
         _charts(run, cached.definition(run.id, run.facts.get("epoch", "")))
-        _events(run, reader())
+        _events(run, locale())
 
 
 def _charts(run: Run, definition: Definition) -> None:
@@ -50,7 +50,7 @@ def _draw(title: str, chart: Chart, key: str) -> None:
     st.vega_lite_chart(chart.data, chart.spec, alt=chart.alt, key=key, width="stretch")
 
 
-def _events(run: Run, at: Reader) -> None:
+def _events(run: Run, at: Locale) -> None:
     found = cached.events(run.id)
     flows = cached.flows(run.id)
     with st.expander(

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import actions
 from dashboard.parts import cached, theme
-from dashboard.parts.cached import calm
+from dashboard.parts.cached import show_errors
 from dashboard.parts.html import Content, Markup, tag
 from dashboard.prefect_api.server import FlowRun
 from flows.errors import RowrelayError, RunDeleted, RunNotFound
@@ -43,7 +43,7 @@ def wait_for_run(name: str) -> None:
 
     @st.fragment(run_every=1.5)
     def look_again() -> None:
-        with calm(trying_again=True):
+        with show_errors(trying_again=True):
             if cached.run(name) is not None:
                 st.rerun()
             _starting(name)
@@ -84,7 +84,7 @@ def gone(error: RunNotFound) -> Markup:
     links = tag("a", "All runs", href="runs", target="_self")
     if not isinstance(error, RunDeleted):
         return theme.empty(error.message, "Its address may be incomplete.", links)
-    moment = cached.reader().time(error.at)  # of today, the clock alone
+    moment = cached.locale().time(error.at)  # of today, the clock alone
     when = f" {'on' if ',' in moment else 'at'} {moment}" if error.at else ""
     who = f" by {error.by}" if error.by else ""
     title = f"This run was deleted{when}{who}." if when or who else "This run is not kept any more."

@@ -8,14 +8,16 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from dashboard import actions, preview, target
+from dashboard import actions, preview
 from dashboard.parts import cached, theme
-from dashboard.parts.cached import calm, reader, who
+from dashboard.parts.cached import locale, show_errors, who
 from dashboard.parts.html import Markup, tag
 from dashboard.parts.locale import size
 from dashboard.parts.run.waiting import LATE_SECONDS, gone, status_link, take_back
 from dashboard.parts.send import reading
+from dashboard.parts.target import here_notice
 from dashboard.parts.theme import notice, numbers
+from dashboard.words import RUN, reason
 from flows.errors import RowrelayError, RunNotFound
 from flows.ledger.view import Run
 from flows.limit.pace import expected_seconds
@@ -52,7 +54,7 @@ def _kind(name: str) -> str:
 def _follow(name: str, before: str) -> None:
     if before == "away":
         _title("Send a file")
-    with calm(trying_again=True):
+    with show_errors(trying_again=True):
         found = cached.run(name)
         if _kind(name) != before:
             st.rerun()
@@ -142,7 +144,7 @@ def _do(act: Callable[[], object]) -> None:
 def _checking(run: Run) -> None:
     _title(_name(run))
     done, total = run.fact("checked_bytes"), run.fact("file_bytes")
-    at = reader()
+    at = locale()
     st.progress(min(1.0, done / total) if total else 0.0)
     st.text(
         f"{at.number(run.fact('checked_rows'))} rows checked, {size(done)} of {size(total)}" if total else "Reading …"
@@ -154,7 +156,7 @@ def _refused(run: Run) -> None:
     _title(_name(run))
     kind = run.kind
     if kind == "stopped":
-        message, hint = theme.reason(run)
+        message, hint = reason(run)
         readings = reading.known(run)
         st.html(notice("bad", "This file cannot be sent.", message, "" if readings else hint))
         if readings:
@@ -164,7 +166,7 @@ def _refused(run: Run) -> None:
     elif kind == "cancelled":
         st.html(notice("info", "The check was cancelled.", "Nothing was sent."))
     else:
-        st.html(notice("info", f"The run is {theme.RUN[kind].word}.", run.reason))
+        st.html(notice("info", f"The run is {RUN[kind].word}.", run.reason))
     with st.container(horizontal=True):
         if st.button("Check again", type="primary" if kind != "stopped" else "secondary", icon=":material/refresh:"):
             _do(lambda: actions.check_again(run, by=who()))
@@ -183,7 +185,7 @@ def _checked(run: Run) -> None:
     ready = run.total - run.counts[RowState.REJECTED]
     terms = definition.terms
     seconds = expected_seconds(ready, terms.windows)
-    at = reader()
+    at = locale()
     _title(_name(run))
     st.html(
         numbers(
@@ -196,7 +198,7 @@ def _checked(run: Run) -> None:
         )
     )
     st.html(theme.bar({**run.shown_counts, RowState.WAITING: ready}, run.total))
-    if here := target.here_notice(definition):
+    if here := here_notice(definition):
         st.html(here)
     if run.notices:
         st.html(notice("warn", "Look at this before you send.", *run.notices))
@@ -211,7 +213,7 @@ def _checked(run: Run) -> None:
 
 def _delivered(run: Run) -> None:
     """What earlier runs delivered of these rows, and a way to leave that out."""
-    count = reader().number(int(run.fact("delivered")))
+    count = locale().number(int(run.fact("delivered")))
     if run.skipped:
         st.html(notice("info", f"{count} rows were delivered before. They are left out."))
     elif run.fact("delivered"):
@@ -231,7 +233,7 @@ def _same_content(run: Run) -> bool:
     others = cached.same_content(run.facts.get("digest", ""), but=run.id)
     if not others:
         return False
-    at, last = reader(), others[0]
+    at, last = locale(), others[0]
     more = f" and {len(others) - 1} more" if len(others) > 1 else ""
     st.html(
         notice(
@@ -245,7 +247,7 @@ def _same_content(run: Run) -> bool:
 
 
 def _decide(run: Run, ready: int, *, again: bool) -> None:
-    at = reader()
+    at = locale()
     with st.container(horizontal=True):
         label = f"Send {at.number(ready)} good rows" if run.wrong else f"Send {at.number(ready)} rows"
         if ready and st.button(label, type="primary", icon=":material/send:", disabled=again):
@@ -291,12 +293,12 @@ def _rejected(run: Run) -> None:
         alt="Rejected rows with their reasons",
     )
     if run.wrong > len(samples):
-        st.caption(f"The first {len(samples)} of {reader().number(run.wrong)}; the download has all.")
+        st.caption(f"The first {len(samples)} of {locale().number(run.wrong)}; the download has all.")
 
 
 def _first_requests(run: Run, definition: Definition) -> None:
     st.header("The first requests, as they would go out", anchor=False)
-    with calm():
+    with show_errors():
         book = cached.rowbook(run)
         for row in book.spool.read(0, 3):
             shown = preview.request_of(run.id, definition, row, book.settings)

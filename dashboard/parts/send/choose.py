@@ -11,11 +11,13 @@ from dashboard import actions, target
 from dashboard.connections import settings
 from dashboard.files.template import rule_of, template_csv
 from dashboard.parts import cached
-from dashboard.parts.cached import ask, calm, known_pipelines, query, reader, who
-from dashboard.parts.html import tag, visible
+from dashboard.parts.cached import ask, known_pipelines, locale, query, show_errors, who
+from dashboard.parts.html import tag
 from dashboard.parts.locale import size
 from dashboard.parts.send.uploader import uploader
+from dashboard.parts.target import here_notice
 from dashboard.parts.theme import empty, facts, notice
+from dashboard.words import visible
 from flows.errors import RowrelayError
 from flows.pipeline.definition import Definition
 from flows.storage.located import find
@@ -24,7 +26,7 @@ from flows.storage.located import find
 def show() -> None:
     """Choose, then check."""
     st.html(tag("div", tag("h1", "Send a file"), cls="rr-head"))
-    with calm():
+    with show_errors():
         found = known_pipelines()
         if not found:
             st.html(
@@ -59,7 +61,7 @@ def _describe(definition: Definition) -> None:
                 ("How fast", cached.pace(terms)),
             )
         )
-        if here := target.here_notice(definition):
+        if here := here_notice(definition):
             st.html(here)
         with st.expander("Columns that the file needs"):
             names = definition.column_names
@@ -139,7 +141,7 @@ def _inbox(definition: Definition) -> None:
             return
         if found.more:
             st.caption(f"The newest {len(lying)} are shown.")
-        at = reader()
+        at = locale()
         chosen = st.selectbox(
             "File",
             lying,

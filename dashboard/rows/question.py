@@ -1,0 +1,54 @@
+"""What is asked of a run's rows, and what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flows.ledger.keys import Record
+from flows.records import Reason, Rejection, RowState
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked for. `column` bounds the search: a name, `@row`, `@line`, or "" for anywhere.
+
+    `sort` is the name of a column, `@row`, or one of choice.OUTCOMES.
+    """
+
+    states: tuple[RowState, ...] = ()
+    search: str = ""
+    column: str = ""
+    sort: str = ""
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One row with all that is known of it. `reasons` only where it was rejected."""
+
+    record: Record
+    line: int
+    values: dict[str, Any]
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """The reason in words, for rows that are not done."""
+        return "; ".join(map(str, self.reasons)) or self.record.reason
+
+    @property
+    def skipped(self) -> bool:
+        """Whether it is a good row that was left out because an earlier run delivered it."""
+        return Rejection(self.record.row, self.line, self.reasons, ()).skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page: its rows, how many fit in all, which page of how many."""
+
+    rows: list[Found]
+    matching: int
+    number: int
+    pages: int
+    note: str = ""

@@ -1,0 +1,69 @@
+"""The words, colours and signs of states, and text in which nothing hides: the same on pages, charts and over HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from flows.ledger.view import KINDS, Run
+from flows.records import RowState
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a state is shown. Colours go by kind, never alone: a sign and a word are always beside them."""
+
+    color: str
+    sign: str
+    word: str
+    meaning: str = ""
+
+
+# Told apart with any kind of colour vision, and at least 3 : 1 against the light and the dark background (but
+# for `rejected` on white, which always has its outline and word).
+ROW: dict[RowState, Look] = {
+    RowState.DONE: Look("#0d9c75", "✓", "done", "the API accepted it"),
+    RowState.SENDING: Look("#2f8fd8", "→", "sending", "its request is under way"),
+    RowState.WAITING: Look("#8b95a3", "·", "waiting", "not sent yet"),
+    RowState.FAILED: Look("#d55e00", "✕", "failed", "the API refused it"),
+    RowState.UNKNOWN: Look("#b565a7", "?", "unknown", "sent, but the answer was lost: the API may have acted on it"),
+    RowState.REJECTED: Look("#c29200", "⊘", "rejected", "not valid, never sent"),
+}
+ORDER = tuple(ROW)  # of lists and filters
+SKIPPED = Look("#7d8fd1", "↷", "skipped", "left out: an earlier run delivered it")  # counts as rejected in the ledger
+SHOWN: dict[str, Look] = {str(state): look for state, look in ROW.items()} | {"skipped": SKIPPED}  # `Run.shown_counts`
+
+_SIGNS = {
+    "starting": ("#8b95a3", "◌"),
+    "checking": ("#2f8fd8", "◔"),
+    "checked": ("#8b95a3", "◇"),
+    "sending": ("#2f8fd8", "→"),
+    "cancelling": ("#8b95a3", "◌"),
+    "interrupted": ("#d55e00", "!"),
+    "finished": ("#0d9c75", "✓"),
+    "with errors": ("#b98a00", "!"),
+    "stopped": ("#d55e00", "✕"),
+    "cancelled": ("#8b95a3", "–"),
+}
+RUN = {kind: Look(*_SIGNS[kind], word) for kind, word in KINDS.items()}  # by `Run.kind`
+LIMIT_COLOR = "#8b95a3"
+
+
+def reason(run: Run) -> tuple[str, str]:
+    """Why a run ended as it did, and what to do: the file by its name, as it lies in a folder that says nothing."""
+    message, _, hint = run.reason.partition("\n")
+    where, slash, rest = message.partition(f"/{run.facts.get('name') or PurePath(run.file).name}:")
+    if slash and " " not in where:
+        message = f"{slash[1:]}{rest}"
+    return message, hint
+
+
+def visible(text: str) -> str:
+    """Text in which nothing hides: controls, marks that turn the direction and what has no width are shown as such."""
+    return "".join(_SAID.get(char, char) for char in text) if not text.isascii() or not text.isprintable() else text
+
+
+_TURNING = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_UNSEEN = (0x00AD, 0x180E, *range(0x200B, 0x200E), 0x2028, 0x2029, *range(0x2060, 0x2065), 0xFEFF)
+_CONTROLS = (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0xA0))
+_SAID = {chr(code): f"⟨U+{code:04X}⟩" for code in (*_TURNING, *_UNSEEN, *_CONTROLS)}
