@@ -404,8 +404,8 @@ SCHEMAS = [
         SCHEMA,
         (
             "unique within a frame only",
-            'self._db.execute("BEGIN")',
-            'self._db.execute("DELETE FROM seen")\n            self._db.execute("BEGIN")',
+            'if self.write("INSERT OR IGNORE INTO seen',
+            'self.write("DELETE FROM seen WHERE ?", [(1,)])\n        if self.write("INSERT OR IGNORE INTO seen',
         ),
         (
             "long values are equal by their beginning",
