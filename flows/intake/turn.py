@@ -8,16 +8,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from uuid import uuid4
 
 import redis
+from redis.exceptions import LockNotOwnedError
 
 from flows.ledger import keys
 from flows.ledger.connection import translated
 
 SECONDS = 30.0  # after the death of a process nobody looks there for this long
-_RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
 class Turn:
@@ -30,9 +28,9 @@ class Turn:
 @contextmanager
 def turn(client: redis.Redis, pipeline: str, folder: str, *, seconds: float = SECONDS) -> Iterator[Turn | None]:
     """The turn at this folder for as long as the block runs; None if another process has it. Raises StackError."""
-    key, token = keys.turn_key(pipeline, folder), uuid4().hex
+    lock = client.lock(keys.turn_key(pipeline, folder), timeout=seconds, blocking=False, thread_local=False)
     with translated():
-        got = client.set(key, token, nx=True, px=round(seconds * 1000))
+        got = lock.acquire()
     if not got:
         yield None
         return
@@ -41,7 +39,9 @@ def turn(client: redis.Redis, pipeline: str, folder: str, *, seconds: float = SE
     def renew() -> None:
         while not ended.wait(seconds / 5):
             try:
-                held.lost = not client.eval(_RENEW, 1, key, token, str(round(seconds * 1000)))
+                lock.reacquire()
+            except LockNotOwnedError:
+                held.lost = True
             except redis.RedisError:
                 continue  # what the look needs of Redis next fails loudly if it stays away
 
@@ -52,5 +52,5 @@ def turn(client: redis.Redis, pipeline: str, folder: str, *, seconds: float = SE
     finally:
         ended.set()
         keeper.join()
-        with suppress(redis.RedisError):  # then it lapses
-            client.eval(_RELEASE, 1, key, token)
+        with suppress(redis.RedisError):  # then it lapses, or another has it
+            lock.release()
