@@ -10,9 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from deployments.commands.delivered import ADVICE, Known, known
@@ -222,14 +220,10 @@ def _rejected_to(
 def _progress(file: Path) -> Iterator[Callable[[int, int, int], None]]:
     """A bar on a terminal, a line now and then elsewhere."""
     if err.is_terminal:
-        with Live(console=err, auto_refresh=False, transient=True) as live:
-
-            def show(rows: int, done: int, total: int) -> None:
-                grid = Table.grid(padding=(0, 1))
-                grid.add_row(ProgressBar(total=max(total, 1), completed=done, width=40), Text(f"{rows:,} rows checked"))
-                live.update(grid, refresh=True)
-
-            yield show
+        columns = (BarColumn(), TextColumn("{task.fields[rows]:,} rows checked"))
+        with Progress(*columns, console=err, transient=True) as shown:
+            task = shown.add_task("", total=None, rows=0)
+            yield lambda rows, done, total: shown.update(task, completed=done, total=total, rows=rows)
         return
     due = time.monotonic() + PLAIN_SECONDS
 
