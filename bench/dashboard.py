@@ -30,8 +30,8 @@ from deployments.standin import Knobs, StandIn, serving
 from flows.ledger import keys
 from flows.records import RowState, RunState
 from flows.settings import Settings
-from tests.browser import ROOT, Dashboard, dashboard, open_browser, open_windows
-from tests.seeding import seed, write_posts
+from tests.harness.browser import ROOT, Dashboard, dashboard, open_browser, open_windows
+from tests.harness.seeding import seed, write_posts
 
 GB = 10**9
 

@@ -30,9 +30,9 @@ from deployments.embedded.redis_server import RedisServer
 from flows.ledger.connection import connect
 from flows.ledger.view import View
 from flows.limit.script import LATE_FRESH_SECONDS
-from tests import tls
-from tests.forked import Forked
-from tests.proxy import Proxy
+from tests.harness import tls
+from tests.harness.forked import Forked
+from tests.harness.proxy import Proxy
 
 ANSWER_SECONDS = 0.05
 MARGIN_SECONDS = 0.15  # of `late_seconds`, beyond the way

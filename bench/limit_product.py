@@ -89,7 +89,7 @@ def measure(
                     "redis_url": addresses.redis_url, "data": str(settings.data), "pipeline": str(definition),
                     "run": f"{name}-{sender}", "file": str(file), "stall": setting.stall,
                 }  # fmt: skip
-                command = [sys.executable, "-m", "tests.engine", json.dumps(order)]
+                command = [sys.executable, "-m", "tests.harness.engine", json.dumps(order)]
             else:
                 command = [ROWRELAY, "send", str(file), "--pipeline", name, "--json"]
             processes.append(

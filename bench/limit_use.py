@@ -2,7 +2,7 @@
 
 7, 50, 200 and 1,000 a second, answers after 5, 100 and 500 ms, by 1 and by 3 processes that share the limit. A sender
 is the product from the file to the ledger, without Prefect, which would take longer to start than a setting lasts:
-what `rowrelay send` maps is mapped on plain threads (tests/engine.py). One Redis that syncs every write, and for
+what `rowrelay send` maps is mapped on plain threads (tests.harness.engine). One Redis that syncs every write, and for
 every setting a `rowrelay standin` in a process of its own.
 
 The pace is that of the arrivals from 2 s after the first one on, for 30 s at 7 a second and 12 s at the others; it is
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from bench._parts import Receiver, definition, posts, receiver
 from deployments.embedded.redis_server import RedisServer
-from tests.forked import Forked
+from tests.harness.forked import Forked
 
 RATES, ROUND_TRIPS_MS, PROCESSES = (7, 50, 200, 1000), (5, 100, 500), (1, 3)
 AT_ONCE = {7: 6, 50: 6, 200: 2, 1000: 1}  # settings that run beside each other

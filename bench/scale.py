@@ -152,7 +152,7 @@ def measure(folder: Path, rows: int, workers: int, environment: dict[str, str], 
                 f"{i},a title of row {i},the body of row {i} says nothing new\n" for i in range(rows // workers)
             )
         given = json.dumps({"pipeline": "bench", "file": str(part)})
-        command = [sys.executable, "-m", "tests.flow_process", given]
+        command = [sys.executable, "-m", "tests.harness.flow_process", given]
         processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
     cpu, peak = [0.0] * workers, [0.0] * workers
     while any(process.poll() is None for process in processes):

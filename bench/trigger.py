@@ -19,10 +19,10 @@ from pathlib import Path
 
 from deployments.embedded.stack import environment, use
 from flows.settings import Settings
-from tests.conftest import wait_until
-from tests.serving import Serving, serving
-from tests.stack_fixture import RunningStack
-from tests.world import world
+from tests.harness.serving import Serving, serving
+from tests.harness.stack import RunningStack
+from tests.harness.wait import wait_until
+from tests.harness.world import world
 
 LIMIT = {"name": "trigger", "requests": 100, "window_seconds": 1, "in_flight": 10, "grace_seconds": 0.3}
 QUICK = {"delay_min_seconds": 0.01, "delay_max_seconds": 0.02}

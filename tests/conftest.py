@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 import redis
 
 from deployments.embedded.redis_server import RedisServer
-from tests.stack_fixture import stack
+from tests.harness.stack import stack
 
 __all__ = ["stack"]
-
-T = TypeVar("T")
-PATIENCE = 3.0  # a machine may be that much slower than the one that the seconds were chosen on, or that busy
-
-
-def wait_until(predicate: Callable[[], T], *, seconds: float = 10.0, what: str = "the condition") -> T:
-    """Wait until `predicate` is true and return what it gave; fail naming `what` after `seconds`, on a slow machine."""
-    seconds *= PATIENCE
-    deadline = time.monotonic() + seconds
-    while True:
-        if value := predicate():
-            return value
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {seconds:g} s in vain for {what}")
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,11 +14,11 @@ from playwright.sync_api import Browser
 
 from deployments.embedded.stack import environment, use
 from flows.settings import Settings
-from tests.browser import ROOT, open_browser
-from tests.conftest import wait_until
-from tests.serving import serving
-from tests.stack_fixture import RunningStack
-from tests.world import world
+from tests.harness.browser import ROOT, open_browser
+from tests.harness.serving import serving
+from tests.harness.stack import RunningStack
+from tests.harness.wait import wait_until
+from tests.harness.world import world
 
 LIMIT = {"name": "pictures", "requests": 7, "window_seconds": 1, "in_flight": 7, "grace_seconds": 0.3}
 QUICK = {"delay_min_seconds": 0.02, "delay_max_seconds": 0.05}

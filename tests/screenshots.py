@@ -21,10 +21,10 @@ from flows.ledger.ledger import Ledger
 from flows.pipeline.pipelines import present
 from flows.records import RowState, RunState
 from flows.settings import Settings
-from tests.browser import ROOT, Dashboard, open_browser, settle
-from tests.conftest import wait_until
-from tests.dashboard_site import Site, site
-from tests.seeding import Seeded, seed, write_posts
+from tests.harness.browser import ROOT, Dashboard, open_browser, settle
+from tests.harness.dashboard_site import Site, site
+from tests.harness.seeding import Seeded, seed, write_posts
+from tests.harness.wait import wait_until
 
 D, F, U = RowState.DONE, RowState.FAILED, RowState.UNKNOWN
 SIZES = ((1280, "light"), (1280, "dark"), (390, "dark"), (390, "light"))

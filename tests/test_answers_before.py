@@ -18,7 +18,7 @@ from flows.ledger.connection import connect
 from flows.limit.status import status
 from flows.records import Outcome, Reply, RowState, RunState
 from flows.spool.spool import Spool
-from tests.world import world
+from tests.harness.world import world
 
 LIMIT: dict[str, Any] = {"name": "api", "requests": 50, "window_seconds": 1, "in_flight": 1, "grace_seconds": 0.3}
 Answer = tuple[int, dict[str, str], bytes]

@@ -28,8 +28,8 @@ from flows.pipeline.reading import from_resolved
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from flows.sheet import restored
-from tests.browser import ROOT
-from tests.seeding import Seeded, seed, write_posts
+from tests.harness.browser import ROOT
+from tests.harness.seeding import Seeded, seed, write_posts
 
 D, F, U = RowState.DONE, RowState.FAILED, RowState.UNKNOWN
 HERE = "http://127.0.0.1:8501"

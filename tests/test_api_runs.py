@@ -16,8 +16,8 @@ from dashboard.words import ROW, RUN, SKIPPED
 from flows.pipeline.pipelines import present
 from flows.records import RowState, RunState
 from flows.settings import Settings
-from tests.browser import ROOT
-from tests.seeding import Seeded, seed, write_posts
+from tests.harness.browser import ROOT
+from tests.harness.seeding import Seeded, seed, write_posts
 from tests.test_api import api, mixed, settings
 from tests.test_dashboard import show, text
 

@@ -22,8 +22,8 @@ from flows.errors import FileError, SettingError, StackError
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import View
-from tests.conftest import wait_until
-from tests.world import ROOT, World, world
+from tests.harness.wait import wait_until
+from tests.harness.world import ROOT, World, world
 
 LIMIT = {"name": "archive", "requests": 40, "window_seconds": 1, "in_flight": 4, "grace_seconds": 0.2}
 SLOWLY = {"delay_min_seconds": 0.5, "delay_max_seconds": 0.9}  # a backup is made meanwhile

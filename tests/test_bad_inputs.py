@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deployments.commands import cli
-from tests.bad_inputs import COMMANDS, DEFINITIONS, FILES, GOOD, MISTYPED
+from tests.harness.bad_inputs import COMMANDS, DEFINITIONS, FILES, GOOD, MISTYPED
 
 Run = Callable[..., tuple[int, str, str]]
 

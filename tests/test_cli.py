@@ -29,11 +29,11 @@ from flows.ledger.view import View
 from flows.limit.limiter import Limiter
 from flows.limit.script import Keys
 from flows.records import LimitTerms, RowState, RunState
-from tests.bad_inputs import FILES, GOOD
-from tests.conftest import wait_until
-from tests.stack_fixture import RunningStack
+from tests.harness.bad_inputs import FILES, GOOD
+from tests.harness.stack import RunningStack
+from tests.harness.wait import wait_until
+from tests.harness.world import ROOT, World, world
 from tests.test_export import Sent, sent
-from tests.world import ROOT, World, world
 
 COMMANDS = (
     "check", "send", "runs", "show", "export", "cancel", "delete", "mark-done", "restored", "backup", "restore",

@@ -29,8 +29,8 @@ from flows.limit.clock import boot_time
 from flows.limit.permit import StalePermit
 from flows.pipeline.definition import Definition
 from flows.records import Outcome, Parcel, Reply, Row, RowState
-from tests import tls
-from tests.conftest import wait_until
+from tests.harness import tls
+from tests.harness.wait import wait_until
 
 ROW = Row(1, 2, {"title": "a title"})
 OK = b'HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"id": 101}'

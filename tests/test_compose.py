@@ -1,8 +1,8 @@
 """docker-compose.yml: read by a real parser, and run: every service's command, environment and health check.
 
-There is no container engine in it. `tests.containers` puts each service into namespaces of this machine as the compose
-file says (user, read-only root, volumes, secrets, network, names); what is not tried: building the image, pulling
-the official ones, their entry points, and the engine's own restarting and logging.
+There is no container engine in it. `tests.harness.containers` puts each service into namespaces of this machine as the
+compose file says (user, read-only root, volumes, secrets, network, names); what is not tried: building the image,
+pulling the official ones, their entry points, and the engine's own restarting and logging.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from typing import Any
 import pytest
 
 from deployments.container.entrypoint import filled
-from tests import containers
-from tests.conftest import wait_until
-from tests.containers import ROOT, Container, Project, parsed
+from tests.harness import containers
+from tests.harness.containers import ROOT, Container, Project, parsed
+from tests.harness.wait import wait_until
 
 JOB_SECONDS = 120.0
 PG, PG_OPTIONS = "PGPASSWORD=$(cat /run/secrets/postgres_password)", "-h 127.0.0.1 -U rowrelay"

@@ -29,8 +29,8 @@ from flows.ledger.view import View
 from flows.limit.limiter import Limiter
 from flows.limit.permit import Permit
 from flows.records import Row, RowState
-from tests import tls
-from tests.conftest import wait_until
+from tests.harness import tls
+from tests.harness.wait import wait_until
 from tests.test_client import RawServer, answer_always, definition, raw
 from tests.test_ledger import RUN, begin
 

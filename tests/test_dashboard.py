@@ -24,8 +24,8 @@ from flows.pipeline.reading import from_resolved, redirected
 from flows.pipeline.timing import Rule, RuleRefused
 from flows.records import RowState, RunState
 from flows.settings import Settings
-from tests.browser import ROOT
-from tests.seeding import seed, write_posts
+from tests.harness.browser import ROOT
+from tests.harness.seeding import seed, write_posts
 
 D, F, U = RowState.DONE, RowState.FAILED, RowState.UNKNOWN
 PAGES = ("send", "runs", "run", "schedules", "status")

@@ -16,10 +16,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from deployments.standin.faults import FAULTS
 from flows.records import RowState, RunState
 from flows.sheet import restored
-from tests.browser import open_browser, open_windows, settle
-from tests.conftest import wait_until
-from tests.dashboard_site import SECONDS, Site, rows_file, site, titles
-from tests.seeding import Seeded, write_posts
+from tests.harness.browser import open_browser, open_windows, settle
+from tests.harness.dashboard_site import SECONDS, Site, rows_file, site, titles
+from tests.harness.seeding import Seeded, write_posts
+from tests.harness.wait import wait_until
 
 SLOW = SECONDS * 1000
 D, F, U = RowState.DONE, RowState.FAILED, RowState.UNKNOWN

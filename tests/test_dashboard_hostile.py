@@ -27,8 +27,8 @@ from deployments.embedded.redis_server import RedisServer
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from flows.sheet import restored
-from tests.browser import Dashboard, dashboard, open_browser, open_windows
-from tests.seeding import Seeded, seed
+from tests.harness.browser import Dashboard, dashboard, open_browser, open_windows
+from tests.harness.seeding import Seeded, seed
 
 HACK = "window.hacked=1"
 CELLS = {

@@ -16,10 +16,10 @@ import pytest
 
 from flows.ledger import keys
 from flows.records import RowState, RunState
-from tests.browser import ROOT
-from tests.conftest import wait_until
-from tests.dashboard_site import SECONDS, Site, rows_file, site, titles
-from tests.seeding import write_posts
+from tests.harness.browser import ROOT
+from tests.harness.dashboard_site import SECONDS, Site, rows_file, site, titles
+from tests.harness.seeding import write_posts
+from tests.harness.wait import wait_until
 
 
 @pytest.fixture(scope="module")

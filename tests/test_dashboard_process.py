@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
-from tests.browser import Dashboard, dashboard, find_browser, open_browser
-from tests.conftest import wait_until
+from tests.harness.browser import Dashboard, dashboard, find_browser, open_browser
+from tests.harness.wait import wait_until
 
 SECRET = "a-cookie-secret-that-is-long-enough-for-hmac"
 

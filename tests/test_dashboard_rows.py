@@ -17,8 +17,8 @@ from flows.errors import FileError, StorageError
 from flows.records import Reason, Rejection, RowState
 from flows.settings import Settings
 from flows.spool.spool import APART, Spool
-from tests.s3 import bucket, s3_environment
-from tests.seeding import Seeded, seed, write_posts
+from tests.harness.s3 import bucket, s3_environment
+from tests.harness.seeding import Seeded, seed, write_posts
 from tests.test_dashboard import settings, show
 
 __all__ = ["bucket", "s3_environment", "settings"]

@@ -21,7 +21,7 @@ from flows.ledger.ledger import Ledger
 from flows.ledger.view import View
 from flows.records import RunState
 from flows.settings import Settings
-from tests.stack_fixture import RunningStack
+from tests.harness.stack import RunningStack
 
 
 class Clock:

@@ -20,10 +20,10 @@ import pytest
 from flows.ledger.connection import connect
 from flows.ledger.view import View
 from flows.records import RowState, RunState
-from tests.conftest import wait_until
-from tests.serving import ask
-from tests.stack_fixture import RunningStack
-from tests.world import ROOT, World, world
+from tests.harness.serving import ask
+from tests.harness.stack import RunningStack
+from tests.harness.wait import wait_until
+from tests.harness.world import ROOT, World, world
 
 LIMIT: dict[str, Any] = {"name": "flow", "requests": 100, "window_seconds": 1, "in_flight": 10, "grace_seconds": 0.3}
 PARAMETERS = ("pipeline", "file", "rows", "resume", "dry_run", "skip_delivered")
@@ -50,7 +50,7 @@ def start(w: World, stack: RunningStack, **given: Any) -> subprocess.Popen[str]:
         }
     )
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.flow_process", arguments],
+        [sys.executable, "-m", "tests.harness.flow_process", arguments],
         cwd=ROOT,
         env=environment(w, stack),
         stdout=subprocess.PIPE,

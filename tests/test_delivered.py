@@ -30,10 +30,10 @@ from flows.records import RowState, RunState
 from flows.retention import delete_run
 from flows.settings import Settings
 from flows.spool.spool import Spool
-from tests.seeding import Seeded, seed
-from tests.stack_fixture import RunningStack
+from tests.harness.seeding import Seeded, seed
+from tests.harness.stack import RunningStack
+from tests.harness.world import ROOT, World, world
 from tests.test_cli import PROGRAM
-from tests.world import ROOT, World, world
 
 D, F, U = RowState.DONE, RowState.FAILED, RowState.UNKNOWN
 LIMIT: dict[str, Any] = {"name": "keyed", "requests": 50, "window_seconds": 1, "in_flight": 10, "grace_seconds": 0.3}

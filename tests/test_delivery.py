@@ -14,8 +14,8 @@ from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.limit.status import open_limit, status
 from flows.records import RowState, RunState
-from tests.conftest import wait_until
-from tests.world import World, world
+from tests.harness.wait import wait_until
+from tests.harness.world import World, world
 
 LIMIT: dict[str, Any] = {"name": "api", "requests": 50, "window_seconds": 1, "in_flight": 10, "grace_seconds": 0.3}
 QUICK = {"delay_min_seconds": 0.01, "delay_max_seconds": 0.03}

@@ -16,11 +16,11 @@ import pytest
 from deployments.embedded.redis_server import free_port
 from flows.ledger.view import Run
 from flows.records import RowState, RunState
-from tests.conftest import wait_until
-from tests.netns import Machine, machines
-from tests.proxy import Proxy
+from tests.harness.netns import Machine, machines
+from tests.harness.proxy import Proxy
+from tests.harness.wait import wait_until
+from tests.harness.world import ROOT, World
 from tests.test_partition import answers
-from tests.world import ROOT, World
 
 DELAYS = (0.0, 0.05, 0.1, 0.2)  # seconds from a request to its answer, on top of what the API takes
 GRACE_SECONDS = 0.5
@@ -66,7 +66,7 @@ class Net:
         }
         worker.engines.append(
             subprocess.Popen(
-                worker.machine.inside(sys.executable, "-m", "tests.engine", json.dumps(given)),
+                worker.machine.inside(sys.executable, "-m", "tests.harness.engine", json.dumps(given)),
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
                 text=True,

@@ -14,7 +14,7 @@ from tests.faults.draw import APIS, KILLS, NETWORKS, TROUBLES, WHOLE_EVERY, draw
 from tests.faults.judge import Evidence, Seen, judge
 from tests.faults.play import Result
 from tests.faults.table import table
-from tests.world import ROOT
+from tests.harness.world import ROOT
 
 MS = 1_000_000
 COUNTS = {"rejected": 1, "waiting": 0, "sending": 0, "done": 8, "failed": 1, "unknown": 2}

@@ -31,7 +31,7 @@ from flows.pipeline.reading import from_resolved, load, redirected
 from flows.pipeline.secret import secret_names
 from flows.source.quoting import MAX_CELLS
 from flows.source.source import open_file
-from tests.world import ROOT
+from tests.harness.world import ROOT
 
 TIMES = int(os.environ.get("ROWRELAY_FUZZ", "1"))
 POSTS = load(shipped() / "posts.yaml", environ={})

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from deployments.runners.worker import halted
-from tests.conftest import wait_until
-from tests.world import ROOT
+from tests.harness.wait import wait_until
+from tests.harness.world import ROOT
 
 HALTS = """
 import signal, subprocess, sys, time

@@ -15,10 +15,10 @@ import pytest
 
 from deployments.runners.drain import descendants
 from flows.records import RowState, RunState
-from tests.conftest import wait_until
-from tests.serving import Serving, environment_of, serving
-from tests.stack_fixture import RunningStack
-from tests.world import World, world
+from tests.harness.serving import Serving, environment_of, serving
+from tests.harness.stack import RunningStack
+from tests.harness.wait import wait_until
+from tests.harness.world import World, world
 
 LIMIT: dict[str, Any] = {"name": "hands", "requests": 100, "window_seconds": 1, "in_flight": 10, "grace_seconds": 0.3}
 SLOW = {"delay_min_seconds": 0.05, "delay_max_seconds": 0.2}

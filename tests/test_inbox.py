@@ -29,8 +29,8 @@ from flows.pipeline.reading import load
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from flows.storage.located import opened
-from tests.conftest import wait_until
-from tests.world import ROOT, World, world
+from tests.harness.wait import wait_until
+from tests.harness.world import ROOT, World, world
 
 LIMIT: dict[str, Any] = {"name": "inbox", "requests": 200, "window_seconds": 1, "in_flight": 20, "grace_seconds": 0.3}
 QUICK = {"delay_min_seconds": 0.005, "delay_max_seconds": 0.01}
@@ -230,7 +230,9 @@ def test_many_looks_at_once_deliver_every_file_once(here: World) -> None:
 def test_a_look_that_was_killed_is_carried_on_by_the_next_one(here: World) -> None:
     put(here, "long.csv", 600)
     _ = here.pipeline
-    killed = subprocess.Popen([sys.executable, "-m", "tests.look_process", str(here.folder), here.redis_url], cwd=ROOT)
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "tests.harness.look_process", str(here.folder), here.redis_url], cwd=ROOT
+    )
     here.engines.append(killed)  # type: ignore[arg-type]
     wait_until(lambda: here.report()["arrivals"] > 50, seconds=30, what="some rows")
     killed.send_signal(signal.SIGKILL)

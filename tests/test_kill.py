@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from flows.records import RowState, RunState
-from tests.conftest import wait_until
-from tests.world import World, world
+from tests.harness.wait import wait_until
+from tests.harness.world import World, world
 
 IN_FLIGHT, RATE = 20, 100
 BLOCK = RATE // 50

@@ -19,8 +19,8 @@ from flows.ledger.ledger import Ledger
 from flows.pipeline.reading import load
 from flows.records import RowState, RunState
 from flows.settings import Settings
-from tests.conftest import PATIENCE, wait_until
-from tests.world import World, world
+from tests.harness.wait import PATIENCE, wait_until
+from tests.harness.world import World, world
 
 LIMIT: dict[str, Any] = {"name": "leaving", "in_flight": 10, "grace_seconds": 0.1}
 RUN = "r1"

@@ -26,10 +26,10 @@ from deployments.embedded.redis_server import RedisServer
 from flows.limit.limiter import Limiter
 from flows.limit.script import Keys, fresh_seconds
 from flows.records import LimitTerms
-from tests.conftest import wait_until
-from tests.proxy import Proxy
-from tests.receiver import Receiver, over, pace, worst
-from tests.sender_process import Sender
+from tests.harness.proxy import Proxy
+from tests.harness.receiver import Receiver, over, pace, worst
+from tests.harness.sender_process import Sender
+from tests.harness.wait import wait_until
 
 REQUESTS = 7
 AHEAD = 0.1  # starts are granted this far ahead

@@ -20,9 +20,9 @@ from flows.limit.clock import boot_time
 from flows.limit.limiter import Limit, Limiter, Permit, StalePermit, names, open_limit, status, trust
 from flows.limit.script import NAMES, Keys, LimitScript
 from flows.records import LimitTerms
-from tests.proxy import Proxy
-from tests.receiver import worst
-from tests.sender_process import STEPPED
+from tests.harness.proxy import Proxy
+from tests.harness.receiver import worst
+from tests.harness.sender_process import STEPPED
 
 SEVEN = LimitTerms("seven", ((7, 1.0),), 7, 1.0, 1.0)
 SERVERS = ["", *([redis_server] if (redis_server := shutil.which("redis-server")) else [])]

@@ -27,9 +27,9 @@ from flows.logs import JsonFormatter
 from flows.metrics import Collector
 from flows.records import RunState
 from flows.settings import Settings
-from tests.conftest import wait_until
-from tests.stack_fixture import RunningStack
-from tests.world import World, world
+from tests.harness.stack import RunningStack
+from tests.harness.wait import wait_until
+from tests.harness.world import World, world
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = re.compile(r"^([a-z_]+)(?:\{(.*)\})? (\S+)$", flags=re.MULTILINE)

@@ -25,9 +25,9 @@ import pytest
 from deployments.embedded.locks import held
 from deployments.standin.api import Knobs, StandIn
 from deployments.standin.server import serving
-from tests.conftest import wait_until
+from tests.harness.wait import wait_until
+from tests.harness.world import ROOT
 from tests.old_data.make import HOST, PORT
-from tests.world import ROOT
 
 FOLDER = Path(__file__).resolve().parent / "old_data"
 VERSIONS = sorted(path.name for path in FOLDER.iterdir() if list(path.glob("*.tar.xz")))

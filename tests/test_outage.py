@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.records import RowState, RunState
-from tests.world import world
+from tests.harness.world import world
 
 LIMIT = {"name": "api", "requests": 600, "window_seconds": 1.0, "in_flight": 60}
 KNOBS = {"requests": None, "ban_after": None, "delay_min_seconds": 0.1, "delay_max_seconds": 0.12}

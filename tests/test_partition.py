@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from flows.records import RowState, RunState
-from tests.conftest import wait_until
-from tests.netns import Machine, machines
-from tests.proxy import Proxy
-from tests.world import ROOT, World, world
+from tests.harness.netns import Machine, machines
+from tests.harness.proxy import Proxy
+from tests.harness.wait import wait_until
+from tests.harness.world import ROOT, World, world
 
 LIMIT: dict[str, Any] = {"name": "far", "requests": 7, "window_seconds": 1, "in_flight": 7, "grace_seconds": 0.5}
 

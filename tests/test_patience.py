@@ -23,10 +23,10 @@ from flows.limit.limiter import Limiter
 from flows.pipeline.reading import load
 from flows.records import RowState
 from flows.settings import Settings
-from tests.conftest import wait_until
+from tests.harness.wait import wait_until
+from tests.harness.world import World, world
 from tests.test_inside import Faulty, sender_of
 from tests.test_ledger import RUN, begin, claim, outcome
-from tests.world import World, world
 
 LIMIT = {"name": "api", "requests": 50, "window_seconds": 0.2}
 AWAY_SECONDS = 1.0

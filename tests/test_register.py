@@ -23,7 +23,7 @@ from deployments.runners import serve
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import Pipelines, shipped
 from flows.pipeline.reading import load
-from tests.stack_fixture import RunningStack
+from tests.harness.stack import RunningStack
 
 
 def stated(folder: Path, name: str, *crons: str) -> Definition:

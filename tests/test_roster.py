@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from deployments.registry import deployments
 from flows.pipeline.pipelines import shipped
 from flows.pipeline.reading import load
-from tests.world import ROOT
+from tests.harness.world import ROOT
 
 POSTS = load(shipped() / "posts.yaml")
 

@@ -234,7 +234,7 @@ def test_long_values_that_only_begin_alike_are_not_the_same(define: Define, tmp_
 
 
 def test_two_columns_can_be_unique_together(define: Define, tmp_path: Path) -> None:
-    definition = define(schema="tests.models:Pairs")
+    definition = define(schema="tests.harness.models:Pairs")
 
     good, bad = check(definition, tmp_path, ["Rome", "1"], ["Rome", "2"], ["Oslo", "1"], ["Rome", " 1"], size=3)
 
@@ -285,7 +285,7 @@ def order(**cells: str) -> list[str]:
 
 
 def test_a_pandera_model_is_held_over_the_file_with_every_reason(define: Define, tmp_path: Path) -> None:
-    definition = define(schema="tests.models:Orders")
+    definition = define(schema="tests.harness.models:Orders")
 
     good, bad = check(
         definition,
@@ -344,7 +344,7 @@ def test_a_value_that_a_model_s_type_would_change_is_refused_and_its_checks_see_
     wrong = [list((EXACT | {name: text}).values()) for name, text, _ in UNFIT]
     rows = [list(EXACT.values()), [""] * len(EXACT), *wrong]
 
-    good, bad = check(define(schema="tests.models:Exact"), tmp_path, *rows, size=7)
+    good, bad = check(define(schema="tests.harness.models:Exact"), tmp_path, *rows, size=7)
 
     assert good == [
         [127, 200, -(2**31), 16777217.0, datetime(2024, 1, 31, 12, 0, 1, tzinfo=UTC),
@@ -394,12 +394,14 @@ def test_a_model_that_changes_which_rows_there_are_is_refused(
     define: Define, tmp_path: Path, model: str, rows: list[list[str]]
 ) -> None:
     with pytest.raises(DefinitionError, match="the model filters, sorts, repeats or renumbers rows") as refusal:
-        check(define(schema=f"tests.models:{model}"), tmp_path, *rows)
-    assert refusal.value.file == f"tests.models:{model}"
+        check(define(schema=f"tests.harness.models:{model}"), tmp_path, *rows)
+    assert refusal.value.file == f"tests.harness.models:{model}"
 
 
 def test_a_model_s_parsers_may_change_values(define: Define, tmp_path: Path) -> None:
-    good, bad = check(define(schema="tests.models:Parsed"), tmp_path, ["Z@X.com", " Zoe "], ["b@x", " "], size=2)
+    good, bad = check(
+        define(schema="tests.harness.models:Parsed"), tmp_path, ["Z@X.com", " Zoe "], ["b@x", " "], size=2
+    )
 
     assert good == [["z@x.com", "Zoe"]]
     assert bad == {1: ["name: must have at least 1 characters (found ' ')"]}
@@ -407,16 +409,16 @@ def test_a_model_s_parsers_may_change_values(define: Define, tmp_path: Path) -> 
 
 def test_a_model_whose_own_code_fails_is_refused_with_what_it_raised(define: Define, tmp_path: Path) -> None:
     with pytest.raises(DefinitionError) as refusal:
-        check(define(schema="tests.models:CheckFails"), tmp_path, *PEOPLE)
+        check(define(schema="tests.harness.models:CheckFails"), tmp_path, *PEOPLE)
     words = 'a check that failed itself: must be plausible: ZeroDivisionError("division by zero")'
     assert words in str(refusal.value)
     with pytest.raises(DefinitionError, match="failed while it parsed the rows: KeyError: 'surname'"):
-        check(define(schema="tests.models:ParserFails"), tmp_path, *PEOPLE)
+        check(define(schema="tests.harness.models:ParserFails"), tmp_path, *PEOPLE)
 
 
 def test_a_model_that_cannot_be_held_over_parts_of_a_file_is_refused(define: Define, tmp_path: Path) -> None:
     with pytest.raises(DefinitionError) as refusal:
-        check(define(schema="tests.models:Whole"), tmp_path, ["1"], ["2"])
+        check(define(schema="tests.harness.models:Whole"), tmp_path, ["1"], ["2"])
     assert "has to be short: this judges a whole table, but a file is checked in parts" in str(refusal.value)
 
 
@@ -430,7 +432,7 @@ def test_a_model_that_cannot_be_held_over_parts_of_a_file_is_refused(define: Def
 )
 def test_a_model_that_no_file_can_be_held_to_is_refused_as_it_is_loaded(define: Define, model: str, words: str) -> None:
     with pytest.raises(DefinitionError) as refusal:
-        define(schema=f"tests.models:{model}")
+        define(schema=f"tests.harness.models:{model}")
     assert f"{model} {words}" in str(refusal.value)
 
 

@@ -36,8 +36,8 @@ from deployments.registry.deployments import JOB
 from flows.ledger.connection import connect
 from flows.masking import DOTS, Masker
 from flows.private import private_folder
-from tests.stack_fixture import RunningStack
-from tests.world import ROOT
+from tests.harness.stack import RunningStack
+from tests.harness.world import ROOT
 
 # -- secrets: every place that a run leaves traces in -----------------------------------------------------------------
 

@@ -23,10 +23,10 @@ from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRu
 from flows.flow_runs.schedule import schedules
 from flows.pipeline.definition import Definition
 from flows.pipeline.reading import load
-from tests.conftest import wait_until
-from tests.serving import Serving
-from tests.stack_fixture import RunningStack
-from tests.world import ROOT, World, world
+from tests.harness.serving import Serving
+from tests.harness.stack import RunningStack
+from tests.harness.wait import wait_until
+from tests.harness.world import ROOT, World, world
 
 LIMIT: dict[str, Any] = {"name": "serve", "requests": 100, "window_seconds": 1, "in_flight": 10, "grace_seconds": 0.3}
 QUICK = {"delay_min_seconds": 0.005, "delay_max_seconds": 0.01}

@@ -18,7 +18,7 @@ from flows.ledger.view import View
 from flows.limit.limiter import Limiter
 from flows.limit.status import status
 from flows.records import LimitTerms, RowState
-from tests.conftest import wait_until
+from tests.harness.wait import wait_until
 from tests.test_ledger import NAMES, begin, claim, outcome
 
 

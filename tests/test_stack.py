@@ -29,9 +29,9 @@ from deployments.embedded.stack import StackAddresses, child_environment, use
 from flows.errors import SettingError, StackError
 from flows.ledger.connection import FORM, connect, masked
 from flows.settings import Settings
-from tests.conftest import wait_until
-from tests.stack_fixture import RunningStack
-from tests.world import ROOT
+from tests.harness.stack import RunningStack
+from tests.harness.wait import wait_until
+from tests.harness.world import ROOT
 
 USER = """
 import json, os, sys

@@ -21,7 +21,7 @@ import pytest
 from deployments.standin import Knobs, StandIn, serving
 from deployments.standin.arrivals import count_over, worst_window
 from deployments.standin.faults import FAULTS
-from tests.conftest import wait_until
+from tests.harness.wait import wait_until
 
 SECOND = 1_000_000_000
 

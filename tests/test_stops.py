@@ -18,8 +18,8 @@ from flows.limit.limiter import Limiter, open_limit, status
 from flows.limit.script import Report
 from flows.limit.stops import Stops
 from flows.records import LimitTerms
-from tests.conftest import wait_until
-from tests.world import ROOT
+from tests.harness.wait import wait_until
+from tests.harness.world import ROOT
 
 TERMS = LimitTerms("banned", ((7, 0.2),), 7, 0.2, 0.1)
 

@@ -30,14 +30,14 @@ from flows.settings import Settings
 from flows.spool.spool import Spool
 from flows.storage.located import find, opened, stored
 from flows.storage.storage import Storage
-from tests.conftest import wait_until
-from tests.proxy import Proxy
-from tests.s3 import bucket, s3_environment
-from tests.stack_fixture import RunningStack
+from tests.harness.proxy import Proxy
+from tests.harness.s3 import bucket, s3_environment
+from tests.harness.stack import RunningStack
+from tests.harness.wait import wait_until
+from tests.harness.world import ROOT, World, world
 from tests.test_deliver import LIMIT, QUICK, ended
 from tests.test_inbox import look, w_file
 from tests.test_spool import numbers
-from tests.world import ROOT, World, world
 
 __all__ = ["bucket", "s3_environment"]
 
@@ -243,7 +243,9 @@ def test_an_upload_here_is_delivered_there_and_its_results_are_read_here(
     body = flows.file(50, bad=1).read_bytes()
 
     upload = dashboard.put("/files/rows {1}.csv", content=body).json()
-    found = on_second_machine(tmp_path, "tests.flow_process", pipeline="flowposts", file=upload["file"], trusted=False)
+    found = on_second_machine(
+        tmp_path, "tests.harness.flow_process", pipeline="flowposts", file=upload["file"], trusted=False
+    )
     results = dashboard.get(f"/runs/{found['run']}/results.json").json()["result"]
 
     assert (found["name"], found["message"]) == ("CompletedWithErrors", "1 rejected, 50 done of 51")
@@ -268,7 +270,7 @@ def test_nobody_else_takes_up_a_run_whose_file_takes_long_to_arrive(
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{far.port}")
         far.set(jitter=(3.0, 3.0))  # each way: one question to the storage outlasts a lease
         given = {"pipeline": "flowposts", "file": upload["file"], "trusted": False}
-        process = begun_on_second_machine(tmp_path, "tests.flow_process", **given)
+        process = begun_on_second_machine(tmp_path, "tests.harness.flow_process", **given)
         run = wait_until(
             lambda: next((run.id for run in flows.view.runs(0, 5) if run.file == upload["file"] and run.busy), ""),
             seconds=60,

@@ -14,7 +14,7 @@ from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import View
 from flows.records import LimitTerms
-from tests.world import world
+from tests.harness.world import world
 
 LIMIT = {"name": "summary", "requests": 7, "window_seconds": 1.0, "in_flight": 7, "grace_seconds": 0.2}
 

@@ -6,7 +6,7 @@ import ast
 import re
 from functools import lru_cache
 
-from tests.world import ROOT
+from tests.harness.world import ROOT
 
 PAGE = (ROOT / "docs" / "threats.md").read_text(encoding="utf-8")
 PAGES = [page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md")]

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.records import RowState
-from tests.conftest import wait_until
-from tests.world import World, world
+from tests.harness.wait import wait_until
+from tests.harness.world import World, world
 
 SLOW = {"delay_min_seconds": 0.05, "delay_max_seconds": 0.15}
 # Whoever asks first gets the next slot: of fair throws forty in 120 or fewer come twice in ten thousand times, while

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from deployments.embedded.redis_server import free_port
-from tests.browser import open_browser, settle
-from tests.conftest import wait_until
+from tests.harness.browser import open_browser, settle
+from tests.harness.wait import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 # Of a server set up from a checkout (docs/operations.md), and never read by the program itself.

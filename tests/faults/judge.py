@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tests.receiver import over, worst
+from tests.harness.receiver import over, worst
 
 # Answers that say that the request surely had no effect (`unavailable`: 503, here always with Retry-After).
 WITHOUT_EFFECT = (429, "unavailable")

@@ -24,8 +24,8 @@ from tests.faults.judge import Evidence, Seen, judge
 from tests.faults.scene import RUN, Scene, scene, wait_for
 from tests.faults.watch import Seen as Looks
 from tests.faults.watch import watching
-from tests.forked import Forked
-from tests.world import World
+from tests.harness.forked import Forked
+from tests.harness.world import World
 
 MOST_STARTS = 8
 MOST_SECONDS = 60.0  # for one sender; with all waits of a take-over and of a limit that has to be sure it needs 25

@@ -18,14 +18,14 @@ from deployments.embedded.redis_server import RedisServer
 from deployments.standin.api import Knobs, StandIn
 from deployments.standin.server import serving
 from flows.ledger.view import View
-from tests import tls
-from tests.dashboard_site import Gate
 from tests.faults.draw import APIS, Trial
-from tests.forked import Forked
-from tests.netns import Machine, machines
-from tests.proxy import Proxy
+from tests.harness import tls
+from tests.harness.dashboard_site import Gate
+from tests.harness.forked import Forked
+from tests.harness.netns import Machine, machines
+from tests.harness.proxy import Proxy
+from tests.harness.world import ROOT, World
 from tests.test_limit_harm import LIBFAKETIME, _under_faketime
-from tests.world import ROOT, World
 
 RUN = "r1"
 TIMEOUT_SECONDS, GRACE_SECONDS = 0.8, 0.5

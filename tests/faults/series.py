@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.faults.draw import Trial
 from tests.faults.play import Result, play
-from tests.forked import _context
+from tests.harness.forked import _context
 
 
 def played(trials: Sequence[Trial], *, jobs: int, log: Path) -> Iterator[Result]:

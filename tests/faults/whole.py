@@ -31,16 +31,16 @@ from flows.errors import RowrelayError
 from flows.ledger.connection import connect
 from flows.ledger.view import View
 from flows.records import RowState, RunState
-from tests.browser import dashboard
-from tests.dashboard_site import Site, rows_file, site
 from tests.faults.draw import APIS, Trial
 from tests.faults.judge import Evidence, Seen, judge
 from tests.faults.play import Result
 from tests.faults.scene import restart, wait_for
 from tests.faults.watch import watching
-from tests.receiver import over
-from tests.serving import environment_of
-from tests.world import ROOT
+from tests.harness.browser import dashboard
+from tests.harness.dashboard_site import Site, rows_file, site
+from tests.harness.receiver import over
+from tests.harness.serving import environment_of
+from tests.harness.world import ROOT
 
 PROGRAM = [sys.executable, "-c", "import sys; from deployments.commands.cli import main; sys.exit(main())"]
 CALM: dict[str, Any] = {"faults": {}, "delay_min_seconds": 0.02, "delay_max_seconds": 0.05, "jitter_seconds": 0.0}

@@ -1,6 +1,6 @@
 """The flow `inbox` in a process of its own, which prints its end state.
 
-python -m tests.look_flow_process '{"pipeline": …}'
+python -m tests.harness.look_flow_process '{"pipeline": …}'
 """
 
 from __future__ import annotations

@@ -23,9 +23,9 @@ from deployments.standin import Knobs, StandIn, serving
 from flows.pipeline.pipelines import present
 from flows.pipeline.reading import redirected
 from flows.settings import Settings
-from tests.browser import ROOT, Dashboard, dashboard
-from tests.conftest import wait_until
-from tests.seeding import Seeded, seed
+from tests.harness.browser import ROOT, Dashboard, dashboard
+from tests.harness.seeding import Seeded, seed
+from tests.harness.wait import wait_until
 
 # For what waits for a runner to take something up, on a machine that has much else to do.
 SECONDS = float(os.environ.get("ROWRELAY_TEST_SECONDS", "90"))

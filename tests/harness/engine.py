@@ -1,6 +1,6 @@
 """A whole delivery in a process of its own, without Prefect: what Prefect maps, on a plain thread pool.
 
-    python -m tests.engine '{"redis_url": …, "data": …, "pipeline": …, "run": …, "file": …}'
+    python -m tests.harness.engine '{"redis_url": …, "data": …, "pipeline": …, "run": …, "file": …}'
 
 Prints one JSON object: the run's state, reason and counts.
 """

@@ -21,7 +21,7 @@ from typing import Any
 
 from deployments.embedded.children import die_with_parent
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 VENV = Path(sys.prefix)
 PYTHON = Path(sys.base_prefix)
 NET = "10.77.0."

@@ -1,6 +1,6 @@
 """The flow in a process of its own, as somebody with a script would run it: prints the run's id and the final state.
 
-python -m tests.flow_process '{"pipeline": "posts", "file": …}'
+python -m tests.harness.flow_process '{"pipeline": "posts", "file": …}'
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import fsspec
 import pytest
 
 from deployments.embedded.redis_server import free_port
-from tests.conftest import wait_until
+from tests.harness.wait import wait_until
 
 
 @contextmanager

@@ -17,9 +17,9 @@ import httpx
 from deployments.runners.drain import descendants, is_flow_run
 from flows.ledger.view import Run
 from flows.records import RowState
-from tests.conftest import wait_until
-from tests.stack_fixture import RunningStack
-from tests.world import ROOT, World
+from tests.harness.stack import RunningStack
+from tests.harness.wait import wait_until
+from tests.harness.world import ROOT, World
 
 
 def ask(stack: RunningStack, path: str, body: Any = None, *, method: str = "POST") -> httpx.Response:

@@ -1,6 +1,6 @@
 """Scheduled runs of `deliver` that come too late, one after the other: prints the name and message of each end state.
 
-python -m tests.late_process '{"late_seconds": [300, 240], "parameters": {…}}'
+python -m tests.harness.late_process '{"late_seconds": [300, 240], "parameters": {…}}'
 """
 
 from __future__ import annotations

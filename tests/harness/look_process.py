@@ -1,4 +1,4 @@
-"""One look through an inbox in a process of its own, to be killed: `python -m tests.look_process FOLDER REDIS_URL`."""
+"""One look through an inbox in a process of its own, to be killed: `… look_process FOLDER REDIS_URL`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.pipeline.reading import load
 from flows.settings import Settings
+from tests.harness.world import World
 from tests.test_inbox import deliver
-from tests.world import World
 
 if __name__ == "__main__":
     folder, redis_url = Path(sys.argv[1]), sys.argv[2]

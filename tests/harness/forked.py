@@ -55,12 +55,12 @@ class Forked:
 @cache
 def _context() -> ForkServerContext:
     found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["tests.engine"])
+    found.set_forkserver_preload(["tests.harness.engine"])
     return found
 
 
 def _run(given: str, said: str) -> None:
     os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
-    from tests.engine import main
+    from tests.harness.engine import main
 
     main(given)

@@ -18,10 +18,10 @@ from flows.ledger.connection import connect
 from flows.ledger.keys import run_key
 from flows.ledger.view import Run, View
 from flows.records import RowState
-from tests.conftest import wait_until
-from tests.forked import Forked
+from tests.harness.forked import Forked
+from tests.harness.wait import wait_until
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass

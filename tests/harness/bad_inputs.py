@@ -142,12 +142,12 @@ DEFINITIONS: list[tuple[str, str, str]] = [
     ),
     (
         "a model that drops rows",
-        _but("columns:\n  id: {type: int}\n  title: {type: str}\n", "schema: tests.models:Drops\n"),
+        _but("columns:\n  id: {type: int}\n  title: {type: str}\n", "schema: tests.harness.models:Drops\n"),
         "own.yaml:2: schema: Drops drops rows (drop_invalid_rows): every row of a file is sent or rejected with a reason; take that out",
     ),
     (
         "a model of a type without cells",
-        _but("columns:\n  id: {type: int}\n  title: {type: str}\n", "schema: tests.models:Timed\n"),
+        _but("columns:\n  id: {type: int}\n  title: {type: str}\n", "schema: tests.harness.models:Timed\n"),
         "own.yaml:2: schema: Timed gives took the type timedelta64[ns], which no cell can be read as; use int, float, bool, str, decimal.Decimal, datetime.date, pandas.Timestamp or a category",
     ),
     (
