@@ -1,8 +1,8 @@
 """A run's accepted rows as Parquet parts in storage, and its rejected rows beside them.
 
 A folder a run: parts and rejections under names that no other writer uses, then `manifest.json` with their digests,
-which makes them count. Every file is written under a temporary name and renamed, on a local disk also synced, so a
-crash leaves either the whole or nothing that counts.
+which makes them count. On a local disk every file is synced before, so a crash leaves either the whole or nothing that
+counts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The writing of a spool: each file under a temporary name, synced and renamed; the manifest last."""
+"""The writing of a spool: each file under a name of its own and synced, the manifest last, which names them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import io
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -17,10 +16,9 @@ import numpy.typing as npt
 import pandas as pd
 from fsspec.implementations.local import LocalFileSystem
 
-from flows.private import sync_folder
 from flows.records import Rejection
 from flows.spool.stored import to_table
-from flows.storage.storage import make_folder, reached
+from flows.storage.storage import make_folder, reached, whole
 
 VERSION = 1
 MANIFEST = "manifest.json"
@@ -105,7 +103,7 @@ class Writer:
         data = self._encoder.encode_lines(rejections)
         with self._translated():
             if self._rejections is None:
-                self._rejections = self._fs.open(self._made(self._temporary("rejections")), "wb")
+                self._rejections = self._fs.open(self._made(self._rejections_name), "wb")
             self._rejections.write(data)
         self._rejected_hash.update(data)
         self._rejected += len(rejections)
@@ -113,16 +111,16 @@ class Writer:
 
     def finish(self, header: Sequence[str]) -> Manifest:
         """Write the manifest, and remove what an earlier writing left."""
-        name = f"{self._token}-rejections.jsonl"
-        with self._translated():
-            if self._rejections is not None:
-                self._sync(self._rejections)
+        if self._rejections is not None:
+            with self._translated():
+                if self._local:
+                    self._rejections.flush()
+                    os.fsync(self._rejections.fileno())
                 self._rejections.close()
-                self._fs.mv(f"{self._folder}/{self._temporary('rejections')}", self._made(name))
-            rejections = Part(name, self._rejected, self._rejected_bytes, self._rejected_hash.hexdigest())
-            manifest = Manifest(VERSION, tuple(header), tuple(self._parts), rejections)
-            self._put(MANIFEST, msgspec.json.encode(manifest))
-            self._sync_folder()
+        digest = self._rejected_hash.hexdigest()
+        rejections = Part(self._rejections_name, self._rejected, self._rejected_bytes, digest)
+        manifest = Manifest(VERSION, tuple(header), tuple(self._parts), rejections)
+        self._put(MANIFEST, msgspec.json.encode(manifest))
         for old in self._before:
             self._remove(old)
         return manifest
@@ -136,33 +134,19 @@ class Writer:
             self._remove(f"{self._folder}/{name}")
 
     def _put(self, name: str, data: bytes) -> None:
-        temporary = self._temporary(name)
-        with self._translated():
-            path = self._made(temporary)
-            with self._fs.open(path, "wb") as file:
-                file.write(data)
-                self._sync(file)
-            self._fs.mv(path, f"{self._folder}/{name}")
+        with self._translated(), whole(self._fs, f"{self._folder}/{name}") as file:
+            file.write(data)
 
     def _translated(self) -> AbstractContextManager[None]:
         return reached(self._folder, "the run's rows cannot be written here", writing=True)
-
-    def _sync(self, file: Any) -> None:
-        if self._local:
-            file.flush()
-            os.fsync(file.fileno())
-
-    def _sync_folder(self) -> None:
-        """The names, too, have to be on the disk before the ledger relies on them."""
-        if self._local:
-            sync_folder(Path(self._folder))
 
     def _remove(self, path: str) -> None:
         with suppress(FileNotFoundError), reached(path, "cannot be removed"):
             self._fs.rm_file(path)
 
-    def _temporary(self, name: str) -> str:
-        return f"{self._token}.{name}.tmp"
+    @property
+    def _rejections_name(self) -> str:
+        return f"{self._token}-rejections.jsonl"
 
     def _made(self, name: str) -> str:
         """The path of a file that goes away if this writing is abandoned."""

@@ -14,12 +14,14 @@ from typing import Any
 from uuid import uuid4
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from flows.errors import FileError, RowrelayError, SettingError, StorageError
 from flows.private import private_folder, sync_folder, whole_file
 from flows.storage.access import is_name
 
 WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"}  # objects appear only when they are complete
+_BLOCK = 2**20  # bytes copied in one go
 # The clients of object stores let errors of these libraries through, beside OSError.
 _FOREIGN = {"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "adlfs", "azure", "ossfs"}
 
@@ -125,16 +127,29 @@ class Storage:
 
     def _upload(self, source: Path, path: str) -> None:
         make_folder(self._fs, path.rpartition("/")[0])
-        if self._whole:
+        if protocol(self._fs) in WHOLE:
             self._fs.put_file(str(source), path)
             return
-        part = f"{path.rpartition('/')[0]}/.{uuid4().hex}.part"
-        self._fs.put_file(str(source), part)
-        self._fs.mv(part, path)
+        with whole(self._fs, path) as file, source.open("rb") as given:
+            shutil.copyfileobj(given, file, _BLOCK)
 
-    @property
-    def _whole(self) -> bool:
-        return protocol(self._fs) in WHOLE
+
+@contextmanager
+def whole(fs: Any, path: str) -> Iterator[Any]:
+    """A file to write in any filesystem, which appears when the block ends; if it raises, nothing changes."""
+    if isinstance(fs, LocalFileSystem):
+        with whole_file(Path(path)) as file:
+            yield file
+        return
+    part = f"{path.rpartition('/')[0]}/.{uuid4().hex}.part"
+    try:
+        with fs.open(part, "wb") as file:
+            yield file
+        fs.mv(part, path)
+    except BaseException:
+        with suppress(Exception):  # it may not be there yet, or out of reach as well
+            fs.rm_file(part)
+        raise
 
 
 def lies_there(fs: Any, path: str) -> bool:
@@ -187,7 +202,7 @@ def _move(source: Path, target: Path) -> None:
         source.rename(target)
     except OSError:
         with whole_file(target) as file, source.open("rb") as given:
-            shutil.copyfileobj(given, file, 2**20)
+            shutil.copyfileobj(given, file, _BLOCK)
         source.unlink()
     else:
         sync_folder(target.parent)
