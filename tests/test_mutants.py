@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.mutants.__main__ import ROOT
 from tests.mutants.faults import ALL, Fault
 
 
-@pytest.mark.parametrize("fault", ALL, ids=lambda fault: fault.name)
-def test_a_fault_can_still_be_put_in(fault: Fault) -> None:
-    assert (ROOT / fault.path).read_text(encoding="utf-8").count(fault.old) == 1
-    assert fault.old != fault.new
-    assert all((ROOT / "tests" / name).exists() for name in fault.tests)
+def fits(fault: Fault) -> bool:
+    return (
+        (ROOT / fault.path).read_text(encoding="utf-8").count(fault.old) == 1
+        and fault.old != fault.new
+        and all((ROOT / "tests" / name).exists() for name in fault.tests)
+    )
+
+
+def test_every_fault_can_still_be_put_in() -> None:
+    assert [fault.name for fault in ALL if not fits(fault)] == []
 
 
 def test_no_two_faults_are_called_alike() -> None:
