@@ -316,6 +316,13 @@ def test_a_misspelt_section_is_not_missing_as_well_and_the_others_are_judged(tmp
     assert [line.split(": ")[1] for line in others] == ["request.url"]
 
 
+def test_a_key_like_that_of_a_section_which_is_there_hides_nothing_of_it(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        loaded(tmp_path, GOOD.replace("window_seconds: 1, ", "") + "limmit: {}\n")
+
+    assert [line.split(": ")[1] for line in str(caught.value).splitlines()] == ["limit.window_seconds", "limmit"]
+
+
 def test_an_empty_file_a_folder_a_missing_file_and_a_binary_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"name: \xff\xfe\x00")
     (tmp_path / "huge.yaml").write_bytes(b"#" * (MOST_BYTES + 1))

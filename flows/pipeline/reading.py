@@ -93,7 +93,8 @@ def _shape(data: dict[str, Any]) -> tuple[Definition, list[Fault], set[Place]]:
         if error["type"] == "extra_forbidden"
     }
     faults = [_fault(error, place) for error, place in errors if error["type"] != "missing" or place not in meant]
-    hidden = {place[: 2 if place[0] == "columns" else 1] for place in meant.union(place for _, place in errors)}
+    wrong = [place for _, place in errors] + [place for place in meant if place[0] not in data]
+    hidden = {place[: 2 if place[0] == "columns" else 1] for place in wrong}
     columns = data.get("columns")
     known = {key: value for key, value in data.items() if (key,) not in hidden}
     if isinstance(columns, dict) and "columns" in known:
