@@ -8,7 +8,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -246,8 +246,7 @@ def _deliver(
     logger = get_run_logger()
     if dry_run and resumes and view.run(delivery.run).total:
         return Completed(name="Checked", message=f"Run {delivery.run} was checked before; nothing was sent.")
-    delivery.take(resume=resumes)
-    delivery.wish(only_check=dry_run)
+    delivery.take(resume=resumes, only_check=dry_run)
     failure: RowrelayError | None = None
     report = Report(delivery.run, settings)
     broken: Exception | None = None
@@ -255,13 +254,12 @@ def _deliver(
         with closing(delivery):
             if not dry_run:
                 delivery.trust()
-            with delivery.kept():
-                purge(delivery.ledger, view, settings)  # this run is held, so it stays, however old it is
-                if not dry_run:
-                    delivery.knock()
-                _check(delivery, view, launch, settings, logger)
-                if not dry_run:
-                    delivery.open()
+            purge(delivery.ledger, view, settings)  # this run is held, so it stays, however old it is
+            if not dry_run:
+                delivery.connect()
+            _check(delivery, view, launch, settings, logger)
+            if not dry_run:
+                delivery.open()
             if dry_run:
                 return _checked(delivery, logger)
             _send_all(delivery, rows, request, report)
@@ -289,7 +287,7 @@ def _check(delivery: Delivery, view: View, launch: Launch, settings: Settings, l
     run = view.run(delivery.run)
     if run.total == 0:
         with _file(run, delivery.definition, settings) as file:
-            result = delivery.check(
+            result = delivery.spooling.check(
                 file,
                 encoding=run.facts.get("asked_encoding"),
                 delimiter=run.facts.get("asked_delimiter"),
@@ -297,9 +295,9 @@ def _check(delivery: Delivery, view: View, launch: Launch, settings: Settings, l
                 skip_delivered=run.facts.get("skip_delivered") == "1",
             )
         logger.info("%d rows: %d accepted, %d rejected", result.rows, result.accepted, result.rejected)
-    elif not delivery.spooled():
+    elif not delivery.spooling.is_whole():
         with _file(run, delivery.definition, settings) as file:
-            delivery.respool(file)
+            delivery.spooling.make_anew(file)
 
 
 def _file(run: Run, definition: Definition, settings: Settings) -> AbstractContextManager[Path]:
@@ -326,23 +324,28 @@ def _map(delivery: Delivery, chunks: list[Chunk], report: Report) -> None:
     if delivery.settings.task_runner == "threads":
         _await(send.map(chunks, unmapped(delivery)), delivery, report)
         return
-    from flows.delivery.spread import Share, runner, send_portion  # an extra, which brings libraries of its own
+    from flows.delivery.spread import Share, halt, runner, send_portion  # an extra, which brings libraries of its own
 
-    share = Share(delivery.run, delivery.epoch, delivery.definition.resolved())
+    share = Share(delivery.run, delivery.lease.epoch, delivery.definition.resolved())
     sends: Any = send_portion
-    portions = [delivery.portion(chunk) for chunk in chunks]
+    portions = [delivery.planned.portion(chunk) for chunk in chunks]
     with runner(delivery.settings) as spread:
         try:
-            _await(spread.map(sends, {"portion": portions, "share": unmapped(share)}), delivery, report, halts=True)
+            futures = spread.map(sends, {"portion": portions, "share": unmapped(share)})
+            _await(futures, delivery, report, on_interrupt=partial(halt, delivery))
         except BaseException:
-            delivery.halt()
+            halt(delivery)
             raise
 
 
 def _await(
-    futures: Sequence[PrefectFuture[dict[str, int]]], delivery: Delivery, report: Report, *, halts: bool = False
+    futures: Sequence[PrefectFuture[dict[str, int]]],
+    delivery: Delivery,
+    report: Report,
+    *,
+    on_interrupt: Callable[[], None] = lambda: None,
 ) -> None:
-    """Wait for all, and tell how it goes meanwhile. `halts`: other processes send too, and have to hear of an end.
+    """Wait for all, and tell how it goes meanwhile. `on_interrupt` is for who sends in other processes.
 
     Prefect's `wait` leaves a callback in every future each time it is called (11 bytes, measured). Called every five
     seconds for the 40 hours that a million rows take at 7 a second, that comes to some 150 MB.
@@ -360,8 +363,8 @@ def _await(
         except Empty:
             due = time.monotonic() + PROGRESS_SECONDS
         report.progress(delivery.view)
-        if halts and delivery.interrupted:
-            delivery.halt()
+        if delivery.interrupted:
+            on_interrupt()
     for future in futures:
         future.result()  # a chunk that failed inside raises here
 

@@ -250,7 +250,7 @@ def test_a_lost_spool_is_made_again_without_asking_what_was_delivered(
     delivery = Delivery("later", definition, settings, redis_url)
     delivery.ledger.create("later", definition=definition.resolved(), by="test", pipeline="orders", file=str(file))
     delivery.take(resume=False)
-    assert delivery.check(file, skip_delivered=True).skipped == 2
+    assert delivery.spooling.check(file, skip_delivered=True).skipped == 2
     before = [row.row for row in delivery.spool.read(0, 99)]
     delete_run(earlier.id, earlier.ledger, settings)
     shutil.rmtree(delivery.spool.folder)
@@ -258,9 +258,9 @@ def test_a_lost_spool_is_made_again_without_asking_what_was_delivered(
     delivery = Delivery("later", definition, settings, redis_url)
     delivery.take(resume=True)
 
-    delivery.respool(file)
+    delivery.spooling.make_anew(file)
 
-    assert delivery.spooled()
+    assert delivery.spooling.is_whole()
     assert [row.row for row in delivery.spool.read(0, 99)] == before == [2, 4, 5, 6, 7]
 
 
@@ -276,7 +276,7 @@ def test_a_spool_is_not_made_again_if_other_rows_are_rejected_now(
     delivery = Delivery(run.id, stricter, settings, redis_url)
 
     with pytest.raises(FileError, match="row 1 was accepted then and is not now"):
-        delivery.respool(file)
+        delivery.spooling.make_anew(file)
 
     assert not delivery.spool.exists()
 
@@ -290,11 +290,11 @@ def test_a_spool_that_its_check_did_not_write_is_refused(
     settings: Settings, redis_url: str, definition: Definition, tmp_path: Path
 ) -> None:
     run = seed(settings, redis_url, write(tmp_path / "rows.csv", "1,1,a"), definition=definition)
-    assert Delivery(run.id, definition, settings, redis_url).spooled()
+    assert Delivery(run.id, definition, settings, redis_url).spooling.is_whole()
     check_file(write(tmp_path / "rows.csv", "1,1,other"), definition, Spool(settings.spool_url, run.id))
 
     with pytest.raises(FileError, match="not the one that its check wrote") as caught:
-        Delivery(run.id, definition, settings, redis_url).spooled()
+        Delivery(run.id, definition, settings, redis_url).spooling.is_whole()
 
     assert run.id in caught.value.file
     assert "Delete this folder and resume" in caught.value.hint

@@ -353,15 +353,15 @@ def test_a_lost_spool_is_made_again_from_the_same_file_and_from_no_other(tmp_pat
         delivery.take(resume=True)
         other = w.file(151, name="other.csv")
         with pytest.raises(FileError, match="is not the file that this run began with"):
-            delivery.respool(other)
-        delivery.respool(tmp_path / "rows.csv")
-        assert delivery.spooled()
+            delivery.spooling.make_anew(other)
+        delivery.spooling.make_anew(tmp_path / "rows.csv")
+        assert delivery.spooling.is_whole()
 
         delivery.ledger.facts("r1", spool="another", respools=1)  # killed between the new spool and its being noted
-        assert not delivery.spooled()
-        delivery.respool(tmp_path / "rows.csv")
-        assert delivery.spooled()
+        assert not delivery.spooling.is_whole()
+        delivery.spooling.make_anew(tmp_path / "rows.csv")
+        assert delivery.spooling.is_whole()
         delivery.ledger.facts("r1", spool="another")
         with pytest.raises(FileError, match="is not the one that its check wrote"):
-            delivery.spooled()
-        delivery.respool(tmp_path / "rows.csv")
+            delivery.spooling.is_whole()
+        delivery.spooling.make_anew(tmp_path / "rows.csv")

@@ -61,13 +61,13 @@ def deliver(w: World, here: Settings, run: str) -> Delivered:
         return Delivered(message=str(exc))
     failure: RowrelayError | None = None
     try:
-        delivery.knock()
+        delivery.connect()
         if delivery.view.run(run).total == 0:
             with opened(delivery.view.run(run).file, here, delivery.definition) as file:
-                delivery.check(file)
+                delivery.spooling.check(file)
         delivery.open()
         with ThreadPoolExecutor(16) as pool:
-            list(pool.map(delivery.send, delivery.plan("unfinished")))
+            list(pool.map(delivery.send, delivery.planned.plan("unfinished", epoch=delivery.lease.epoch)))
         delivery.settle()
     except RowrelayError as exc:
         failure = exc

@@ -232,7 +232,7 @@ def test_a_sender_whose_claim_numbers_are_used_up_asks_for_others(tmp_path: Path
     async def run() -> Counter[str]:
         async with Limiter(redis_url) as limiter:
             sender = sender_of(ledger, epoch, tmp_path, limiter, Faulty())
-            sender._serials = iter(range(first, first + 4))
+            sender._claiming.serials = iter(range(first, first + 4))
             await sender.start()
             states = await sender.deliver(FILE)
             await sender.close()

@@ -36,12 +36,17 @@ def delivering(w: World, rows: int) -> Iterator[tuple[Delivery, list[Future[dict
     delivery = Delivery(RUN, definition, Settings(data=w.folder / "data"), w.redis_url)
     delivery.take(resume=False)
     try:
-        with delivery.kept():
-            delivery.knock()
-            delivery.check(file)
-            delivery.open()
+        delivery.connect()
+        delivery.spooling.check(file)
+        delivery.open()
         pool = ThreadPoolExecutor(16)
-        yield delivery, [pool.submit(delivery.send, chunk) for chunk in delivery.plan("unfinished")]
+        yield (
+            delivery,
+            [
+                pool.submit(delivery.send, chunk)
+                for chunk in delivery.planned.plan("unfinished", epoch=delivery.lease.epoch)
+            ],
+        )
         pool.shutdown()
     finally:
         delivery.close()

@@ -61,7 +61,7 @@ def test_a_check_goes_on_when_redis_is_back(tmp_path: Path, server: RedisServer)
     with world(tmp_path, server.url, limit=LIMIT) as w, ThreadPoolExecutor(1) as threads:
         delivery = delivery_of(w, server)
         delivery.take(resume=False)
-        checking = threads.submit(delivery.check, w.file(30_000, bad=30_000))
+        checking = threads.submit(delivery.spooling.check, w.file(30_000, bad=30_000))
         wait_until(lambda: w.run("r1").fact("checked_rows") > 0, seconds=30, what="some rows")
         assert not checking.done()
         back = away(server)
@@ -79,10 +79,10 @@ def test_a_check_goes_on_when_redis_is_back(tmp_path: Path, server: RedisServer)
     "ask",
     [
         lambda delivery: delivery.take(resume=True),
-        lambda delivery: delivery.wish(only_check=True),
+        lambda delivery: delivery.take(resume=True, only_check=True),
         lambda delivery: delivery.trust(),
-        lambda delivery: delivery.plan("unfinished"),
-        lambda delivery: delivery.plan("failed", request="once"),
+        lambda delivery: delivery.planned.plan("unfinished", epoch=delivery.lease.epoch),
+        lambda delivery: delivery.planned.plan("failed", epoch=delivery.lease.epoch, request="once"),
         lambda delivery: delivery.put_down("checked"),
         lambda delivery: delivery.view.samples("r1"),
         lambda delivery: list(delivery.view.blocks("r1", 5, names=(), created=0.0)),
@@ -95,7 +95,7 @@ def test_whatever_is_asked_while_redis_is_away_is_asked_until_it_is_back(
     with world(tmp_path, server.url, limit=LIMIT) as w:
         delivery = delivery_of(w, server)
         delivery.take(resume=False)
-        delivery.check(w.file(5))
+        delivery.spooling.check(w.file(5))
         back = away(server)
         ask(delivery)
         back.join()

@@ -108,14 +108,14 @@ def test_a_process_that_is_idle_gives_its_connections_and_threads_back(
         holder = Delivery("r1", definition, Settings.read(), redis_url)
         holder.ledger.create("r1", definition=definition.resolved(), by="test", pipeline="posts", file="rows.csv")
         holder.take(resume=False)
-        holder.check(w.file(5))
-        holder.ledger.open("r1", holder.epoch)
+        holder.spooling.check(w.file(5))
+        holder.ledger.open("r1", holder.lease.epoch)
         holder.release()
         gc.collect()
         before = len(client.client_list())
         gc.disable()
         try:
-            sent = send_here(Portion("all", ((0, 5),), False), Share("r1", holder.epoch, definition.resolved()))
+            sent = send_here(Portion("all", ((0, 5),), False), Share("r1", holder.lease.epoch, definition.resolved()))
             wait_until(lambda: len(client.client_list()) <= before, seconds=40, what="the connections to be closed")
         finally:
             gc.enable()

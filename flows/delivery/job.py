@@ -1,4 +1,4 @@
-"""A row on its way through the sender, and what came of it."""
+"""A parcel on its way through the sender, and what is to be recorded of it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from flows.ledger.ledger import Answer
-from flows.records import Row
+from flows.records import Parcel
 
 
 @dataclass(slots=True)
-class Batch:
+class Slice:
     """Rows that were handed in together, and what became of them."""
 
     left: int
@@ -19,7 +19,7 @@ class Batch:
     states: Counter[str] = field(default_factory=Counter)
 
     def end(self, state: str) -> None:
-        """One row of the batch needs nothing more here."""
+        """One row needs nothing more here."""
         self.states[state] += 1
         self.left -= 1
         if self.left == 0 and not self.done.done():
@@ -31,23 +31,33 @@ class Batch:
             self.done.set_result(self.states + Counter(left=self.left))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
-    """A row that waits, is under way, or is to be recorded."""
+    """A parcel that waits, is under way, or is to be recorded."""
 
-    row: Row
-    batch: Batch
+    parcel: Parcel
+    slice: Slice
     attempts: int = 0
     first: float = 0.0  # when its first attempt ended, later by the pauses that the API has asked for since
     serial: int = 0  # of the claim it holds, or that Redis may have taken; 0: none
-    resends: bool = False  # a claim may come from `unknown`: the API knows the row's key
+    resends: bool = False  # a claim may come from `unknown`: the API knows the parcel's key
+
+    @property
+    def rows(self) -> list[int]:
+        """The numbers of its rows."""
+        return [row.row for row in self.parcel.rows]
+
+    def end(self, state: str) -> None:
+        """All its rows need nothing more here."""
+        for _ in self.parcel.rows:
+            self.slice.end(state)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the ledger is to be told of a job."""
+    """What the ledger is to be told of a parcel, by row, in its order."""
 
-    answer: Answer
+    answers: tuple[Answer, ...]
     job: Job
-    wait: float | None  # seconds until the row's next attempt; None: there is none
+    waits: tuple[float | None, ...]  # seconds until the row's next attempt; None: there is none
     attempted: bool  # False: a claim that is only taken back

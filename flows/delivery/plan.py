@@ -15,6 +15,7 @@ from flows.spool.spans import spans
 MOST_CHUNKS = 1000  # a task run costs 5.6 ms and 42 KB in the flow's process; a thousand of them 4.4 s
 CHUNK_SECONDS = 1.0
 _SEGMENT = 1 << 16  # rows looked at at once, a multiple of 8: as numbers they take 5 MB
+SLICE = 250  # rows of a chunk in memory at once, of which many are under way; more for a larger `in_flight`
 _UNLIMITED_ROWS = 2000  # about a second's work of one process where only `in_flight` bounds the pace
 
 
@@ -110,3 +111,8 @@ def chunk_size(rows: int, terms: LimitTerms) -> int:
     """Rows a chunk: about a second's worth at the permitted rate, at least 1, at most 1,000 chunks a run."""
     rate = min((requests / seconds for requests, seconds in terms.windows), default=_UNLIMITED_ROWS)
     return max(1, round(rate * CHUNK_SECONDS), ceil(rows / MOST_CHUNKS))
+
+
+def slice_size(terms: LimitTerms) -> int:
+    """Rows of a chunk that are in memory at once."""
+    return max(SLICE, terms.in_flight // 4)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from itertools import islice
 
 import msgspec
 import redis
 
+from flows.delivery.context import Context
 from flows.delivery.job import Entry
 from flows.delivery.journal import Journal
 from flows.errors import LimitLost
 from flows.ledger.connection import AWAY_SECONDS, patiently
-from flows.ledger.ledger import Answer, Ledger
+from flows.ledger.ledger import Answer
 from flows.records import RowState
 
 logger = logging.getLogger(__name__)
@@ -35,40 +35,40 @@ def _batches(answers: list[Answer]) -> Iterator[list[Answer]]:
 
 
 class Recorder:
-    """Writes one run's outcomes. `call` runs a function that may block, off the loop.
+    """Writes one run's outcomes.
 
-    `on_taken` hears of each outcome which state the ledger gave its row (None: the claim was another's by then), and
-    `on_kept` of each that stays on the disk for the next who takes up the run, after `on_lost` has heard why.
+    `on_taken` hears of each parcel which states the ledger gave its rows (None: the claim was another's by then), and
+    `on_kept` of each that stays on the disk for the next who takes up the run, after that has been stopped.
     """
 
     def __init__(
         self,
-        run: str,
-        ledger: Ledger,
+        context: Context,
         journal: Journal,
         *,
-        call: Callable[..., Awaitable[Any]],
-        give_up_seconds: float,
-        on_taken: Callable[[Entry, RowState | None], None],
+        on_taken: Callable[[Entry, Sequence[RowState | None]], None],
         on_kept: Callable[[Entry], None],
-        on_lost: Callable[[LimitLost], None],
-        on_event: Callable[[str], None],
     ) -> None:
-        self._run, self._ledger, self._journal, self._call = run, ledger, journal, call
-        self._give_up, self._event = give_up_seconds, on_event
-        self._on_taken, self._on_kept, self._on_lost = on_taken, on_kept, on_lost
+        self._run, self._ledger, self._journal, self._call = context.run, context.ledger, journal, context.call
+        self._clock, self._give_up, self._event, self._stop = (
+            context.clock,
+            context.give_up_seconds,
+            context.event,
+            context.stop,
+        )
+        self._on_taken, self._on_kept = on_taken, on_kept
         self._buffer: list[Entry] = []
         self._filled = asyncio.Event()
         self._recent: deque[tuple[float, bytes]] = deque()  # packed: tens of thousands are remembered at full speed
         self._journaled = 0  # so many of the buffer, from its beginning, lie on the disk
-        self._refused_since = 0.0
+        self._refused_since: float | None = None
 
     def __len__(self) -> int:
-        """How many outcomes the ledger has not got."""
+        """How many parcels' outcomes the ledger has not got."""
         return len(self._buffer)
 
     def put(self, entry: Entry) -> None:
-        """Record an outcome soon."""
+        """Record the outcomes of a parcel soon."""
         self._buffer.append(entry)
         self._filled.set()
 
@@ -94,7 +94,7 @@ class Recorder:
             await self._call(self._ledger.answer, self._run, some)
 
     def forget(self, heard: float) -> None:
-        """What was acknowledged long enough before Redis was last heard (time.monotonic) is on its disk."""
+        """What was acknowledged long enough before Redis was last heard, by the clock, is on its disk."""
         while self._recent and self._recent[0][0] < heard - KEEP_SECONDS:
             self._recent.popleft()
 
@@ -109,26 +109,30 @@ class Recorder:
                 await self._flush()
 
     async def _flush(self) -> None:
-        batch = self._buffer[:FLUSH_ROWS]
-        answers = [entry.answer for entry in batch]
+        entries = self._buffer[:FLUSH_ROWS]
+        answers = [answer for entry in entries for answer in entry.answers]
         try:
-            taken = await self._call(self._ledger.answer, self._run, answers)
+            taken = [
+                state for some in _batches(answers) for state in await self._call(self._ledger.answer, self._run, some)
+            ]
         except redis.RedisError as exc:
             await self._keep_on_disk(str(exc))
-            self._refused_since = self._refused_since or time.monotonic()
-            if time.monotonic() - self._refused_since > self._give_up:
-                self._on_lost(LimitLost(f"Redis has taken no outcomes for {self._give_up:g} s: {exc}"))
+            now = self._clock()
+            self._refused_since = now if self._refused_since is None else self._refused_since
+            if now - self._refused_since > self._give_up:
+                self._stop(LimitLost(f"Redis has taken no outcomes for {self._give_up:g} s: {exc}"))
                 await self.give_up()
             else:
                 await asyncio.sleep(AWAY_SECONDS)
             return
-        self._refused_since = 0.0
-        del self._buffer[: len(batch)]
-        self._recent.append((time.monotonic(), msgspec.msgpack.encode(answers)))
-        for entry, state in zip(batch, taken, strict=True):
-            self._on_taken(entry, state)
+        self._refused_since = None
+        del self._buffer[: len(entries)]
+        self._recent.append((self._clock(), msgspec.msgpack.encode(answers)))
+        states = iter(taken)
+        for entry in entries:
+            self._on_taken(entry, list(islice(states, len(entry.answers))))
         if self._journaled:
-            await self._clear_disk(len(batch))
+            await self._clear_disk(len(entries))
 
     async def _clear_disk(self, recorded: int) -> None:
         """The ledger has so many more of what lies on disk; the file goes when it has them all."""
@@ -139,8 +143,8 @@ class Recorder:
 
     async def drain(self, seconds: float) -> None:
         """Wait until the ledger has all, at most so long."""
-        deadline = time.monotonic() + seconds
-        while self._buffer and time.monotonic() < deadline:
+        deadline = self._clock() + seconds
+        while self._buffer and self._clock() < deadline:
             self._filled.set()
             await asyncio.sleep(FLUSH_SECONDS)
 
@@ -156,7 +160,8 @@ class Recorder:
                 self._on_kept(entry)
 
     async def _keep_on_disk(self, why: str) -> None:
-        fresh = [entry.answer for entry in self._buffer[self._journaled :]]
+        entries = self._buffer[self._journaled :]
+        fresh = [answer for entry in entries for answer in entry.answers]
         if not fresh:
             return
         try:
@@ -168,4 +173,4 @@ class Recorder:
             return
         if not self._journaled:
             self._event(f"Redis does not take outcomes ({why}); they are kept on disk")
-        self._journaled += len(fresh)
+        self._journaled += len(entries)

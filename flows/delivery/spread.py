@@ -7,6 +7,7 @@ run's epoch, which they do not take: a run that was taken over by somebody else 
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import socket
 import threading
@@ -16,15 +17,20 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import redis
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import TaskRunner
 
 from flows.delivery.delivery import Delivery
 from flows.delivery.plan import Portion
-from flows.errors import SettingError
+from flows.errors import SettingError, StackError
+from flows.ledger.connection import translated
+from flows.ledger.view import View
 from flows.pipeline.reading import from_resolved
 from flows.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 5.0  # a process without a chunk gives its share back after so long
 
@@ -63,6 +69,22 @@ def send_here(portion: Portion, share: Share) -> dict[str, int]:
     return _SHARES.send(portion, share)
 
 
+def halt(delivery: Delivery) -> None:
+    """Let the processes that joined take no further chunk, if Redis can be told: its absence stops them as well."""
+    try:
+        delivery.at_once.facts(delivery.run, halted=delivery.lease.epoch)
+    except redis.RedisError as exc:
+        logger.warning("the other processes were not told to end: %s", exc)
+
+
+def _is_halted(delivery: Delivery) -> bool:
+    """Whether the process that holds the lease wants no further chunk to be sent."""
+    try:
+        return View(delivery.at_once.client).run(delivery.run).facts.get("halted") == str(delivery.lease.epoch)
+    except StackError:  # the sender knows how long to wait for Redis
+        return False
+
+
 class _Shares:
     """This process' part in the delivery of runs. A run that another epoch delivers is another one."""
 
@@ -78,9 +100,11 @@ class _Shares:
             delivery = self._open.get(key) or self._join(key, share)
             self._busy[key] = self._busy.get(key, 0) + 1
         try:
-            if delivery.is_halted():
+            if _is_halted(delivery):
                 return {"left": portion.rows}
-            counts = delivery.send_spans(portion.spans, resends=portion.resends)
+            counts = delivery.sending.deliver(portion.spans, resends=portion.resends)
+            with translated():  # whoever ends the run does not wait for this process's end
+                delivery.sending.note_pace(delivery.ledger)
             if delivery.stopped is not None:
                 raise delivery.stopped
             return counts
@@ -99,7 +123,7 @@ class _Shares:
             part=f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}",
         )
         try:
-            delivery.knock()
+            delivery.connect()
             delivery.join(share.epoch)
         except BaseException:
             _end(delivery)

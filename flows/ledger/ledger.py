@@ -7,7 +7,7 @@ Rows move only along TRANSITIONS, inside one Lua script that also moves the coun
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -158,7 +158,16 @@ class Ledger:
         pipe.ltrim(key, 0, EVENTS - 1)
         pipe.execute()
 
-    def take(self, run: str, owner: str, *, resume: bool, lease_seconds: float = LEASE_SECONDS) -> int:
+    def take(
+        self,
+        run: str,
+        owner: str,
+        *,
+        resume: bool,
+        lease_seconds: float = LEASE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> int:
         """Become the run's sole deliverer and return the epoch. `resume` clears an earlier wish to cancel.
 
         A dead deliverer's lease is waited for; one that is renewed twice meanwhile is alive. Once may be a renewal that
@@ -168,7 +177,7 @@ class Ledger:
             RunBusy: somebody else is delivering the run.
             RunNotFound: there is no such run.
         """
-        deadline = time.monotonic() + lease_seconds + 1
+        deadline = clock() + lease_seconds + 1
         left, renewals = float("inf"), 0
         while True:
             code, value, other = self._ask(run, "take", owner, round(lease_seconds * 1000), int(resume))
@@ -178,11 +187,11 @@ class Ledger:
                 raise RunNotFound(f"There is no run {run}.", hint="`rowrelay runs` lists them.")
             if value > left:
                 renewals += 1
-                deadline = time.monotonic() + lease_seconds + 1
-            if renewals > 1 or time.monotonic() > deadline:
+                deadline = clock() + lease_seconds + 1
+            if renewals > 1 or clock() > deadline:
                 raise RunBusy(f"Run {run} is already being delivered by {other.decode()}.")
             left = value
-            time.sleep(min(0.5, value / 1000 + 0.01))
+            sleep(min(0.5, value / 1000 + 0.01))
 
     def renew(self, run: str, epoch: int, *, lease_seconds: float = LEASE_SECONDS) -> tuple[bool, int, bool]:
         """Keep the run. Returns (still ours, rows of dead deliverers still `sending`, cancel wished)."""

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -55,9 +56,9 @@ def deliver(
     delivery.take(resume=not new)
     failure: RowrelayError | None = None
     try:
-        delivery.knock()
+        delivery.connect()
         if delivery.view.run(run).total == 0:
-            delivery.check(Path(file), skip_delivered=skip_delivered)
+            delivery.spooling.check(Path(file), skip_delivered=skip_delivered)
         delivery.open()
         if stall:
             _stall(delivery, stall)
@@ -84,16 +85,17 @@ def deliver(
 
 
 def _stall(delivery: Delivery, every: float) -> None:
+    engine = delivery.sending.engine
+
     async def stall() -> None:
         import asyncio
         import random
 
-        while delivery._sender is None or not delivery._sender._ending():  # a loop with tasks left cannot end
+        while engine.sender is None or not engine.sender.is_ending:  # a loop with tasks left cannot end
             await asyncio.sleep(every * random.uniform(0.5, 1.5))
             time.sleep(0.15)  # noqa: ASYNC251  a blocked loop is what is wanted
 
-    assert delivery._portal is not None
-    delivery._portal.start_task_soon(stall)
+    threading.Thread(target=engine.run, args=(stall,), daemon=True).start()
 
 
 def main(given: str) -> None:

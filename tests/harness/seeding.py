@@ -44,7 +44,9 @@ class Seeded:
             batch = rows[first : first + 200]
             claims = [Claim((row,), self.serial + n) for n, row in enumerate(batch, 1)]
             self.serial += len(batch)
-            why, _ = self.ledger.claim(self.id, self.delivery.epoch, claims, patience_seconds=60, idempotency_seconds=0)
+            why, _ = self.ledger.claim(
+                self.id, self.delivery.lease.epoch, claims, patience_seconds=60, idempotency_seconds=0
+            )
             assert why == "ok", why
             answers = []
             for n, ((row,), serial) in enumerate(claims):
@@ -54,7 +56,7 @@ class Seeded:
                     names, status=status, took_seconds=0.08, kept=kept, reason=reason, excerpt=excerpt
                 )
                 second = int(end - (len(rows) - first - n) / rate)
-                answers.append(Answer(row, self.delivery.epoch, serial, state, tail, detail, second))
+                answers.append(Answer(row, self.delivery.lease.epoch, serial, state, tail, detail, second))
             self.ledger.answer(self.id, answers)
 
     def spread(self, *, rate: float, seconds: int, failed_every: int = 0) -> None:
@@ -75,13 +77,13 @@ class Seeded:
         """Leave rows under way."""
         claims = [Claim((row,), self.serial + n) for n, row in enumerate(rows, 1)]
         self.serial += len(rows)
-        self.ledger.claim(self.id, self.delivery.epoch, claims, patience_seconds=60, idempotency_seconds=0)
+        self.ledger.claim(self.id, self.delivery.lease.epoch, claims, patience_seconds=60, idempotency_seconds=0)
 
     def leave(self, state: RunState, reason: str = "", **facts: float) -> None:
         """End the run."""
         if facts:
             self.ledger.facts(self.id, **facts)
-        self.ledger.end(self.id, self.delivery.epoch, state, reason)
+        self.ledger.end(self.id, self.delivery.lease.epoch, state, reason)
 
 
 def seed(
@@ -96,10 +98,10 @@ def seed(
         run, definition=definition.resolved(), by=by, pipeline=definition.name, file=str(file),
         name=name or file.name, limit=definition.limit.name,
     )  # fmt: skip
-    delivery.take(resume=False)
-    delivery.check(file, skip_delivered=skip_delivered)
-    delivery.ledger.open(run, delivery.epoch)
-    delivery.ledger.renew(run, delivery.epoch, lease_seconds=lease_seconds)
+    delivery.lease.epoch = delivery.ledger.take(run, delivery.lease.owner, resume=False)  # kept by nobody from here on
+    delivery.spooling.check(file, skip_delivered=skip_delivered)
+    delivery.ledger.open(run, delivery.lease.epoch)
+    delivery.ledger.renew(run, delivery.lease.epoch, lease_seconds=lease_seconds)
     return Seeded(run, delivery)
 
 

@@ -1,0 +1,158 @@
+"""What becomes of a parcel's rows: recorded, and sent again where they may be."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+
+import redis
+
+from flows.client import retry
+from flows.delivery.answers import KeptNames
+from flows.delivery.context import Context
+from flows.delivery.exchanges import UNTRIED, Came
+from flows.delivery.gate import Gate
+from flows.delivery.job import Entry, Job
+from flows.delivery.journal import Journal
+from flows.delivery.queue import Queue
+from flows.delivery.recorder import Recorder
+from flows.ledger import keys
+from flows.ledger.ledger import Answer
+from flows.records import Outcome, Parcel, Reply, RowState
+
+
+class Bookkeeping:
+    """Records the outcomes of one sender. A parcel has landed, and may be queued again, when the ledger has them."""
+
+    def __init__(self, context: Context, journal: Journal, queue: Queue, gate: Gate) -> None:
+        self._context, self._queue, self._gate = context, queue, gate
+        self._retry = context.definition.retry
+        self._names = tuple(context.definition.response.keep)
+        self._kept_names = KeptNames(context.definition.response.keep)
+        self._rng = random.Random()
+        self.recorder = Recorder(context, journal, on_taken=self._taken, on_kept=self._kept)
+
+    def note(self, job: Job, came: Came) -> list[Outcome]:
+        """What an exchange came to: its outcomes are recorded, and rows that may be sent again will be.
+
+        Returns the outcomes as they are recorded.
+        """
+        reply, now = came.reply, self._context.clock()
+        if reply.attempted:
+            job.attempts += 1
+            job.first = job.first or now
+        decide = partial(
+            retry.after,
+            reply=reply,
+            attempts=job.attempts,
+            elapsed_seconds=now - job.first,
+            most=self._retry.attempts,
+            most_seconds=self._retry.max_seconds,
+            rng=self._rng,
+        )
+        job.first += reply.pause_seconds or 0.0
+        decided = [decide(found) for found in came.outcomes]
+        idle = [found.state is RowState.WAITING or not reply.wrote for found in came.outcomes]
+        outcomes = [outcome for outcome, _ in decided]
+        self._record(job, reply, outcomes, [wait for _, wait in decided], idle)
+        return outcomes
+
+    async def tell_kept(self, outcomes: Sequence[Outcome]) -> None:
+        """Say what the first answers do not have of what is kept of them."""
+        for outcome in outcomes:
+            await self._tell(self._kept_names.note(outcome))
+
+    async def tell_rest(self) -> None:
+        """The same at the end, where there were no more than a few."""
+        await self._tell(self._kept_names.rest())
+
+    async def _tell(self, text: str) -> None:
+        if not text:
+            return
+        self._context.event(text)
+        with suppress(redis.RedisError):  # the event was said, or could not be either
+            await self._context.call(self._context.ledger.facts, self._context.run, kept_notice=text)
+
+    def again(self, job: Job, seconds: float) -> None:
+        """Let a parcel wait so long before it is sent, or give it back where nothing more is."""
+        if self._context.is_ending:
+            self.give_back([job])
+            return
+        self._queue.back_off(job, seconds)
+        self._context.wake.set()
+
+    def give_back(self, jobs: Sequence[Job]) -> None:
+        """Parcels that are not sent after all. A claim that Redis may have taken is taken back."""
+        for job in jobs:
+            if job.serial:
+                outcomes = [Outcome(row, RowState.WAITING) for row in job.rows]
+                self._record(job, UNTRIED, outcomes, [None] * len(outcomes), [True] * len(outcomes), attempted=False)
+            else:
+                job.end("left")
+        self._context.wake.set()
+
+    def land(self, parcels: int) -> None:
+        """So many are not under way any more."""
+        self._gate.land(parcels)
+        self._context.wake.set()
+
+    def _record(
+        self,
+        job: Job,
+        reply: Reply,
+        outcomes: Sequence[Outcome],
+        waits: Sequence[float | None],
+        idle: Sequence[bool],
+        *,
+        attempted: bool = True,
+    ) -> None:
+        second = int(time.time() - reply.took_seconds) if reply.wrote else None
+        answers = []
+        for outcome, wait, without_effect in zip(outcomes, waits, idle, strict=True):
+            tail, detail = keys.pack(
+                self._names,
+                status=reply.status,
+                took_seconds=reply.took_seconds,
+                kept=outcome.kept,
+                reason=outcome.reason,
+                excerpt=outcome.excerpt,
+            )
+            answers.append(
+                Answer(
+                    row=outcome.row,
+                    epoch=self._context.epoch,
+                    serial=job.serial,
+                    state=outcome.state,
+                    tail=tail,
+                    detail=detail,
+                    sent_second=second,
+                    wait_seconds=wait or 0.0,
+                    without_effect=without_effect,
+                )
+            )
+        self.recorder.put(Entry(tuple(answers), job, tuple(waits), attempted))
+
+    def _kept(self, entry: Entry) -> None:
+        if entry.attempted:
+            self.land(1)
+        entry.job.end("kept")
+
+    def _taken(self, entry: Entry, states: Sequence[RowState | None]) -> None:
+        if entry.attempted:
+            self.land(1)
+        job, again = entry.job, []
+        job.serial = 0
+        for row, state, wait in zip(job.parcel.rows, states, entry.waits, strict=True):
+            if state is None:
+                job.slice.end("elsewhere")
+            elif wait is None:
+                job.slice.end("left" if state is RowState.WAITING else state)
+            else:
+                again.append((row, state, wait))
+        if again:
+            job.parcel = Parcel(tuple(row for row, _, _ in again))
+            job.resends = any(state is RowState.UNKNOWN for _, state, _ in again)
+            self.again(job, max(wait for _, _, wait in again))

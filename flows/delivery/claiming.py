@@ -1,0 +1,61 @@
+"""Claims of parcels in the ledger, right before their requests leave: their numbers, and a Redis that refuses them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import redis
+
+from flows.delivery.context import Context
+from flows.delivery.job import Job
+from flows.errors import Stopped
+from flows.ledger.connection import may_pass
+from flows.ledger.ledger import SERIALS, Claim
+
+
+class Claiming:
+    """Claims parcels under one epoch."""
+
+    def __init__(self, context: Context, *, first_serial: int) -> None:
+        self._context = context
+        definition = context.definition
+        self._patience = 2 * definition.request.timeout_seconds + 1.0
+        self._memory = definition.idempotency_hours * 3600.0 if definition.idempotent else 0.0
+        self.serials = iter(range(first_serial, first_serial + SERIALS))
+        self._numbering = asyncio.Lock()
+        self._refused_since: float | None = None
+
+    async def claim(self, jobs: Sequence[Job]) -> tuple[str, list[list[int]]]:
+        """As `Ledger.claim` answers. Repeated for the same jobs it does no harm. Raises redis.RedisError."""
+        for job in jobs:
+            job.serial = job.serial or await self._serial()
+        found = await self._context.call(
+            self._context.ledger.claim,
+            self._context.run,
+            self._context.epoch,
+            [Claim(job.rows, job.serial) for job in jobs],
+            patience_seconds=self._patience,
+            idempotency_seconds=self._memory if any(job.resends for job in jobs) else 0.0,
+        )
+        self._refused_since = None
+        return found
+
+    async def _serial(self) -> int:
+        """The next claim number. They rise, as they order the claims of a row, and no process has another's."""
+        async with self._numbering:
+            if (serial := next(self.serials, None)) is None:
+                serial = await self._context.call(self._context.ledger.serials, self._context.run)
+                self.serials = iter(range(serial + 1, serial + SERIALS))
+            return serial
+
+    def failed(self, exc: redis.RedisError) -> None:
+        """Stop the run where Redis refuses claims for good. One that is merely away is waited for elsewhere."""
+        if not isinstance(exc, redis.ResponseError):
+            return
+        now = self._context.clock()
+        if self._refused_since is None:
+            self._refused_since = now
+            self._context.event(f"Redis refuses claims, so nothing is sent: {exc}")
+        if not may_pass(exc) or now - self._refused_since > self._context.give_up_seconds:
+            self._context.stop(Stopped(f"Redis refuses claims: {exc}", hint="Mend that, then resume the run."))

@@ -1,0 +1,164 @@
+"""From the queue into the air: a connection, a permit, a claim, and then the exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import redis
+
+from flows.delivery.bookkeeping import Bookkeeping
+from flows.delivery.claiming import Claiming
+from flows.delivery.connecting import Connecting
+from flows.delivery.context import Context
+from flows.delivery.gate import Gate
+from flows.delivery.job import Job
+from flows.delivery.queue import Queue
+from flows.errors import Broken, Stopped, Superseded
+from flows.ledger.connection import AWAY_SECONDS
+from flows.limit.limiter import Permit
+from flows.records import Parcel
+
+logger = logging.getLogger(__name__)
+
+NOT_YET_SECONDS = 0.2  # after which a claim that came too early is tried again
+
+
+class Dispatch:
+    """Lets what waits in `queue` go. `fly` is the way of a parcel that has been claimed, under its permit."""
+
+    def __init__(
+        self,
+        context: Context,
+        queue: Queue,
+        gate: Gate,
+        connecting: Connecting,
+        claiming: Claiming,
+        books: Bookkeeping,
+        *,
+        fly: Callable[[Job, Permit, Sequence[int]], Awaitable[None]],
+    ) -> None:
+        self._context, self._queue, self._gate, self._connecting = context, queue, gate, connecting
+        self._claiming, self._books, self._fly = claiming, books, fly
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def __bool__(self) -> bool:
+        """Whether anything is under way."""
+        return bool(self._under_way)
+
+    async def landed(self) -> None:
+        """Wait until nothing is under way."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def run(self) -> None:
+        """Send until there is no more to be sent. Raises Stopped."""
+        while True:
+            await self._have_parcels()
+            if self._context.is_ending:
+                return
+            if not (most := await self._connecting.have(self._wanted)):
+                continue
+            permits = await self._context.limit.acquire(self._context.run, most)
+            jobs = self._queue.take(min(len(permits), self._gate.room))  # trouble may have been seen meanwhile
+            for permit in permits[len(jobs) :]:
+                permit.unused()
+            if jobs:
+                self._gate.leave(len(jobs))
+                self._connecting.note_granted(len(jobs))
+                self._spawn(self._depart(jobs, permits[: len(jobs)]), jobs)
+
+    def _wanted(self) -> int:
+        """For how many parcels a permit could be used now."""
+        return 0 if self._context.is_ending else min(len(self._queue), self._gate.room)
+
+    async def _have_parcels(self) -> None:
+        while not self._context.is_ending and not self._wanted():
+            self._context.wake.clear()
+            due = [self._queue.next_in, self._gate.opens_in if self._queue else None]
+            seconds = min((each for each in due if each is not None), default=None)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._context.wake.wait(), seconds)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None], jobs: Sequence[Job]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._under_way.add(task)
+        task.add_done_callback(partial(self._over, jobs=jobs))
+
+    def _over(self, task: asyncio.Task[None], *, jobs: Sequence[Job]) -> None:
+        self._under_way.discard(task)
+        if task.cancelled() or (exc := task.exception()):
+            exc = None if task.cancelled() else exc
+            logger.error("an attempt failed inside", exc_info=exc)
+            for job in jobs:
+                job.slice.abandon()
+            self._context.stop(Broken.of(exc))
+
+    async def _depart(self, jobs: list[Job], permits: list[Permit]) -> None:
+        flying = 0
+        try:
+            flying = await self._claim(jobs, permits)
+        finally:
+            self._connecting.granted -= len(jobs) - flying
+
+    async def _claim(self, jobs: list[Job], permits: list[Permit]) -> int:
+        """Claim the parcels and let those that could be claimed fly; returns how many."""
+        claimed_before = [bool(job.serial) for job in jobs]
+        try:
+            why, answers = await self._claiming.claim(jobs)
+        except Exception as exc:
+            # Redis may have taken the claims: they are asked for again under the same serials, or taken back.
+            self._unused(permits)
+            for job in jobs:
+                self._books.again(job, AWAY_SECONDS)
+            if not isinstance(exc, redis.RedisError):
+                raise
+            self._claiming.failed(exc)
+            return 0
+        if why != "ok":
+            self._unused(permits)
+            for job, before in zip(jobs, claimed_before, strict=True):
+                job.serial = job.serial if before else 0
+            self._books.give_back(jobs)
+            self._refused(why)
+            return 0
+        flying = 0
+        for job, permit, generations in zip(jobs, permits, answers, strict=True):
+            if min(generations) >= 0:
+                flying += 1
+                self._spawn(self._fly_one(job, permit, generations), [job])
+            else:
+                self._unused([permit])
+                self._unclaimed(job, generations)
+        return flying
+
+    async def _fly_one(self, job: Job, permit: Permit, generations: Sequence[int]) -> None:
+        self._connecting.granted -= 1  # it takes its connection at once
+        await self._fly(job, permit, generations)
+
+    def _unused(self, permits: Sequence[Permit]) -> None:
+        for permit in permits:
+            permit.unused()
+        self._books.land(len(permits))
+
+    def _unclaimed(self, job: Job, answers: Sequence[int]) -> None:
+        """A parcel is not to be had as it is: its rows that are not to be sent at all leave it."""
+        job.serial = 0
+        late = [row for row, answer in zip(job.parcel.rows, answers, strict=True) if answer == -2]
+        for _ in range(len(answers) - len(late)):
+            job.slice.end("elsewhere")
+        if late:
+            job.parcel = Parcel(tuple(late))
+            self._books.again(job, NOT_YET_SECONDS)
+
+    def _refused(self, why: str) -> None:
+        if why == "superseded":
+            self._context.stop(Superseded("Another process has taken over this run."))
+        elif why == "cancelled":
+            self._context.end(cancelled=True)
+        else:
+            self._context.stop(Stopped(f"The run is {why}."))

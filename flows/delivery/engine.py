@@ -1,0 +1,127 @@
+"""One event loop in a thread of its own, with what sends on it: this process' share of the limit, client and sender."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, ExitStack, suppress
+from functools import cache, partial
+from typing import Any
+
+import pyarrow as pa
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from flows.client.client import Client
+from flows.delivery.sender import Sender
+from flows.errors import Stopped
+from flows.limit.limiter import Limit, Limiter
+from flows.pipeline.definition import Definition
+from flows.pipeline.secret import secrets_of
+from flows.records import LimitTerms, Row
+from flows.settings import Settings
+
+
+@cache
+def _tidy_memory() -> None:
+    """Once a process, before it sends: give back what the check took, and let the garbage collector look less often.
+
+    Arrow's allocator keeps some 20 MB for later. Each full look of the collector at the heap of Prefect and pandas
+    stops the loop that sends for some 130 ms: an eighth of a row's cost without a limit, and late permits with one
+    (bench/README.md). So it passes over what is loaded by now; rows leave no cycles worth looking for.
+    """
+    gc.collect()
+    pa.default_memory_pool().release_unused()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
+
+
+class Engine:
+    """Sends one run's rows in this process. Methods are for plain threads, and `deliver` for many at once."""
+
+    def __init__(self, redis_url: str, terms: LimitTerms, settings: Settings) -> None:
+        self.sender: Sender | None = None
+        self.limit: Limit | None = None
+        self._redis_url, self._terms, self._settings = redis_url, terms, settings
+        self._stack, self._exits = ExitStack(), AsyncExitStack()
+        self._portal: BlockingPortal | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._first: asyncio.Task[None] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a loop."""
+        return self._portal is not None
+
+    def connect(self, run: str, *, owner: str, on_event: Callable[[str], None]) -> None:
+        """Start the loop and ask for a first permit, so that a quarantine passes while the file is checked."""
+        self._portal = self._stack.enter_context(start_blocking_portal())
+        self._portal.call(partial(self._connect, run, owner=owner, on_event=on_event))
+
+    async def _connect(self, run: str, *, owner: str, on_event: Callable[[str], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        limiter = Limiter(
+            self._redis_url,
+            asker_id=owner,
+            give_up_seconds=self._settings.give_up_seconds,
+            stops_folder=self._settings.data / "journal",
+        )
+        await self._exits.enter_async_context(limiter)
+        self.limit = limiter.limit(self._terms)
+        self.limit.on_event = on_event
+        self._first = asyncio.create_task(self._first_permit(self.limit, run))
+
+    async def _first_permit(self, limit: Limit, run: str) -> None:
+        with suppress(Stopped):  # whoever sends will hear it, too
+            for permit in await limit.acquire(run, 1):
+                permit.unused()
+
+    def open(self, definition: Definition, make: Callable[[Limit, Client], Sender]) -> None:
+        """Start sending by the sender that `make` makes. Raises StackError, LedgerError."""
+        _tidy_memory()
+        self.run(self._open, definition, make)
+
+    async def _open(self, definition: Definition, make: Callable[[Limit, Client], Sender]) -> None:
+        assert self.limit is not None
+        client = Client(
+            definition,
+            secrets=secrets_of(definition, self._settings.secrets),
+            connections=max(8, round(self._terms.in_flight * 1.5)),
+        )
+        await self._exits.enter_async_context(client)
+        sender = make(self.limit, client)
+        await sender.start()
+        self.sender = sender
+
+    def run(self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
+        """Run a coroutine function on the loop; returns what it returns."""
+        if self._portal is None:
+            raise RuntimeError("the engine is not connected")
+        return self._portal.start_task_soon(function, *args).result()
+
+    def deliver(self, rows: Sequence[Row], *, resends: bool) -> Counter[str]:
+        """Deliver rows; returns how many ended in which state."""
+        if self.sender is None:
+            raise RuntimeError("the engine is not open")
+        found: Counter[str] = self.run(partial(self.sender.deliver, rows, resends=resends))
+        return found
+
+    def soon(self, act: Callable[[Sender], None]) -> None:
+        """Do something to the sender on the loop, where there is one. Does not wait: a signal handler must not."""
+        if self._loop is not None and self.sender is not None:
+            with suppress(RuntimeError):  # the loop has just ended, and with it all sending
+                self._loop.call_soon_threadsafe(act, self.sender)
+
+    def close(self) -> None:
+        """Wait for what is under way, record it, and end the loop."""
+        if self._portal is not None:
+            self._portal.call(self._close)
+        self._stack.close()
+
+    async def _close(self) -> None:
+        if self._first is not None:
+            self._first.cancel()
+        if self.sender is not None:
+            await self.sender.close()
+        await self._exits.aclose()

@@ -1,0 +1,136 @@
+"""A run's rows in its spool: checked into it, found there, or made anew from the original file."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+from flows.delivery.check import CheckResult, check_file
+from flows.delivery.delivered import DeliveredIndex, told
+from flows.delivery.lease import Lease
+from flows.delivery.respool import respool
+from flows.errors import FileError, UnclearEncoding
+from flows.ledger.connection import translated
+from flows.ledger.ledger import Ledger
+from flows.ledger.view import View
+from flows.pipeline.definition import Definition
+from flows.records import Apostrophes, RowState
+from flows.settings import Settings
+from flows.spool.spool import Spool
+from flows.storage.storage import scratch
+
+
+class Spooling:
+    """The spool of a run that is held by `lease`. All raises StackError and LedgerError."""
+
+    def __init__(
+        self,
+        run: str,
+        definition: Definition,
+        settings: Settings,
+        spool: Spool,
+        ledger: Ledger,
+        view: View,
+        lease: Lease,
+    ) -> None:
+        self._spool = spool
+        self._run, self._definition, self._settings = run, definition, settings
+        self._ledger, self._view, self._lease = ledger, view, lease
+
+    @translated()
+    def check(
+        self,
+        file: Path,
+        *,
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        apostrophes: Apostrophes | None = None,
+        skip_delivered: bool = False,
+    ) -> CheckResult:
+        """Check the file into the spool and fix the run's totals. Raises FileError, Superseded, Interrupted.
+
+        Where the definition has a `key`, the rows that earlier runs delivered are counted, and left out on request.
+        """
+        epoch, data = self._lease.epoch, self._settings.data
+        with scratch(data) as folder, ExitStack() as exits:
+            self._ledger.check_afresh(self._run, epoch)  # whoever was superseded must learn it before it deletes
+            self._spool.delete()
+            delivered = None
+            if key := self._definition.key:
+                delivered = exits.enter_context(DeliveredIndex(folder, key))
+                delivered.take(self._view, self._settings.spool_url, self._definition.name, but=self._run)
+            try:
+                result = check_file(
+                    file,
+                    self._definition,
+                    self._spool,
+                    encoding=encoding,
+                    delimiter=delimiter,
+                    apostrophes=apostrophes,
+                    max_bytes=self._settings.max_upload_bytes,
+                    scratch=folder,
+                    on_progress=self._note_progress,
+                    on_rejections=lambda rejections: self._ledger.reject(self._run, epoch, rejections),
+                    delivered=delivered,
+                    skip_delivered=skip_delivered,
+                )
+            except UnclearEncoding as exc:
+                found = json.dumps([asdict(each) for each in exc.readings])
+                self._ledger.facts(self._run, epoch=epoch, readings=found)
+                raise
+            self._ledger.begin(
+                self._run,
+                epoch,
+                total=result.rows,
+                rejected=result.rejected,
+                digest=result.digest,
+                encoding=result.encoding,
+                delimiter=result.delimiter,
+                apostrophes=apostrophes or self._definition.source.apostrophes,
+                spool=self._spool.digest(),
+                check_seconds=f"{result.seconds:.3f}",
+                delivered=sum(result.delivered.values()),
+                delivered_in=json.dumps(result.delivered),
+                delivered_unsure=result.unsure,
+                skipped=result.skipped,
+                notices=json.dumps(result.remarks),
+            )
+            self._ledger.same_content(result.digest, self._run)
+            for text in (*result.remarks, *told(result, delivered.unread if delivered else {})):
+                self._ledger.event(self._run, text)
+        return result
+
+    def _note_progress(self, rows: int, done: int, total: int) -> None:
+        self._lease.require()
+        facts = {"checked_rows": rows, "checked_bytes": done, "file_bytes": total}
+        self._lease.heard(lost=not self._ledger.facts(self._run, epoch=self._lease.epoch, **facts))
+
+    def is_whole(self) -> bool:
+        """Whether the run's spool is there. Raises FileError if it is another one than its check wrote."""
+        if not self._spool.exists():
+            return False
+        facts = self._view.run(self._run).facts
+        if (written := facts.get("spool")) and written != self._spool.digest():
+            if facts.get("respools") == "1":  # its making anew was cut short at the very end
+                return False
+            raise FileError(
+                "the spool of this run is not the one that its check wrote, so its rows may be others",
+                file=self._spool.folder,
+                hint="Delete this folder and resume the run: the original file is then checked again.",
+            )
+        return True
+
+    @translated()
+    def make_anew(self, file: Path) -> None:
+        """Make the spool anew from the original file.
+
+        Raises FileError if its content is no longer the same, or its rows are judged differently from the first time.
+        """
+        run, epoch = self._view.run(self._run), self._lease.epoch
+        before = self._view.bitmap(self._run, RowState.REJECTED, run.total)
+        most = self._settings.max_upload_bytes
+        self._ledger.facts(self._run, epoch=epoch, respools=1)
+        respool(run, before, file, self._definition, self._spool, max_bytes=most, go_on=self._lease.require)
+        self._ledger.facts(self._run, epoch=epoch, spool=self._spool.digest(), respools=0)
