@@ -28,8 +28,8 @@ slow: $(ready) browser services ## Run the tests that play whole machines: sched
 	@$(run_in_venv) python -m pytest -n 3 --dist loadgroup -m 'slow and not prove'
 
 prove: $(ready) services faketime ## Run the long proofs: limit, kills, restarts; needs libfaketime, and root for cut links
-	@$(run_in_venv) python -m pytest -m prove -n 8 tests/test_limit_harm.py
-	@$(run_in_venv) python -m pytest -m prove --ignore tests/test_limit_harm.py --ignore tests/test_faults.py
+	@$(run_in_venv) python -m pytest -m prove -n 8 tests/limit/test_limit_harm.py
+	@$(run_in_venv) python -m pytest -m prove --ignore tests/limit/test_limit_harm.py --ignore tests/faults/test_faults.py
 	@ROWRELAY_SEPARATE_STACK=1 $(run_in_venv) python -m tests.faults --trials 200 $(FAULTS)
 
 mutants: $(ready) ## Put some 120 faults into limiter, ledger, client and schema, one by one, and see whether the tests notice

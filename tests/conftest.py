@@ -49,22 +49,18 @@ def redis_url(redis_server: RedisServer) -> str:
 
 
 # Each starts Prefect servers, browsers or whole machines, or measures shares: more at once would starve each other.
-_LANES = {
-    "dashboard": ("test_dashboard_browser",),
-    "pages": ("test_dashboard_hostile", "test_dashboard_prefect", "test_dashboard_process", "test_turns"),
-    "machines": ("test_compose", "test_far_workers", "test_handover", "test_serve", "test_stack"),
-}
-_LANE_OF = {module: lane for lane, modules in _LANES.items() for module in modules}
+LANES = ("prefect", "browser", "site", "machines")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Heavy tests go to one of four lanes; those that share a Prefect server to the same one.
+    """The tests of some folders go to a lane each, one after the other; so do those that share a Prefect server.
 
     `make test` runs the others first, more of them at once: most of those wait.
 
     Not in `pytest_collection_modifyitems`: xdist has read the groups by then.
     """
-    lane = _LANE_OF.get(item.path.stem, "flows" if "stack" in getattr(item, "fixturenames", ()) else "")
+    folder = item.path.parent.name
+    lane = folder if folder in LANES else "prefect" if "stack" in getattr(item, "fixturenames", ()) else ""
     if lane:
         item.add_marker(pytest.mark.xdist_group(lane))
         item.add_marker(pytest.mark.lane)

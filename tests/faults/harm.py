@@ -17,7 +17,7 @@ from flows.ledger.ledger import LEASE_SECONDS
 from tests.faults.draw import APIS
 from tests.faults.scene import Scene, restart
 from tests.harness.forked import Forked
-from tests.test_limit_harm import _write
+from tests.limit.test_limit_harm import _write
 
 MARGIN_BYTES = 4 * 2**20  # of address space that a sender is left
 

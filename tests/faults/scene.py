@@ -25,7 +25,7 @@ from tests.harness.forked import Forked
 from tests.harness.netns import Machine, machines
 from tests.harness.proxy import Proxy
 from tests.harness.world import ROOT, World
-from tests.test_limit_harm import LIBFAKETIME, _under_faketime
+from tests.limit.test_limit_harm import LIBFAKETIME, _under_faketime
 
 RUN = "r1"
 TIMEOUT_SECONDS, GRACE_SECONDS = 0.8, 0.5

@@ -11,8 +11,8 @@ from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.pipeline.reading import load
 from flows.settings import Settings
+from tests.delivery.test_inbox import deliver
 from tests.harness.world import World
-from tests.test_inbox import deliver
 
 if __name__ == "__main__":
     folder, redis_url = Path(sys.argv[1]), sys.argv[2]

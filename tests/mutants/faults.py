@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RULE = ("test_limit_rule.py", "test_limiter.py")
-PERMITS = ("test_limiter.py",)
-LEDGER = ("test_ledger.py", "test_export.py")
-ANSWER = ("test_answer.py", "test_retry.py", "test_client.py")
-CLIENT = ("test_client.py",)
-SCHEMA = ("test_schema.py",)
-SOURCE = ("test_source.py",)
+RULE = ("limit/test_limit_rule.py", "limit/test_limiter.py")
+PERMITS = ("limit/test_limiter.py",)
+LEDGER = ("ledger/test_ledger.py", "files/test_export.py")
+ANSWER = ("unit/test_answer.py", "unit/test_retry.py", "client/test_client.py")
+CLIENT = ("client/test_client.py",)
+SCHEMA = ("files/test_schema.py",)
+SOURCE = ("files/test_source.py",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ LIMIT = [
     ),
     *_of(
         "flows/limit/pace.py",
-        ("test_pace.py",),
+        ("unit/test_pace.py",),
         (
             "the worst window is one short",
             "while self._last[0] <= at - self._width:",
@@ -145,7 +145,7 @@ LIMIT = [
     ),
     *_of(
         "flows/limit/stops.py",
-        ("test_stops.py", "test_limiter.py"),
+        ("limit/test_stops.py", "limit/test_limiter.py"),
         (
             "a pause that is over is kept for ever",
             'if kept["kind"] == "p" and left <= 0:',
@@ -236,7 +236,7 @@ LEDGERS = [
     ),
     *_of(
         "flows/delivery/journal.py",
-        ("test_journal.py",),
+        ("delivery/test_journal.py",),
         ("half a line stays", "                    file.truncate(whole)\n", "                    pass\n"),
         (
             "parts are left out",
@@ -246,13 +246,13 @@ LEDGERS = [
     ),
     *_of(
         "flows/ledger/backup_guard.py",
-        ("test_restored.py",),
+        ("ledger/test_restored.py",),
         ("a restored ledger is not noticed", "int(count or 0) < remembered.get", "-1 > remembered.get"),
         ("one number is remembered for all ledgers", "known = self._remembered()\n", "known = {}\n"),
     ),
     *_of(
         "flows/restored.py",
-        ("test_restored.py",),
+        ("ledger/test_restored.py",),
         ("a ledger is doubted again and again", "        turn(client)\n", ""),
         ("limits trust a restored ledger", "            distrust(client, name)\n", "            pass\n"),
     ),
@@ -305,7 +305,7 @@ CLIENTS = [
     ),
     *_of(
         "flows/client/retry.py",
-        ("test_retry.py",),
+        ("unit/test_retry.py",),
         ("one attempt more", "attempts < most and", "attempts <= most and"),
         ("tried beyond the time", " and elapsed_seconds + wait <= most_seconds:", ":"),
         ("rows wait for ever", "if outcome.state is RowState.WAITING:", "if outcome.state is RowState.SENDING:"),
@@ -341,7 +341,7 @@ CLIENTS = [
     ),
     *_of(
         "flows/client/transport.py",
-        (*CLIENT, "test_partition.py"),
+        (*CLIENT, "limit/test_partition.py"),
         (
             "the kernel sends after a close",
             "    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP_UNSENT)\n",
@@ -372,7 +372,7 @@ CLIENTS = [
     ),
     *_of(
         "flows/client/request.py",
-        ("test_answer.py", "test_client.py"),
+        ("unit/test_answer.py", "client/test_client.py"),
         ("the key forgets the generation", "(run, row.row, generation, row.values)", "(run, row.row, row.values)"),
         ("credentials are shown", "if name.lower() not in _CREDENTIALS:", "if name not in _CREDENTIALS or True:"),
     ),

@@ -1,0 +1,1 @@
+"""A lane: the dashboard as a person uses it."""

@@ -1,0 +1,1 @@
+"""The pages headless, and the HTTP API, without Prefect."""

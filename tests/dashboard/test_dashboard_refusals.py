@@ -1,0 +1,238 @@
+"""What the dashboard makes of a Prefect that says no, or that does not know what it is asked about."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import streamlit as st
+from starlette.testclient import TestClient
+
+from dashboard import connections
+from dashboard.api.app import make_api
+from dashboard.prefect_api import server
+from dashboard.prefect_api.server import NotInPrefect, PrefectRefused
+from flows.errors import StackError
+from tests.dashboard.test_dashboard import show, text
+
+OURS = str(uuid4())
+Answers = dict[tuple[str, str], tuple[int, object]]
+
+
+@pytest.fixture
+def answers(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
+    """What a server that takes Prefect's place answers, by method and path; 404 for everything else."""
+    given: Answers = {("GET", f"/flows/{OURS}"): (200, {"id": OURS, "name": "deliver"})}
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            status, body = given.get((self.command, self.path.removeprefix("/api")), (404, {"detail": "Not Found"}))
+            content = b"" if body is None else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = answer
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("ROWRELAY_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("ROWRELAY_REDIS_URL", redis_url)
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{server.server_port}/api")
+    connections.settings.cache_clear()
+    yield given
+    connections.settings.cache_clear()
+    server.shutdown()
+    server.server_close()
+
+
+def begun(run: str) -> dict[str, object]:
+    """A flow run that nobody has begun, as Prefect tells it."""
+    return {
+        "id": run, "flow_id": OURS, "state": {"type": "SCHEDULED", "name": "Scheduled"},
+        "parameters": {"pipeline": "posts", "file": "f.csv"},
+    }  # fmt: skip
+
+
+def test_a_flow_run_that_prefect_does_not_know_is_none(answers: Answers) -> None:
+    run = str(uuid4())
+    assert server.flow_run(run) is None
+
+    answers["GET", f"/flow_runs/{run}"] = (200, begun(run))
+    found = server.flow_run(run)
+    assert found is not None
+    assert found.state == "Scheduled"
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_a_no_is_not_taken_for_there_is_none(answers: Answers, status: int) -> None:
+    answers["GET", "/flow_runs/x"] = (status, {"detail": "not like this"})
+
+    with pytest.raises(PrefectRefused, match="Prefect refused: not like this") as refused:
+        server.flow_run("x")
+
+    assert not isinstance(refused.value, NotInPrefect)
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_a_server_in_trouble_is_not_taken_for_a_no(answers: Answers, status: int) -> None:
+    answers["GET", "/flow_runs/x"] = (status, {"detail": "?"})
+
+    with pytest.raises(StackError, match=f"answered {status}"):
+        server.flow_run("x")
+
+
+@pytest.mark.parametrize(
+    ("status", "shown", "says"),
+    [(404, 404, "Prefect knows no such thing"), (409, 400, "Prefect refused"), (500, 503, "answered 500")],
+)
+def test_what_prefect_says_to_a_cancel_is_passed_on(answers: Answers, status: int, shown: int, says: str) -> None:
+    run = str(uuid4())
+    answers["GET", f"/flow_runs/{run}"] = (200, begun(run))
+    answers["POST", f"/flow_runs/{run}/set_state"] = (status, {"detail": "gone"})  # it went meanwhile
+
+    with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as api:
+        answer = api.post(f"/runs/{run}/cancel")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (shown, "application/problem+json")
+    assert says in answer.json()["title"]
+
+
+def test_a_schedule_that_is_removed_meanwhile_is_not_there(answers: Answers) -> None:
+    stated = [{"id": "s", "schedule": {"cron": "0 6 * * *"}}]
+    deployment = {"id": "d", "flow_id": "f", "name": "posts", "schedules": stated}
+    answers["POST", "/deployments/filter"] = (200, [deployment])
+    answers["POST", "/flows/filter"] = (200, [{"id": "f", "name": "deliver"}])
+    answers["POST", "/flow_runs/filter"] = (200, [])
+
+    with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as api:
+        assert api.delete("/schedules/other").status_code == 404
+        assert api.delete("/schedules/s").status_code == 404
+        answers["DELETE", "/deployments/d/schedules/s"] = (204, None)
+        assert api.delete("/schedules/s").status_code == 204
+
+
+def test_what_else_runs_in_the_same_prefect_is_nobodys_business(answers: Answers) -> None:
+    run, other = str(uuid4()), str(uuid4())
+    answers["GET", f"/flow_runs/{run}"] = (200, begun(run) | {"flow_id": other, "parameters": FOREIGN})
+    answers["GET", f"/flows/{other}"] = (200, {"id": other, "name": "train-model"})
+    answers["POST", f"/flow_runs/{run}/set_state"] = (200, {})
+
+    with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as api:
+        for answer in (api.get(f"/runs/{run}"), api.post(f"/runs/{run}/cancel"), api.get(f"/runs/{run}/rows")):
+            assert (answer.status_code, answer.json()["title"][:7]) == (
+                404,
+                "No run " if "cancel" in str(answer.url) else "There i",
+            )
+
+
+FOREIGN = {"pipeline": "posts", "file": "f.csv", "dry_run": True, "resume": ""}
+ENDED = {  # how a flow run ended that the ledger does not know, and what that says of the run
+    "cancelled before it began": (
+        "CANCELLED",
+        "Cancelled",
+        "",
+        200,
+        "cancelled",
+        "The run was cancelled before it began.",
+    ),
+    "failed before it began": (
+        "FAILED",
+        "Failed",
+        "no such pipeline",
+        200,
+        "stopped",
+        "The run did not begin: Failed.",
+    ),
+    "crashed before it began": ("CRASHED", "Crashed", "no worker", 200, "stopped", "The run did not begin: Crashed."),
+    "came too late": ("COMPLETED", "Skipped", "an hour late", 200, "stopped", "The run did not begin: Skipped."),
+    "delivered": ("COMPLETED", "Completed", "250 done of 250", 404, "", "is not kept any more"),
+    "checked": ("COMPLETED", "Checked", "Checked, nothing sent.", 404, "", "is not kept any more"),
+    "stopped": ("FAILED", "Failed", "12 done, 3 failed of 250. HTTP 500", 404, "", "is not kept any more"),
+    "cancelled": ("CANCELLED", "Cancelled", "no rows of 0. cancelled", 404, "", "is not kept any more"),
+}
+
+
+@pytest.mark.parametrize("how", ENDED)
+def test_a_run_that_the_ledger_does_not_know_is_what_it_came_to(answers: Answers, how: str) -> None:
+    kind, name, message, status, state, says = ENDED[how]
+    run = str(uuid4())
+    answers["GET", f"/flow_runs/{run}"] = (
+        200,
+        begun(run) | {"state": {"type": kind, "name": name, "message": message}},
+    )
+
+    with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as api:
+        answer, rows, cancel = api.get(f"/runs/{run}"), api.get(f"/runs/{run}/rows"), api.post(f"/runs/{run}/cancel")
+
+    told = answer.json()
+    assert (answer.status_code, told.get("state", "")) == (status, state)
+    assert says in (told["reason"] if status == 200 else told["title"])
+    assert status == 404 or (message in told["reason"] and told["created"] is None)
+    assert rows.status_code == cancel.status_code == (404 if status == 404 else 409)
+    assert status == 404 or says in rows.json()["title"]
+    st.cache_data.clear()
+    for page in (show("run", id=run), show("send", run=run)):
+        assert not page.exception
+        assert (says if status == 200 else "This run is not kept any more.") in text(page)
+        assert status == 200 or "ROWRELAY_RETENTION_DAYS" in text(page)
+
+
+@pytest.mark.parametrize("by", ["ops@example.com", "Rowrelay, which keeps runs for 90 days"])
+def test_of_a_deleted_run_page_and_api_say_when_and_by_whom(answers: Answers, by: str) -> None:
+    run, resume = str(uuid4()), str(uuid4())
+    ledger = connections.ledger()
+    ledger.create(run, definition={}, by="x", pipeline="posts", file="f.csv")
+    ledger.flow(run, resume)
+    ledger.delete(run, by=by)
+    ended = {"state": {"type": "COMPLETED", "name": "Completed", "message": "250 done of 250"}}
+    answers["GET", f"/flow_runs/{run}"] = (200, begun(run) | ended)
+    answers["GET", f"/flow_runs/{resume}"] = (200, begun(resume) | ended | {"parameters": FOREIGN | {"resume": run}})
+
+    with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as api:
+        for path in (run, resume, f"{run}/rows", f"{run}/preview"):
+            answer = api.get(f"/runs/{path}")
+            assert answer.status_code == 404
+            assert f"Run {run} was deleted on 20" in answer.json()["title"]
+            assert answer.json()["title"].endswith(f"by {by}.")
+        assert api.post(f"/runs/{run}/resume").status_code == api.delete(f"/runs/{run}").status_code == 404
+    st.cache_data.clear()
+    for page in (show("run", id=run), show("run", id=resume), show("send", run=run)):
+        assert f" by {by}." in text(page)
+        assert "This run was deleted at " in text(page)
+
+
+def test_what_came_of_a_run_is_not_guessed_while_prefect_is_away(answers: Answers) -> None:
+    run = str(uuid4())
+    answers["GET", f"/flow_runs/{run}"] = (500, {})
+
+    with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as api:
+        assert api.get(f"/runs/{run}").status_code == 503
+        assert api.get("/runs/none").status_code == 404
+
+
+def test_who_removed_or_changed_a_schedule_is_in_the_log(answers: Answers, caplog: pytest.LogCaptureFixture) -> None:
+    stated = [{"id": "s", "schedule": {"cron": "5 7 * * *"}, "active": True}]
+    answers["POST", "/deployments/filter"] = (200, [{"id": "d", "flow_id": "f", "name": "posts", "schedules": stated}])
+    answers["POST", "/flows/filter"] = (200, [{"id": "f", "name": "deliver"}])
+    answers["POST", "/flow_runs/filter"] = (200, [])
+    answers["PATCH", "/deployments/d/schedules/s"] = answers["DELETE", "/deployments/d/schedules/s"] = (204, None)
+
+    caplog.set_level("INFO", "dashboard")
+    with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as api:
+        assert api.patch("/schedules/s", json={"active": False}).status_code == 200
+        assert api.delete("/schedules/s").status_code == 204
+
+    said = [record.getMessage() for record in caplog.records if record.name == "dashboard.actions"]
+    assert [line.split(" the schedule ")[0] for line in said] == ["API paused", "API removed"]
+    assert all(line.endswith(" of posts") for line in said)

@@ -1,0 +1,1 @@
+"""Whole deliveries and inboxes, without Prefect."""

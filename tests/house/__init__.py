@@ -1,0 +1,1 @@
+"""The house itself: docs, packages, what is installed, what nobody may do."""

@@ -1,0 +1,1 @@
+"""The ledger against a real Redis, and what is read from it."""

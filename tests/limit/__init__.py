@@ -1,0 +1,1 @@
+"""The limit, as it is meant and as a receiver counts it."""

@@ -1,0 +1,1 @@
+"""A lane: servers, workers and machines that start, end and die."""

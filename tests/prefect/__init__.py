@@ -1,0 +1,1 @@
+"""A lane: flows on a real Prefect server."""

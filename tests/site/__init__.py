@@ -1,0 +1,1 @@
+"""A lane: the dashboard as a process, and what is thrown at it."""
