@@ -247,11 +247,13 @@ end
 -- late is made up for by one start at once (a leaky bucket of two). Without that, 2 % of the rate went where round
 -- trips differ. `last` is where the bucket stands: no start before it.
 
-local horizon, company = NEAR + away, redis.call('ZCOUNT', askers, text(now + LEASE - COMPANY), '+inf')
+-- Who visits but once a round trip has to reserve what becomes free until it comes again.
+local horizon = math.min(HORIZON, NEAR + 2 * away)
+local company = redis.call('ZCOUNT', askers, text(now + LEASE - COMPANY), '+inf')
 if company > 1 then
   -- Whoever sees its own slots become free sooner than others do would keep them: in company nobody does.
   own_earlier = 0
-  if since <= turn then horizon = math.min(HORIZON, NEAR + farthest + TURN) end
+  horizon = since <= turn and math.min(HORIZON, NEAR + 2 * farthest + TURN) or NEAR + away
 end
 
 local scores  -- the youngest entries in order, the caller's own as it knows them; nil if it knows no more than the log

@@ -58,6 +58,7 @@ log = logging.getLogger(__name__)
 _ANSWER_SECONDS = 1.0  # a Redis slower than this counts as away: its permits would be too old
 _CONNECT_SECONDS = 3.0  # and so does one that cannot be connected to within this
 _POLL_SECONDS = 0.1  # starts are granted this far ahead, so that asking this often loses none
+_HORIZON_SECONDS = 0.5  # and so far at most, where Redis is far away
 _SLEEP_SECONDS = 5.0  # who has longer to wait asks this often: Redis tells what it can, but a message may be lost
 _REPORT_SECONDS = 0.02  # reports wait this long for an ask to travel with
 _SMOOTHED_SECONDS = 60.0  # windows up to this length are paced evenly
@@ -175,7 +176,7 @@ class Limit:
     @property
     def ahead_seconds(self) -> float:
         """How long before their starts permits are granted."""
-        return _POLL_SECONDS + self._distance.away
+        return min(_HORIZON_SECONDS, _POLL_SECONDS + 2 * self._distance.away)
 
     # For permits
 
