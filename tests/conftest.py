@@ -53,14 +53,15 @@ LANES = ("prefect", "browser", "site", "machines")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """The tests of some folders go to a lane each, one after the other; so do those that share a Prefect server.
+    """The tests of some folders go to a lane each, one after the other.
 
     `make test` runs the others first, more of them at once: most of those wait.
 
     Not in `pytest_collection_modifyitems`: xdist has read the groups by then.
     """
     folder = item.path.parent.name
-    lane = folder if folder in LANES else "prefect" if "stack" in getattr(item, "fixturenames", ()) else ""
-    if lane:
-        item.add_marker(pytest.mark.xdist_group(lane))
+    if folder in LANES:
+        item.add_marker(pytest.mark.xdist_group(folder))
         item.add_marker(pytest.mark.lane)
+    elif "stack" in getattr(item, "fixturenames", ()):
+        raise pytest.UsageError(f"{item.nodeid} starts a Prefect server: it belongs in one of {', '.join(LANES)}")

@@ -12,9 +12,9 @@ from flows.errors import Interrupted, RunBusy, Superseded
 from flows.ledger import keys
 from flows.ledger.connection import connect
 from flows.ledger.ledger import LEASE_SECONDS, Ledger
-from tests.conftest import wait_until
-from tests.test_ledger import RUN, begin
-from tests.test_queue import MovedClock
+from tests.harness.wait import wait_until
+from tests.ledger.test_ledger import RUN, begin
+from tests.unit.test_queue import MovedClock
 
 
 @pytest.fixture
