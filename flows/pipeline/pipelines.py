@@ -25,8 +25,8 @@ class Pipelines(dict[str, Definition]):
     `refused` has the files that are wrong: they spoil no other pipeline than their own.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, found: Mapping[str, Definition] | None = None) -> None:
+        super().__init__(found or {})
         self.files: dict[str, Path] = {}
         self.refused: dict[Path, DefinitionError] = {}
 

@@ -78,7 +78,7 @@ def test_a_stated_schedule_that_a_person_removed_stays_removed(stack: RunningSta
             assert set(there) == set(crons) - {six}
             assert not there[seven].active
 
-        assert "removed" in await deployments.withdraw_missing(client, Pipelines({}, {}))
+        assert "removed" in await deployments.withdraw_missing(client, Pipelines())
         assert await planned(client, "removed") == {}
         await made_known(client, stated(tmp_path, "removed", five, six, seven))
         assert set(await planned(client, "removed")) == {five, seven}
@@ -123,7 +123,7 @@ class Registering:
 def test_a_pipeline_that_prefect_does_not_take_keeps_no_other_from_being_served(
     stack: RunningStack, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = Pipelines({name: stated(tmp_path, name) for name in ("untaken", "usable")}, {})
+    found = Pipelines({name: stated(tmp_path, name) for name in ("untaken", "usable")})
     served: dict[str, Definition] = {}
     runner: Any = Registering()
 
