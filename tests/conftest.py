@@ -10,9 +10,13 @@ import pytest
 import redis
 
 from deployments.embedded.redis_server import RedisServer
+from tests.harness import examples
+from tests.harness.scratch import use_memory
 from tests.harness.stack import stack
 
-__all__ = ["stack"]
+__all__ = ["examples", "stack"]
+
+use_memory()
 
 
 @pytest.fixture(scope="session", autouse=True)

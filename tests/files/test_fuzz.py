@@ -31,16 +31,16 @@ from flows.pipeline.reading import from_resolved, load, redirected
 from flows.pipeline.secret import secret_names
 from flows.source.quoting import MAX_CELLS
 from flows.source.source import open_file
+from tests.harness.examples import examples
 from tests.harness.world import ROOT
 
 TIMES = int(os.environ.get("ROWRELAY_FUZZ", "1"))
 POSTS = load(shipped() / "posts.yaml", environ={})
 
 
-def bounded(examples: int) -> settings:
+def bounded(most: int) -> settings:
     return settings(
-        max_examples=examples * TIMES,
-        deadline=None,
+        max_examples=examples(most) * TIMES,
         derandomize=TIMES == 1,
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -24,6 +24,7 @@ from flows.schema import cell
 from flows.schema.model_rules import of_model
 from flows.schema.schema import Checked, Checker
 from flows.spool.stored import to_rows, to_table
+from tests.harness.examples import examples
 
 Define = Callable[..., Definition]
 
@@ -444,7 +445,7 @@ texts = st.one_of(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120))
 @given(st.lists(texts, min_size=1, max_size=30))
 def test_numbers_are_read_as_python_reads_plain_ones(
     tmp_path_factory: pytest.TempPathFactory, cells: list[str]

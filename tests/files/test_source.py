@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from flows.errors import FileError, UnclearEncoding
 from flows.records import Reading, Rejection
 from flows.source.source import open_file
+from tests.harness.examples import examples
 
 WANTED = {"userId": False, "title": False, "body": False}
 HEADER = b"userId,title,body\n"
@@ -698,7 +699,7 @@ def test_long_rows_come_in_smaller_frames(file: Callable[..., Path]) -> None:
 cell = st.text(st.sampled_from('ab,;"\r\n\té \x85\u2028'), max_size=6)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(
     st.lists(st.tuples(cell, cell, cell), min_size=1, max_size=40), st.sampled_from(["\n", "\r\n"]), st.integers(1, 7)
 )
@@ -721,7 +722,7 @@ def test_what_a_csv_writer_writes_is_read_back_with_true_lines(
     assert read(path, size=size, delimiter=",") == (expected, [])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.lists(st.text(st.sampled_from('a1,"\n \0\r'), max_size=9), min_size=1, max_size=12))
 def test_no_record_is_lost_or_shifted_however_broken_the_file_is(
     tmp_path_factory: pytest.TempPathFactory, chunks: list[str]

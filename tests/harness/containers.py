@@ -274,6 +274,7 @@ class Container:
             f"chown {self.user} {root}/run/postgresql",
             f"mount -t proc proc {root}/proc",
             f"mount --rbind /dev {root}/dev",
+            f"mount -t tmpfs -o mode=1777 tmpfs {root}/dev/shm",
             f"mount -t tmpfs -o mode=1777 tmpfs {root}/tmp",
         ]
         if self.ours:

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -86,11 +87,18 @@ def up(programs: Path, folder: Path) -> Iterator[httpx.Client]:
         process.wait(60)
 
 
+@pytest.fixture
+def room() -> Iterator[Path]:
+    """On a disk, whose files uv links to those that it has, and which holds what would fill the memory."""
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(500)
-def test_a_wheel_in_an_empty_environment_serves_everything(wheel: Path, tmp_path: Path) -> None:
+def test_a_wheel_in_an_empty_environment_serves_everything(wheel: Path, room: Path, tmp_path: Path) -> None:
     """Pages with their look, the HTTP API, a run from upload to results, and the form that Prefect shows."""
-    uv, venv = Path(sys.executable).with_name("uv"), tmp_path / "venv"
+    uv, venv = Path(sys.executable).with_name("uv"), room / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     install = [uv, "pip", "install", "--quiet", "--no-deps", "--python", venv / "bin" / "python"]
     locked = [*install, "--require-hashes", "--requirements", ROOT / "requirements.lock"]

@@ -19,6 +19,7 @@ from flows.ledger.connection import connect, verify
 from flows.ledger.ledger import TRANSITIONS, Answer, Claim, Ledger
 from flows.ledger.view import View
 from flows.records import Reason, Rejection, RowState, RunState
+from tests.harness.examples import examples
 
 RUN = "run-1"
 NAMES = ("postId",)
@@ -947,11 +948,10 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert run.counts[state] == len(expected)
 
 
+@pytest.mark.hypothesis
 def test_any_order_of_events_agrees_with_a_dictionary(redis_server: RedisServer) -> None:
     LedgerMachine.client = connect(redis_server.url)
     run_state_machine_as_test(
         LedgerMachine,
-        settings=settings(
-            max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=examples(60), stateful_step_count=30, suppress_health_check=list(HealthCheck)),
     )

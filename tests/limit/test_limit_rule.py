@@ -17,6 +17,7 @@ from deployments.embedded.redis_server import RedisServer
 from flows.limit.script import NAMES, SCRIPT, Keys, Report, fresh_seconds, numbers_json
 from flows.limit.status import open_limit, trust
 from flows.records import LimitTerms
+from tests.harness.examples import examples
 
 SECOND = 1_000_000
 Story = list[tuple[str, Any, Any]]
@@ -297,7 +298,7 @@ def busy(seconds: float, askers: int = 2, pace: float = 0.1) -> Story:
     return [*turn, ("wait", round(pace * SECOND), None)] * round(seconds / pace)
 
 
-HISTORIES = int(os.environ.get("ROWRELAY_HISTORIES", "80"))
+HISTORIES = int(os.environ.get("ROWRELAY_HISTORIES") or examples(80))
 
 
 def crash(before: float, lost: float, after: float = 30.0) -> Story:
@@ -348,7 +349,7 @@ crowds = st.lists(st.sampled_from([BOTH, WIDE, LATE, ONE, TIGHT]), min_size=1, m
 @example(story=[*busy(3, 2, 0.03), *busy(8, 1, 0.03)] * 2, terms=[BOTH, BOTH], loss=0, warm=8, ways=FAR)
 @example(story=[*busy(3, 2, 0.03), *busy(8, 1, 0.03)] * 2, terms=[ONE, ONE], loss=0, warm=8, ways=FAR)
 @example(story=busy(10, 3, 0.03), terms=[LATE, LATE, BOTH], loss=0, warm=8, ways=FAR)
-@settings(max_examples=HISTORIES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=HISTORIES, suppress_health_check=list(HealthCheck))
 def test_no_grant_can_overflow_any_window_in_force_whatever_happens(
     redis_client: redis.Redis,
     story: Story,

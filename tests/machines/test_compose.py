@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project folder as the first lines of docker-compose.yml tell people to make it."""
     made = tmp_path_factory.mktemp("compose")
     for parent in (made, *made.parents):  # pytest keeps its folders to itself, containers have users of their own
-        if parent.stat().st_uid == os.geteuid() and parent != Path("/") and parent.is_relative_to("/tmp"):
+        if any(part.startswith("pytest-of-") for part in parent.parts):
             parent.chmod(parent.stat().st_mode | 0o011)
     text = (ROOT / ".env.example").read_text()
     (made / ".env").write_text(

@@ -43,6 +43,7 @@ def judged(tree: Path, tests: Sequence[str]) -> tuple[bool, str]:
     }
     subprocess.run([sys.executable, "-c", probe, str(tree)], cwd=tree, env=environment, check=True)
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "2", "--timeout", "60", "-p", "no:cacheprovider"]
+    command += ["-m", "not prove", "--hypothesis-profile", "deep"]
     try:
         ended = subprocess.run(
             [*command, *(f"tests/{name}" for name in tests)],

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flows.masking import DOTS, Masker
+from tests.harness.examples import examples
 
 
 def in_json(text: str, *, ascii: bool = True) -> str:
@@ -31,7 +32,7 @@ ways: tuple[Callable[[str], str], ...] = (
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300), derandomize=True)
 @given(st.text(st.sampled_from("abcXYZ019/+=\"\\&<>' %-_.~$é😀"), min_size=8, max_size=40), st.sampled_from(ways))
 @example("/" * 20, ways[4])
 def test_a_secret_is_dotted_however_it_is_written(secret: str, way: Callable[[str], str]) -> None:
