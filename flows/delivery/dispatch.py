@@ -63,7 +63,7 @@ class Dispatch:
                 return
             if not (most := await self._connecting.have(self._wanted)):
                 continue
-            permits = await self._context.limit.acquire(self._context.run, most)
+            permits = await self._context.limit.acquire(most)
             jobs = self._queue.take(min(len(permits), self._gate.room))  # trouble may have been seen meanwhile
             for permit in permits[len(jobs) :]:
                 permit.unused()

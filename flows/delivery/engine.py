@@ -54,12 +54,12 @@ class Engine:
         """Whether there is a loop."""
         return self._portal is not None
 
-    def connect(self, run: str, *, owner: str, on_event: Callable[[str], None]) -> None:
+    def connect(self, *, owner: str, on_event: Callable[[str], None]) -> None:
         """Start the loop and ask for a first permit, so that a quarantine passes while the file is checked."""
         self._portal = self._stack.enter_context(start_blocking_portal())
-        self._portal.call(partial(self._connect, run, owner=owner, on_event=on_event))
+        self._portal.call(partial(self._connect, owner=owner, on_event=on_event))
 
-    async def _connect(self, run: str, *, owner: str, on_event: Callable[[str], None]) -> None:
+    async def _connect(self, *, owner: str, on_event: Callable[[str], None]) -> None:
         self._loop = asyncio.get_running_loop()
         limiter = Limiter(
             self._redis_url,
@@ -70,11 +70,11 @@ class Engine:
         await self._exits.enter_async_context(limiter)
         self.limit = limiter.limit(self._terms)
         self.limit.on_event = on_event
-        self._first = asyncio.create_task(self._first_permit(self.limit, run))
+        self._first = asyncio.create_task(self._first_permit(self.limit))
 
-    async def _first_permit(self, limit: Limit, run: str) -> None:
+    async def _first_permit(self, limit: Limit) -> None:
         with suppress(Stopped):  # whoever sends will hear it, too
-            for permit in await limit.acquire(run, 1):
+            for permit in await limit.acquire(1):
                 permit.unused()
 
     def open(self, definition: Definition, make: Callable[[Limit, Client], Sender]) -> None:

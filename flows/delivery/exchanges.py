@@ -98,4 +98,4 @@ class Exchanges:
                 came.outcomes = end.value
                 return
             await self._on_reply(came.reply, came.permit)
-            (came.permit,) = await self._limit.acquire(self._run, 1)
+            (came.permit,) = await self._limit.acquire(1)

@@ -76,7 +76,7 @@ class Sending:
 
     def connect(self) -> None:
         """Start the loop and this process' share of the limit."""
-        self.engine.connect(self._run, owner=self._lease.owner, on_event=self._events)
+        self.engine.connect(owner=self._lease.owner, on_event=self._events)
 
     def open(self, *, first_serial: int) -> None:
         """Start the sender. Raises SettingError, StackError, LedgerError."""

@@ -417,7 +417,7 @@ def test_after_a_restored_backup_nothing_that_waits_is_sent_by_itself(
     async def ask() -> tuple[bytes | None, bytes | None]:
         """Get a permit; since when the limit's record counts as whole, and why not longer."""
         async with Limiter(redis_url) as limiter:
-            for permit in await limiter.limit(LimitTerms("kept", ((7, 1.0),), 7, 0.1, 0.1)).acquire("run", 1):
+            for permit in await limiter.limit(LimitTerms("kept", ((7, 1.0),), 7, 0.1, 0.1)).acquire(1):
                 permit.unused()
         return client.hget(Keys.of("kept").state, "born"), client.hget(Keys.of("kept").state, "cause")
 

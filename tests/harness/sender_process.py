@@ -125,7 +125,7 @@ class _Work:
         while time.monotonic() < self.end and not self.stopped:
             try:
                 async with asyncio.timeout(max(0.01, self.end - time.monotonic())):
-                    (permit,) = await self.limit.acquire(self.config["tag"], 1)
+                    (permit,) = await self.limit.acquire(1)
             except TimeoutError:
                 return
             except Stopped as exc:

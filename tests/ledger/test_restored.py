@@ -109,7 +109,7 @@ def restore(client: redis.Redis, backup: dict[bytes, bytes]) -> None:
 def test_the_limits_of_a_restored_ledger_wait_as_after_a_restart(redis_server: RedisServer, redis_url: str) -> None:
     async def held_by(limiter: Limiter) -> str:
         limit = limiter.limit(LimitTerms("doubted", ((50, 1.0),), 5, 0.2, 0.2))
-        asking = asyncio.create_task(limit.acquire("run"))
+        asking = asyncio.create_task(limit.acquire())
         await until(lambda: limit.waiting_for or asking.done(), "it is told what holds it")
         why = limit.waiting_for
         for permit in await asking:

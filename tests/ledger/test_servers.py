@@ -47,7 +47,7 @@ def test_rows_and_permits_work_on_it(server: RedisServer) -> None:
     async def permits() -> int:
         async with Limiter(server.url) as limiter:
             limit = limiter.limit(LimitTerms("x", ((1000, 0.2),), 50, 0.1, 0.1))
-            granted = await asyncio.wait_for(limit.acquire("run-1", 5), 10)
+            granted = await asyncio.wait_for(limit.acquire(5), 10)
             for permit in granted:
                 permit.unused()
             return len(granted)

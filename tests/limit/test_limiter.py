@@ -58,7 +58,7 @@ async def settle(server: RedisServer, limit: Limit) -> None:
     keys = Keys.of(limit.terms.name)
     with redis.Redis.from_url(server.url) as connection:
         if not connection.hexists(keys.state, "born"):
-            visit = asyncio.create_task(limit.acquire("settle"))
+            visit = asyncio.create_task(limit.acquire())
             await until(lambda: connection.hexists(keys.state, "born"), "the limit is known")
             visit.cancel()
             hour_ago = (connection.time()[0] - 3600) * 1_000_000
@@ -79,7 +79,7 @@ async def send(limit: Limit, seconds: float, trip: float = 0.05, run: str = "run
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while time.monotonic() < end:
-                for permit in await limit.acquire(run):
+                for permit in await limit.acquire():
                     await permit.wait()
                     try:
                         permit.check()
@@ -100,7 +100,7 @@ def test_a_new_limit_waits_to_be_sure_and_says_why(server: RedisServer, client: 
     async def story() -> None:
         async with Limiter(server.url) as limiter:
             limit, began = limiter.limit(terms), time.monotonic()
-            sending = asyncio.create_task(limit.acquire("run"))
+            sending = asyncio.create_task(limit.acquire())
             await until(lambda: limit.waiting_for == "quarantine", "it says what it waits for")
             found = status(client, "new")
             assert found.state == "waiting to be sure"
@@ -158,7 +158,7 @@ def test_a_longer_window_begins_in_quarantine_and_a_person_may_vouch_for_its_pas
             assert await send(limit, 0.5)
         async with Limiter(server.url) as limiter:
             limit = limiter.limit(day)
-            waiting = asyncio.create_task(limit.acquire("run"))
+            waiting = asyncio.create_task(limit.acquire())
             await until(lambda: limit.waiting_for == "quarantine", "it is in quarantine")
             found = status(client, "day")
             assert "longer window" in found.quarantine_reason
@@ -194,7 +194,7 @@ def test_late_seconds_free_slow_answers_slots_early(server: RedisServer, client:
             sent = await send(limit, 5.0, trip=0.5)
             inner = [at for at in sent if at > sent[0] + 1]
             assert (len(inner) - 1) / (inner[-1] - inner[0]) > 0.95 * 10 / 0.6  # in_flight 10 allows 20/s
-            (permit,) = await limit.acquire("run")
+            (permit,) = await limit.acquire()
             await permit.wait()
             await asyncio.sleep(0.06)
             with pytest.raises(StalePermit, match="old"):
@@ -212,7 +212,7 @@ def test_in_flight_alone_bounds_a_limit_without_windows(server: RedisServer, cli
 
             async def fly() -> None:
                 nonlocal open_flights, most
-                (permit,) = await limit.acquire("run")
+                (permit,) = await limit.acquire()
                 await permit.wait()
                 permit.check()
                 open_flights += 1
@@ -231,36 +231,24 @@ def test_in_flight_alone_bounds_a_limit_without_windows(server: RedisServer, cli
     play(story)
 
 
-def test_permits_take_turns_among_runs(server: RedisServer, client: redis.Redis) -> None:
-    async def story() -> None:
-        async with ready(server, SEVEN) as limit:
-            order: list[str] = []
-
-            async def one(run: str) -> None:
-                (permit,) = await limit.acquire(run)
-                order.append(run)
-                permit.unused()
-
-            big = [asyncio.create_task(one("a million rows")) for _ in range(60)]
-            await asyncio.sleep(0)
-            await asyncio.gather(*(one("urgent") for _ in range(5)))
-            assert len(order) <= 12
-            for task in big:
-                task.cancel()
-
-    play(story)
-
-
-def test_a_block_is_shared_out_in_turns(server: RedisServer, client: redis.Redis) -> None:
+def test_a_block_is_shared_out_first_come_first_served(server: RedisServer, client: redis.Redis) -> None:
     terms = LimitTerms("blocks", ((1000, 1.0),), 1000, 0.5, 0.5)
 
     async def story() -> None:
         async with ready(server, terms) as limit:
-            blocks = await asyncio.gather(limit.acquire("a", 100), limit.acquire("b", 100), limit.acquire("b", 3))
-            assert [len(block) for block in blocks[:2]] == [10, 10]
-            assert len(blocks[2]) == 3
+            served: list[str] = []
+
+            async def one(name: str, want: int) -> int:
+                permits = await limit.acquire(want)
+                served.append(name)
+                return len(permits)
+
+            few, many, _ = await asyncio.gather(one("first", 3), one("second", 500), one("third", 500))
+            assert served == ["first", "second", "third"]
+            assert few == 3
+            assert 1 <= many < 500
             with pytest.raises(ValueError, match="at least 1"):
-                await limit.acquire("a", 0)
+                await limit.acquire(0)
 
     play(story)
 
@@ -274,11 +262,11 @@ def test_a_request_that_is_given_up_late_is_held_from_then_on(
 
     async def story() -> None:
         async with ready(server, terms) as limit:
-            (permit,) = await limit.acquire("run", 1)
+            (permit,) = await limit.acquire(1)
             await permit.wait()
             permit.check()
             await asyncio.sleep(1.5)  # time-out, grace and window
-            for other in await limit.acquire("run", 1):
+            for other in await limit.acquire(1):
                 other.unused()
             log = Keys.of("frozen").log
             await until(lambda: client.zcard(log) == 1, "its slot is free again")
@@ -302,15 +290,15 @@ def test_closing_hands_back_what_was_not_used(server: RedisServer, client: redis
 
     async def story() -> None:
         async with ready(server, terms) as limit:
-            for permit in await limit.acquire("run", 5):
+            for permit in await limit.acquire(5):
                 permit.unused()
-            waiting = asyncio.create_task(limit.acquire("run", 1))
+            waiting = asyncio.create_task(limit.acquire(1))
             await asyncio.sleep(0)
         with pytest.raises(asyncio.CancelledError):
             await waiting
         assert client.zcard(Keys.of("close").log) == 1
         with pytest.raises(RuntimeError, match="closed"):
-            await limit.acquire("run")
+            await limit.acquire()
 
     play(story)
 
@@ -320,7 +308,7 @@ def test_a_permit_may_be_used_once_soon_and_not_before_its_start(server: RedisSe
 
     async def story() -> None:
         async with ready(server, terms) as limit:
-            (permit,), (second,), (early,) = [await limit.acquire("run") for _ in range(3)]
+            (permit,), (second,), (early,) = [await limit.acquire() for _ in range(3)]
             second.unused()  # it may start together with the first
             if early.start > limit.clock():
                 with pytest.raises(StalePermit, match="starts in"):
@@ -336,7 +324,7 @@ def test_a_permit_may_be_used_once_soon_and_not_before_its_start(server: RedisSe
             permit.lost()
             permit.finished()
             permit.finished()
-            (old,) = await limit.acquire("run")
+            (old,) = await limit.acquire()
             await asyncio.sleep(0.65)
             with pytest.raises(StalePermit, match="old"):
                 old.check()
@@ -351,15 +339,15 @@ def test_a_lost_request_keeps_its_slot_until_it_lapses(server: RedisServer, clie
 
     async def story() -> None:
         async with ready(server, terms) as limit:
-            (permit,) = await limit.acquire("run")
+            (permit,) = await limit.acquire()
             await permit.wait()
             permit.check()
             permit.lost()
-            (second,) = await limit.acquire("run")
+            (second,) = await limit.acquire()
             await second.wait()
             assert 1.19 <= limit.clock() - permit.start < 1.5  # we know its start to within the time of an answer
             second.unused()
-            (third,) = await limit.acquire("run")
+            (third,) = await limit.acquire()
             assert limit.clock() - permit.start < 2.0
             third.unused()
 
@@ -369,8 +357,8 @@ def test_a_lost_request_keeps_its_slot_until_it_lapses(server: RedisServer, clie
 def test_a_pause_holds_everybody_and_voids_what_is_not_sent(server: RedisServer, client: redis.Redis) -> None:
     async def story() -> None:
         async with ready(server, SEVEN) as one, ready(server, SEVEN) as other:
-            (mine,) = await one.acquire("run")
-            (theirs,) = await other.acquire("run")
+            (mine,) = await one.acquire()
+            (theirs,) = await other.acquire()
             await asyncio.gather(mine.wait(), theirs.wait())
 
             began = time.monotonic()
@@ -381,7 +369,7 @@ def test_a_pause_holds_everybody_and_voids_what_is_not_sent(server: RedisServer,
             await until(lambda: other.generation > 0, "the other process has heard of it", 0.5)
             with pytest.raises(StalePermit, match="pause"):
                 theirs.check()
-            waiting = [asyncio.create_task(limit.acquire("run")) for limit in (one, other)]
+            waiting = [asyncio.create_task(limit.acquire()) for limit in (one, other)]
             await until(lambda: other.waiting_for == "pause", "the other process waits")
             found = status(client, "seven")
             assert (found.state, found.pause_reason) == ("paused", "429")
@@ -400,14 +388,14 @@ def test_a_pause_holds_everybody_and_voids_what_is_not_sent(server: RedisServer,
 def test_a_latch_stops_everybody_until_a_person_opens_the_limit(server: RedisServer, client: redis.Redis) -> None:
     async def story() -> None:
         async with ready(server, SEVEN) as one, ready(server, SEVEN) as other:
-            (theirs,) = await other.acquire("run")
-            waiting = [asyncio.create_task(other.acquire("other run")) for _ in range(20)]
+            (theirs,) = await other.acquire()
+            waiting = [asyncio.create_task(other.acquire()) for _ in range(20)]
             await theirs.wait()
 
             await one.latch("403 with an HTML page", run="run 1")
 
             with pytest.raises(LimitLatched, match="403 with an HTML page") as caught:
-                await one.acquire("run")
+                await one.acquire()
             assert "rowrelay limits open seven" in caught.value.hint
             results = await asyncio.gather(*waiting, return_exceptions=True)
             assert sum(isinstance(each, LimitLatched) for each in results) >= 18
@@ -415,14 +403,14 @@ def test_a_latch_stops_everybody_until_a_person_opens_the_limit(server: RedisSer
                 theirs.check()
         async with ready(server, SEVEN) as later:
             with pytest.raises(LimitLatched):
-                await later.acquire("run")
+                await later.acquire()
             found = status(client, "seven")
             assert (found.state, found.latch_run) == ("latched", "run 1")
 
             assert open_limit(client, "seven", by="a person")
 
             assert not open_limit(client, "seven", by="a person")
-            (permit,) = await later.acquire("run")
+            (permit,) = await later.acquire()
             permit.unused()
             assert status(client, "seven").state == "open"
 
@@ -437,7 +425,7 @@ def test_redis_is_away_and_callers_wait_then_give_up(tmp_path: Path) -> None:
         async with ready(server, terms, give_up_seconds=2.0) as limit:
             assert await send(limit, 0.5)
             server.kill()
-            waiting = asyncio.create_task(limit.acquire("run"))
+            waiting = asyncio.create_task(limit.acquire())
             await until(lambda: limit.waiting_for == "redis", "it says what it waits for")
             await limit.pause(0.5, "told later")
             with pytest.raises(LimitLost, match="nothing may be sent") as caught:
@@ -446,7 +434,7 @@ def test_redis_is_away_and_callers_wait_then_give_up(tmp_path: Path) -> None:
 
             server.start()
             began = time.monotonic()
-            (permit,) = await limit.acquire("run")
+            (permit,) = await limit.acquire()
             assert time.monotonic() - began > 0.9  # lapse, at most 0.5 s ahead, window: waiting to be sure
             assert limit.counters.held_seconds["redis"] > 1
             permit.unused()
@@ -468,12 +456,12 @@ def test_a_latch_that_redis_has_not_heard_of_holds_all_the_same(tmp_path: Path) 
             server.kill()
             await limit.latch("403", "run")
             with pytest.raises(LimitLatched):
-                await limit.acquire("run")
+                await limit.acquire()
             server.start()
             with redis.Redis.from_url(server.url) as connection:
                 await until(lambda: status(connection, "seven").latched, "Redis has been told")
             with pytest.raises(LimitLatched):
-                await limit.acquire("run")
+                await limit.acquire()
 
     try:
         play(story)
@@ -485,11 +473,11 @@ def test_an_unwilling_redis_means_no_permit(server: RedisServer, client: redis.R
     async def story() -> None:
         async with ready(server, SEVEN) as limit:
             client.script_flush()
-            (permit,) = await limit.acquire("run")  # the script is loaded again
+            (permit,) = await limit.acquire()  # the script is loaded again
             permit.unused()
             for broken, mended in (("maxmemory", "0"), ("min-replicas-to-write", "0")):
                 client.config_set(broken, "1")
-                waiting = asyncio.create_task(limit.acquire("run"))
+                waiting = asyncio.create_task(limit.acquire())
                 await until(lambda: limit.waiting_for == "redis", f"{broken} is noticed")
                 assert not waiting.done()
                 client.config_set(broken, mended)
@@ -504,15 +492,15 @@ def test_permits_of_a_reply_that_never_came_are_handed_back(server: RedisServer,
 
     async def story() -> None:
         async with ready(server, terms) as limit:
-            (permit,) = await limit.acquire("run")
+            (permit,) = await limit.acquire()
             permit.unused()
             server.kill(signal.SIGSTOP)
-            waiting = asyncio.create_task(limit.acquire("run", 2))
+            waiting = asyncio.create_task(limit.acquire(2))
             await until(lambda: limit.waiting_for == "redis", "the silence is noticed")
             waiting.cancel()
             server.kill(signal.SIGCONT)
             await asyncio.sleep(0.2)
-            (permit,) = await limit.acquire("run")
+            (permit,) = await limit.acquire()
             permit.unused()
             await until(lambda: client.zcard(Keys.of("frozen").log) == 1, "all slots are back")
 
@@ -524,7 +512,7 @@ def test_an_answer_is_told_again_if_redis_would_not_hear_of_it(server: RedisServ
 
     async def story() -> None:
         async with ready(server, terms) as limit:
-            (permit,) = await limit.acquire("run")
+            (permit,) = await limit.acquire()
             await permit.wait()
             permit.check()
             client.config_set("maxmemory", 1)
@@ -533,7 +521,7 @@ def test_an_answer_is_told_again_if_redis_would_not_hear_of_it(server: RedisServ
             await until(lambda: limit.counters.failures > 0, "the report is refused")
             client.config_set("maxmemory", 0)
             async with asyncio.timeout(20):  # a slot whose answer is not known of is taken for two minutes
-                await limit.acquire("run")
+                await limit.acquire()
 
     try:
         play(story)
@@ -549,7 +537,7 @@ def test_a_record_that_lost_a_part_is_not_believed(server: RedisServer, client: 
         async with ready(server, terms) as limit:
             assert await send(limit, 0.5)
             client.delete(getattr(Keys.of("evicted"), lost))
-            waiting = asyncio.create_task(limit.acquire("run"))
+            waiting = asyncio.create_task(limit.acquire())
             await until(lambda: limit.waiting_for == "quarantine", "it waits to be sure")
             (permit,) = await waiting
             permit.unused()
@@ -586,7 +574,7 @@ def test_a_pause_outlasts_a_step_of_redis_clock(server: RedisServer, client: red
             began = limit.clock()
             await limit.pause(4.0, "429")
             client.set("test:step", step)
-            (permit,) = await limit.acquire("run")
+            (permit,) = await limit.acquire()
             assert limit.counters.jumps == 1
             assert 4.0 <= permit.start - began < 10.0
             permit.unused()
@@ -601,11 +589,11 @@ def test_who_waits_for_a_quota_sleeps_and_is_woken_by_a_slot_that_is_handed_back
 
     async def story() -> None:
         async with ready(server, terms) as one, ready(server, terms) as other:
-            permits = [permit for _ in range(3) for permit in await other.acquire("run")]
+            permits = [permit for _ in range(3) for permit in await other.acquire()]
             for permit in permits[1:]:
                 permit.answered()
                 permit.finished()
-            waiting = asyncio.create_task(one.acquire("run"))
+            waiting = asyncio.create_task(one.acquire())
             await until(lambda: one.waiting_for == "rate", "the quota is used up")
             before = one.counters.visits
             await asyncio.sleep(4.0)  # nothing happens: that is what is counted
@@ -637,14 +625,14 @@ def test_a_redis_far_away_is_used_at_the_guaranteed_pace(server: RedisServer, cl
 
     async def story() -> None:
         async with ready(server, terms) as near:
-            for permit in await near.acquire("run"):
+            for permit in await near.acquire():
                 permit.unused()
         with Proxy(server.port, away=0.1) as proxy:
             async with Limiter(server.url.replace(str(server.port), str(proxy.port))) as limiter:
                 limit, sent, attempts, tasks = limiter.limit(terms), [], 0, set()  # type: ignore[var-annotated]
                 end = time.monotonic() + 8.0
                 while time.monotonic() < end:
-                    for permit in await limit.acquire("run", 3):
+                    for permit in await limit.acquire(3):
                         attempts += 1
                         tasks.add(asyncio.create_task(claim_and_send(limit, permit, sent)))
                 results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -692,7 +680,7 @@ def test_who_waits_for_a_flight_gets_a_fair_part_of_them(server: RedisServer, cl
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while True:
-                    (permit,) = await limit.acquire("run")
+                    (permit,) = await limit.acquire()
                     try:
                         await permit.wait()
                         await asyncio.sleep(trip)
@@ -729,7 +717,7 @@ def test_who_is_far_from_redis_and_who_is_near_share_the_limit(
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while True:
-                    (permit,) = await limit.acquire("run")
+                    (permit,) = await limit.acquire()
                     await permit.wait()
                     permit.answered()
                     permit.finished()
@@ -757,10 +745,10 @@ def test_a_permit_that_was_long_on_its_way_is_old(server: RedisServer, client: r
 
     async def story() -> None:
         async with ready(server, terms) as limit:
-            (permit,) = await limit.acquire("run")
+            (permit,) = await limit.acquire()
             permit.unused()
             server.kill(signal.SIGSTOP)
-            asking = asyncio.create_task(limit.acquire("run"))
+            asking = asyncio.create_task(limit.acquire())
             await asyncio.sleep(0.6)
             server.kill(signal.SIGCONT)
             (permit,) = await asking
@@ -776,7 +764,7 @@ def test_a_pause_voids_permits_here_also_while_redis_is_away(tmp_path: Path) -> 
 
     async def story() -> None:
         async with ready(server, SEVEN) as limit:
-            (permit,) = await limit.acquire("run")
+            (permit,) = await limit.acquire()
             await permit.wait()
             server.kill()
             await limit.pause(5.0, "429")
@@ -840,13 +828,13 @@ def test_an_acquire_that_is_cancelled_as_it_is_granted_hands_the_permits_back(
 
     async def story() -> None:
         async with ready(server, terms) as limit:
-            (permit,) = await limit.acquire("run")  # from here on it is asked for at once
+            (permit,) = await limit.acquire()  # from here on it is asked for at once
             permit.unused()
             before = limit.counters.granted
             for _ in range(10):
-                acquiring = asyncio.create_task(limit.acquire("run", 3))
+                acquiring = asyncio.create_task(limit.acquire(3))
                 await asyncio.sleep(0)
-                while limit._waiters:  # noqa: ASYNC110 - the very next turn of the loop is meant
+                while limit._asker.waiting:  # noqa: ASYNC110 - the very next turn of the loop is meant
                     await asyncio.sleep(0)
                 assert not acquiring.done(), "granted, and not yet told"
                 acquiring.cancel()

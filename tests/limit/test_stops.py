@@ -32,7 +32,7 @@ from tests.limit.test_stops import TERMS
 async def main():
     async with Limiter(sys.argv[1], stops_folder=Path(sys.argv[2])) as limiter:
         limit = limiter.limit(TERMS)
-        (permit,) = await limit.acquire("run")
+        (permit,) = await limit.acquire()
         print("sent", flush=True)
         sys.stdin.readline()
         latching = asyncio.create_task(limit.latch("403 with an HTML page", "run 1"))
@@ -69,14 +69,14 @@ def test_a_ban_outlives_a_process_killed_while_redis_was_away(tmp_path: Path) ->
             async with Limiter(server.url, stops_folder=stops) as limiter:
                 limit = limiter.limit(TERMS)
                 with pytest.raises(LimitLatched, match="403 with an HTML page"):
-                    await limit.acquire("run 2")  # Redis is still away
+                    await limit.acquire()  # Redis is still away
                 server.start()
                 with redis.Redis.from_url(server.url) as client:
                     await asyncio.to_thread(
                         wait_until, lambda: status(client, "banned").latched, what="Redis to have been told"
                     )
                 with pytest.raises(LimitLatched):
-                    await limit.acquire("run 2")
+                    await limit.acquire()
 
         asyncio.run(asyncio.wait_for(next_process(), 30))
         assert files(stops) == []
@@ -87,7 +87,7 @@ def test_a_ban_outlives_a_process_killed_while_redis_was_away(tmp_path: Path) ->
 
         async def later() -> None:
             async with Limiter(server.url, stops_folder=stops) as limiter:
-                (permit,) = await limiter.limit(TERMS).acquire("run 3")
+                (permit,) = await limiter.limit(TERMS).acquire()
                 permit.unused()
 
         asyncio.run(asyncio.wait_for(later(), 30))
@@ -103,7 +103,7 @@ def test_the_first_process_after_a_ban_tells_redis_even_if_it_only_comes_and_goe
     async def story() -> None:
         async with Limiter(server.url, stops_folder=tmp_path) as limiter:
             with pytest.raises(LimitLatched):
-                await limiter.limit(TERMS).acquire("run")
+                await limiter.limit(TERMS).acquire()
 
     try:
         asyncio.run(asyncio.wait_for(story(), 30))

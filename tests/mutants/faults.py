@@ -99,24 +99,27 @@ LIMIT = [
         ("a refused permit is not handed back", "if not self._checked:\n", "if self._checked:\n"),
     ),
     *_of(
-        "flows/limit/limiter.py",
+        "flows/limit/asker.py",
         PERMITS,
         (
             "permits of a lost reply are kept",
-            "self._doubtful += [(sent + 5.0, report) for report in asked]",
+            "self._doubtful += [(sent + _DOUBT_SECONDS, report) for report in asked]",
             "del asked",
         ),
         (
             "a latch leaves the waiters waiting",
-            "                self._waiters.fail(partial(_latched, self.terms.name, reply.latch))",
+            "                self.waiting.fail(partial(latched, self._terms.name, reply.latch))",
             "                pass",
         ),
         ("Redis away for ever", "if now - self._failing_since > self._give_up:", "if now < 0:"),
-        ("a clock step leaves permits valid", '            self.void("Redis\'s clock was set")\n', ""),
-        ("a pause elsewhere leaves permits valid", 'if event in ("pause", "latch"):', 'if event == "latch":'),
+        ("a clock step leaves permits valid", '            self._share.void("Redis\'s clock was set")\n', ""),
         ("reports of a failed visit are lost", "            self._reports.extendleft(reversed(reports))\n", ""),
     ),
-    *_of("flows/limit/waiters.py", PERMITS, ("one run goes first", "self._turns.rotate(-1)", "self._turns.rotate(0)")),
+    *_of(
+        "flows/limit/limit.py",
+        PERMITS,
+        ("a pause elsewhere leaves permits valid", 'if event in ("pause", "latch"):', 'if event == "latch":'),
+    ),
     *_of(
         "flows/limit/script.py",
         RULE,

@@ -1,0 +1,322 @@
+"""The one coroutine of a process that visits Redis for a limit: it asks for permits and tells what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import os
+import random
+import secrets
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+from redis.exceptions import RedisError
+
+from flows.errors import LimitLatched, LimitLost
+from flows.limit.clock import Clock, ClockGuard, Distance
+from flows.limit.permit import Issuer, Permit
+from flows.limit.rhythm import HORIZON_SECONDS, POLL_SECONDS, Rhythm
+from flows.limit.script import LimitScript, Reply, Report
+from flows.limit.unheard import Unheard
+from flows.limit.waiting import Waiting
+from flows.records import LimitTerms
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 1.0  # a Redis slower than this counts as away: its permits would be too old
+CONNECT_SECONDS = 3.0  # and so does one that cannot be connected to within this
+_REPORT_SECONDS = 0.02  # reports wait this long for an ask to travel with
+_DOUBT_SECONDS = 5.0  # what a lost reply may have granted is handed back again and again for so long
+_UNSURE = ("new", "restart", "clock")
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the limit did in this process. `held_seconds` tells how long waiters waited, by what held them."""
+
+    granted: int = 0
+    unused: int = 0
+    visits: int = 0
+    failures: int = 0
+    jumps: int = 0
+    held_seconds: dict[str, float] = field(default_factory=dict)
+
+    def held(self, by: str, seconds: float) -> None:
+        """Somebody waited."""
+        self.held_seconds[by] = self.held_seconds.get(by, 0.0) + seconds
+
+
+class Share(Issuer, Protocol):
+    """The process' share of the limit, for which the asker asks."""
+
+    def void(self, why: str) -> None:
+        """Make every permit that has not been used yet useless."""
+
+    def compare_numbers(self, sets: int) -> None:
+        """So many sets of numbers are in force."""
+
+
+class Asker:
+    """Serves all who wait in this process. `share` is what its permits are of."""
+
+    def __init__(
+        self, script: LimitScript, terms: LimitTerms, share: Share, unheard: Unheard, *, clock: Clock, give_up: float
+    ) -> None:
+        self.counters = Counters()
+        self.waiting = Waiting()
+        self.distance = Distance()
+        self.held_by = ""
+        self.company = 1  # how many processes ask at the time, this one included
+        self._script, self._terms, self._share, self._unheard = script, terms, share, unheard
+        self._clock, self._give_up = clock, give_up
+        self._prefix, self._next_id = _prefix(), 1
+        self._rhythm = Rhythm(terms)
+        self._reports: deque[Report] = deque()
+        self._doubtful: list[tuple[float, Report]] = []
+        self._guard, self._trusted, self._report_jump = ClockGuard(), 0.0, False
+        self._wake = asyncio.Event()
+        self._ask_at = self._report_at = self._held_since = 0.0
+        self._failing_since: float | None = None
+        self._paused_until = 0.0  # by Redis's clock
+        self._pause_ends = 0.0  # the same by ours, which nobody sets
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_away(self) -> bool:
+        """Whether Redis does not answer."""
+        return self._failing_since is not None
+
+    @property
+    def ahead_seconds(self) -> float:
+        """How long before their starts permits are granted."""
+        return min(HORIZON_SECONDS, POLL_SECONDS + 2 * self.distance.away)
+
+    def start(self) -> None:
+        """Begin to visit, if it is not yet done."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._serve(), name=f"limit {self._terms.name}")
+        self._wake.set()
+
+    def expect(self) -> None:
+        """Somebody begins to wait where nobody did."""
+        self._held_since = self._clock()
+        if self._failing_since is not None:
+            self._failing_since = self._held_since
+
+    def report(self, kind: str, permit: Permit) -> None:
+        """Take note of what became of a permit; it goes to Redis with the next visit."""
+        now = self._clock()
+        if not self._reports:
+            self._report_at = now + _REPORT_SECONDS
+        self._reports.append(Report(kind, permit.id, now))
+        if kind == "u":
+            self.counters.unused += 1
+        if kind in "uf" and self.held_by == "in flight":
+            self._ask_at = min(self._ask_at, max(now, self._rhythm.visited_at + 0.005))
+        self._wake.set()
+
+    def hurry(self) -> None:
+        """Ask at once: something has changed."""
+        self._ask_at = 0.0
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Tell Redis what is left to tell, if it answers, and stop."""
+        if self._task is None:
+            return
+        await end(self._task)
+        with contextlib.suppress(RedisError, OSError):
+            await self._visit()
+
+    async def _serve(self) -> None:
+        while True:
+            try:
+                await self._until_due()
+                await asyncio.sleep(0)  # after a freeze whoever has to give up a request says so first
+                await self._visit()
+            except (RedisError, OSError) as exc:
+                self._failed(exc)
+            except Exception as exc:  # a bug must not leave the waiters waiting for ever
+                log.exception("the asker of limit %s failed", self._terms.name)
+                self.waiting.fail(partial(RuntimeError, f"the limiter failed: {exc!r}"))
+                self._failed(exc)
+
+    async def _until_due(self) -> None:
+        while True:
+            self._wake.clear()
+            due = self._due()
+            left = math.inf if due is None else due - self._clock()
+            if left <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if due is None else left):
+                    await self._wake.wait()
+
+    def _due(self) -> float | None:
+        """When to visit Redis next; None if there is nothing to say."""
+        urgent = bool(self._unheard) or self._report_jump
+        if self.is_away:
+            return self._ask_at if self.waiting or self._reports or urgent else None
+        moments = [0.0] if urgent else []
+        if self.waiting:
+            moments.append(self._ask_at)
+        if self._reports:
+            moments.append(self._report_at)
+        return min(moments, default=None)
+
+    async def _visit(self) -> None:
+        async with asyncio.timeout(CONNECT_SECONDS + ANSWER_SECONDS):
+            await self._script.prepare()
+        reports, stops = list(self._reports), self._unheard.standing()
+        self._reports.clear()
+        wanted = min(self.waiting.wanted, self._rhythm.block(self.ahead_seconds))
+        first, self._next_id = self._next_id, self._next_id + wanted
+        jumped, self._report_jump = self._report_jump, False
+        sent = self._clock()
+        self.distance = self._guard.distance(sent)
+        self._doubtful = [(until, report) for until, report in self._doubtful if until > sent]
+        self.counters.visits += 1
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                reply = await self._script.visit(
+                    wanted=wanted,
+                    prefix=self._prefix,
+                    first=first,
+                    jumped=jumped,
+                    trusted=self._trusted,
+                    away=self.distance.away,
+                    own_earlier=self.distance.own_earlier,
+                    reports=[r.args(sent) for r in (*stops, *reports, *(r for _, r in self._doubtful))],
+                )
+        except BaseException:
+            # It may have been carried out all the same: what it granted is handed back, for a while again and again.
+            self._reports.extendleft(reversed(reports))
+            self._report_jump = self._report_jump or jumped
+            asked = (Report("u", f"{self._prefix}{number}") for number in range(first, first + wanted))
+            self._doubtful += [(sent + _DOUBT_SECONDS, report) for report in asked]
+            self._script.loss = None
+            self._begin_anew()  # nobody knows how quickly the reports came there
+            raise
+        self._unheard.heard(len(stops))
+        self._take(reply, first, wanted, sent, self._clock())
+
+    def _take(self, reply: Reply, first: int, wanted: int, sent: float, received: float) -> None:
+        self._failing_since = None
+        self._rhythm.visited(received)
+        jumped = self._guard.jumped(reply.now, sent, received)
+        if jumped:
+            self._report_jump = True
+            self.counters.jumps += 1
+            self._paused_until = 0.0
+            self._share.void("Redis's clock was set")
+        else:
+            self._trusted = reply.now
+        self._mind_pause(reply, received)
+        self._share.compare_numbers(reply.sets)
+        self.company = reply.company
+        self._count_wait(received, reply.held_by if len(reply.starts) < wanted else "")
+        permits = [self._permit(first + i, start, reply.now, sent, received) for i, start in enumerate(reply.starts)]
+        if jumped or reply.latch or self._unheard:
+            for permit in permits:
+                permit.unused()
+            if reply.latch:
+                self.waiting.fail(partial(latched, self._terms.name, reply.latch))
+        else:
+            self.counters.granted += len(permits)
+            for permit in self.waiting.share(permits):
+                permit.unused()
+        if jumped or reply.held_by in _UNSURE or (self.distance.away and self._guard.worn):
+            self._begin_anew()
+        all_granted = len(permits) == wanted
+        wait = 0.0 if all_granted or jumped else self._rhythm.pause(reply, self.distance.away)
+        self._ask_at = received + wait
+
+    def _begin_anew(self) -> None:
+        """From here on our requests are another asker's: of those before, less is known by Redis's clock."""
+        self._prefix, self._next_id = _prefix(), 1
+        self._guard.begin_anew()
+
+    def _mind_pause(self, reply: Reply, received: float) -> None:
+        """Heed a pause, and remind a Redis that has lost one: its clock was set forward, or its memory is gone."""
+        if reply.paused and reply.now + reply.paused > self._paused_until + 0.001:
+            self._paused_until = reply.now + reply.paused
+            self._share.void("the API asked for a pause")
+        ends = received + reply.paused
+        if self._pause_ends > ends + ANSWER_SECONDS:
+            self._reports.append(Report("p", "the API asked for a pause", self._pause_ends))
+            self._report_at = received
+        elif reply.paused:
+            self._pause_ends = ends
+
+    def _permit(self, number: int, start: float, now: float, sent: float, received: float) -> Permit:
+        away, low, own_earlier = self.distance
+        deadline = sent + start + self._terms.max_timeout_seconds
+        return Permit(
+            self._share,
+            f"{self._prefix}{number}",
+            start=now + start - low if own_earlier else received + start,
+            granted=min(sent + start + away, deadline - self._share.fresh_seconds),
+            deadline=deadline,
+        )
+
+    def _count_wait(self, now: float, held_by: str) -> None:
+        if self.held_by and self._held_since:
+            self.counters.held(waiting_for(self) or self.held_by, now - self._held_since)
+        self.held_by, self._held_since = held_by, now
+
+    def _failed(self, exc: BaseException) -> None:
+        now = self._clock()
+        trouble = f"{type(exc).__name__}: {exc}".rstrip(": ")
+        self.counters.failures += 1
+        self._unheard.tell()
+        if self._failing_since is None:
+            self._failing_since = self._held_since = now
+            log.warning("limit %s: no answer from Redis, nothing is sent (%s)", self._terms.name, trouble)
+        else:
+            self.counters.held("redis", now - self._held_since)
+            self._held_since = now
+        if now - self._failing_since > self._give_up:
+            lost = partial(
+                LimitLost,
+                f"Redis has not answered for {now - self._failing_since:.0f} s, so the limit {self._terms.name!r} "
+                f"cannot be kept and nothing may be sent ({trouble}).",
+                hint="Start Redis again (or correct ROWRELAY_REDIS_URL), then resume the run.",
+            )
+            self.waiting.fail(lost)
+        self._ask_at = now + random.uniform(0.1, 0.2)
+
+
+def waiting_for(asker: Asker) -> str:
+    """What holds the waiters, in plain words; empty if nobody waits or permits flow."""
+    if not asker.waiting:
+        return ""
+    if asker.is_away:
+        return "redis"
+    return "quarantine" if asker.held_by in (*_UNSURE, "window") else asker.held_by
+
+
+def _prefix() -> str:
+    return f"{os.getpid():x}-{secrets.token_hex(5)}."
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel until it is over: redis-py may swallow a cancellation that comes while it connects."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.1)
+
+
+def latched(name: str, latch: dict[str, Any]) -> LimitLatched:
+    """Why nothing is sent under a limit that is latched."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(latch.get("at", 0)))
+    return LimitLatched(
+        f"The limit {name!r} is latched: {latch.get('reason', '')} (run {latch.get('run', '?')}, {when}). "
+        "Nothing is sent under it.",
+        hint=f"Find out from the API's owner why. When it lets you in again: `rowrelay limits open {name}`, or the "
+        "dashboard's button, then resume the run.",
+    )
