@@ -526,6 +526,7 @@ def test_the_documentation_names_every_route_and_needs_no_sign_in_to_be_built(ap
         assert api.get(f"/assets/{asset}").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_large_download_is_streamed(
     api: TestClient, settings: Settings, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,6 @@
 """Processes are killed at random instants: every row still ends in exactly one known state, and none is sent twice.
 
-The judge is the stand-in's own list of arrivals. `make prove` runs 30 kills; the short form a few.
+The judge is the stand-in's own list of arrivals. `make prove` runs 30 kills, `make slow` a few.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ def judge(w: World, *, rows: int, seed: int) -> None:
         assert report["keys_with_two_bodies"] == report["keys_acted_twice"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 def test_killed_again_and_again_each_row_ends_in_one_state_and_none_is_sent_twice(
     tmp_path: Path, redis_url: str, seed: int
@@ -113,6 +114,7 @@ def test_killed_again_and_again_each_row_ends_in_one_state_and_none_is_sent_twic
         kill_and_resume(w, rows=500, kills=4, seed=seed)
 
 
+@pytest.mark.slow
 def test_an_idempotent_api_gets_every_row_and_each_key_with_one_body_only(tmp_path: Path, redis_url: str) -> None:
     knobs = {**SLOW, "idempotent": True}
     with world(tmp_path, redis_url, limit=LIMIT, knobs=knobs, request=BRIEF, idempotent=True) as w:

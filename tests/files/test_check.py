@@ -154,6 +154,7 @@ def test_every_planted_bad_row_is_found_at_its_line(tmp_path: Path, pipeline: Pa
     assert found == bad
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_however_long_the_texts_are(tmp_path: Path, pipeline: Path) -> None:
     path = tmp_path / "rows.csv"
     with path.open("wb") as file:

@@ -447,6 +447,7 @@ def test_a_value_is_written_so_that_it_reads_as_the_same(value: object, shown: s
     assert cell(value) == shown
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_however_many_rows_there_are(redis_url: str, tmp_path: Path) -> None:
     def peak(rows: int) -> int:
         (folder := tmp_path / str(rows)).mkdir()

@@ -174,6 +174,7 @@ MOST_MIB = 500  # 150 of them are Python, pandas and pandera
 MOST_SECONDS = 60  # of CPU; all of them take a few
 
 
+@pytest.mark.slow
 def test_no_file_takes_memory_or_time_without_measure(tmp_path: Path) -> None:
     for name, make in FLOODS.items():
         (tmp_path / name).write_bytes(make())

@@ -1,8 +1,8 @@
 """The limit under harm: real sender processes, and a receiver with a clock of its own that judges.
 
-Each row of the harm table has a short form for `make test` and a full one for `make prove`: 7 a second, about two
-minutes, 700 arrivals and more. That no window holds too many is asserted always; pace and shares, which a busy
-machine spoils, in the full form alone.
+Each row of the harm table has a short form for `make slow`, some also for `make test`, and a full one for `make prove`:
+7 a second, about two minutes, 700 arrivals and more. That no window holds too many is asserted always; pace and
+shares, which a busy machine spoils, in the full form alone.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Form:
 SHORT = Form("short", window=0.5, seconds=3.5, timeout=0.5, grace=0.5)
 FULL = Form("full", window=1.0, seconds=140.0, timeout=1.0, grace=1.0)
 FULL_PARAM = pytest.param(FULL, marks=[pytest.mark.prove, pytest.mark.timeout(400)], id="full")
-both_forms = pytest.mark.parametrize("form", [pytest.param(SHORT, id="short"), FULL_PARAM])
+both_forms = pytest.mark.parametrize("form", [pytest.param(SHORT, id="short", marks=pytest.mark.slow), FULL_PARAM])
+quick_form = pytest.mark.parametrize("form", [pytest.param(SHORT, id="short"), FULL_PARAM])
 full_form = pytest.mark.parametrize("form", [FULL_PARAM])
 
 
@@ -238,7 +239,7 @@ def test_the_limit_holds_at_a_distance(tmp_path: Path, form: Form, where: dict[s
         fair_and_fast(t.judge(at_least=500), 0.8 if form.proof else 0.0)
 
 
-@pytest.mark.parametrize(("jitter", "processes"), [(0.2, 1), (0.05, 3)])
+@pytest.mark.parametrize(("jitter", "processes"), [pytest.param(0.2, 1, marks=pytest.mark.slow), (0.05, 3)])
 def test_the_limit_holds_whatever_the_jitter(tmp_path: Path, jitter: float, processes: int) -> None:
     with trial(tmp_path, SHORT, jitter=jitter) as t:
         t.start(processes)
@@ -266,7 +267,7 @@ def test_the_limit_holds_while_requests_fail_in_every_way(tmp_path: Path, form: 
         assert found["lost"] > 0, "nothing failed, so this proves nothing"
 
 
-@both_forms
+@quick_form
 def test_the_limit_holds_when_a_sender_is_killed(tmp_path: Path, form: Form) -> None:
     with trial(tmp_path, form) as t:
         t.start(3)
@@ -301,7 +302,7 @@ def test_the_limit_holds_when_redis_dies_and_forgets(tmp_path: Path, form: Form,
         t.judge(at_least=600)
 
 
-@both_forms
+@quick_form
 def test_nothing_is_sent_while_redis_is_frozen(tmp_path: Path, form: Form) -> None:
     with trial(tmp_path, form) as t:
         t.start(3)

@@ -24,6 +24,7 @@ from tests.harness.proxy import Proxy
 from tests.harness.wait import wait_until
 from tests.harness.world import ROOT, World, world
 
+pytestmark = pytest.mark.slow
 LIMIT: dict[str, Any] = {"name": "far", "requests": 7, "window_seconds": 1, "in_flight": 7, "grace_seconds": 0.5}
 
 
