@@ -29,10 +29,10 @@ from flows.ledger.view import View
 from flows.limit.limiter import Limiter
 from flows.limit.permit import Permit
 from flows.records import Row, RowState
-from tests.client.test_client import RawServer, answer_always, definition, raw
 from tests.harness import tls
+from tests.harness.raw_server import RawServer, answer_always, definition, raw
+from tests.harness.rows import RUN, begin
 from tests.harness.wait import wait_until
-from tests.ledger.test_ledger import RUN, begin
 
 __all__ = ["raw"]
 LIMIT = {"name": "connecting", "requests": 20, "window_seconds": 0.5, "in_flight": 20}

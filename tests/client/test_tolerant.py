@@ -10,7 +10,7 @@ import pytest
 
 from flows.client.client import Client
 from flows.records import RowState
-from tests.client.test_client import Came, RawServer, attempt, definition, raw, run, send
+from tests.harness.raw_server import Came, RawServer, attempt, definition, raw, run, send
 
 __all__ = ["raw"]
 BODY = b'{"id": 101}'

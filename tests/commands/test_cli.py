@@ -21,9 +21,9 @@ from flows.ledger.connection import connect
 from flows.limit.limiter import Limiter
 from flows.limit.script import Keys
 from flows.records import LimitTerms, RowState, RunState
-from tests.files.test_export import Sent, sent
 from tests.harness.bad_inputs import FILES, GOOD
 from tests.harness.command import PROGRAM, Run, here, rowrelay
+from tests.harness.sent import Sent, sent
 from tests.harness.world import ROOT
 
 __all__ = ["here", "rowrelay"]

@@ -17,8 +17,8 @@ from flows.pipeline.pipelines import present
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from tests.dashboard.test_api import api, mixed, settings
-from tests.dashboard.test_dashboard import show, text
 from tests.harness.browser import ROOT
+from tests.harness.pages import show, text
 from tests.harness.seeding import Seeded, seed, write_posts
 
 __all__ = ["api", "mixed", "settings"]

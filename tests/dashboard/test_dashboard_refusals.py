@@ -18,7 +18,7 @@ from dashboard.api.app import make_api
 from dashboard.prefect_api import server
 from dashboard.prefect_api.server import NotInPrefect, PrefectRefused
 from flows.errors import StackError
-from tests.dashboard.test_dashboard import show, text
+from tests.harness.pages import show, text
 
 OURS = str(uuid4())
 Answers = dict[tuple[str, str], tuple[int, object]]

@@ -17,7 +17,7 @@ from flows.errors import FileError, StorageError
 from flows.records import Reason, Rejection, RowState
 from flows.settings import Settings
 from flows.spool.spool import APART, Spool
-from tests.dashboard.test_dashboard import settings, show
+from tests.harness.pages import settings, show
 from tests.harness.s3 import bucket, s3_environment
 from tests.harness.seeding import Seeded, seed, write_posts
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,69 +13,18 @@ import pytest
 import redis
 
 from deployments.embedded.redis_server import RedisServer
-from flows.client.exchange import Exchange
 from flows.delivery.journal import Journal
-from flows.delivery.sender import Sender
 from flows.errors import Stopped
 from flows.ledger.connection import connect
 from flows.ledger.ledger import SERIALS, Ledger
 from flows.ledger.view import View
 from flows.limit.limiter import Limiter, Permit
-from flows.pipeline.definition import Definition
-from flows.records import LimitTerms, Outcome, Parcel, Reply, Row, RowState
-from tests.ledger.test_ledger import RUN, begin
+from flows.records import Reply, Row, RowState
+from tests.harness.faulty import TERMS, Faulty, sender_of
+from tests.harness.rows import RUN, begin
 
 ROWS = 10
 FILE = [Row(number, number + 1, {"userId": number}) for number in range(1, ROWS + 1)]
-DEFINITION = Definition.model_validate(
-    {
-        "name": "posts",
-        "columns": {"userId": {"type": "int"}},
-        "request": {"url": "http://127.0.0.1/posts"},
-        "response": {"keep": {"id": "id"}},
-        "limit": {"name": "inside", "requests": 50, "window_seconds": 0.2},
-    }
-)
-TERMS = LimitTerms("inside", ((50, 0.2),), 5, 0.5, 0.3)
-
-
-class Strange:
-    """A value that cannot be written down."""
-
-    def __str__(self) -> str:
-        raise KeyError("strange")
-
-
-class Faulty:
-    """In the place of the client: answers; some rows fail before their request is written, or after.
-
-    Others are answered with something that the ledger cannot hold, or make no request.
-    """
-
-    connections = None
-
-    def __init__(self, *, before: int = 0, after: int = 0, strange: int = 0, without: int = 0) -> None:
-        self._before, self._after, self._strange, self._without = before, after, strange, without
-
-    def exchange(self, parcel: Parcel, *, key: str) -> Exchange:
-        """As `Client.exchange`."""
-        (row,) = parcel.rows
-        if row.row == self._before:
-            raise KeyError("before")
-        if row.row == self._without:
-            return [Outcome(row.row, RowState.FAILED, "it makes no request")]
-        reply = yield httpx.Request("POST", "http://127.0.0.1/posts", headers={"Row": str(row.row)})
-        return [Outcome(row.row, reply.means, kept={"id": Strange()} if row.row == self._strange else {})]
-
-    async def send(self, request: httpx.Request, permit: Permit) -> Reply:
-        """As `Client.send`."""
-        await permit.wait()
-        permit.check()
-        if request.headers["Row"] == str(self._after):
-            raise KeyError("after")
-        permit.answered()
-        permit.finished()
-        return Reply(RowState.DONE, status=201)
 
 
 class Torn(Ledger):
@@ -111,31 +60,6 @@ class Held(Faulty):
         self.asked.set()
         await self.let.wait()
         return await super().send(request, permit)
-
-
-def sender_of(
-    ledger: Ledger,
-    epoch: int,
-    folder: Path,
-    limiter: Limiter,
-    client: Faulty,
-    *,
-    give_up_seconds: float = 5.0,
-    on_event: Callable[[str], None] = lambda text: None,
-) -> Sender:
-    """A sender with `client` in its client's place."""
-    return Sender(
-        run=RUN,
-        definition=DEFINITION,
-        epoch=epoch,
-        first_serial=1,
-        ledger=ledger,
-        limit=limiter.limit(TERMS),
-        client=client,  # type: ignore[arg-type]
-        journal=Journal(folder / "journal", RUN),
-        give_up_seconds=give_up_seconds,
-        on_event=on_event,
-    )
 
 
 async def deliver(

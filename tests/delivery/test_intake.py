@@ -23,7 +23,7 @@ from flows.ledger.view import Run
 from flows.pipeline.reading import load
 from flows.records import RowState, RunState
 from flows.retention import delete_run
-from tests.delivery.test_inbox import LIMIT, QUICK, inbox, intake, look, put, report, settings, w_file
+from tests.harness.inboxes import LIMIT, QUICK, inbox, intake, look, put, report, settings, w_file
 from tests.harness.wait import wait_until
 from tests.harness.world import World, world
 

@@ -12,9 +12,9 @@ from flows.errors import Interrupted, RunBusy, Superseded
 from flows.ledger import keys
 from flows.ledger.connection import connect
 from flows.ledger.ledger import LEASE_SECONDS, Ledger
+from tests.harness.clock import MovedClock
+from tests.harness.rows import RUN, begin
 from tests.harness.wait import wait_until
-from tests.ledger.test_ledger import RUN, begin
-from tests.unit.test_queue import MovedClock
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from deployments.commands import failure
 from flows.intake.fate import Fate
 from flows.intake.incoming import LONGEST_NAME, short
 from flows.storage.access import is_name
-from tests.delivery.test_inbox import LIMIT, QUICK, inbox, intake, look, put, report, w_file
+from tests.harness.inboxes import LIMIT, QUICK, inbox, intake, look, put, report, w_file
 from tests.harness.world import World, world
 
 

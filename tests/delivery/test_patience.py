@@ -23,10 +23,10 @@ from flows.limit.limiter import Limiter
 from flows.pipeline.reading import load
 from flows.records import RowState
 from flows.settings import Settings
-from tests.delivery.test_inside import Faulty, sender_of
+from tests.harness.faulty import Faulty, sender_of
+from tests.harness.rows import RUN, begin, claim, outcome
 from tests.harness.wait import wait_until
 from tests.harness.world import World, world
-from tests.ledger.test_ledger import RUN, begin, claim, outcome
 
 LIMIT = {"name": "api", "requests": 50, "window_seconds": 0.2}
 AWAY_SECONDS = 1.0

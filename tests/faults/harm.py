@@ -16,8 +16,8 @@ from flows.ledger.connection import connect
 from flows.ledger.ledger import LEASE_SECONDS
 from tests.faults.draw import APIS
 from tests.faults.scene import Scene, restart
+from tests.harness.faketime import set_clock
 from tests.harness.forked import Forked
-from tests.limit.test_limit_harm import _write
 
 MARGIN_BYTES = 4 * 2**20  # of address space that a sender is left
 
@@ -181,9 +181,9 @@ def _small_sender(engine: Forked) -> Iterator[None]:
 def _clock_set(scene: Scene) -> Iterator[None]:
     """Set the clock of Redis by some seconds, and back."""
     assert scene.clock
-    _write(scene.clock, f"{scene.trial.step_seconds:+d}")
+    set_clock(scene.clock, f"{scene.trial.step_seconds:+d}")
     yield
-    _write(scene.clock, "+0")
+    set_clock(scene.clock, "+0")
 
 
 @contextmanager

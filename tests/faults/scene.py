@@ -21,11 +21,11 @@ from flows.ledger.view import View
 from tests.faults.draw import APIS, Trial
 from tests.harness import tls
 from tests.harness.dashboard_site import Gate
+from tests.harness.faketime import LIBFAKETIME, under_faketime
 from tests.harness.forked import Forked
 from tests.harness.netns import Machine, machines
 from tests.harness.proxy import Proxy
 from tests.harness.world import ROOT, World
-from tests.limit.test_limit_harm import LIBFAKETIME, _under_faketime
 
 RUN = "r1"
 TIMEOUT_SECONDS, GRACE_SECONDS = 0.8, 0.5
@@ -97,7 +97,7 @@ def scene(trial: Trial, folder: Path) -> Iterator[Scene]:
             and _small_disk(folder / name, stack)
         }
         clock = _clock(trial, folder, left_out)
-        server = MortalRedis(folder / "redis", binary=_under_faketime(folder, clock) if clock else "")
+        server = MortalRedis(folder / "redis", binary=under_faketime(folder, clock) if clock else "")
         stack.callback(_end, server)
         server.start()
         machine = _machine(trial, stack, left_out)

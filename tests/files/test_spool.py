@@ -18,8 +18,9 @@ import pandas as pd
 import pytest
 
 from flows.errors import FileError
-from flows.records import Reason, Rejection, Row
+from flows.records import Reason, Rejection
 from flows.spool.spool import Spool
+from tests.harness.spooled import numbers, row
 
 VALUES: dict[str, list[Any]] = {
     "int": [1, None, -(2**63)],
@@ -36,15 +37,6 @@ VALUES: dict[str, list[Any]] = {
 def typed() -> pd.DataFrame:
     dtypes = {"int": "Int64", "float": "Float64", "str": "str", "bool": "boolean"}
     return pd.DataFrame({name: pd.Series(cells, dtype=dtypes.get(name, object)) for name, cells in VALUES.items()})
-
-
-def numbers(start: int, stop: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    rows = np.arange(start, stop)
-    return pd.DataFrame({"n": pd.array(rows, dtype="Int64"), "t": [f"text {row}" for row in rows]}), rows + 1, rows + 2
-
-
-def row(number: int) -> Row:
-    return Row(number + 1, number + 2, {"n": number, "t": f"text {number}"})
 
 
 @pytest.fixture(params=["local", "memory"])

@@ -23,8 +23,8 @@ from flows.settings import Settings
 from flows.spool.spool import Spool
 from flows.storage.located import find, opened, stored
 from flows.storage.storage import Storage
-from tests.files.test_spool import numbers
 from tests.harness.s3 import bucket, s3_environment
+from tests.harness.spooled import numbers
 from tests.harness.wait import wait_until
 from tests.harness.world import ROOT
 

@@ -11,7 +11,7 @@ from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.pipeline.reading import load
 from flows.settings import Settings
-from tests.delivery.test_inbox import deliver
+from tests.harness.inboxes import deliver
 from tests.harness.world import World
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
+import urllib.request
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -22,3 +25,20 @@ def wait_until(predicate: Callable[[], T], *, seconds: float = 10.0, what: str =
         if time.monotonic() > deadline:
             pytest.fail(f"waited {seconds:g} s in vain for {what}")
         time.sleep(0.02)
+
+
+async def until(condition: Callable[[], Any], what: str, seconds: float = 10.0) -> None:
+    """The same in an event loop."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s in vain until {what}"
+        await asyncio.sleep(0.01)
+
+
+def answers(url: str) -> bool:
+    """Whether a stand-in is there."""
+    try:
+        with urllib.request.urlopen(url + "/report", timeout=1) as answer:
+            return bool(json.loads(answer.read()))
+    except OSError:
+        return False

@@ -20,60 +20,15 @@ from flows.ledger.ledger import TRANSITIONS, Answer, Claim, Ledger
 from flows.ledger.view import View
 from flows.records import Reason, Rejection, RowState, RunState
 from tests.harness.examples import examples
+from tests.harness.rows import NAMES, RUN, begin, claim, claim_parcels, outcome
 
-RUN = "run-1"
-NAMES = ("postId",)
 W, S, D, F, U = RowState.WAITING, RowState.SENDING, RowState.DONE, RowState.FAILED, RowState.UNKNOWN
 
 
-def begin(
-    client: redis.Redis, *, total: int = 10, rejected: tuple[int, ...] = (), run: str = RUN
-) -> tuple[Ledger, View, int]:
-    """A run that is sending, and the epoch that may claim its rows."""
-    ledger, view = Ledger(client), View(client)
-    ledger.create(run, definition={"name": "posts"}, by="test", pipeline="posts", file="f.csv")
-    epoch = ledger.take(run, "me", resume=False)
-    ledger.reject(
-        run,
-        epoch,
-        [Rejection(row, row + 1, (Reason("userId", "must be a whole number", "x"),), ("x",)) for row in rejected],
-    )
-    ledger.begin(run, epoch, total=total, rejected=len(rejected))
-    ledger.open(run, epoch)
-    return ledger, view, epoch
-
-
-def claim(
-    ledger: Ledger, epoch: int, *claims: tuple[int, int], patience: float = 60.0, memory: float = 0.0
-) -> list[int]:
-    """What the claims of (row, serial) are answered, each row a parcel."""
-    parcels = [((row,), serial) for row, serial in claims]
-    return [answer for (answer,) in claim_parcels(ledger, epoch, *parcels, patience=patience, memory=memory)]
-
-
-def claim_parcels(
-    ledger: Ledger, epoch: int, *parcels: tuple[tuple[int, ...], int], patience: float = 60.0, memory: float = 0.0
-) -> list[list[int]]:
-    """What the claims of (rows, serial) are answered."""
-    claims = [Claim(*parcel) for parcel in parcels]
-    why, answers = ledger.claim(RUN, epoch, claims, patience_seconds=patience, idempotency_seconds=memory)
-    assert why == "ok"
-    return answers
-
-
-def outcome(
-    row: int, epoch: int, serial: int, state: RowState, *, wait: float = 0.0, post_id: int = 101, idle: bool = False
-) -> Answer:
-    """An answer as the sender packs it."""
-    tail, detail = keys.pack(
-        NAMES,
-        status=201,
-        took_seconds=0.1,
-        kept={"postId": post_id} if state is D else {},
-        reason="" if state is D else "why",
-        excerpt="",
-    )
-    return Answer(row, epoch, serial, state, tail, detail, sent_second=1000, wait_seconds=wait, without_effect=idle)
+@pytest.fixture
+def client(redis_url: str) -> redis.Redis:
+    """A client of an empty database."""
+    return connect(redis_url)
 
 
 def state_of(view: View, row: int, run: str = RUN) -> RowState:
@@ -83,12 +38,6 @@ def state_of(view: View, row: int, run: str = RUN) -> RowState:
     (indexed,) = (state for state in RowState if view.bitmap(run, state, total)[row - 1])
     assert recorded is indexed
     return recorded
-
-
-@pytest.fixture
-def client(redis_url: str) -> redis.Redis:
-    """A client of an empty database."""
-    return connect(redis_url)
 
 
 def test_a_row_goes_from_waiting_by_a_claim_to_done_with_what_was_kept(client: redis.Redis) -> None:

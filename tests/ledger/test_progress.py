@@ -8,7 +8,7 @@ from deployments.commands.progress import Moment, Rate, line, waits_for
 from flows.ledger.connection import connect
 from flows.limit.status import status
 from flows.records import RowState
-from tests.files.test_export import sent
+from tests.harness.sent import sent
 
 
 def test_a_rate_counts_from_the_first_row_that_ended() -> None:

@@ -21,8 +21,8 @@ from flows.ledger.view import View
 from flows.limit.limiter import Limiter
 from flows.records import LimitTerms, RowState, RunState
 from flows.restored import doubt, doubtful
+from tests.harness.wait import until
 from tests.harness.world import World, world
-from tests.limit.test_limiter import until
 
 LIMIT = {"name": "restored", "requests": 50, "window_seconds": 1}
 

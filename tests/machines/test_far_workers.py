@@ -18,9 +18,8 @@ from flows.ledger.view import Run
 from flows.records import RowState, RunState
 from tests.harness.netns import Machine, machines
 from tests.harness.proxy import Proxy
-from tests.harness.wait import wait_until
+from tests.harness.wait import answers, wait_until
 from tests.harness.world import ROOT, World
-from tests.limit.test_partition import answers
 
 DELAYS = (0.0, 0.05, 0.1, 0.2)  # seconds from a request to its answer, on top of what the API takes
 GRACE_SECONDS = 0.5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -20,14 +19,13 @@ import pytest
 from flows.ledger.connection import connect
 from flows.ledger.view import View
 from flows.records import RowState, RunState
+from tests.harness.flow_runs import LIMIT, QUICK, ended, environment, start
 from tests.harness.serving import ask
 from tests.harness.stack import RunningStack
 from tests.harness.wait import wait_until
 from tests.harness.world import ROOT, World, world
 
-LIMIT: dict[str, Any] = {"name": "flow", "requests": 100, "window_seconds": 1, "in_flight": 10, "grace_seconds": 0.3}
 PARAMETERS = ("pipeline", "file", "rows", "resume", "dry_run", "skip_delivered")
-QUICK = {"delay_min_seconds": 0.01, "delay_max_seconds": 0.03}
 
 
 @pytest.fixture
@@ -36,36 +34,6 @@ def flows(stack: RunningStack, tmp_path: Path) -> Iterator[World]:
     with world(tmp_path, stack.addresses.redis_url, limit=LIMIT, knobs=QUICK, name="flowposts") as w:
         _ = w.pipeline
         yield w
-
-
-def environment(w: World, stack: RunningStack) -> dict[str, str]:
-    return {**os.environ, **stack.environment, "ROWRELAY_PIPELINES": str(w.pipeline)}
-
-
-def start(w: World, stack: RunningStack, **given: Any) -> subprocess.Popen[str]:
-    arguments = json.dumps(
-        {
-            "pipeline": "flowposts",
-            **{key: str(value) if isinstance(value, Path) else value for key, value in given.items()},
-        }
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.harness.flow_process", arguments],
-        cwd=ROOT,
-        env=environment(w, stack),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    w.engines.append(process)
-    return process
-
-
-def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
-    out, err = process.communicate(timeout=150)
-    assert process.returncode == 0, err[-3000:]
-    found: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return found
 
 
 def post(stack: RunningStack, path: str, **body: Any) -> httpx.Response:

@@ -19,9 +19,9 @@ from flows.deliver import deliver
 from flows.inbox import inbox
 from flows.intake.turn import turn
 from flows.ledger.connection import connect
+from tests.harness.flow_runs import LIMIT, QUICK, ended
 from tests.harness.stack import RunningStack
 from tests.harness.world import ROOT, World, world
-from tests.prefect.test_deliver import LIMIT, QUICK, ended
 
 NAME = "inboxflow"
 

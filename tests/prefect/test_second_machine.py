@@ -23,12 +23,12 @@ from flows.records import RowState, RunState
 from flows.settings import Settings
 from flows.spool.spool import Spool
 from flows.storage.located import opened
-from tests.delivery.test_inbox import look, w_file
+from tests.harness.flow_runs import LIMIT, QUICK, ended
+from tests.harness.inboxes import look, w_file
 from tests.harness.proxy import Proxy
 from tests.harness.stack import RunningStack
 from tests.harness.wait import wait_until
 from tests.harness.world import ROOT, World, world
-from tests.prefect.test_deliver import LIMIT, QUICK, ended
 
 
 @pytest.fixture

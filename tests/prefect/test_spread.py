@@ -24,10 +24,10 @@ from flows.limit.status import status
 from flows.pipeline.reading import load
 from flows.records import RowState, RunState
 from flows.settings import Settings
+from tests.harness.flow_runs import QUICK, ended, environment, start
 from tests.harness.stack import RunningStack
 from tests.harness.wait import wait_until
 from tests.harness.world import World, world
-from tests.prefect.test_deliver import QUICK, ended, environment, start
 
 LIMIT: dict[str, Any] = {"name": "dask", "requests": 100, "window_seconds": 1, "in_flight": 50, "grace_seconds": 0.3}
 

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 from flows.delivery.breaker import Breaker
 from flows.delivery.gate import CLAIMED_AT_ONCE, PROBING_TOLD_SECONDS, Gate
 from flows.delivery.job import Job, Slice
 from flows.delivery.queue import Queue
 from flows.records import Parcel, Row
-
-
-@dataclass
-class MovedClock:
-    """Shows what it is set to."""
-
-    now: float = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.harness.clock import MovedClock
 
 
 def job(row: int) -> Job:

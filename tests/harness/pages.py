@@ -1,0 +1,48 @@
+"""Pages drawn headless, and what stands on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard import connections
+from flows.settings import Settings
+from tests.harness.browser import ROOT
+
+
+@pytest.fixture
+def settings(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """The settings that the pages read, with a data folder of the test's own and no Prefect."""
+    monkeypatch.setenv("ROWRELAY_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("ROWRELAY_REDIS_URL", redis_url)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    connections.settings.cache_clear()
+    st.cache_data.clear()
+    yield connections.settings()
+    connections.settings.cache_clear()
+
+
+def show(name: str, **query: str) -> AppTest:
+    """A page, run once."""
+    page = AppTest.from_file(str(ROOT / "dashboard" / "pages" / f"{name}.py"), default_timeout=90)
+    for key, value in query.items():
+        page.query_params[key] = value
+    return page.run()
+
+
+def text(page: AppTest) -> str:
+    """Everything that a page says as HTML, without the style sheet."""
+    return " ".join(str(block.proto.body) for block in page.main if block.type == "html") + " ".join(
+        str(each.value) for kind in ("text", "caption", "header") for each in getattr(page, kind)
+    ) + " ".join(_html(page.main))  # fmt: skip
+
+
+def _html(block: object) -> Iterator[str]:
+    for child in getattr(block, "children", {}).values():
+        if getattr(child, "type", "") == "html":
+            yield str(child.proto.body)
+        yield from _html(child)
