@@ -121,7 +121,7 @@ def test_rejected_rows_end_as_completed_with_errors(flows: World, stack: Running
 
 def test_a_mistake_of_ours_ends_the_run_with_a_reason(flows: World, stack: RunningStack) -> None:
     """The run and Prefect say the same, and it can be resumed."""
-    found = ended(start(flows, stack, file=flows.file(20), broken="_journal"))
+    found = ended(start(flows, stack, file=flows.file(20), broken="planned"))
 
     run = flows.run(found["run"])
     assert (found["type"], run.state) == ("FAILED", RunState.STOPPED)
