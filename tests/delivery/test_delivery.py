@@ -17,8 +17,9 @@ from flows.records import RowState, RunState
 from tests.harness.wait import wait_until
 from tests.harness.world import World, world
 
-LIMIT: dict[str, Any] = {"name": "api", "requests": 50, "window_seconds": 1, "in_flight": 10, "grace_seconds": 0.3}
+LIMIT: dict[str, Any] = {"name": "api", "requests": 500, "window_seconds": 1, "in_flight": 10, "grace_seconds": 0.3}
 QUICK = {"delay_min_seconds": 0.01, "delay_max_seconds": 0.03}
+SLOW = {"delay_min_seconds": 0.15, "delay_max_seconds": 0.2}  # so that something can happen in the middle of a run
 
 
 def arrived(w: World) -> list[float]:
@@ -41,20 +42,21 @@ def test_a_file_is_delivered_and_every_row_accounted_for(tmp_path: Path, redis_u
         records = w.view.records("r1", [1, 120, 121], names=("postId",), created=0)
         assert [record.state for record in records] == [RowState.DONE, RowState.DONE, RowState.REJECTED]
         assert all(isinstance(record.kept["postId"], int) for record in records[:2])
-        assert int(ended["facts"]["peak"].split(".")[0]) <= 50
+        assert int(ended["facts"]["peak"].split(".")[0]) <= LIMIT["requests"]
 
 
 def test_when_the_api_asks_to_wait_nobody_sends_in_any_process(tmp_path: Path, redis_url: str) -> None:
-    with world(tmp_path, redis_url, limit=LIMIT, knobs={**QUICK, "retry_after_seconds": 2.0, "ban_after": None}) as w:
+    paced, knobs = {**LIMIT, "requests": 50}, {**QUICK, "retry_after_seconds": 2.0, "ban_after": None}
+    with world(tmp_path, redis_url, limit=paced, knobs=knobs) as w:
         engines = [
-            w.start(run, file=w.file(150, name=f"{run}.csv", first=1000 * i)) for i, run in enumerate(("a", "b"), 1)
+            w.start(run, file=w.file(80, name=f"{run}.csv", first=1000 * i)) for i, run in enumerate(("a", "b"), 1)
         ]
         wait_until(lambda: min(done(w, "a"), done(w, "b")) > 10, seconds=30, what="both to send")
 
         w.control(refuse_seconds=0.4)
         ended = [w.ended(engine) for engine in engines]
 
-        assert [one["counts"]["done"] for one in ended] == [150, 150]
+        assert [one["counts"]["done"] for one in ended] == [80, 80]
         arrivals = w.arrivals()
         refused = [arrival["at"] / 1e9 for arrival in arrivals if arrival["answer"] == 429]
         assert refused, "the stand-in refused nothing, so this proves nothing"
@@ -67,12 +69,12 @@ def test_when_the_api_asks_to_wait_nobody_sends_in_any_process(tmp_path: Path, r
 
 
 def test_a_ban_stops_every_run_until_a_person_opens_the_limit(tmp_path: Path, redis_url: str) -> None:
-    with world(tmp_path, redis_url, limit=LIMIT, knobs=QUICK) as w:
+    with world(tmp_path, redis_url, limit=LIMIT, knobs=SLOW) as w:
         engines = [
-            w.start(run, file=w.file(300, name=f"{run}.csv", first=1000 * i)) for i, run in enumerate(("a", "b"), 1)
+            w.start(run, file=w.file(150, name=f"{run}.csv", first=1000 * i)) for i, run in enumerate(("a", "b"), 1)
         ]
         wait_until(lambda: min(done(w, "a"), done(w, "b")) > 10, seconds=30, what="both to send")
-        w.control(ban=True)
+        w.control(ban=True, **QUICK)
         ended = [w.ended(engine) for engine in engines]
 
         assert [one["state"] for one in ended] == [RunState.STOPPED] * 2
@@ -91,7 +93,7 @@ def test_a_ban_stops_every_run_until_a_person_opens_the_limit(tmp_path: Path, re
         for one in resumed:
             assert one["state"] == RunState.FINISHED
             assert one["counts"]["waiting"] == 0
-            assert one["counts"]["done"] + one["counts"]["failed"] + one["counts"]["unknown"] == 300
+            assert one["counts"]["done"] + one["counts"]["failed"] + one["counts"]["unknown"] == 150
             assert one["counts"]["failed"] + one["counts"]["unknown"] <= LIMIT["in_flight"] + 1
         assert w.report()["over"] == 0
 
@@ -167,27 +169,27 @@ def test_failed_rows_are_sent_again_under_a_new_key_and_only_when_asked(tmp_path
 
 
 def test_a_wish_to_send_the_failed_rows_again_sends_no_row_that_merely_waits(tmp_path: Path, redis_url: str) -> None:
-    knobs = {**QUICK, "faults": {"unprocessable": 0.5}}
+    knobs = {**SLOW, "faults": {"unprocessable": 0.5}}
     with world(tmp_path, redis_url, limit=LIMIT, knobs=knobs, stop_after=10**6) as w:
-        engine = w.start("r1", file=w.file(300))
+        engine = w.start("r1", file=w.file(150))
         wait_until(lambda: known(w) and w.run("r1").counts[RowState.FAILED] > 5, seconds=30, what="failed rows")
         engine.send_signal(signal.SIGTERM)
         first = w.ended(engine)["counts"]
         assert first["waiting"] > 0
-        w.control(faults={})
+        w.control(faults={}, **QUICK)
 
         second = w.deliver("r1", rows="failed", request="once")["counts"]
 
         assert second["done"] == first["done"] + first["failed"]
         assert (second["failed"], second["waiting"]) == (0, first["waiting"])
-        assert w.deliver("r1")["counts"]["done"] == 300
+        assert w.deliver("r1")["counts"]["done"] == 150
 
 
 def test_a_row_that_is_sent_again_does_not_wait_behind_all_others(tmp_path: Path, redis_url: str) -> None:
-    with world(tmp_path, redis_url, limit=LIMIT, knobs={**QUICK, "retry_after_seconds": 1.0, "ban_after": None}) as w:
+    with world(tmp_path, redis_url, limit=LIMIT, knobs={**SLOW, "retry_after_seconds": 1.0, "ban_after": None}) as w:
         engine = w.start("r1", file=w.file(400))
         wait_until(lambda: done(w, "r1") > 10, seconds=30, what="some rows")
-        w.control(refuse_seconds=0.6)
+        w.control(refuse_seconds=0.6, **QUICK)
         assert w.ended(engine)["counts"]["done"] == 400
 
         keys = [arrival["key"] for arrival in w.arrivals()]
@@ -200,7 +202,7 @@ def test_a_row_that_is_sent_again_does_not_wait_behind_all_others(tmp_path: Path
 @pytest.mark.parametrize("by", ["signal", "ledger"])
 def test_a_run_can_be_cancelled_while_its_file_is_checked(tmp_path: Path, redis_url: str, by: str) -> None:
     with world(tmp_path, redis_url, limit=LIMIT, knobs=QUICK) as w:
-        engine = w.start("r1", file=w.file(1_000_000))
+        engine = w.start("r1", file=w.file(400_000))
         wait_until(lambda: known(w) and w.run("r1").fact("checked_rows") > 0, seconds=30, what="the check")
         if by == "signal":
             engine.send_signal(signal.SIGTERM)
@@ -217,7 +219,7 @@ def known(w: World) -> bool:
 
 
 def test_a_cancelled_run_keeps_what_is_finished_and_can_be_resumed(tmp_path: Path, redis_url: str) -> None:
-    with world(tmp_path, redis_url, limit=LIMIT, knobs=QUICK) as w:
+    with world(tmp_path, redis_url, limit=LIMIT, knobs=SLOW) as w:
         engine = w.start("r1", file=w.file(200))
         wait_until(lambda: done(w, "r1") > 20, seconds=30, what="some rows")
         Ledger(connect(redis_url)).cancel("r1", "ops")
@@ -226,6 +228,7 @@ def test_a_cancelled_run_keeps_what_is_finished_and_can_be_resumed(tmp_path: Pat
         assert ended["state"] == RunState.CANCELLED
         assert ended["counts"]["sending"] == ended["counts"]["unknown"] == 0
         assert 20 < ended["counts"]["done"] < 200
+        w.control(**QUICK)
         assert w.deliver("r1")["counts"]["done"] == 200
         assert w.report()["keys"] == w.report()["arrivals"] == 200
 
@@ -254,18 +257,19 @@ def test_a_run_that_is_told_to_end_when_all_is_under_way_is_finished(tmp_path: P
 
 
 def test_a_zombie_that_wakes_sends_nothing_more(tmp_path: Path, redis_url: str) -> None:
-    with world(tmp_path, redis_url, limit=LIMIT, knobs=QUICK) as w:
-        zombie = w.start("r1", file=w.file(300))
+    with world(tmp_path, redis_url, limit=LIMIT, knobs=SLOW) as w:
+        zombie = w.start("r1", file=w.file(200))
         wait_until(lambda: done(w, "r1") > 20, seconds=30, what="some rows")
         zombie.send_signal(signal.SIGSTOP)
         heir = w.start("r1")
         wait_until(lambda: int(w.run("r1").facts["epoch"]) == 2, seconds=20, what="the take-over")
         zombie.send_signal(signal.SIGCONT)
+        w.control(**QUICK)
         ended, woken = w.ended(heir), w.ended(zombie)
 
         assert "taken over" in woken["stopped"]
         assert ended["state"] == RunState.FINISHED
-        assert ended["counts"]["done"] + ended["counts"]["unknown"] == 300
+        assert ended["counts"]["done"] + ended["counts"]["unknown"] == 200
         assert w.report()["keys_repeated"] == 0
         assert w.report()["over"] == 0
 
@@ -273,7 +277,7 @@ def test_a_zombie_that_wakes_sends_nothing_more(tmp_path: Path, redis_url: str) 
 def test_a_redis_that_is_killed_and_comes_back_loses_nothing_and_the_run_goes_on(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis").start()
     try:
-        with world(tmp_path, server.url, limit=LIMIT, knobs=QUICK) as w:
+        with world(tmp_path, server.url, limit=LIMIT, knobs=SLOW, request={"timeout_seconds": 2.0}) as w:
             engine = w.start("r1", file=w.file(200))
             wait_until(lambda: done(w, "r1") > 40, seconds=30, what="some rows")
             acknowledged = set(w.view.select("r1", [RowState.DONE], 200).tolist())
@@ -282,6 +286,7 @@ def test_a_redis_that_is_killed_and_comes_back_loses_nothing_and_the_run_goes_on
             time.sleep(1.0)
             during = len(arrived(w)) - at_kill
             server.start()
+            w.control(**QUICK)
             ended = w.ended(engine)
 
             assert during <= LIMIT["in_flight"]
@@ -296,13 +301,14 @@ def test_a_redis_that_is_killed_and_comes_back_loses_nothing_and_the_run_goes_on
 def test_a_redis_that_stays_away_stops_the_run_with_a_reason(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis").start()
     try:
-        with world(tmp_path, server.url, limit=LIMIT, knobs=QUICK) as w:
+        with world(tmp_path, server.url, limit=LIMIT, knobs=SLOW, request={"timeout_seconds": 2.0}) as w:
             engine = w.start("r1", file=w.file(200), give_up_seconds=2)
             wait_until(lambda: done(w, "r1") > 40, seconds=30, what="some rows")
             server.kill()
             engine.wait(30)
             assert engine.returncode != 0  # it cannot even write down how it ended; the ledger says so later
             server.start()
+            w.control(**QUICK)
 
             assert w.deliver("r1")["counts"]["done"] >= 190
             assert w.report()["over"] == w.report()["keys_repeated"] == 0
@@ -323,6 +329,7 @@ def test_outcomes_that_a_full_redis_refuses_are_kept_and_recorded_later(tmp_path
             time.sleep(1.0)
             assert len(arrived(w)) == at_full, "rows were sent although nothing could be recorded"
             client.config_set("maxmemory", 0)
+            w.control(**QUICK)
             ended = w.ended(engine)
 
             assert ended["counts"]["done"] == 150
@@ -335,7 +342,7 @@ def test_outcomes_that_a_full_redis_refuses_are_kept_and_recorded_later(tmp_path
 def test_a_lost_spool_is_made_again_from_the_same_file_and_from_no_other(tmp_path: Path, redis_url: str) -> None:
     import shutil
 
-    with world(tmp_path, redis_url, limit=LIMIT, knobs=QUICK) as w:
+    with world(tmp_path, redis_url, limit=LIMIT, knobs=SLOW) as w:
         engine = w.start("r1", file=w.file(150))
         wait_until(lambda: done(w, "r1") > 10, seconds=30, what="some rows")
         engine.kill()

@@ -19,6 +19,7 @@ from flows.ledger.keys import run_key
 from flows.ledger.view import Run, View
 from flows.records import RowState
 from tests.harness.forked import Forked
+from tests.harness.limits import long_known
 from tests.harness.wait import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,12 +129,17 @@ class World:
 def world(
     folder: Path, redis_url: str, *, limit: dict[str, Any], knobs: dict[str, Any] | None = None, **more: Any
 ) -> Iterator[World]:
-    """A world whose stand-in enforces the limit it is given; engines still there at the end are killed."""
+    """A world whose stand-in enforces the limit it is given; engines still there at the end are killed.
+
+    The stand-in is new, so that nothing can still be on its way to it: the limit need not wait to be sure of that.
+    """
     windows = limit.get("requests")
     judge = Knobs(
         **{"requests": windows, "window_seconds": limit.get("window_seconds", 1.0), "tag": "userId", **(knobs or {})}
     )
     standin = StandIn(judge)
+    if redis_url:
+        long_known(connect(redis_url), limit["name"])
     with serving(standin) as url:
         made = World(folder, redis_url, url, standin, limit, more)
         try:
