@@ -26,9 +26,12 @@ from flows.storage.located import opened
 from tests.harness.flow_runs import LIMIT, QUICK, ended
 from tests.harness.inboxes import look, w_file
 from tests.harness.proxy import Proxy
+from tests.harness.s3 import bucket, s3_environment
 from tests.harness.stack import RunningStack
 from tests.harness.wait import wait_until
 from tests.harness.world import ROOT, World, world
+
+__all__ = ["bucket", "s3_environment"]
 
 
 @pytest.fixture
