@@ -37,7 +37,7 @@ from flows.errors import (
     Stopped,
     Superseded,
 )
-from flows.flow_runs import handover
+from flows.flow_runs import drain
 from flows.flow_runs.launch import HAND_OVER, Launch, launched
 from flows.flow_runs.missed import too_late
 from flows.flow_runs.names import DELIVER
@@ -167,7 +167,7 @@ def _run(
         delivery.release()
         client.close()
     if delivery.handed_over and not launch.within:
-        handover.leave(own_id)
+        drain.leave(own_id)
     return state
 
 
@@ -267,12 +267,12 @@ def _deliver(
         failure = exc
     except Exception as exc:  # a mistake of ours: the run has to say that it ended, and Prefect gets the trace
         failure, broken = Broken.of(exc), exc
-    within = launch.within or (request if handover.served() else "")
+    within = launch.within or (request if drain.served() else "")
     resumable = isinstance(failure, Stopped | None) and not isinstance(failure, Broken)
-    to_go_on = within and delivery.interrupted and resumable and handover.wanted(within)
+    to_go_on = within and delivery.interrupted and resumable and drain.wanted(within)
     if to_go_on and (left := delivery.hand_over()):
         logger.info("handed over with %d of %d rows finished", left.finished_rows, left.total)
-        return Cancelled(name=handover.NAME, message=handover.MESSAGE)
+        return Cancelled(name=drain.NAME, message=drain.MESSAGE)
     try:
         run = delivery.end(failure)
     except Superseded as exc:

@@ -17,7 +17,7 @@ from prefect.states import Cancelled, Completed, Failed
 from flows.deliver import deliver
 from flows.delivery.delivery import Delivery
 from flows.errors import RowrelayError
-from flows.flow_runs import handover
+from flows.flow_runs import drain
 from flows.flow_runs.launch import LAUNCH, Launch
 from flows.flow_runs.missed import too_late
 from flows.flow_runs.names import INBOX
@@ -91,7 +91,7 @@ def _look(source: Origin, definition: Definition, settings: Settings, ledger: Le
     )
     _artifact(definition, intake.taken)
     if deliver_file.handed_over:
-        handover.leave(str(flow_run.id))
+        drain.leave(str(flow_run.id))
     return _state(intake.taken, whole=whole)
 
 
@@ -104,7 +104,7 @@ class _Deliver:
 
     def __call__(self, run: str, name: str) -> Delivered:
         held: list[Delivery] = []
-        token = LAUNCH.set(Launch(on_delivery=held.append, within=str(flow_run.id) if handover.served() else ""))
+        token = LAUNCH.set(Launch(on_delivery=held.append, within=str(flow_run.id) if drain.served() else ""))
         try:
             # A callable, since Prefect takes braces in a plain name for parameters.
             state: State[Any] = deliver.with_options(flow_run_name=lambda: f"{self._definition.name} · {name}")(
