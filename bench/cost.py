@@ -159,7 +159,7 @@ def measure(
     for name, seconds in json.loads(account.read_text())["threads"].items():
         spent[next((group for start, group in GROUPS.items() if name.startswith(start)), REST)] += seconds
     spent |= {name: sum(process.cpu_times()[:2]) - before[name] for name, process in behind.items()}
-    return Cost(rows, ended, run.fact("rate"), run.fact("check_seconds"), grown, spent)
+    return Cost(rows, ended, run.facts.rate, run.facts.check_seconds, grown, spent)
 
 
 def main() -> None:

@@ -44,18 +44,18 @@ def main() -> None:
             said = json.loads(ended.output)
             run = View(connect(addresses.redis_url)).runs()[0]
             report = api.report()
-    trip = run.fact("round_trip_seconds")
+    trip = run.facts.round_trip_seconds
     guaranteed = options.limit / (1 + trip) if options.limit else 0
     print(
         f"{options.rows} rows, limit {options.limit or 'none'}, answers after {options.delay * 1000:.0f} ms, "
         f"{in_flight} in flight\n"
         f"  {said['counts']}\n"
-        f"  {run.fact('rate'):.0f}/s"
-        + (f" = {100 * run.fact('rate') / guaranteed:.1f} % of the guaranteed {guaranteed:.0f}/s" if guaranteed else "")
+        f"  {run.facts.rate:.0f}/s"
+        + (f" = {100 * run.facts.rate / guaranteed:.1f} % of the guaranteed {guaranteed:.0f}/s" if guaranteed else "")
         + f", mean round trip {trip * 1000:.0f} ms; receiver: worst second {report['worst']}, over {report['over']}\n"
         f"  sender: {1e6 * ended.cpu_seconds / options.rows:.0f} µs CPU a row in all, "
         f"peak RSS {ended.peak_megabytes:.0f} MB; "
-        f"whole command {ended.seconds:.1f} s, check {run.fact('check_seconds'):.1f} s"
+        f"whole command {ended.seconds:.1f} s, check {run.facts.check_seconds:.1f} s"
     )
 
 

@@ -112,8 +112,8 @@ def report(setting: Setting, api: StandIn, view: View, name: str, *, rows: int) 
     stamps = [arrival.at / 1e9 for arrival in arrivals]
     middle = [at for at in stamps if stamps[0] + 2 <= at <= stamps[-1] - 2]
     pace = (len(middle) - 1) / (middle[-1] - middle[0])
-    requests = sum(run.fact("sent") for run in runs)
-    trip = sum(run.fact("round_trip_seconds") * run.fact("sent") for run in runs) / requests
+    requests = sum(run.facts.sent for run in runs)
+    trip = sum(run.facts.round_trip_seconds * run.facts.sent for run in runs) / requests
     of_guaranteed = pace / (7 / (1 + trip))
     early = arrivals[: len(arrivals) * 2 // 3]  # while all three still have rows
     least = min(sum(each.tag in tags for each in early) / len(early) for tags in map(_tags, range(3), [rows] * 3))

@@ -164,7 +164,7 @@ def measure(folder: Path, rows: int, workers: int, environment: dict[str, str], 
     time.sleep(5)  # Prefect records late
     runs = [view.run(end["run"]) for end in ends]
     done = sum(run.counts[RowState.DONE] for run in runs)
-    seconds = max(run.fact("seconds") for run in runs)
+    seconds = max(run.facts.seconds for run in runs)
     whole = max(run.ended or 0.0 for run in runs) - min(run.created for run in runs)
     after, tasks = megabytes_of(database)
     redis_bytes = view.client.info("memory")["used_memory"] - redis_before

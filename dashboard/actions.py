@@ -102,7 +102,7 @@ def check_again(run: Run, *, by: str, key: str | None = None) -> str:
 
 def only_check(run: Run) -> bool:
     """Whether nothing of the run may be sent before a person has said so."""
-    return run.facts.get("only_check") == "1"
+    return run.facts.only_check
 
 
 def to_send(run: Run, rows: Wanted) -> int:
@@ -116,13 +116,13 @@ def to_send(run: Run, rows: Wanted) -> int:
 
 def asked(run: Run) -> str:
     """The flow run that was asked for and has not begun, so that every tab can say so; "" if there is none."""
-    flow = run.facts.get("asked", "")
+    flow = run.facts.asked
     if not flow or run.busy or flow in view().flows(run.id):
         return ""
     try:
         found = server.flow_run(flow)
     except StackError:
-        return flow if time.time() - run.fact("asked_at") < _ASKED_SECONDS else ""
+        return flow if time.time() - run.facts.asked_at < _ASKED_SECONDS else ""
     return flow if found and not found.ended else ""
 
 
@@ -223,7 +223,7 @@ def _key_of(pipeline: str, key: str) -> str:
 
 def _go_on(run: Run, rows: Wanted, *, dry_run: bool, by: str, key: str) -> str:
     """Ask Prefect to deliver a known run; the same wish twice is one, and gets the same answer at any time."""
-    before = run.facts.get("asked", "") if _asked_with(run, key) else ""
+    before = run.facts.asked if _asked_with(run, key) else ""
     if not before and run.busy:
         raise RunBusy("The run is being delivered already.", hint="Wait until it ends, or cancel it first.")
     if not before and asked(run):
@@ -238,9 +238,9 @@ def _go_on(run: Run, rows: Wanted, *, dry_run: bool, by: str, key: str) -> str:
 
 def _asked_with(run: Run, key: str | None) -> bool:
     """Whether what was last asked of the run was asked for with this key."""
-    return key is not None and run.facts.get("asked_key") == key
+    return key is not None and run.facts.asked_key == key
 
 
 def _wish(run: Run, what: str) -> str:
     """The key of a wish: two clicks within some seconds are one."""
-    return f"resume:{run.id}:{what}:{run.facts.get('epoch', 0)}:{int(time.time() / _SAME_WISH_SECONDS)}"
+    return f"resume:{run.id}:{what}:{run.facts.epoch}:{int(time.time() / _SAME_WISH_SECONDS)}"

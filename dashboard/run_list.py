@@ -63,4 +63,4 @@ def find(runs: Sequence[Run], *, search: str = "", pipeline: str = "", kind: str
 
 
 def _text(run: Run) -> str:
-    return f"{run.facts.get('name', '')} {run.file} {run.pipeline} {run.by} {run.id} {run.reason}".casefold()
+    return f"{run.facts.name} {run.file} {run.pipeline} {run.by} {run.id} {run.reason}".casefold()

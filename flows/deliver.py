@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, cast
+from typing import Any
 
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.cache_policies import NO_CACHE
@@ -202,7 +202,7 @@ def _definition(
         picked = pick(present(settings), pipeline)
         return (redirected(picked, launch.url) if launch.url else picked), None
     kept = view.definition(run)
-    if known.facts.get("definition_digest", digest_of(kept)) != digest_of(kept):
+    if (known.facts.definition_digest or digest_of(kept)) != digest_of(kept):
         raise LedgerError(
             f"The definition that is kept of run {run} is not the one it began with, so its rows could become others.",
             hint="Send the file as a new run.",
@@ -289,10 +289,10 @@ def _check(delivery: Delivery, view: View, launch: Launch, settings: Settings, l
         with _file(run, delivery.definition, settings) as file:
             result = delivery.spooling.check(
                 file,
-                encoding=run.facts.get("asked_encoding"),
-                delimiter=run.facts.get("asked_delimiter"),
-                apostrophes=cast(Apostrophes | None, run.facts.get("asked_apostrophes")),
-                skip_delivered=run.facts.get("skip_delivered") == "1",
+                encoding=run.facts.asked_encoding or None,
+                delimiter=run.facts.asked_delimiter or None,
+                apostrophes=run.facts.asked_apostrophes,
+                skip_delivered=run.facts.skip_delivered,
             )
         logger.info("%d rows: %d accepted, %d rejected", result.rows, result.accepted, result.rejected)
     elif not delivery.spooling.is_whole():
@@ -302,7 +302,7 @@ def _check(delivery: Delivery, view: View, launch: Launch, settings: Settings, l
 
 def _file(run: Run, definition: Definition, settings: Settings) -> AbstractContextManager[Path]:
     """The file, here. Who begins a run at the command line may name any; others only those of some folders."""
-    if run.facts.get("trusted") == "1":
+    if run.facts.trusted:
         return nullcontext(Path(run.file))
     return opened(run.file, settings, definition)
 

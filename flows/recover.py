@@ -118,8 +118,8 @@ def _go_on(flow_run: FlowRun | None, run: Run | None) -> str:
     """
     if flow_run is None or flow_run.deployment_id is None:
         assert run is not None
-        dry_run = run.facts.get("only_check") == "1"  # nobody has said yet that it may be sent
-        key = f"recover:{run.id}:{run.fact('epoch'):.0f}"  # once a death
+        dry_run = run.facts.only_check  # nobody has said yet that it may be sent
+        key = f"recover:{run.id}:{run.facts.epoch}"  # once a death
         other = start(run.pipeline, resume=run.id, dry_run=dry_run, by="recovery", idempotency_key=key)
         return f"Run {run.id} goes on in flow run {other}."
     pause = timedelta(seconds=0 if run else turn.SECONDS + 1)  # so long an inbox is still held by the dead look

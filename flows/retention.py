@@ -52,12 +52,12 @@ def delete_run(run: str, ledger: Ledger, settings: Settings, *, by: str = "") ->
 
 
 def _remember(run: Run, ledger: Ledger) -> None:
-    digest = run.facts.get("digest")
-    if run.facts.get("source") is None or not digest or not run.any_sent:
+    digest = run.facts.digest
+    if run.facts.source is None or not digest or not run.any_sent:
         return
     claims = Claims(ledger.client, run.pipeline)
     if claims.holder(digest) == run.id and claims.ended(digest) is None:
-        name = run.facts.get("name") or Path(run.file).name
+        name = run.facts.name or Path(run.file).name
         claims.end(digest, Ended(run.id, name, time.time(), well=run.ended_well))
 
 
@@ -116,8 +116,8 @@ def _last_life(run: Run) -> float:
     if run.busy:
         return float("inf")
     if run.state in _ENDED and run.ended:
-        return max(run.ended, run.fact("asked_at"))
-    return max(run.created, run.ended or 0.0, run.held_until, run.fact("asked_at"))
+        return max(run.ended, run.facts.asked_at)
+    return max(run.created, run.ended or 0.0, run.held_until, run.facts.asked_at)
 
 
 def _uploads_in_use(view: View, settings: Settings) -> set[str]:

@@ -111,7 +111,7 @@ def look(run: str) -> Preview:
     found, book = _book(run)
     terms = book.definition.terms
     ready = found.total - found.counts[RowState.REJECTED]
-    digest = found.facts.get("digest", "")
+    digest = found.facts.digest
     return Preview(
         rejections=[RejectionOut.of(each) for each in view().samples(found.id)],
         requests=[_request(found, book, row) for row in (book.spool.read(0, 3) if ready else [])],
@@ -285,7 +285,7 @@ def _request(run: Run, book: Rowbook, row: Row, *, generation: int = 0) -> Reque
 
 
 def _stem(run: Run) -> str:
-    name = harmless(run.facts.get("name") or run.file)
+    name = harmless(run.facts.name or run.file)
     return name.removesuffix(".gz").rsplit(".", 1)[0] or "rows"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Any
@@ -109,7 +108,7 @@ class RunOut(BaseModel):
         return cls(
             id=run.id,
             pipeline=run.pipeline,
-            file=run.facts.get("name") or run.file,
+            file=run.facts.name or run.file,
             state=run.state,
             shown_as=run.shown_as,
             reason=run.reason,
@@ -122,8 +121,8 @@ class RunOut(BaseModel):
             being_delivered=run.busy,
             cancelling=run.cancelling,
             notices=run.notices,
-            facts={name: value for name, value in run.facts.items() if name != "readings"},
-            readings=[ReadingOut(**each) for each in json.loads(run.facts.get("readings") or "[]")],
+            facts={name: value for name, value in run.stored.items() if name != "readings"},
+            readings=[ReadingOut(encoding=each.encoding, lines=list(each.lines)) for each in run.facts.readings],
         )
 
     @classmethod

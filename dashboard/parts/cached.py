@@ -96,7 +96,7 @@ def runs(first: int, count: int, search: str, pipeline: str, kind: str) -> tuple
 
 
 @st.cache_data(ttl=60, show_spinner=False, max_entries=100)
-def definition(run_id: str, epoch: str) -> Definition:
+def definition(run_id: str, epoch: int) -> Definition:
     """A run's own definition."""
     del epoch
     return from_resolved(view().definition(run_id))
@@ -147,7 +147,7 @@ def _asked(run_id: str, flow: str, busy: bool, _run: Run) -> bool:
 
 def waits(run: Run) -> bool:
     """Whether something was asked of the run that no runner has taken up. Never raises: a guess is no reason to."""
-    flow = run.facts.get("asked", "")
+    flow = run.facts.asked
     try:
         return bool(flow) and not run.busy and _asked(run.id, flow, run.busy, run)
     except RowrelayError:
@@ -201,7 +201,7 @@ def lying() -> inbox.Inbox:
 
 def rowbook(run: Run) -> Rowbook:
     """The rows of a run."""
-    return Rowbook(view(), run, definition(run.id, run.facts.get("epoch", "")), settings())
+    return Rowbook(view(), run, definition(run.id, run.facts.epoch), settings())
 
 
 def known_pipelines() -> dict[str, Definition]:

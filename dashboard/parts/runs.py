@@ -63,7 +63,7 @@ def table(runs: Sequence[Run], locale: Locale) -> Markup:
 def _line(run: Run, locale: Locale) -> Markup:
     counts = run.counts
     trouble = run.to_correct + counts[RowState.UNKNOWN]
-    name = run.facts.get("name") or run.file
+    name = run.facts.name or run.file
     return tag(
         "tr",
         tag("td", tag("a", name, href=f"run?id={run.id}"), tag("div", run.pipeline, cls="rr-muted rr-small")),

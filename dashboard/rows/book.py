@@ -35,7 +35,7 @@ class Rowbook:
     @property
     def spool(self) -> Spool:
         """The run's spool, kept open between pages."""
-        return _spool(self.settings.spool_url, self.run.id, self.run.facts.get("spool", ""))
+        return _spool(self.settings.spool_url, self.run.id, self.run.facts.spool)
 
     def rows(self, numbers: list[int]) -> list[Found]:
         """These rows, in this order."""

@@ -64,7 +64,7 @@ def _by_outcome(book: Rowbook, chosen: Rows | None, question: Question) -> tuple
     if len(rows) > MOST_SORTED:
         return rows, f"Sorted by row: by outcome, up to {MOST_SORTED:,} rows can be sorted. Filter first."
     counts = tuple(book.run.counts.values())  # when no row has moved, the order is the same on every page
-    key = (book.settings.spool_url, book.run.id, book.run.facts.get("epoch", ""), question, counts)
+    key = (book.settings.spool_url, book.run.id, book.run.facts.epoch, question, counts)
     return _orders.get(key, lambda: _order(book, rows, question)), ""
 
 

@@ -88,9 +88,9 @@ def line(moment: Moment) -> str:
 
 
 def _checking(run: Run) -> str:
-    size = run.fact("file_bytes")
-    share = f", {100 * run.fact('checked_bytes') / size:.0f} % of the file" if size else ""
-    return f"checking: {int(run.fact('checked_rows')):,} rows{share}"
+    size = run.facts.file_bytes
+    share = f", {100 * run.facts.checked_bytes / size:.0f} % of the file" if size else ""
+    return f"checking: {run.facts.checked_rows:,} rows{share}"
 
 
 def _pace(moment: Moment) -> str:
@@ -110,7 +110,7 @@ def bar(moment: Moment) -> RenderableType:
     """The moment as two or three live lines."""
     run = moment.run
     checking = run.state is RunState.CHECKING
-    size, done = (run.fact("file_bytes"), run.fact("checked_bytes")) if checking else (run.total, run.finished_rows)
+    size, done = (run.facts.file_bytes, run.facts.checked_bytes) if checking else (run.total, run.finished_rows)
     top = Table.grid(padding=(0, 1))
     top.add_row(
         ProgressBar(total=max(size, 1), completed=done, width=40),
@@ -187,7 +187,7 @@ class Progress(threading.Thread):
         note = self._tick()
         try:
             run = self._view.run(self._run)
-            name = run.facts.get("limit", "")
+            name = run.facts.limit
             limit = status(self._client, name) if name else None
             self._tell()
         except (redis.RedisError, RowrelayError):

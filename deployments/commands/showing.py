@@ -64,15 +64,15 @@ def as_object(run: Run) -> dict[str, Any]:
         "skipped": run.skipped,
         "notices": run.notices,
         "delivered_before": {
-            "rows": int(run.fact("delivered")),
-            "runs": msgspec.json.decode(run.facts.get("delivered_in") or "{}"),
+            "rows": run.facts.delivered,
+            "runs": run.facts.delivered_in,
         },
-        "definition_digest": run.facts.get("definition_digest", ""),
-        "seconds": run.fact("seconds"),
-        "peak": int(run.fact("peak")),
-        "sent": int(run.fact("sent")),
-        "rate": run.fact("rate"),
-        "limit": run.facts.get("limit", ""),
+        "definition_digest": run.facts.definition_digest or "",
+        "seconds": run.facts.seconds,
+        "peak": run.facts.peak,
+        "sent": run.facts.sent,
+        "rate": run.facts.rate,
+        "limit": run.facts.limit,
     }
 
 
@@ -114,7 +114,7 @@ def print_run(session: Session, run: Run, *, as_json: bool) -> int:
     view = session.view
     troubles = list(first_troubles(view, run))
     if as_json:
-        facts = {name: value for name, value in run.facts.items() if name not in ("serials", "epoch")}
+        facts = {name: value for name, value in run.stored.items() if name not in ("serials", "epoch")}
         said = [{"at": _utc(at), "text": text} for at, text in view.events(run.id)]
         flows = view.flows(run.id)
         print_json(as_object(run) | {"facts": facts, "troubles": troubles, "events": said, "prefect_flow_runs": flows})
@@ -167,20 +167,20 @@ def pace(run: Run, definition: Definition) -> Iterator[str]:
     """How fast it went, measured against what the limit allows, and what would make it faster."""
     terms = definition.terms
     windows, in_flight = terms.windows, terms.in_flight
-    if not run.fact("sent"):
+    if not run.facts.sent:
         return
     width = min((seconds for _, seconds in windows), default=1.0)
     unit = "second" if width == 1 else duration(width)
-    rate = f", {run.fact('rate'):,.1f}/s" if run.fact("rate") else ""  # too short to say
+    rate = f", {run.facts.rate:,.1f}/s" if run.facts.rate else ""  # too short to say
     yield (
-        f"{int(run.fact('sent')):,} requests in {duration(run.fact('seconds'))}{rate}; "
-        f"at most {int(run.fact('peak')):,} in any {unit} (limit: {limit_words(windows, in_flight)})"
+        f"{run.facts.sent:,} requests in {duration(run.facts.seconds)}{rate}; "
+        f"at most {run.facts.peak:,} in any {unit} (limit: {limit_words(windows, in_flight)})"
     )
-    share, safe, trip = run.fact("used_of_limit"), run.fact("used_of_guaranteed"), run.fact("round_trip_seconds")
+    share, safe, trip = run.facts.used_of_limit, run.facts.used_of_guaranteed, run.facts.round_trip_seconds
     if not share:
         return
     yield f"That is {share:.0%} of the limit, and {safe:.0%} of what is safe at a mean round trip of {trip:.3f} s."
-    if held := msgspec.json.decode(run.facts.get("held_by") or "{}"):
+    if held := run.facts.held_by:
         most = next(iter(held))
         waits = ", ".join(f"{_WAITS.get(why, why)} {duration(seconds)}" for why, seconds in held.items())
         yield f"What bound the pace most: {_BOUNDS.get(most, most)}. It waited {waits}."

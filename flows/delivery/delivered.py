@@ -154,7 +154,7 @@ def refuse_skipping(definition: Definition, known: Run | None, *, wished: bool) 
             f"Pipeline {definition.name} has no `key`, so nobody can tell which rows were delivered before.",
             hint="Name the columns that say which row is which in its definition, e.g. key: [id].",
         )
-    if known is not None and known.total and known.facts.get("skip_delivered") != "1":
+    if known is not None and known.total and not known.facts.skip_delivered:
         raise RowrelayError(
             f"Run {known.id} was checked without leaving out delivered rows.", hint="Send its file as a new run."
         )

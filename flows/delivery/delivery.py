@@ -70,7 +70,7 @@ class Delivery:
         Raises RunBusy, RunNotFound.
         """
         self.lease.take(self.ledger, resume=resume)
-        self.ledger.facts(self.run, only_check=int(only_check))
+        self.ledger.facts(self.run, only_check=only_check)
 
     @translated()
     def trust(self) -> None:
@@ -92,8 +92,9 @@ class Delivery:
         if not self._trusted:
             self.trust()
         self.ledger.open(self.run, self.lease.epoch)
+        self.lease.renew(self.ledger)  # rows that a dead deliverer left under way may be due, whatever has just ended
         before = self.view.run(self.run)
-        if before.fact("sent") and not self.view.paces(self.run):
+        if before.facts.sent and not self.view.paces(self.run):
             self.ledger.pace(self.run, EARLIER, earlier(before).packed, 0)
         self.sending.open(first_serial=self.ledger.serials(self.run))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from flows.delivery.delivered import SkippedThen
 from flows.errors import FileError
 from flows.ledger.view import Run
 from flows.pipeline.definition import Definition
-from flows.records import Apostrophes, Rejection
+from flows.records import Rejection
 from flows.spool.spool import Spool
 
 
@@ -43,13 +42,13 @@ def respool(
         file,
         definition,
         spool,
-        encoding=run.facts.get("encoding"),
-        delimiter=run.facts.get("delimiter"),
-        apostrophes=cast(Apostrophes, run.facts.get("apostrophes") or "keep"),  # what was done before it was asked
+        encoding=run.facts.encoding,
+        delimiter=run.facts.delimiter,
+        apostrophes=run.facts.apostrophes,
         max_bytes=max_bytes,
         on_progress=lambda rows, done, total: go_on(),
         on_rejections=reject,
-        delivered=SkippedThen(rejected) if run.fact("skipped") else None,
+        delivered=SkippedThen(rejected) if run.facts.skipped else None,
         skip_delivered=True,
     )
     try:
@@ -61,7 +60,7 @@ def respool(
 
 
 def _refuse_another(run: Run, result: CheckResult, file: Path) -> None:
-    if result.digest != run.facts.get("digest"):
+    if result.digest != run.facts.digest:
         raise FileError(
             "is not the file that this run began with, and the run's spool is gone",
             file=str(file),
@@ -73,7 +72,7 @@ def _refuse_other_judgement(
     run: Run, then: NDArray[np.bool_], now: NDArray[np.bool_], result: CheckResult, file: Path
 ) -> None:
     other = np.flatnonzero(then != now)
-    if len(other) == 0 and result.skipped == run.fact("skipped") and result.rows == run.total:
+    if len(other) == 0 and result.skipped == run.facts.skipped and result.rows == run.total:
         return
     what = "other rows are left out"
     if result.rows != run.total:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 
 from flows.delivery.check import CheckResult, check_file
@@ -77,8 +75,7 @@ class Spooling:
                     skip_delivered=skip_delivered,
                 )
             except UnclearEncoding as exc:
-                found = json.dumps([asdict(each) for each in exc.readings])
-                self._ledger.facts(self._run, epoch=epoch, readings=found)
+                self._ledger.facts(self._run, epoch=epoch, readings=tuple(exc.readings))
                 raise
             self._ledger.begin(
                 self._run,
@@ -90,12 +87,12 @@ class Spooling:
                 delimiter=result.delimiter,
                 apostrophes=apostrophes or self._definition.source.apostrophes,
                 spool=self._spool.digest(),
-                check_seconds=f"{result.seconds:.3f}",
+                check_seconds=round(result.seconds, 3),
                 delivered=sum(result.delivered.values()),
-                delivered_in=json.dumps(result.delivered),
+                delivered_in=dict(result.delivered),
                 delivered_unsure=result.unsure,
                 skipped=result.skipped,
-                notices=json.dumps(result.remarks),
+                notices=list(result.remarks),
             )
             self._ledger.same_content(result.digest, self._run)
             for text in (*result.remarks, *told(result, delivered.unread if delivered else {})):
@@ -112,8 +109,8 @@ class Spooling:
         if not self._spool.exists():
             return False
         facts = self._view.run(self._run).facts
-        if (written := facts.get("spool")) and written != self._spool.digest():
-            if facts.get("respools") == "1":  # its making anew was cut short at the very end
+        if facts.spool and facts.spool != self._spool.digest():
+            if facts.respools:  # its making anew was cut short at the very end
                 return False
             raise FileError(
                 "the spool of this run is not the one that its check wrote, so its rows may be others",
@@ -131,6 +128,6 @@ class Spooling:
         run, epoch = self._view.run(self._run), self._lease.epoch
         before = self._view.bitmap(self._run, RowState.REJECTED, run.total)
         most = self._settings.max_upload_bytes
-        self._ledger.facts(self._run, epoch=epoch, respools=1)
+        self._ledger.facts(self._run, epoch=epoch, respools=True)
         respool(run, before, file, self._definition, self._spool, max_bytes=most, go_on=self._lease.require)
-        self._ledger.facts(self._run, epoch=epoch, spool=self._spool.digest(), respools=0)
+        self._ledger.facts(self._run, epoch=epoch, spool=self._spool.digest(), respools=False)

@@ -80,7 +80,7 @@ def halt(delivery: Delivery) -> None:
 def _is_halted(delivery: Delivery) -> bool:
     """Whether the process that holds the lease wants no further chunk to be sent."""
     try:
-        return View(delivery.at_once.client).run(delivery.run).facts.get("halted") == str(delivery.lease.epoch)
+        return View(delivery.at_once.client).run(delivery.run).facts.halted == delivery.lease.epoch
     except StackError:  # the sender knows how long to wait for Redis
         return False
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import msgspec
 
+from flows.ledger.facts import FactValue
 from flows.ledger.view import Run
 from flows.limit.limiter import Counters
 from flows.limit.pace import Pace, guaranteed_rate
@@ -50,12 +50,12 @@ class Sent(msgspec.Struct, frozen=True):
 
 def earlier(run: Run) -> Sent:
     """What the sums of a run say, whose processes noted nothing of themselves. When that was is not known."""
-    permits = (int(run.fact(name)) for name in ("permits", "permits_unused", "limit_visits"))
-    held = json.loads(run.facts.get("held_by") or "{}")
-    return Sent(0.0, run.fact("seconds"), int(run.fact("sent")), run.fact("round_trip_seconds"), held, *permits)
+    facts = run.facts
+    permits = facts.permits, facts.permits_unused, facts.limit_visits
+    return Sent(0.0, facts.seconds, facts.sent, facts.round_trip_seconds, facts.held_by, *permits)
 
 
-def totals(sent: Sequence[Sent], terms: LimitTerms) -> dict[str, str | int | float]:
+def totals(sent: Sequence[Sent], terms: LimitTerms) -> dict[str, FactValue]:
     """The facts of a run, by name. Rates are requests a second, shares between 0 and 1.
 
     A rate counts intervals, and those of two windows at least: the first requests leave at once, so it would be above
@@ -65,14 +65,14 @@ def totals(sent: Sequence[Sent], terms: LimitTerms) -> dict[str, str | int | flo
     trip = sum(each.round_trip_seconds * each.requests for each in sent) / max(1, requests)
     stretches = list(_stretches(sent))
     seconds = sum(last - first for first, last, _ in stretches)
-    facts: dict[str, str | int | float] = {
+    facts: dict[str, FactValue] = {
         "sent": requests,
         "seconds": round(seconds, 4),
         "rate": 0.0,
         "round_trip_seconds": round(trip, 4),
         "used_of_limit": 0.0,
         "used_of_guaranteed": 0.0,
-        "held_by": json.dumps(_held(sent)),
+        "held_by": _held(sent),
         "permits": sum(each.permits for each in sent),
         "permits_unused": sum(each.permits_unused for each in sent),
         "limit_visits": sum(each.limit_visits for each in sent),

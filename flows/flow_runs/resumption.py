@@ -8,20 +8,17 @@ from flows.ledger.ledger import Ledger
 from flows.ledger.view import Run
 from flows.records import RowState
 
-COUNT, ROWS = "resumed", "resumed_rows"  # facts: how often in a row, and how many rows had their answer then
-# Facts: how often in a row a stop cost rows and got none done; the counts then.
-STOPS, DONE, LOST = "stops", "stops_done", "stops_lost"
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60.0, 3600.0
 
 
 def resumptions(run: Run) -> int:
     """How often in a row the run was taken up again by itself without that the API answered for a single row."""
-    return 0 if _answered(run) > run.fact(ROWS, -1.0) else int(run.fact(COUNT))
+    return 0 if _answered(run) > run.facts.resumed_rows else run.facts.resumed
 
 
 def count_resumption(ledger: Ledger, run: Run) -> None:
     """Note that the run is taken up once more."""
-    ledger.facts(run.id, **{COUNT: resumptions(run) + 1, ROWS: _answered(run)})
+    ledger.facts(run.id, resumed=resumptions(run) + 1, resumed_rows=_answered(run))
 
 
 def _answered(run: Run) -> int:
@@ -46,13 +43,13 @@ def note_stop(ledger: Ledger, run: Run) -> None:
     An API that fails costs some rows at every try: these become failed or unknown, and a person has to look at them.
     """
     done, lost = run.counts[RowState.DONE], run.counts[RowState.FAILED] + run.counts[RowState.UNKNOWN]
-    in_vain = done <= run.fact(DONE) and lost > run.fact(LOST)
-    ledger.facts(run.id, **{STOPS: int(run.fact(STOPS)) + 1 if in_vain else 0, DONE: done, LOST: lost})
+    in_vain = done <= run.facts.stops_done and lost > run.facts.stops_lost
+    ledger.facts(run.id, stops=run.facts.stops + 1 if in_vain else 0, stops_done=done, stops_lost=lost)
 
 
 def pause_seconds(run: Run) -> float:
     """How long a stopped run is to be left alone yet: nothing after the first stop, then longer and longer."""
-    stops = int(run.fact(STOPS))
+    stops = run.facts.stops
     if stops < 2 or run.ended is None:
         return 0.0
     pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** (min(stops, 12) - 2))

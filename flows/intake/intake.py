@@ -152,7 +152,7 @@ class Intake:
     def _by_hand(self, digest: str) -> Run | None:
         """A run that somebody has started of a file with this content, and that has sent, or is about to."""
         for run in map(self._known, self.view.same_content(digest)):
-            if run is None or run.pipeline != self.definition.name or run.facts.get("source") is not None:
+            if run is None or run.pipeline != self.definition.name or run.facts.source is not None:
                 continue
             if run.busy or run.any_sent:
                 return run

@@ -21,6 +21,7 @@ from redis.commands.core import Script
 from flows.errors import LedgerError, RunBusy, RunNotFound, Superseded
 from flows.ledger import keys
 from flows.ledger.connection import translated
+from flows.ledger.facts import FactValue, written
 from flows.ledger.view import View
 from flows.records import Rejection, RowState, RunState
 
@@ -106,11 +107,16 @@ class Ledger:
     def _ask(self, run: str, what: str, *args: Any) -> Any:
         return self._lua(keys=[keys.run_key(run)], args=[what, *args])
 
-    def create(self, run: str, *, definition: dict[str, Any], by: str, **facts: str | int | float) -> bool:
+    def create(self, run: str, *, definition: dict[str, Any], by: str, **facts: FactValue) -> bool:
         """Enter a run as `checking`, unless it is known. Says whether it is new."""
         key, now = keys.run_key(run), self._now()
         pipe = self.client.pipeline(transaction=True)
-        for name, value in {"created": round(now * 1000), "state": RunState.CHECKING, "by": by, **facts}.items():
+        for name, value in {
+            "created": round(now * 1000),
+            "state": RunState.CHECKING,
+            "by": by,
+            **written(facts),
+        }.items():
             pipe.hsetnx(key, name, value)
         pipe.set(key + ":definition", msgspec.json.encode(definition), nx=True)
         pipe.zadd(keys.RUNS, {run: now}, nx=True)
@@ -125,12 +131,12 @@ class Ledger:
         """Remember which runs had a file with this digest."""
         self.client.sadd(keys.content_key(digest), run)
 
-    def facts(self, run: str, *, epoch: int | None = None, **facts: str | int | float) -> bool:
-        """Note facts of a run: how far its check is, its digest, its peak.
+    def facts(self, run: str, *, epoch: int | None = None, **facts: FactValue) -> bool:
+        """Note facts of a run (flows.ledger.facts).
 
         False, and nothing noted, if the run is gone or `epoch` is no longer the one that delivers it.
         """
-        flat = [part for pair in facts.items() for part in pair]
+        flat = [part for pair in written(facts).items() for part in pair]
         return bool(self._ask(run, "facts", "" if epoch is None else epoch, *flat))
 
     def pace(self, run: str, process: str, sent: bytes, peak: int) -> None:
@@ -221,14 +227,14 @@ class Ledger:
                 flat += (item.row, msgspec.msgpack.encode(item) if shown else b"")
             self._keep(self._ask(run, "reject", epoch, *flat))
 
-    def begin(self, run: str, epoch: int, *, total: int, rejected: int, **facts: str | int | float) -> None:
+    def begin(self, run: str, epoch: int, *, total: int, rejected: int, **facts: FactValue) -> None:
         """End the check: fix the totals and what the spool holds, in one write.
 
         Raises:
             LedgerError: it was begun before.
             redis.ResponseError: the rejections do not add up.
         """
-        flat = [part for pair in facts.items() for part in pair]
+        flat = [part for pair in written(facts).items() for part in pair]
         if not self._ask(run, "begin", epoch, total, rejected, *flat):
             raise LedgerError(f"Run {run} was begun by another process.")
 
@@ -332,7 +338,7 @@ class Ledger:
         if found.busy:
             raise RunBusy(f"Run {run} is being delivered.", hint="Cancel it first.")
         with translated():
-            self._unlink(run, found.total, found.facts.get("digest", ""), by)
+            self._unlink(run, found.total, found.facts.digest, by)
 
     def _unlink(self, run: str, total: int, digest: str, by: str) -> None:
         key = keys.run_key(run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,9 @@ import redis
 from numpy.typing import NDArray
 
 from flows.errors import RunDeleted, RunNotFound
-from flows.ledger import keys
+from flows.ledger import facts, keys
 from flows.ledger.connection import translated
+from flows.ledger.facts import Facts
 from flows.ledger.keys import Record
 from flows.records import Rejection, RowState, RunState
 
@@ -35,7 +36,7 @@ _TAKEN_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as it stands. `counts` has every row state; times are Unix seconds; `facts` is whatever else is kept."""
+    """A run as it stands. `counts` has every row state; times are Unix seconds; `stored` are the facts in Redis."""
 
     id: str
     pipeline: str
@@ -49,7 +50,8 @@ class Run:
     counts: dict[RowState, int]
     cancelling: bool
     busy: bool  # somebody holds its lease: it is being delivered now
-    facts: dict[str, str] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
+    stored: Mapping[str, str] = field(default_factory=dict)
     held_until: float = 0.0  # end of the latest lease: about when somebody last worked on it
 
     @property
@@ -63,7 +65,7 @@ class Run:
             return "cancelling" if self.cancelling else str(self.state)
         if self.state is RunState.CHECKING and self.total:
             return "checked"
-        if "epoch" not in self.facts and time.time() - self.created < _TAKEN_SECONDS:
+        if not self.facts.epoch and time.time() - self.created < _TAKEN_SECONDS:
             return "starting"  # written down, and about to be taken
         return "interrupted"  # its deliverer is gone
 
@@ -85,7 +87,7 @@ class Run:
     @property
     def skipped(self) -> int:
         """How many of the rejected rows are good ones, left out because an earlier run delivered them."""
-        return int(self.fact("skipped"))
+        return self.facts.skipped
 
     @property
     def wrong(self) -> int:
@@ -100,8 +102,7 @@ class Run:
     @property
     def notices(self) -> list[str]:
         """What its check noticed of the file as a whole, and its sending of the answers."""
-        found = msgspec.json.decode(self.facts.get("notices") or "[]", type=list[str])
-        return [*found, *filter(None, [self.facts.get("kept_notice")])]
+        return [*self.facts.notices, *filter(None, [self.facts.kept_notice])]
 
     @property
     def ended_well(self) -> bool:
@@ -115,10 +116,6 @@ class Run:
         counts.pop("rejected")
         rejected = {"rejected": self.wrong, "skipped": self.skipped}
         return rejected | counts
-
-    def fact(self, name: str, default: float = 0.0) -> float:
-        """A fact that is a number."""
-        return float(self.facts.get(name) or default)
 
 
 _OWN = {
@@ -376,6 +373,7 @@ def _padded(raw: object, total: int) -> NDArray[np.uint8]:
 def _run(run: str, raw: dict[bytes, bytes], now: float) -> Run:
     fields = {name.decode(): value.decode() for name, value in raw.items()}
     counts = {state: int(fields.get(state) or 0) for state in RowState}
+    stored = {name: value for name, value in fields.items() if name not in _OWN}
     lease = float(fields.get("lease") or 0)
     longest = float(fields.get("leased") or "inf")  # more is left only if Redis's clock was set back
     return Run(
@@ -391,6 +389,7 @@ def _run(run: str, raw: dict[bytes, bytes], now: float) -> Run:
         counts=counts,
         cancelling=bool(fields.get("cancel")),
         busy=now < lease <= now + longest,
-        facts={name: value for name, value in fields.items() if name not in _OWN},
+        facts=facts.read(stored),
+        stored=stored,
         held_until=lease / 1000,
     )

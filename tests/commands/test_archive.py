@@ -129,7 +129,7 @@ def test_every_file_and_the_ledger_at_one_instant_come_back(tmp_path: Path, serv
         Ledger(connect(again.url)).facts("r", peak=3)
         again.stop()
         again.start()  # what is written from now on is kept beside the snapshot
-        assert View(connect(again.url)).run("r").fact("peak") == 3
+        assert View(connect(again.url)).run("r").facts.peak == 3
     finally:
         again.stop()
 

@@ -206,7 +206,7 @@ def test_a_corrected_file_sends_what_is_new_and_every_row_is_accounted_for(tmp_p
         assert ended["counts"] == {"rejected": 31, "waiting": 0, "sending": 0, "done": 3, "failed": 0, "unknown": 0}
         run = w.run("r2")
         assert (run.skipped, run.shown_counts["rejected"], run.total) == (30, 1, 34)
-        assert json.loads(run.facts["delivered_in"]) == {"r1": 30}
+        assert run.facts.delivered_in == {"r1": 30}
         assert sorted(int(arrival["tag"]) for arrival in w.arrivals()) == list(range(1, 34))
         assert any(
             "30 rows were delivered before (run r1: 30). They are left out." in t for _, t in w.view.events("r2")

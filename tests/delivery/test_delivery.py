@@ -203,7 +203,7 @@ def test_a_row_that_is_sent_again_does_not_wait_behind_all_others(tmp_path: Path
 def test_a_run_can_be_cancelled_while_its_file_is_checked(tmp_path: Path, redis_url: str, by: str) -> None:
     with world(tmp_path, redis_url, limit=LIMIT, knobs=QUICK) as w:
         engine = w.start("r1", file=w.file(400_000))
-        wait_until(lambda: known(w) and w.run("r1").fact("checked_rows") > 0, seconds=30, what="the check")
+        wait_until(lambda: known(w) and w.run("r1").facts.checked_rows > 0, seconds=30, what="the check")
         if by == "signal":
             engine.send_signal(signal.SIGTERM)
         else:
@@ -262,7 +262,7 @@ def test_a_zombie_that_wakes_sends_nothing_more(tmp_path: Path, redis_url: str) 
         wait_until(lambda: done(w, "r1") > 20, seconds=30, what="some rows")
         zombie.send_signal(signal.SIGSTOP)
         heir = w.start("r1")
-        wait_until(lambda: int(w.run("r1").facts["epoch"]) == 2, seconds=20, what="the take-over")
+        wait_until(lambda: w.run("r1").facts.epoch == 2, seconds=20, what="the take-over")
         zombie.send_signal(signal.SIGCONT)
         w.control(**QUICK)
         ended, woken = w.ended(heir), w.ended(zombie)

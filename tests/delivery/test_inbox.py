@@ -44,7 +44,7 @@ def test_files_are_delivered_oldest_first_and_moved_with_a_report(here: World) -
     found = report(inbox(here) / "done" / "a.csv")
     assert (found["total"], found["done"], found["state"]) == (5, 5, "finished")
     run = here.run(found["run"])
-    assert (run.state, run.by, run.facts["name"]) == (RunState.FINISHED, "test", "a.csv")
+    assert (run.state, run.by, run.facts.name) == (RunState.FINISHED, "test", "a.csv")
     assert Path(run.file) == inbox(here) / "done" / "a.csv"
     assert not list((here.folder / "data" / "uploads" / "inbox").iterdir())
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from flows.delivery.journal import Journal
 from flows.ledger.ledger import Answer
@@ -88,6 +88,7 @@ def test_what_a_part_of_a_run_kept_is_read_by_whoever_takes_the_run_up(tmp_path:
     assert Journal(tmp_path, "another").read() == [TWO]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_what_was_acknowledged_is_read_back_however_often_the_disk_was_full_meanwhile(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -108,4 +108,4 @@ def test_rows_whose_connection_was_not_there_yet_wait_and_were_not_sent(tmp_path
             ended = delivery.end()
 
             assert (ended.counts[RowState.WAITING], ended.counts[RowState.UNKNOWN]) == (50, 0)
-            assert ended.fact("sent") == 0
+            assert ended.facts.sent == 0

@@ -80,7 +80,7 @@ def deliver(
         "reason": ended.reason,
         "counts": {state: ended.counts[state] for state in RowState},
         "total": ended.total,
-        "facts": ended.facts,
+        "facts": dict(ended.stored),
     }
 
 

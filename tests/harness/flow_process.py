@@ -27,7 +27,7 @@ if __name__ == "__main__":
 
     def on_delivery(delivery: Any) -> None:
         if broken:
-            setattr(delivery, broken, Broken())
+            setattr(delivery.sending, broken, Broken())
 
     LAUNCH.set(
         Launch(

@@ -447,7 +447,7 @@ def test_whoever_lost_the_run_changes_nothing_of_it(client: redis.Redis) -> None
         with pytest.raises(Superseded):
             write()
     run = view.run(RUN)
-    assert (run.state, run.facts.get("peak"), run.counts[RowState.REJECTED]) == (RunState.FINISHED, None, 0)
+    assert (run.state, run.stored.get("peak"), run.counts[RowState.REJECTED]) == (RunState.FINISHED, None, 0)
 
 
 def test_nothing_is_noted_of_a_run_that_was_deleted(client: redis.Redis) -> None:

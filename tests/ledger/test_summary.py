@@ -39,7 +39,7 @@ def test_deliveries_one_after_the_other_are_added_and_at_once_are_one() -> None:
         "used_of_limit": 0.7857,
         "used_of_guaranteed": 0,
         "guaranteed_rate": 0,
-        "held_by": '{"rate": 9.0, "pause": 2.0}',
+        "held_by": {"rate": 9.0, "pause": 2.0},
         "permits": 112,
         "permits_unused": 1,
         "limit_visits": 18,
@@ -74,7 +74,7 @@ def test_the_worst_window_of_all_processes_only_rises(redis_url: str) -> None:
     for process, peak in (("one", 4), ("two", 6), ("one", 5)):
         ledger.pace("run", process, Sent(1.0, 2.0, peak).packed, peak)
 
-    assert view.run("run").fact("peak") == 6
+    assert view.run("run").facts.peak == 6
     assert {name: Sent.unpacked(raw).requests for name, raw in view.paces("run").items()} == {"one": 5, "two": 6}
     ledger.pace("gone", "one", b"{}", 9)
     assert not connect(redis_url).exists("rowrelay:run:{gone}", "rowrelay:run:{gone}:paces")
@@ -92,10 +92,10 @@ def test_the_figures_of_a_run_are_of_all_that_was_sent_of_it(tmp_path: Path, red
         w.deliver(run, rows="failed", request="again")
         both = w.run(run)
 
-        assert (first.fact("sent"), both.fact("sent")) == (30, 60)
-        assert both.fact("seconds") > first.fact("seconds") > 2
-        assert 0 < both.fact("rate") <= 7
-        assert 7 >= both.fact("peak") >= first.fact("peak") > 1
+        assert (first.facts.sent, both.facts.sent) == (30, 60)
+        assert both.facts.seconds > first.facts.seconds > 2
+        assert 0 < both.facts.rate <= 7
+        assert 7 >= both.facts.peak >= first.facts.peak > 1
 
 
 def test_one_row_sent_again_changes_nothing_of_how_fast_it_was() -> None:
@@ -117,8 +117,8 @@ def test_what_a_killed_process_sent_is_counted(tmp_path: Path, redis_url: str) -
 
         found = w.run(run)
         arrived = w.report()["arrivals"]
-        assert arrived - 10 <= found.fact("sent") <= arrived  # it notes them once a second
-        assert found.fact("rate") <= 7
+        assert arrived - 10 <= found.facts.sent <= arrived  # it notes them once a second
+        assert found.facts.rate <= 7
 
 
 def test_a_run_of_a_version_that_kept_sums_only_goes_on_from_them(tmp_path: Path, redis_url: str) -> None:
@@ -133,7 +133,7 @@ def test_a_run_of_a_version_that_kept_sums_only_goes_on_from_them(tmp_path: Path
         w.deliver(run, rows="failed", request="again")
 
         found = w.run(run)
-        assert (found.fact("sent"), found.fact("peak")) == (110, 7)
-        assert 120 <= found.fact("permits") <= 125
-        assert 20 < found.fact("seconds") < 40
-        assert 2 < found.fact("rate") <= 7
+        assert (found.facts.sent, found.facts.peak) == (110, 7)
+        assert 120 <= found.facts.permits <= 125
+        assert 20 < found.facts.seconds < 40
+        assert 2 < found.facts.rate <= 7

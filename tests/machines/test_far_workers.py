@@ -200,9 +200,7 @@ def test_the_limit_holds_over_machines_that_are_far_apart_and_through_their_deat
         net.start(lives, of=dies)
         net.start(survives, of=cut)
         # Outcomes of the one that was cut off are still on their way, so its heir is told by the epoch.
-        wait_until(
-            lambda: int(net.world.run(cut.run).facts["epoch"]) > 1, seconds=60, what="the heir of the cut off one"
-        )
+        wait_until(lambda: net.world.run(cut.run).facts.epoch > 1, seconds=60, what="the heir of the cut off one")
         resumed = net.done(cut)
         wait_until(lambda: net.done(cut) > resumed, seconds=60, what="its run to go on")
         cut.machine.up()

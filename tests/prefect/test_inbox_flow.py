@@ -75,7 +75,7 @@ def test_a_name_with_braces_is_delivered_and_names_its_run(flows: World, stack: 
 
     assert (found["type"], found["message"]) == ("COMPLETED", "1 delivered")
     assert (flows.folder / "data" / "inbox" / NAME / "done" / "a{b} {0} {.csv").exists()
-    (run,) = (run for run in flows.view.runs(0, 20) if run.pipeline == NAME and run.facts["name"].startswith("a{b}"))
+    (run,) = (run for run in flows.view.runs(0, 20) if run.pipeline == NAME and run.facts.name.startswith("a{b}"))
     flow_run = httpx.get(f"{stack.addresses.prefect_api_url}/flow_runs/{flows.view.flows(run.id)[0]}").json()
     assert flow_run["name"] == f"{NAME} · a{{b}} {{0}} {{.csv"
 

@@ -157,7 +157,7 @@ def test_an_inbox_in_a_bucket_is_emptied_by_a_machine_without_a_shared_disk(
         assert fs.exists(bucket + "/in/done/good.csv")
         assert json.loads(fs.cat_file(bucket + "/in/failed/mixed.csv.report.json"))["rejected"] == 1
         assert not fs.find(bucket + "/storage/uploads")
-        (run,) = (run for run in w.view.runs(0, 10) if run.facts["name"] == "good.csv")
+        (run,) = (run for run in w.view.runs(0, 10) if run.facts.name == "good.csv")
         assert (run.state, run.counts[RowState.DONE]) == (RunState.FINISHED, 5)
         assert run.file == bucket + "/in/done/good.csv"
         elsewhere = Settings(data=tmp_path / "elsewhere", storage=bucket + "/storage", inboxes=(bucket + "/in",))

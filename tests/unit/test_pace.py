@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 
 from deployments.commands import showing as show
+from flows.ledger.facts import Facts
 from flows.ledger.view import Run
 from flows.limit.pace import Pace, expected_seconds, guaranteed_rate, sending_seconds
 from flows.pipeline.reading import load
@@ -140,7 +141,7 @@ def test_the_share_of_what_is_guaranteed_knows_late_seconds() -> None:
     assert pace.summary().used_of_guaranteed == pytest.approx(6.0 * 1.15 / 7)
 
 
-def shown(tmp_path: Path, limit: dict[str, Any], **facts: float | str) -> str:
+def shown(tmp_path: Path, limit: dict[str, Any], **facts: Any) -> str:
     """What `rowrelay show` says of the pace of a run with these facts."""
     path = tmp_path / "slow.yaml"
     columns, request = {"title": {"type": "str"}}, {"url": "http://api.test/posts", "timeout_seconds": 3}
@@ -149,7 +150,7 @@ def shown(tmp_path: Path, limit: dict[str, Any], **facts: float | str) -> str:
     told = {"sent": 100, "seconds": 30, "rate": 3.4, "peak": 7, **facts}
     run = Run(
         "r", "slow", "f.csv", RunState.FINISHED, "", "test", 0.0, 1.0, 100, dict.fromkeys(RowState, 0),
-        cancelling=False, busy=False, facts={name: str(value) for name, value in told.items()},
+        cancelling=False, busy=False, facts=Facts(**told),
     )  # fmt: skip
     return "\n".join(show.pace(run, load(path)))
 
@@ -158,11 +159,11 @@ SLOW = {"used_of_limit": 0.49, "used_of_guaranteed": 0.97, "round_trip_seconds":
 
 
 def test_a_run_says_what_bound_its_pace_and_what_share_it_had(tmp_path: Path) -> None:
-    text = shown(tmp_path, {"in_flight": 7}, **SLOW, held_by='{"rate": 20.0, "quarantine": 3.1}')
+    text = shown(tmp_path, {"in_flight": 7}, **SLOW, held_by={"rate": 20.0, "quarantine": 3.1})
 
     assert "49% of the limit, and 97% of what is safe" in text
     assert "What bound the pace most: the limit. It waited for the limit 20 s, to be sure 3 s." in text
-    assert "in_flight" in shown(tmp_path, {"in_flight": 2}, **SLOW, held_by='{"in flight": 20.0}')
+    assert "in_flight" in shown(tmp_path, {"in_flight": 2}, **SLOW, held_by={"in flight": 20.0})
 
 
 def test_a_slow_api_is_told_what_late_seconds_would_gain(tmp_path: Path) -> None:

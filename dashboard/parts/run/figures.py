@@ -28,21 +28,21 @@ def figures(run: Run, definition: Definition, seconds: charts.Series, at: Locale
     terms = definition.terms
     left = run.counts[RowState.WAITING] + run.counts[RowState.SENDING]
     window = shortest(terms)
-    peak = int(run.fact("peak"))
+    peak = run.facts.peak
     cells = []
     if run.busy:
         rate = charts.rate_now(seconds, time.time())
         cells.append(("Rate now", f"{at.rate(rate)}/s", f"limit: {cached.pace(terms)}"))
         cells.append(("Time left", _time_left(left, rate, terms), f"{at.number(left)} rows to go"))
     else:
-        rate = run.fact("rate")
+        rate = run.facts.rate
         cells.append(("Rate", f"{at.rate(rate)}/s" if rate else "–", f"limit: {cached.pace(terms)}"))
-        cells.append(("Sending took", duration(run.fact("seconds")) if rate else "–", _share_of_limit(run)))
+        cells.append(("Sending took", duration(run.facts.seconds) if rate else "–", _share_of_limit(run)))
     if window:
         name = "second" if window[1] == 1 else duration(window[1])
         note = f"of {at.number(window[0])} allowed"
         cells.append((f"Worst {name} so far" if run.busy else f"Worst {name}", at.number(peak) if peak else "–", note))
-    sent = int(run.fact("sent")) or sum(each.get("sent", 0) for each in seconds.values())
+    sent = run.facts.sent or sum(each.get("sent", 0) for each in seconds.values())
     cells.append(("Finished", _percent(run.finished_rows, run.total), f"{at.number(run.finished_rows)} rows"))
     if not run.busy and sent:
         cells.append(("Requests", at.number(sent), "retries included"))
@@ -59,7 +59,7 @@ def _time_left(rows: int, rate: float, terms: LimitTerms) -> str:
 
 
 def _share_of_limit(run: Run) -> str:
-    share = run.fact("used_of_guaranteed")
+    share = run.facts.used_of_guaranteed
     return f"{100 * share:.0f} % of what is safe" if share else ""
 
 

@@ -41,7 +41,7 @@ def show(name: str, before: str) -> None:
         run = cached.run(name)
         if run is None or mark(run) != before:
             st.rerun()
-        definition = cached.definition(run.id, run.facts.get("epoch", ""))
+        definition = cached.definition(run.id, run.facts.epoch)
         cached.awake()
         at = locale()
         parts = [_head(run, definition, at), *_state_in_words(run, definition)]
@@ -55,7 +55,7 @@ def show(name: str, before: str) -> None:
 
 def _head(run: Run, definition: Definition, at: Locale) -> Markup:
     kind = "starting" if cached.waits(run) else run.kind
-    title = tag("h1", run.facts.get("name") or run.file)
+    title = tag("h1", run.facts.name or run.file)
     ended = f", ended {at.time(run.ended)}" if run.ended and not run.busy else ""
     about = f"{run.pipeline} to {target.in_words(definition)} · started {at.time(run.created)} by {run.by}{ended}"
     return join(tag("div", title, theme.chip(RUN[kind]), cls="rr-head"), tag("div", about, cls="rr-muted rr-small"))
@@ -64,7 +64,7 @@ def _head(run: Run, definition: Definition, at: Locale) -> Markup:
 def _state_in_words(run: Run, definition: Definition) -> list[Markup]:
     kind = run.kind
     if cached.waits(run):
-        return [waiting(time.time() - run.fact("asked_at"), "You can cancel the request.")]
+        return [waiting(time.time() - run.facts.asked_at, "You can cancel the request.")]
     if kind == "stopped":
         message, hint = reason(run)
         stays = "What is finished stays finished; the rest can be resumed." if run.total else "Nothing was sent."
@@ -80,7 +80,7 @@ def _state_in_words(run: Run, definition: Definition) -> list[Markup]:
     if kind == "cancelling":
         return [notice("info", "Cancelled: the requests under way are waited for.")]
     if kind == "checking":
-        done, total = run.fact("checked_bytes"), run.fact("file_bytes")
+        done, total = run.facts.checked_bytes, run.facts.file_bytes
         return [notice("info", f"Checking the file: {100 * done / total if total else 0:.0f} % read.", live=True)]
     return _limit_in_words(definition) if run.busy and run.total else []
 

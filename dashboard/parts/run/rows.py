@@ -39,7 +39,7 @@ def show(run: Run) -> None:
 def _columns_of(run: Run) -> list[str]:
     """The columns that can be searched: those that were seen last, where the ledger is away."""
     try:
-        columns = list(cached.definition(run.id, run.facts.get("epoch", "")).column_names)
+        columns = list(cached.definition(run.id, run.facts.epoch).column_names)
     except StackError:
         of, columns = st.session_state.get("columns", ("", []))
         if of != run.id:

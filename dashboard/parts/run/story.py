@@ -26,7 +26,7 @@ def show(name: str) -> None:
         run = cached.run(name)
         if run is None or not run.total:
             return
-        _charts(run, cached.definition(run.id, run.facts.get("epoch", "")))
+        _charts(run, cached.definition(run.id, run.facts.epoch))
         _events(run, locale())
 
 

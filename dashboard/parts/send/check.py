@@ -120,7 +120,7 @@ def _be_patient(waited: float) -> None:
 def _waiting(run: Run) -> None:
     """A check that was asked for once more."""
     _title(_name(run))
-    _be_patient(time.time() - run.fact("asked_at"))
+    _be_patient(time.time() - run.facts.asked_at)
     _leave(run)
 
 
@@ -143,11 +143,11 @@ def _do(act: Callable[[], object]) -> None:
 
 def _checking(run: Run) -> None:
     _title(_name(run))
-    done, total = run.fact("checked_bytes"), run.fact("file_bytes")
+    done, total = run.facts.checked_bytes, run.facts.file_bytes
     at = locale()
     st.progress(min(1.0, done / total) if total else 0.0)
     st.text(
-        f"{at.number(run.fact('checked_rows'))} rows checked, {size(done)} of {size(total)}" if total else "Reading …"
+        f"{at.number(run.facts.checked_rows)} rows checked, {size(done)} of {size(total)}" if total else "Reading …"
     )
     _leave(run)
 
@@ -157,7 +157,7 @@ def _refused(run: Run) -> None:
     kind = run.kind
     if kind == "stopped":
         message, hint = reason(run)
-        readings = reading.known(run)
+        readings = run.facts.readings
         st.html(notice("bad", "This file cannot be sent.", message, "" if readings else hint))
         if readings:
             reading.choose_encoding(run, readings)
@@ -181,7 +181,7 @@ def _sent(run: Run) -> None:
 
 
 def _checked(run: Run) -> None:
-    definition = cached.definition(run.id, run.facts.get("epoch", ""))
+    definition = cached.definition(run.id, run.facts.epoch)
     ready = run.total - run.counts[RowState.REJECTED]
     terms = definition.terms
     seconds = expected_seconds(ready, terms.windows)
@@ -189,7 +189,7 @@ def _checked(run: Run) -> None:
     _title(_name(run))
     st.html(
         numbers(
-            ("Rows in the file", at.number(run.total), f"checked in {duration(max(1.0, run.fact('check_seconds')))}"),
+            ("Rows in the file", at.number(run.total), f"checked in {duration(max(1.0, run.facts.check_seconds))}"),
             ("Ready to send", at.number(ready), _share(ready, run.total)),
             ("Rejected", at.number(run.wrong), _share(run.wrong, run.total)),
             *([("Left out", at.number(run.skipped), "delivered before")] if run.skipped else []),
@@ -213,10 +213,10 @@ def _checked(run: Run) -> None:
 
 def _delivered(run: Run) -> None:
     """What earlier runs delivered of these rows, and a way to leave that out."""
-    count = locale().number(int(run.fact("delivered")))
+    count = locale().number(run.facts.delivered)
     if run.skipped:
         st.html(notice("info", f"{count} rows were delivered before. They are left out."))
-    elif run.fact("delivered"):
+    elif run.facts.delivered:
         st.html(notice("warn", f"{count} of these rows were delivered before, as the pipeline's key says."))
         if st.button("Leave them out", help="Checks the file once more"):
             try:
@@ -230,7 +230,7 @@ def _delivered(run: Run) -> None:
 
 def _same_content(run: Run) -> bool:
     """Whether a file with this content was sent before, and the person has not yet said to send it again."""
-    others = cached.same_content(run.facts.get("digest", ""), but=run.id)
+    others = cached.same_content(run.facts.digest, but=run.id)
     if not others:
         return False
     at, last = locale(), others[0]
@@ -318,7 +318,7 @@ def _link_to(run: Run) -> Markup:
 
 
 def _name(run: Run) -> str:
-    return run.facts.get("name") or run.file
+    return run.facts.name or run.file
 
 
 def _share(part: int, whole: int) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -16,7 +14,7 @@ from dashboard.parts.cached import who
 from dashboard.parts.theme import notice
 from flows.errors import RowrelayError
 from flows.ledger.view import Run
-from flows.records import Apostrophes, Rejection
+from flows.records import Apostrophes, Reading, Rejection
 from flows.source.content import GUARDED
 from flows.source.header import find_delimiter
 from flows.source.quoting import records
@@ -25,25 +23,20 @@ from flows.source.readings import COMMON
 SHOWN_COLUMNS, SHOWN_CHARS = 20, 60
 
 
-def known(run: Run) -> list[dict[str, Any]]:
-    """The readings that fit a file whose encoding is not known: `encoding` and `lines` of each; mostly none."""
-    return list(json.loads(run.facts.get("readings") or "[]"))
-
-
-def choose_encoding(run: Run, readings: Sequence[dict[str, Any]]) -> None:
+def choose_encoding(run: Run, readings: Sequence[Reading]) -> None:
     """The readings that fit, each with its rows, and a button that checks the file so."""
     st.header("How does it read right?", anchor=False)
     for at, reading in enumerate(readings):
-        name = reading["encoding"]
+        name = reading.encoding
         with st.container(border=True):
-            st.dataframe(table(reading["lines"]), hide_index=True, alt=f"Rows of the file, read as {name}")
+            st.dataframe(table(reading.lines), hide_index=True, alt=f"Rows of the file, read as {name}")
             if st.button(f"Read it as {name}", key=f"reading-{name}", type="primary" if at == 0 else "secondary"):
                 _again(run, encoding=name)
-    others = [name for name in COMMON if name not in {reading["encoding"] for reading in readings}]
+    others = [name for name in COMMON if name not in {reading.encoding for reading in readings}]
     with st.expander("None of them reads right"):
-        name = st.selectbox("Another encoding", others, index=None, placeholder="Choose an encoding")
-        if st.button("Try it", disabled=name is None) and name:
-            _again(run, encoding=name)
+        other = st.selectbox("Another encoding", others, index=None, placeholder="Choose an encoding")
+        if st.button("Try it", disabled=other is None) and other:
+            _again(run, encoding=other)
 
 
 def choose_apostrophes(run: Run, samples: Sequence[Rejection]) -> None:
@@ -88,8 +81,8 @@ def _cells(line: str, delimiter: str) -> list[str]:
 def _again(run: Run, *, encoding: str = "", apostrophes: Apostrophes | None = None) -> None:
     """Check the file as a run of its own, read so, and go there."""
     how = actions.How(
-        skip_delivered=run.facts.get("skip_delivered") == "1",
-        encoding=encoding or run.facts.get("asked_encoding", ""),
+        skip_delivered=run.facts.skip_delivered,
+        encoding=encoding or run.facts.asked_encoding,
         apostrophes=apostrophes,
     )
     try:

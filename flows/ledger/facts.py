@@ -1,0 +1,111 @@
+"""What is known of a run beside its state and its counts. The names are those in the run's hash in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from flows.records import Apostrophes, Reading
+
+FactValue = str | int | float | list[Any] | tuple[Any, ...] | dict[str, Any] | None
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts of one run, and who writes them. Seconds are durations, and moments Unix times where they say `at`."""
+
+    # Whoever enters the run: the flow, or an inbox
+    name: str = ""  # of the file, as people know it
+    limit: str = ""
+    source: str | None = None  # the inbox that the file came from
+    trusted: bool = False  # the file may lie anywhere
+    definition_digest: str | None = None
+    skip_delivered: bool = False
+    asked_encoding: str = ""  # how the file is to be read, as far as that was said
+    asked_delimiter: str = ""
+    asked_apostrophes: Apostrophes | None = None
+
+    # The delivery, when it takes the run
+    only_check: bool = False
+
+    # The check, while it goes on
+    checked_rows: int = 0
+    checked_bytes: int = 0
+    file_bytes: int = 0
+    readings: tuple[Reading, ...] = ()  # where it does not know the encoding
+
+    # The check, at its end
+    digest: str = ""  # of the file's content
+    encoding: str | None = None
+    delimiter: str | None = None
+    apostrophes: Apostrophes = "keep"  # as it was before it was asked
+    spool: str = ""  # digest of what it holds
+    check_seconds: float = 0.0
+    delivered: int = 0  # rows that earlier runs delivered, and by which runs
+    delivered_in: dict[str, int] = {}
+    delivered_unsure: int = 0
+    skipped: int = 0
+    notices: list[str] = []
+    respools: bool = False  # the spool is being made anew
+
+    # The sending
+    kept_notice: str = ""
+    halted: int | None = None  # the epoch whose other processes are to send no more
+    sent: int = 0
+    seconds: float = 0.0
+    rate: float = 0.0
+    round_trip_seconds: float = 0.0
+    used_of_limit: float = 0.0
+    used_of_guaranteed: float = 0.0
+    guaranteed_rate: float = 0.0
+    held_by: dict[str, float] = {}
+    permits: int = 0
+    permits_unused: int = 0
+    limit_visits: int = 0
+
+    # Whoever takes it up again by itself: how often in a row, and the rows that were answered then
+    resumed: int = 0
+    resumed_rows: int = -1
+    stops: int = 0  # how often in a row a stop cost rows and got none done, and the counts then
+    stops_done: int = 0
+    stops_lost: int = 0
+
+    # The dashboard: the flow run that a person has asked for
+    asked: str = ""
+    asked_at: float = 0.0
+    asked_key: str = ""
+
+    # The script
+    peak: int = 0  # the most requests in any window
+    epoch: int = 0  # of who last took it; 0: nobody has
+    begun: int = 0  # the epoch that ended the check
+    serials: int = 0
+    requests: int = 0
+
+
+_RUN = frozenset(("pipeline", "file", "state", "reason"))  # written like facts; read as what a run is
+_NAMES = frozenset(Facts.__struct_fields__)
+_JSON = ("readings", "delivered_in", "notices", "held_by")
+
+
+def read(stored: Mapping[str, str]) -> Facts:
+    """The facts in the fields of a run's hash; what else is there is left out."""
+    found: dict[str, Any] = {name: value for name, value in stored.items() if value and name in _NAMES}
+    for name in _JSON:
+        if name in found:
+            found[name] = msgspec.json.decode(found[name])
+    return msgspec.convert(found, Facts, strict=False)
+
+
+def written(facts: Mapping[str, FactValue]) -> dict[str, str | int | float]:
+    """Facts as a run's hash has them; one that is None is left out. Raises TypeError for what is no fact."""
+    if unknown := facts.keys() - _NAMES - _RUN:
+        raise TypeError(f"no facts of a run: {', '.join(sorted(unknown))}")
+    return {name: _written(value) for name, value in facts.items() if value is not None}
+
+
+def _written(value: FactValue) -> str | int | float:
+    if isinstance(value, list | tuple | dict):
+        return msgspec.json.encode(value).decode()
+    return int(value) if isinstance(value, bool) else value  # type: ignore[return-value]
