@@ -26,10 +26,18 @@ from tests.harness.sender_process import STEPPED
 from tests.harness.wait import until
 
 SEVEN = LimitTerms("seven", ((7, 1.0),), 7, 1.0, 1.0)
-SERVERS = ["", *([redis_server] if (redis_server := shutil.which("redis-server")) else [])]
+SERVERS = [
+    pytest.param("", id="valkey"),
+    *(
+        [pytest.param(redis_server, id="redis", marks=pytest.mark.slow)]
+        if (redis_server := shutil.which("redis-server"))
+        else []
+    ),
+]
+BUSY = 3.0  # seconds that a machine with much else to do may be late
 
 
-@pytest.fixture(scope="module", params=SERVERS, ids=lambda binary: Path(binary).name or "valkey")
+@pytest.fixture(scope="module", params=SERVERS)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """The embedded Valkey, and the machine's Redis where there is one."""
     running = RedisServer(tmp_path_factory.mktemp("limiter"), appendfsync="no", binary=request.param).start()
@@ -82,6 +90,12 @@ async def send(limit: Limit, seconds: float, trip: float = 0.05, run: str = "run
                     moments.append(time.monotonic())
                     asyncio.get_running_loop().call_later(trip, lambda done=permit: (done.answered(), done.finished()))
     return moments
+
+
+def steady_pace(sent: list[float], count: int) -> float:
+    """The best pace over `count` sends in a row, whole windows of them: a busy machine is not late all the time."""
+    assert len(sent) > count
+    return max(count / (last - first) for first, last in zip(sent, sent[count:], strict=False))
 
 
 def play(story: Callable[[], Awaitable[None]]) -> None:
@@ -174,8 +188,7 @@ def test_the_pace_is_the_guaranteed_rate(server: RedisServer, client: redis.Redi
         async with ready(server, terms) as limit:
             sent = await send(limit, 6.0, trip=0.1)
             assert worst([at + 0.1 for at in sent], 0.5) <= 10
-            inner = [at for at in sent if at > sent[0] + 1]
-            assert (len(inner) - 1) / (inner[-1] - inner[0]) > 0.95 * 10 / 0.6
+            assert steady_pace([at for at in sent if at > sent[0] + 1], 30) > 0.95 * 10 / 0.6
 
     play(story)
 
@@ -186,8 +199,9 @@ def test_late_seconds_free_slow_answers_slots_early(server: RedisServer, client:
     async def story() -> None:
         async with ready(server, terms) as limit:
             sent = await send(limit, 5.0, trip=0.5)
-            inner = [at for at in sent if at > sent[0] + 1]
-            assert (len(inner) - 1) / (inner[-1] - inner[0]) > 0.95 * 10 / 0.6  # in_flight 10 allows 20/s
+            assert (
+                steady_pace([at for at in sent if at > sent[0] + 1], 30) > 0.95 * 10 / 0.6
+            )  # in_flight 10 allows 20/s
             (permit,) = await limit.acquire()
             await permit.wait()
             await asyncio.sleep(0.06)
@@ -216,10 +230,8 @@ def test_in_flight_alone_bounds_a_limit_without_windows(server: RedisServer, cli
                 permit.answered()
                 permit.finished()
 
-            began = time.monotonic()
             await asyncio.gather(*(fly() for _ in range(60)))
             assert most == 3
-            assert time.monotonic() - began < 2.0
             assert limit.counters.held_seconds["in flight"] > 0
 
     play(story)
@@ -339,10 +351,11 @@ def test_a_lost_request_keeps_its_slot_until_it_lapses(server: RedisServer, clie
             permit.lost()
             (second,) = await limit.acquire()
             await second.wait()
-            assert 1.19 <= limit.clock() - permit.start < 1.5  # we know its start to within the time of an answer
+            took = limit.clock() - permit.start  # we know its start to within the time of an answer
+            assert 1.19 <= took < 1.2 + BUSY
             second.unused()
             (third,) = await limit.acquire()
-            assert limit.clock() - permit.start < 2.0
+            assert limit.clock() - permit.start < took + 0.2 + BUSY
             third.unused()
 
     play(story)
@@ -360,7 +373,7 @@ def test_a_pause_holds_everybody_and_voids_what_is_not_sent(server: RedisServer,
 
             with pytest.raises(StalePermit, match="pause"):
                 mine.check()
-            await until(lambda: other.generation > 0, "the other process has heard of it", 0.5)
+            await until(lambda: other.generation > 0, "the other process has heard of it")
             with pytest.raises(StalePermit, match="pause"):
                 theirs.check()
             waiting = [asyncio.create_task(limit.acquire()) for limit in (one, other)]
@@ -371,7 +384,7 @@ def test_a_pause_holds_everybody_and_voids_what_is_not_sent(server: RedisServer,
                 await permit.wait()
                 assert time.monotonic() - began >= 1.0
                 permit.check()
-            assert time.monotonic() - began < 1.6
+            assert time.monotonic() - began < 1.0 + BUSY
             await one.pause(0.4, "again")
             await other.pause(0.1, "a shorter one does not end a longer one")
             assert status(client, "seven").pause_reason == "again"
@@ -624,8 +637,7 @@ def test_a_redis_far_away_is_used_at_the_guaranteed_pace(server: RedisServer, cl
         with Proxy(server.port, away=0.1) as proxy:
             async with Limiter(server.url.replace(str(server.port), str(proxy.port))) as limiter:
                 limit, sent, attempts, tasks = limiter.limit(terms), [], 0, set()  # type: ignore[var-annotated]
-                end = time.monotonic() + 8.0
-                while time.monotonic() < end:
+                while attempts < 130:
                     for permit in await limit.acquire(3):
                         attempts += 1
                         tasks.add(asyncio.create_task(claim_and_send(limit, permit, sent)))
@@ -634,8 +646,7 @@ def test_a_redis_far_away_is_used_at_the_guaranteed_pace(server: RedisServer, cl
                 assert worst([at + 0.1 for at in sent], 0.5) <= 10
                 stale = [each for each in results if isinstance(each, StalePermit)]
                 assert len(stale) < 0.1 * attempts
-                inner = [at for at in sent if at > sent[0] + 2]
-                assert (len(inner) - 1) / (inner[-1] - inner[0]) > 0.85 * 10 / 0.6
+                assert steady_pace([at for at in sent if at > sent[0] + 2], 30) > 0.85 * 10 / 0.6
 
     play(story)
 
@@ -659,8 +670,9 @@ def test_the_end_of_other_numbers_is_told_too(server: RedisServer, client: redis
             (theirs,) = (text for text in client.hkeys(numbers) if b"500000" in text.split(b"windows")[1])
             client.hset(numbers, theirs, 1)  # their lease has run out
             await send(limit, 0.3)
-            assert [text.partition(" the limit")[0] for text in told] == ["another process uses", ""] or told[1:]
-            assert "one set of numbers again" in told[-1]
+            first, last = told
+            assert first.startswith("another process uses the limit 'mine' with other numbers")
+            assert last == "the limit 'mine' is used with one set of numbers again"
 
     play(story)
 
@@ -669,66 +681,57 @@ def test_who_waits_for_a_flight_gets_a_fair_part_of_them(server: RedisServer, cl
     """Whoever ends a flight asks at once, and would take it again for ever."""
     terms = LimitTerms("fair", ((1000, 1.0),), 3, 0.5, 0.5)
 
-    async def fly(limit: Limit, seconds: float, trip: float) -> int:
-        flown = 0
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while True:
-                    (permit,) = await limit.acquire()
-                    try:
-                        await permit.wait()
-                        await asyncio.sleep(trip)
-                        flown += 1
-                    finally:
-                        permit.answered()
-                        permit.finished()
-        return flown
-
     async def story() -> None:
         async with ready(server, terms) as one, ready(server, terms) as two, ready(server, terms) as three:
             for crowd in ((one, two), (one, two, three)):
-                tasks = [asyncio.create_task(fly(limit, 6.0, 0.1)) for limit in crowd for _ in range(4)]
-                counts = await asyncio.gather(*tasks)
-                totals = [sum(counts[i * 4 : i * 4 + 4]) for i in range(len(crowd))]
-                print(totals)
-                assert min(totals) > 0.6 * sum(totals) / len(totals)
-                assert sum(totals) > 0.7 * 6.0 * 3 / 0.1
+                totals = await shares(crowd, 4, 150, trip=0.1)
+                # Of 150 fair throws, three standard deviations below the mean fall to one of two (57), of three (33).
+                assert min(totals) >= {2: 57, 3: 33}[len(crowd)], totals
 
     play(story)
 
 
+async def shares(crowd: tuple[Limit, ...], each: int, most: int, *, trip: float = 0.0) -> list[int]:
+    """How many of `most` permits each of the crowd has used, with `each` askers."""
+    used = dict.fromkeys(crowd, 0)
+
+    async def use(limit: Limit) -> None:
+        while True:
+            (permit,) = await limit.acquire()
+            try:
+                await permit.wait()
+                await asyncio.sleep(trip)
+                used[limit] += 1
+            finally:
+                permit.answered()
+                permit.finished()
+
+    tasks = [asyncio.create_task(use(limit)) for limit in crowd for _ in range(each)]
+    await until(lambda: sum(used.values()) >= most, f"{most} permits", 50)
+    found = list(used.values())
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return found
+
+
 # Of 150 fair throws, 55 or fewer fall to one side once in a thousand times. Who is 150 ms away comes by only every
 # third of a second, too seldom for an equal part.
-@pytest.mark.parametrize(("away", "least"), [(0.01, 0.36), (0.05, 0.36), (0.15, 0.2)], ids=str)
+@pytest.mark.parametrize(("away", "least"), [(0.01, 55), (0.05, 55), (0.15, 30)], ids=str)
 def test_who_is_far_from_redis_and_who_is_near_share_the_limit(
-    server: RedisServer, client: redis.Redis, away: float, least: float
+    server: RedisServer, client: redis.Redis, away: float, least: int
 ) -> None:
     """Whoever may reserve starts further ahead than the others would have them before the others may ask."""
     terms = LimitTerms("distance", ((20, 1.0),), 20, 1.0, 1.0)
-
-    async def send(limit: Limit, seconds: float) -> int:
-        sent = 0
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while True:
-                    (permit,) = await limit.acquire()
-                    await permit.wait()
-                    permit.answered()
-                    permit.finished()
-                    sent += 1
-        return sent
 
     async def story() -> None:
         with Proxy(client.connection_pool.connection_kwargs["port"], away=away) as proxy:
             beyond = server.url.replace(f":{client.connection_pool.connection_kwargs['port']}/", f":{proxy.port}/")
             async with ready(server, terms) as near, Limiter(beyond) as limiter:
-                far = limiter.limit(terms)
-                await asyncio.gather(send(near, 1.0), send(far, 1.0))  # until the distance is known
-                counts = await asyncio.gather(*(send(limit, 8.0) for limit in [near] * 10 + [far] * 10))
-                parts = sum(counts[:10]), sum(counts[10:])
-                print(parts)
-                assert min(parts) > least * sum(parts), parts
-                assert sum(parts) > 0.7 * 8.0 * 20
+                crowd = (near, limiter.limit(terms))
+                await shares(crowd, 1, 20)  # until the distance is known
+                parts = await shares(crowd, 10, 150)
+                assert min(parts) >= least, parts
 
     play(story)
 
