@@ -22,8 +22,9 @@ from flows.flow_runs.launch import LAUNCH, Launch
 from flows.flow_runs.missed import too_late
 from flows.flow_runs.names import INBOX
 from flows.intake.fate import Delivered, Fate, Taken
-from flows.intake.incoming import Origin, origin
+from flows.intake.incoming import Origin
 from flows.intake.intake import Intake
+from flows.intake.origin import origin
 from flows.intake.turn import Turn, turn
 from flows.ledger.connection import connect, reach
 from flows.ledger.inbox import Claims

@@ -14,7 +14,7 @@ from dashboard.prefect_api import server
 from dashboard.prefect_api.server import Deployment, FlowRun
 from flows.errors import RowrelayError, StackError
 from flows.flow_runs.names import INBOX
-from flows.intake.incoming import origin
+from flows.intake.origin import origin
 from flows.pipeline.definition import Definition
 from flows.pipeline.timing import OVER, Rule, RuleRefused
 from flows.settings import Settings

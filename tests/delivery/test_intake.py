@@ -14,7 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from flows.errors import DefinitionError, SettingError
 from flows.intake.fate import Fate
-from flows.intake.incoming import origin
+from flows.intake.origin import origin
 from flows.intake.turn import turn
 from flows.ledger.connection import connect
 from flows.ledger.inbox import Claims

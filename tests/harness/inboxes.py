@@ -15,8 +15,8 @@ import pytest
 from flows.delivery.delivery import Delivery
 from flows.errors import RowrelayError
 from flows.intake.fate import Delivered, Fate
-from flows.intake.incoming import origin
 from flows.intake.intake import Intake
+from flows.intake.origin import origin
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.pipeline.reading import load

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flows.intake.incoming import origin
 from flows.intake.intake import Intake
+from flows.intake.origin import origin
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.pipeline.reading import load
