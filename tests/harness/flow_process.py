@@ -27,7 +27,7 @@ if __name__ == "__main__":
 
     def on_delivery(delivery: Any) -> None:
         if broken:
-            setattr(delivery.sending, broken, Broken())
+            setattr(delivery, broken, Broken())
 
     LAUNCH.set(
         Launch(

@@ -97,10 +97,13 @@ class Told:
 
 @pytest.mark.slow
 def test_waiting_for_a_long_run_leaves_nothing_more_in_its_chunks_the_longer_it_takes() -> None:
-    from flows.deliver import PROGRESS_SECONDS, _await  # it brings Prefect along, which the other tests run elsewhere
+    from flows.flow_runs.mapping import (  # it brings Prefect along, which the other tests run elsewhere
+        PROGRESS_SECONDS,
+        wait,
+    )
 
     chunks, told = [Chunk() for _ in range(3)], Told()
-    waiting = threading.Thread(target=_await, args=(chunks, told, told))
+    waiting = threading.Thread(target=wait, args=(chunks, told, told))
     waiting.start()
     wait_until(lambda: told.progressed >= 2, seconds=15, what="two reports")
 

@@ -1,0 +1,88 @@
+"""What a delivery is asked for: stored with the run when it begins, and the same for whoever resumes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.errors import DefinitionError, LedgerError
+from flows.ledger.ledger import Ledger
+from flows.ledger.view import Run, View
+from flows.pipeline.definition import Definition, digest_of
+from flows.pipeline.pipelines import pick, present
+from flows.pipeline.reading import from_resolved, with_limit_of
+from flows.records import Apostrophes
+from flows.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Which file goes through which pipeline, and how the file is to be read, as far as that was said."""
+
+    definition: Definition
+    file: str
+    trusted: bool = False  # the file may lie anywhere
+    skip_delivered: bool = False
+    encoding: str = ""
+    delimiter: str = ""
+    apostrophes: Apostrophes | None = None
+
+    @classmethod
+    def stored(cls, run: Run, view: View, settings: Settings) -> Order:
+        """The order of a run that has begun. Its limit is read afresh. Raises LedgerError, DefinitionError."""
+        facts = run.facts
+        return cls(
+            _definition(run, view, settings),
+            run.file,
+            trusted=facts.trusted,
+            skip_delivered=facts.skip_delivered,
+            encoding=facts.asked_encoding,
+            delimiter=facts.asked_delimiter,
+            apostrophes=facts.asked_apostrophes,
+        )
+
+    def store(self, ledger: Ledger, run: str, *, by: str, only_check: bool) -> None:
+        """Begin a run with it."""
+        definition = self.definition
+        ledger.create(
+            run,
+            definition=definition.resolved(),
+            by=by,
+            pipeline=definition.name,
+            file=self.file,
+            name=Path(self.file).name,
+            limit=definition.limit.name,
+            trusted=self.trusted,
+            definition_digest=definition.digest(),
+            skip_delivered=self.skip_delivered,
+            only_check=only_check,
+            asked_encoding=self.encoding or None,
+            asked_delimiter=self.delimiter or None,
+            asked_apostrophes=self.apostrophes,
+        )
+
+
+def _definition(run: Run, view: View, settings: Settings) -> Definition:
+    kept = view.definition(run.id)
+    if (run.facts.definition_digest or digest_of(kept)) != digest_of(kept):
+        raise LedgerError(
+            f"The definition that is kept of run {run.id} is not the one it began with, so its rows could become"
+            " others.",
+            hint="Send the file as a new run.",
+        )
+    begun_with = from_resolved(kept)
+    try:
+        return with_limit_of(begun_with, pick(present(settings), begun_with.name))
+    except DefinitionError:  # what it was begun with is all that it needs
+        return begun_with
+
+
+def changes(definition: Definition, settings: Settings) -> Iterator[str]:
+    """What a resumed run is not affected by, in words."""
+    try:
+        present_one = present(settings).get(definition.name)
+    except DefinitionError:
+        return
+    if present_one is not None and present_one.digest() != definition.digest():
+        yield f"The definition of {definition.name} is not the one that this run began with; the run keeps to its own."
