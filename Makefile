@@ -56,9 +56,11 @@ format: $(ready) ## Format the code and mend what the linter can mend
 	@$(run_in_venv) ruff check --fix .
 	@$(run_in_venv) ruff format .
 
+# openapi-python-client asks for an older typer than ours, whose messages are part of what our users see. What it does
+# works with ours, as the tests show.
 lock: $(ready) ## Resolve the dependencies of pyproject.toml anew into requirements.lock
-	@$(run_in_venv) uv pip compile pyproject.toml --quiet --all-extras --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-header $(LOCK_OPTIONS) --output-file requirements.lock
+	@echo "typer>=0.15" | $(run_in_venv) uv pip compile pyproject.toml --quiet --all-extras --universal \
+		--python-version 3.11 --override - --generate-hashes --no-emit-index-url --no-header $(LOCK_OPTIONS) --output-file requirements.lock
 
 wheel: $(ready) ## Build the wheel into dist/: what `pip install` needs on a machine without this checkout
 	@rm -rf build dist
@@ -81,7 +83,7 @@ $(ready): requirements.lock pyproject.toml
 	@echo "Installing what requirements.lock names into .venv …"
 	@.venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@export VIRTUAL_ENV="$(CURDIR)/.venv"; \
-	{ .venv/bin/uv pip install --quiet --compile-bytecode --require-hashes --requirements requirements.lock && \
+	{ .venv/bin/uv pip install --quiet --compile-bytecode --no-deps --require-hashes --requirements requirements.lock && \
 	  .venv/bin/uv pip install --quiet --no-deps --editable . ; } || { \
 	  echo "uv could not; trying pip, which may know another package index (this takes a minute) …"; \
 	  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock && \

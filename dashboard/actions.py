@@ -37,12 +37,8 @@ class NotPossible(RowrelayError):
     """The run is not in a state in which that can be done."""
 
 
-class NotThere(RowrelayError):
+class NotFound(RowrelayError):
     """There is no such thing."""
-
-
-class NotMeant(RowrelayError):
-    """What was asked contradicts itself, or names what is not there to be named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +151,7 @@ def mark_done(run: Run, *, by: str, rows: Sequence[int] | None = None) -> int:
     if not chosen:
         raise NotPossible("The run has no unknown rows.")
     if min(chosen) < 1 or max(chosen) > run.total:
-        raise NotThere(f"The run has rows 1 to {run.total}.")
+        raise NotFound(f"The run has rows 1 to {run.total}.")
     with translated():
         moved = ledger().mark_done(run.id, chosen, by=by)
         if moved:
@@ -172,11 +168,11 @@ def delete(run: Run, *, by: str) -> None:
     _note("%s deleted the run %s of %s", by, run.id, run.pipeline)
 
 
-def add_schedule(definition: Definition, *, source: str, rule: Rule, by: str) -> list[datetime]:
-    """Make a schedule; returns its next times. Raises ScheduleRefused, PrefectRefused, StackError."""
-    coming = schedules.add(definition, settings(), source=source, rule=rule)
+def add_schedule(definition: Definition, *, source: str, rule: Rule, by: str) -> tuple[str, list[datetime]]:
+    """Make a schedule; returns its id and next times. Raises ScheduleRefused, PrefectRefused, StackError."""
+    made = schedules.add(definition, settings(), source=source, rule=rule)
     _note("%s made a schedule of %s: %s (%s)", by, definition.name, rule, source or "its own inbox")
-    return coming
+    return made
 
 
 def set_schedule(schedule: Schedule, active: bool, *, by: str) -> None:
@@ -195,7 +191,7 @@ def open_the_limit(name: str, *, by: str) -> bool:
     """Say that the API lets us in again. False if the limit was not latched. Raises NotPossible, StackError."""
     with translated():
         if name not in limit_status.names(client()):
-            raise NotThere(f"There is no limit {name!r}.", hint="Limits appear with the first run that uses them.")
+            raise NotFound(f"There is no limit {name!r}.", hint="Limits appear with the first run that uses them.")
         opened = open_limit(client(), name, by)
     _note("%s opened the limit %s", by, name)
     return opened

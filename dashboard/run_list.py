@@ -1,33 +1,49 @@
-"""The list of runs: a page of it costs a page, unless something is searched for; a thousand are one round trip."""
+"""The list of runs: a page of it costs a page; only who searches has all of them looked through."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from flows.errors import RunNotFound
-from flows.ledger.view import KINDS, Run, View
+from flows.ledger.view import Run, View
 from flows.records import RowState, RunState
 
-WORDS = tuple(dict.fromkeys((*KINDS.values(), *RunState)))  # what a state may be called in a search
-_AT_ONCE = 2_000  # runs a round trip
+Position = tuple[float, str]  # of a run in the list: when it was created, Unix seconds, and its id
+_AT_FIRST, _AT_ONCE = 200, 2_000  # runs a round trip of a search, which may find what it wants soon
 
 
 def page(
-    view: View, offset: int, limit: int, *, search: str = "", pipeline: str = "", kind: str = ""
-) -> tuple[list[Run], int]:
-    """Some of the runs that fit, newest first, and how many fit. Raises StackError."""
-    if not (search.split() or pipeline or kind):
-        return view.runs(offset, limit), view.count()
-    found = find(every(view), search=search, pipeline=pipeline, kind=kind)
-    return found[offset : offset + limit], len(found)
+    view: View, after: Position | None, limit: int, *, search: str = "", pipeline: str = "", kind: str = ""
+) -> tuple[list[Run], Position | None]:
+    """Some of the runs that fit, newest first, and the place of the last where there are more. Raises StackError."""
+    searching = bool(search.split() or pipeline or kind)
+    found: list[tuple[Position, Run]] = []
+    for some in _in_parts(view, after, _AT_FIRST if searching else limit + 1):
+        places = {run.id: place for place, run in some}
+        fitting = find([run for _, run in some], search=search, pipeline=pipeline, kind=kind)
+        found += [(places[run.id], run) for run in fitting]
+        if len(found) > limit:
+            return [run for _, run in found[:limit]], found[limit - 1][0]
+    return [run for _, run in found], None
 
 
-def every(view: View) -> list[Run]:
-    """All runs, newest first. Raises StackError."""
-    found: list[Run] = []
-    for first in range(0, view.count(), _AT_ONCE):
-        found += view.runs(first, _AT_ONCE)
-    return found
+def matching(view: View, *, search: str = "", pipeline: str = "", kind: str = "") -> list[str]:
+    """The ids of all runs that fit, newest first: every run is looked at. Raises StackError."""
+    return [
+        run.id
+        for some in _in_parts(view, None, _AT_ONCE)
+        for run in find([run for _, run in some], search=search, pipeline=pipeline, kind=kind)
+    ]
+
+
+def _in_parts(view: View, after: Position | None, count: int) -> Iterator[list[tuple[Position, Run]]]:
+    """All runs that follow a place, newest first, `count` at first and then more at a time."""
+    while places := view.positions(count, after=after):
+        runs = {run.id: run for run in view.these([run for _, run in places])}
+        yield [(place, runs[place[1]]) for place in places if place[1] in runs]
+        if len(places) < count:
+            return
+        after, count = places[-1], min(2 * count, _AT_ONCE)
 
 
 def sent_before(view: View, digest: str, *, but: str = "") -> list[Run]:

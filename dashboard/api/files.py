@@ -2,53 +2,101 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from pathlib import PurePosixPath
+from typing import Annotated
+from urllib.parse import quote
 
 from anyio import to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
-from dashboard.api.schemas import UploadOut
+from dashboard.actions import NotFound
+from dashboard.api.envelope import Cursor, cursor_of, place_of
+from dashboard.api.problems import NotValid, raises
+from dashboard.api.request import say_where
+from dashboard.api.schemas import File, FilePage, Uploaded
 from dashboard.connections import settings, view
-from dashboard.files.inbox import newest
-from dashboard.files.upload import keep, receive
+from dashboard.files import inbox
+from dashboard.files.upload import Incomplete, TooLarge, keep, receive
 from dashboard.run_list import sent_before
-from flows.errors import RowrelayError
+from flows.errors import FileError, RowrelayError, StorageError
+from flows.settings import Settings
+from flows.storage.access import resolve
+from flows.storage.located import find, stored
+from flows.storage.storage import is_local
 
 router = APIRouter(tags=["files"])
+_BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 
-@router.put(
-    "/files/{name}",
-    status_code=201,
-    response_model=UploadOut,
-    openapi_extra={
-        "requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
-    },
-)
-async def upload(name: str, request: Request) -> Any:
-    """Upload a file as the plain body. `curl -T posts.csv …/api/files/posts.csv`; it is whole or it is not there."""
+@router.put("/files/{file}", status_code=201, openapi_extra={"requestBody": {"content": _BINARY, "required": True}})
+@raises(FileError, Incomplete, TooLarge, StorageError)
+async def upload_file(file: str, request: Request, response: Response) -> Uploaded:
+    """Upload a file as the plain body. `curl -T posts.csv …/api/files/posts.csv`; it is whole or it is not there.
+
+    Each upload is a file of its own, also under a name that was used before: Location says where it is.
+    """
     announced = request.headers.get("content-length", "")
     here = settings()
     done = await receive(
         request.stream(),
-        name,
+        file,
         here.uploads,
         max_bytes=here.max_upload_bytes,
         announced=int(announced) if announced.isascii() and announced.isdecimal() else None,
     )
     await to_thread.run_sync(keep, done, here)
     same = await to_thread.run_sync(_same, done.sha256)
-    return UploadOut(file=done.file, name=done.name, bytes=done.bytes, sha256=done.sha256, runs_with_same_content=same)
+    say_where(request, response, f"/files/{quote(done.file)}")
+    return Uploaded(file=done.file, name=done.name, bytes=done.bytes, sha256=done.sha256, runs_with_same_content=same)
 
 
 @router.get("/files")
-def inbox(limit: Annotated[int, Query(ge=1, le=10_000)] = 200) -> list[dict[str, Any]]:
-    """The newest files that lie in the inbox, newest first. Their `file` is what a run is started with."""
-    return [
-        {"file": each.name, "bytes": each.bytes, "modified": datetime.fromtimestamp(each.modified, UTC)}
-        for each in newest(settings().inbox, limit).files
-    ]
+@raises(NotValid)
+def list_files(cursor: Cursor = "", limit: Annotated[int, Query(ge=1, le=10_000)] = 200) -> FilePage:
+    """The files that lie in the inbox, newest first. Their `file` is what a run is started with."""
+    found = inbox.newest(settings().inbox, limit, after=place_of(cursor, tuple[float, str]))
+    last = found.files[-1] if found.more else None
+    return FilePage(
+        items=[
+            File(
+                file=each.name,
+                name=each.name.rpartition("/")[2],
+                bytes=each.bytes,
+                modified=datetime.fromtimestamp(each.modified, UTC),
+            )
+            for each in found.files
+        ],
+        next=cursor_of(last.modified, last.name) if last else None,
+    )
+
+
+@router.get("/files/{file:path}")
+@raises(NotFound, StorageError, NotValid)
+def get_file(file: str) -> File:
+    """One file, by what a run names it: an upload, or a file of the inbox."""
+    here = settings()
+    try:
+        find(file, here, "")
+        about = _about(file, here)
+    except StorageError:
+        raise
+    except FileError as exc:
+        raise NotFound(exc.message, hint=exc.hint) from exc
+    return File(
+        file=file,
+        name=PurePosixPath(file).name,
+        bytes=about.st_size if about else None,
+        modified=datetime.fromtimestamp(about.st_mtime, UTC) if about else None,
+    )
+
+
+def _about(file: str, here: Settings) -> os.stat_result | None:
+    """None for a file of an object store."""
+    if not is_local(here.uploads_url) and stored(here).exists(file):
+        return None
+    return resolve(file, (here.uploads, here.inbox, *here.folders)).stat()
 
 
 def _same(digest: str) -> list[str]:

@@ -13,10 +13,12 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dashboard import signin
-from dashboard.api.problems import problem
+from dashboard.api.problems import OtherSite, SecretsUnreadable, SignInNeeded, WrongHost, answer
 from dashboard.connections import settings
+from flows.errors import RowrelayError
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
+_MEND = "Mend secrets.toml; on a server of docker-compose.yml it is secrets/dashboard.toml."
 
 
 class Guard:
@@ -33,9 +35,7 @@ class Guard:
         request = Request(scope)
         refusal = _refusal(request)
         if refusal:
-            status, title, hint = refusal
-            headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-            await problem(status, title, hint, headers=headers)(scope, receive, send)
+            await answer(refusal)(scope, receive, send)
             return
         scope.setdefault("state", {})["by"] = _by(request) if signin.required() else None
         await self.app(scope, receive, send)
@@ -50,15 +50,15 @@ def _from_browser(request: Request) -> bool:
     return "sec-fetch-site" in request.headers or "origin" in request.headers
 
 
-def _refusal(request: Request) -> tuple[int, str, str] | None:
+def _refusal(request: Request) -> RowrelayError | None:
     if not host_allowed(_host(request.headers.get("host", ""))):
-        return 421, "This server does not go by that name.", "Add the name to server.allowedHosts of the dashboard."
+        return WrongHost(hint="Add the name to server.allowedHosts of the dashboard.")
     if request.method not in _SAFE and _from_browser(request) and not _same_origin(request):
-        return 403, "This came from another site.", "Use the dashboard's own pages, or a program."
+        return OtherSite(hint="Use the dashboard's own pages, or a program.")
     if trouble := signin.trouble():
-        return 503, trouble, "Mend secrets.toml; on a server of docker-compose.yml it is secrets/dashboard.toml."
+        return SecretsUnreadable(trouble, hint=_MEND)
     if signin.required() and not _by(request):
-        return 401, "Sign in first.", "Programs send a token of [api] of its secrets as `Authorization: Bearer …`."
+        return SignInNeeded(hint="Programs send a token of [api] of its secrets as `Authorization: Bearer …`.")
     return None
 
 

@@ -1,23 +1,48 @@
-"""What the HTTP API takes and gives, as pydantic models: the source of /api/docs."""
+"""What the HTTP API takes and gives of files, runs and rows, as pydantic models: the source of /api/docs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from dashboard.absent import NotBegun
+from dashboard.api.envelope import Answer, Body, Page
 from dashboard.rows.question import Found
-from flows.ledger.view import KINDS, Run
-from flows.records import Apostrophes, Rejection, RowState, Wanted
+from flows.ledger import view as ledger
+from flows.ledger.plain import plain
+from flows.records import Apostrophes, RowState, RunState, Wanted
+from flows.records import Rejection as Rejected
 
 
-class Body(BaseModel):
-    """Something sent to us: unknown fields are refused rather than ignored."""
+class RunStatus(StrEnum):
+    """Where a run stands. `starting`: no worker has begun it."""
 
-    model_config = ConfigDict(extra="forbid")
+    STARTING = "starting"
+    CHECKING = "checking"
+    SENDING = "sending"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+
+
+class ShownAs(StrEnum):
+    """The state of a run in the words of the pages."""
+
+    STARTING = "starting"
+    CHECKING = "checking"
+    CHECKED = "checked, not sent"
+    SENDING = "sending"
+    CANCELLING = "cancelling"
+    INTERRUPTED = "interrupted"
+    FINISHED = "finished"
+    WITH_ERRORS = "finished, some not done"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
 
 
 class NewRun(Body):
@@ -49,159 +74,173 @@ class MarkDone(Body):
     )
 
 
-class UploadOut(BaseModel):
+class Uploaded(Answer):
     """A file that has arrived whole."""
 
-    file: str
+    file: str = Field(description="What a run is started with")
     name: str
     bytes: int
     sha256: str
-    runs_with_same_content: list[str]
+    runs_with_same_content: list[str] = Field(description="Ids of runs that sent a file of the same content")
 
 
-class Started(BaseModel):
+class File(Answer):
+    """A file that a run can be started with."""
+
+    file: str = Field(description="What a run is started with")
+    name: str
+    bytes: int | None = Field(description="Null for an upload that lies in an object store, as is `modified`")
+    modified: datetime | None
+
+
+class FilePage(Page[File]):
+    """Files of the inbox, newest first."""
+
+
+class Started(Answer):
     """What was asked of Prefect. `id` is the run's, `flow_run` the flow run's that will deliver it."""
 
     id: str
     flow_run: str
 
 
-class Moved(BaseModel):
+class Moved(Answer):
     """How many rows were changed."""
 
     rows: int
 
 
-class ReadingOut(BaseModel):
+class Counts(Answer):
+    """How many rows are in each state."""
+
+    rejected: int
+    waiting: int
+    sending: int
+    done: int
+    failed: int
+    unknown: int
+
+
+class DeliveredBefore(Answer):
+    """How many rows earlier runs had delivered, by the `key` columns: in all, and by the id of each such run."""
+
+    rows: int
+    runs: dict[str, int]
+
+
+class Checked(Answer):
+    """How far the check of the file is, or was when it ended."""
+
+    rows: int
+    bytes: int
+    of_bytes: int
+
+
+class Reading(Answer):
     """How the file reads in an encoding that fits: its header, and lines that tell whether it is the right one."""
 
     encoding: str
     lines: list[str]
 
 
-class RunOut(BaseModel):
+class Run(Answer):
     """A run as it stands. total = rejected + waiting + sending + done + failed + unknown."""
 
     id: str
     pipeline: str
-    file: str
-    state: str
-    shown_as: str = Field(description="The state in the dashboard's words, e.g. `checked, not sent`")
-    reason: str
+    file: str = Field(description="The file's name")
+    state: RunStatus
+    shown_as: ShownAs
+    reason: str = Field(description="Why it ended as it did, and what to do; empty where there is nothing to say")
     by: str
     created: datetime | None
     ended: datetime | None
     total: int
-    counts: dict[str, int]
+    counts: Counts
     skipped: int = Field(description="So many of the rejected rows are good: an earlier run delivered them")
     being_delivered: bool
     cancelling: bool
-    notices: list[str] = Field(default=[], description="What was noticed of the file as a whole, and of the answers")
-    facts: dict[str, str]
-    readings: list[ReadingOut] = Field(
-        default=[], description="Where the file is not in the encoding taken for it: those that fit, likeliest first"
+    notices: list[str] = Field(description="What was noticed of the file as a whole, and of the answers")
+    delivered_before: DeliveredBefore
+    checked: Checked
+    digest: str = Field(description="SHA-256 of the file's content, once it is checked")
+    encoding: str = Field(description="What the file is written in, once that is known")
+    definition_digest: str = Field(description="Of the pipeline's definition: another definition has another one")
+    limit: str = Field(description="Name of the limit that it sends under")
+    sent: int = Field(description="Requests, retries included")
+    seconds: float = Field(description="How long sending took")
+    rate: float = Field(description="Requests a second; 0 if it was too short to say")
+    peak: int = Field(description="Most requests in any window of the limit's shortest length")
+    used_of_limit: float = Field(description="Share of the limit that was used, from 0 to 1")
+    used_of_guaranteed: float = Field(description="Share of the rate that was safe at this round trip, from 0 to 1")
+    round_trip_seconds: float = Field(description="Mean time from a request to its answer")
+    held_by: dict[str, float] = Field(description="Seconds that sending waited, by what for, longest first")
+    readings: list[Reading] = Field(
+        description="Where the file is not in the encoding taken for it: those that fit, likeliest first"
     )
 
     @classmethod
-    def of(cls, run: Run) -> RunOut:
+    def of(cls, run: ledger.Run) -> Run:
         """From the ledger's view of it."""
-        return cls(
-            id=run.id,
-            pipeline=run.pipeline,
-            file=run.facts.name or run.file,
-            state=run.state,
-            shown_as=run.shown_as,
-            reason=run.reason,
-            by=run.by,
-            created=datetime.fromtimestamp(run.created, UTC),
-            ended=datetime.fromtimestamp(run.ended, UTC) if run.ended else None,
-            total=run.total,
-            counts={str(state): count for state, count in run.counts.items()},
-            skipped=run.skipped,
-            being_delivered=run.busy,
-            cancelling=run.cancelling,
-            notices=run.notices,
-            facts={name: value for name, value in run.stored.items() if name != "readings"},
-            readings=[ReadingOut(encoding=each.encoding, lines=list(each.lines)) for each in run.facts.readings],
-        )
+        return cls.model_validate(plain(run))
 
     @classmethod
-    def not_begun(cls, run: NotBegun) -> RunOut:
+    def not_begun(cls, run: NotBegun) -> Run:
         """A run that Prefect alone knows."""
         flow, given = run.flow, run.flow.parameters
         created = flow.created or flow.expected
-        return cls(
+        nothing = ledger.Run(
             id=flow.id,
             pipeline=str(given.get("pipeline") or ""),
             file=PurePath(str(given.get("file") or "")).name,
-            state=run.kind,
-            shown_as=KINDS[run.kind],
+            state=RunState.CHECKING,
             reason="\n".join(run.words) if flow.ended else "",
             by=next((tag[3:] for tag in flow.tags if tag.startswith("by:")), "Prefect"),
-            created=datetime.fromtimestamp(created, UTC) if created else None,
+            created=created or 0.0,
             ended=None,
             total=0,
-            counts={str(state): 0 for state in RowState},
-            skipped=0,
-            being_delivered=False,
+            counts=dict.fromkeys(RowState, 0),
             cancelling=False,
-            facts={},
+            busy=False,
         )
+        shown = {"state": run.kind, "shown_as": ledger.KINDS[run.kind], "created": created}
+        return cls.model_validate(plain(nothing) | shown)
 
 
-class Runs(BaseModel):
-    """Some runs, newest first, of `total` that fit."""
-
-    runs: list[RunOut]
-    total: int
+class RunPage(Page[Run]):
+    """Runs, newest first."""
 
 
-class RowOut(BaseModel):
+class Row(Answer):
     """A row: what stands in the file, and what became of it."""
 
     row: int
     line: int
-    state: str
-    values: dict[str, Any]
+    state: RowState
+    values: dict[str, Any] = Field(description="By column")
     attempts: int
-    status: int | None
-    kept: dict[str, Any]
+    status: int | None = Field(description="HTTP status of the last answer")
+    kept: dict[str, Any] = Field(description="What the pipeline keeps of the answer, by name")
     reason: str
     answer_excerpt: str
     took_seconds: float | None
     at: datetime | None
 
     @classmethod
-    def of(cls, found: Found) -> RowOut:
+    def of(cls, found: Found) -> Row:
         """From a row of the rowbook."""
-        record = found.record
-        return cls(
-            row=record.row,
-            line=found.line,
-            state=record.state,
-            values=found.values,
-            attempts=record.attempts,
-            status=record.status,
-            kept=record.kept,
-            reason=found.why,
-            answer_excerpt=record.excerpt,
-            took_seconds=record.took_seconds,
-            at=datetime.fromtimestamp(record.at, UTC) if record.at else None,
-        )
+        return cls.model_validate(_row(found))
 
 
-class RowsOut(BaseModel):
-    """A page of rows. `note` says where what was asked for could not be done in full."""
+class RowPage(Page[Row]):
+    """Rows that fit, in the order asked for."""
 
-    rows: list[RowOut]
-    matching: int
-    page: int
-    pages: int
-    note: str = ""
+    matching: int = Field(description="How many rows fit")
+    note: str = Field("", description="Where what was asked for could not be done in full")
 
 
-class RequestOut(BaseModel):
-    """A row's request as it goes out, with secrets masked."""
+class Request(Answer):
+    """A row's request as it goes out, with secrets masked. `problem` says why there is none."""
 
     method: str
     url: str
@@ -210,56 +249,114 @@ class RequestOut(BaseModel):
     problem: str = ""
 
 
-class RowDetail(RowOut):
-    """A row with its request."""
+class RowDetail(Row):
+    """A row with its request; null for a rejected row."""
 
-    request: RequestOut | None = None
+    request: Request | None = None
+
+    @classmethod
+    def of(cls, found: Found, request: Request | None = None) -> RowDetail:
+        """From a row of the rowbook."""
+        return cls.model_validate({**_row(found), "request": request})
 
 
-class RejectionOut(BaseModel):
+class Reason(Answer):
+    """Why a row was rejected; `column` is empty where the whole row is at fault."""
+
+    column: str
+    check: str
+    value: str
+
+
+class Rejection(Answer):
     """A row that was refused, and why."""
 
     row: int
     line: int
-    reasons: list[dict[str, str]]
+    reasons: list[Reason]
     cells: list[str]
 
     @classmethod
-    def of(cls, rejection: Rejection) -> RejectionOut:
+    def of(cls, rejection: Rejected) -> Rejection:
         """From the ledger's sample of it."""
-        reasons = [{"column": r.column, "check": r.check, "value": r.value} for r in rejection.reasons]
+        reasons = [Reason(column=each.column, check=each.check, value=each.value) for each in rejection.reasons]
         return cls(row=rejection.row, line=rejection.line, reasons=reasons, cells=list(rejection.cells))
 
 
-class Preview(BaseModel):
+class Preview(Answer):
     """What a check found: the first rejected rows, the first requests, and the shortest time it can take."""
 
-    rejections: list[RejectionOut]
-    requests: list[RequestOut]
+    rejections: list[Rejection]
+    requests: list[Request]
     rows_to_send: int
     seconds: float | None
     runs_with_same_content: list[str]
 
 
-class EventOut(BaseModel):
+class Event(Answer):
     """Something that happened, in words."""
 
     at: datetime
     text: str
 
 
-class NewSchedule(Body):
-    """A schedule of Prefect's: one of `cron`, `interval_seconds` and `rrule`."""
-
-    pipeline: str
-    source: str = Field("", description="Folder or URL to deliver from; empty: the pipeline's own inbox")
-    cron: str | None = Field(None, examples=["0 6 * * 1-5"])
-    interval_seconds: float | None = Field(None, ge=1, le=366 * 86_400)
-    rrule: str | None = Field(None, examples=["FREQ=MONTHLY;BYDAY=1MO;BYHOUR=6;BYMINUTE=0;BYSECOND=0"], max_length=2000)
-    timezone: str = Field("UTC", examples=["Europe/Berlin"])
+class EventPage(Page[Event]):
+    """What happened, newest first."""
 
 
-class ScheduleChange(Body):
-    """Pause or go on."""
+class Moment(Answer):
+    """A second or a minute: how many requests were sent in it, and what came of those that ended in it."""
 
-    active: bool
+    at: datetime
+    sent: int = 0
+    done: int = 0
+    failed: int = 0
+    unknown: int = 0
+    waiting: int = Field(0, description="Attempts without effect, whose rows wait to be sent again")
+
+
+class Chart(Answer):
+    """Moments in which something happened, oldest first."""
+
+    span: Literal["seconds", "minutes"]
+    moments: list[Moment]
+
+    @classmethod
+    def of(cls, span: Literal["seconds", "minutes"], found: Mapping[int, Mapping[str, int]]) -> Chart:
+        """From what the ledger has counted, by Unix second or Unix minute."""
+        length = 60 if span == "minutes" else 1
+        moments = [Moment(at=datetime.fromtimestamp(at * length, UTC), **counts) for at, counts in found.items()]
+        return cls(span=span, moments=moments)
+
+
+class Result(Answer):
+    """A row and what became of it; the columns, what was kept of the answer and reasons are beside these, by name."""
+
+    model_config = ConfigDict(extra="allow")
+
+    row: int
+    line: int
+    result: RowState
+
+
+class Results(Answer):
+    """Every row, in the order of the file."""
+
+    result: list[Result]
+
+
+def _row(found: Found) -> dict[str, Any]:
+    record = found.record
+    return {
+        "row": record.row,
+        "line": found.line,
+        "state": record.state,
+        "values": found.values,
+        "attempts": record.attempts,
+        "status": record.status,
+        "kept": record.kept,
+        "reason": found.why,
+        "answer_excerpt": record.excerpt,
+        "took_seconds": record.took_seconds,
+        "at": datetime.fromtimestamp(record.at, UTC) if record.at else None,
+    }

@@ -3,45 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import APIRouter, Request
-from starlette.responses import Response
+from fastapi import APIRouter, Request, Response
 
-from dashboard import actions, target
-from dashboard.api.runs import by
-from dashboard.api.schemas import NewSchedule, ScheduleChange
+from dashboard import actions
+from dashboard.api import schemas_setup as schemas
+from dashboard.api.problems import raises
+from dashboard.api.request import by, say_where
 from dashboard.connections import client, pipelines
 from dashboard.files.template import template_csv
 from dashboard.prefect_api import health, schedules
-from flows.errors import DefinitionError
+from dashboard.prefect_api.schedules import ScheduleRefused
+from dashboard.prefect_api.server import NotInPrefect, PrefectRefused
+from flows.errors import DefinitionError, FileError
 from flows.ledger.connection import translated
 from flows.limit import status as limit_status
 from flows.pipeline.definition import Definition
 from flows.pipeline.open_secret import veiled
 from flows.pipeline.pipelines import pick
-from flows.pipeline.timing import Rule
-from flows.words import limit_words
+from flows.pipeline.timing import Rule, RuleRefused
 
 router = APIRouter()
+_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 
 
 @router.get("/pipelines", tags=["pipelines"])
-def all_pipelines() -> list[dict[str, Any]]:
+@raises(DefinitionError)
+def list_pipelines() -> schemas.PipelinePage:
     """The pipelines: what each does, its columns, its limit."""
-    return [_pipeline(definition) for definition in pipelines().values()]
+    return schemas.PipelinePage(items=[schemas.Pipeline.of(definition) for definition in pipelines().values()])
 
 
 @router.get("/pipelines/{name}", tags=["pipelines"])
-def one_pipeline(name: str) -> dict[str, Any]:
+@raises(actions.NotFound)
+def get_pipeline(name: str) -> schemas.PipelineDetail:
     """One pipeline with its whole definition; secrets are named, never shown."""
     definition = _named(name)
-    return {**_pipeline(definition), "definition": veiled(definition.resolved())}
+    return schemas.PipelineDetail.of(definition, veiled(definition.resolved()))
 
 
-@router.get("/pipelines/{name}/template.csv", tags=["pipelines"])
-def template(name: str) -> Response:
+@router.get("/pipelines/{name}/template.csv", tags=["pipelines"], response_class=Response, responses=_CSV)
+@raises(actions.NotFound)
+def download_template(name: str) -> Response:
     """A file with the right columns and one row as an example."""
     headers = {
         "Content-Disposition": f'attachment; filename="{name}-template.csv"',
@@ -51,44 +55,68 @@ def template(name: str) -> Response:
 
 
 @router.get("/limits", tags=["limits"])
-def limits() -> list[dict[str, Any]]:
+def list_limits() -> schemas.LimitPage:
     """How every limit stands."""
     with translated():
         found = [limit_status.status(client(), name) for name in limit_status.names(client())]
-    return [{**asdict(limit), "state": limit.state} for limit in found]
+    return schemas.LimitPage(items=[schemas.Limit.of(limit) for limit in found])
 
 
 @router.post("/limits/{name}/open", tags=["limits"])
-def open_limit(name: str, request: Request) -> dict[str, bool]:
+@raises(actions.NotFound)
+def open_limit(name: str, request: Request) -> schemas.Opened:
     """Say that the API lets us in again, after a ban."""
-    return {"opened": actions.open_the_limit(name, by=by(request))}
+    return schemas.Opened(opened=actions.open_the_limit(name, by=by(request)))
 
 
 @router.get("/schedules", tags=["schedules"])
-def all_schedules() -> list[dict[str, Any]]:
+@raises(PrefectRefused)
+def list_schedules() -> schemas.SchedulePage:
     """All schedules, with their next times and what came of them last."""
-    return [_schedule(each) for each in schedules.every()]
+    return schemas.SchedulePage(items=[schemas.Schedule.of(each) for each in schedules.every()])
 
 
 @router.post("/schedules", status_code=201, tags=["schedules"])
-def new_schedule(body: NewSchedule, request: Request) -> dict[str, Any]:
-    """Make a schedule; answers with its next five times."""
+@raises(DefinitionError, RuleRefused, ScheduleRefused, FileError, PrefectRefused)
+def create_schedule(body: schemas.NewSchedule, request: Request, response: Response) -> schemas.Schedule:
+    """Make a schedule; the answer has its id and its next five times."""
     rule = Rule(body.cron, body.interval_seconds, body.rrule, body.timezone)
     definition = pick(pipelines(), body.pipeline)
-    return {"next": actions.add_schedule(definition, source=body.source, rule=rule, by=by(request))}
+    made, coming = actions.add_schedule(definition, source=body.source, rule=rule, by=by(request))
+    say_where(request, response, f"/schedules/{made}")
+    return schemas.Schedule.of(_known(made), coming)
+
+
+@router.get("/schedules/{schedule}", tags=["schedules"])
+@raises(actions.NotFound, PrefectRefused)
+def get_schedule(schedule: str) -> schemas.Schedule:
+    """One schedule."""
+    return schemas.Schedule.of(_known(schedule))
 
 
 @router.patch("/schedules/{schedule}", tags=["schedules"])
-def change_schedule(schedule: str, body: ScheduleChange, request: Request) -> dict[str, Any]:
-    """Pause a schedule, or let it go on."""
+@raises(actions.NotFound, NotInPrefect, PrefectRefused)
+def change_schedule(schedule: str, body: schemas.ScheduleChange, request: Request) -> schemas.Schedule:
+    """Pause a schedule, or resume it."""
     actions.set_schedule(_known(schedule), body.active, by=by(request))
-    return _schedule(_known(schedule))
+    return schemas.Schedule.of(_known(schedule))
 
 
 @router.delete("/schedules/{schedule}", status_code=204, tags=["schedules"])
-def remove_schedule(schedule: str, request: Request) -> None:
+@raises(actions.NotFound, NotInPrefect, PrefectRefused)
+def delete_schedule(schedule: str, request: Request) -> None:
     """Remove a schedule."""
     actions.remove_schedule(_known(schedule), by=by(request))
+
+
+@router.get("/status", tags=["status"])
+@raises(DefinitionError)
+def get_status() -> schemas.Status:
+    """Redis, Prefect and the workers: whether they answer, and what to do if not."""
+    found = health.services()
+    return schemas.Status(
+        well=all(each.well for each in found), services=[schemas.Service(**asdict(each)) for each in found]
+    )
 
 
 def _named(name: str) -> Definition:
@@ -96,46 +124,11 @@ def _named(name: str) -> Definition:
     try:
         return pick(pipelines(), name)
     except DefinitionError as exc:
-        raise actions.NotThere(exc.message, hint=exc.hint) from exc
-
-
-@router.get("/status", tags=["status"])
-def status() -> list[dict[str, Any]]:
-    """Redis, Prefect and the runner: whether they answer, and what to do if not."""
-    return [asdict(each) for each in health.services()]
+        raise actions.NotFound(exc.message, hint=exc.hint) from exc
 
 
 def _known(schedule: str) -> schedules.Schedule:
     for each in schedules.every():
         if each.id == schedule:
             return each
-    raise actions.NotThere("There is no such schedule.")
-
-
-def _schedule(each: schedules.Schedule) -> dict[str, Any]:
-    return {
-        "id": each.id,
-        "pipeline": each.deployment.name,
-        "rule": each.rule,
-        "timezone": each.timezone,
-        "source": each.source,
-        "active": each.active,
-        "next": [datetime.fromtimestamp(at, UTC) for at in each.coming],
-        "last": each.last.state if each.last else None,
-    }
-
-
-def _pipeline(definition: Definition) -> dict[str, Any]:
-    terms = definition.terms
-    return {
-        "name": definition.name,
-        "description": definition.description,
-        "host": target.host_of(definition),
-        "this_machine": target.stays_here(definition),
-        "columns": list(definition.column_names),
-        "limit": {
-            "name": terms.name,
-            "pace": limit_words(terms.windows, terms.in_flight),
-            "in_flight": terms.in_flight,
-        },
-    }
+    raise actions.NotFound("There is no such schedule.")

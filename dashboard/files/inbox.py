@@ -30,10 +30,18 @@ class Inbox:
     more: bool
 
 
-def newest(root: Path, limit: int = 200) -> Inbox:
-    """The newest files below `root`, newest first; neither unfinished ones nor what was put away."""
-    shown = heapq.nlargest(limit + 1, _lying(root, ""), key=lambda each: each.modified)
+def newest(root: Path, limit: int = 200, *, after: tuple[float, str] | None = None) -> Inbox:
+    """The newest files below `root`, newest first; neither unfinished ones nor what was put away.
+
+    `after` is when the last one shown was written, and its name: only files that follow it are wanted.
+    """
+    lying = (each for each in _lying(root, "") if after is None or _place(each) < after)
+    shown = heapq.nlargest(limit + 1, lying, key=_place)
     return Inbox(shown[:limit], len(shown) > limit)
+
+
+def _place(each: Lying) -> tuple[float, str]:
+    return each.modified, each.name
 
 
 def _lying(folder: Path, below: str) -> Iterator[Lying]:

@@ -91,8 +91,24 @@ def run(name: str) -> Run | None:
 @st.cache_data(ttl=_SOON, show_spinner=False, max_entries=20)
 def runs(first: int, count: int, search: str, pipeline: str, kind: str) -> tuple[list[Run], int, int]:
     """Some of the runs that fit, newest first; how many fit; and how many there are. Raises StackError."""
-    found, fitting = run_list.page(view(), first, count, search=search, pipeline=pipeline, kind=kind)
-    return found, fitting, view().count()
+    every = view().count()
+    if not (search.split() or pipeline or kind):
+        return view().runs(first, count), every, every
+    ids = _matching(search, pipeline, kind)
+    found = view().these(ids[first : first + count])
+    return run_list.find(found, search=search, pipeline=pipeline, kind=kind), len(ids), every
+
+
+@st.cache_data(ttl=_LATER, show_spinner=False, max_entries=20)
+def _matching(search: str, pipeline: str, kind: str) -> list[str]:
+    """Looked up less often than a page of them is read: it costs a look at every run."""
+    return run_list.matching(view(), search=search, pipeline=pipeline, kind=kind)
+
+
+def forget_runs() -> None:
+    """Read the list of runs anew: something was done to one."""
+    runs.clear()
+    _matching.clear()
 
 
 @st.cache_data(ttl=60, show_spinner=False, max_entries=100)

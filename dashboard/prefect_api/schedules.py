@@ -57,8 +57,8 @@ def targets() -> dict[str, Deployment]:
     return found
 
 
-def add(definition: Definition, settings: Settings, *, source: str, rule: Rule) -> list[datetime]:
-    """Make a schedule; returns its next five times.
+def add(definition: Definition, settings: Settings, *, source: str, rule: Rule) -> tuple[str, list[datetime]]:
+    """Make a schedule; returns its id and its next five times.
 
     Raises:
         RuleRefused: there can be no such rule.
@@ -79,8 +79,8 @@ def add(definition: Definition, settings: Settings, *, source: str, rule: Rule) 
         resolve(source, (settings.uploads, settings.inbox, *settings.folders))
     parameters = {"pipeline": target.name, _source_name(target): source} if source else {"pipeline": target.name}
     body = {"schedule": planned, "active": True, "parameters": parameters}
-    server.ask("POST", f"/deployments/{target.id}/schedules", [body])
-    return shown
+    made = server.ask("POST", f"/deployments/{target.id}/schedules", [body])
+    return str(made[0]["id"]), shown
 
 
 def set_active(schedule: Schedule, active: bool) -> None:

@@ -28,7 +28,7 @@ class PrefectRefused(RowrelayError):
 
 
 class NotInPrefect(PrefectRefused):
-    """Prefect knows no such thing, or no more."""
+    """Prefect has no such thing, or has it no longer."""
 
 
 @dataclass(frozen=True, slots=True)

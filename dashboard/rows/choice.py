@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ MOST_SORTED = 50_000  # rows whose outcomes are read to be put in order
 OUTCOMES = ("@status", "@attempts", "@took_seconds", "@at")
 
 Rows = NDArray[np.int64]
+Place = tuple[Literal["row", "at"], int]  # in a list of rows: behind a row, or behind so many
 
 
 def page(book: Rowbook, question: Question, number: int = 1, *, size: int = PAGE) -> Page:
@@ -29,6 +31,30 @@ def page(book: Rowbook, question: Question, number: int = 1, *, size: int = PAGE
     last = min(first + size, matching)
     rows = np.arange(first + 1, last + 1) if chosen is None else chosen[first:last]
     return Page(book.rows(rows.tolist()), matching, number, pages, note)
+
+
+def following(book: Rowbook, question: Question, after: Place | None, limit: int) -> tuple[Page, Place | None]:
+    """Rows that follow a place, and the place of the last where there are more. Raises StackError, FileError.
+
+    Where the rows come in the order of the file, each comes once, however many move from state to state meanwhile.
+    """
+    chosen, note = choose(book, question)
+    matching = book.run.total if chosen is None else len(chosen)
+    first = 0
+    if after is not None:
+        in_order = after[0] == "row" and by_row(question)
+        first = _behind(chosen, after[1], matching, question.descending) if in_order else min(after[1], matching)
+    last = min(first + limit, matching)
+    rows = (np.arange(first + 1, last + 1) if chosen is None else chosen[first:last]).tolist()
+    found = Page(book.rows(rows), matching, 0, 0, note)
+    if last == matching:
+        return found, None
+    return found, ("row", rows[-1]) if by_row(question) else ("at", last)
+
+
+def by_row(question: Question) -> bool:
+    """Whether the rows are wanted in the order of the file, or against it."""
+    return question.sort in ("", "@row")
 
 
 def choose(book: Rowbook, question: Question) -> tuple[Rows | None, str]:
@@ -47,6 +73,15 @@ def choose(book: Rowbook, question: Question) -> tuple[Rows | None, str]:
         chosen = np.arange(1, book.run.total + 1) if chosen is None else np.sort(chosen)
         chosen = chosen[::-1] if question.descending else chosen
     return chosen, ""
+
+
+def _behind(chosen: Rows | None, row: int, total: int, descending: bool) -> int:
+    """How many of the chosen rows come before those that follow `row`, in its order."""
+    if chosen is None:
+        return min(row, total)
+    if descending:
+        return len(chosen) - int(np.searchsorted(chosen[::-1], row, side="left"))
+    return int(np.searchsorted(chosen, row, side="right"))
 
 
 def _mask(book: Rowbook, states: Collection[RowState]) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ from deployments.commands.progress import STYLES
 from deployments.commands.session import Session, err, out
 from deployments.commands.terminal import escaped
 from flows.errors import FileError
+from flows.ledger.plain import plain
 from flows.ledger.view import Run, View
 from flows.limit.pace import guaranteed_rate
 from flows.pipeline.definition import Definition
@@ -49,31 +50,7 @@ def print_json(value: Any) -> None:
 
 def as_object(run: Run) -> dict[str, Any]:
     """A run as the JSON forms have it."""
-    return {
-        "run": run.id,
-        "pipeline": run.pipeline,
-        "file": run.file,
-        "state": run.state,
-        "shown_as": run.shown_as,
-        "reason": run.reason,
-        "by": run.by,
-        "created": _utc(run.created),
-        "ended": _utc(run.ended) if run.ended else None,
-        "total": run.total,
-        "counts": {str(state): run.counts[state] for state in RowState},
-        "skipped": run.skipped,
-        "notices": run.notices,
-        "delivered_before": {
-            "rows": run.facts.delivered,
-            "runs": run.facts.delivered_in,
-        },
-        "definition_digest": run.facts.definition_digest or "",
-        "seconds": run.facts.seconds,
-        "peak": run.facts.peak,
-        "sent": run.facts.sent,
-        "rate": run.facts.rate,
-        "limit": run.facts.limit,
-    }
+    return {"run": run.id, **plain(run), "file": run.file}
 
 
 def _utc(at: float) -> str:

@@ -163,6 +163,27 @@ class View:
             ids: list[bytes] = self.client.zrevrange(keys.RUNS, offset, offset + limit - 1)  # type: ignore[assignment]
         return self._runs([raw.decode() for raw in ids])
 
+    def positions(self, limit: int, *, after: tuple[float, str] | None = None) -> list[tuple[float, str]]:
+        """When runs were created, in Unix seconds, and their ids, newest first. `after` is the last one known."""
+        found: list[tuple[float, str]] = []
+        latest = "+inf" if after is None else after[0]
+        skip = 0
+        while len(found) < limit:
+            with translated():
+                raw: Any = self.client.zrevrangebyscore(
+                    keys.RUNS, latest, "-inf", start=skip, num=limit, withscores=True
+                )
+            places = ((at, run.decode()) for run, at in raw)
+            found += [place for place in places if after is None or place < after]
+            if len(raw) < limit:
+                break
+            skip += limit
+        return found[:limit]
+
+    def these(self, ids: Sequence[str]) -> list[Run]:
+        """Runs by their ids, in this order, without those that are not there any more."""
+        return self._runs(ids)
+
     def older_than(self, moment: float, limit: int, *, skip: int = 0) -> list[Run]:
         """Runs created before a Unix time, oldest first."""
         with translated():
@@ -192,8 +213,8 @@ class View:
         if exact := self._by_whole_id(name):
             return exact
         with translated():
-            ids = [raw.decode() for raw in self.client.zrevrange(keys.RUNS, 0, -1)]  # type: ignore[union-attr]
-        fitting = ids[:1] if name == "last" else [run for run in ids if name and run.startswith(name)]
+            ids = [raw.decode() for raw in self.client.zrevrange(keys.RUNS, 0, 0 if name == "last" else -1)]  # type: ignore[union-attr]
+        fitting = ids if name == "last" else [run for run in ids if name and run.startswith(name)]
         if len(fitting) == 1:
             return fitting[0]
         if deleted := None if fitting else self.deleted(name):

@@ -97,7 +97,10 @@ def test_a_page_of_runs_costs_a_page(api: TestClient, settings: Settings) -> Non
         return int(ledger.client.info("stats")["total_commands_processed"])
 
     before = commands()
-    assert [run["id"] for run in api.get("/runs?offset=10&limit=2").json()["runs"]] == ["run-489", "run-488"]
+    first = api.get("/runs?limit=2").json()
+    assert [run["id"] for run in first["items"]] == ["run-499", "run-498"]
+    second = api.get("/runs", params={"limit": 2, "cursor": first["next"]}).json()
+    assert [run["id"] for run in second["items"]] == ["run-497", "run-496"]
     assert commands() - before < 20
     st.cache_data.clear()
     before = commands()

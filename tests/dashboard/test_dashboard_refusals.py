@@ -94,7 +94,7 @@ def test_a_server_in_trouble_is_not_taken_for_a_no(answers: Answers, status: int
 
 @pytest.mark.parametrize(
     ("status", "shown", "says"),
-    [(404, 404, "Prefect knows no such thing"), (409, 400, "Prefect refused"), (500, 503, "answered 500")],
+    [(404, 404, "Prefect has no such thing"), (409, 400, "Prefect refused"), (500, 503, "answered 500")],
 )
 def test_what_prefect_says_to_a_cancel_is_passed_on(answers: Answers, status: int, shown: int, says: str) -> None:
     run = str(uuid4())
@@ -105,7 +105,7 @@ def test_what_prefect_says_to_a_cancel_is_passed_on(answers: Answers, status: in
         answer = api.post(f"/runs/{run}/cancel")
 
     assert (answer.status_code, answer.headers["content-type"]) == (shown, "application/problem+json")
-    assert says in answer.json()["title"]
+    assert says in answer.json()["detail"]
 
 
 def test_a_schedule_that_is_removed_meanwhile_is_not_there(answers: Answers) -> None:
@@ -130,7 +130,7 @@ def test_what_else_runs_in_the_same_prefect_is_nobodys_business(answers: Answers
 
     with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as api:
         for answer in (api.get(f"/runs/{run}"), api.post(f"/runs/{run}/cancel"), api.get(f"/runs/{run}/rows")):
-            assert (answer.status_code, answer.json()["title"][:7]) == (
+            assert (answer.status_code, answer.json()["detail"][:7]) == (
                 404,
                 "No run " if "cancel" in str(answer.url) else "There i",
             )
@@ -177,10 +177,10 @@ def test_a_run_that_the_ledger_does_not_know_is_what_it_came_to(answers: Answers
 
     told = answer.json()
     assert (answer.status_code, told.get("state", "")) == (status, state)
-    assert says in (told["reason"] if status == 200 else told["title"])
+    assert says in (told["reason"] if status == 200 else told["detail"])
     assert status == 404 or (message in told["reason"] and told["created"] is None)
     assert rows.status_code == cancel.status_code == (404 if status == 404 else 409)
-    assert status == 404 or says in rows.json()["title"]
+    assert status == 404 or says in rows.json()["detail"]
     st.cache_data.clear()
     for page in (show("run", id=run), show("send", run=run)):
         assert not page.exception
@@ -203,8 +203,8 @@ def test_of_a_deleted_run_page_and_api_say_when_and_by_whom(answers: Answers, by
         for path in (run, resume, f"{run}/rows", f"{run}/preview"):
             answer = api.get(f"/runs/{path}")
             assert answer.status_code == 404
-            assert f"Run {run} was deleted on 20" in answer.json()["title"]
-            assert answer.json()["title"].endswith(f"by {by}.")
+            assert f"Run {run} was deleted on 20" in answer.json()["detail"]
+            assert answer.json()["detail"].endswith(f"by {by}.")
         assert api.post(f"/runs/{run}/resume").status_code == api.delete(f"/runs/{run}").status_code == 404
     st.cache_data.clear()
     for page in (show("run", id=run), show("run", id=resume), show("send", run=run)):

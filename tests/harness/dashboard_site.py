@@ -176,7 +176,7 @@ def site(folder: Path, **more: str) -> Iterator[Site]:
         seen = {**variables, "PREFECT_API_URL": f"http://127.0.0.1:{prefect.port}/api"}
         board = stack.enter_context(dashboard(seen, folder / "dashboard.log"))
         wait_until(
-            lambda: board.api("GET", "/status").json()[2]["well"],
+            lambda: board.api("GET", "/status").json()["well"],
             seconds=SECONDS,
             what="the runner to serve the pipelines",
         )

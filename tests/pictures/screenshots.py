@@ -86,9 +86,12 @@ def schedules(shoot: Callable[..., None], here: Site) -> None:
         here.board.api("POST", "/schedules", json={"pipeline": "posts", "timezone": "Europe/Berlin", **rule})
     paused = here.board.api("POST", "/schedules", json={"pipeline": "posts", "interval_seconds": 7200})
     assert paused.status_code == 201, paused.text
-    each = next(each for each in here.board.api("GET", "/schedules").json() if each["rule"] == "every 2 hours")
+    each = next(each for each in here.board.api("GET", "/schedules").json()["items"] if each["rule"] == "every 2 hours")
     here.board.api("PATCH", f"/schedules/{each['id']}", json={"active": False})
-    wait_until(lambda: sum(bool(each["next"]) for each in here.board.api("GET", "/schedules").json()) >= 2, seconds=90)
+    wait_until(
+        lambda: sum(bool(each["next_times"]) for each in here.board.api("GET", "/schedules").json()["items"]) >= 2,
+        seconds=90,
+    )
     shoot("schedules", "/schedules")
     shoot("schedules-calendar", "/schedules", lambda page: page.get_by_text("by a calendar rule").click())
 

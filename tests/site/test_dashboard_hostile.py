@@ -327,9 +327,10 @@ def test_an_upload_that_a_browser_sends_for_another_site_is_refused(place: Place
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
-        ("GET", "/runs/{id}/rows?page=99999999999999999999", None, 200),
-        ("GET", "/runs/{id}/rows?page=-1", None, 422),
-        ("GET", "/runs/{id}/rows?size=100000000", None, 422),
+        ("GET", "/runs/{id}/rows?cursor=WyJyb3ciLDk5OTk5OTk5OTk5OTk5OTk5OTk5XQ", None, 422),
+        ("GET", "/runs/{id}/rows?cursor=WyJyb3ciLC0xXQ", None, 422),
+        ("GET", "/runs/{id}/rows?page=2", None, 422),
+        ("GET", "/runs/{id}/rows?limit=100000000", None, 422),
         ("GET", "/runs/{id}/rows?state=nonsense", None, 422),
         ("GET", "/runs/{id}/rows/99999999999999999999", None, 404),
         ("GET", "/runs/{id}/rows/0", None, 404),
@@ -374,7 +375,7 @@ def test_no_table_gives_formulas_out_by_a_download_of_its_own(place: Place, page
 
 def test_the_documentation_can_try_out_an_upload(place: Place, page: Page) -> None:
     page.goto(f"{place.board.url}/api/docs")
-    upload = page.locator(".opblock-put", has_text="/files/{name}")
+    upload = page.locator(".opblock-put", has_text="/files/{file}")
     upload.locator("button.opblock-summary-control").click()
     upload.get_by_role("button", name="Try it out").click()
     upload.get_by_placeholder("name").fill("tried.csv")

@@ -72,7 +72,7 @@ def test_a_key_belongs_to_its_pipeline_and_to_one_request(here: Site) -> None:
     first, again = ask("posts", file), ask("posts", file)
     for answer in (ask("posts", other), ask("posts", file, dry_run=True)):
         assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
-        assert "idempotency key was used for a request with another" in answer.json()["title"]
+        assert "idempotency key was used for a request with another" in answer.json()["detail"]
     mine = ask("replies", notes)
 
     assert first.status_code == again.status_code == mine.status_code == 202
@@ -116,7 +116,7 @@ def test_a_run_that_was_deleted_is_gone_and_says_so(here: Site) -> None:
     for path in ("", "/rows", "/preview", "/events"):
         answer = here.board.api("GET", f"/runs/{run}{path}")
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
-        assert re.search(rf"^Run {run} was deleted on .* by API\.$", answer.json()["title"])
+        assert re.search(rf"^Run {run} was deleted on .* by API\.$", answer.json()["detail"])
     assert here.board.api("POST", f"/runs/{run}/cancel").status_code == 404
     assert sorted(here.tags) == titles(46, 2)
 
@@ -249,18 +249,18 @@ def test_two_schedules_of_one_pipeline_have_times_of_their_own(here: Site) -> No
     ):
         answer = here.board.api("POST", "/schedules", json={"pipeline": "posts", **body})
         assert answer.status_code == 201, answer.text
-        assert len(answer.json()["next"]) == 5
-        made.append(datetime.fromisoformat(answer.json()["next"][0]))
+        assert len(answer.json()["next_times"]) == 5
+        made.append(datetime.fromisoformat(answer.json()["next_times"][0]))
 
     def listed() -> list[dict[str, object]]:
-        found: list[dict[str, object]] = here.board.api("GET", "/schedules").json()
+        found: list[dict[str, object]] = here.board.api("GET", "/schedules").json()["items"]
         return sorted(found, key=lambda each: str(each["timezone"]))
 
-    wait_until(lambda: all(each["next"] for each in listed()), seconds=SECONDS, what="Prefect to plan both")
+    wait_until(lambda: all(each["next_times"] for each in listed()), seconds=SECONDS, what="Prefect to plan both")
     berlin, utc = listed()
-    assert datetime.fromisoformat(berlin["next"][0]) == made[0]  # type: ignore[index]
-    assert datetime.fromisoformat(utc["next"][0]) == made[1]  # type: ignore[index]
-    assert {datetime.fromisoformat(at).minute for at in utc["next"]} == {30}  # type: ignore[attr-defined]
+    assert datetime.fromisoformat(berlin["next_times"][0]) == made[0]  # type: ignore[index]
+    assert datetime.fromisoformat(utc["next_times"][0]) == made[1]  # type: ignore[index]
+    assert {datetime.fromisoformat(at).minute for at in utc["next_times"]} == {30}  # type: ignore[attr-defined]
 
     path = f"/schedules/{berlin['id']}"
     for active in (False, True):
@@ -291,8 +291,8 @@ def test_a_schedule_that_could_not_work_is_refused_before_it_is_made(
     answer = here.board.api("POST", "/schedules", json={"pipeline": "posts", **body})
 
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
-    assert says in answer.json()["title"]
-    sources = [each["source"] for each in here.board.api("GET", "/schedules").json()]
+    assert says in answer.json()["detail"]
+    sources = [each["source"] for each in here.board.api("GET", "/schedules").json()["items"]]
     assert body.get("source", "?") not in sources
 
 
@@ -302,7 +302,7 @@ def test_a_prefect_that_is_away_is_said_and_nothing_is_lost(here: Site) -> None:
     try:
         refused = here.board.api("POST", "/runs", json={"pipeline": "posts", "file": file})
         assert refused.status_code == 503
-        assert "Prefect" in refused.json()["title"]
+        assert "Prefect" in refused.json()["detail"]
         assert here.board.api("GET", "/schedules").status_code == 503
         assert here.board.api("GET", "/runs").status_code == 200
     finally:
@@ -327,12 +327,12 @@ def test_the_commands_of_the_documentation_do_what_they_say(here: Site, tmp_path
     (result,) = json.loads((tmp_path / "results.json").read_text())["result"]
     assert (result["userId"], result["title"], result["result"]) == (1, "text", "done")
     assert "text" in here.tags
-    assert here.board.api("GET", "/schedules").json() == []
+    assert here.board.api("GET", "/schedules").json()["items"] == []
 
 
 def test_every_route_is_among_the_commands_of_the_documentation(here: Site) -> None:
     text = (ROOT / "docs" / "http-api.md").read_text()
-    words = {"{name}": "*", "{run}": "$RUN", "{row}": "1", "{schedule}": "$SCHEDULE", "{form}": "*"}
+    words = {"{name}": "*", "{file}": "*", "{run}": "$RUN", "{row}": "1", "{schedule}": "$SCHEDULE"}
 
     missing = []
     for path in here.board.api("GET", "/openapi.json").json()["paths"]:

@@ -155,7 +155,7 @@ def _confirm(label: str, act: Callable[[], object], *, then: str = "", **query: 
         st.html(notice("warn", exc.message, exc.hint, "Nothing was changed."))
         return
     cached.run.clear()
-    cached.runs.clear()
+    cached.forget_runs()
     cached.not_begun.clear()
     if then:
         st.switch_page(then, query_params=query)

@@ -137,7 +137,7 @@ function going(root, upload) {
 function explain(request) {
   try {
     const problem = JSON.parse(request.responseText);
-    return [problem.title, problem.hint].filter(Boolean).join(" ");
+    return [problem.detail, problem.hint].filter(Boolean).join(" ");
   } catch {
     return `The dashboard answered ${request.status}.`;
   }

@@ -1,0 +1,221 @@
+"""What the HTTP API takes and gives of pipelines, limits, schedules and services, as pydantic models."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from dashboard import target
+from dashboard.api.envelope import Answer, Body, Page
+from dashboard.prefect_api.schedules import Schedule as Planned
+from flows.limit.status import LimitStatus
+from flows.pipeline.definition import Definition
+from flows.words import limit_words
+
+
+class Pace(Answer):
+    """The limit that a pipeline sends under."""
+
+    name: str
+    pace: str = Field(description="In words", examples=["7 per second"])
+    in_flight: int
+
+
+class Pipeline(Answer):
+    """A pipeline: where it sends to, which columns it takes, how fast it goes."""
+
+    name: str
+    description: str
+    host: str = Field(description="The server that its requests go to")
+    this_machine: bool = Field(description="Whether that is the machine of the dashboard itself")
+    columns: list[str]
+    limit: Pace
+
+    @classmethod
+    def of(cls, definition: Definition) -> Pipeline:
+        """From its definition."""
+        return cls.model_validate(_pipeline(definition))
+
+
+class PipelinePage(Page[Pipeline]):
+    """All pipelines; there is never a next page."""
+
+
+class PipelineDetail(Pipeline):
+    """A pipeline with its whole definition."""
+
+    definition: dict[str, Any] = Field(description="Its keys are those of docs/pipelines.md; secrets are only named")
+
+    @classmethod
+    def of(cls, definition: Definition, shown: dict[str, Any] | None = None) -> PipelineDetail:
+        """From its definition, and what of it may be shown."""
+        return cls.model_validate({**_pipeline(definition), "definition": shown or {}})
+
+
+class LimitState(StrEnum):
+    """Whether requests may go. `latched`: the API has shut us out, and a person has to open the limit."""
+
+    OPEN = "open"
+    WAITING = "waiting to be sure"
+    PAUSED = "paused"
+    LATCHED = "latched"
+
+
+class Window(Answer):
+    """At most `requests` in any `seconds`; `held` places are taken now."""
+
+    requests: int
+    seconds: float
+    held: int
+
+
+class Limit(Answer):
+    """How a limit stands. Moments are null where nothing of the kind is going on."""
+
+    name: str
+    state: LimitState
+    windows: list[Window]
+    in_flight: int = Field(description="Most requests at once; 0 where nobody uses the limit now")
+    in_flight_now: int
+    processes: int = Field(description="Processes that used the limit in the last ten seconds")
+    numbers_in_force: int = Field(description="More than 1: pipelines state different numbers, and all are kept to")
+    waits_until: datetime | None = Field(description="Nothing is sent before, as earlier requests may still count")
+    waits_because: str
+    paused_until: datetime | None = Field(description="The API asked for a pause")
+    paused_because: str
+    latched_at: datetime | None = Field(description="The API shut us out")
+    latched_because: str
+    latched_by_run: str
+
+    @classmethod
+    def of(cls, limit: LimitStatus) -> Limit:
+        """From what the limit's own record says."""
+        return cls(
+            name=limit.name,
+            state=LimitState(limit.state),
+            windows=[Window(**asdict(window)) for window in limit.windows],
+            in_flight=limit.in_flight,
+            in_flight_now=limit.flying,
+            processes=limit.askers,
+            numbers_in_force=limit.numbers_in_force,
+            waits_until=_moment(limit.quarantine_until),
+            waits_because=limit.quarantine_reason,
+            paused_until=_moment(limit.paused_until),
+            paused_because=limit.pause_reason,
+            latched_at=_moment(limit.latched_at),
+            latched_because=limit.latch_reason,
+            latched_by_run=limit.latch_run,
+        )
+
+
+class LimitPage(Page[Limit]):
+    """All limits; there is never a next page."""
+
+
+class Opened(Answer):
+    """Whether a limit was opened: false if it was open."""
+
+    opened: bool
+
+
+class NewSchedule(Body):
+    """A schedule of Prefect's: one of `cron`, `interval_seconds` and `rrule`."""
+
+    pipeline: str
+    source: str = Field("", description="Folder or URL to deliver from; empty: the pipeline's own inbox")
+    cron: str | None = Field(None, examples=["0 6 * * 1-5"])
+    interval_seconds: float | None = Field(None, ge=1, le=366 * 86_400)
+    rrule: str | None = Field(None, examples=["FREQ=MONTHLY;BYDAY=1MO;BYHOUR=6;BYMINUTE=0;BYSECOND=0"], max_length=2000)
+    timezone: str = Field("UTC", examples=["Europe/Berlin"])
+
+
+class ScheduleChange(Body):
+    """Pause or resume."""
+
+    active: bool
+
+
+class Schedule(Answer):
+    """When Prefect starts a delivery."""
+
+    id: str
+    pipeline: str
+    rule: str = Field(description="In words where it is simple, else as it was stated")
+    timezone: str
+    source: str = Field(description="Folder or URL to deliver from; empty: the pipeline's own inbox")
+    active: bool
+    next_times: list[datetime] = Field(description="When it starts something next")
+    last: str | None = Field(description="The state of the last flow run that it started")
+
+    @classmethod
+    def of(cls, each: Planned, coming: list[datetime] | None = None) -> Schedule:
+        """From what Prefect has of it; `coming` where Prefect has not planned its runs yet."""
+        return cls(
+            id=each.id,
+            pipeline=each.deployment.name,
+            rule=each.rule,
+            timezone=each.timezone,
+            source=each.source,
+            active=each.active,
+            next_times=coming or [datetime.fromtimestamp(at, UTC) for at in each.coming],
+            last=each.last.state if each.last else None,
+        )
+
+
+class SchedulePage(Page[Schedule]):
+    """All schedules; there is never a next page."""
+
+
+class Service(Answer):
+    """One part of the whole: what it is for, whether it is well, and what to do if not."""
+
+    name: str
+    well: bool
+    says: str
+    does: str
+    todo: str
+    address: str
+
+
+class Status(Answer):
+    """Whether everything that sending needs is there."""
+
+    well: bool
+    services: list[Service]
+
+
+class ProblemKind(Answer):
+    """A problem that this API may answer with."""
+
+    type: str
+    title: str
+    status: int
+    description: str
+
+
+class ProblemPage(Page[ProblemKind]):
+    """All kinds of problems; there is never a next page."""
+
+
+def _pipeline(definition: Definition) -> dict[str, Any]:
+    terms = definition.terms
+    return {
+        "name": definition.name,
+        "description": definition.description,
+        "host": target.host_of(definition),
+        "this_machine": target.stays_here(definition),
+        "columns": list(definition.column_names),
+        "limit": {
+            "name": terms.name,
+            "pace": limit_words(terms.windows, terms.in_flight),
+            "in_flight": terms.in_flight,
+        },
+    }
+
+
+def _moment(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC)
