@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 
 from dashboard import actions, run_list
 from dashboard.absent import not_begun
@@ -106,7 +106,7 @@ def resume_run(
     run: str,
     request: Request,
     response: Response,
-    body: schemas.Resume | None = None,
+    body: Annotated[schemas.Resume, Body(default_factory=schemas.Resume)],
     idempotency_key: Key = None,
 ) -> schemas.Started:
     """Send the unfinished rows, or the failed or unknown ones again. A checked run is sent by this too.
@@ -114,8 +114,7 @@ def resume_run(
     A run that was only to be checked, and whose check did not end, is checked again.
     """
     found = begun(run, exact)
-    rows = body.rows if body else "unfinished"
-    flow = actions.resume(found, rows, by=by(request), key=_key(found, idempotency_key))
+    flow = actions.resume(found, body.rows, by=by(request), key=_key(found, idempotency_key))
     say_where(request, response, f"/runs/{found.id}")
     return schemas.Started(id=found.id, flow_run=flow)
 
@@ -132,9 +131,11 @@ def check_run(run: str, request: Request, response: Response, idempotency_key: K
 
 @router.post("/{run}/mark-done")
 @raises(RunNotFound, RunDeleted, RunBusy, actions.NotFound, actions.NotPossible)
-def mark_rows_done(run: str, request: Request, body: schemas.MarkDone | None = None) -> schemas.Moved:
+def mark_rows_done(
+    run: str, request: Request, body: Annotated[schemas.MarkDone, Body(default_factory=schemas.MarkDone)]
+) -> schemas.Moved:
     """Call unknown rows done, because you know that the API acted on them."""
-    moved = actions.mark_done(begun(run, exact), by=by(request), rows=body.rows if body else None)
+    moved = actions.mark_done(begun(run, exact), by=by(request), rows=body.rows)
     return schemas.Moved(rows=moved)
 
 

@@ -17,6 +17,7 @@ import httpx
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from deployments.embedded.redis_server import free_port
+from tests.harness.contract import hold
 
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -67,8 +68,10 @@ class Dashboard:
     log: Path
 
     def api(self, method: str, path: str, **more: Any) -> httpx.Response:
-        """A request to its HTTP API, as a program sends it."""
-        return httpx.request(method, f"{self.url}/api{path}", timeout=60, trust_env=False, **more)
+        """A request to its HTTP API, as a program sends it; the answer has to be one that its document promises."""
+        answer = httpx.request(method, f"{self.url}/api{path}", timeout=60, trust_env=False, **more)
+        hold(answer)
+        return answer
 
     def open(self, page: Page, path: str = "/") -> Page:
         """Load a page and wait until it has been drawn."""
