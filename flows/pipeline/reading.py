@@ -30,14 +30,14 @@ def load(path: Path | str, *, environ: Mapping[str, str] = os.environ) -> Defini
         raise refusal([*faults, Fault((), "is empty; `rowrelay init` writes a definition to begin with")], file=file)
     if not isinstance(document.data, dict):
         raise refusal([*faults, Fault((), "must be a mapping of keys such as `name:` and `columns:`", 1)], file=file)
-    faults += _unheard(open_secrets(document.data), _places(faults))
+    faults += _new_faults(open_secrets(document.data), _places(faults))
     unset: list[Fault] = []
     data = resolve(document.data, unset, environ)
-    faults += _unheard(unset, _places(faults))
-    faults += _unheard(_without_value(data), _places(faults))
+    faults += _new_faults(unset, _places(faults))
+    faults += _new_faults(_without_value(data), _places(faults))
     made, wrong, hidden = _shape(data)
-    faults += _unheard(wrong, _places(faults))
-    faults += _unheard(consistency.faults(made), _places(faults) | hidden)
+    faults += _new_faults(wrong, _places(faults))
+    faults += _new_faults(consistency.faults(made), _places(faults) | hidden)
     if faults:
         raise refusal(faults, file=file, lines=document.lines)
     return made
@@ -126,7 +126,7 @@ def _places(known: list[Fault]) -> set[Place]:
     return {fault.place[:-1] if fault.place[-1:] == ("type",) else fault.place for fault in known}
 
 
-def _unheard(new: Iterable[Fault], places: set[Place]) -> list[Fault]:
+def _new_faults(new: Iterable[Fault], places: set[Place]) -> list[Fault]:
     """Those of `new` that are not the mere consequence of a fault at the same place or around it."""
     return [fault for fault in new if not any(fault.place[:size] in places for size in range(1, len(fault.place) + 1))]
 
