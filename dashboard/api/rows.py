@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
 
 from dashboard import actions, preview, run_list
-from dashboard.api import schemas
+from dashboard.api import schemas_rows as schemas
 from dashboard.api.envelope import Cursor, cursor_of, place_of
 from dashboard.api.problems import NotValid, raises
 from dashboard.api.request import refuse_unknown

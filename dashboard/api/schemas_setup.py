@@ -57,10 +57,12 @@ class PipelineDetail(Pipeline):
 
 
 class LimitState(StrEnum):
-    """Whether requests may go. `latched`: the API has shut us out, and a person has to open the limit."""
+    """Whether requests may go. `cooling down`: earlier ones may still count. `latched`: a person has to open the limit,
+    as the API has shut us out.
+    """
 
     OPEN = "open"
-    WAITING = "waiting to be sure"
+    COOLING_DOWN = "cooling down"
     PAUSED = "paused"
     LATCHED = "latched"
 
@@ -83,8 +85,8 @@ class Limit(Answer):
     in_flight_now: int
     processes: int = Field(description="Processes that used the limit in the last ten seconds")
     numbers_in_force: int = Field(description="More than 1: pipelines state different numbers, and all are kept to")
-    waits_until: datetime | None = Field(description="Nothing is sent before, as earlier requests may still count")
-    waits_because: str
+    cooling_down_until: datetime | None = Field(description="Nothing is sent before, as earlier requests may count")
+    cooling_down_because: str
     paused_until: datetime | None = Field(description="The API asked for a pause")
     paused_because: str
     latched_at: datetime | None = Field(description="The API shut us out")
@@ -96,14 +98,14 @@ class Limit(Answer):
         """From what the limit's own record says."""
         return cls(
             name=limit.name,
-            state=LimitState(limit.state),
+            state=LimitState(_STATES.get(limit.state, limit.state)),
             windows=[Window(**asdict(window)) for window in limit.windows],
             in_flight=limit.in_flight,
             in_flight_now=limit.flying,
             processes=limit.askers,
             numbers_in_force=limit.numbers_in_force,
-            waits_until=_moment(limit.quarantine_until),
-            waits_because=limit.quarantine_reason,
+            cooling_down_until=_moment(limit.quarantine_until),
+            cooling_down_because=limit.quarantine_reason,
             paused_until=_moment(limit.paused_until),
             paused_because=limit.pause_reason,
             latched_at=_moment(limit.latched_at),
@@ -199,6 +201,9 @@ class ProblemKind(Answer):
 
 class ProblemPage(Page[ProblemKind]):
     """All kinds of problems; there is never a next page."""
+
+
+_STATES = {"waiting to be sure": "cooling down"}
 
 
 def _pipeline(definition: Definition) -> dict[str, Any]:

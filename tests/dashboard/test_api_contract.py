@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -12,12 +13,14 @@ import pytest
 from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 
+from dashboard import connections
 from dashboard.api import schemas
 from dashboard.api.problems import name_of
 from dashboard.api.schemas_setup import LimitState
 from deployments.commands.showing import as_object
 from flows.errors import RowrelayError
 from flows.ledger.view import KINDS
+from flows.limit.script import MICRO, NAMES, Keys
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from tests.dashboard.test_api import api, mixed, settings
@@ -101,7 +104,7 @@ def test_states_are_the_ones_that_there_are() -> None:
     assert {str(each) for each in schemas.ShownAs} == set(KINDS.values())
     assert {str(each) for each in schemas.RunStatus} == {"starting", *map(str, RunState)}
     assert list(schemas.Counts.model_fields) == [str(state) for state in RowState]
-    assert {str(each) for each in LimitState} == {"open", "waiting to be sure", "paused", "latched"}
+    assert {str(each) for each in LimitState} == {"open", "cooling down", "paused", "latched"}
 
 
 def test_the_type_of_a_problem_leads_to_what_it_is(api: TestClient) -> None:
@@ -189,6 +192,20 @@ def test_a_chart_has_moments_with_all_their_counts(api: TestClient, mixed: Seede
 
 def test_limits_say_how_they_stand(api: TestClient, settings: Settings) -> None:
     assert api.get("/limits").json() == {"items": [], "next": None}
+    client, keys = connections.client(), Keys.of("posts")
+    seconds, _ = client.time()
+    client.sadd(NAMES, "posts")
+    client.hset(keys.state, mapping={"sure": (seconds + 60) * MICRO, "sure_why": "new"})
+    (limit,) = api.get("/limits").json()["items"]
+    assert (limit["state"], limit["latched_at"], limit["paused_until"]) == ("cooling down", None, None)
+    assert abs(datetime.fromisoformat(limit["cooling_down_until"]).timestamp() - seconds - 60) < 1
+    assert limit["cooling_down_because"].startswith("this limit is new here")
+
+    client.hset(keys.state, "latched", json.dumps({"reason": "HTTP 403", "run": "r1", "at": 1.5}))
+    (limit,) = api.get("/limits").json()["items"]
+    assert [limit[name] for name in ("state", "latched_because", "latched_by_run")] == ["latched", "HTTP 403", "r1"]
+    assert datetime.fromisoformat(limit["latched_at"]).timestamp() == 1.5
+    assert [api.post("/limits/posts/open").json() for _ in range(2)] == [{"opened": True}, {"opened": False}]
 
 
 @pytest.mark.parametrize(
