@@ -299,7 +299,7 @@ CLIENTS = [
             'return Reply(RowState.UNKNOWN, f"{words}; the API may',
             'return Reply(RowState.FAILED, f"{words}; the API may',
         ),
-        ("what cannot be sent is tried for ever", "    if hopeless:\n", "    if hopeless and wrote:\n"),
+        ("what cannot be sent is tried for ever", "if isinstance(exc, ValueError) and not", "if wrote and not"),
         (
             "nothing written is unknown",
             'return Reply(RowState.WAITING, f"{words}; nothing',
