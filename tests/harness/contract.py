@@ -34,7 +34,7 @@ def hold(response: httpx.Response) -> None:
     path = response.request.url.path.removeprefix("/api")
     found = operation(method, path)
     kind = response.headers.get("content-type", "").partition(";")[0]
-    if found is None or (response.status_code == 400 and kind == "text/plain"):  # what Streamlit refuses by itself
+    if found is None or (response.status_code == 400 and kind in ("", "text/plain")):  # Streamlit refuses it by itself
         return
     what = f"{method} {path} ({found[1]['operationId']}): {response.status_code}"
     promised = found[1]["responses"].get(str(response.status_code))

@@ -146,7 +146,9 @@ def test_sigterm_is_like_ctrl_c(sending: World, stack: RunningStack) -> None:
 
 def test_a_terminal_that_is_closed_ends_a_delivery_as_ctrl_c_does(sending: World, stack: RunningStack) -> None:
     terminal, own_end = pty.openpty()
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup the program would inherit that it is ignored
     process = program(sending, stack, "send", sending.file(90), "--pipeline", "cliposts", terminal=own_end)
+    signal.signal(signal.SIGHUP, before)
     os.close(own_end)
     threading.Thread(target=drained, args=(terminal,), daemon=True).start()
     run = wait_until(underway(sending, stack), seconds=60, what="rows under way")

@@ -378,7 +378,7 @@ def test_the_documentation_can_try_out_an_upload(place: Place, page: Page) -> No
     upload = page.locator(".opblock-put", has_text="/files/{file}")
     upload.locator("button.opblock-summary-control").click()
     upload.get_by_role("button", name="Try it out").click()
-    upload.get_by_placeholder("name").fill("tried.csv")
+    upload.get_by_placeholder("file", exact=True).fill("tried.csv")
     upload.locator("input[type=file]").set_input_files(
         {"name": "tried.csv", "mimeType": "text/csv", "buffer": b"userId,title,body\n1,a,b\n"}
     )
