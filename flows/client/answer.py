@@ -97,11 +97,13 @@ def _success(status: int, headers: Headers, body: bytes, definition: Definition,
     if status in _EMPTY or not (body or trouble):
         missing = "the answer is empty: nothing kept" if definition.response.keep and status not in _EMPTY else ""
         return Reply(RowState.DONE, _but(status, missing))
-    excerpt = _excerpt(body, headers, mask)
-    if not trouble:
+    whole = not trouble
+    if whole:
         with suppress(ValueError):
             return Reply(RowState.DONE, value=parsed(body, headers))
         trouble = "the answer is no valid JSON"
+    excerpt = _excerpt(body, headers, mask)  # not before: most answers need none, and masking takes its time
+    if whole:
         with suppress(ValueError):
             value = after_warning(body, headers)
             return Reply(RowState.DONE, _but(status, "other text stands before its JSON"), value=value, excerpt=excerpt)
