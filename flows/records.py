@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 Wanted = Literal["unfinished", "failed", "unknown"]
 """Which rows of a run are to be sent: those that never were or never ended, or once more those of one state."""
@@ -101,8 +101,7 @@ class Parcel:
     rows: tuple[Row, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """What came of one request, and what it means for everybody who shares the limit.
 
     `means` is what it says of the rows that it carried: `done`, `failed` or `unknown`; `waiting` where the request
@@ -113,7 +112,7 @@ class Reply:
     means: RowState
     reason: str = ""
     status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     body: bytes = b""
     value: Any = UNSET  # the JSON of the body, where some was due and could be read
     excerpt: str = ""  # the beginning of the body, for people, where it is not what was due
@@ -126,14 +125,13 @@ class Reply:
     took_seconds: float = 0.0  # from the permit's start to the response head, or to giving up
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What an exchange means for one row. `kept` is what the definition keeps of the answer, by name."""
 
     row: int
     state: RowState
     reason: str = ""
-    kept: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, Any] = {}
     excerpt: str = ""
     again: bool = False  # worth another attempt
 

@@ -25,12 +25,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import jmespath
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from flows.client.pause import MAX_PAUSE_SECONDS, Headers, pause_of, retry_after
 from flows.client.reading import after_warning, as_text, is_html, parsed, says_json, unpacked
@@ -66,7 +66,14 @@ Mask = Callable[[str], str]
 
 
 def understood(
-    status: int, headers: Headers, body: bytes, definition: Definition, *, trouble: str = "", mask: Mask = str
+    status: int,
+    headers: Headers,
+    body: bytes,
+    definition: Definition,
+    *,
+    trouble: str = "",
+    mask: Mask = str,
+    took_seconds: float = 0.0,
 ) -> Reply:
     """What an answer means as a whole. `headers` must find names in any case (httpx.Headers does).
 
@@ -80,7 +87,7 @@ def understood(
         reply = _success(status, headers, body, definition, trouble=trouble, mask=mask)
     else:
         reply = replace(_refusal(status, headers, body, definition, mask), excerpt=_excerpt(body, headers, mask))
-    return replace(reply, status=status, headers=headers, body=body)
+    return replace(reply, status=status, headers=headers, body=body, took_seconds=took_seconds)
 
 
 def outcomes(reply: Reply, parcel: Parcel, definition: Definition, masker: Masker) -> list[Outcome]:
@@ -185,7 +192,7 @@ def _keep(answer: Any, definition: Definition) -> tuple[dict[str, Any], str]:
 
 def _capped(value: Any) -> Any:
     """The value, or where it is too long the beginning of its text."""
-    if value is None or isinstance(value, bool | float):
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and value.bit_length() <= 64):
         return value
     try:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -6,12 +6,12 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from typing import Self, cast
 
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver
+from msgspec.structs import replace
 
 from flows.client.answer import GATEWAY_STATUSES, understood
 from flows.client.breakage import broken, words_for
@@ -123,10 +123,15 @@ class Client:
             current.transport = None  # it may carry another's request by now
         finally:
             (permit.lost if at_edge else permit.finished)()
-        reply = understood(
-            response.status_code, response.headers, body, definition, trouble=trouble, mask=self._masker.text
+        return understood(
+            response.status_code,
+            response.headers,
+            body,
+            definition,
+            trouble=trouble,
+            mask=self._masker.text,
+            took_seconds=took,
         )
-        return replace(reply, took_seconds=took)
 
     def _bound(self, permit: Permit) -> float:
         """The moment, by the loop's clock, at which the head must be here. The loop's clock stops in a suspend."""

@@ -28,8 +28,10 @@ _PAGE = re.compile(rb"\A\s*(<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(!doctype html|html)
 
 def unpacked(body: bytes, headers: Headers, most: int) -> bytes:
     """The body as it was before the server packed it; at most so many bytes. Raises ValueError."""
-    coding = headers.get("content-encoding", "").strip().lower()
-    if coding not in _PACKED or not body:
+    if "content-encoding" not in headers or not body:
+        return body
+    coding = headers["content-encoding"].strip().lower()
+    if coding not in _PACKED:
         return body
     try:
         return _unpack(body, coding, most)

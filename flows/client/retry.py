@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from flows.records import Outcome, Reply, RowState
 

@@ -25,6 +25,7 @@ import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Protocol
 
 import aiohttp
@@ -197,7 +198,10 @@ class Transport(httpx.AsyncBaseTransport):
             current.leave()
             raise
         body = Body(content, current)
-        return httpx.Response(message.code, headers=message.raw_headers, stream=body, request=request)
+        response = httpx.Response(message.code, headers=message.raw_headers, stream=body, request=request)
+        if b"".join(chain.from_iterable(message.raw_headers)).isascii():
+            response.headers.encoding = "ascii"  # spares httpx a guess, header by header
+        return response
 
     async def _exchange(self, written: bytes, current: Flight, method: str) -> tuple[RawResponseMessage, StreamReader]:
         connection = current.connection
