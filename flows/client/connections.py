@@ -100,12 +100,12 @@ class Connections:
         """
         return self._took if self.made else 0.0
 
-    def fill(self, wanted: int, *, least: int) -> None:
-        """Once no more than `least` are ready or will be, begin so many set-ups that `wanted` are."""
+    def fill(self, wanted: int, *, least: int, most: int) -> None:
+        """Once no more than `least` are ready or will be, begin so many set-ups that `wanted` are, or `most` in all."""
         there = len(self._ready) + len(self._under_way)
         if there > least:
             return
-        for _ in range(min(wanted - there, self._most - len(self._open) - len(self._under_way))):
+        for _ in range(min(wanted - there, min(most, self._most) - len(self._open) - len(self._under_way))):
             set_up = self._begin()
             task = asyncio.create_task(self._add(set_up))
             self._tasks.add(task)

@@ -31,6 +31,8 @@ _DOING = {
 class Connecting:
     """Has connections of one sender ready. `granted` counts permits whose requests have not taken theirs yet.
 
+    No more are made than the sender's share of what may be in flight: who has none free leaves the permit to others.
+
     `on_event` is told in plain words what people should know; `on_trouble` is told of each trouble and how many there
     were without a connection in between, and raises Stopped when that is too much.
     """
@@ -67,7 +69,8 @@ class Connecting:
             self._heed(connections)
             if loop.time() >= self._not_before:
                 spare = self._spare(connections)
-                connections.fill(self.granted + min(most, spare), least=self.granted + spare // 4)
+                share = math.ceil(self._limit.terms.in_flight / self._limit.company)
+                connections.fill(self.granted + min(most, spare), least=self.granted + spare // 4, most=share)
             if (free := connections.ready - self.granted) > 0:
                 return min(free, most)
             if loop.time() >= tell_at and not self._told and (set_up := connections.under_way) is not None:

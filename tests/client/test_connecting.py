@@ -11,6 +11,7 @@ import ssl
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +74,7 @@ def deliver(
     url: str,
     *,
     rows: int = 5,
+    run: str = RUN,
     resolver: AbstractResolver | None = None,
     told: Callable[[str], None] = lambda text: None,
     until: Callable[[], object] | None = None,
@@ -87,19 +89,19 @@ def deliver(
         told(text)
 
     async def main() -> None:
-        ledger, _, epoch = begin(connect(redis_url), total=rows)
+        ledger, _, epoch = begin(connect(redis_url), total=rows, run=run)
         terms = made.terms
         client = Client(made, secrets={}, connections=max(8, round(terms.in_flight * 1.5)), resolver=resolver)
         async with Limiter(redis_url) as limiter, client:
             sender = Sender(
-                run=RUN,
+                run=run,
                 definition=made,
                 epoch=epoch,
                 first_serial=1,
                 ledger=ledger,
                 limit=limiter.limit(terms),
                 client=client,
-                journal=Journal(folder / "journal", RUN),
+                journal=Journal(folder / "journal", run),
                 give_up_seconds=30.0,
                 on_event=event,
             )
@@ -112,7 +114,7 @@ def deliver(
                 sender.drain(cancelled=True)
             found.states = await asyncio.wait_for(whole, 120)
             await sender.close()
-        found.stopped, found.waiting = sender.stopped, View(connect(redis_url)).run(RUN).counts[RowState.WAITING]
+        found.stopped, found.waiting = sender.stopped, View(connect(redis_url)).run(run).counts[RowState.WAITING]
 
     asyncio.run(main())
     return found
@@ -162,6 +164,35 @@ def test_connections_are_kept_while_their_number_is_enough(redis_url: str, tmp_p
     assert (
         server.connections <= LIMIT["in_flight"] + 1
     )  # the first may have grown too old before the limit let anybody send
+
+
+def test_those_who_share_a_limit_share_the_connections_it_can_use(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The handshakes take so long that each of three senders would have as many ready as the limit lets fly."""
+    authority = tls.authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.roots))
+    limit = {**LIMIT, "requests": 24, "window_seconds": 1, "in_flight": 12}
+    with (
+        handshakes(authority.server(), hold=lambda number: threading.Event().wait(1.5)) as server,
+        ThreadPoolExecutor(3) as beside,
+    ):
+        senders = [
+            beside.submit(
+                deliver,
+                redis_url,
+                tmp_path,
+                https(server),
+                rows=60,
+                run=run,
+                limit=limit,
+                request={"timeout_seconds": 5},
+            )
+            for run in ("one", "two", "three")
+        ]
+        assert [each.result().states for each in senders] == [Counter(done=30)] * 3
+    # Who asks first is alone for that moment, then they are two, then three. One each had grown old before that.
+    assert server.connections <= 12 + 6 + 4 + 3
 
 
 def test_no_connection_is_made_anew_while_a_run_waits_for_the_limit(redis_url: str, tmp_path: Path, raw: Any) -> None:
