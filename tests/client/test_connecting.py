@@ -183,7 +183,7 @@ def test_those_who_share_a_limit_share_the_connections_it_can_use(
                 redis_url,
                 tmp_path,
                 https(server),
-                rows=60,
+                rows=30,
                 run=run,
                 limit=limit,
                 request={"timeout_seconds": 5},
