@@ -14,7 +14,8 @@ from pathlib import Path
 from deployments.embedded.redis_server import RedisServer
 from flows.ledger import keys
 from flows.ledger.connection import connect
-from flows.ledger.ledger import Answer, Claim, Ledger
+from flows.ledger.ledger import Ledger
+from flows.ledger.moves import Answer, Claim
 from flows.records import RowState
 
 RUN, BATCH = "bench", 200

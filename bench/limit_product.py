@@ -26,7 +26,8 @@ from deployments.standin.api import Knobs, StandIn
 from deployments.standin.arrivals import Arrival
 from deployments.standin.server import serving
 from flows.ledger.connection import connect
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.records import RowState
 from flows.settings import Settings
 

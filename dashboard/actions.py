@@ -18,7 +18,7 @@ from flows.errors import RowrelayError, RunBusy, StackError
 from flows.flow_runs.start import start
 from flows.ledger.backup_guard import BackupGuard
 from flows.ledger.connection import translated
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.limit import status as limit_status
 from flows.limit.status import open_limit
 from flows.pipeline.definition import Definition

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from flows.errors import RunNotFound
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.records import RowState, RunState
 
 Position = tuple[float, str]  # of a run in the list: when it was created, Unix seconds, and its id

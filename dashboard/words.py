@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from flows.ledger.view import KINDS, Run
+from flows.ledger.run import KINDS, Run
 from flows.records import RowState
 
 

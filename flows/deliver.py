@@ -32,7 +32,8 @@ from flows.flow_runs.states import final, started_by
 from flows.ledger.connection import cautions, connect, reach
 from flows.ledger.inbox import Claims
 from flows.ledger.ledger import Ledger
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.pipeline.pipelines import pick, present
 from flows.pipeline.reading import redirected
 from flows.records import Apostrophes, Wanted

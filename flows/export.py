@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from flows.errors import FileError
 from flows.ledger.keys import Record
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.pipeline.definition import Definition
 from flows.pipeline.reading import from_resolved
 from flows.records import Rejection, Row, RowState

@@ -19,7 +19,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from flows.errors import RowrelayError
 from flows.ledger import keys
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.limit import status as limit_status
 from flows.records import RowState, RunState
 

@@ -22,7 +22,8 @@ from flows.flow_runs.start import start
 from flows.intake import turn
 from flows.ledger.connection import connect, reach
 from flows.ledger.ledger import LEASE_SECONDS, Ledger
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.records import RunState
 from flows.settings import Settings
 

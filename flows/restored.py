@@ -8,7 +8,8 @@ from flows.errors import RunBusy
 from flows.ledger.backup_guard import turn
 from flows.ledger.connection import translated
 from flows.ledger.ledger import Ledger
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.limit.status import distrust, names
 from flows.records import RowState, RunState
 

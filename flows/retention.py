@@ -9,9 +9,11 @@ from pathlib import Path
 
 from flows.delivery.journal import journal
 from flows.errors import RunBusy, RunNotFound
+from flows.ledger.erase import erase
 from flows.ledger.inbox import Claims, Ended
 from flows.ledger.ledger import Ledger
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.records import RunState
 from flows.settings import Settings
 from flows.spool.spool import Spool
@@ -43,7 +45,7 @@ def delete_run(run: str, ledger: Ledger, settings: Settings, *, by: str = "") ->
         raise RunBusy(f"Run {run} is being delivered.", hint="Cancel it first.")
     Spool(settings.spool_url, run).delete()
     _remember(found, ledger)
-    ledger.delete(run, by=by)
+    erase(ledger.client, run, by=by)
     journal(settings, run).forget()
     uploads = stored(settings)
     uploads.delete(f"inbox/{run}")

@@ -25,7 +25,7 @@ from dashboard.rows.book import Rowbook
 from dashboard.rows.question import Question
 from flows import export
 from flows.errors import FileError, RunDeleted, RunNotFound, SpoolDamaged, SpoolGone, StorageError
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
 from flows.pipeline.reading import from_resolved
 from flows.records import Row, RowState

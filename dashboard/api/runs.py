@@ -19,8 +19,8 @@ from dashboard.connections import view
 from dashboard.prefect_api.server import PrefectRefused
 from flows.errors import DefinitionError, FileError, LedgerOlder, RunBusy, RunDeleted, RunNotFound, StorageError
 from flows.flow_runs.start import KeyReused
-from flows.ledger.ledger import EVENTS
-from flows.ledger.view import Run
+from flows.ledger.notes import EVENTS
+from flows.ledger.run import Run
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from dashboard.absent import NotBegun
 from dashboard.api.envelope import Answer, Body, Page
-from flows.ledger import view as ledger
+from flows.ledger import run as ledger
 from flows.ledger.plain import plain
 from flows.records import Apostrophes, RowState, RunState, Wanted
 

@@ -25,7 +25,7 @@ from dashboard.rows.book import Rowbook
 from dashboard.rows.question import Page, Question
 from flows.errors import RowrelayError, RunNotFound, StackError
 from flows.ledger.connection import translated
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.limit import status as limit_status
 from flows.limit.status import LimitStatus
 from flows.pipeline.definition import Definition

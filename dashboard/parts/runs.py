@@ -12,7 +12,7 @@ from dashboard.parts.html import Markup, tag
 from dashboard.parts.locale import Locale
 from dashboard.words import RUN
 from flows.errors import RowrelayError
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.records import RowState
 
 _ALL = "all"

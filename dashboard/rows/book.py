@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from dashboard.rows.question import Found
 from flows.errors import FileError
 from flows.ledger.keys import Record
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.pipeline.definition import Definition
 from flows.records import Rejection, Row, RowState
 from flows.settings import Settings

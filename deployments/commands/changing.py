@@ -16,7 +16,7 @@ from deployments.embedded import addresses
 from deployments.registry import flow_runs
 from flows.errors import RowrelayError, SettingError
 from flows.ledger.connection import translated
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.limit.status import LimitStatus, names, status, trust
 from flows.limit.status import open_limit as open_named
 from flows.records import RowState

@@ -20,7 +20,8 @@ from deployments.registry import flow_runs
 from flows.errors import RunBusy, SettingError, StackError
 from flows.ledger.connection import connect, verify
 from flows.ledger.ledger import LEASE_SECONDS
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.private import private_folder
 from flows.restored import doubt, doubtful
 from flows.settings import Settings

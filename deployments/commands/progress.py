@@ -19,7 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.errors import RowrelayError
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.limit.pace import expected_seconds
 from flows.limit.status import LimitStatus, status
 from flows.records import RowState, RunState

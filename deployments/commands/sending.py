@@ -25,7 +25,7 @@ from flows.errors import FileError, RowrelayError, SettingError, StackError, Sto
 from flows.flow_runs.launch import LAUNCH, Launch
 from flows.ledger.backup_guard import turn
 from flows.ledger.connection import translated
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
 from flows.pipeline.reading import redirected

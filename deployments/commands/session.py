@@ -17,7 +17,8 @@ from rich.console import Console
 from flows.errors import RunNotFound
 from flows.ledger.connection import connect, verify
 from flows.ledger.ledger import Ledger
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.pipeline.definition import Definition
 from flows.pipeline.reading import from_resolved
 from flows.private import private_folder

@@ -20,7 +20,8 @@ from deployments.commands.session import Session, err, out
 from deployments.commands.terminal import escaped
 from flows.errors import FileError
 from flows.ledger.plain import plain
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.limit.pace import guaranteed_rate
 from flows.pipeline.definition import Definition
 from flows.private import whole_file

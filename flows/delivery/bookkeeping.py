@@ -20,7 +20,7 @@ from flows.delivery.journal import Journal
 from flows.delivery.queue import Queue
 from flows.delivery.recorder import Recorder
 from flows.ledger import keys
-from flows.ledger.ledger import Answer
+from flows.ledger.moves import Answer
 from flows.records import Outcome, Parcel, Reply, RowState
 
 

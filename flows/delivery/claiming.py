@@ -11,7 +11,8 @@ from flows.delivery.context import Context
 from flows.delivery.job import Job
 from flows.errors import Stopped
 from flows.ledger.connection import may_pass
-from flows.ledger.ledger import SERIALS, Claim
+from flows.ledger.ledger import SERIALS
+from flows.ledger.moves import Claim
 
 
 class Claiming:

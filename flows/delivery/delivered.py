@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.errors import DefinitionError, FileError, RowrelayError
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.pipeline.definition import Definition
 from flows.records import Row, RowState
 from flows.schema.key import joined, text_of

@@ -21,7 +21,8 @@ from flows.errors import Broken, RowrelayError, Stopped, Superseded
 from flows.ledger.backup_guard import BackupGuard
 from flows.ledger.connection import connect, translated
 from flows.ledger.ledger import Ledger
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.pipeline.definition import Definition
 from flows.records import RunState, Wanted
 from flows.settings import Settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flows.errors import Interrupted, RowrelayError
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.records import RowState, RunState
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 
-from flows.ledger.ledger import Answer
+from flows.ledger.moves import Answer
 from flows.records import Parcel
 
 

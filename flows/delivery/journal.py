@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import msgspec
 
-from flows.ledger.ledger import Answer
+from flows.ledger.moves import Answer
 from flows.private import private_folder, sync_folder
 from flows.settings import Settings
 from flows.storage.storage import Storage, is_local, scratch

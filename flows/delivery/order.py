@@ -8,7 +8,8 @@ from pathlib import Path
 
 from flows.errors import DefinitionError, LedgerError
 from flows.ledger.ledger import Ledger
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.pipeline.definition import Definition, digest_of
 from flows.pipeline.pipelines import pick, present
 from flows.pipeline.reading import from_resolved, with_limit_of

@@ -18,7 +18,7 @@ from flows.delivery.job import Entry
 from flows.delivery.journal import Journal
 from flows.errors import LimitLost
 from flows.ledger.connection import AWAY_SECONDS, patiently
-from flows.ledger.ledger import Answer
+from flows.ledger.moves import Answer
 from flows.records import RowState
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from flows.delivery.check import CheckResult, check_file
 from flows.delivery.delivered import SkippedThen
 from flows.errors import FileError
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
 from flows.records import Rejection
 from flows.spool.spool import Spool

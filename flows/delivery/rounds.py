@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from flows.delivery.plan import Chunk, Plan, Portion, chunk_size, slice_size
 from flows.ledger.connection import translated
 from flows.ledger.ledger import Ledger
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.pipeline.definition import Definition
 from flows.records import RowState, Wanted
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import msgspec
 
 from flows.ledger.facts import FactValue
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.limit.limiter import Counters
 from flows.limit.pace import Pace, guaranteed_rate
 from flows.records import LimitTerms

@@ -14,7 +14,8 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.pipeline.reading import from_resolved
 from flows.records import RowState
 from flows.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from flows.ledger.ledger import Ledger
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.records import RowState
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60.0, 3600.0

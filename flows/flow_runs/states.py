@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.records import RunState
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from flows.errors import RowrelayError
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.records import RowState
 
 

@@ -25,9 +25,11 @@ from flows.flow_runs.resumption import may_resume, note_stop, pause_seconds
 from flows.intake.fate import Delivered, Fate, Taken, counted, nothing_waits, report_of
 from flows.intake.incoming import DONE, FAILED, Changed, Incoming, Origin, settled, short
 from flows.ledger.connection import translated
+from flows.ledger.erase import erase
 from flows.ledger.inbox import Claims, Ended
 from flows.ledger.ledger import Ledger
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.pipeline.definition import Definition
 from flows.pipeline.reading import from_resolved
 from flows.records import RowState, RunState
@@ -196,7 +198,7 @@ class Intake:
         except StorageError:
             if new:  # nothing has come of it, so the next look begins anew
                 self.claims.release(digest, run)
-                self.ledger.delete(run)
+                erase(self.ledger.client, run)
             raise
         self.ledger.facts(run, file=file)
         return self._after(incoming, digest, run, self._deliver(run, incoming.name))

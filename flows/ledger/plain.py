@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 
 
 def plain(run: Run) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from dashboard.api.problems import name_of
 from dashboard.api.schemas_setup import LimitState
 from deployments.commands.showing import as_object
 from flows.errors import RowrelayError
-from flows.ledger.view import KINDS
+from flows.ledger.run import KINDS
 from flows.limit.script import MICRO, NAMES, Keys
 from flows.records import RowState, RunState
 from flows.settings import Settings

@@ -18,6 +18,7 @@ from dashboard.api.app import make_api
 from dashboard.prefect_api import server
 from dashboard.prefect_api.server import NotInPrefect, PrefectRefused
 from flows.errors import StackError
+from flows.ledger.erase import erase
 from tests.harness.pages import show, text
 
 OURS = str(uuid4())
@@ -194,7 +195,7 @@ def test_of_a_deleted_run_page_and_api_say_when_and_by_whom(answers: Answers, by
     ledger = connections.ledger()
     ledger.create(run, definition={}, by="x", pipeline="posts", file="f.csv")
     ledger.flow(run, resume)
-    ledger.delete(run, by=by)
+    erase(ledger.client, run, by=by)
     ended = {"state": {"type": "COMPLETED", "name": "Completed", "message": "250 done of 250"}}
     answers["GET", f"/flow_runs/{run}"] = (200, begun(run) | ended)
     answers["GET", f"/flow_runs/{resume}"] = (200, begun(resume) | ended | {"parameters": FOREIGN | {"resume": run}})

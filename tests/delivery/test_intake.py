@@ -19,7 +19,7 @@ from flows.intake.turn import turn
 from flows.ledger.connection import connect
 from flows.ledger.inbox import Claims
 from flows.ledger.ledger import Ledger
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.pipeline.reading import load
 from flows.records import RowState, RunState
 from flows.retention import delete_run

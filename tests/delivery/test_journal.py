@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 
 from flows.delivery.journal import Journal
-from flows.ledger.ledger import Answer
+from flows.ledger.moves import Answer
 from flows.records import RowState
 
 ONE = Answer(1, 1, 1, RowState.DONE, b"\x00\xff", b"", 1000)

@@ -16,7 +16,7 @@ import pytest
 from flows.delivery.journal import Journal
 from flows.errors import FileError, StorageError
 from flows.intake.folder import Folder
-from flows.ledger.ledger import Answer
+from flows.ledger.moves import Answer
 from flows.pipeline.pipelines import present
 from flows.records import RowState
 from flows.settings import Settings

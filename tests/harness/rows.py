@@ -5,7 +5,8 @@ from __future__ import annotations
 import redis
 
 from flows.ledger import keys
-from flows.ledger.ledger import Answer, Claim, Ledger
+from flows.ledger.ledger import Ledger
+from flows.ledger.moves import Answer, Claim
 from flows.ledger.view import View
 from flows.records import Reason, Rejection, RowState
 

@@ -10,7 +10,8 @@ from uuid import uuid4
 
 from flows.delivery.delivery import Delivery
 from flows.ledger import keys
-from flows.ledger.ledger import Answer, Claim, Ledger
+from flows.ledger.ledger import Ledger
+from flows.ledger.moves import Answer, Claim
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import present
 from flows.records import RowState, RunState

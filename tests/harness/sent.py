@@ -9,8 +9,10 @@ import redis
 
 from flows.delivery.check import check_file
 from flows.ledger import keys
-from flows.ledger.ledger import Answer, Claim, Ledger
-from flows.ledger.view import Run, View
+from flows.ledger.ledger import Ledger
+from flows.ledger.moves import Answer, Claim
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.pipeline.definition import Definition
 from flows.pipeline.reading import load
 from flows.records import RowState

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from deployments.runners.drain import descendants, is_flow_run
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.records import RowState
 from tests.harness.stack import RunningStack
 from tests.harness.wait import wait_until

@@ -16,7 +16,8 @@ from deployments.standin.api import Knobs, StandIn
 from deployments.standin.server import serving
 from flows.ledger.connection import connect
 from flows.ledger.keys import run_key
-from flows.ledger.view import Run, View
+from flows.ledger.run import Run
+from flows.ledger.view import View
 from flows.records import RowState
 from tests.harness.forked import Forked
 from tests.harness.limits import long_known

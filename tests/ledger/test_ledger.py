@@ -16,7 +16,9 @@ from deployments.embedded.redis_server import RedisServer
 from flows.errors import LedgerError, RunBusy, RunDeleted, RunNotFound, Superseded
 from flows.ledger import keys
 from flows.ledger.connection import connect, verify
-from flows.ledger.ledger import TRANSITIONS, Answer, Claim, Ledger
+from flows.ledger.erase import erase
+from flows.ledger.ledger import Ledger
+from flows.ledger.moves import TRANSITIONS, Answer, Claim
 from flows.ledger.view import View
 from flows.records import Reason, Rejection, RowState, RunState
 from tests.harness.examples import examples
@@ -141,7 +143,7 @@ def test_a_row_knows_the_parcel_in_which_it_went_and_one_that_went_alone_costs_n
 
     assert [view.parcel(RUN, row) for row in range(1, 9)] == [[1], [2], [3, 4], [3, 4], *[[7, 5, 6]] * 3, [8]]
     ledger.end(RUN, epoch, RunState.STOPPED)
-    ledger.delete(RUN)
+    erase(ledger.client, RUN)
     assert not client.keys(keys.run_key(RUN) + "*")
 
 
@@ -453,7 +455,7 @@ def test_whoever_lost_the_run_changes_nothing_of_it(client: redis.Redis) -> None
 def test_nothing_is_noted_of_a_run_that_was_deleted(client: redis.Redis) -> None:
     ledger, _, epoch = begin(client)
     ledger.end(RUN, epoch, RunState.FINISHED)
-    ledger.delete(RUN)
+    erase(ledger.client, RUN)
 
     assert not ledger.facts(RUN, peak=1)
     assert not client.exists(keys.run_key(RUN))
@@ -595,10 +597,10 @@ def test_a_deleted_run_leaves_no_key_behind(client: redis.Redis) -> None:
     ledger.same_content("abc", RUN)
     ledger.facts(RUN, digest="abc")
     with pytest.raises(RunBusy):
-        ledger.delete(RUN)
+        erase(ledger.client, RUN)
 
     ledger.end(RUN, epoch, RunState.STOPPED, "enough")
-    ledger.delete(RUN)
+    erase(ledger.client, RUN)
 
     assert [key for key in client.keys("*") if b"version" not in key] == []
     with pytest.raises(RunNotFound):
@@ -609,7 +611,7 @@ def test_of_a_deleted_run_it_stays_known_when_and_by_whom(client: redis.Redis) -
     ledger, view, epoch = begin(client)
     ledger.end(RUN, epoch, RunState.STOPPED, "enough")
 
-    ledger.delete(RUN, by="ops")
+    erase(ledger.client, RUN, by="ops")
 
     (key,) = [key for key in client.keys("*") if b"version" not in key]
     assert key == keys.deleted_key(RUN).encode()
@@ -760,7 +762,7 @@ def test_a_run_whose_deliverer_died_can_be_deleted(client: redis.Redis) -> None:
     ledger, view, _ = begin(client)
     client.hset(keys.run_key(RUN), "lease", int(client.time()[0]) * 1000 - 1)
 
-    ledger.delete(RUN)
+    erase(ledger.client, RUN)
 
     assert view.count() == 0
 

@@ -16,7 +16,7 @@ import pytest
 
 from deployments.observe.metrics import server
 from flows.ledger.connection import connect
-from flows.ledger.ledger import Ledger
+from flows.ledger.erase import erase
 from flows.metrics import Collector
 from flows.records import RunState
 from tests.harness.wait import wait_until
@@ -56,7 +56,7 @@ def test_the_metrics_say_what_the_ledger_and_the_limit_say(scene: World, redis_u
         after = scrape(address)
         with scraped(Collector(connect(redis_url))) as late:  # a process that begins now: counting begins with it
             assert scrape(late)[requests] == 0
-        Ledger(connect(redis_url)).delete(run)
+        erase(connect(redis_url), run)
         emptied = scrape(address)
 
     assert before["rowrelay_up"] == after["rowrelay_up"] == 1

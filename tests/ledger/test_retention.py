@@ -13,7 +13,8 @@ from flows.delivery.journal import Journal
 from flows.errors import RunDeleted
 from flows.ledger import keys
 from flows.ledger.connection import connect
-from flows.ledger.ledger import Answer, Ledger
+from flows.ledger.ledger import Ledger
+from flows.ledger.moves import Answer
 from flows.ledger.view import View
 from flows.records import RowState, RunState
 from flows.retention import delete_run, purge

@@ -11,6 +11,7 @@ from hypothesis import given
 
 from flows.delivery.summary import Sent, totals
 from flows.ledger.connection import connect
+from flows.ledger.erase import erase
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import View
 from flows.records import LimitTerms
@@ -78,7 +79,7 @@ def test_the_worst_window_of_all_processes_only_rises(redis_url: str) -> None:
     assert {name: Sent.unpacked(raw).requests for name, raw in view.paces("run").items()} == {"one": 5, "two": 6}
     ledger.pace("gone", "one", b"{}", 9)
     assert not connect(redis_url).exists("rowrelay:run:{gone}", "rowrelay:run:{gone}:paces")
-    ledger.delete("run")
+    erase(ledger.client, "run")
     assert view.paces("run") == {}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from deployments.embedded.redis_server import free_port
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.records import RowState, RunState
 from tests.harness.netns import Machine, machines
 from tests.harness.proxy import Proxy

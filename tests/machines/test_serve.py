@@ -20,6 +20,7 @@ import pytest
 from prefect.schedules import Schedule
 from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 
+from deployments.runners.serve import AHEAD_SECONDS
 from flows.flow_runs.schedule import schedules
 from flows.pipeline.definition import Definition
 from flows.pipeline.reading import load

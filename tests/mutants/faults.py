@@ -228,7 +228,7 @@ LEDGERS = [
         ),
     ),
     *_of(
-        "flows/ledger/ledger.py",
+        "flows/ledger/moves.py",
         LEDGER,
         (
             "done rows may be sent again",

@@ -17,6 +17,7 @@ from deployments.embedded.redis_server import free_port
 from deployments.registry.heartbeat import SILENT_SECONDS, UNBEGUN_SECONDS
 from deployments.runners.zombies import LOOK_SECONDS, Silence, log, look, watch
 from flows.ledger.connection import connect
+from flows.ledger.erase import erase
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import View
 from flows.records import RunState
@@ -136,7 +137,7 @@ def test_a_run_that_gives_a_sign_of_life_is_left_alone(stack: RunningStack, sign
             finally:
                 if sign == "ledger":
                     ledger.end(str(run), epoch, RunState.CANCELLED)
-                    ledger.delete(str(run))
+                    erase(ledger.client, str(run))
                 await here.client.delete_flow_run(run)
 
     asyncio.run(play())

@@ -349,10 +349,10 @@ LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10
     ids=["lists", "mappings", "keys", "dashes", "aliases", "laughs"],
 )
 def test_a_file_made_to_blow_up_is_refused_in_seconds(text: str, tmp_path: Path) -> None:
-    start = time.monotonic()
+    began = time.process_time()
     with pytest.raises(DefinitionError):
         loaded(tmp_path, text)
-    assert time.monotonic() - start < 20
+    assert time.process_time() - began < 20
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200))

@@ -12,7 +12,7 @@ from hypothesis import given
 
 from deployments.commands import showing as show
 from flows.ledger.facts import Facts
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.limit.pace import Pace, expected_seconds, guaranteed_rate, sending_seconds
 from flows.pipeline.reading import load
 from flows.records import LimitTerms, RowState, RunState

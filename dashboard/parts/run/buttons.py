@@ -12,7 +12,7 @@ from dashboard.parts.cached import who
 from dashboard.parts.html import tag
 from dashboard.parts.theme import notice
 from flows.errors import RowrelayError
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
 from flows.records import RowState, Wanted
 from flows.words import duration

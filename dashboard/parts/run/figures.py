@@ -8,7 +8,7 @@ from dashboard.parts import cached, theme
 from dashboard.parts.html import Markup, tag
 from dashboard.parts.locale import Locale
 from dashboard.parts.run import charts
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
 from flows.pipeline.definition import Definition
 from flows.records import LimitTerms, RowState

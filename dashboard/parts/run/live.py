@@ -16,7 +16,7 @@ from dashboard.parts.run.waiting import waiting
 from dashboard.parts.theme import notice
 from dashboard.words import RUN, reason
 from flows.errors import RowrelayError
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
 from flows.records import RowState
 from flows.words import duration

@@ -14,7 +14,7 @@ from dashboard.rows.book import Rowbook
 from dashboard.rows.question import Found, Page, Question
 from dashboard.words import ORDER, ROW, SKIPPED
 from flows.errors import StackError
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.records import RowState
 from flows.sheet import plain
 

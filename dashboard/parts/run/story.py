@@ -14,7 +14,7 @@ from dashboard.parts.run import charts
 from dashboard.parts.run.charts import Chart
 from dashboard.parts.run.figures import shortest
 from flows.errors import RowrelayError
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
 
 STORY_SECONDS = 5.0

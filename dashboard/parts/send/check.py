@@ -19,7 +19,7 @@ from dashboard.parts.target import here_notice
 from dashboard.parts.theme import notice, numbers
 from dashboard.words import RUN, reason
 from flows.errors import RowrelayError, RunNotFound
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
 from flows.pipeline.definition import Definition
 from flows.records import RowState

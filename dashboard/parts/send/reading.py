@@ -13,7 +13,7 @@ from dashboard.parts import cached
 from dashboard.parts.cached import who
 from dashboard.parts.theme import notice
 from flows.errors import RowrelayError
-from flows.ledger.view import Run
+from flows.ledger.run import Run
 from flows.records import Apostrophes, Reading, Rejection
 from flows.source.content import GUARDED
 from flows.source.header import find_delimiter

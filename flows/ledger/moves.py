@@ -1,0 +1,73 @@
+"""How rows may move, and what is asked of the script that moves them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import NamedTuple
+
+from flows.records import RowState
+
+W, S, D, F, U = RowState.WAITING, RowState.SENDING, RowState.DONE, RowState.FAILED, RowState.UNKNOWN
+TRANSITIONS: Mapping[str, Mapping[RowState, frozenset[RowState]]] = {
+    "claim": {W: frozenset({S})},  # by the run's present epoch only
+    "again": {U: frozenset({S})},  # only while the API remembers the row's idempotency key
+    "answer": {S: frozenset({D, F, U, W}), U: frozenset({D, F, U, W}), W: frozenset({D, F})},  # by its latest claim
+    "restore": {s: frozenset({D, F, U, W}) for s in (W, S, U, F)},  # by a claim that Redis forgot
+    "settle": {S: frozenset({U})},  # its deliverer is gone and the attempt's time is over
+    "resend": {F: frozenset({W}), U: frozenset({W})},  # a person asked; once a row and request
+    "mark": {U: frozenset({D})},  # a person knows better
+    "restored": {W: frozenset({U})},  # the ledger is older than the truth: the row may have been sent since
+}
+BATCH = 400  # rows a call: Lua unpacks a few thousand arguments at most
+
+
+class Claim(NamedTuple):
+    """The wish to send a parcel. `serial` is this claim's alone in the run, and rises."""
+
+    rows: Sequence[int]
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An attempt's outcome on its way to the ledger, already packed."""
+
+    row: int
+    epoch: int
+    serial: int
+    state: RowState
+    tail: bytes
+    detail: bytes
+    sent_second: int | None
+    wait_seconds: float = 0.0
+    without_effect: bool = False  # the attempt surely had none, so it says nothing about the ones before it
+
+
+def calls(claims: Sequence[Claim]) -> Iterator[list[Claim]]:
+    """As many at a time as one call takes."""
+    some: list[Claim] = []
+    size = 0
+    for claim in claims:
+        if some and size + len(claim.rows) > BATCH:
+            yield some
+            some, size = [], 0
+        some.append(claim)
+        size += len(claim.rows)
+    if some:
+        yield some
+
+
+def script() -> str:
+    """The text of ledger.lua with the table of transitions in front."""
+
+    def targets(to: frozenset[RowState]) -> str:
+        return "{" + ", ".join(f"{state} = true" for state in sorted(to)) + "}"
+
+    rows = (
+        f"['{event}'] = {{" + ", ".join(f"{state} = {targets(to)}" for state, to in moves.items()) + "}"
+        for event, moves in TRANSITIONS.items()
+    )
+    body = files("flows.ledger").joinpath("ledger.lua").read_text(encoding="utf-8")
+    return "local ALLOWED = {" + ",\n".join(rows) + "}\n" + body
