@@ -20,7 +20,20 @@ ACTED_FAULTS = (
     *("invalid_json", "wrong_type", "html", "no_content", "redirect"),
 )
 FAULTS = PASSIVE_FAULTS + ACTED_FAULTS
-JSON = b"application/json; charset=utf-8"
+JSON, HTML = b"application/json; charset=utf-8", b"text/html"
+_PLAIN = {  # whole answers: status, body, content type
+    "error": (500, b'{"error": "internal error"}', JSON),
+    "unauthorized": (401, b'{"error": "the token has expired"}', JSON),
+    "unprocessable": (422, b'{"error": "the title is taken"}', JSON),
+    "bad_gateway": (502, b"<html><body>Bad gateway</body></html>", HTML),
+    "gateway_timeout": (504, b"<html><body>Gateway time-out</body></html>", HTML),
+    "unavailable": (503, b'{"error": "unavailable"}', JSON),
+    "invalid_json": (201, b'{"id": 101, "title"', JSON),
+    "wrong_type": (201, b"created", b"text/plain"),
+    "html": (200, b"<!DOCTYPE html><html><body>Please log in</body></html>", HTML),
+    "no_content": (204, b"", JSON),
+    "redirect": (302, b"", JSON),
+}
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -51,7 +64,7 @@ class Manner(Protocol):
 
 
 class Misbehaviour:
-    """One answer that goes wrong: each fault is a method. Those that HTTP forbids write to the socket themselves."""
+    """One answer that goes wrong: a plain one, or a method. Those that HTTP forbids write to the socket themselves."""
 
     def __init__(
         self, manner: Manner, transport: asyncio.Transport, receive: Receive, send: Send, retry: Headers
@@ -60,41 +73,12 @@ class Misbehaviour:
 
     async def show(self, kind: str) -> None:
         """Answer in that way; ends when the connection is free again, or gone."""
-        await getattr(self, f"_{kind}")()
-
-    async def _error(self) -> None:
-        await answer_with(self.send, 500, b'{"error": "internal error"}')
-
-    async def _unauthorized(self) -> None:
-        await answer_with(self.send, 401, b'{"error": "the token has expired"}')
-
-    async def _unprocessable(self) -> None:
-        await answer_with(self.send, 422, b'{"error": "the title is taken"}')
-
-    async def _bad_gateway(self) -> None:
-        await answer_with(self.send, 502, b"<html><body>Bad gateway</body></html>", content_type=b"text/html")
-
-    async def _gateway_timeout(self) -> None:
-        await answer_with(self.send, 504, b"<html><body>Gateway time-out</body></html>", content_type=b"text/html")
-
-    async def _unavailable(self) -> None:
-        await answer_with(self.send, 503, b'{"error": "unavailable"}', self.retry)
-
-    async def _invalid_json(self) -> None:
-        await answer_with(self.send, 201, b'{"id": 101, "title"')
-
-    async def _wrong_type(self) -> None:
-        await answer_with(self.send, 201, b"created", content_type=b"text/plain")
-
-    async def _html(self) -> None:
-        page = b"<!DOCTYPE html><html><body>Please log in</body></html>"
-        await answer_with(self.send, 200, page, content_type=b"text/html")
-
-    async def _no_content(self) -> None:
-        await answer_with(self.send, 204, b"")
-
-    async def _redirect(self) -> None:
-        await answer_with(self.send, 302, b"", [(b"location", b"/elsewhere")])
+        if kind in _PLAIN:
+            status, body, content_type = _PLAIN[kind]
+            headers = {"unavailable": self.retry, "redirect": ((b"location", b"/elsewhere"),)}.get(kind, ())
+            await answer_with(self.send, status, body, headers, content_type=content_type)
+        else:
+            await getattr(self, f"_{kind}")()
 
     async def _huge(self) -> None:
         start, end = b'{"id": 101, "padding": "', b'"}'

@@ -25,15 +25,14 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from flows.errors import FileError, SpoolDamaged, SpoolGone
+from flows.errors import FileError, SpoolGone
 from flows.records import Rejection, Row
+from flows.spool.rejected import RejectedRows, damaged
 from flows.spool.stored import LINE, ROW, to_rows
 from flows.spool.writer import MANIFEST, VERSION, Manifest, Part, Writer
 from flows.storage.storage import filesystem, lies_there, reached
 
 KEPT_PARTS = 3  # a part of 20,000 rows is a few MB
-APART = 100  # of so many rejected rows it is known where one begins
-_BLOCK = 1 << 20
 
 
 class Spool:
@@ -52,7 +51,7 @@ class Spool:
         self._manifest: Manifest | None = None
         self._starts: list[int] = []
         self._tables: OrderedDict[str, pa.Table] = OrderedDict()
-        self._marks: tuple[str, npt.NDArray[np.int64]] = ("", np.zeros(0, dtype=np.int64))
+        self._rejections: RejectedRows | None = None
         self._lock = threading.Lock()
         # Allocators keep for each thread what it has freed: parts read by sixteen threads cost some 40 MB more.
         self._reader = ThreadPoolExecutor(1, "spool")
@@ -138,40 +137,11 @@ class Spool:
 
     def rejections(self) -> Iterator[Rejection]:
         """The rejected rows in the file's order, streamed."""
-        part = self.manifest().rejections
-        if not part.rows:
-            return
-        decoder = msgspec.json.Decoder(Rejection)
-        try:
-            with reached(self._folder), self._fs.open(f"{self._folder}/{part.name}", "rb") as lines:
-                for line in lines:
-                    yield decoder.decode(line)
-        except (FileNotFoundError, msgspec.DecodeError) as exc:
-            raise self._damaged(part.name, exc) from exc
+        return self._rejected(self.manifest()).walk()
 
     def rejections_at(self, ordinals: Sequence[int]) -> list[Rejection]:
         """Rejected rows by their ordinals among the rejected, counted from 0, without reading all those before them."""
-        part = self.manifest().rejections
-        if not ordinals:
-            return []
-        decoder, found, at = msgspec.json.Decoder(Rejection), [], -APART
-        try:
-            name, marks = self._marks
-            if name != part.name:
-                marks = self._marked(part)
-                self._marks = (part.name, marks)
-            with reached(self._folder), self._fs.open(f"{self._folder}/{part.name}", "rb") as lines:
-                for ordinal in ordinals:
-                    if not at <= ordinal < at + APART:
-                        lines.seek(int(marks[ordinal // APART]))
-                        at = ordinal // APART * APART
-                    for _ in range(at, ordinal):
-                        lines.readline()
-                    found.append(decoder.decode(lines.readline()))
-                    at = ordinal + 1
-        except (FileNotFoundError, msgspec.DecodeError, IndexError) as exc:
-            raise self._damaged(part.name, exc) from exc
-        return found
+        return self._rejected(self.manifest()).at(ordinals)
 
     def delete(self) -> None:
         """Remove the spool, finished or not; no error if there is none."""
@@ -196,7 +166,7 @@ class Spool:
             except FileNotFoundError as exc:
                 raise SpoolGone("the spool of this run is gone", file=self._folder) from exc
             except msgspec.DecodeError as exc:
-                raise self._damaged(MANIFEST, exc) from exc
+                raise damaged(self._folder, MANIFEST, exc) from exc
         assert self._manifest is not None
         if self._manifest.version != VERSION:
             raise FileError(f"was written by another version ({self._manifest.version})", file=self._folder)
@@ -226,32 +196,17 @@ class Spool:
 
         return pq.ParquetFile(io.BytesIO(self._data(part)))
 
-    def _marked(self, part: Part) -> npt.NDArray[np.int64]:
-        """Where the rejected rows 0, APART, 2 · APART … begin. The whole list is read for it, and so checked."""
-        digest, marks, length, seen = hashlib.sha256(), [np.zeros(1, dtype=np.int64)], 0, 0
-        with reached(self._folder), self._fs.open(f"{self._folder}/{part.name}", "rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-                begins = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n")) + length + 1
-                marks.append(begins[-(seen + 1) % APART :: APART].copy())  # a view would keep all of them
-                length, seen = length + len(block), seen + len(begins)
-        if digest.hexdigest() != part.sha256:
-            raise self._damaged(part.name, "its content has changed")
-        return np.concatenate(marks)
-
     def _data(self, part: Part) -> bytes:
         try:
             with reached(self._folder):
                 data: bytes = self._fs.cat_file(f"{self._folder}/{part.name}")
         except FileNotFoundError as exc:
-            raise self._damaged(part.name, exc) from exc
+            raise damaged(self._folder, part.name, exc) from exc
         if hashlib.sha256(data).hexdigest() != part.sha256:
-            raise self._damaged(part.name, "its content has changed")
+            raise damaged(self._folder, part.name, "its content has changed")
         return data
 
-    def _damaged(self, name: str, why: object) -> SpoolDamaged:
-        return SpoolDamaged(
-            f"the spool of this run cannot be read: {why}",
-            file=f"{self._folder}/{name}",
-            hint="Delete the run's spool and resume: the original file is then checked again.",
-        )
+    def _rejected(self, manifest: Manifest) -> RejectedRows:
+        if self._rejections is None or self._rejections.part != manifest.rejections:
+            self._rejections = RejectedRows(self._fs, self._folder, manifest.rejections)
+        return self._rejections

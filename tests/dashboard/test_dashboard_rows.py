@@ -16,7 +16,8 @@ from dashboard.rows.question import Question
 from flows.errors import FileError, StorageError
 from flows.records import Reason, Rejection, RowState
 from flows.settings import Settings
-from flows.spool.spool import APART, Spool
+from flows.spool.rejected import APART
+from flows.spool.spool import Spool
 from tests.harness.pages import settings, show
 from tests.harness.s3 import bucket, s3_environment
 from tests.harness.seeding import Seeded, seed, write_posts
