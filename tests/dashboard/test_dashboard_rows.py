@@ -86,16 +86,13 @@ def test_a_search_in_a_bucket_that_is_away_is_an_error_in_words(
     run = seed(far, redis_url, write_posts(tmp_path / "posts.csv", 30, bad=(3,)))
     assert len(choice.page(book(run), ANYWHERE).rows) == 11
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    elsewhere = far.model_copy(update={"storage": f"{bucket}/elsewhere"})  # of this one nothing is known yet
-    view, definition = run.delivery.view, run.delivery.definition
-    try:
-        for question in (Question(search="reminder 3"), REJECTED):
-            with pytest.raises(StorageError, match="cannot be reached"):
-                choice.page(Rowbook(view, view.run(run.id), definition, elsewhere), question)
-    finally:
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
+    away = fsspec.filesystem("s3", endpoint_url="http://127.0.0.1:9", skip_instance_cache=True)
+    monkeypatch.setattr(book(run).spool, "_fs", away)
+    monkeypatch.setattr(book(run).spool, "_rejections", None)
+
+    for question in (Question(search="reminder 3"), REJECTED):
+        with pytest.raises(StorageError, match="cannot be reached"):
+            choice.page(book(run), question)
 
 
 def test_a_rejected_row_goes_by_the_pipelines_columns_whatever_the_file_calls_them(
