@@ -13,20 +13,12 @@ import numpy.typing as npt
 
 from flows.errors import SpoolDamaged
 from flows.records import Rejection
+from flows.spool.parts import damaged
 from flows.spool.writer import Part
 from flows.storage.storage import reached
 
 APART = 100  # of so many rejected rows it is known where one begins
 _BLOCK = 1 << 20
-
-
-def damaged(folder: str, name: str, why: object) -> SpoolDamaged:
-    """The error of a file in a spool that is not what was written."""
-    return SpoolDamaged(
-        f"the spool of this run cannot be read: {why}",
-        file=f"{folder}/{name}",
-        hint="Delete the run's spool and resume: the original file is then checked again.",
-    )
 
 
 class RejectedRows:

@@ -7,17 +7,12 @@ counts.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import re
 import threading
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import accumulate
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -27,12 +22,11 @@ import pyarrow as pa
 
 from flows.errors import FileError, SpoolGone
 from flows.records import Rejection, Row
-from flows.spool.rejected import RejectedRows, damaged
+from flows.spool.parts import Parts, damaged
+from flows.spool.rejected import RejectedRows
 from flows.spool.stored import LINE, ROW, to_rows
-from flows.spool.writer import MANIFEST, VERSION, Manifest, Part, Writer
+from flows.spool.writer import MANIFEST, VERSION, Manifest, Writer
 from flows.storage.storage import filesystem, lies_there, reached
-
-KEPT_PARTS = 3  # a part of 20,000 rows is a few MB
 
 
 class Spool:
@@ -50,11 +44,9 @@ class Spool:
         self._writer: Writer | None = None
         self._manifest: Manifest | None = None
         self._starts: list[int] = []
-        self._tables: OrderedDict[str, pa.Table] = OrderedDict()
+        self._parts = Parts(self._fs, self._folder)
         self._rejections: RejectedRows | None = None
         self._lock = threading.Lock()
-        # Allocators keep for each thread what it has freed: parts read by sixteen threads cost some 40 MB more.
-        self._reader = ThreadPoolExecutor(1, "spool")
 
     @property
     def folder(self) -> str:
@@ -85,7 +77,7 @@ class Spool:
 
     def close(self) -> None:
         """Let go of the thread that reads. Nothing can be read any more."""
-        self._reader.shutdown(wait=False)
+        self._parts.close()
 
     def exists(self) -> bool:
         """Whether there is a finished spool."""
@@ -114,7 +106,7 @@ class Spool:
                 at = bisect_right(self._starts, start) - 1
                 offset = start - self._starts[at]
                 count = min(stop - start, manifest.parts[at].rows - offset)
-                rows += to_rows(self._table(manifest.parts[at]).slice(offset, count))
+                rows += to_rows(self._parts.table(manifest.parts[at]).slice(offset, count))
                 start += count
         return rows
 
@@ -130,7 +122,7 @@ class Spool:
         """What `walk` gives as tables: the rows' ordinals, their lines, then these columns as they are stored."""
         wanted = [ROW, LINE, *columns]
         for part in self.manifest().parts:
-            stored = self._opened(part)
+            stored = self._parts.opened(part)
             if missing := [name for name in wanted if name not in stored.schema_arrow.names]:
                 raise FileError(f"its rows have no column {missing[0]!r}", file=self._folder)
             yield stored.read(columns=wanted, use_threads=False).select(wanted)
@@ -148,7 +140,7 @@ class Spool:
         self.abandon()
         with self._lock:
             self._manifest = None
-            self._tables.clear()
+            self._parts.forget()
         with suppress(FileNotFoundError), reached(self._folder, "cannot be removed"):
             self._fs.rm(self._folder, recursive=True)
 
@@ -175,36 +167,7 @@ class Spool:
     def _take(self, manifest: Manifest) -> None:
         self._manifest = manifest
         self._starts = list(accumulate((part.rows for part in manifest.parts[:-1]), initial=0))
-        self._tables.clear()
-
-    def _table(self, part: Part) -> pa.Table:
-        if part.name in self._tables:
-            self._tables.move_to_end(part.name)
-            return self._tables[part.name]
-        table = self._reader.submit(self._read, part).result()
-        while len(self._tables) >= KEPT_PARTS:
-            self._tables.popitem(last=False)
-        self._tables[part.name] = table
-        return table
-
-    def _read(self, part: Part) -> pa.Table:
-        return self._opened(part).read(use_threads=False)
-
-    def _opened(self, part: Part) -> Any:
-        """The part as a ParquetFile, its content checked."""
-        import pyarrow.parquet as pq  # 5 MB that pages without rows do without
-
-        return pq.ParquetFile(io.BytesIO(self._data(part)))
-
-    def _data(self, part: Part) -> bytes:
-        try:
-            with reached(self._folder):
-                data: bytes = self._fs.cat_file(f"{self._folder}/{part.name}")
-        except FileNotFoundError as exc:
-            raise damaged(self._folder, part.name, exc) from exc
-        if hashlib.sha256(data).hexdigest() != part.sha256:
-            raise damaged(self._folder, part.name, "its content has changed")
-        return data
+        self._parts.forget()
 
     def _rejected(self, manifest: Manifest) -> RejectedRows:
         if self._rejections is None or self._rejections.part != manifest.rejections:

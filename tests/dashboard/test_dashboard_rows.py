@@ -16,6 +16,7 @@ from dashboard.rows.question import Question
 from flows.errors import FileError, StorageError
 from flows.records import Reason, Rejection, RowState
 from flows.settings import Settings
+from flows.spool.parts import Parts
 from flows.spool.rejected import APART
 from flows.spool.spool import Spool
 from tests.harness.pages import settings, show
@@ -87,8 +88,10 @@ def test_a_search_in_a_bucket_that_is_away_is_an_error_in_words(
     assert len(choice.page(book(run), ANYWHERE).rows) == 11
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     away = fsspec.filesystem("s3", endpoint_url="http://127.0.0.1:9", skip_instance_cache=True)
-    monkeypatch.setattr(book(run).spool, "_fs", away)
-    monkeypatch.setattr(book(run).spool, "_rejections", None)
+    spool = book(run).spool
+    monkeypatch.setattr(spool, "_fs", away)
+    monkeypatch.setattr(spool, "_parts", Parts(away, spool.folder))
+    monkeypatch.setattr(spool, "_rejections", None)
 
     for question in (Question(search="reminder 3"), REJECTED):
         with pytest.raises(StorageError, match="cannot be reached"):

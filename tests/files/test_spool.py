@@ -206,7 +206,7 @@ def test_many_threads_read_at_once_and_memory_keeps_few_parts(tmp_path: Path) ->
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(read, range(8)))
-    assert len(reader._tables) == 3
+    assert len(reader._parts._tables) == 3
 
 
 def test_a_thousand_rows_are_read_in_a_few_milliseconds(tmp_path: Path) -> None:
