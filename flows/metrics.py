@@ -1,7 +1,7 @@
 """What Prometheus is told: read from the ledger and the limits, so one reader speaks for all workers.
 
-Counters begin at 0 with this process and count what was recorded since, whoever recorded it: deleting old runs never
-makes one fall, and a restart is a restart as Prometheus knows it. Gauges say how things stand at the scrape.
+Counters are kept by the ledger and count whatever was recorded, whoever recorded it: deleting old runs never makes one
+fall. Gauges say how things stand at the scrape.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SETTLE_SECONDS = 2  # outcomes are written in batches, so the last seconds are n
 TRIPS = 100  # the latest rows of a run from which its round trip is read
 OUTCOMES = ("done", "failed", "unknown")
 _ALIVE = (RunState.CHECKING, RunState.SENDING)
-_ENDINGS = ("finished", "finished_with_errors", "stopped", "cancelled")
+ENDINGS = ("finished", "finished_with_errors", "stopped", "cancelled")
 _LIMIT_STATES = ("open", "waiting to be sure", "paused", "latched")
 _PAGE = 500
 
@@ -41,11 +41,6 @@ class Collector:
         self.client = client
         self.view = View(client)
         self.folder = folder
-        self._counts: Counter[tuple[str, str]] = Counter()  # (pipeline, kind) → events since this process began
-        self._seen: dict[str, Counter[str]] = {}  # run → events counted so far
-        self._ended: Counter[tuple[str, str]] = Counter()
-        self._states: dict[str, str] | None = None  # run → its state at the last scrape; None before the first
-        self._looked = 0  # Unix second of the last scrape
 
     def collect(self) -> Iterator[Metric]:
         """Every family. Where Redis does not answer: `rowrelay_up 0`, and what is known without it."""
@@ -66,65 +61,22 @@ class Collector:
     def _runs(self) -> Iterable[Metric]:
         runs = [run for first in range(0, self.view.count(), _PAGE) for run in self.view.runs(first, _PAGE)]
         live = [run for run in runs if run.state in _ALIVE]
-        self._count(runs)
-        yield from self._counters()
+        yield from self._counters(run.pipeline for run in runs)
         yield from _standing(runs, live)
         yield from self._paces(live)
 
-    def _count(self, runs: list[Run]) -> None:
-        """Add what happened since the last scrape. What was there before the first one is where we begin."""
-        first, states = self._states is None, self._states or {}
-        now = int(self.client.time()[0])
-        for run in runs:
-            label = _ending(run)
-            if run.state not in _ALIVE and states.get(run.id) != label and not first:
-                self._ended[run.pipeline, label] += 1
-            still = run.state not in _ALIVE and states.get(run.id) == label
-            long_over = run.state not in _ALIVE and (run.ended or 0) < now - 1
-            if still or (first and long_over):
-                continue  # nothing can have happened since
-            if run.id in states and run.id not in self._seen:  # it had ended before the first scrape, now it goes on
-                self._seen[run.id] = self._events(run) - self._since(run, self._looked)
-            events = self._events(run)
-            if not first:
-                for kind, count in (events - self._seen.get(run.id, Counter())).items():
-                    self._counts[run.pipeline, kind] += count
-            self._seen[run.id] = events
-        self._states, self._looked = {run.id: _ending(run) for run in runs}, now
-        for pipeline in {run.pipeline for run in runs}:  # so that every series is there before its first event
-            for kind in ("sent", *OUTCOMES):
-                self._counts[pipeline, kind] += 0
-            for how in _ENDINGS:
-                self._ended[pipeline, how] += 0
-        self._seen = {run: seen for run, seen in self._seen.items() if run in self._states}
-
-    def _events(self, run: Run) -> Counter[str]:
-        # Minutes hold everything; with the most that was ever seen, what is folded meanwhile does not fall.
-        found = Counter(self._seen.get(run.id, Counter()))
-        whole: Counter[str] = Counter()
-        for counts in self.view.chart(run.id, "minutes").values():
-            whole.update(counts)
-        return found | whole
-
-    def _since(self, run: Run, second: int) -> Counter[str]:
-        """What happened from this Unix second on, in a run that had been quiet before."""
-        found: Counter[str] = Counter()
-        for at, counts in self.view.chart(run.id, "seconds").items():
-            if at >= second:
-                found.update(counts)
-        return found
-
-    def _counters(self) -> Iterable[Metric]:
+    def _counters(self, pipelines: Iterable[str]) -> Iterable[Metric]:
         sent = CounterMetricFamily("rowrelay_requests", "Requests sent, retries included", labels=["pipeline"])
         outcomes = CounterMetricFamily("rowrelay_outcomes", "What became of rows", labels=["pipeline", "outcome"])
         ended = CounterMetricFamily("rowrelay_runs_ended", "Runs that ended", labels=["pipeline", "how"])
-        for (pipeline, kind), count in sorted(self._counts.items()):
-            if kind == "sent":
-                sent.add_metric([pipeline], count)
-            elif kind in OUTCOMES:
-                outcomes.add_metric([pipeline, kind], count)
-        for (pipeline, how), count in sorted(self._ended.items()):
-            ended.add_metric([pipeline, how], count)
+        totals = self.view.totals()
+        # Every series is there before its first event.
+        for pipeline in sorted({*pipelines, *(pipeline for pipeline, _ in totals)}):
+            sent.add_metric([pipeline], totals.get((pipeline, "sent"), 0))
+            for outcome in OUTCOMES:
+                outcomes.add_metric([pipeline, outcome], totals.get((pipeline, outcome), 0))
+            for how in ENDINGS:
+                ended.add_metric([pipeline, how], totals.get((pipeline, how), 0))
         return sent, outcomes, ended
 
     def _paces(self, live: list[Run]) -> Iterable[Metric]:
@@ -202,13 +154,6 @@ def _standing(runs: list[Run], live: list[Run]) -> Iterable[Metric]:
             number.add_metric([pipeline, each], states[each])
         stalled.add_metric([pipeline], sum(run.state is RunState.SENDING and not run.busy for run in own))
     return rows, number, stalled
-
-
-def _ending(run: Run) -> str:
-    """How a run ended, as a label; its state if it did not."""
-    if run.state is RunState.FINISHED and not run.ended_well:
-        return "finished_with_errors"
-    return str(run.state)
 
 
 def _disk(folder: Path) -> Iterable[Metric]:

@@ -4,6 +4,7 @@ rowrelay:version            the layout below, as a number
 rowrelay:tide               hash: name of this ledger, and a count that only rises (flows.ledger.backup_guard)
 rowrelay:runs               sorted set: run ids by time of creation
 rowrelay:flows              hash: Prefect flow run id → run id (a resume is a flow run of its own)
+rowrelay:totals             hash: "<kind>:<pipeline>" → how many requests were sent, rows and runs ended how, ever
 rowrelay:content:<digest>   set: runs of files with this content
 rowrelay:inbox:<pipeline>   hash: digest of a file's content → run that delivers it
   :ended                    hash: digest → what became of the file, JSON, once it was put away
@@ -46,6 +47,7 @@ VERSION_KEY = PREFIX + "version"
 TIDE = PREFIX + "tide"
 RUNS = PREFIX + "runs"
 FLOWS = PREFIX + "flows"
+TOTALS = PREFIX + "totals"
 DELETED_SECONDS = 400 * 86_400  # so long it is known that a run was deleted, and by whom
 BLOCK = 100  # rows a hash: small enough to stay a listpack, 28 bytes a row instead of 68
 INDEXED = (RowState.REJECTED, RowState.DONE, RowState.FAILED, RowState.UNKNOWN)

@@ -98,6 +98,11 @@ local function count()
   end
 end
 
+-- Add to what has happened in the runs of this run's pipeline, deleted ones included: counters only rise.
+local function total(kind, n)
+  redis.call('HINCRBY', 'rowrelay:totals', kind .. ':' .. field('pipeline'), n)
+end
+
 local function asked(row)
   return redis.call('GETBIT', run .. ':asked', row - 1) == 1
 end
@@ -169,6 +174,10 @@ end
 ask['end'] = function(epoch, state, reason)
   if tonumber(field('epoch')) ~= tonumber(epoch) then
     return 0
+  end
+  if field('state') ~= state then -- or it was said before, and the reply was lost
+    local well = (tonumber(field('done')) or 0) + (tonumber(field('skipped')) or 0) == (tonumber(field('total')) or 0)
+    total(state == 'finished' and not well and 'finished_with_errors' or state, 1)
   end
   redis.call('HSET', run, 'state', state, 'reason', reason, 'lease', '0', 'owner', '', 'ended', string.format('%.0f', now))
   return 1
@@ -387,9 +396,11 @@ function ask.answer(clock_now, ...)
   end
   for at, n in pairs(sent) do
     redis.call('HINCRBY', run .. ':seconds', string.format('%.0f:sent', at + ahead), n)
+    total('sent', n)
   end
   for state, n in pairs(ended) do
     redis.call('HINCRBY', run .. ':seconds', second .. ':' .. state, n)
+    total(state, n)
   end
   count()
   return answers

@@ -115,6 +115,13 @@ class Runs:
         return by_flow.decode() if isinstance(by_flow, bytes) else ""
 
     @translated()
+    def totals(self) -> dict[tuple[str, str], int]:
+        """What has happened ever, by pipeline and kind: `sent`, rows by outcome, runs by how they ended."""
+        raw: dict[bytes, bytes] = self.client.hgetall(keys.TOTALS)  # type: ignore[assignment]
+        parts = {name.decode().partition(":"): int(count) for name, count in raw.items()}
+        return {(pipeline, kind): count for (kind, _, pipeline), count in parts.items()}
+
+    @translated()
     def same_content(self, digest: str) -> list[str]:
         """Runs of files with this content."""
         raw: set[bytes] = self.client.smembers(keys.content_key(digest))  # type: ignore[assignment]
