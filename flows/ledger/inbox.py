@@ -72,61 +72,61 @@ class Claims:
     def _begin(self) -> Script:
         return self.client.register_script(_BEGIN)
 
+    @translated()
     def holder(self, digest: str) -> str:
         """The run that delivers this content, or nothing."""
-        with translated():
-            found = self.client.hget(self._key, digest)
+        found = self.client.hget(self._key, digest)
         return found.decode() if isinstance(found, bytes) else ""
 
+    @translated()
     def take(self, digest: str, run: str) -> str:
         """Claim this content for a run. Returns whose it is: one of several that ask at once gets it, for good."""
-        with translated():
-            self.client.hsetnx(self._key, digest, run)
+        self.client.hsetnx(self._key, digest, run)
         return self.holder(digest)
 
+    @translated()
     def release(self, digest: str, run: str) -> None:
         """Give up a claim of which no row was sent, so that the same content may come again."""
-        with translated():
-            self._release(keys=[self._key], args=[digest, run])
+        self._release(keys=[self._key], args=[digest, run])
 
+    @translated()
     def end(self, digest: str, ended: Ended) -> None:
         """Note that the file was put away: from now on the same content is passed over."""
-        with translated():
-            self.client.hset(self._key + ":ended", digest, msgspec.json.encode(ended).decode())
+        self.client.hset(self._key + ":ended", digest, msgspec.json.encode(ended).decode())
 
+    @translated()
     def ended(self, digest: str) -> Ended | None:
         """What became of this content, if it was put away."""
-        with translated():
-            found = self.client.hget(self._key + ":ended", digest)
+        found = self.client.hget(self._key + ":ended", digest)
         return msgspec.json.decode(found, type=Ended) if isinstance(found, bytes) else None
 
+    @translated()
     def version(self, address: str) -> Version | None:
         """What was last downloaded from an address, if that was put away."""
-        with translated():
-            found = self.client.hget(self._key + ":versions", address)
+        found = self.client.hget(self._key + ":versions", address)
         version = msgspec.json.decode(found, type=Version) if isinstance(found, bytes) else None
         return version if version and self.ended(version.digest) else None
 
+    @translated()
     def note_version(self, address: str, version: Version) -> None:
         """Remember what an address gave."""
-        with translated():
-            self.client.hset(self._key + ":versions", address, msgspec.json.encode(version).decode())
+        self.client.hset(self._key + ":versions", address, msgspec.json.encode(version).decode())
 
+    @translated()
     def looked(self, folder: str, at: float) -> None:
         """Note that everything that lay in a folder at a time was looked at."""
-        with translated():
-            self.client.hset(self._key + ":looks", folder, str(at))
+        self.client.hset(self._key + ":looks", folder, str(at))
 
+    @translated()
     def begin(self, what: str, due: float, flow_run: str) -> float:
         """Let a scheduled delivery of `what` begin, unless the like of it began after this one was due (Unix seconds).
 
         Returns 0 if it may begin, else when the other did. The same flow run may ask again.
         """
-        with translated():
-            return float(self._begin(keys=[keys.scheduled_key(self._pipeline)], args=[what, due, flow_run]))
+        return float(self._begin(keys=[keys.scheduled_key(self._pipeline)], args=[what, due, flow_run]))
 
+    @translated()
     def last_look(self, folder: str) -> float:
         """When the last complete look through a folder began; 0 if there was none."""
-        with translated():
-            found = self.client.hget(self._key + ":looks", folder)
+        found = self.client.hget(self._key + ":looks", folder)
         return float(found) if isinstance(found, bytes) else 0.0

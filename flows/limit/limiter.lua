@@ -32,7 +32,7 @@ local LONG = 60000000      -- windows above are kept over a restart as far as th
 local STEP = 1000          -- a clock further back than this was set back
 local SLEEP = 2000000      -- who waits for a longer window may sleep, and is told when a slot is handed back
 local COMPANY = 1000000    -- whoever was here within this time wants its part
-local HUNGER = 500000      -- who has not asked for so long does not wait in line for a flight
+local HUNGER = 500000      -- who has not asked for so long, and the time that the farthest is away, waits in line no more
 local ORIGIN = 'origin'    -- lies at the bottom of the log: if it is missing, so is the log
 
 local clock = redis.call('TIME')
@@ -219,7 +219,7 @@ local line = redis.call('HGETALL', hungry)
 local waits = {}
 for i = 1, #line, 2 do
   local began, seen, what = string.match(line[i + 1], '(%d+) (%d+) ?(%a*)')
-  if tonumber(seen) < now - HUNGER then
+  if tonumber(seen) < now - HUNGER - farthest then
     redis.call('HDEL', hungry, line[i])
   elseif line[i] == prefix then
     since = tonumber(began)
