@@ -58,7 +58,7 @@ MOST = 200  # what Prefect's server returns at once
 # A run that was taken on by a process that then died gives its place back after SLOT_SECONDS, not Prefect's 300.
 SLOT_SECONDS = 60
 
-JOB = {
+JOB: dict[str, Any] = {
     # Prefect's own way to the same command starts Python twice, which takes a second and a half.
     "command": "python -m prefect.engine",
     "env": {

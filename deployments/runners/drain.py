@@ -13,6 +13,7 @@ from flows.flow_runs.launch import HAND_OVER as SIGNAL
 HAND_OVER_SECONDS = 75.0  # for answers that are under way: a time-out, a block of permits, a write to Prefect
 QUIET_SECONDS = 1.0  # a run that was being started has its process by then
 LOOK_SECONDS = 0.2
+_NAME = "run "
 
 
 def hand_over(pid: int, *, seconds: float = HAND_OVER_SECONDS) -> bool:
@@ -41,9 +42,20 @@ def hand_over(pid: int, *, seconds: float = HAND_OVER_SECONDS) -> bool:
 def is_flow_run(pid: int) -> bool:
     """Whether a process below a worker delivers, and is not a helper of Python's own."""
     try:
-        return b"prefect.engine" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        fresh = b"prefect.engine" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return fresh or name_of(pid).startswith(_NAME)
     except OSError:
         return False
+
+
+def name_for(run: str) -> str:
+    """What the process of a flow run is called where it is a fork: the system keeps 15 characters."""
+    return _NAME + run[-11:]
+
+
+def name_of(pid: int) -> str:
+    """What a process is called. Raises OSError where it is gone."""
+    return Path(f"/proc/{pid}/comm").read_text().strip("\n")
 
 
 def _listens(pid: int) -> bool:

@@ -65,7 +65,7 @@ async def _serve(settings: Settings, found: Pipelines, mark: Mark, ready: Path |
     from prefect.runner import Runner
 
     from deployments.registry import deployments
-    from deployments.runners import zombies
+    from deployments.runners import fork_server, prefect_starter, zombies
 
     runner = Runner(
         name="rowrelay",
@@ -89,7 +89,9 @@ async def _serve(settings: Settings, found: Pipelines, mark: Mark, ready: Path |
             asyncio.create_task(zombies.watch(settings)),
         ]
         try:
-            await _run(runner)
+            with fork_server.beside(os.environ) as command:
+                prefect_starter.start_by(command)
+                await _run(runner)
         finally:
             for watch in watches:
                 watch.cancel()

@@ -15,14 +15,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from deployments.embedded.children import die_with_parent
+from deployments.registry import deployments
 from deployments.registry.register import POOL
-from deployments.runners import zombies
+from deployments.runners import fork_server, prefect_starter, zombies
 from deployments.runners.drain import hand_over
 from deployments.runners.serve import POLL_SECONDS
 from flows import logs
@@ -37,13 +38,17 @@ _OURS = {"PREFECT_WORKER_QUERY_SECONDS": str(POLL_SECONDS), "PREFECT_WORKER_WEBS
 def run(pool: str, options: Sequence[str]) -> int:
     """Work until asked to end. Returns its exit code, 0 after an orderly end. Raises SettingError."""
     settings = Settings.read()
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool or POOL, "--type", "process"]
-    command += options
     logs.voice(log.name, settings.log_format)
     # Runs are begun as `python`: this one, wherever we were started from.
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
     environment = {**_OURS, **os.environ, "PATH": path, **logs.for_prefect(os.environ)}
     spare_own_servers(environment)
+    with fork_server.beside({**deployments.JOB["env"], **environment}) as starter:
+        command = [sys.executable, "-m", prefect_starter.__name__, starter, "worker", "start", "--type", "process"]
+        return _work([*command, "--pool", pool or POOL, *options], environment, settings)
+
+
+def _work(command: Sequence[str], environment: Mapping[str, str], settings: Settings) -> int:
     worker = subprocess.Popen(
         command,
         env=environment,
@@ -74,7 +79,7 @@ class _Asked(Exception):
 def _end(worker: subprocess.Popen[bytes]) -> int:
     _say("Leaving: runs under way are handed over.")
     with halted(worker):
-        left = hand_over(worker.pid)
+        left = hand_over(os.getpid())  # runs are below the worker, or beside it
         worker.send_signal(signal.SIGTERM)  # which it hears of before it does anything else
     try:
         worker.wait(END_SECONDS)

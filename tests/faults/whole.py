@@ -39,7 +39,7 @@ from tests.faults.watch import watching
 from tests.harness.browser import dashboard
 from tests.harness.dashboard_site import Site, rows_file, site
 from tests.harness.receiver import over
-from tests.harness.serving import environment_of
+from tests.harness.serving import delivers
 from tests.harness.world import ROOT
 
 PROGRAM = [sys.executable, "-c", "import sys; from deployments.commands.cli import main; sys.exit(main())"]
@@ -164,9 +164,8 @@ class Stage:
             restart(self.here.redis)
 
     def _process_of(self, run: str) -> int:
-        mark = f"PREFECT__FLOW_RUN_ID={run}".encode()
         below = [pid for pid in descendants(self.here.runner.pid) if is_flow_run(pid)]
-        return next(pid for pid in below if mark in environment_of(pid))
+        return next(pid for pid in below if delivers(pid, run))
 
     def _prefect(self) -> psutil.Process:
         port = StackState.read(self.here.settings.data / "stack").service(PREFECT).port

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from deployments.runners.drain import descendants, is_flow_run
+from deployments.runners.drain import descendants, is_flow_run, name_for, name_of
 from flows.ledger.run import Run
 from flows.records import RowState
 from tests.harness.stack import RunningStack
@@ -97,8 +97,7 @@ class Serving:
 
     def process_of(self, process: subprocess.Popen[bytes], run: str) -> int:
         """The process below a server or worker that delivers a run; 0 if there is none."""
-        mark = f"PREFECT__FLOW_RUN_ID={run}".encode()
-        return next((pid for pid in self.flow_runs_of(process) if mark in environment_of(pid)), 0)
+        return next((pid for pid in self.flow_runs_of(process) if delivers(pid, run)), 0)
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """As if its machine had gone: the process and all below it, at once."""
@@ -161,6 +160,14 @@ class Serving:
             seconds=seconds,
             what=f"{rows} rows",
         )
+
+
+def delivers(pid: int, run: str) -> bool:
+    """Whether a flow run's process has this one: a fork says so by its name, a fresh Python by its environment."""
+    try:
+        return name_of(pid) == name_for(run) or f"PREFECT__FLOW_RUN_ID={run}".encode() in environment_of(pid)
+    except OSError:
+        return False
 
 
 def environment_of(pid: int) -> bytes:
