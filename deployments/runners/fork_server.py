@@ -195,12 +195,15 @@ def main(address: str) -> None:
         sys.exit(f"Flow runs start without preloading: {threads} threads are there, and a fork would take one along.")
     try:
         with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(address)
+            listener.bind(address + ".new")
             listener.listen()
+            os.rename(address + ".new", address)  # there is no moment at which it is there and does not listen
             request = ForkServer(listener, sys.stdin.fileno(), loaded).next()
     except OSError:  # the folder went with the parent, or its name is too long for a socket
         return
     if request:
+        for name in loaded.keys() & os.environ.keys():
+            del os.environ[name]
         _run(request)
     else:
         shutil.rmtree(os.path.dirname(address), ignore_errors=True)
@@ -213,7 +216,6 @@ def _run(request: Request) -> None:
     for number, stream in enumerate(request.streams):
         os.dup2(stream, number)
     request.close()
-    os.environb.clear()
     os.environb.update(request.variables)
     os.chdir(request.folder)
     sys.path.insert(0, os.getcwd())

@@ -35,18 +35,18 @@ _OF_A_RUN = ("PREFECT__", "ROWRELAY_")  # read when a run begins; any other may 
 
 def load() -> Mapping[str, str]:
     """Import it. Returns the environment that it was loaded for, as Prefect makes it for a flow run."""
-    before = dict(os.environ)
+    given = dict(os.environ)
     os.environ.update(_ONE_THREAD)
     for name in MODULES:
-        importlib.import_module(name)
+        importlib.import_module(name)  # some set variables of their own, which a fork keeps
     for name in _ONE_THREAD:
         del os.environ[name]
-    os.environ.update(before)
+    os.environ.update(given)
     gc.collect()
     gc.freeze()  # so that a fork shares this memory for as long as it lives
     from prefect.settings import get_current_settings
 
-    return {**os.environ, **get_current_settings().to_environment_variables(exclude_unset=True)}
+    return {**given, **get_current_settings().to_environment_variables(exclude_unset=True)}
 
 
 def fits(loaded: Mapping[str, str], wanted: Mapping[str, str]) -> bool:

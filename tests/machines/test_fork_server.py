@@ -1,7 +1,8 @@
-"""The preloaded process: what a run is given there, how it ends, and who ends with whom. All parts are the real ones."""
+"""The preloaded process: what a run is given there, how it ends, and who ends with whom. All parts are real."""
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -39,8 +40,15 @@ def tells():
         time.sleep(0.05)
     os._exit(int(Path("end").read_text()))
 """
-COMMAND = "import os, time\nfrom deployments.runners import fork_server\nwith fork_server.beside(os.environ) as c:\n"
-COMMAND += "    print(c, flush=True)\n    time.sleep(600)\n"
+BESIDE = """
+import json, os, time
+from prefect.settings import get_current_settings
+from deployments.runners import fork_server
+as_prefect_makes_it = {**os.environ, **get_current_settings().to_environment_variables(exclude_unset=True)}
+with fork_server.beside(os.environ) as command:
+    print(json.dumps([command, as_prefect_makes_it]), flush=True)
+    time.sleep(600)
+"""
 
 
 class Preloading:
@@ -48,12 +56,15 @@ class Preloading:
 
     def __init__(self, stack: RunningStack) -> None:
         self.stack = stack
-        self.environment = {**os.environ, **stack.environment, "ROWRELAY_TOLD": "at first"}
         self.parent = subprocess.Popen(
-            [sys.executable, "-c", COMMAND], env=self.environment, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", BESIDE],
+            env={**os.environ, **stack.environment, "ROWRELAY_TOLD": "at first"},
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self.parent.stdout is not None
-        self.command = shlex.split(self.parent.stdout.readline())
+        command, self.environment = json.loads(self.parent.stdout.readline())
+        self.command = shlex.split(command)
         self.address = Path(self.command[-1])
         (self.pid,) = descendants(self.parent.pid)
         wait_until(self.address.exists, seconds=120, what="the preloaded process")
@@ -130,6 +141,7 @@ def test_a_signal_for_the_launcher_reaches_the_run(
     preloading: Preloading, tmp_path: Path, number: signal.Signals
 ) -> None:
     run = preloading.start(tmp_path)
+    assert not run.is_fresh
 
     run.launcher.send_signal(number)
 
@@ -150,6 +162,7 @@ def test_a_launcher_that_is_killed_takes_its_run_along_and_no_other(preloading: 
 
 def test_a_run_that_is_killed_ends_its_launcher_by_the_same_signal(preloading: Preloading, tmp_path: Path) -> None:
     run = preloading.start(tmp_path)
+    assert not run.is_fresh
 
     os.kill(run.pid, signal.SIGKILL)
 
@@ -180,6 +193,7 @@ def test_runs_are_fresh_pythons_when_the_preloaded_process_is_gone(stack: Runnin
 def test_it_ends_with_its_parent_by_kill_9_too_but_after_its_runs(stack: RunningStack, tmp_path: Path) -> None:
     preloading = Preloading(stack)
     run = preloading.start(tmp_path)
+    assert not run.is_fresh
 
     preloading.end()
 
