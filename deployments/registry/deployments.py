@@ -39,7 +39,7 @@ from prefect.schedules import Schedule
 from prefect.states import Scheduled
 from prefect.types.entrypoint import EntrypointType
 
-from deployments.registry.heartbeat import HEARTBEAT_SECONDS, VARIABLE
+from deployments.registry.job import JOB
 from flows.deliver import deliver
 from flows.flow_runs.names import INBOX
 from flows.flow_runs.schedule import OWN, schedules
@@ -57,15 +57,6 @@ MOST = 200  # what Prefect's server returns at once
 
 # A run that was taken on by a process that then died gives its place back after SLOT_SECONDS, not Prefect's 300.
 SLOT_SECONDS = 60
-
-JOB: dict[str, Any] = {
-    # Prefect's own way to the same command starts Python twice, which takes a second and a half.
-    "command": "python -m prefect.engine",
-    "env": {
-        VARIABLE: str(HEARTBEAT_SECONDS),
-        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # the default, pickle, runs whatever lies in the storage
-    },
-}
 
 
 def at_once(runs: int) -> ConcurrencyLimitConfig:

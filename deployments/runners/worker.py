@@ -21,9 +21,9 @@ from pathlib import Path
 from types import FrameType
 
 from deployments.embedded.children import die_with_parent
-from deployments.registry import deployments
+from deployments.registry.job import ENVIRONMENT
 from deployments.registry.register import POOL
-from deployments.runners import fork_server, prefect_starter, zombies
+from deployments.runners import fork_server, zombies
 from deployments.runners.drain import hand_over
 from deployments.runners.serve import POLL_SECONDS
 from flows import logs
@@ -32,6 +32,7 @@ from flows.settings import Settings
 
 log = logging.getLogger("rowrelay.worker")
 END_SECONDS = 10.0
+_PREFECT = "deployments.runners.prefect_starter"  # not imported: it is heavy, and for another process
 _OURS = {"PREFECT_WORKER_QUERY_SECONDS": str(POLL_SECONDS), "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1"}
 
 
@@ -43,8 +44,8 @@ def run(pool: str, options: Sequence[str]) -> int:
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
     environment = {**_OURS, **os.environ, "PATH": path, **logs.for_prefect(os.environ)}
     spare_own_servers(environment)
-    with fork_server.beside({**deployments.JOB["env"], **environment}) as starter:
-        command = [sys.executable, "-m", prefect_starter.__name__, starter, "worker", "start", "--type", "process"]
+    with fork_server.beside({**ENVIRONMENT, **environment}) as starter:
+        command = [sys.executable, "-m", _PREFECT, starter, "worker", "start", "--type", "process"]
         return _work([*command, "--pool", pool or POOL, *options], environment, settings)
 
 

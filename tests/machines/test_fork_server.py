@@ -19,6 +19,7 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.runner._starter_engine import EngineCommandStarter
 
+from deployments.registry.job import ENGINE
 from deployments.runners import fork_server, prefect_starter, preloaded
 from deployments.runners.drain import descendants, is_flow_run
 from tests.harness.serving import ask, delivers, serving
@@ -221,7 +222,7 @@ def test_only_what_is_read_when_a_run_begins_may_differ(name: str, fits: bool) -
     assert preloaded.fits({"B": "1"}, {"B": "1", name: "2"}) is fits
 
 
-@pytest.mark.parametrize("command", [None, prefect_starter.ENGINE])
+@pytest.mark.parametrize("command", [None, ENGINE])
 def test_prefect_starts_flow_runs_by_our_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str | None
 ) -> None:

@@ -29,7 +29,7 @@ import pytest
 import redis
 import yaml
 
-from deployments.registry.deployments import JOB
+from deployments.registry.job import JOB
 from flows.ledger.connection import connect
 from flows.masking import DOTS
 from tests.harness.rights import open_to_others
