@@ -20,8 +20,9 @@ class Broken:
         raise KeyError(f"no {name}")
 
 
-if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
+def main(text: str) -> None:
+    """Run the flow as `text` says, in JSON."""
+    given = json.loads(text)
     found: list[str] = []
     broken = given.pop("broken", "")
 
@@ -38,3 +39,7 @@ if __name__ == "__main__":
     print(
         json.dumps({"run": found[0] if found else "", "name": state.name, "type": state.type, "message": state.message})
     )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

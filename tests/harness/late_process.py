@@ -15,8 +15,10 @@ from prefect.states import Scheduled
 
 from flows.deliver import deliver
 
-if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
+
+def main(text: str) -> None:
+    """Run them as `text` says, in JSON."""
+    given = json.loads(text)
     ends = []
     for late in given["late_seconds"]:
         due = datetime.now(UTC) - timedelta(seconds=late)
@@ -30,3 +32,7 @@ if __name__ == "__main__":
         state = run_flow(deliver, flow_run=run, parameters=given["parameters"], return_type="state")
         ends.append([state.name, state.message])
     print(json.dumps({"ends": ends}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -10,6 +10,12 @@ import sys
 
 from flows.inbox import inbox
 
-if __name__ == "__main__":
-    state = inbox(**json.loads(sys.argv[1]), return_state=True)
+
+def main(given: str) -> None:
+    """Run the flow with what is given, in JSON."""
+    state = inbox(**json.loads(given), return_state=True)
     print(json.dumps({"name": state.name, "type": state.type, "message": state.message}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -9,6 +9,7 @@ import pytest
 
 from deployments.embedded.stack import StackAddresses, environment, use
 from flows.settings import Settings
+from tests.harness.forked import load
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class RunningStack:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """Runs until the last test is over; some seconds later it ends by itself."""
+    load("tests.harness.flow_process")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PREFECT_API_URL", raising=False)
         settings = Settings(data=tmp_path_factory.mktemp("stack"), redis_url=None)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +16,9 @@ from flows.deliver import deliver
 from flows.inbox import inbox
 from flows.intake.turn import turn
 from flows.ledger.connection import connect
-from tests.harness.flow_runs import LIMIT, QUICK, ended
+from tests.harness.flow_runs import LIMIT, QUICK, begun, ended
 from tests.harness.stack import RunningStack
-from tests.harness.world import ROOT, World, world
+from tests.harness.world import World, world
 
 NAME = "inboxflow"
 
@@ -41,16 +38,7 @@ def process(w: World, stack: RunningStack, module: str, **given: Any) -> dict[st
         "ROWRELAY_DATA": str(w.folder / "data"),
         "ROWRELAY_SETTLE_SECONDS": "0.2",
     }
-    return ended(
-        subprocess.Popen(
-            [sys.executable, "-m", module, json.dumps(given)],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    )
+    return ended(begun(w, module, environment, **given))
 
 
 def put(w: World, folder: str, name: str, rows: int, **more: Any) -> Path:
@@ -71,7 +59,7 @@ def test_every_field_of_the_form_says_what_it_is_for(flow: Any) -> None:
 def test_a_name_with_braces_is_delivered_and_names_its_run(flows: World, stack: RunningStack) -> None:
     put(flows, f"inbox/{NAME}", "a{b} {0} {.csv", 3)
 
-    found = process(flows, stack, "tests.harness.look_flow_process", pipeline=NAME)
+    found = process(flows, stack, "look_flow_process", pipeline=NAME)
 
     assert (found["type"], found["message"]) == ("COMPLETED", "1 delivered")
     assert (flows.folder / "data" / "inbox" / NAME / "done" / "a{b} {0} {.csv").exists()
@@ -84,7 +72,7 @@ def test_a_look_that_comes_while_another_is_under_way_is_skipped(flows: World, s
     path = put(flows, f"inbox/{NAME}", "later.csv", 3)
 
     with turn(connect(stack.addresses.redis_url), NAME, str(path.parent.resolve())):
-        found = process(flows, stack, "tests.harness.look_flow_process", pipeline=NAME)
+        found = process(flows, stack, "look_flow_process", pipeline=NAME)
 
     assert (found["type"], found["name"]) == ("COMPLETED", "Skipped")
     assert "is under way" in found["message"]
@@ -95,7 +83,7 @@ def test_a_look_that_had_to_stop_fails_and_says_why(flows: World, stack: Running
     put(flows, f"inbox/{NAME}", "stopped.csv", 90)
     flows.control(faults={"error": 1.0})
 
-    found = process(flows, stack, "tests.harness.look_flow_process", pipeline=NAME)
+    found = process(flows, stack, "look_flow_process", pipeline=NAME)
 
     assert found["type"] == "FAILED"
     assert "stopped.csv stays where it is" in found["message"]
@@ -106,7 +94,7 @@ def test_of_all_the_deliveries_that_a_downtime_made_late_one_sends(flows: World,
     put(flows, "uploads", "nightly.csv", 4)
     parameters = {"pipeline": NAME, "file": "nightly.csv"}
 
-    found = process(flows, stack, "tests.harness.late_process", late_seconds=[300, 200, 100], parameters=parameters)
+    found = process(flows, stack, "late_process", late_seconds=[300, 200, 100], parameters=parameters)
 
     assert [name for name, _ in found["ends"]] == ["Completed", "Skipped", "Skipped"]
     assert "before a run with the same parameters began" in found["ends"][1][1]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,13 +21,14 @@ from flows.records import RowState, RunState
 from flows.settings import Settings
 from flows.spool.spool import Spool
 from flows.storage.located import opened
-from tests.harness.flow_runs import LIMIT, QUICK, ended
+from tests.harness.flow_runs import LIMIT, QUICK, begun, ended
+from tests.harness.forked import Forked
 from tests.harness.inboxes import look, w_file
 from tests.harness.proxy import Proxy
 from tests.harness.s3 import bucket, s3_environment
 from tests.harness.stack import RunningStack
 from tests.harness.wait import wait_until
-from tests.harness.world import ROOT, World, world
+from tests.harness.world import World, world
 
 __all__ = ["bucket", "s3_environment"]
 
@@ -60,20 +59,10 @@ def dashboard(
     connections.settings.cache_clear()
 
 
-def begun_on_second_machine(tmp_path: Path, module: str, **given: Any) -> subprocess.Popen[str]:
-    """A process with the first machine's environment and a data folder of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", module, json.dumps(given)],
-        cwd=ROOT,
-        env={**os.environ, "ROWRELAY_DATA": str(tmp_path / "second")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def on_second_machine(tmp_path: Path, module: str, **given: Any) -> dict[str, Any]:
-    return ended(begun_on_second_machine(tmp_path, module, **given))
+def begun_on_second_machine(flows: World, **given: Any) -> Forked:
+    """A run in a process with the first machine's environment and a data folder of its own."""
+    second = {**os.environ, "ROWRELAY_DATA": str(flows.folder / "second")}
+    return begun(flows, "flow_process", second, pipeline="flowposts", trusted=False, **given)
 
 
 def test_an_upload_here_is_delivered_there_and_its_results_are_read_here(
@@ -82,9 +71,7 @@ def test_an_upload_here_is_delivered_there_and_its_results_are_read_here(
     body = flows.file(50, bad=1).read_bytes()
 
     upload = dashboard.put("/files/rows {1}.csv", content=body).json()
-    found = on_second_machine(
-        tmp_path, "tests.harness.flow_process", pipeline="flowposts", file=upload["file"], trusted=False
-    )
+    found = ended(begun_on_second_machine(flows, file=upload["file"]))
     results = dashboard.get(f"/runs/{found['run']}/results.json").json()["result"]
 
     assert (found["name"], found["message"]) == ("CompletedWithErrors", "1 rejected, 50 done of 51")
@@ -108,8 +95,7 @@ def test_nobody_else_takes_up_a_run_whose_file_takes_long_to_arrive(
     with Proxy(urlsplit(os.environ["AWS_ENDPOINT_URL"]).port or 0) as far:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{far.port}")
         far.set(jitter=(3.0, 3.0))  # each way: one question to the storage outlasts a lease
-        given = {"pipeline": "flowposts", "file": upload["file"], "trusted": False}
-        process = begun_on_second_machine(tmp_path, "tests.harness.flow_process", **given)
+        process = begun_on_second_machine(flows, file=upload["file"])
         run = wait_until(
             lambda: next((run.id for run in flows.view.runs(0, 5) if run.file == upload["file"] and run.busy), ""),
             seconds=60,
