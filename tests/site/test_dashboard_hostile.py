@@ -29,6 +29,7 @@ from flows.settings import Settings
 from flows.sheet import restored
 from tests.harness.browser import Dashboard, dashboard, open_browser, open_windows
 from tests.harness.seeding import Seeded, seed
+from tests.harness.wait import wait_until
 
 HACK = "window.hacked=1"
 CELLS = {
@@ -151,27 +152,30 @@ def harmless(page: Page) -> None:
     assert page.locator(".stMainBlockContainer").is_visible()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize(
     "path", ["/", "/?run={id}", "/runs", "/run?id={id}", "/run?id={id}&state=failed", "/schedules", "/status"]
 )
-def test_no_page_takes_text_for_anything_else(place: Place, page: Page, path: str, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 900})
+def test_no_page_takes_text_for_anything_else(place: Place, page: Page, path: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 900})
     place.board.open(page, path.replace("{id}", place.run.id))
+    harmless(page)
 
+    page.set_viewport_size({"width": 1280, "height": 900})
     harmless(page)
 
 
-@pytest.mark.parametrize("what", CELLS)
-def test_a_hostile_cell_is_shown_as_what_it_is(place: Place, page: Page, what: str) -> None:
-    number = list(CELLS).index(what) + 1 + len(CELLS)  # the row that was rejected, as it stands in the file
-    place.board.open(page, f"/run?id={place.run.id}&row={number}")
-    expect(page.get_by_text(f"Row {number}, line")).to_be_visible()
-    harmless(page)
-
-    shown = page.locator(".rr-code").last.inner_text()
-    assert visible(CELLS[what]).strip() in shown
-    assert not any(char in shown for char in "\u202e\u2066\u061c\u200b\u2028\x1b")
+def test_a_hostile_cell_is_shown_as_what_it_is(place: Place, page: Page) -> None:
+    first = len(CELLS) + 1  # the rows that were rejected, as they stand in the file
+    place.board.open(page, f"/run?id={place.run.id}&row={first}")
+    for number, (what, cell) in enumerate(CELLS.items(), first):
+        if number > first:  # another row of the same page: loading it anew for each costs a second
+            page.get_by_role("spinbutton", name="Open row").fill(str(number))
+            page.get_by_role("spinbutton", name="Open row").press("Enter")
+        expect(page.get_by_text(f"Row {number}, line")).to_be_visible()
+        code = page.locator(".rr-code").last
+        wait_until(lambda: visible(cell).strip() in code.inner_text(), what=what)  # noqa: B023  called at once
+        assert not any(char in code.inner_text() for char in "\u202e\u2066\u061c\u200b\u2028\x1b"), what
+        harmless(page)
 
 
 def test_a_hostile_row_that_was_sent_is_shown_with_its_request(place: Place, page: Page) -> None:
