@@ -22,10 +22,10 @@ up: $(ready) ## Start everything, dashboard included, until Ctrl-C; sends to the
 
 test: $(ready) browser services ## Run the tests (short forms of the long proofs)
 	@$(run_in_venv) python -m pytest -n 8 --dist worksteal -m 'not lane and not slow and not prove'
-	@$(run_in_venv) python -m pytest -n 4 --dist loadgroup -m 'lane and not slow and not prove'
+	@$(run_in_venv) python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder -m 'lane and not slow and not prove'
 
 slow: $(ready) browser services ## Run the tests that play whole machines, and those that draw examples, with all of them
-	@$(run_in_venv) python -m pytest -n 3 --dist loadgroup --hypothesis-profile deep -m '(slow or hypothesis) and not prove'
+	@$(run_in_venv) python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder --hypothesis-profile deep -m '(slow or hypothesis) and not prove'
 
 prove: $(ready) services faketime ## Run the long proofs: limit, kills, restarts; needs libfaketime, and root for cut links
 	@$(run_in_venv) python -m pytest -m prove -n 8 tests/limit/test_limit_harm.py

@@ -54,10 +54,15 @@ def redis_url(redis_server: RedisServer) -> str:
 
 # Each starts Prefect servers, browsers or whole machines, or measures shares: more at once would starve each other.
 LANES = ("prefect", "browser", "site", "machines")
+# What takes longest begins first, so that nothing long is left at the end.
+LONGEST = (
+    "test_serve", "test_dashboard_browser", "test_drain", "test_dashboard_prefect", "test_deliver", "test_compose",
+    "test_far_workers", "test_send", "test_stack", "test_dashboard_hostile",
+)  # fmt: skip
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """The tests of some folders go to a lane each, one after the other.
+    """The tests of a file in some folders go to one process, one after the other, and share what it starts.
 
     `make test` runs the others first, more of them at once: most of those wait.
 
@@ -65,7 +70,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """
     folder = item.path.parent.name
     if folder in LANES:
-        item.add_marker(pytest.mark.xdist_group(folder))
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
         item.add_marker(pytest.mark.lane)
     elif "stack" in getattr(item, "fixturenames", ()):
         raise pytest.UsageError(f"{item.nodeid} starts a Prefect server: it belongs in one of {', '.join(LANES)}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first; otherwise as they stand."""
+    order = {name: at for at, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)) if item.path.parent.name in LANES else len(order))

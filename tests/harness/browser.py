@@ -82,33 +82,49 @@ class Dashboard:
 
 @contextmanager
 def dashboard(environment: Mapping[str, str], log: Path, *, port: int = 0) -> Iterator[Dashboard]:
-    """Start `streamlit run dashboard/app.py` with this environment; ends with the block."""
-    port = port or free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
-    with log.open("ab") as out:
-        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=out, stderr=out)
-    url = f"http://127.0.0.1:{port}"
+    """Start `streamlit run dashboard/app.py` with this environment; ends with the block.
+
+    Where no port is asked for it takes a free one, and another if somebody was quicker.
+    """
+    for trials_left in range(0 if port else 4, -1, -1):
+        at = port or free_port()
+        command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(at)]
+        with log.open("ab") as out:
+            process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=out, stderr=out)
+        url = f"http://127.0.0.1:{at}"
+        if _answers(url, process):
+            break
+        end(process)
+        said = log.read_text(errors="replace")
+        if not trials_left or "not available" not in said.lower():
+            raise RuntimeError(f"the dashboard did not start:\n{said[-2000:]}")
+        log.unlink()
     try:
-        _wait(url, process, log)
         yield Dashboard(url, process, log)
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
 
 
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 90
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end, and make it."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+    """Wait for it. False if it ended, or did not answer for long."""
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if httpx.get(f"{url}/_stcore/health", trust_env=False).is_success:
-                return
+                return process.poll() is None  # or it was another's
         except httpx.HTTPError:
             time.sleep(0.1)
-    raise RuntimeError(f"the dashboard did not start:\n{log.read_text(errors='replace')[-2000:]}")
+    return False
 
 
 def settle(page: Page, *, seconds: float = 90.0) -> None:

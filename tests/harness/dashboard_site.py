@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deployments.embedded.redis_server import RedisServer, free_port
+from deployments.embedded.redis_server import RedisServer
 from deployments.embedded.stack import environment, use
 from deployments.standin import Knobs, StandIn, serving
 from flows.pipeline.pipelines import present
@@ -44,7 +44,7 @@ class Gate:
     """A way to a server that can be shut: connections are then refused, as if the server had been stopped."""
 
     def __init__(self, port: int) -> None:
-        self.port, self._to = free_port(), port
+        self.port, self._to = 0, port  # of its own: whichever is free at the first opening, and the same ever after
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -62,6 +62,7 @@ class Gate:
 
     async def _open(self) -> None:
         self._server = await asyncio.start_server(self._guest, "127.0.0.1", self.port)
+        self.port = int(self._server.sockets[0].getsockname()[1])
 
     async def _shut(self) -> None:
         if self._server:

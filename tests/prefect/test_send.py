@@ -129,6 +129,7 @@ def test_ctrl_c_waits_for_answers_and_the_rest_can_be_resumed(sending: World, st
     assert sorted(int(arrival["tag"]) for arrival in sending.arrivals()) == list(range(1, 91))
 
 
+@pytest.mark.slow
 def test_sigterm_is_like_ctrl_c(sending: World, stack: RunningStack) -> None:
     process = program(sending, stack, "send", sending.file(90), "--pipeline", "cliposts", "--json")
     run = wait_until(underway(sending, stack), seconds=60, what="rows under way")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.orchestration import PrefectClient, get_client
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr
 
@@ -69,6 +71,17 @@ class Watched:
         made = await self.client._client.post("/flow_runs/", json=body)
         return UUID(made.json()["id"])
 
+    async def written(self, *runs: UUID, event: str = "prefect.flow-run.") -> None:
+        """Wait until the server has written down what it knows of these; it does so once a second."""
+        for run in runs:
+            wanted = EventFilter(
+                event=EventNameFilter(prefix=[event]), resource=EventResourceFilter(id=[f"prefect.flow-run.{run}"])
+            )
+            deadline = time.monotonic() + 60
+            while not (await self.client.read_events(wanted, limit=1)).events:
+                assert time.monotonic() < deadline, f"{event} of {run} is not written down"
+                await asyncio.sleep(0.1)
+
     async def state(self, run: UUID) -> str:
         return str((await self.client.read_flow_run(run)).state_name)
 
@@ -90,7 +103,7 @@ def test_runs_that_fall_silent_are_marked_and_those_nobody_began_scheduled_anew(
         async with watched(stack) as here:
             silent, unbegun = await here.begin("deliver", "RUNNING"), await here.begin("inbox", "PENDING")
             stopping, foreign = await here.begin("deliver", "CANCELLING"), await here.begin("other", "RUNNING")
-            await asyncio.sleep(2)  # the server writes events down once a second
+            await here.written(silent, stopping, foreign)
             try:
                 await here.look_for(SILENT_SECONDS - 2 * LOOK_SECONDS)
                 assert [await here.state(run) for run in (silent, stopping)] == ["Running", "Cancelling"]
@@ -122,7 +135,7 @@ def test_a_run_that_gives_a_sign_of_life_is_left_alone(stack: RunningStack, sign
                 }
                 answer = await here.client._client.post("/events", json=[event])
                 assert answer.status_code == 204, answer.text
-                await asyncio.sleep(2)  # the server writes events down once a second
+                await here.written(run, event="prefect.flow-run.heartbeat")
 
             ledger = Ledger(here.view.client)
             if sign == "ledger":

@@ -126,7 +126,7 @@ def test_a_run_that_was_deleted_is_gone_and_says_so(here: Site) -> None:
     assert sorted(here.tags) == titles(46, 2)
 
 
-@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize("dry_run", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_check_that_failed_can_be_done_again_and_sends_nothing(here: Site, dry_run: bool) -> None:
     file = here.upload("wrong.csv", "name,age\nx,1\n")
     run = here.start(file, dry_run=dry_run)
