@@ -103,11 +103,13 @@ def test_the_permit_of_a_row_for_which_no_request_is_made_is_handed_back(
             await sender.start()
             states = await sender.deliver(FILE)
             await sender.close()
-            return states, limiter.limit(TERMS).counters.unused
+            counters = limiter.limit(TERMS).counters
+            return states, counters.granted - counters.unused  # a busy machine lets some lapse and takes others
 
-    states, handed_back = asyncio.run(run())
+    states, used = asyncio.run(run())
 
-    assert states.total() - states["done"] == handed_back == unused
+    assert states.total() - states["done"] == unused
+    assert used == ROWS - unused
 
 
 def test_claims_that_fail_inside_are_taken_back_and_whoever_waits_is_let_go(tmp_path: Path, redis_url: str) -> None:
