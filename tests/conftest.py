@@ -56,6 +56,7 @@ def redis_url(redis_server: RedisServer) -> str:
 LANES = ("prefect", "browser", "site", "machines")
 # What takes longest begins first, so that nothing long is left at the end.
 LONGEST = (
+    "test_old_data", "test_archive",
     "test_serve", "test_dashboard_browser", "test_drain", "test_dashboard_prefect", "test_deliver", "test_compose",
     "test_far_workers", "test_send", "test_stack", "test_dashboard_hostile",
 )  # fmt: skip
@@ -79,4 +80,4 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first; otherwise as they stand."""
     order = {name: at for at, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(order)) if item.path.parent.name in LANES else len(order))
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))

@@ -38,6 +38,7 @@ from flows.settings import Settings
 from flows.spool.spool import Spool
 from flows.storage.located import stored
 from flows.storage.storage import scratch
+from flows.words import duration
 
 TO_SEE_TO = (*TROUBLED, RowState.WAITING, RowState.SENDING, RowState.UNKNOWN)  # rows that are put beside a file
 log = logging.getLogger(__name__)
@@ -213,7 +214,7 @@ class Intake:
             resumes = may_resume(self.ledger, known, self.settings.auto_resume)
             return None if resumes else self._put_away(incoming, digest, known)
         if pause := pause_seconds(known):
-            later = f"It is tried again in {pause / 60:.0f} minutes; resume run {known.id} to do it sooner."
+            later = f"It is tried again in {duration(pause)}; resume run {known.id} to do it sooner."
             return Taken(incoming.name, Fate.STOPPED, known.id, f"{known.reason} {later}")
         return None
 

@@ -249,7 +249,7 @@ def _same_content(run: Run) -> bool:
 def _decide(run: Run, ready: int, *, again: bool) -> None:
     at = locale()
     with st.container(horizontal=True):
-        label = f"Send {at.number(ready)} good rows" if run.wrong else f"Send {at.number(ready)} rows"
+        label = f"Send {at.number(ready)} {'good ' if run.wrong else ''}row{'s' if ready != 1 else ''}"
         if ready and st.button(label, type="primary", icon=":material/send:", disabled=again):
             _send(run)
         if run.wrong:
