@@ -19,6 +19,7 @@ from dashboard.api.problems import name_of
 from dashboard.api.schemas_setup import LimitState
 from deployments.commands.showing import as_object
 from flows.errors import RowrelayError
+from flows.ledger.keys import run_key
 from flows.ledger.run import KINDS
 from flows.limit.script import MICRO, NAMES, Keys
 from flows.records import RowState, RunState
@@ -165,6 +166,14 @@ def test_the_command_line_shows_a_run_as_the_api_does(api: TestClient, mixed: Se
     for at in ("created", "ended"):
         assert re.sub(r"\D", "", mine.pop(at))[:14] == re.sub(r"\D", "", told.pop(at))[:14]
     assert mine == told
+
+
+def test_the_command_line_calls_a_run_that_was_only_checked_as_the_api_does(api: TestClient, mixed: Seeded) -> None:
+    mixed.ledger.client.hset(run_key(mixed.id), mapping={"state": RunState.CHECKING, "ended": ""})
+
+    mine, told = as_object(mixed.delivery.view.run(mixed.id)), api.get(f"/runs/{mixed.id}").json()
+
+    assert mine["shown_as"] == told["shown_as"] == "checked, not sent"
 
 
 def test_events_are_paged_from_where_one_has_got_to(api: TestClient, mixed: Seeded) -> None:
