@@ -35,7 +35,7 @@ _PAGE = 500
 
 
 class Collector:
-    """Collects at every scrape; prometheus_client calls `collect`. One at a time."""
+    """Collects at every scrape; prometheus_client calls `collect`."""
 
     def __init__(self, client: redis.Redis, *, folder: Path | None = None) -> None:
         self.client = client

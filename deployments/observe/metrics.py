@@ -6,7 +6,6 @@ It reads Redis alone. Where none is set, it reads the embedded one of this data 
 from __future__ import annotations
 
 import logging
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -23,14 +22,12 @@ log = logging.getLogger("rowrelay.metrics")
 
 def server(host: str, port: int, collector: Collector) -> ThreadingHTTPServer:
     """A server of /metrics and /health, not started yet; port 0 lets the OS pick."""
-    scraping = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/metrics":
-                with scraping:
-                    self._answer(200, CONTENT_TYPE_LATEST, lines(collector))
+                self._answer(200, CONTENT_TYPE_LATEST, lines(collector))
             elif path == "/health":
                 self._answer(200, "text/plain", b"ok\n")
             else:
@@ -54,7 +51,6 @@ def run(host: str, port: int) -> int:
     settings = Settings.read()
     logs.configure(settings.log_format)
     collector = Collector(connect(redis_url(settings)), folder=settings.data)
-    list(collector.collect())  # what was there before is not counted, what comes from now on is
     try:
         with server(host, port, collector) as serving:
             log.info("metrics on http://%s:%d/metrics", *serving.server_address[:2])

@@ -16,7 +16,7 @@ import msgspec
 from flows.errors import LedgerError, RunBusy, RunNotFound, Superseded
 from flows.ledger import keys
 from flows.ledger.facts import FactValue, written
-from flows.ledger.moves import BATCH, Answer, Claim, U, calls
+from flows.ledger.moves import BATCH, Answer, Claim, calls
 from flows.ledger.notes import Notes
 from flows.records import Rejection, RowState, RunState
 
@@ -146,7 +146,7 @@ class Ledger(Notes):
             wait, idle = round(a.wait_seconds * 1000), int(a.without_effect)
             flat += (a.row, a.epoch, a.serial, a.state, a.tail, a.detail, sent, wait, idle)
         taken = self._ask(run, "answer", round(time.time() * 1000), *flat)
-        return [(None, a.state, U)[int(code)] for a, code in zip(answers, taken, strict=True)]
+        return [(None, a.state, RowState.UNKNOWN)[int(code)] for a, code in zip(answers, taken, strict=True)]
 
     def request(self, run: str, request: str) -> int:
         """The number of a resend request, by its id."""

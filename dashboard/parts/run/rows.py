@@ -124,7 +124,8 @@ def _page(book: Rowbook, question: Question) -> None:
 
 def _pages(page: Page, question: Question, at: Any, total: int) -> None:
     first = (page.number - 1) * 100 + 1
-    text = f"{at.number(first)}–{at.number(first + len(page.rows) - 1)} of {at.number(page.matching)} rows"
+    text = f"{at.number(first)}–{at.number(first + len(page.rows) - 1)} of {at.number(page.matching)} row"
+    text += "s" if page.matching != 1 else ""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption(text)
         if page.pages > 1:
