@@ -26,7 +26,7 @@ ROW: dict[RowState, Look] = {
     RowState.SENDING: Look("#2f8fd8", "→", "sending", "its request is under way"),
     RowState.WAITING: Look("#8b95a3", "·", "waiting", "not sent yet"),
     RowState.FAILED: Look("#d55e00", "✕", "failed", "the API refused it"),
-    RowState.UNKNOWN: Look("#b565a7", "?", "unknown", "sent, but the answer was lost: the API may have acted on it"),
+    RowState.UNKNOWN: Look("#b565a7", "?", "unknown", "sent, but it is not known whether the API acted on it"),
     RowState.REJECTED: Look("#c29200", "⊘", "rejected", "not valid, never sent"),
 }
 ORDER = tuple(ROW)  # of lists and filters

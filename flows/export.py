@@ -10,7 +10,7 @@ so a corrected file can be uploaded as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -46,14 +46,16 @@ class Layout:
     kept: tuple[str, ...]
     shown: tuple[str, ...]  # `columns`, under names that collide with nothing
     shown_kept: tuple[str, ...]
+    delimiter: str = ","  # of the CSV form: that of the file, so that it opens as columns where the file did
 
     @classmethod
-    def of(cls, definition: Definition) -> Layout:
-        """The layout of a definition's results."""
+    def of(cls, definition: Definition, delimiter: str | None = None) -> Layout:
+        """The layout of the results of a file with this delimiter."""
         columns, kept = definition.column_names, tuple(definition.response.keep)
         taken = set(OWN)
         shown = [_free(name, taken) for name in (*columns, *kept)]
-        return cls(columns, kept, tuple(shown[: len(columns)]), tuple(shown[len(columns) :]))
+        delimiter = delimiter or definition.source.delimiter or ","
+        return cls(columns, kept, tuple(shown[: len(columns)]), tuple(shown[len(columns) :]), delimiter)
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -91,7 +93,7 @@ def results(
 
 def layout_of(view: View, run: Run) -> Layout:
     """The columns of a run's results."""
-    return Layout.of(from_resolved(view.definition(run.id)))
+    return Layout.of(from_resolved(view.definition(run.id)), run.facts.delimiter)
 
 
 def _result(record: Record, row: Row, layout: Layout) -> dict[str, Any]:
@@ -137,7 +139,7 @@ def _batches(
     view: View, spool: Spool, run: Run, layout: Layout, states: Collection[RowState] | None
 ) -> Iterator[list[Pair]]:
     """Records with their rows, a few thousand at a time."""
-    rejected = np.flatnonzero(view.bitmap(run.id, RowState.REJECTED, run.total)) + 1
+    rejected = _rejected_rows(view, run)
     rejections = _Rejections(spool)
     for records in _records(view, run, layout, states):
         accepted = _accepted(
@@ -167,10 +169,19 @@ def _records(view: View, run: Run, layout: Layout, states: Collection[RowState] 
         yield [record for record in records if record.state in states]  # a live run moves on while we read
 
 
+def _rejected_rows(view: View, run: Run) -> NDArray[np.int64]:
+    return np.flatnonzero(view.bitmap(run.id, RowState.REJECTED, run.total)) + 1
+
+
+def _ordinals(rows: Sequence[int], rejected: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The places of accepted rows among the accepted ones, counted from 0."""
+    numbers = np.array(rows, dtype=np.int64)
+    return numbers - 1 - np.searchsorted(rejected, numbers)
+
+
 def _accepted(spool: Spool, rows: list[int], rejected: NDArray[np.int64]) -> Iterator[Row]:
     """The spool's side of ascending accepted rows; `rejected` are the row numbers that the spool leaves out."""
-    numbers = np.array(rows, dtype=np.int64)
-    ordinals = numbers - 1 - np.searchsorted(rejected, numbers)
+    ordinals = _ordinals(rows, rejected)
     if len(ordinals) and ordinals[-1] - ordinals[0] < 2 * len(ordinals):
         first = int(ordinals[0])
         slab = spool.read(first, int(ordinals[-1]) + 1)
@@ -205,36 +216,37 @@ def troubled_csv(view: View, spool: Spool, run: Run, *, states: Collection[RowSt
 
     Good rows that were left out, since they were delivered before, are not among them: there is nothing to mend.
     Rejected rows are as they stood in the file, ragged ones too. Of the others the columns of the definition are
-    there, as their values are written; columns that the pipeline ignores are empty. The reason comes first, where it
-    is seen and where a ragged row cannot push it aside; when the file is uploaded again it is passed over, and
-    what was neutralised here is restored.
+    there, as their values are written, and those that the pipeline has no use for as they stood. The reason comes
+    first, where it is seen and where a ragged row cannot push it aside; when the file is uploaded again it is passed
+    over, and what was neutralised here is restored.
     """
     if not run.total:
         return
     definition = from_resolved(view.definition(run.id))
-    layout, header = Layout.of(definition), spool.manifest().header
+    layout, header = Layout.of(definition, run.facts.delimiter), spool.manifest().header
     form = Correctable.of(header, layout.columns)
-    table = Table(definition.source.delimiter or ",", for_spreadsheets(definition.source.encoding))
-    places = _positions(layout, header)
+    table = Table(layout.delimiter, for_spreadsheets(definition.source.encoding))
+    used = {at: name for name, at in _positions(layout, header) if at is not None}
+    rejected = _rejected_rows(view, run)
     yield table.lines([form.header])
     for batch in _batches(view, spool, run, layout, states):
+        accepted = [record.row for record, row in batch if isinstance(row, Row)]
+        unused = spool.unused(_ordinals(accepted, rejected).tolist())
         yield table.lines(
-            form.line(*_original(record, row, places, len(header)))
+            form.line(*_original(record, row, used, len(header), next(unused)))
+            if isinstance(row, Row)
+            else form.line(_reasons(row), row.cells)
             for record, row in batch
-            if not (isinstance(row, Rejection) and row.skipped)
+            if isinstance(row, Row) or not row.skipped
         )
 
 
 def _original(
-    record: Record, row: Row | Rejection, places: list[tuple[str, int | None]], width: int
+    record: Record, row: Row, used: Mapping[int, str], width: int, unused: Iterable[str]
 ) -> tuple[str, Sequence[str]]:
-    """(reason, cells in the file's order)."""
-    if isinstance(row, Rejection):
-        return _reasons(row), row.cells
-    cells = [""] * width
-    for name, at in places:
-        if at is not None:
-            cells[at] = plain(row.values[name])
+    """(reason, cells in the file's order). `used`: the definition's columns by their place in the file."""
+    left = iter(unused)
+    cells = [plain(row.values[name]) if (name := used.get(at)) is not None else next(left, "") for at in range(width)]
     status = f"HTTP {record.status}" if record.status is not None else ""
     return record.reason or status or record.state, cells
 
@@ -275,7 +287,7 @@ def as_jsonl(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
 
 def as_csv(rows: Iterable[dict[str, Any]], layout: Layout) -> Iterator[bytes]:
     """CSV in UTF-8 (with its mark) with a header; formulas neutralised, nested values as JSON."""
-    table = Table()
+    table = Table(layout.delimiter)
     header = layout.header
     yield table.lines([[neutral(name) for name in header]])
     for batch in _batched(rows):

@@ -138,8 +138,8 @@ def download_results_as_csv(run: str, state: States = None) -> StreamingResponse
 def download_rows_to_correct(run: str, state: States = None) -> StreamingResponse:
     """Rejected and failed rows (or those in `state`) with their reasons, to be corrected and uploaded again.
 
-    Rejected rows have all cells of the file, the others those of the pipeline's columns. A cell that looks like a
-    formula has an apostrophe in front, which is taken away when the file comes back.
+    They have all cells of the file, and its delimiter. A cell that looks like a formula has an apostrophe in front,
+    which is taken away when the file comes back.
     """
     found, book = _book(run)
     states = frozenset(state) if state else frozenset(export.TROUBLED)

@@ -204,10 +204,10 @@ def _rejected_to(
         delimiter=given["delimiter"],
         apostrophes=options["apostrophes"] or definition.source.apostrophes,
     ) as source:
-        columns = source.columns
+        columns, used = source.columns, source.delimiter
     form = Correctable.of(columns, definition.column_names)
     with replacing(path) as target:
-        sheet = Sheet(given["delimiter"] or ",", for_spreadsheets(given["encoding"]))
+        sheet = Sheet(used, for_spreadsheets(given["encoding"]))
         target.write(sheet.lines([form.header]))
 
         def write(rejections: Sequence[Rejection]) -> None:

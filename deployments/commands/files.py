@@ -140,14 +140,21 @@ def runs(
         return showing.print_runs(session, limit, as_json=as_json)
 
 
-@commands.command(epilog="\b\nExample:\n  rowrelay show last")
-def show(run: RunName, as_json: AsJson = False) -> int:
-    """Show a run: its counts, its pace against the limit, the first troubles, what happened."""
-    from deployments.commands import showing
+@commands.command(epilog="\b\nExample:\n  rowrelay show last\n  rowrelay show last --row 7")
+def show(
+    run: RunName,
+    row: Annotated[int | None, typer.Option(min=1, help="This row alone, with its request and the answer.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Show a run: its counts, its pace against the limit, the first troubles, what happened. Or one row of it."""
+    from deployments.commands import one_row, showing
     from deployments.commands.session import opened
 
     with opened() as session:
-        return showing.print_run(session, session.find(run), as_json=as_json)
+        found = session.find(run)
+        if row is not None:
+            return one_row.print_row(session, found, row, as_json=as_json)
+        return showing.print_run(session, found, as_json=as_json)
 
 
 @commands.command(
@@ -168,9 +175,8 @@ def export(
     """Write what became of each row, with what was kept of the answers.
 
     In CSV, text that a spreadsheet would take for a formula gets an apostrophe in front. The file of troubled rows has
-    the reason first, then the columns of the file: rejected rows as they stood there, failed ones with the values of
-    the pipeline's columns and the others empty. Correct it and send it as it is: apostrophes put in front here are
-    taken away when it is read.
+    the reason first, then all columns of the file, with its delimiter. Correct it and send it as it is: apostrophes put
+    in front here are taken away when it is read.
     """
     from deployments.commands import showing
     from deployments.commands.session import opened

@@ -38,7 +38,7 @@ MEANINGS: dict[str, str] = {
     RowState.SENDING: "under way",
     RowState.DONE: "the API took it",
     RowState.FAILED: "the API refused it",
-    RowState.UNKNOWN: "the answer was lost; the API may have acted on it",
+    RowState.UNKNOWN: "sent, but it is not known whether the API acted on it",
 }
 
 
@@ -58,7 +58,8 @@ def _utc(at: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
 
 
-def _local(at: float) -> str:
+def local(at: float) -> str:
+    """A moment, Unix seconds, as this machine's clock shows it."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
@@ -79,7 +80,7 @@ def print_runs(session: Session, limit: int, *, as_json: bool) -> int:
     for run in runs:
         counts = (f"{run.counts[RowState(word)]:,}" for word in STYLES)
         left = run.total - run.finished_rows
-        words = (run.id[:SHORT], _local(run.created), run.pipeline, Path(run.file).name, run.shown_as)
+        words = (run.id[:SHORT], local(run.created), run.pipeline, Path(run.file).name, run.shown_as)
         table.add_row(*map(Text, words), f"{run.total:,}", *counts, f"{left:,}")
     out.print(table)
     if (more := session.view.count() - len(runs)) > 0:
@@ -98,12 +99,12 @@ def print_run(session: Session, run: Run, *, as_json: bool) -> int:
         print_json(as_object(run) | {"facts": facts, "troubles": troubles, "events": said, "prefect_flow_runs": flows})
         return 0
     out.print(Text(f"{run.pipeline} · {run.file}", style="bold"))
-    out.print(f"run {run.id}, {run.shown_as}, begun {_local(run.created)} by {run.by}", markup=False)
+    out.print(f"run {run.id}, {run.shown_as}, begun {local(run.created)} by {run.by}", markup=False)
     print_summary(session, run)
     if events := view.events(run.id, 10):
         out.print("\nLast events:", style="bold")
         for at, text in reversed(events):
-            out.print(f"  {_local(at)}  {text}", markup=False)
+            out.print(f"  {local(at)}  {text}", markup=False)
     return 0
 
 

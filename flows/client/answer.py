@@ -32,13 +32,15 @@ import jmespath
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from flows.client.message import message_of
 from flows.client.pause import MAX_PAUSE_SECONDS, Headers, pause_of, retry_after
 from flows.client.reading import after_warning, as_text, is_html, parsed, says_json, unpacked
 from flows.masking import Masker
 from flows.pipeline.definition import Definition
 from flows.records import Outcome, Parcel, Reply, RowState
 
-EXCERPT_CHARACTERS = 300
+EXCERPT_CHARACTERS = 2000  # of an answer that is no success
+MESSAGE_CHARACTERS = 300  # of what the API says, where it stands in a reason
 KEPT_CHARACTERS = 2000  # of one kept value, as JSON
 GATEWAY_STATUSES = frozenset((502, 503, 504))
 _EMPTY = frozenset((204, 205))
@@ -46,6 +48,7 @@ _NOT_ACTED = frozenset((408, 425))
 _MOVED = frozenset((301, 307, 308))
 # Web servers answer a single odd request with an HTML page of their own under these; no sign of a ban.
 _HTML_OF_SERVERS = frozenset((400, 404, 405, 408, 411, 413, 414, 421, 425, 429, 431))
+_OF_THE_ROW = frozenset((400, 409, 422))  # of these the API's own words say more than ours
 _MEANINGS = {
     400: "the API finds the request wrong",
     401: "the API does not know us: the token may be missing, wrong or expired",
@@ -86,7 +89,9 @@ def understood(
     if status in definition.response.success:
         reply = _success(status, headers, body, definition, trouble=trouble, mask=mask)
     else:
-        reply = replace(_refusal(status, headers, body, definition, mask), excerpt=_excerpt(body, headers, mask))
+        message = _message(body, headers, mask)
+        reply = _refusal(status, headers, body, definition, message, mask)
+        reply = replace(reply, excerpt=_excerpt(body, headers, mask, message))
     return replace(reply, status=status, headers=headers, body=body, took_seconds=took_seconds)
 
 
@@ -110,15 +115,16 @@ def _success(status: int, headers: Headers, body: bytes, definition: Definition,
             return Reply(RowState.DONE, value=parsed(body, headers))
         trouble = "the answer is no valid JSON"
     excerpt = _excerpt(body, headers, mask)  # not before: most answers need none, and masking takes its time
+    brief = excerpt[:MESSAGE_CHARACTERS]  # of rows that are done: there may be a million of them
     if whole:
         with suppress(ValueError):
             value = after_warning(body, headers)
-            return Reply(RowState.DONE, _but(status, "other text stands before its JSON"), value=value, excerpt=excerpt)
+            return Reply(RowState.DONE, _but(status, "other text stands before its JSON"), value=value, excerpt=brief)
     if is_html(headers, body):
         reason = f"an HTML page came with {status} where JSON was due"
         return Reply(RowState.UNKNOWN, reason, excerpt=excerpt, ban=definition.ban.html)
     if says_json(headers):
-        return Reply(RowState.DONE, _but(status, f"{trouble}: nothing kept"), excerpt=excerpt)
+        return Reply(RowState.DONE, _but(status, f"{trouble}: nothing kept"), excerpt=brief)
     kind = _shown(headers.get("content-type", ""), mask) or "no content type"
     reason = f"the API said {status}, but with {kind} where JSON was due"
     return Reply(RowState.UNKNOWN, reason, excerpt=excerpt, again=definition.idempotent)
@@ -128,14 +134,15 @@ def _but(status: int | None, trouble: str) -> str:
     return f"the API said {status}, but {trouble}" if trouble else ""
 
 
-def _refusal(status: int, headers: Headers, body: bytes, definition: Definition, mask: Mask) -> Reply:
-    """State, reason and consequences of a status that is no success."""
+def _refusal(status: int, headers: Headers, body: bytes, definition: Definition, message: str, mask: Mask) -> Reply:
+    """State, reason and consequences of a status that is no success. `message`: what the API says to it."""
+    said = _said(status, message)
     bans = status in definition.ban.status
     if (bans or status in (403, 503)) and status != 429 and (asked := retry_after(headers)):
         reason = f"the API says {status}: come back later"
         return Reply(RowState.WAITING, reason, again=True, pause_seconds=asked, bans_if_again=bans)
     if bans:
-        return Reply(RowState.FAILED, f"{_said(status)}; this counts as a ban", ban=True)
+        return Reply(RowState.FAILED, f"{said}; this counts as a ban", ban=True)
     if status == 429:
         wait = pause_of(headers) or _window_seconds(definition)
         return Reply(RowState.WAITING, "the API says 429: too many requests", again=True, pause_seconds=wait)
@@ -149,11 +156,11 @@ def _refusal(status: int, headers: Headers, body: bytes, definition: Definition,
         reason = "the API says 409: an earlier attempt with the same Idempotency-Key is under way"
         return Reply(RowState.UNKNOWN, reason, again=definition.idempotent)
     if 400 <= status < 500:
-        return Reply(RowState.FAILED, _said(status))
+        return Reply(RowState.FAILED, said)
     if 200 <= status < 300:
         reason = f"the API said {status}, which is not among the definition's response.success"
         return Reply(RowState.UNKNOWN, reason)
-    return Reply(RowState.UNKNOWN, f"{_said(status)}; it may have acted all the same", again=definition.idempotent)
+    return Reply(RowState.UNKNOWN, f"{said}; it may have acted all the same", again=definition.idempotent)
 
 
 def _bans_by_html(status: int) -> bool:
@@ -167,9 +174,12 @@ def _redirect(status: int, target: str) -> Reply:
     return Reply(RowState.UNKNOWN, f"{reason}; the API may have acted before it said so")
 
 
-def _said(status: int) -> str:
-    meaning = _MEANINGS.get(status)
-    return f"status {status}: {meaning}" if meaning else f"status {status}"
+def _said(status: int, message: str) -> str:
+    """A status in words: the API's own, and ours where they say what to look at."""
+    meaning = "" if message and status in _OF_THE_ROW else _MEANINGS.get(status, "")
+    if meaning and message:
+        return f"status {status}: {meaning}. It says: {message}"
+    return f"status {status}: {meaning or message}" if meaning or message else f"status {status}"
 
 
 def _window_seconds(definition: Definition) -> float:
@@ -202,6 +212,8 @@ def _capped(value: Any) -> Any:
 
 
 def _search(path: str, answer: Any) -> Any:
+    if path.isidentifier() and isinstance(answer, dict):  # 2.5 µs less than by JMESPath, which says the same
+        return answer.get(path)
     try:
         return _compiled(path).search(answer)
     except jmespath.exceptions.JMESPathError:  # a function of the path does not fit what the answer holds
@@ -213,14 +225,30 @@ def _compiled(path: str) -> Any:
     return jmespath.compile(path)
 
 
-def _excerpt(body: bytes, headers: Headers, mask: Mask) -> str:
-    """The beginning of a body as one line of text."""
-    return _shown(as_text(body[:8192], headers), mask)
+def _message(body: bytes, headers: Headers, mask: Mask) -> str:
+    """What the API says is wrong, in one line: else the beginning of the body, or nothing where it is a page."""
+    if not body.strip() or is_html(headers, body):
+        return ""
+    found = ""
+    with suppress(ValueError):
+        if not (value := parsed(body, headers)):
+            return ""
+        found = message_of(value)
+    return _shown(found or as_text(body[:8192], headers), mask)
 
 
-def _shown(text: str, mask: Mask) -> str:
+def _excerpt(body: bytes, headers: Headers, mask: Mask, message: str = "") -> str:
+    """The beginning of a body as one line of text, behind the message where that comes too late to be in it."""
+    text = _shown(as_text(body[:8192], headers), mask, EXCERPT_CHARACTERS)
+    if all(part in text for part in message.rstrip("…").split("; ")) or len(text) < EXCERPT_CHARACTERS:
+        return text
+    return f"{message} … {text}"[:EXCERPT_CHARACTERS]
+
+
+def _shown(text: str, mask: Mask, most: int = MESSAGE_CHARACTERS) -> str:
     """A text of the API as it may be shown: secrets hidden before it is cut, which could leave half of one."""
-    return clean(mask(text))[:EXCERPT_CHARACTERS]
+    text = clean(mask(text))
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def clean(text: str) -> str:

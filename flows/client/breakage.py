@@ -10,7 +10,7 @@ import aiohttp
 import httpx
 from aiohttp.http_exceptions import HttpProcessingError
 
-from flows.client.answer import EXCERPT_CHARACTERS, Mask, clean
+from flows.client.answer import MESSAGE_CHARACTERS, Mask, clean
 from flows.records import Reply, RowState
 
 # The most specific first. The words say what happened on the network; whether the request had left is known otherwise.
@@ -95,7 +95,7 @@ def broken(exc: BaseException, *, wrote: bool, idempotent: bool, within_seconds:
     `wrote` says whether anything of the request may have left this machine, and decides: nothing written is
     `waiting`, everything else `unknown`.
     """
-    words = mask(words_for(exc))[:EXCERPT_CHARACTERS]
+    words = mask(words_for(exc))[:MESSAGE_CHARACTERS]
     if isinstance(exc, NotReady):
         return Reply(RowState.WAITING, f"{exc}; nothing was sent", wrote=False, attempted=False, again=True)
     if isinstance(exc, TimeoutError) and not wrote:  # the one that was ready had died, and another took too long

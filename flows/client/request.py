@@ -63,8 +63,10 @@ def idempotency_key(run: str, row: Row, generation: int) -> str:
 
 def parcel_key(run: str, parcel: Parcel, generations: Sequence[int]) -> str:
     """The idempotency key of a parcel: that of its row, or one of its own for these very rows in this order."""
+    if len(parcel.rows) == 1:
+        return idempotency_key(run, parcel.rows[0], generations[0])
     keys = [idempotency_key(run, row, generation) for row, generation in zip(parcel.rows, generations, strict=True)]
-    return keys[0] if len(keys) == 1 else hashlib.blake2b("".join(keys).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b("".join(keys).encode(), digest_size=16).hexdigest()
 
 
 def mask(request: httpx.Request, secrets: Mapping[str, str] | None = None) -> dict[str, Any]:

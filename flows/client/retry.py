@@ -41,9 +41,10 @@ def after(
     """
     if not reply.attempted:
         return outcome, 0.0
-    wait = backoff(attempts, rng)
-    if outcome.again and attempts < most and elapsed_seconds + wait <= most_seconds:
-        return outcome, max(wait, reply.pause_seconds or 0.0)
+    if outcome.again and attempts < most:
+        wait = backoff(attempts, rng)
+        if elapsed_seconds + wait <= most_seconds:
+            return outcome, max(wait, reply.pause_seconds or 0.0)
     if outcome.state is RowState.WAITING:
         return replace(outcome, state=RowState.FAILED, reason=f"{outcome.reason}; tried {attempts} times"), None
     return outcome, None

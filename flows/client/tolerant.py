@@ -55,23 +55,24 @@ class Parser(HttpResponseParser):
     """Reads one answer."""
 
     def __init__(self, protocol: Protocol, loop: asyncio.AbstractEventLoop, *, with_body: bool) -> None:
-        self._begin = partial(
-            super().__init__,
-            protocol,
-            loop,
+        self._answers, self._loop, self._with_body = protocol, loop, with_body
+        self._begin()
+        self._seen: bytes | None = b""  # all that has come, until the head of the answer is understood
+        self._refused: Exception | None = None  # why aiohttp's parser has refused what has come
+
+    def _begin(self) -> None:
+        super().__init__(
+            self._answers,
+            self._loop,
             _BUFFER_BYTES,
             payload_exception=aiohttp.ClientPayloadError,
-            response_with_body=with_body,
+            response_with_body=self._with_body,
             read_until_eof=True,
             auto_decompress=False,
             max_line_size=MAX_HEAD_BYTES,
             max_field_size=MAX_HEAD_BYTES,
             max_headers=_MAX_HEADERS,
         )
-        self._begin()
-        self._answers = protocol
-        self._seen: bytes | None = b""  # all that has come, until the head of the answer is understood
-        self._refused: Exception | None = None  # why aiohttp's parser has refused what has come
 
     def feed_data(self, data: bytes, *_: Any, **__: Any) -> tuple[list[Answer], bool, bytes]:
         """As aiohttp's. Raises HttpProcessingError where there is no status line."""

@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 
 import redis
 
@@ -44,20 +43,22 @@ class Bookkeeping:
         if reply.attempted:
             job.attempts += 1
             job.first = job.first or now
-        decide = partial(
-            retry.after,
-            reply=reply,
-            attempts=job.attempts,
-            elapsed_seconds=now - job.first,
-            most=self._retry.attempts,
-            most_seconds=self._retry.max_seconds,
-            rng=self._rng,
-        )
+        outcomes, waits, idle = [], [], []
+        for found in came.outcomes:
+            outcome, wait = retry.after(
+                found,
+                reply,
+                attempts=job.attempts,
+                elapsed_seconds=now - job.first,
+                most=self._retry.attempts,
+                most_seconds=self._retry.max_seconds,
+                rng=self._rng,
+            )
+            outcomes.append(outcome)
+            waits.append(wait)
+            idle.append(found.state is RowState.WAITING or not reply.wrote)
         job.first += reply.pause_seconds or 0.0
-        decided = [decide(found) for found in came.outcomes]
-        idle = [found.state is RowState.WAITING or not reply.wrote for found in came.outcomes]
-        outcomes = [outcome for outcome, _ in decided]
-        self._record(job, reply, outcomes, [wait for _, wait in decided], idle)
+        self._record(job, reply, outcomes, waits, idle)
         return outcomes
 
     async def tell_kept(self, outcomes: Sequence[Outcome]) -> None:
@@ -133,7 +134,7 @@ class Bookkeeping:
                     without_effect=without_effect,
                 )
             )
-        self.recorder.put(Entry(tuple(answers), job, tuple(waits), attempted))
+        self.recorder.put(Entry(answers, job, waits, attempted))
 
     def _kept(self, entry: Entry) -> None:
         if entry.attempted:

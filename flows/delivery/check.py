@@ -142,7 +142,7 @@ def check_file(
         known = _Known(delivered, skip=skip_delivered) if delivered and not delivered.empty else None
         for frame in source.frames():
             checked = checker.check(frame.text, frame.lines)
-            tally.add(frame, known.judge(frame, checked) if known else checked)
+            tally.add(frame, known.judge(frame, checked) if known else checked, source.unused)
             progress(source.bytes_done, source.bytes_total)
         if spool:
             spool.finish(source.columns)
@@ -195,7 +195,8 @@ class _Tally:
     def rows(self) -> int:
         return self.accepted + self.rejected
 
-    def add(self, frame: Frame, checked: Checked) -> None:
+    def add(self, frame: Frame, checked: Checked, unused: Sequence[int]) -> None:
+        """`unused`: positions of the file's columns that the definition does not know."""
         rejections = _rejections(frame, checked)
         positions = checked.values.index.to_numpy()
         rows, lines = frame.rows[positions], frame.lines[positions]
@@ -206,7 +207,8 @@ class _Tally:
         if (room := FIRST - len(self._first)) > 0:
             self._first += to_rows(to_table(checked.values[:room], rows[:room], lines[:room]))
         if self._spool:
-            self._spool.write(checked.values, rows, lines)
+            cells = map(frame.cells.__getitem__, positions.tolist()) if unused else ()
+            self._spool.write(checked.values, rows, lines, [[row[at] for at in unused] for row in cells] or None)
             self._spool.reject(rejections)
         if self._on_rejections and brief:
             self._on_rejections(brief)

@@ -30,7 +30,7 @@ class Claiming:
     async def claim(self, jobs: Sequence[Job]) -> tuple[str, list[list[int]]]:
         """As `Ledger.claim` answers. Repeated for the same jobs it does no harm. Raises redis.RedisError."""
         for job in jobs:
-            job.serial = job.serial or await self._serial()
+            job.serial = job.serial or next(self.serials, 0) or await self._serial()
         found = await self._context.call(
             self._context.ledger.claim,
             self._context.run,

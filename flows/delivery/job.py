@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from flows.ledger.moves import Answer
 from flows.records import Parcel
@@ -53,11 +55,10 @@ class Job:
             self.slice.end(state)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What the ledger is to be told of a parcel, by row, in its order."""
 
-    answers: tuple[Answer, ...]
+    answers: Sequence[Answer]
     job: Job
-    waits: tuple[float | None, ...]  # seconds until the row's next attempt; None: there is none
+    waits: Sequence[float | None]  # seconds until the row's next attempt; None: there is none
     attempted: bool  # False: a claim that is only taken back

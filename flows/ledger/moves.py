@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from flows.records import RowState
 
@@ -30,8 +31,7 @@ class Claim(NamedTuple):
     serial: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """An attempt's outcome on its way to the ledger, already packed."""
 
     row: int

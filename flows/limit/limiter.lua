@@ -12,7 +12,7 @@
 -- KEYS  log, flights, numbers, state, askers, hungry, names
 -- ARGV  asker, numbers as JSON, wanted, clock has jumped (1 or 0), trusted time, what a crash of this server may lose
 --       (seconds; -1: anything), id prefix, first id, name, how far away the caller is (µs both ways; 0: close by),
---       own earlier (µs); then reports as triples (kind, id, number):
+--       own earlier (µs), and reports, a MessagePack list of triples (kind, id, number):
 --       a answered, number µs ago; g given up, number µs ago; u not used; f flight ended; p pause for number µs, id is the reason;
 --       l latch, id is the message as JSON
 -- All times are µs of this server. `trusted` is the last time the caller saw and found in step with its own clock.
@@ -22,7 +22,7 @@ local hungry, names = KEYS[6], KEYS[7]
 local asker, own, wanted, jumped = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 local trusted, loss, prefix, first, name = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8]), ARGV[9]
 local away, own_earlier = tonumber(ARGV[10]), tonumber(ARGV[11])
-local REPORTS = 12
+local reports = cmsgpack.unpack(ARGV[12])
 
 local HORIZON = 500000     -- starts are granted this far ahead at most
 local NEAR = 100000        -- and so far to a caller close by; one far away needs the time that it is away to use them
@@ -152,8 +152,8 @@ redis.call('SADD', names, name)
 -- Reports
 
 local handed_back = 0
-for i = REPORTS, #ARGV, 3 do
-  local kind, id, number = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+for _, report in ipairs(reports) do
+  local kind, id, number = report[1], report[2], report[3]
   if kind == 'a' then
     redis.call('ZADD', log, 'XX', 'LT', text(now - number), id)
   elseif kind == 'g' and grace >= 0 then

@@ -7,8 +7,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 from redis.exceptions import NoScriptError, RedisError
 
 from flows.records import LimitTerms
@@ -76,8 +77,7 @@ def numbers_json(terms: LimitTerms) -> str:
     return json.dumps(numbers, separators=(",", ":"), sort_keys=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """Something to tell the limit. `moment` is when it happened (a pause: when it ends), by our clock."""
 
     kind: str
@@ -168,8 +168,7 @@ class LimitScript:
             -1 if self.loss is None else self.loss,
         ]
         args += [prefix, first, self._name, int(away * MICRO), int(own_earlier * MICRO)]
-        for report in reports:
-            args += report
+        args.append(msgspec.msgpack.encode(reports))  # one argument: redis-py takes 3 µs for each
         try:
             return Reply.of(await self._client.evalsha(self._sha, len(self._keys), *args))
         except NoScriptError:

@@ -25,6 +25,12 @@ class Header:
     positions: dict[str, int | None]
     ignored: tuple[str, ...]
 
+    @property
+    def unused(self) -> tuple[int, ...]:
+        """The positions of all other columns."""
+        used = set(self.positions.values())
+        return tuple(at for at in range(len(self.names)) if at not in used)
+
 
 def named_delimiter(asked: str, refuse: Refuse) -> str:
     """The delimiter a person asked for: a character, or the word for it. Raises FileError for anything else."""

@@ -85,6 +85,11 @@ class Source:
         return tuple(name for name in self._header.ignored if not is_reason(name))
 
     @property
+    def unused(self) -> tuple[int, ...]:
+        """The positions of the file's columns that nobody asked for."""
+        return self._header.unused
+
+    @property
     def notices(self) -> tuple[str, ...]:
         """What was met in the file as a whole, in sentences; complete after the last frame."""
         return self._noticed.words()

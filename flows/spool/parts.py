@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from flows.errors import SpoolDamaged
+from flows.spool.stored import UNUSED
 from flows.spool.writer import Part
 from flows.storage.storage import reached
 
@@ -36,15 +37,19 @@ class Parts:
         self._reader = ThreadPoolExecutor(1, "spool")
 
     def table(self, part: Part) -> pa.Table:
-        """The whole part. For one thread at a time."""
+        """The rows of a part, as to_rows takes them. For one thread at a time."""
         if part.name in self._tables:
             self._tables.move_to_end(part.name)
             return self._tables[part.name]
-        table = self._reader.submit(lambda: self.opened(part).read(use_threads=False)).result()
+        table = self._reader.submit(self._read, part).result()
         while len(self._tables) >= KEPT_PARTS:
             self._tables.popitem(last=False)
         self._tables[part.name] = table
         return table
+
+    def _read(self, part: Part) -> pa.Table:
+        stored = self.opened(part)
+        return stored.read(columns=[n for n in stored.schema_arrow.names if n != UNUSED], use_threads=False)
 
     def opened(self, part: Part) -> Any:
         """The part as a ParquetFile."""

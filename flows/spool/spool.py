@@ -24,7 +24,7 @@ from flows.errors import FileError, SpoolGone
 from flows.records import Rejection, Row
 from flows.spool.parts import Parts, damaged
 from flows.spool.rejected import RejectedRows
-from flows.spool.stored import LINE, ROW, to_rows
+from flows.spool.stored import LINE, ROW, UNUSED, to_rows
 from flows.spool.writer import MANIFEST, VERSION, Manifest, Writer
 from flows.storage.storage import filesystem, lies_there, reached
 
@@ -53,9 +53,18 @@ class Spool:
         """Where it lies, for messages."""
         return self._folder
 
-    def write(self, values: pd.DataFrame, rows: npt.NDArray[np.int64], lines: npt.NDArray[np.int64]) -> None:
-        """Append accepted rows, as one part: a typed frame, the rows' ordinals and their lines in the file."""
-        self._writing().write(values, rows, lines)
+    def write(
+        self,
+        values: pd.DataFrame,
+        rows: npt.NDArray[np.int64],
+        lines: npt.NDArray[np.int64],
+        unused: Sequence[Sequence[str]] | None = None,
+    ) -> None:
+        """Append accepted rows, as one part: a typed frame, the rows' ordinals and their lines in the file.
+
+        `unused`: of each row the cells that no column of the frame stands for, in the file's order, to be given back.
+        """
+        self._writing().write(values, rows, lines, unused)
 
     def reject(self, rejections: Sequence[Rejection]) -> None:
         """Append rejected rows."""
@@ -109,6 +118,17 @@ class Spool:
                 rows += to_rows(self._parts.table(manifest.parts[at]).slice(offset, count))
                 start += count
         return rows
+
+    def unused(self, ordinals: Sequence[int]) -> Iterator[Sequence[str]]:
+        """Of accepted rows, by their ascending ordinals, the cells that the pipeline has no use for; () if unknown."""
+        manifest, read, cells = self.manifest(), -1, None
+        for ordinal in ordinals:
+            at = bisect_right(self._starts, ordinal) - 1
+            if at != read:
+                stored = self._parts.opened(manifest.parts[at])
+                kept = UNUSED in stored.schema_arrow.names
+                read, cells = at, stored.read(columns=[UNUSED], use_threads=False).column(0) if kept else None
+            yield () if cells is None else cells[ordinal - self._starts[at]].as_py()
 
     def walk(self, columns: Sequence[str]) -> Iterator[list[Row]]:
         """All accepted rows in the file's order, with these columns alone, a part at a time.

@@ -7,7 +7,7 @@ kept as written) and date-times (each keeps its own offset).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from flows.records import Row
 
-ROW, LINE = "\0row", "\0line"  # no column of a file can be called so
+ROW, LINE, UNUSED = "\0row", "\0line", "\0unused"  # no column of a file can be called so
 _KIND = b"rowrelay"
 _AS_TEXT: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
     "decimal": (Decimal, str, Decimal),
@@ -28,18 +28,26 @@ _AS_TEXT: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
 }
 
 
-def to_table(values: pd.DataFrame, rows: npt.NDArray[np.int64], lines: npt.NDArray[np.int64]) -> pa.Table:
-    """The rows of a typed frame, with their ordinals and lines in the file."""
+def to_table(
+    values: pd.DataFrame,
+    rows: npt.NDArray[np.int64],
+    lines: npt.NDArray[np.int64],
+    unused: Sequence[Sequence[str]] | None = None,
+) -> pa.Table:
+    """The rows of a typed frame, with their ordinals and lines in the file, and its cells that are in no column."""
     fields, arrays = [pa.field(ROW, pa.int64()), pa.field(LINE, pa.int64())], [pa.array(rows), pa.array(lines)]
     for name, column in values.items():
         array, kind = _to_arrow(column)
         fields.append(pa.field(str(name), array.type, metadata={_KIND: kind} if kind else None))
         arrays.append(array)
+    if unused is not None:
+        fields.append(pa.field(UNUSED, pa.list_(pa.string())))
+        arrays.append(pa.array(unused, pa.list_(pa.string())))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def to_rows(table: pa.Table) -> list[Row]:
-    """The rows of a table that `to_table` made."""
+    """The rows of a table that `to_table` made, of which it has all but the cells in no column."""
     rows, lines, *columns = (_to_python(table.column(at), table.field(at)) for at in range(table.num_columns))
     names = table.column_names[2:]
     if not columns:

@@ -79,8 +79,14 @@ class Writer:
         except FileNotFoundError:
             return []
 
-    def write(self, values: pd.DataFrame, rows: npt.NDArray[np.int64], lines: npt.NDArray[np.int64]) -> None:
-        """Append accepted rows, as one part."""
+    def write(
+        self,
+        values: pd.DataFrame,
+        rows: npt.NDArray[np.int64],
+        lines: npt.NDArray[np.int64],
+        unused: Sequence[Sequence[str]] | None = None,
+    ) -> None:
+        """Append accepted rows, as one part. `unused`: of each its cells that the pipeline has no use for."""
         import pyarrow.parquet as pq  # 5 MB that pages without rows do without
 
         if not len(rows):
@@ -88,7 +94,11 @@ class Writer:
         buffer = io.BytesIO()
         # No dictionaries or statistics: whole parts are read, and they double the time of writing.
         pq.write_table(
-            to_table(values, rows, lines), buffer, compression="zstd", use_dictionary=False, write_statistics=False
+            to_table(values, rows, lines, unused),
+            buffer,
+            compression="zstd",
+            use_dictionary=False,
+            write_statistics=False,
         )
         data = buffer.getbuffer()
         name = f"{self._token}-{len(self._parts):05}.parquet"

@@ -360,6 +360,30 @@ def test_runs_and_show_tell_counts_that_add_up(rowrelay: Run, ended: Sent) -> No
     assert "rowrelay export run-1 --rows troubled" in text
 
 
+def test_show_tells_of_one_row_what_it_was_and_what_the_api_said(rowrelay: Run, ended: Sent) -> None:
+    _, failed, _ = rowrelay("show", "last", "--row", "3")
+    _, rejected, _ = rowrelay("show", "last", "--row", "2")
+    item = json.loads(rowrelay("show", "last", "--row", "3", "--json")[1])
+
+    for words in (
+        "row 3, line 4 of ",
+        ": failed",
+        "the API refused it",
+        "422",
+        "POST http://127.0.0.1:1/posts",
+        '"userId":3',
+    ):
+        assert words in failed
+    assert "=1+1" in rejected
+    assert "userId: must be at least 1" in rejected
+    assert "Its request" not in rejected
+    assert (item["row"], item["state"], item["status"], item["values"]["userId"]) == (3, "failed", 422, 3)
+    assert item["request"]["method"] == "POST"
+    assert rowrelay("show", "last", "--row", "7") == (
+        2, "", "rowrelay: The run has 6 rows, so there is no row 7.\n"
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("rows", "numbers"),
     [

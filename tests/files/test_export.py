@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import tracemalloc
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
+import pyarrow.parquet as pq
 import pytest
 import redis
 from hypothesis import given
@@ -24,7 +27,7 @@ from flows.records import Reason, RowState
 from flows.sheet import cell, neutral, restored
 from flows.source.source import open_file
 from flows.spool.spool import Spool
-from tests.harness.sent import POSTS, Sent, sent
+from tests.harness.sent import FILE, POSTS, Sent, sent
 
 
 @pytest.fixture
@@ -144,7 +147,7 @@ def test_troubled_rows_come_back_as_they_stood_in_the_file(posts: Sent) -> None:
 
     assert header == ["reason (rowrelay)", "userId", "title", "price", "extra"]
     assert rows[0] == ["userId: must be at least 1 (found '0')", "0", "'=1+1", "", "b"]
-    assert rows[1] == ["the API refused it", "3", "with\nnewline", "-5", ""]
+    assert rows[1] == ["the API refused it", "3", "with\nnewline", "-5", "c"]  # all cells of the file
     assert rows[2][1:] == ["4", "fourth"]  # still ragged: it must not pass for a whole row
     assert len(rows) == 3
 
@@ -320,6 +323,40 @@ def test_troubled_rows_of_a_troubled_file_have_one_reason(redis_url: str, tmp_pa
     assert table[1][1:] == ["0", "a", ""]
     assert table[2] == ["HTTP 500", "1", "b", ""]
     assert table[3][1:] == ["2"]
+
+
+def test_what_goes_out_has_the_delimiter_of_what_came_in(redis_url: str, tmp_path: Path) -> None:
+    made = sent(redis_url, tmp_path, text="note;userId;title;price\na,b;0;x;\nc;1;y;\n")
+    made.end(2, RowState.FAILED, status=422, reason="no")
+    results_csv = as_csv(results(made.view, made.spool, made.run), layout_of(made.view, made.run))
+
+    to_correct = b"".join(troubled_csv(made.view, made.spool, made.run)).decode("utf-8-sig").splitlines()
+
+    assert to_correct[0] == "reason (rowrelay);note;userId;title;price"
+    assert to_correct[2] == "no;c;1;y;"
+    assert b"".join(results_csv).decode("utf-8-sig").splitlines()[0].startswith("row;line;userId;title;price;result;")
+
+
+def test_rows_of_a_spool_that_kept_no_unused_cells_come_back_without_them(redis_url: str, tmp_path: Path) -> None:
+    made = sent(redis_url, tmp_path, text=FILE)
+    made.end(3, RowState.FAILED, reason="no")
+    for path in (tmp_path / "spool" / "run-1").glob("*.parquet"):
+        table = pq.read_table(path)
+        pq.write_table(table.select(table.column_names[:-1]), path)
+    manifest = made.spool.manifest()
+    parts = tuple(
+        msgspec.structs.replace(
+            part, sha256=hashlib.sha256((tmp_path / "spool" / "run-1" / part.name).read_bytes()).hexdigest()
+        )
+        for part in manifest.parts
+    )
+    (tmp_path / "spool" / "run-1" / "manifest.json").write_bytes(
+        msgspec.json.encode(msgspec.structs.replace(manifest, parts=parts))
+    )
+
+    rows = read_csv(troubled_csv(made.view, Spool(str(tmp_path / "spool"), "run-1"), made.run))
+
+    assert rows[2] == ["no", "3", "with\nnewline", "-5", ""]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])

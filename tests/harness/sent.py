@@ -75,6 +75,6 @@ def sent(redis_url: str, folder: Path, *, text: str = FILE, yaml: str = POSTS, e
     ledger.create("run-1", definition=definition.resolved(), by="test", pipeline="posts", file=str(file))
     epoch = ledger.take("run-1", "test", resume=False)
     result = check_file(file, definition, spool, on_rejections=lambda found: ledger.reject("run-1", epoch, found))
-    ledger.begin("run-1", epoch, total=result.rows, rejected=result.rejected)
+    ledger.begin("run-1", epoch, total=result.rows, rejected=result.rejected, delimiter=result.delimiter)
     ledger.open("run-1", epoch)
     return Sent(ledger, View(client), spool, "run-1", epoch)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 from hypothesis import HealthCheck, example, given, settings
@@ -100,7 +101,7 @@ class World:
         self.client.hset("test:server", mapping=server)
         keys = Keys.of("x")
         names = (keys.log, keys.flights, keys.numbers, keys.state, keys.askers, keys.hungry, NAMES)
-        reports = [arg for report in asker.reports for arg in report.args(asked / SECOND)]
+        reports = msgspec.msgpack.encode([report.args(asked / SECOND) for report in asker.reports])
         self.paused = max(self.paused, *(round(each.moment * SECOND) for each in asker.reports if each.kind == "p"), 0)
         if asker.jumped:
             self.forget_flights()
@@ -108,7 +109,7 @@ class World:
         raw: Any = self.client.evalsha(
             self.sha, len(names), *names,
             asker.token, numbers_json(asker.terms), wanted, int(asker.jumped), asker.trusted,
-            self.loss, asker.token, asker.next_id, "x", away, away, *reports,
+            self.loss, asker.token, asker.next_id, "x", away, away, reports,
         )  # fmt: skip
         asker.jumped = False
         starts = raw[-1]

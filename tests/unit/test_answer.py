@@ -104,7 +104,7 @@ def judge(status: int, headers: dict[str, str], body: bytes, *, trouble: str = "
         (413, HTML, PAGE, "failed", "too large"),
         (418, JSON, b"{}", "failed", "status 418"),
         (422, JSON, b"{}", "failed", "finds the row wrong"),
-        (409, JSON, b'{"error": "there is one already"}', "failed", "conflicts"),
+        (409, JSON, b'{"error": "there is one already"}', "failed", "status 409: there is one already"),
         (409, JSON, b'{"error": "Idempotency-Key in use"}', "unknown", "an earlier attempt"),
         (409, JSON, b'{"error": {"type": "idempotency_error"}}', "unknown", "an earlier attempt"),
         (403, JSON | {"retry-after": "2"}, b"{}", "waiting", "the API says 403: come back later"),
@@ -309,12 +309,12 @@ def test_429_pauses_for_a_window_where_the_api_does_not_say_how_long() -> None:
 
 
 def test_an_excerpt_is_short_and_holds_nothing_that_could_play_tricks() -> None:
-    body = "bad\x00\x1b[31m\r\n\u202egnp.exe\u2028 value ".encode() + b"\xff" + b"x" * 1000
+    body = "bad\x00\x1b[31m\r\n\u202egnp.exe\u2028 value ".encode() + b"\xff" + b"x" * 9000
 
     excerpt = judge(400, JSON, body).excerpt
 
     assert excerpt.startswith("bad [31m gnp.exe value \ufffdxxx")
-    assert len(excerpt) == 300
+    assert len(excerpt) == 2000
     assert clean("a\tb\u200bc") == "a b c"
 
 
