@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from dashboard.connections import client, ledger, pipelines, ready_prefect, settings, view
+from dashboard.files.deposit import deposit
 from dashboard.prefect_api import schedules, server
 from dashboard.prefect_api.schedules import Schedule
 from dashboard.prefect_api.server import FlowRun
@@ -159,6 +160,21 @@ def mark_done(run: Run, *, by: str, rows: Sequence[int] | None = None) -> int:
     return moved
 
 
+def put_into_inbox(run: Run, *, by: str) -> str:
+    """Put the file of a checked run into its pipeline's inbox, for the next look there; returns where it is.
+
+    Raises:
+        FileError: the file is gone, or one of this name lies there already.
+        StorageError: the inbox cannot be written to.
+    """
+    definition = pick(pipelines(), run.pipeline)
+    path = deposit(run.file, run.facts.name or run.file, definition, settings())
+    with translated():
+        ledger().event(run.id, f"{by} put the file into the inbox")
+    _note("%s put the file of run %s into the inbox %s", by, run.id, path)
+    return str(path)
+
+
 def delete(run: Run, *, by: str) -> None:
     """Remove a run, its rows, its spool, and its uploaded file if no other run has it. Raises RunBusy, StackError."""
     if asked(run):
@@ -173,6 +189,13 @@ def add_schedule(definition: Definition, *, source: str, rule: Rule, by: str) ->
     made = schedules.add(definition, settings(), source=source, rule=rule)
     _note("%s made a schedule of %s: %s (%s)", by, definition.name, rule, source or "its own inbox")
     return made
+
+
+def change_schedule(schedule: Schedule, rule: Rule, *, by: str) -> list[datetime]:
+    """Let a schedule come at other times; returns the next. Raises RuleRefused, ScheduleRefused, StackError."""
+    coming = schedules.change(schedule, rule)
+    _note("%s changed the schedule %s of %s to %s", by, schedule.rule, schedule.deployment.name, rule)
+    return coming
 
 
 def set_schedule(schedule: Schedule, active: bool, *, by: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from flows.errors import RunNotFound
 from flows.ledger.run import Run
@@ -13,28 +14,40 @@ Position = tuple[float, str]  # of a run in the list: when it was created, Unix 
 _AT_FIRST, _AT_ONCE = 200, 2_000  # runs a round trip of a search, which may find what it wants soon
 
 
-def page(
-    view: View, after: Position | None, limit: int, *, search: str = "", pipeline: str = "", kind: str = ""
-) -> tuple[list[Run], Position | None]:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which runs: those whose file, pipeline, starter, id or reason hold every word of `search`, shown as `kind`,
+    begun between `since` and `until` (Unix seconds; 0: at any time).
+    """
+
+    search: str = ""
+    pipeline: str = ""
+    kind: str = ""
+    since: float = 0.0
+    until: float = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.search.split() or self.pipeline or self.kind or self.since or self.until)
+
+
+ALL = Wanted()
+
+
+def page(view: View, after: Position | None, limit: int, wanted: Wanted = ALL) -> tuple[list[Run], Position | None]:
     """Some of the runs that fit, newest first, and the place of the last where there are more. Raises StackError."""
-    searching = bool(search.split() or pipeline or kind)
     found: list[tuple[Position, Run]] = []
-    for some in _in_parts(view, after, _AT_FIRST if searching else limit + 1):
+    for some in _in_parts(view, after, _AT_FIRST if wanted else limit + 1):
         places = {run.id: place for place, run in some}
-        fitting = find([run for _, run in some], search=search, pipeline=pipeline, kind=kind)
+        fitting = find([run for _, run in some], wanted)
         found += [(places[run.id], run) for run in fitting]
         if len(found) > limit:
             return [run for _, run in found[:limit]], found[limit - 1][0]
     return [run for _, run in found], None
 
 
-def matching(view: View, *, search: str = "", pipeline: str = "", kind: str = "") -> list[str]:
+def matching(view: View, wanted: Wanted) -> list[str]:
     """The ids of all runs that fit, newest first: every run is looked at. Raises StackError."""
-    return [
-        run.id
-        for some in _in_parts(view, None, _AT_ONCE)
-        for run in find([run for _, run in some], search=search, pipeline=pipeline, kind=kind)
-    ]
+    return [run.id for some in _in_parts(view, None, _AT_ONCE) for run in find([run for _, run in some], wanted)]
 
 
 def _in_parts(view: View, after: Position | None, count: int) -> Iterator[list[tuple[Position, Run]]]:
@@ -67,14 +80,15 @@ def _has_sent(run: Run) -> bool:
     return any(run.counts[state] for state in sent) or (run.busy and run.state is RunState.SENDING)
 
 
-def find(runs: Sequence[Run], *, search: str = "", pipeline: str = "", kind: str = "") -> list[Run]:
-    """Those whose file, pipeline, starter or id hold every word of `search`, and that are shown as `kind`."""
-    words = search.casefold().split()
+def find(runs: Sequence[Run], wanted: Wanted) -> list[Run]:
+    """Those of these runs that are wanted."""
+    words = wanted.search.casefold().split()
     return [
         run
         for run in runs
-        if (not pipeline or run.pipeline == pipeline)
-        and (not kind or kind in (run.kind, run.shown_as, str(run.state)))
+        if (not wanted.pipeline or run.pipeline == wanted.pipeline)
+        and (not wanted.kind or wanted.kind in (run.kind, run.shown_as, str(run.state)))
+        and wanted.since <= run.created <= (wanted.until or float("inf"))
         and all(word in _text(run) for word in words)
     ]
 

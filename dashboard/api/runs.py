@@ -43,13 +43,21 @@ def list_runs(
     search: Annotated[str, Query(description="Words of its file, pipeline, id, reason, or who started it")] = "",
     pipeline: Annotated[str, Query(description="Only runs of this pipeline")] = "",
     state: Annotated[schemas.ShownAs | None, Query(description="Only runs in this state")] = None,
+    since: Annotated[datetime | None, Query(description="Only runs begun at this moment or later")] = None,
+    until: Annotated[datetime | None, Query(description="Only runs begun at this moment or earlier")] = None,
     cursor: Cursor = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> schemas.RunPage:
     """Runs, newest first. The state may be the word that is shown or the plain one: `finished` has both kinds."""
     after = place_of(cursor, tuple[float, str])
-    found, last = run_list.page(view(), after, limit, search=search, pipeline=pipeline, kind=state or "")
+    first, end = (_seconds(each) for each in (since, until))
+    found, last = run_list.page(view(), after, limit, run_list.Wanted(search, pipeline, state or "", first, end))
     return schemas.RunPage(items=[schemas.Run.of(run) for run in found], next=cursor_of(*last) if last else None)
+
+
+def _seconds(moment: datetime | None) -> float:
+    """Unix seconds; a moment without a time zone is one of UTC."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() if moment else 0.0
 
 
 @router.get("/{run}")

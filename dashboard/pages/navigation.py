@@ -29,6 +29,7 @@ def main() -> None:
     if signin.required() and not st.user.is_logged_in:
         st.navigation([st.Page(_sign_in, title="Sign in")], position="hidden").run()
         return
+    st.logo(str(PAGES.parent / "logo.svg"), size="medium", link=None)
     page = st.navigation(pages, position="top")
     page.run()
 

@@ -11,7 +11,7 @@ from dashboard.parts.html import tag
 PAGE = 25
 
 st.html(tag("div", tag("h1", "Runs"), cls="rr-head"))
-search, pipeline, kind = runs.filters()
+wanted = runs.filters()
 
 
 @st.fragment(run_every=3.0)
@@ -19,7 +19,7 @@ def table() -> None:
     """The runs that fit, a page of them."""
     with show_errors(trying_again=True):
         at = cached.locale()
-        _, fitting, every = cached.runs(0, PAGE, search, pipeline, kind)
+        _, fitting, every = cached.runs(0, PAGE, wanted)
         if not every:
             st.html(theme.empty("No run yet.", tag("a", "Send a file", href="./"), "How it goes will be seen here."))
             return
@@ -31,7 +31,7 @@ def table() -> None:
         with st.container():
             shown = st.container()
             number = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
-        found, _, _ = cached.runs((min(number, pages) - 1) * PAGE, PAGE, search, pipeline, kind)
+        found, _, _ = cached.runs((min(number, pages) - 1) * PAGE, PAGE, wanted)
         with shown:
             st.html(runs.table(found, at))
         fit = (" fits" if fitting == 1 else " fit") if fitting < every else ""
@@ -39,3 +39,4 @@ def table() -> None:
 
 
 table()
+runs.in_rows(wanted)

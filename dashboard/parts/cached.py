@@ -12,6 +12,7 @@ from dashboard import absent, actions, run_list, signin
 from dashboard.absent import NotBegun
 from dashboard.connections import client, pipelines, settings, view
 from dashboard.files import inbox
+from dashboard.files.fitting import fitting
 from dashboard.parts import theme
 from dashboard.parts.html import Markup, tag
 from dashboard.parts.locale import Locale
@@ -20,9 +21,10 @@ from dashboard.parts.run.charts import Chart
 from dashboard.prefect_api import health, schedules
 from dashboard.prefect_api.health import Service
 from dashboard.prefect_api.schedules import Schedule
-from dashboard.rows import choice
+from dashboard.rows import choice, since
 from dashboard.rows.book import Rowbook
 from dashboard.rows.question import Page, Question
+from dashboard.run_list import Wanted
 from flows.errors import RowrelayError, RunNotFound, StackError
 from flows.ledger.connection import translated
 from flows.ledger.run import Run
@@ -89,20 +91,20 @@ def run(name: str) -> Run | None:
 
 
 @st.cache_data(ttl=_SOON, show_spinner=False, max_entries=20)
-def runs(first: int, count: int, search: str, pipeline: str, kind: str) -> tuple[list[Run], int, int]:
+def runs(first: int, count: int, wanted: Wanted) -> tuple[list[Run], int, int]:
     """Some of the runs that fit, newest first; how many fit; and how many there are. Raises StackError."""
     every = view().count()
-    if not (search.split() or pipeline or kind):
+    if not wanted:
         return view().runs(first, count), every, every
-    ids = _matching(search, pipeline, kind)
+    ids = _matching(wanted)
     found = view().these(ids[first : first + count])
-    return run_list.find(found, search=search, pipeline=pipeline, kind=kind), len(ids), every
+    return run_list.find(found, wanted), len(ids), every
 
 
 @st.cache_data(ttl=_LATER, show_spinner=False, max_entries=20)
-def _matching(search: str, pipeline: str, kind: str) -> list[str]:
+def _matching(wanted: Wanted) -> list[str]:
     """Looked up less often than a page of them is read: it costs a look at every run."""
-    return run_list.matching(view(), search=search, pipeline=pipeline, kind=kind)
+    return run_list.matching(view(), wanted)
 
 
 def forget_runs() -> None:
@@ -213,6 +215,23 @@ def page(run_id: str, question: Question, number: int, counts: tuple[int, ...], 
 def lying() -> inbox.Inbox:
     """What lies in the inbox."""
     return inbox.newest(settings().inbox)
+
+
+def delivered_since(run: Run) -> dict[str, int]:
+    """How many rows that are not done each later run has delivered. Raises StackError."""
+    return _delivered_since(run.id, tuple(run.counts.values()), rowbook(run))
+
+
+@st.cache_data(ttl=_LATER, show_spinner=False, max_entries=50)
+def _delivered_since(run_id: str, counts: tuple[int, ...], _book: Rowbook) -> dict[str, int]:
+    del run_id, counts
+    return since.delivered_since(view(), _book)
+
+
+@st.cache_data(ttl=60, show_spinner=False, max_entries=50)
+def fitting_pipelines(file: str, but: str) -> list[str]:
+    """Other pipelines that have the columns of a file."""
+    return fitting(file, {name: each for name, each in pipelines().items() if name != but}, settings())
 
 
 def rowbook(run: Run) -> Rowbook:

@@ -54,13 +54,24 @@ class Locale:
         if at is None:
             return "–"
         moment, now = datetime.fromtimestamp(at, self.zone), datetime.now(self.zone)
-        form = "%I:%M" if self.twelve_hours else "%H:%M"
-        clock = moment.strftime(form + (":%S" if seconds else "") + (" %p" if self.twelve_hours else ""))
-        clock = clock.lstrip("0") if self.twelve_hours else clock
+        clock = self._clock(moment, seconds=seconds)
         if moment.date() == now.date():
             return clock
         year = "" if moment.year == now.year else f" {moment.year}"
         return f"{moment.day} {moment:%b}{year}, {clock}"
+
+    def day_and_time(self, at: float | None) -> str:
+        """A moment with its day: Mon 7 Dec, 07:00."""
+        if at is None:
+            return "–"
+        moment, now = datetime.fromtimestamp(at, self.zone), datetime.now(self.zone)
+        year = "" if moment.year == now.year else f" {moment.year}"
+        return f"{moment:%a} {moment.day} {moment:%b}{year}, {self._clock(moment)}"
+
+    def _clock(self, moment: datetime, *, seconds: bool = False) -> str:
+        form = "%I:%M" if self.twelve_hours else "%H:%M"
+        clock = moment.strftime(form + (":%S" if seconds else "") + (" %p" if self.twelve_hours else ""))
+        return clock.lstrip("0") if self.twelve_hours else clock
 
     def ago(self, at: float | None) -> str:
         """How long ago, in words."""

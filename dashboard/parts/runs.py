@@ -3,46 +3,98 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, datetime, time
+from urllib.parse import urlencode
 
 import streamlit as st
 
-from dashboard.parts import theme
-from dashboard.parts.cached import known_pipelines
+from dashboard.connections import settings, view
+from dashboard.parts import cached, theme
+from dashboard.parts.cached import known_pipelines, locale, show_errors
 from dashboard.parts.html import Markup, tag
 from dashboard.parts.locale import Locale
+from dashboard.rows import across
+from dashboard.rows.across import Hit
+from dashboard.run_list import Wanted
 from dashboard.words import RUN
 from flows.errors import RowrelayError
 from flows.ledger.run import Run
 from flows.records import RowState
+from flows.sheet import plain
 
 _ALL = "all"
+_AT_ONCE, _LOOK_SECONDS = 200, 5.0  # runs and time of one look through rows
 
 
-def filters() -> tuple[str, str, str]:
-    """What to search for, and which pipeline and state to show; all of it is in the address."""
+def filters() -> Wanted:
+    """Which runs to show; but for the days, all of it is in the address."""
     try:
         names = list(known_pipelines())
     except RowrelayError:
         names = []
-    left, middle, right = st.columns([3, 1.2, 1.2])
+    left, middle, right, since, until = st.columns([2.6, 1.2, 1.2, 1, 1])
     search = left.text_input(
         "Search",
-        key="search",
+        key="find",
         bind="query-params",
         placeholder="File, pipeline, who started it, id",
         icon=":material/search:",
         live=True,
     )
-    pipeline = middle.selectbox("Pipeline", [_ALL, *names], key="pipeline", bind="query-params")
+    pipeline = middle.selectbox("Pipeline", [_ALL, *names], key="of", bind="query-params")
     # The words themselves are the options, because they are what stands in the address.
     kinds = {look.word: kind for kind, look in RUN.items()}
-    word = right.selectbox("State", [_ALL, *kinds], key="state", bind="query-params")
-    return search or "", "" if pipeline == _ALL else pipeline, kinds.get(word, "")
+    word = right.selectbox("State", [_ALL, *kinds], key="kind", bind="query-params")
+    first = since.date_input("From", value=None, key="since", format="YYYY-MM-DD")
+    last = until.date_input("To", value=None, key="until", format="YYYY-MM-DD")
+    zone = locale().zone
+    return Wanted(
+        search or "",
+        "" if pipeline == _ALL else pipeline,
+        kinds.get(word, ""),
+        datetime.combine(first, time.min, zone).timestamp() if isinstance(first, date) else 0.0,
+        datetime.combine(last, time.max, zone).timestamp() if isinstance(last, date) else 0.0,
+    )
 
 
 def clear() -> None:
     """Show all runs again."""
-    st.session_state.update(search="", pipeline=_ALL, state=_ALL)
+    st.session_state.update(find="", of=_ALL, kind=_ALL, since=None, until=None)
+
+
+def in_rows(wanted: Wanted) -> None:
+    """On request, the runs that have what is searched for in one of their rows."""
+    text = wanted.search.strip()
+    if not text:
+        return
+    if st.button(f"Look for “{text}” in the rows", icon=":material/manage_search:"):
+        st.session_state["in_rows"] = (text, _AT_ONCE)
+    of, most = st.session_state.get("in_rows", ("", 0))
+    if of != text:
+        return
+    with show_errors(), st.spinner("Looking through the rows, the newest runs first …"):
+        runs, fitting, _ = cached.runs(0, most, replace(wanted, search=""))
+        hits, looked = across.look(view(), settings(), runs, text, seconds=_LOOK_SECONDS)
+        at = locale()
+        for hit in hits:
+            st.html(_hit(hit, text, at))
+        if not hits:
+            st.html(theme.empty("No row has it.", f"{at.number(looked)} runs were looked through."))
+        if looked < fitting:
+            seen = f"the newest {at.number(looked)} of {at.number(fitting)} runs"
+            st.caption(f"Looked through were {seen}. Choose days to look at others.")
+
+
+def _hit(hit: Hit, text: str, at: Locale) -> Markup:
+    run, rows = hit.run, "row" if hit.matching == 1 else "rows"
+    address = f"run?{urlencode({'id': run.id, 'search': text})}"
+    named = ["; ".join(plain(found.values.get(name)) for name in hit.key) for found in hit.rows]
+    more = " …" if hit.matching > len(named) else ""
+    link = tag("a", run.facts.name or run.file, href=address, target="_self")
+    about = f"{run.pipeline} · {at.time(run.created)} · {at.number(hit.matching)} {rows}: {', '.join(named)}{more}"
+    head = tag("div", link, theme.chip(RUN[run.kind]), cls="rr-head")
+    return tag("div", head, tag("div", about, cls="rr-muted rr-small"))
 
 
 def table(runs: Sequence[Run], locale: Locale) -> Markup:
@@ -66,11 +118,14 @@ def _line(run: Run, locale: Locale) -> Markup:
     name = run.facts.name or run.file
     return tag(
         "tr",
-        tag("td", tag("a", name, href=f"run?id={run.id}"), tag("div", run.pipeline, cls="rr-muted rr-small")),
+        tag("td", tag("a", name, href=f"run?id={run.id}"), tag("div", run.pipeline, cls="rr-muted rr-small"),
+            tag("div", locale.time(run.created), cls="rr-muted rr-small rr-narrow")),
         tag("td", theme.chip(RUN[run.kind])),
         tag("td", theme.bar(run.shown_counts, run.total, thin=True), cls="rr-progress"),
         tag("td", locale.number(counts[RowState.DONE]),
-            tag("div", f"of {locale.number(run.total)}", cls="rr-muted rr-small"), cls="rr-right"),
+            tag("div", f"of {locale.number(run.total)}", cls="rr-muted rr-small"),
+            tag("div", f"{locale.number(trouble)} not", cls="rr-muted rr-small rr-narrow") if trouble else None,
+            cls="rr-right"),
         tag("td", locale.number(trouble) if trouble else "–", cls="rr-right rr-wide"),
         tag("td", locale.time(run.created), tag("div", run.by, cls="rr-muted rr-small"), cls="rr-wide"),
     )  # fmt: skip

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
+from dataclasses import replace
 
 import streamlit as st
 
 from dashboard import actions
+from dashboard.connections import settings
 from dashboard.parts import cached, theme
 from dashboard.parts.cached import locale, show_errors, who
-from dashboard.parts.html import tag
+from dashboard.parts.html import Content, tag
+from dashboard.parts.locale import Locale
 from dashboard.parts.theme import facts, notice
 from dashboard.prefect_api import schedules
 from dashboard.prefect_api.schedules import Schedule
@@ -20,6 +24,7 @@ from flows.pipeline.timing import Rule
 _ACTIVE, _PAUSED = Look("#0d9c75", "✓", "active"), Look("#8b95a3", "‖", "paused")
 _ZONES = ("UTC", "Europe/London", "Europe/Berlin", "America/New_York", "America/Los_Angeles", "Asia/Tokyo")
 _UNITS = {"minutes": 60, "hours": 3600, "days": 86_400}
+_WAYS = ("on weekdays", "every so often", "advanced")
 
 
 def show() -> None:
@@ -47,14 +52,13 @@ def _one(each: Schedule) -> None:
                 cls="rr-head",
             )
         )
-        coming = ", ".join(at.time(moment) for moment in each.coming[:3]) if each.active else "–"
-        last = f"{each.last.state}, {at.time(each.last.expected)}" if each.last else "has not run yet"
+        coming = theme.lines(*(at.day_and_time(moment) for moment in each.coming[:3])) if each.active else "–"
         st.html(
             facts(
                 ("When", f"{each.rule} ({each.timezone})"),
-                ("Takes files from", each.source or "the pipeline's inbox"),
+                ("Takes files from", each.source or tag("code", str(settings().inbox / each.deployment.name))),
                 ("Next", coming or "not planned yet; Prefect does so within a minute"),
-                ("Last time", last),
+                ("Last time", _last(each, at)),
             )
         )
         with st.container(horizontal=True):
@@ -63,11 +67,22 @@ def _one(each: Schedule) -> None:
                     _do(lambda: actions.set_schedule(each, False, by=who()))
             elif st.button("Go on", key=f"go-{each.id}", icon=":material/play_arrow:"):
                 _do(lambda: actions.set_schedule(each, True, by=who()))
+            if st.button("Change", key=f"change-{each.id}", icon=":material/edit:"):
+                _change(each)
             if st.button("Remove", key=f"remove-{each.id}", icon=":material/delete:", type="tertiary"):
                 _remove(each)
 
 
-def _do(act: Callable[[], None]) -> None:
+def _last(each: Schedule, at: Locale) -> Content:
+    """What became of it last, and the way there where it made a run."""
+    if each.last is None:
+        return "has not run yet"
+    words = f"{each.last.state}, {at.day_and_time(each.last.expected)}"
+    run = cached.run(each.last.id)
+    return tag("a", words, href=f"run?id={run.id}", target="_self") if run else words
+
+
+def _do(act: Callable[[], object]) -> None:
     try:
         act()
     except RowrelayError as exc:
@@ -88,6 +103,14 @@ def _remove(each: Schedule) -> None:
         _do(lambda: actions.remove_schedule(each, by=who()))
 
 
+@st.dialog("When shall it come?")
+def _change(each: Schedule) -> None:
+    st.text(f"{each.deployment.name}, until now {each.rule}.")
+    rule = _rule("change", each.planned)
+    if _preview(rule) and st.button("Change it", type="primary", key="sure"):
+        _do(lambda: actions.change_schedule(each, rule, by=who()))
+
+
 def new() -> None:
     """A form for one more; its next five times are shown before it is made."""
     st.header("New schedule", anchor=False)
@@ -99,43 +122,65 @@ def new() -> None:
             source = right.text_input(
                 "Folder or URL to take files from", key="new_source", placeholder="the pipeline's inbox"
             )
-            rule = _rule()
-            if name:
-                _preview_and_save(name, (source or "").strip(), rule)
+            rule = _rule("new", Rule(cron="0 7 * * 1-5", timezone=_zones()[0]))
+            if name and _preview(rule):
+                _save(name, (source or "").strip(), rule)
 
 
-def _rule() -> Rule:
-    kinds = ["at fixed times", "every so often", "by a calendar rule"]
-    kind = st.segmented_control("When", kinds, default=kinds[0], key="new_kind")
-    cron, interval, rrule = None, None, None
-    if kind == kinds[1]:
-        left, right = st.columns(2)
-        count = left.number_input("Every", min_value=1, value=1, key="new_count")
-        unit = right.selectbox("Unit", list(_UNITS), index=1, key="new_unit")
-        interval = float(count) * _UNITS[unit or "hours"]
-    elif kind == kinds[2]:
-        rrule = _calendar_rule()
+def _rule(key: str, before: Rule) -> Rule:
+    """A choice of when; at first it is `before`."""
+    days, hour, minute = schedules.days_of(before.cron or "") or (list(range(5)), 7, 0)
+    ways = (before.cron is not None and schedules.days_of(before.cron), before.interval_seconds, True)
+    default = _WAYS[next(at for at, fits in enumerate(ways) if fits)]
+    way = st.segmented_control("When", _WAYS, default=default, key=f"{key}_kind") or default
+    zones = list(dict.fromkeys([before.timezone, *_zones()]))
+    if way == _WAYS[0]:
+        rule = Rule(cron=_on_days(key, days, hour, minute))
+    elif way == _WAYS[1]:
+        rule = Rule(interval_seconds=_every(key, before.interval_seconds or 3600.0))
     else:
-        cron = _cron()
-    zone = st.selectbox("Time zone", _zones(), key="new_zone")
-    return Rule(cron, interval, rrule, zone or "UTC")
+        rule = _advanced(key, before)
+    zone = st.selectbox("Time zone", zones, key=f"{key}_zone")
+    return replace(rule, timezone=zone or "UTC")
 
 
-def _calendar_rule() -> str:
-    text = st.text_input(
-        "Calendar rule",
-        value="FREQ=MONTHLY;BYDAY=1MO;BYHOUR=6;BYMINUTE=0;BYSECOND=0",
-        key="new_rrule",
-        help="An iCalendar rule (RFC 5545), as calendars export it. This one: the first Monday of a month, at 06:00.",
+def _on_days(key: str, days: list[int], hour: int, minute: int) -> str:
+    chosen = st.pills(
+        "On", schedules.DAYS, selection_mode="multi", default=[schedules.DAYS[day] for day in days], key=f"{key}_days"
     )
-    return (text or "").strip()
-
-
-def _cron() -> str:
-    text = st.text_input(
-        "Cron rule", value="0 6 * * 1-5", key="new_cron", help="Five fields: minute, hour, day, month, weekday."
+    clock = st.time_input("At", datetime.time(hour, minute), step=900, key=f"{key}_clock")
+    return (
+        schedules.on_days([schedules.DAYS.index(name) for name in chosen], clock.hour, clock.minute) if chosen else ""
     )
-    return (text or "").strip()
+
+
+def _every(key: str, seconds: float) -> float:
+    unit = next((name for name, length in reversed(_UNITS.items()) if seconds % length == 0), "minutes")
+    left, right = st.columns(2)
+    count = left.number_input("Every", min_value=1, value=max(1, int(seconds // _UNITS[unit])), key=f"{key}_count")
+    chosen = right.selectbox("Unit", list(_UNITS), index=list(_UNITS).index(unit), key=f"{key}_unit")
+    return float(count) * _UNITS[chosen or unit]
+
+
+def _advanced(key: str, before: Rule) -> Rule:
+    """A rule as it is written for machines."""
+    calendar = st.toggle("As a calendar rule", value=before.rrule is not None, key=f"{key}_calendar")
+    if calendar:
+        text = st.text_input(
+            "Calendar rule",
+            value=before.rrule or "FREQ=MONTHLY;BYDAY=1MO;BYHOUR=6;BYMINUTE=0;BYSECOND=0",
+            key=f"{key}_rrule",
+            help="An iCalendar rule (RFC 5545), as calendars export it. The one that stands here at first: the first"
+            " Monday of a month, at 06:00.",
+        )
+        return Rule(rrule=(text or "").strip())
+    text = st.text_input(
+        "Cron rule",
+        value=before.cron or "0 6 * * 1-5",
+        key=f"{key}_cron",
+        help="Five fields: minute, hour, day, month, weekday.",
+    )
+    return Rule(cron=(text or "").strip())
 
 
 def _zones() -> list[str]:
@@ -143,20 +188,23 @@ def _zones() -> list[str]:
     return list(dict.fromkeys([own, *_ZONES] if own else _ZONES))
 
 
-def _preview_and_save(name: str, source: str, rule: Rule) -> None:
+def _preview(rule: Rule) -> bool:
+    """Show when it would come, or what is wrong with the rule."""
+    if rule.cron == "":
+        st.html(notice("info", "Choose at least one day."))
+        return False
     try:
         coming = schedules.coming(rule)
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint))
-        return
+        return False
     times = [tag("li", f"{when:%A, %d %B %Y, %H:%M}") for when in coming]
-    st.html(
-        tag(
-            "div",
-            tag("div", f"The next five times ({rule.timezone})", cls="rr-label"),
-            tag("ol", *times, cls="rr-list"),
-        )
-    )
+    label = tag("div", f"The next five times ({rule.timezone})", cls="rr-label")
+    st.html(tag("div", label, tag("ol", *times, cls="rr-list")))
+    return True
+
+
+def _save(name: str, source: str, rule: Rule) -> None:
     if st.button("Make the schedule", type="primary", icon=":material/add:"):
         try:
             actions.add_schedule(cached.known_pipelines()[name], source=source, rule=rule, by=who())

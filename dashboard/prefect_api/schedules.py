@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from flows.settings import Settings
 from flows.storage.access import resolve
 
 TIMES = 5  # are shown of what is to come
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 SOURCE_NAMES = ("inbox", "source", "folder", "file")  # how a flow may call what it takes files from, best first
 
 
@@ -41,6 +43,7 @@ class Schedule:
     coming: list[float]
     last: FlowRun | None
     parameters: dict[str, Any]  # its own
+    planned: Rule  # what `rule` says in words
 
 
 def every() -> list[Schedule]:
@@ -77,10 +80,29 @@ def add(definition: Definition, settings: Settings, *, source: str, rule: Rule) 
         origin(source, definition, settings)
     else:
         resolve(source, (settings.uploads, settings.inbox, *settings.folders))
+    _refuse_twin(target, rule, source)
     parameters = {"pipeline": target.name, _source_name(target): source} if source else {"pipeline": target.name}
     body = {"schedule": planned, "active": True, "parameters": parameters}
     made = server.ask("POST", f"/deployments/{target.id}/schedules", [body])
     return str(made[0]["id"]), shown
+
+
+def change(schedule: Schedule, rule: Rule) -> list[datetime]:
+    """Let it come at other times; returns the next five. Raises RuleRefused, ScheduleRefused, StackError."""
+    begun = datetime.now(UTC)
+    planned = as_prefect(rule, begun)
+    shown = times(rule, planned, begun)
+    _refuse_twin(schedule.deployment, rule, schedule.source, but=schedule.id)
+    changes = {"schedule": planned, "active": schedule.active, "parameters": schedule.parameters}
+    server.ask("PATCH", f"/deployments/{schedule.deployment.id}/schedules/{schedule.id}", changes)
+    return shown
+
+
+def _refuse_twin(target: Deployment, rule: Rule, source: str, *, but: str = "") -> None:
+    """Two equal schedules would deliver every file of the one twice, or fight for it."""
+    for raw in target.schedules:
+        if raw["id"] != but and _planned(raw) == rule and _source_of(raw, target) == source:
+            raise ScheduleRefused("There is such a schedule already.", hint="Pause, change or remove that one.")
 
 
 def set_active(schedule: Schedule, active: bool) -> None:
@@ -128,36 +150,82 @@ def as_prefect(rule: Rule, begun: datetime) -> dict[str, Any]:
     return {"interval": rule.interval_seconds, "anchor_date": anchor, "timezone": rule.timezone}
 
 
-def in_words(rule: dict[str, Any]) -> str:
-    """A rule as people say it, as far as it is a simple one."""
-    if rule.get("rrule"):
-        return str(rule["rrule"]).splitlines()[-1].removeprefix("RRULE:")  # Prefect puts a beginning in front
-    if rule.get("interval") is not None:
-        return f"every {_seconds(rule['interval'])}"
-    cron = str(rule.get("cron", ""))
+def on_days(days: Sequence[int], hour: int, minute: int) -> str:
+    """The cron rule of these weekdays (0: Monday … 6: Sunday) at a time of day."""
+    every = "*" if len(set(days)) == len(DAYS) else ",".join(str((day + 1) % 7) for day in sorted(set(days)))
+    return f"{minute} {hour} * * {every}"
+
+
+def days_of(cron: str) -> tuple[list[int], int, int] | None:
+    """The weekdays and the time of day of a cron rule, None where it says something else."""
     parts = cron.split()
-    if len(parts) == 5 and parts[0].isdecimal() and parts[1].isdecimal() and parts[2:4] == ["*", "*"]:
-        days = {"*": "every day", "1-5": "Monday to Friday"}.get(parts[4])
-        if days:
-            return f"{days} at {int(parts[1]):02}:{int(parts[0]):02}"
+    if len(parts) != 5 or not (parts[0].isdecimal() and parts[1].isdecimal()) or parts[2:4] != ["*", "*"]:
+        return None
+    days: set[int] = set()
+    for part in ("0-6" if parts[4] == "*" else parts[4]).split(","):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            return None
+        days.update((day + 6) % 7 for day in range(int(first), int(last or first) + 1))
+    return (sorted(days), int(parts[1]), int(parts[0])) if days else None
+
+
+def in_words(rule: Rule) -> str:
+    """A rule as people say it, as far as it is a simple one."""
+    if rule.rrule is not None:
+        return rule.rrule
+    if rule.interval_seconds is not None:
+        return f"every {_seconds(rule.interval_seconds)}"
+    cron = rule.cron or ""
+    if found := days_of(cron):
+        days, hour, minute = found
+        return f"{_days(days)} at {hour:02}:{minute:02}"
+    parts = cron.split()
     if len(parts) == 5 and parts[0].isdecimal() and parts[1:] == ["*"] * 4:
         return f"every hour at :{int(parts[0]):02}"
     return cron
 
 
+def _days(days: Sequence[int]) -> str:
+    if len(days) == len(DAYS):
+        return "every day"
+    if len(days) > 2 and list(days) == list(range(days[0], days[-1] + 1)):
+        return f"{DAYS[days[0]]} to {DAYS[days[-1]]}"
+    names = [f"every {DAYS[day]}" if len(days) == 1 else DAYS[day] for day in days]
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
 def _schedule(raw: dict[str, Any], place: Deployment) -> Schedule:
-    rule, parameters = raw.get("schedule") or {}, {**place.parameters, **(raw.get("parameters") or {})}
+    rule = _planned(raw)
     return Schedule(
         id=raw["id"],
         deployment=place,
         rule=in_words(rule),
-        timezone=rule.get("timezone") or "UTC",
-        source=str(next((parameters[name] for name in SOURCE_NAMES if parameters.get(name)), "")),
+        timezone=rule.timezone,
+        source=_source_of(raw, place),
         active=bool(raw.get("active")) and not place.paused,
         coming=[run.expected for run in server.upcoming(raw["id"], limit=TIMES) if run.expected],
         last=server.latest(raw["id"]),
         parameters=raw.get("parameters") or {},
+        planned=rule,
     )
+
+
+def _planned(raw: dict[str, Any]) -> Rule:
+    """What Prefect has of a schedule, as a rule of ours."""
+    found = raw.get("schedule") or {}
+    zone = found.get("timezone") or "UTC"
+    if found.get("rrule"):
+        # Prefect puts a beginning in front.
+        return Rule(rrule=str(found["rrule"]).splitlines()[-1].removeprefix("RRULE:"), timezone=zone)
+    if found.get("interval") is not None:
+        return Rule(interval_seconds=float(found["interval"]), timezone=zone)
+    return Rule(cron=str(found.get("cron", "")), timezone=zone)
+
+
+def _source_of(raw: dict[str, Any], place: Deployment) -> str:
+    parameters = {**place.parameters, **(raw.get("parameters") or {})}
+    return str(next((parameters[name] for name in SOURCE_NAMES if parameters.get(name)), ""))
 
 
 def _source_name(place: Deployment) -> str:

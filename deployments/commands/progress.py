@@ -29,6 +29,7 @@ from flows.words import duration, limit_words
 LIVE_SECONDS = 0.25
 PLAIN_SECONDS = 5.0
 RATE_SECONDS = 15.0  # a rate is what happened in this time
+LONG_WAIT_SECONDS = 20.0  # from here on people are told how to end it
 SURE_SECONDS = 3.0  # and is told when it is of so long at least
 _SHOWN = (RowState.DONE, RowState.FAILED, RowState.UNKNOWN, RowState.REJECTED)
 STYLES: dict[str, str] = {
@@ -56,9 +57,10 @@ class Moment:
 
     @property
     def left_seconds(self) -> float | None:
-        """How long the rest will take, as far as that is known."""
+        """How long the rest will take, the wait before it included, as far as that is known."""
         windows = [(window.requests, window.seconds) for window in self.limit.windows] if self.limit else []
-        return expected_seconds(self.left, windows, self.rate)
+        seconds = expected_seconds(self.left, windows, self.rate)
+        return None if seconds is None else seconds + (self.limit.wait_seconds(self.now) if self.limit else 0.0)
 
 
 def waits_for(moment: Moment) -> str:
@@ -71,8 +73,11 @@ def waits_for(moment: Moment) -> str:
     if limit.paused_until:
         why = f" ({limit.pause_reason})" if limit.pause_reason else ""
         return f"pausing for {duration(limit.paused_until - moment.now)}{why}"
-    if limit.quarantine_until and limit.quarantine_until - moment.now >= 0.5:
-        return f"waiting to be sure for {duration(limit.quarantine_until - moment.now)}: {limit.quarantine_reason}"
+    if limit.quarantine_until and (left := limit.quarantine_until - moment.now) >= 0.5:
+        trust = (
+            f" (`rowrelay limits trust {limit.name}` ends it, if you know better)" if left > LONG_WAIT_SECONDS else ""
+        )
+        return f"waiting to be sure for {duration(left)}: {limit.quarantine_reason}{trust}"
     return ""
 
 

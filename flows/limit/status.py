@@ -54,6 +54,10 @@ class LimitStatus:
             return "paused"
         return "waiting to be sure" if self.quarantine_until else "open"
 
+    def wait_seconds(self, now: float) -> float:
+        """How long nothing may be sent, as far as that is known; `now` in seconds since 1970."""
+        return max(0.0, (self.quarantine_until or 0.0) - now, (self.paused_until or 0.0) - now)
+
 
 def names(client: Any) -> list[str]:
     """The limits that this Redis knows. `client` is a synchronous redis client, here and below."""

@@ -73,7 +73,7 @@ def every_run(shoot: Callable[..., None], here: Site, runs: dict[str, str]) -> N
     shoot("run-delete", errors, lambda page: page.get_by_role("button", name="Delete").click())
     shoot("run-unknown", "/run?id=" + str(uuid4()))
     shoot("runs", "/runs")
-    shoot("runs-none-fits", "/runs?search=nothing+like+it")
+    shoot("runs-none-fits", "/runs?find=nothing+like+it")
     latch(here.redis.url)
     shoot("status-latched", "/status")
     with here.nobody_works():
@@ -93,7 +93,7 @@ def schedules(shoot: Callable[..., None], here: Site) -> None:
         seconds=90,
     )
     shoot("schedules", "/schedules")
-    shoot("schedules-calendar", "/schedules", lambda page: page.get_by_text("by a calendar rule").click())
+    shoot("schedules-calendar", "/schedules", lambda page: page.get_by_text("advanced").click())
 
 
 def away(shoot: Callable[..., None], here: Site, runs: dict[str, str]) -> None:

@@ -185,7 +185,7 @@ def test_a_hostile_row_that_was_sent_is_shown_with_its_request(place: Place, pag
         harmless(page)
 
 
-@pytest.mark.parametrize("path", ["/run?id={id}&search={}&sort={}&in={}", "/runs?search={}&pipeline={}"])
+@pytest.mark.parametrize("path", ["/run?id={id}&search={}&sort={}&in={}", "/runs?find={}&of={}"])
 def test_a_search_for_something_hostile_is_a_search(place: Place, page: Page, path: str) -> None:
     for what in ("HTML, an image that fails", "Markdown, a link that runs", "SQL", "marks that turn the direction"):
         place.board.open(page, path.replace("{id}", place.run.id).replace("{}", quote(CELLS[what])))
@@ -193,7 +193,7 @@ def test_a_search_for_something_hostile_is_a_search(place: Place, page: Page, pa
 
 
 @pytest.mark.parametrize(
-    "path", ["/run?id={}", "/?run={}", "/?file={}", "/?pipeline={}", "/runs?state={}", "/run?id={}&row={}&page={}"]
+    "path", ["/run?id={}", "/?run={}", "/?file={}", "/?pipeline={}", "/runs?kind={}", "/run?id={}&row={}&page={}"]
 )
 def test_an_address_with_something_hostile_in_it_is_an_address(place: Place, page: Page, path: str) -> None:
     for text in (

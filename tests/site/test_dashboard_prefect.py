@@ -256,6 +256,8 @@ def test_two_schedules_of_one_pipeline_have_times_of_their_own(here: Site) -> No
         assert answer.status_code == 201, answer.text
         assert len(answer.json()["next_times"]) == 5
         made.append(datetime.fromisoformat(answer.json()["next_times"][0]))
+        twin = here.board.api("POST", "/schedules", json={"pipeline": "posts", **body})
+        assert (twin.status_code, twin.json()["detail"]) == (400, "There is such a schedule already.")
 
     def listed() -> list[dict[str, object]]:
         found: list[dict[str, object]] = here.board.api("GET", "/schedules").json()["items"]

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard import actions
 from dashboard.parts import cached
-from dashboard.parts.cached import who
+from dashboard.parts.cached import show_errors, who
 from dashboard.parts.html import tag
 from dashboard.parts.theme import notice
 from flows.errors import RowrelayError
@@ -24,6 +24,8 @@ def show(run: Run) -> None:
     counts = run.counts
     waits = cached.waits(run)
     rests = not run.busy and not waits
+    if rests and run.total:
+        _since(run)
     left = counts[RowState.WAITING] + counts[RowState.SENDING]
     with st.container(horizontal=True):
         if (run.busy and not run.cancelling) or waits:
@@ -52,6 +54,15 @@ def show(run: Run) -> None:
             _button("Delete", "delete", lambda: _delete(run), kind="tertiary")
     if run.total:
         _downloads(run)
+
+
+def _since(run: Run) -> None:
+    """Say which rows that are not done here a later run has delivered."""
+    with show_errors():
+        for later, count in cached.delivered_since(run).items():
+            link = tag("a", "See that run", href=f"run?id={later}", target="_self")
+            rows = "1 row that is" if count == 1 else f"{_n(count)} rows that are"
+            st.html(notice("info", f"{rows} not done here {'was' if count == 1 else 'were'} delivered since.", link))
 
 
 def _button(label: str, icon: str, act: Callable[[], None], *, kind: str = "secondary") -> None:
@@ -110,6 +121,12 @@ def _check_again(run: Run) -> None:
 
 @st.dialog("Send these rows again?")
 def _again(run: Run, rows: Wanted) -> None:
+    if since := sum(cached.delivered_since(run).values()):
+        st.html(
+            notice(
+                "warn", f"A later run has delivered {_rows(since)} of this one: sent again, they may be there twice."
+            )
+        )
     if rows == "failed":
         st.text(
             f"{_n(run.counts[RowState.FAILED])} rows that the API refused are sent again as they are. "

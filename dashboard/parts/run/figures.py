@@ -8,6 +8,7 @@ from dashboard.parts import cached, theme
 from dashboard.parts.html import Markup, tag
 from dashboard.parts.locale import Locale
 from dashboard.parts.run import charts
+from flows.errors import StackError
 from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
 from flows.pipeline.definition import Definition
@@ -33,7 +34,7 @@ def figures(run: Run, definition: Definition, seconds: charts.Series, at: Locale
     if run.busy:
         rate = charts.rate_now(seconds, time.time())
         cells.append(("Rate now", f"{at.rate(rate)}/s", f"limit: {cached.pace(terms)}"))
-        cells.append(("Time left", _time_left(left, rate, terms), f"{at.number(left)} rows to go"))
+        cells.append(("Time left", _time_left(left, rate, terms), f"{at.number(left)} row{'s'[: left != 1]} to go"))
     else:
         rate = run.facts.rate
         cells.append(("Rate", f"{at.rate(rate)}/s" if rate else "–", f"limit: {cached.pace(terms)}"))
@@ -55,7 +56,18 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _time_left(rows: int, rate: float, terms: LimitTerms) -> str:
-    return duration(expected_seconds(rows, terms.windows, rate)) if rows else "done"
+    if not rows:
+        return "done"
+    seconds = expected_seconds(rows, terms.windows, rate)
+    return duration(seconds if seconds is None else seconds + _wait(terms.name))
+
+
+def _wait(limit: str) -> float:
+    """Seconds until anything may be sent."""
+    try:
+        return cached.limit(limit).wait_seconds(time.time())
+    except StackError:
+        return 0.0
 
 
 def _share_of_limit(run: Run) -> str:

@@ -21,6 +21,7 @@ from flows.pipeline.definition import Definition
 from flows.records import RowState
 from flows.words import duration
 
+_LONG_WAIT_SECONDS = 20.0
 LIVE_SECONDS, IDLE_SECONDS = 2.0, 5.0  # a refresh costs some 10 ms of one core, a tab
 
 
@@ -96,7 +97,8 @@ def _limit_in_words(definition: Definition) -> list[Markup]:
     if limit.paused_until:
         left = duration(limit.paused_until - time.time())
         return [notice("warn", f"The API asked us to wait {left} more.", limit.pause_reason, live=True)]
-    if limit.quarantine_until:
-        left = duration(limit.quarantine_until - time.time())
-        return [notice("info", f"Sending starts in {left}.", limit.quarantine_reason, live=True)]
+    if (wait := (limit.quarantine_until or 0.0) - time.time()) >= 0.5:  # else it has begun before this is read
+        trust = f"If nothing was sent to this account lately, `rowrelay limits trust {limit.name}` ends the wait."
+        more = trust if wait > _LONG_WAIT_SECONDS else ""
+        return [notice("info", f"Sending starts in {duration(wait)}.", limit.quarantine_reason, more, live=True)]
     return []

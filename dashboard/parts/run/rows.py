@@ -19,11 +19,16 @@ from flows.records import RowState
 from flows.sheet import plain
 
 _MOST_CHARACTERS = 300
+_OF_ONE_RUN = ("state", "search", "in", "sort", "down", "open_row", "typed", "picked", "question")
 
 
 def show(run: Run) -> None:
     """Filters, a page of rows, the open row."""
     st.header("Rows", anchor=False)
+    if st.session_state.setdefault("rows_of", run.id) != run.id:  # filters belong to the run that they were set for
+        st.session_state["rows_of"] = run.id
+        for name in _OF_ONE_RUN:
+            st.session_state.pop(name, None)
     question = _question(_columns_of(run))
     live = run.busy and not question.search and not question.sort
 
@@ -147,21 +152,21 @@ def _turn(key: str) -> None:
 
 def _frame(page: Page, book: Rowbook, at: Any) -> pd.DataFrame:
     columns, kept = book.definition.column_names, tuple(book.definition.response.keep)
+    first = [f"a:{name}" for name in book.definition.key or columns[:1]]
     table: list[dict[str, Any]] = []
     troubled = any(found.why for found in page.rows)
     in_file = book.names_in_file()
     for found in page.rows:
         record, shown = found.record, SKIPPED if found.skipped else ROW[found.record.state]
-        line: dict[str, Any] = {
-            "row": record.row,
-            "line": found.line or None,
-            "state": f"{shown.sign} {shown.word}",
-        }
+        line: dict[str, Any] = {"row": record.row, "state": f"{shown.sign} {shown.word}"}
+        cells = {f"a:{name}": _short(_value(found, name, in_file)) for name in columns}
+        line |= {name: cells.pop(name) for name in first}  # whose row it is: seen on a phone, too
         if troubled:
             line["why"] = _short(found.why)
-        line |= {f"a:{name}": _short(_value(found, name, in_file)) for name in columns}
+        line |= cells
         line |= {f"b:{name}": _short(record.kept.get(name)) for name in kept}
         line |= {"status": str(record.status or ""), "attempts": str(record.attempts or "")}
+        line["line"] = found.line or None
         table.append(line)
     return pd.DataFrame(table)
 

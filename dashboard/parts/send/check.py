@@ -11,10 +11,10 @@ import streamlit as st
 from dashboard import actions, preview
 from dashboard.parts import cached, theme
 from dashboard.parts.cached import locale, show_errors, who
-from dashboard.parts.html import Markup, tag
+from dashboard.parts.html import tag
 from dashboard.parts.locale import size
 from dashboard.parts.run.waiting import LATE_SECONDS, gone, status_link, take_back
-from dashboard.parts.send import reading
+from dashboard.parts.send import decide, reading
 from dashboard.parts.target import here_notice
 from dashboard.parts.theme import notice, numbers
 from dashboard.words import RUN, reason
@@ -61,14 +61,14 @@ def _follow(name: str, before: str) -> None:
         if found is None:
             _not_begun(name)
         elif before == "starting":
-            _title(_name(found))
+            _title(decide.name_of(found))
             st.html(notice("info", "The check is about to begin."))
         elif before == "checking":
             _checking(found)
         elif before == "waits":
             _waiting(found)
         elif before == "cancelling" and not found.total:
-            _title(_name(found))
+            _title(decide.name_of(found))
             st.html(notice("info", "Cancelled: the check is about to end."))
         elif before == "checked":
             _checked(found)
@@ -88,17 +88,17 @@ def _not_begun(name: str) -> None:
         found = cached.not_begun(name)
     except RunNotFound as exc:
         st.html(gone(exc))
-        _start_over()
+        decide.start_over()
         return
     flow, pipeline = found.flow, str(found.flow.parameters.get("pipeline") or "")
     if flow.ended:
         st.html(notice("info" if found.kind == "cancelled" else "bad", *found.words))
-        _start_over(pipeline)
+        decide.start_over(pipeline)
         return
     _be_patient(time.time() - flow.expected if flow.expected else 0.0)
     with st.container(horizontal=True):
         take_back(flow)
-        _start_over(pipeline)
+        decide.start_over(pipeline)
 
 
 def _be_patient(waited: float) -> None:
@@ -119,7 +119,7 @@ def _be_patient(waited: float) -> None:
 
 def _waiting(run: Run) -> None:
     """A check that was asked for once more."""
-    _title(_name(run))
+    _title(decide.name_of(run))
     _be_patient(time.time() - run.facts.asked_at)
     _leave(run)
 
@@ -128,7 +128,7 @@ def _leave(run: Run) -> None:
     with st.container(horizontal=True):
         if st.button("Cancel", icon=":material/stop:"):
             _do(lambda: actions.cancel(run, by=who()))
-        _start_over(run.pipeline)
+        decide.start_over(run.pipeline)
 
 
 def _do(act: Callable[[], object]) -> None:
@@ -142,7 +142,7 @@ def _do(act: Callable[[], object]) -> None:
 
 
 def _checking(run: Run) -> None:
-    _title(_name(run))
+    _title(decide.name_of(run))
     done, total = run.facts.checked_bytes, run.facts.file_bytes
     at = locale()
     st.progress(min(1.0, done / total) if total else 0.0)
@@ -153,7 +153,7 @@ def _checking(run: Run) -> None:
 
 
 def _refused(run: Run) -> None:
-    _title(_name(run))
+    _title(decide.name_of(run))
     kind = run.kind
     if kind == "stopped":
         message, hint = reason(run)
@@ -161,6 +161,8 @@ def _refused(run: Run) -> None:
         st.html(notice("bad", "This file cannot be sent.", message, "" if readings else hint))
         if readings:
             reading.choose_encoding(run, readings)
+        else:
+            decide.offer_others(run)
     elif kind == "interrupted":
         st.html(notice("warn", "The check was interrupted.", "Nothing was sent. Check the file again."))
     elif kind == "cancelled":
@@ -170,11 +172,11 @@ def _refused(run: Run) -> None:
     with st.container(horizontal=True):
         if st.button("Check again", type="primary" if kind != "stopped" else "secondary", icon=":material/refresh:"):
             _do(lambda: actions.check_again(run, by=who()))
-        _start_over(run.pipeline)
+        decide.start_over(run.pipeline)
 
 
 def _sent(run: Run) -> None:
-    _title(_name(run))
+    _title(decide.name_of(run))
     st.html(notice("good", "This file has been let go.", "How it goes is on the page of its run."))
     if st.button("See the run", type="primary"):
         st.switch_page("run.py", query_params={"id": run.id})
@@ -186,7 +188,7 @@ def _checked(run: Run) -> None:
     terms = definition.terms
     seconds = expected_seconds(ready, terms.windows)
     at = locale()
-    _title(_name(run))
+    _title(decide.name_of(run))
     st.html(
         numbers(
             ("Rows in the file", at.number(run.total), f"checked in {duration(max(1.0, run.facts.check_seconds))}"),
@@ -202,71 +204,11 @@ def _checked(run: Run) -> None:
         st.html(here)
     if run.notices:
         st.html(notice("warn", "Look at this before you send.", *run.notices))
-    _delivered(run)
-    again = _same_content(run)
-    _decide(run, ready, again=again)
+    decide.show(run, definition, ready)
     if run.wrong:
         _rejected(run)
     if ready:
         _first_requests(run, definition)
-
-
-def _delivered(run: Run) -> None:
-    """What earlier runs delivered of these rows, and a way to leave that out."""
-    count = locale().number(run.facts.delivered)
-    if run.skipped:
-        st.html(notice("info", f"{count} rows were delivered before. They are left out."))
-    elif run.facts.delivered:
-        st.html(notice("warn", f"{count} of these rows were delivered before, as the pipeline's key says."))
-        if st.button("Leave them out", help="Checks the file once more"):
-            try:
-                again = actions.check(run.pipeline, run.file, by=who(), how=actions.How(skip_delivered=True))
-            except RowrelayError as exc:
-                st.html(notice("warn", exc.message, exc.hint))
-                return
-            cached.ask(run=again, file="")
-            st.rerun()
-
-
-def _same_content(run: Run) -> bool:
-    """Whether a file with this content was sent before, and the person has not yet said to send it again."""
-    others = cached.same_content(run.facts.digest, but=run.id)
-    if not others:
-        return False
-    at, last = locale(), others[0]
-    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-    st.html(
-        notice(
-            "warn",
-            "A file with exactly this content was sent before.",
-            tag("span", f"Run of {at.time(last.created)}{more}: {at.number(last.counts[RowState.DONE])} rows done. "),
-            _link_to(last),
-        )
-    )
-    return not st.checkbox("Send it again: every row will reach the API a second time", key=f"again-{run.id}")
-
-
-def _decide(run: Run, ready: int, *, again: bool) -> None:
-    at = locale()
-    with st.container(horizontal=True):
-        label = f"Send {at.number(ready)} {'good ' if run.wrong else ''}row{'s' if ready != 1 else ''}"
-        if ready and st.button(label, type="primary", icon=":material/send:", disabled=again):
-            _send(run)
-        if run.wrong:
-            st.link_button(
-                "Download rejected rows", f"api/runs/{run.id}/troubled.csv?state=rejected", icon=":material/download:"
-            )
-        _start_over(run.pipeline, "Fix and upload again" if run.wrong else "Take another file")
-
-
-def _send(run: Run) -> None:
-    try:
-        actions.resume(run, "unfinished", by=who())
-    except RowrelayError as exc:
-        st.html(notice("warn", exc.message, exc.hint, "Nothing was sent. The checked file is kept."))
-        return
-    cached.run.clear()
-    st.switch_page("run.py", query_params={"id": run.id})
 
 
 def _rejected(run: Run) -> None:
@@ -304,21 +246,6 @@ def _first_requests(run: Run, definition: Definition) -> None:
             shown = preview.request_of(run.id, definition, row, book.settings)
             with st.expander(f"Row {row.row}, line {row.line}", expanded=row.row == 1):
                 st.html(theme.code(preview.as_text(shown)))
-
-
-def _start_over(pipeline: str = "", label: str = "Take another file") -> None:
-    """Back to where a file is chosen, with the same pipeline."""
-    if st.button(label, icon=":material/upload_file:"):
-        cached.ask(run="", file="", pipeline=pipeline)
-        st.rerun()
-
-
-def _link_to(run: Run) -> Markup:
-    return tag("a", "See that run", href=f"run?id={run.id}", target="_self")
-
-
-def _name(run: Run) -> str:
-    return run.facts.name or run.file
 
 
 def _share(part: int, whole: int) -> str:

@@ -39,7 +39,16 @@ def show() -> None:
             return
         definition = _choose(found)
         _describe(definition)
+        _way_back()
         _file(definition)
+
+
+def _way_back() -> None:
+    """To the check that somebody came from to upload the corrected file."""
+    if came_from := st.session_state.get("came_from"):
+        run, name = came_from
+        link = tag("a", "See again what is wrong with it", href=f"./?run={run}", target="_self")
+        st.html(notice("info", f"The check of {name} is kept.", link))
 
 
 def _choose(found: dict[str, Definition]) -> Definition:
@@ -134,10 +143,10 @@ def _inbox(definition: Definition) -> None:
     with folder:
         found = cached.lying()
         lying = found.files
+        st.caption("A schedule takes what is put into this folder; so can you.")
+        st.code(str(settings().inbox / definition.name), language=None)
         if not lying:
-            st.html(
-                tag("div", "The inbox is empty. Whatever is put into ", tag("code", str(settings().inbox)), " is here.")
-            )
+            st.text("Nothing lies there.")
             return
         if found.more:
             st.caption(f"The newest {len(lying)} are shown.")

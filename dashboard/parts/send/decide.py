@@ -1,0 +1,135 @@
+"""What a person decides about a checked file: send it, leave rows out, take another one, put it into the inbox."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import streamlit as st
+
+from dashboard import actions
+from dashboard.connections import settings
+from dashboard.parts import cached
+from dashboard.parts.cached import locale, who
+from dashboard.parts.html import Markup, tag
+from dashboard.parts.theme import notice
+from flows.errors import RowrelayError
+from flows.ledger.run import Run
+from flows.pipeline.definition import Definition
+from flows.pipeline.secret import missing_secrets
+from flows.records import RowState
+
+_INBOX_HELP = "A schedule takes it from there, checks it once more and sends it"
+
+
+def show(run: Run, definition: Definition, ready: int) -> None:
+    """What is in the way, and the buttons. `ready`: so many rows can be sent."""
+    missing = missing_secrets(definition, settings())
+    if missing:
+        named = f"secret {missing[0]} is" if len(missing) == 1 else f"secrets {', '.join(missing)} are"
+        todo = "Ask whoever runs Rowrelay to put it there; this page looks again by itself."
+        st.html(notice("bad", f"The {named} missing: nothing can be sent until then.", todo))
+    _delivered(run)
+    again = _same_content(run)
+    _decide(run, ready, blocked=again or bool(missing))
+
+
+def _delivered(run: Run) -> None:
+    """What earlier runs delivered of these rows, and a way to leave that out."""
+    count = locale().number(run.facts.delivered)
+    if run.skipped:
+        st.html(notice("info", f"{count} rows were delivered before. They are left out."))
+    elif run.facts.delivered:
+        st.html(notice("warn", f"{count} of these rows were delivered before, as the pipeline's key says."))
+        if st.button("Leave them out", help="Checks the file once more", type="primary"):
+            _check_anew(run.pipeline, run.file, actions.How(skip_delivered=True))
+
+
+def _check_anew(pipeline: str, file: str, how: actions.How = actions.AS_FOUND) -> None:
+    """Go to a new check of the file. Comes back only where something is in the way."""
+    try:
+        again = actions.check(pipeline, file, by=who(), how=how)
+    except RowrelayError as exc:
+        st.html(notice("warn", exc.message, exc.hint))
+        return
+    cached.ask(run=again, file="")
+    st.rerun()
+
+
+def _same_content(run: Run) -> bool:
+    """Whether a file with this content was sent before, and the person has not yet said to send it again."""
+    others = cached.same_content(run.facts.digest, but=run.id)
+    if not others:
+        return False
+    at, last = locale(), others[0]
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    st.html(
+        notice(
+            "warn",
+            "A file with exactly this content was sent before.",
+            tag("span", f"Run of {at.time(last.created)}{more}: {at.number(last.counts[RowState.DONE])} rows done. "),
+            _link_to(last),
+        )
+    )
+    return not st.checkbox("Send it again: every row will reach the API a second time", key=f"again-{run.id}")
+
+
+def _decide(run: Run, ready: int, *, blocked: bool) -> None:
+    at, twice = locale(), bool(run.facts.delivered) and not run.skipped
+    with st.container(horizontal=True):
+        which = f"{'all ' if twice else ''}{at.number(ready)} {'good ' if run.wrong else ''}"
+        label = f"Send {which}row{'s' if ready != 1 else ''}"
+        # What is safe is the button that stands out.
+        kind: Literal["primary", "secondary"] = "secondary" if twice else "primary"
+        if ready and st.button(label, type=kind, icon=":material/send:", disabled=blocked):
+            _send(run)
+        if run.wrong:
+            st.link_button(
+                "Download rejected rows", f"api/runs/{run.id}/troubled.csv?state=rejected", icon=":material/download:"
+            )
+        start_over(run.pipeline, "Upload the corrected file" if run.wrong else "Take another file", back=run)
+        if ready and st.button("Put it into the inbox", icon=":material/inbox:", help=_INBOX_HELP):
+            _put_into_inbox(run)
+
+
+def _send(run: Run) -> None:
+    try:
+        actions.resume(run, "unfinished", by=who())
+    except RowrelayError as exc:
+        st.html(notice("warn", exc.message, exc.hint, "Nothing was sent. The checked file is kept."))
+        return
+    cached.run.clear()
+    st.switch_page("run.py", query_params={"id": run.id})
+
+
+def _put_into_inbox(run: Run) -> None:
+    try:
+        path = actions.put_into_inbox(run, by=who())
+    except RowrelayError as exc:
+        st.html(notice("warn", exc.message, exc.hint))
+        return
+    st.html(notice("good", "The file is in the inbox, for the next schedule.", tag("code", path)))
+
+
+def offer_others(run: Run) -> None:
+    """Other pipelines that have the columns of the file: more often than not the wrong one was chosen."""
+    for name in cached.fitting_pipelines(run.file, run.pipeline):
+        st.html(notice("info", f"Its columns fit the pipeline {name}."))
+        if st.button(f"Check it with {name}", type="primary", icon=":material/fact_check:", key=f"with-{name}"):
+            _check_anew(name, run.file)
+
+
+def start_over(pipeline: str = "", label: str = "Take another file", *, back: Run | None = None) -> None:
+    """Back to where a file is chosen, with the same pipeline, and a way back to the check of `back`."""
+    if st.button(label, icon=":material/upload_file:"):
+        st.session_state["came_from"] = (back.id, name_of(back)) if back else None
+        cached.ask(run="", file="", pipeline=pipeline)
+        st.rerun()
+
+
+def _link_to(run: Run) -> Markup:
+    return tag("a", "See that run", href=f"run?id={run.id}", target="_self")
+
+
+def name_of(run: Run) -> str:
+    """What the file of a run is called."""
+    return run.facts.name or run.file

@@ -1,0 +1,243 @@
+"""What an office needs of the pages: rows found again, the safe way first, the wrong pipeline noticed, the inbox."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from hypothesis import given
+from hypothesis import strategies as st_
+from streamlit.testing.v1 import AppTest
+
+from dashboard import actions, connections
+from dashboard.files.deposit import deposit
+from dashboard.files.fitting import fitting
+from dashboard.prefect_api import schedules
+from dashboard.rows.across import look
+from dashboard.rows.book import Rowbook
+from dashboard.rows.since import delivered_since
+from dashboard.run_list import Wanted, matching
+from flows.errors import FileError
+from flows.ledger.view import View
+from flows.pipeline.definition import Definition
+from flows.pipeline.pipelines import present
+from flows.pipeline.reading import from_resolved
+from flows.pipeline.timing import Rule
+from flows.records import RowState, RunState
+from flows.settings import Settings
+from tests.harness.pages import settings, show, text
+from tests.harness.seeding import Seeded, seed, write_posts
+
+__all__ = ["settings"]
+
+CHECKED = "checked; nothing sent yet"
+
+
+def button(page: AppTest, label: str) -> object:
+    return next(each for each in page.button if each.label == label)
+
+
+def keyed(settings: Settings) -> Definition:
+    return present(settings)["posts"].model_copy(update={"key": ["title"]})
+
+
+def viewed(run: Seeded) -> tuple[View, Rowbook]:
+    view = View(run.ledger.client)
+    return view, Rowbook(view, view.run(run.id), run.delivery.definition, run.delivery.settings)
+
+
+# -- the safe way first ------------------------------------------------------------------------------------------------
+
+
+def test_what_was_delivered_before_is_left_out_by_the_button_that_stands_out(
+    settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    definition = keyed(settings)
+    before = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 30), definition=definition)
+    before.outcomes(RowState.DONE, [1, 2])
+    before.leave(RunState.FINISHED)
+    whole = seed(settings, redis_url, write_posts(tmp_path / "whole.csv", 31), definition=definition)
+    whole.leave(RunState.CHECKING, CHECKED)
+
+    page = show("send", run=whole.id)
+
+    kinds = {each.label: each.proto.type for each in page.button}
+    assert kinds["Leave them out"] == "primary"
+    assert kinds["Send all 31 rows"] == "secondary"
+
+
+def test_nothing_can_be_sent_while_a_secret_is_missing(
+    settings: Settings, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = present(settings)["posts"].resolved()
+    raw["request"]["headers"] = {"Authorization": "Bearer ${secret:CRM_TOKEN}"}
+    run = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 3), definition=from_resolved(raw))
+    run.leave(RunState.CHECKING, CHECKED)
+
+    page = show("send", run=run.id)
+
+    assert "The secret CRM_TOKEN is missing: nothing can be sent until then." in text(page)
+    assert button(page, "Send 3 rows").disabled  # type: ignore[attr-defined]
+    monkeypatch.setenv("CRM_TOKEN", "s3cret")
+    assert not button(show("send", run=run.id), "Send 3 rows").disabled  # type: ignore[attr-defined]
+
+
+# -- a run that was corrected by a later one ---------------------------------------------------------------------------
+
+
+def test_rows_that_a_later_run_delivered_are_told_on_the_first(
+    settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    definition = keyed(settings)
+    first = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 6, bad=(5,)), definition=definition)
+    first.outcomes(RowState.DONE, [1, 2, 3])
+    first.outcomes(RowState.FAILED, [4, 6])
+    first.leave(RunState.FINISHED)
+    later = seed(settings, redis_url, write_posts(tmp_path / "again.csv", 6), definition=definition)
+    later.outcomes(RowState.DONE, [4, 5])
+    later.outcomes(RowState.FAILED, [6])
+    later.leave(RunState.FINISHED)
+
+    assert delivered_since(*viewed(first)) == {later.id: 2}
+    assert delivered_since(*viewed(later)) == {}
+    assert "2 rows that are not done here were delivered since." in text(show("run", id=first.id))
+
+
+def test_without_a_key_nobody_can_tell_what_was_delivered_since(
+    settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    first = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 3))
+    first.outcomes(RowState.FAILED, [1])
+    first.leave(RunState.FINISHED)
+    later = seed(settings, redis_url, write_posts(tmp_path / "again.csv", 3))
+    later.outcomes(RowState.DONE, [1])
+    later.leave(RunState.FINISHED)
+
+    assert delivered_since(*viewed(first)) == {}
+
+
+# -- runs found again --------------------------------------------------------------------------------------------------
+
+
+def test_a_customer_is_found_in_the_rows_of_many_runs(settings: Settings, redis_url: str, tmp_path: Path) -> None:
+    old = seed(settings, redis_url, write_posts(tmp_path / "old.csv", 30), name="old.csv")
+    old.leave(RunState.FINISHED)
+    new = seed(settings, redis_url, write_posts(tmp_path / "new.csv", 3), name="new.csv")
+    new.leave(RunState.FINISHED)
+    view = View(new.ledger.client)
+
+    hits, looked = look(view, settings, view.runs(), "reminder 27", seconds=30.0)
+
+    assert (looked, [(hit.run.id, hit.matching) for hit in hits]) == (2, [(old.id, 1)])
+    assert hits[0].rows[0].values["title"] == "Invoice reminder 27"
+    assert look(view, settings, view.runs(), "reminder", seconds=0.0)[1] == 1  # one at least, then the time is over
+    page = show("runs", find="reminder 27")
+    assert "No run fits." in text(page)
+    button(page, "Look for “reminder 27” in the rows").click().run()  # type: ignore[attr-defined]
+    assert "old.csv" in text(page)
+    assert "1 row: " in text(page)
+    assert "new.csv" not in text(page)
+
+
+def test_runs_are_found_by_the_day_on_which_they_began(settings: Settings) -> None:
+    ledger = connections.ledger()
+    for name, begun in (("a", 1_000_000.0), ("b", 2_000_000.0)):
+        ledger.create(name, definition={}, by="test", pipeline="posts", file=f"{name}.csv")
+        ledger.client.hset(f"rowrelay:run:{{{name}}}", "created", int(begun * 1000))
+        ledger.client.zadd("rowrelay:runs", {name: begun})
+    view = View(ledger.client)
+
+    assert matching(view, Wanted(since=1_500_000)) == ["b"]
+    assert matching(view, Wanted(until=1_500_000)) == ["a"]
+    assert matching(view, Wanted(since=900_000, until=2_100_000)) == ["b", "a"]
+    assert not Wanted()
+    assert Wanted(until=1.0)
+
+
+def test_filters_stay_with_the_run_that_they_were_set_for(settings: Settings, redis_url: str, tmp_path: Path) -> None:
+    runs = [seed(settings, redis_url, write_posts(tmp_path / f"{n}.csv", 5)) for n in range(2)]
+    for run in runs:
+        run.outcomes(RowState.DONE, [1])
+        run.leave(RunState.FINISHED)
+    page = show("run", id=runs[0].id)
+    page.session_state["state"] = ["failed"]
+    page.run()
+    assert "No row fits." in text(page)
+
+    page.query_params["id"] = runs[1].id
+    st.cache_data.clear()
+    page.run()
+
+    assert "No row fits." not in text(page)
+
+
+# -- the file of another pipeline, and the inbox -----------------------------------------------------------------------
+
+
+def test_a_file_of_another_pipeline_is_offered_to_that_one(settings: Settings, tmp_path: Path) -> None:
+    posts = present(settings)["posts"]
+    others = {
+        "contacts": posts.model_copy(update={"name": "contacts", "columns": {"mail": posts.columns["title"]}}),
+        "orders": posts.model_copy(update={"name": "orders", "columns": {"order": posts.columns["title"]}}),
+    }
+    folder = settings.uploads / "20261130-1"
+    folder.mkdir(parents=True)
+    (folder / "contacts.csv").write_text("mail;name\na@b.de;x\n")
+
+    assert fitting("20261130-1/contacts.csv", others, settings) == ["contacts"]
+    assert fitting("20261130-1/gone.csv", others, settings) == []
+
+
+def test_a_checked_file_goes_into_the_inbox_once(settings: Settings, redis_url: str, tmp_path: Path) -> None:
+    folder = settings.uploads / "20261130-1"
+    folder.mkdir(parents=True)
+    file = write_posts(folder / "posts.csv", 3)
+    run = seed(settings, redis_url, file)
+    run.leave(RunState.CHECKING, CHECKED)
+
+    where = Path(actions.put_into_inbox(View(run.ledger.client).run(run.id), by="Ada"))
+
+    assert where == settings.inbox / "posts" / "posts.csv"
+    assert where.read_bytes() == file.read_bytes()
+    assert any("Ada put the file into the inbox" in text for _, text in View(run.ledger.client).events(run.id))
+    with pytest.raises(FileError, match="lies in the inbox already"):
+        deposit(str(file), "posts.csv", present(settings)["posts"], settings)
+    assert list(where.parent.iterdir()) == [where]
+
+
+# -- schedules in words ------------------------------------------------------------------------------------------------
+
+
+@given(st_.sets(st_.integers(0, 6), min_size=1), st_.integers(0, 23), st_.integers(0, 59))
+def test_weekdays_and_a_clock_are_a_cron_rule_and_back(days: set[int], hour: int, minute: int) -> None:
+    assert schedules.days_of(schedules.on_days(sorted(days), hour, minute)) == (sorted(days), hour, minute)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (Rule(cron="5 7 * * 1-5"), "Monday to Friday at 07:05"),
+        (Rule(cron="0 7 * * 1"), "every Monday at 07:00"),
+        (Rule(cron="0 7 * * 1,4"), "Monday and Thursday at 07:00"),
+        (Rule(cron="0 7 * * 1,3,0"), "Monday, Wednesday and Sunday at 07:00"),
+        (Rule(cron="30 23 * * *"), "every day at 23:30"),
+        (Rule(cron="0 7 * * 5-1"), "0 7 * * 5-1"),
+        (Rule(cron="0 7 1 * *"), "0 7 1 * *"),
+        (Rule(cron="15 * * * *"), "every hour at :15"),
+        (Rule(interval_seconds=7200), "every 2 hours"),
+        (Rule(interval_seconds=60), "every minute"),
+        (Rule(rrule="FREQ=DAILY"), "FREQ=DAILY"),
+    ],
+)
+def test_a_rule_is_told_as_people_say_it(rule: Rule, words: str) -> None:
+    assert schedules.in_words(rule) == words
+
+
+def test_the_first_weekday_of_a_chosen_rule_is_the_day_that_was_chosen() -> None:
+    for day, name in enumerate(schedules.DAYS):
+        (first, *_) = schedules.coming(
+            Rule(cron=schedules.on_days([day], 7, 0)), start=datetime(2026, 11, 30, tzinfo=UTC)
+        )
+        assert f"{first:%A}" == name
