@@ -14,6 +14,7 @@ from dashboard.prefect_api import schedules, server
 from dashboard.prefect_api.schedules import Schedule
 from dashboard.prefect_api.server import FlowRun
 from dashboard.words import visible
+from flows.delivery import renewal
 from flows.delivery.delivered import refuse_skipping
 from flows.errors import RowrelayError, RunBusy, StackError
 from flows.flow_runs.start import start
@@ -82,6 +83,11 @@ def resume(run: Run, rows: Wanted, *, by: str, key: str | None = None) -> str:
         raise NotPossible(f"The run has no {rows} rows." if rows != "unfinished" else "Everything was sent already.")
     BackupGuard(client(), settings().memory).ask(run.id)
     return _go_on(run, rows, dry_run=False, by=by, key=key or _wish(run, rows))
+
+
+def renew(run: Run, rows: Wanted, *, by: str) -> None:
+    """Let a run go on by the pipeline of today. Raises DefinitionError, RunBusy, StackError."""
+    renewal.renew(run, rows, ledger(), view(), settings(), by=by)
 
 
 def check_again(run: Run, *, by: str, key: str | None = None) -> str:

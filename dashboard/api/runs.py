@@ -109,7 +109,7 @@ def cancel_run(run: str, request: Request, response: Response) -> schemas.Run:
 
 
 @router.post("/{run}/resume", status_code=202)
-@raises(RunNotFound, RunDeleted, RunBusy, actions.NotPossible, LedgerOlder, KeyReused, PrefectRefused)
+@raises(RunNotFound, RunDeleted, RunBusy, actions.NotPossible, DefinitionError, LedgerOlder, KeyReused, PrefectRefused)
 def resume_run(
     run: str,
     request: Request,
@@ -122,6 +122,8 @@ def resume_run(
     A run that was only to be checked, and whose check did not end, is checked again.
     """
     found = begun(run, exact)
+    if body.definition == "new":
+        actions.renew(found, body.rows, by=by(request))
     flow = actions.resume(found, body.rows, by=by(request), key=_key(found, idempotency_key))
     say_where(request, response, f"/runs/{found.id}")
     return schemas.Started(id=found.id, flow_run=flow)

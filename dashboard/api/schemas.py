@@ -62,6 +62,9 @@ class Resume(Body):
     """Which rows of a run to send."""
 
     rows: Wanted = "unfinished"
+    definition: Literal["own", "new"] = Field(
+        "own", description="`new`: by the pipeline as it is at present, where that changes no row that was sent"
+    )
 
 
 class MarkDone(Body):

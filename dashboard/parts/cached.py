@@ -25,6 +25,7 @@ from dashboard.rows import choice, since
 from dashboard.rows.book import Rowbook
 from dashboard.rows.question import Page, Question
 from dashboard.run_list import Wanted
+from flows.delivery import renewal
 from flows.errors import RowrelayError, RunNotFound, StackError
 from flows.ledger.connection import translated
 from flows.ledger.run import Run
@@ -215,6 +216,11 @@ def page(run_id: str, question: Question, number: int, counts: tuple[int, ...], 
 def lying() -> inbox.Inbox:
     """What lies in the inbox."""
     return inbox.newest(settings().inbox)
+
+
+def is_mended(run: Run) -> bool:
+    """Whether the pipeline was changed since the run began, so that its failed rows may go by the new one."""
+    return renewal.is_mended(run, view(), settings())
 
 
 def delivered_since(run: Run) -> dict[str, int]:

@@ -33,7 +33,7 @@ def filters() -> Wanted:
         names = list(known_pipelines())
     except RowrelayError:
         names = []
-    left, middle, right, since, until = st.columns([2.6, 1.2, 1.2, 1, 1])
+    left, middle, right, last = st.columns([2.8, 1.2, 1.2, 0.8], vertical_alignment="bottom")
     search = left.text_input(
         "Search",
         key="find",
@@ -46,15 +46,16 @@ def filters() -> Wanted:
     # The words themselves are the options, because they are what stands in the address.
     kinds = {look.word: kind for kind, look in RUN.items()}
     word = right.selectbox("State", [_ALL, *kinds], key="kind", bind="query-params")
-    first = since.date_input("From", value=None, key="since", format="YYYY-MM-DD")
-    last = until.date_input("To", value=None, key="until", format="YYYY-MM-DD")
+    with last.popover("Days", icon=":material/calendar_month:", width="stretch"):
+        first = st.date_input("From", value=None, key="since", format="YYYY-MM-DD")
+        final = st.date_input("To", value=None, key="until", format="YYYY-MM-DD")
     zone = locale().zone
     return Wanted(
         search or "",
         "" if pipeline == _ALL else pipeline,
         kinds.get(word, ""),
         datetime.combine(first, time.min, zone).timestamp() if isinstance(first, date) else 0.0,
-        datetime.combine(last, time.max, zone).timestamp() if isinstance(last, date) else 0.0,
+        datetime.combine(final, time.max, zone).timestamp() if isinstance(final, date) else 0.0,
     )
 
 

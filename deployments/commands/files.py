@@ -17,6 +17,7 @@ from deployments.commands.options import (
     Pipeline,
     Rows,
     RunName,
+    Whose,
     Yes,
     group,
 )
@@ -77,6 +78,13 @@ def send(
         bool,
         typer.Option("--skip-delivered", help="Leave out rows that earlier runs delivered, by the pipeline's `key`."),
     ] = False,
+    definition: Annotated[
+        Whose | None,
+        typer.Option(
+            help="With --resume: `new` sends the failed or unfinished rows by the pipeline as it is at present.",
+            show_default="own",
+        ),
+    ] = None,
     ledger_is_current: Annotated[
         bool,
         typer.Option(
@@ -96,6 +104,8 @@ def send(
         raise RowrelayError("Nothing to send is named.", hint="Give a FILE, or a run with --resume RUN.")
     if resume is None and rows is not None:
         raise RowrelayError("--rows goes with --resume RUN only.", hint="A new run sends all of its rows.")
+    if resume is None and definition is not None:
+        raise RowrelayError("--definition goes with --resume RUN only.", hint="A new run takes the present one.")
     fixed: dict[str, object] = {
         "FILE": file,
         "--pipeline": pipeline,
@@ -120,6 +130,7 @@ def send(
             delimiter=delimiter,
             apostrophes=apostrophes.value if apostrophes else None,
             skip_delivered=skip_delivered,
+            new_definition=definition is Whose.NEW,
             ledger_is_current=ledger_is_current,
             yes=yes,
             as_json=as_json,

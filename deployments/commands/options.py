@@ -15,6 +15,13 @@ def group(help: str | None = None) -> typer.Typer:
     return typer.Typer(help=help, rich_markup_mode=None, context_settings=CONTEXT)
 
 
+class Whose(StrEnum):
+    """Whose definition a resumed run goes by."""
+
+    OWN = "own"
+    NEW = "new"
+
+
 class Rows(StrEnum):
     """Which rows of a resumed run are sent."""
 

@@ -21,6 +21,7 @@ from deployments.commands.showing import SHORT, as_object, print_json, print_sum
 from deployments.commands.terminal import ending, hung_up
 from flows.client.proxy import proxy_warning
 from flows.delivery.delivered import refuse_skipping
+from flows.delivery.renewal import renew
 from flows.errors import FileError, RowrelayError, SettingError, StackError, Stopped
 from flows.flow_runs.launch import LAUNCH, Launch
 from flows.ledger.backup_guard import turn
@@ -30,7 +31,7 @@ from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
 from flows.pipeline.reading import redirected
 from flows.pipeline.secret import missing_secrets
-from flows.records import Apostrophes, RowState, RunState
+from flows.records import Apostrophes, RowState, RunState, Wanted
 from flows.schema.schema import Checker
 from flows.settings import Settings
 from flows.source.source import open_file
@@ -58,9 +59,15 @@ class Wish:
     delimiter: str | None
     apostrophes: Apostrophes | None
     skip_delivered: bool
+    new_definition: bool
     ledger_is_current: bool
     yes: bool
     as_json: bool
+
+    @property
+    def wanted(self) -> Wanted:
+        """Which rows of a run are to be sent."""
+        return self.rows if self.rows in ("failed", "unknown") else "unfinished"  # type: ignore[return-value]
 
     @property
     def askable(self) -> bool:
@@ -100,6 +107,8 @@ def _send(wish: Wish, signals: Signals) -> int:
                 turn(session.client)
         before = session.find(wish.resume) if wish.resume else None
         if before is not None:
+            if wish.new_definition:
+                renew(before, wish.wanted, session.ledger, session.view, settings, by=person())
             definition = session.definition(before)
             _refuse_missing_secrets(definition, settings)
         elif definition is not None:

@@ -86,4 +86,7 @@ def changes(definition: Definition, settings: Settings) -> Iterator[str]:
     except DefinitionError:
         return
     if present_one is not None and present_one.digest() != definition.digest():
-        yield f"The definition of {definition.name} is not the one that this run began with; the run keeps to its own."
+        yield (
+            f"The definition of {definition.name} is not the one that this run began with; the run keeps to its own."
+            " `rowrelay send --resume RUN --definition new`, or the page's box, sends failed rows by the new one."
+        )

@@ -49,6 +49,22 @@ class Notes:
         pipe.zadd(keys.RUNS, {run: now}, nx=True)
         return bool(pipe.execute()[0])
 
+    def redefine(self, run: str, definition: dict[str, Any], *, digest: str, epoch: int) -> bool:
+        """Give a run another definition. False, and nothing changed, if somebody has taken it since `epoch`."""
+        key = keys.run_key(run)
+        with self.client.pipeline(transaction=True) as pipe:
+            try:
+                pipe.watch(key)  # type: ignore[no-untyped-call]
+                if int(pipe.hget(key, "epoch") or 0) != epoch:
+                    return False
+                pipe.multi()
+                pipe.set(key + ":definition", msgspec.json.encode(definition))
+                pipe.hset(key, "definition_digest", digest)
+                pipe.execute()
+            except redis.WatchError:
+                return False
+        return True
+
     def _now(self) -> float:
         """Unix seconds by Redis's clock, which all times of rows go by: a machine's own may be an hour ahead."""
         seconds, micros = self.client.time()

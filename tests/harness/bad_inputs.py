@@ -348,6 +348,10 @@ DEFINITIONS: list[tuple[str, str, str]] = [
 COMMANDS: list[tuple[list[str], str]] = [
     (["send"], "Nothing to send is named.\nGive a FILE, or a run with --resume RUN."),
     (["send", "good.csv", "--rows", "failed"], "--rows goes with --resume RUN only.\nA new run sends all of its rows."),
+    (
+        ["send", "good.csv", "--definition", "new"],
+        "--definition goes with --resume RUN only.\nA new run takes the present one.",
+    ),
     (["send", "good.csv", "--resume", "last"], "--resume goes without FILE.\nA run keeps what it was begun with."),
     (
         ["send", "--url", "http://x", "--resume", "a"],

@@ -181,7 +181,7 @@ def seed_all(settings: Settings, redis_url: str) -> dict[str, str]:
     lost = posts("orders.csv", 500)
     lost.outcomes(D, range(1, 101))
     lost.sending([101, 102])
-    lost.ledger.renew(lost.id, lost.delivery.epoch, lease_seconds=0.001)
+    lost.ledger.renew(lost.id, lost.delivery.lease.epoch, lease_seconds=0.001)
     live = posts("tickets-2026.csv", 2500, bad=(8, 9))
     live.outcomes(D, [row for row in range(1, 1101) if row not in (8, 9) and row % 97])
     live.outcomes(F, [row for row in range(1, 1101) if row % 97 == 0 and row % 2])
@@ -190,7 +190,7 @@ def seed_all(settings: Settings, redis_url: str) -> dict[str, str]:
     live.spread(rate=6.4, seconds=170, failed_every=23)
     live.ledger.facts(live.id, peak=7)
     live.ledger.event(live.id, "API asked us to wait 2 s")
-    live.ledger.renew(live.id, live.delivery.epoch, lease_seconds=3600)
+    live.ledger.renew(live.id, live.delivery.lease.epoch, lease_seconds=3600)
     again = posts("newsletter-2026-11 (1).csv", 320)
     again.leave(RunState.CHECKING, "checked; nothing sent yet")
     refused = bare(

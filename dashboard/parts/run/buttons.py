@@ -138,7 +138,15 @@ def _again(run: Run, rows: Wanted) -> None:
             "acted on them. Sent again, a row may be there twice, unless the API honours its Idempotency-Key. "
             "Look there first."
         )
-    _confirm("Send again", lambda: actions.resume(run, rows, by=who()))
+    mended = rows == "failed" and cached.is_mended(run)
+    by_new = mended and st.checkbox("By the pipeline as it is now: it was changed since this run began", value=True)
+
+    def send() -> None:
+        if by_new:
+            actions.renew(run, rows, by=who())
+        actions.resume(run, rows, by=who())
+
+    _confirm("Send again", send)
 
 
 @st.dialog("Call unknown rows done?")

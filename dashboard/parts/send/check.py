@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from dashboard import actions, preview
+from dashboard import actions, preview, target
 from dashboard.parts import cached, theme
 from dashboard.parts.cached import locale, show_errors, who
 from dashboard.parts.html import tag
@@ -189,6 +189,7 @@ def _checked(run: Run) -> None:
     seconds = expected_seconds(ready, terms.windows)
     at = locale()
     _title(decide.name_of(run))
+    st.html(tag("div", f"{run.pipeline} to {target.in_words(definition)}", cls="rr-muted rr-small"))
     st.html(
         numbers(
             ("Rows in the file", at.number(run.total), f"checked in {duration(max(1.0, run.facts.check_seconds))}"),
@@ -206,18 +207,22 @@ def _checked(run: Run) -> None:
         st.html(notice("warn", "Look at this before you send.", *run.notices))
     decide.show(run, definition, ready)
     if run.wrong:
-        _rejected(run)
+        _rejected(run, definition)
     if ready:
         _first_requests(run, definition)
 
 
-def _rejected(run: Run) -> None:
+def _rejected(run: Run, definition: Definition) -> None:
     samples = cached.samples(run.id, run.wrong)
+    places = cached.rowbook(run).places()
+    key = {name: at for name in definition.key if (at := places.get(name)) is not None}  # whose row it is
     reading.choose_apostrophes(run, samples)
     st.header("Rejected rows", anchor=False)
     table = pd.DataFrame(
         [
-            {"line": each.line, "column": reason.column or "whole row", "value": reason.value, "reason": reason.check}
+            {"line": each.line}
+            | {f"key:{name}": each.cells[at] if at < len(each.cells) else "" for name, at in key.items()}
+            | {"column": reason.column or "whole row", "value": reason.value, "reason": reason.check}
             for each in samples
             for reason in each.reasons
         ]
@@ -228,6 +233,7 @@ def _rejected(run: Run) -> None:
         height=min(420, 38 + 35 * len(table)),
         column_config={
             "line": st.column_config.NumberColumn("line", width="small", format="localized"),
+            **{f"key:{name}": st.column_config.TextColumn(name, width="small") for name in key},
             "column": st.column_config.TextColumn("column", width="small"),
             "value": st.column_config.TextColumn("what stands there", width="medium"),
             "reason": st.column_config.TextColumn("what is wrong", width="large"),

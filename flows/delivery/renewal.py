@@ -1,0 +1,74 @@
+"""A run whose pipeline was mended meanwhile: what it has left, or was refused, may go by the definition of today.
+
+A run keeps the definition that it began with. That may be changed for rows of which the API surely has nothing: those
+that wait and those that failed. What was read from the file, and what is kept of answers, has to mean the same before
+and after, and requests have to go to the same host.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from flows.errors import DefinitionError, RunBusy
+from flows.ledger.connection import translated
+from flows.ledger.ledger import Ledger
+from flows.ledger.run import Run
+from flows.ledger.view import View
+from flows.pipeline.definition import Definition
+from flows.pipeline.pipelines import pick, present
+from flows.pipeline.reading import from_resolved
+from flows.records import RowState, Wanted
+from flows.settings import Settings
+
+_FOR_PEOPLE = {"says", "example"}  # of a column: what they say changes no row
+
+
+def is_mended(run: Run, view: View, settings: Settings) -> bool:
+    """Whether the pipeline of today is another one, and the run may go on by it. Raises StackError."""
+    try:
+        return _fit(run, view, settings).digest() != from_resolved(view.definition(run.id)).digest()
+    except DefinitionError:
+        return False
+
+
+@translated()
+def renew(run: Run, rows: Wanted, ledger: Ledger, view: View, settings: Settings, *, by: str) -> None:
+    """Let a run go on by the definition of today.
+
+    Raises:
+        DefinitionError: it may not, and why.
+        RunBusy: it is being delivered.
+    """
+    if rows == "unknown":
+        raise DefinitionError(
+            "Unknown rows are sent again as they were, since the API may have them.",
+            hint="Leave out the new definition for them.",
+        )
+    new = _fit(run, view, settings)
+    if run.busy or not ledger.redefine(run.id, new.resolved(), digest=new.digest(), epoch=run.facts.epoch):
+        raise RunBusy("The run is being delivered.", hint="Wait until it ends, or cancel it first.")
+    ledger.event(run.id, f"goes on by the definition of today, says {by}")
+
+
+def _fit(run: Run, view: View, settings: Settings) -> Definition:
+    """The pipeline of today. Raises DefinitionError where the run may not go on by it."""
+    old, new = from_resolved(view.definition(run.id)), pick(present(settings), run.pipeline)
+    if run.counts[RowState.UNKNOWN]:
+        raise _refusal("it has unknown rows, whose requests must stay what they were", "Settle those first.")
+    if _of_the_file(old) != _of_the_file(new):
+        raise _refusal("its rows were read by other columns", "Send the file as a new run.")
+    if list(old.response.keep) != list(new.response.keep):
+        raise _refusal("other fields of the answers are kept", "Send the file as a new run.")
+    if urlsplit(old.request.url).netloc != urlsplit(new.request.url).netloc:
+        raise _refusal("requests would go to another host", "Send the file as a new run.")
+    return new
+
+
+def _refusal(why: str, hint: str) -> DefinitionError:
+    return DefinitionError(f"The run cannot go on by the definition of today: {why}.", hint=hint)
+
+
+def _of_the_file(definition: Definition) -> dict[str, Any]:
+    columns = [(name, column.model_dump(exclude=_FOR_PEOPLE)) for name, column in definition.columns.items()]
+    return {"columns": columns, "schema": definition.schema_path, "key": definition.key}

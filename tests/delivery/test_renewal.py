@@ -1,0 +1,117 @@
+"""A mended definition for rows of which the API surely has nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flows.delivery.order import Order
+from flows.delivery.renewal import is_mended, renew
+from flows.errors import DefinitionError, RunBusy
+from flows.ledger.run import Run
+from flows.ledger.view import View
+from flows.pipeline.reading import load
+from flows.records import RowState, RunState
+from flows.settings import Settings
+from tests.harness.seeding import Seeded, seed, write_posts
+
+YAML = """
+name: mended
+columns:
+  userId: {type: int}
+  title: {type: str}
+  body: {type: str}
+request:
+  url: "http://127.0.0.1:9/posts"
+  json: {user: "{userId}"}
+response: {keep: {postId: id}}
+limit: {name: renewed, requests: 7, window_seconds: 1}
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("ROWRELAY_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("ROWRELAY_REDIS_URL", redis_url)
+    monkeypatch.setenv("ROWRELAY_PIPELINES", str(tmp_path / "posts.yaml"))
+    (tmp_path / "posts.yaml").write_text(YAML)
+    return Settings.read()
+
+
+@pytest.fixture
+def seeded(settings: Settings, redis_url: str, tmp_path: Path) -> Seeded:
+    """Three rows: done, failed, waiting."""
+    made = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 3), definition=load(tmp_path / "posts.yaml"))
+    made.outcomes(RowState.DONE, [1])
+    made.outcomes(RowState.FAILED, [2])
+    made.leave(RunState.STOPPED, "the API refused too much")
+    return made
+
+
+def state(seeded: Seeded) -> tuple[Run, View]:
+    view = View(seeded.ledger.client)
+    return view.run(seeded.id), view
+
+
+def test_failed_rows_go_by_the_definition_of_today(seeded: Seeded, settings: Settings, tmp_path: Path) -> None:
+    run, view = state(seeded)
+    assert not is_mended(run, view, settings)
+    (tmp_path / "posts.yaml").write_text(YAML.replace('{user: "{userId}"}', '{userId: "{userId}"}'))
+    assert is_mended(run, view, settings)
+
+    renew(run, "failed", seeded.ledger, view, settings, by="Ada")
+
+    run, view = state(seeded)
+    order = Order.stored(run, view, settings)  # refuses a definition that is not the one that was noted
+    assert order.definition.request.body == {"userId": "{userId}"}
+    assert not is_mended(run, view, settings)
+    assert any("goes on by the definition of today, says Ada" in text for _, text in view.events(run.id))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("userId: {type: int}", "userId: {type: str}", "its rows were read by other columns"),
+        ("columns:\n", "key: [userId]\ncolumns:\n", "its rows were read by other columns"),
+        ("{postId: id}", "{id: id}", "other fields of the answers are kept"),
+        ("127.0.0.1:9", "127.0.0.1:10", "requests would go to another host"),
+    ],
+)
+def test_what_would_change_rows_that_were_sent_is_refused(
+    seeded: Seeded, settings: Settings, tmp_path: Path, before: str, after: str, why: str
+) -> None:
+    run, view = state(seeded)
+    kept = view.definition(run.id)
+    (tmp_path / "posts.yaml").write_text(YAML.replace(before, after))
+
+    with pytest.raises(DefinitionError, match=why):
+        renew(run, "failed", seeded.ledger, view, settings, by="Ada")
+
+    assert not is_mended(run, view, settings)
+    assert view.definition(run.id) == kept
+
+
+def test_unknown_rows_keep_what_they_were_sent_as(seeded: Seeded, settings: Settings, tmp_path: Path) -> None:
+    run, view = state(seeded)
+    (tmp_path / "posts.yaml").write_text(YAML.replace('{user: "{userId}"}', '{userId: "{userId}"}'))
+    with pytest.raises(DefinitionError, match="sent again as they were"):
+        renew(run, "unknown", seeded.ledger, view, settings, by="Ada")
+    doubtful = replace(run, counts={**run.counts, RowState.UNKNOWN: 1})
+    with pytest.raises(DefinitionError, match=r"it has unknown rows.*\nSettle those first"):
+        renew(doubtful, "failed", seeded.ledger, view, settings, by="Ada")
+
+
+def test_a_run_that_somebody_took_meanwhile_keeps_its_definition(
+    seeded: Seeded, settings: Settings, tmp_path: Path
+) -> None:
+    run, view = state(seeded)
+    (tmp_path / "posts.yaml").write_text(YAML.replace('{user: "{userId}"}', '{userId: "{userId}"}'))
+    kept = view.definition(run.id)
+    seeded.ledger.take(run.id, "another", resume=True)
+
+    with pytest.raises(RunBusy):
+        renew(run, "failed", seeded.ledger, view, settings, by="Ada")
+
+    assert view.definition(run.id) == kept
