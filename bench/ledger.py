@@ -1,7 +1,8 @@
-"""What delivered rows cost in Redis: `python -m bench.ledger [--rows N]`.
+"""What rows cost in Redis: `python -m bench.ledger [--rows N] [--failed CHARACTERS]`.
 
 Fills a ledger of its own through the ledger's own writes, as a delivery does (claims, then answers of 200 rows), with
-one kept number a row. Prints memory and append-only file, before and after a rewrite, scaled to a million rows.
+one kept number a row, or as rows that failed with an answer of so many characters. Prints memory and append-only file,
+before and after a rewrite, scaled to a million rows.
 """
 
 from __future__ import annotations
@@ -25,14 +26,16 @@ MILLION, MEGABYTE = 1_000_000, 2**20
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rows", type=int, default=MILLION)
-    rows = parser.parse_args().rows
+    parser.add_argument("--failed", type=int, metavar="CHARACTERS", help="rows that failed, with such an answer")
+    options = parser.parse_args()
+    rows = options.rows
     with tempfile.TemporaryDirectory() as folder:
         server = RedisServer(Path(folder), appendfsync="everysec").start()
         try:
             client = connect(server.url)
             empty = int(client.info("memory")["used_memory"])
             began = time.monotonic()
-            fill(Ledger(client), rows)
+            fill(Ledger(client), rows, options.failed)
             took = time.monotonic() - began
             held = int(client.info("memory")["used_memory"]) - empty
             written = int(client.info("persistence")["aof_current_size"])
@@ -51,8 +54,12 @@ def main() -> int:
     return 0
 
 
-def fill(ledger: Ledger, rows: int) -> None:
-    """Deliver them all, without sending anything."""
+def fill(ledger: Ledger, rows: int, failed: int | None = None) -> None:
+    """Deliver them all, or let them fail with an answer of so many characters, without sending anything."""
+    state = RowState.DONE if failed is None else RowState.FAILED
+    words = {"reason": "", "excerpt": ""}
+    if failed is not None:
+        words = {"reason": "status 422: email: The domain of this address does not exist", "excerpt": "x" * failed}
     ledger.create(RUN, definition={}, by="bench", pipeline="bench")
     epoch = ledger.take(RUN, "bench", resume=False, lease_seconds=3600)
     ledger.begin(RUN, epoch, total=rows, rejected=0)
@@ -63,10 +70,9 @@ def fill(ledger: Ledger, rows: int) -> None:
         second = int(time.time())
         answers = []
         for row in batch:
-            tail, detail = keys.pack(
-                ("postId",), status=201, took_seconds=0.08, kept={"postId": row}, reason="", excerpt=""
-            )
-            answers.append(Answer(row, epoch, row, RowState.DONE, tail, detail, second))
+            kept = {"postId": row} if failed is None else {}
+            tail, detail = keys.pack(("postId",), status=201, took_seconds=0.08, kept=kept, **words)
+            answers.append(Answer(row, epoch, row, state, tail, detail, second))
         ledger.answer(RUN, answers)
 
 
