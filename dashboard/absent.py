@@ -15,8 +15,8 @@ from dashboard.prefect_api import server
 from dashboard.prefect_api.server import FlowRun
 from flows.errors import RunDeleted, RunNotFound
 from flows.flow_runs.names import DELIVER
+from flows.flow_runs.outcome import SKIPPED
 
-SKIPPED = "Skipped"  # what a flow run is called that came too late to begin
 _COUNTED = re.compile(r"(?:^no rows|\d [a-z]+) of \d+(?:\.|$)")  # how a run that was delivered sums up
 
 
@@ -69,7 +69,8 @@ def _of_ours(name: str) -> FlowRun | None:
 
 def _was_delivered(flow: FlowRun) -> bool:
     """Whether it came to results, which are not kept any more."""
-    return bool(_COUNTED.search(flow.message)) or (flow.type == "COMPLETED" and flow.state != SKIPPED)
+    skipped = flow.state == SKIPPED.capitalize() or flow.message.startswith("Skipped: ")
+    return bool(_COUNTED.search(flow.message)) or (flow.type == "COMPLETED" and not skipped)
 
 
 def _expired(run: str) -> RunDeleted:

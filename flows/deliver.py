@@ -26,9 +26,10 @@ from flows.flow_runs.launch import Launch, launched
 from flows.flow_runs.mapping import send_all
 from flows.flow_runs.missed import missed
 from flows.flow_runs.names import DELIVER
+from flows.flow_runs.outcome import CHECKED, SKIPPED
 from flows.flow_runs.report import Report
 from flows.flow_runs.signals import drained_by_signals
-from flows.flow_runs.states import final, started_by
+from flows.flow_runs.states import final, started_by, told
 from flows.ledger.connection import cautions, connect, reach
 from flows.ledger.inbox import Claims
 from flows.ledger.ledger import Ledger
@@ -103,7 +104,7 @@ def deliver(
                 order = _new(pipeline, file, launch, settings, encoding=encoding, apostrophes=apostrophes)
             refuse_skipping(order.definition, known, wished=skip_delivered)
             if known is None and (why := missed(Claims(client, order.definition.name), settings)):
-                return Completed(name="Skipped", message=why)
+                return told(Completed(message=f"Skipped: {why}"), SKIPPED)
             if skip_delivered:
                 order = replace(order, skip_delivered=True)
             if known is None:
@@ -112,10 +113,10 @@ def deliver(
                 ledger.facts(run, skip_delivered=True)
             _announce(run, order, client, launch, settings, resumes=known is not None)
             if dry_run and known is not None and known.total:
-                return Completed(name="Checked", message=f"Run {run} was checked before; nothing was sent.")
+                return told(Completed(message=f"Run {run} was checked before; nothing was sent."), CHECKED)
             return _delivered(order, run, rows, launch, settings, resumes=known is not None, dry_run=dry_run)
     except RowrelayError as exc:  # what a person can mend is no crash, and a trace would say nothing to them
-        return Failed(message=str(exc), data=exc)
+        return told(Failed(message=str(exc), data=exc))
 
 
 def _known(view: View, run: str) -> Run | None:
@@ -170,11 +171,11 @@ def _delivered(
             if dry_run and failure is None:
                 delivery.put_down("checked; nothing sent yet")
                 logger.info("checked only, nothing was sent")
-                return Completed(name="Checked", message=f"Checked, nothing sent. Send it with resume={run}")
+                return told(Completed(message=f"Checked, nothing sent. Send it with resume={run}"), CHECKED)
             within = launch.within or (own_id if drain.served() else "")
             if _is_to_go_on(delivery, failure, within) and (left := delivery.hand_over()):
                 logger.info("handed over with %d of %d rows finished", left.finished_rows, left.total)
-                state: State[Any] = Cancelled(name=drain.NAME, message=drain.MESSAGE)
+                state: State[Any] = Cancelled(message=f"Handed over. {drain.MESSAGE}")
             else:
                 state = _ended(delivery, failure, report)
     finally:

@@ -21,6 +21,8 @@ from flows.flow_runs import drain
 from flows.flow_runs.launch import LAUNCH, Launch
 from flows.flow_runs.missed import too_late
 from flows.flow_runs.names import INBOX
+from flows.flow_runs.outcome import FILES_WITH_ERRORS, SKIPPED, STOPPED, WAITING, WITH_ERRORS
+from flows.flow_runs.states import told
 from flows.intake.fate import Delivered, Fate, Taken
 from flows.intake.incoming import Origin
 from flows.intake.intake import Intake
@@ -64,20 +66,20 @@ def inbox(pipeline: str = "posts", folder: str = "") -> State[Any]:
         definition = pick(present(settings), pipeline)
         source = origin(folder, definition, settings)
         if why := _missed(Claims(client, definition.name), source, settings):
-            return Completed(name="Skipped", message=why)
+            return told(Completed(message=f"Skipped: {why}"), SKIPPED)
         limit = status(client, definition.limit.name)
         if limit.latched:
-            return Completed(
-                name="Waiting",
-                message=f"The limit {limit.name!r} is shut ({limit.latch_reason}): files stay where they are until it"
-                f" is opened with `rowrelay limits open {limit.name}`.",
+            why = (
+                f"The limit {limit.name!r} is shut ({limit.latch_reason}): files stay where they are until it is opened"
             )
+            return told(Completed(message=f"{why} with `rowrelay limits open {limit.name}`."), WAITING)
         with turn(client, definition.name, source.url) as ours:
             if ours is None:
-                return Completed(name="Skipped", message=f"Another look through {source.url} is under way.")
+                why = f"Skipped: another look through {source.url} is under way."
+                return told(Completed(message=why), SKIPPED)
             return _look(source, definition, settings, Ledger(client), ours)
     except RowrelayError as exc:
-        return Failed(message=str(exc))
+        return told(Failed(message=str(exc)))
 
 
 def _look(source: Origin, definition: Definition, settings: Settings, ledger: Ledger, ours: Turn) -> State[Any]:
@@ -143,16 +145,16 @@ def _state(taken: list[Taken], *, whole: bool) -> State[Any]:
     counts = Counter(each.fate for each in taken)
     message = ", ".join(f"{counts[fate]} {fate}" for fate in Fate if counts[fate]) or "nothing new"
     if counts[Fate.INTERRUPTED]:
-        return Cancelled(message=f"{message}. {taken[-1].name}: {taken[-1].note}")
+        return told(Cancelled(message=f"{message}. {taken[-1].name}: {taken[-1].note}"))
     if counts[Fate.STOPPED]:
-        return Failed(message=f"{message}. {taken[-1].name} stays where it is: {taken[-1].note}")
+        return told(Failed(message=f"{message}. {taken[-1].name} stays where it is: {taken[-1].note}"), STOPPED)
     if not whole:
-        return Completed(name="Skipped", message=f"{message}. Another look has taken over.")
+        return told(Completed(message=f"{message}. Skipped: another look has taken over."), SKIPPED)
     if counts[Fate.STUCK] or any(each.fate is Fate.REFUSED and not each.run for each in taken):
-        return Completed(name="CompletedWithErrors", message=message)
+        return told(Completed(message=f"With errors: {message}"), WITH_ERRORS)
     if counts[Fate.TROUBLED] or counts[Fate.REFUSED]:  # their own runs have said so: nobody needs to be told twice
-        return Completed(name="DeliveredWithErrors", message=message)
-    return Completed(message=message)
+        return told(Completed(message=message), FILES_WITH_ERRORS)
+    return told(Completed(message=message))
 
 
 def _artifact(definition: Definition, taken: list[Taken]) -> None:

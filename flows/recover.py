@@ -17,8 +17,10 @@ from prefect.states import Completed, Failed, Scheduled
 from flows import logs
 from flows.errors import RowrelayError, RunNotFound, StackError
 from flows.flow_runs.names import RECOVER
+from flows.flow_runs.outcome import SKIPPED
 from flows.flow_runs.resumption import count_resumption, resumptions
 from flows.flow_runs.start import start
+from flows.flow_runs.states import told
 from flows.intake import turn
 from flows.ledger.connection import connect, reach
 from flows.ledger.ledger import LEASE_SECONDS, Ledger
@@ -44,17 +46,17 @@ def recover(crashed: str) -> State[Any]:
         flow_run = _flow_run(crashed)
         run = _left(View(client), crashed)
         if why := _needless(flow_run, run):
-            return Completed(name="Skipped", message=why)
+            return told(Completed(message=f"Skipped: {why}"), SKIPPED)
         deaths = resumptions(run) if run else _deaths(flow_run) - 1
         if deaths >= settings.auto_resume:
             return Failed(message=_too_often(run.id if run else crashed, deaths))
-        told = _go_on(flow_run, run)
+        done = _go_on(flow_run, run)
         if run:
             count_resumption(Ledger(client), run)
     except RowrelayError as exc:
         return Failed(message=str(exc))
-    get_run_logger().info(told)
-    return Completed(message=told)
+    get_run_logger().info(done)
+    return told(Completed(message=done))
 
 
 def _flow_run(crashed: str) -> FlowRun | None:

@@ -17,6 +17,7 @@ import httpx
 from dashboard.connections import prefect_api_url
 from flows.errors import RowrelayError, StackError
 from flows.flow_runs.names import THAT_DELIVER
+from flows.flow_runs.outcome import in_words
 
 TIMEOUT_SECONDS = 8.0
 BUSY_SECONDS = 6.0
@@ -33,7 +34,7 @@ class NotInPrefect(PrefectRefused):
 
 @dataclass(frozen=True, slots=True)
 class FlowRun:
-    """A flow run as Prefect sees it. `type` is its kind of state in capitals, `state` the name people see."""
+    """A flow run as Prefect sees it. `type` is its kind of state in capitals, `state` what people are told."""
 
     id: str
     name: str
@@ -162,15 +163,16 @@ def _of_schedule(schedule: str, state: Mapping[str, Any], *, sort: str, limit: i
 def _flow_run(raw: Mapping[str, Any]) -> FlowRun:
     state = raw.get("state") or {}
     expected = raw.get("start_time") or raw.get("expected_start_time")
+    kind, tags = state.get("type") or "PENDING", tuple(raw.get("tags") or ())
     return FlowRun(
         id=raw["id"],
         name=raw.get("name") or "",
-        type=state.get("type") or "PENDING",
-        state=state.get("name") or "Pending",
+        type=kind,
+        state=in_words(kind, state.get("name") or "Pending", tags),
         message=state.get("message") or "",
         expected=moment(expected),
         parameters=raw.get("parameters") or {},
-        tags=tuple(raw.get("tags") or ()),
+        tags=tags,
         flow=str(raw.get("flow_id") or ""),
         created=moment(raw.get("created")),
     )

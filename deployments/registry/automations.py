@@ -17,14 +17,16 @@ from flows.flow_runs.names import THAT_DELIVER
 RESUME = "Rowrelay: resume crashed runs"
 
 
-def on_state(states: Iterable[str]) -> EventTrigger:
-    """Fires once for each flow run of ours that comes to one of these states, at once."""
+def on_state(states: Iterable[str], *, tag: str = "") -> EventTrigger:
+    """Fires once for each flow run of ours that comes to one of these states, at once; with a tag that has it."""
+    tagged = [ResourceSpecification({"prefect.resource.id": f"prefect.tag.{tag}"})] if tag else []
     return EventTrigger(
         expect={f"prefect.flow-run.{state}" for state in states},
         match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-        match_related=ResourceSpecification(
-            {"prefect.resource.role": "flow", "prefect.resource.name": list(THAT_DELIVER)}
-        ),
+        match_related=[
+            ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": list(THAT_DELIVER)}),
+            *tagged,
+        ],
         for_each={"prefect.resource.id"},
         posture=Posture.Reactive,
         threshold=1,

@@ -16,6 +16,7 @@ import httpx
 
 from deployments.embedded import addresses
 from flows.errors import StackError
+from flows.flow_runs.outcome import FORMER, WITH_ERRORS
 from flows.ledger.connection import masked
 from flows.settings import Settings
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
 AUTOMATION = "Rowrelay: tell of runs that stopped or ended with errors"
 BLOCK = "rowrelay-notify"
-STATES = ("Failed", "Crashed", "TimedOut", "CompletedWithErrors")
-SUBJECT = "Rowrelay: {{ flow_run.name }} is {{ flow_run.state.name }}"
+STATES = ("Failed", "Crashed", "TimedOut", *(name for name, said in FORMER.items() if said == WITH_ERRORS))
+_HOW = "{% if flow_run.state.type == 'COMPLETED' %}ended with errors{% else %}is {{ flow_run.state.name }}{% endif %}"
+SUBJECT = "Rowrelay: {{ flow_run.name }} " + _HOW
 
 
 def text(settings: Settings) -> str:
@@ -74,6 +76,7 @@ async def _keep(action: SendNotification | None) -> None:
     """Have one automation that does this, or none."""
     from prefect.automations import Automation
     from prefect.client.orchestration import get_client
+    from prefect.events.schemas.automations import CompoundTrigger
 
     from deployments.registry import automations
 
@@ -84,7 +87,14 @@ async def _keep(action: SendNotification | None) -> None:
         wanted = Automation(
             name=AUTOMATION,
             description="Set up by Rowrelay: changes but switching it off are overwritten at its next set-up.",
-            trigger=automations.on_state(STATES),
+            trigger=CompoundTrigger(
+                triggers=[
+                    automations.on_state(STATES),
+                    automations.on_state({"Completed"}, tag=WITH_ERRORS),
+                ],
+                require="any",
+                within=None,
+            ),
             actions=[action],
         )
         await automations.put(client, wanted)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
+import httpx
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
+from flows.flow_runs.outcome import OUTCOMES, STOPPED, WITH_ERRORS
 from flows.ledger.run import Run
 from flows.records import RunState
 
@@ -22,17 +28,31 @@ def started_by() -> str:
     return "schedule" if "auto-scheduled" in tags else "Prefect"
 
 
+def told(state: State[Any], outcome: str = "") -> State[Any]:
+    """The state as it is, once the tags of this flow run say its outcome.
+
+    The outcome of an earlier end goes: Prefect can run a flow run again. Prefect being away stops no delivery.
+    """
+    with suppress(httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound), get_client(sync_client=True) as client:
+        own = UUID(str(flow_run.id))
+        before = client.read_flow_run(own).tags
+        wanted = [*(tag for tag in before if tag not in OUTCOMES), *filter(None, [outcome])]
+        if set(wanted) != set(before):
+            client.update_flow_run(own, tags=wanted)
+    return state
+
+
 def final(run: Run, logger: Any) -> State[Any]:
     """The state for how the run ended, which is logged as well."""
     counts = ", ".join(f"{count} {word}" for word, count in run.shown_counts.items() if count) or "no rows"
     message = f"{counts} of {run.total}" + (f". {run.reason}" if run.reason else "")
     if run.state is RunState.CANCELLED:
         logger.info(message)
-        return Cancelled(message=message)
+        return told(Cancelled(message=message))
     if run.state is RunState.STOPPED:
         logger.error(message)
-        return Failed(message=message)
+        return told(Failed(message=message), STOPPED)
     logger.log(logging.INFO if run.ended_well else logging.WARNING, message)
     if not run.ended_well:
-        return Completed(name="CompletedWithErrors", message=message)
-    return Completed(message=message)
+        return told(Completed(message=f"With errors: {message}"), WITH_ERRORS)
+    return told(Completed(message=message))

@@ -156,9 +156,25 @@ ENDED = {  # how a flow run ended that the ledger does not know, and what that s
         "The run did not begin: Failed.",
     ),
     "crashed before it began": ("CRASHED", "Crashed", "no worker", 200, "stopped", "The run did not begin: Crashed."),
-    "came too late": ("COMPLETED", "Skipped", "an hour late", 200, "stopped", "The run did not begin: Skipped."),
+    "came too late": (
+        "COMPLETED",
+        "Completed",
+        "Skipped: an hour late",
+        200,
+        "stopped",
+        "The run did not begin: Skipped.",
+    ),
+    "came too late, in an earlier version": (
+        "COMPLETED",
+        "Skipped",
+        "an hour late",
+        200,
+        "stopped",
+        "The run did not begin: Skipped.",
+    ),
     "delivered": ("COMPLETED", "Completed", "250 done of 250", 404, "", "is not kept any more"),
-    "checked": ("COMPLETED", "Checked", "Checked, nothing sent.", 404, "", "is not kept any more"),
+    "checked": ("COMPLETED", "Completed", "Checked, nothing sent.", 404, "", "is not kept any more"),
+    "checked, in an earlier version": ("COMPLETED", "Checked", "Checked.", 404, "", "is not kept any more"),
     "stopped": ("FAILED", "Failed", "12 done, 3 failed of 250. HTTP 500", 404, "", "is not kept any more"),
     "cancelled": ("CANCELLED", "Cancelled", "no rows of 0. cancelled", 404, "", "is not kept any more"),
 }
@@ -170,7 +186,9 @@ def test_a_run_that_the_ledger_does_not_know_is_what_it_came_to(answers: Answers
     run = str(uuid4())
     answers["GET", f"/flow_runs/{run}"] = (
         200,
-        begun(run) | {"state": {"type": kind, "name": name, "message": message}},
+        begun(run)
+        | {"state": {"type": kind, "name": name, "message": message}}
+        | {"tags": ["skipped"] if message.startswith("Skipped") else []},
     )
 
     with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as api:

@@ -11,6 +11,7 @@ from typing import Any
 
 from flows.deliver import deliver
 from flows.flow_runs.launch import LAUNCH, Launch
+from tests.harness.flow_end import end
 
 
 class Broken:
@@ -36,9 +37,7 @@ def main(text: str) -> None:
         )
     )
     state = deliver(**given, return_state=True)
-    print(
-        json.dumps({"run": found[0] if found else "", "name": state.name, "type": state.type, "message": state.message})
-    )
+    print(json.dumps({"run": found[0] if found else "", **end(state)}))
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ import json
 import sys
 
 from flows.inbox import inbox
+from tests.harness.flow_end import end
 
 
 def main(given: str) -> None:
     """Run the flow with what is given, in JSON."""
     state = inbox(**json.loads(given), return_state=True)
-    print(json.dumps({"name": state.name, "type": state.type, "message": state.message}))
+    print(json.dumps(end(state)))
 
 
 if __name__ == "__main__":

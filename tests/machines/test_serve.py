@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -159,9 +158,9 @@ def test_schedules_really_run_and_survive_downtime_changes_and_people(served: Se
         return [each for each in served.flow_runs() if each["id"] in due and each["state"]["type"] != "RUNNING"]
 
     wait_until(lambda: len(missed()) == len(due), seconds=120, what="the missed runs to be over")
-    names = Counter(each["state"]["name"] for each in missed())
-    assert names["Skipped"] >= len(due) - 1
-    assert names["Skipped"] + names["Completed"] == len(due)
+    skipped = sum("skipped" in each["tags"] for each in missed())
+    assert len(due) - 1 <= skipped <= len(due)
+    assert {each["state"]["name"] for each in missed()} == {"Completed"}
     assert [each["state"]["message"] for each in served.flow_runs()].count("1 delivered") == 1
     assert len({arrival["tag"] for arrival in served.world.arrivals()}) == len(served.world.arrivals()) == 9
 

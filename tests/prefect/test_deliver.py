@@ -115,11 +115,13 @@ def test_waiting_for_a_long_run_leaves_nothing_more_in_its_chunks_the_longer_it_
     assert [chunk.asked for chunk in chunks] == [1, 1, 1]
 
 
-def test_rejected_rows_end_as_completed_with_errors(flows: World, stack: RunningStack) -> None:
+def test_rejected_rows_end_under_a_name_that_prefects_pages_show_with_errors_among_the_tags(
+    flows: World, stack: RunningStack
+) -> None:
     found = ended(start(flows, stack, file=flows.file(20, bad=2)))
 
-    assert (found["type"], found["name"]) == ("COMPLETED", "CompletedWithErrors")
-    assert found["message"] == "2 rejected, 20 done of 22"
+    assert (found["type"], found["name"], found["tags"]) == ("COMPLETED", "Completed", ["with errors"])
+    assert found["message"] == "With errors: 2 rejected, 20 done of 22"
 
 
 def test_a_mistake_of_ours_ends_the_run_with_a_reason(flows: World, stack: RunningStack) -> None:
@@ -158,11 +160,11 @@ def test_a_file_outside_the_allowed_folders_is_refused(flows: World, stack: Runn
 
 def test_a_dry_run_checks_and_sends_nothing_and_can_be_sent_afterwards(flows: World, stack: RunningStack) -> None:
     checked = ended(start(flows, stack, file=flows.file(30, bad=1), dry_run=True))
-    assert (checked["name"], flows.report()["arrivals"]) == ("Checked", 0)
+    assert (checked["name"], checked["tags"], flows.report()["arrivals"]) == ("Completed", ["checked"], 0)
 
     sent = ended(start(flows, stack, resume=checked["run"]))
 
-    assert (sent["run"], sent["message"]) == (checked["run"], "1 rejected, 30 done of 31")
+    assert (sent["run"], sent["message"]) == (checked["run"], "With errors: 1 rejected, 30 done of 31")
     assert flows.report()["arrivals"] == 30
 
 

@@ -74,8 +74,8 @@ def test_a_look_that_comes_while_another_is_under_way_is_skipped(flows: World, s
     with turn(connect(stack.addresses.redis_url), NAME, str(path.parent.resolve())):
         found = process(flows, stack, "look_flow_process", pipeline=NAME)
 
-    assert (found["type"], found["name"]) == ("COMPLETED", "Skipped")
-    assert "is under way" in found["message"]
+    assert (found["type"], found["name"], found["tags"]) == ("COMPLETED", "Completed", ["skipped"])
+    assert found["message"].startswith("Skipped: another look")
     assert path.exists()
 
 
@@ -85,7 +85,7 @@ def test_a_look_that_had_to_stop_fails_and_says_why(flows: World, stack: Running
 
     found = process(flows, stack, "look_flow_process", pipeline=NAME)
 
-    assert found["type"] == "FAILED"
+    assert (found["type"], found["tags"]) == ("FAILED", ["stopped"])
     assert "stopped.csv stays where it is" in found["message"]
     assert "requests in a row failed" in found["message"]
 
@@ -96,6 +96,7 @@ def test_of_all_the_deliveries_that_a_downtime_made_late_one_sends(flows: World,
 
     found = process(flows, stack, "late_process", late_seconds=[300, 200, 100], parameters=parameters)
 
-    assert [name for name, _ in found["ends"]] == ["Completed", "Skipped", "Skipped"]
+    assert [message.partition(":")[0] for _, message in found["ends"]] == ["4 done of 4", "Skipped", "Skipped"]
+    assert {name for name, _ in found["ends"]} == {"Completed"}
     assert "before a run with the same parameters began" in found["ends"][1][1]
     assert flows.report()["arrivals"] == 4

@@ -44,11 +44,16 @@ FAIL = """
 import sys
 from prefect import flow
 from prefect.states import Completed, Failed
+from flows.flow_runs.outcome import FILES_WITH_ERRORS, STOPPED, WITH_ERRORS
+from flows.flow_runs.states import told
 
 @flow(name="deliver", flow_run_name="told · a.csv")
 def deliver(how):
-    return Failed(message="3 done of 9. The API has shut us out") if how == "stop" else Completed(
-        name=None if how == "well" else "CompletedWithErrors", message="8 done, 1 failed of 9")
+    if how == "stop":
+        return told(Failed(message="3 done of 9. The API has shut us out"), STOPPED)
+    outcome = {"well": "", "errors": WITH_ERRORS, "files": FILES_WITH_ERRORS}.get(how, "")
+    name = "CompletedWithErrors" if how == "former" else None
+    return told(Completed(name=name, message="8 done, 1 failed of 9"), outcome)
 
 for how in sys.argv[1:]:
     deliver(how, return_state=True)
@@ -92,17 +97,22 @@ def test_people_are_told_of_runs_that_stop_or_end_with_errors_and_of_no_others(s
         set_up(told.url)
         assert switch(stack, on=True) is False  # who has switched it off wants it off
         subprocess.run(
-            [sys.executable, "-c", FAIL, "well", "stop", "errors"], env=environment, cwd=ROOT, check=True, timeout=90
+            [sys.executable, "-c", FAIL, "well", "stop", "files", "errors", "former"],
+            env=environment,
+            cwd=ROOT,
+            check=True,
+            timeout=90,
         )
         # Other tests' runs on the same server are told of as well.
         ours = lambda: [each for each in told.messages if "told · a.csv" in each["subject"]]  # noqa: E731
-        wait_until(lambda: len(ours()) >= 2, seconds=90, what="two messages")
+        wait_until(lambda: len(ours()) >= 3, seconds=90, what="three messages")
         assert "nobody" in set_up("").lower()
     finally:
         told.server.shutdown()
 
     assert sorted(message["subject"] for message in ours()) == [
-        "Rowrelay: told · a.csv is CompletedWithErrors",
+        "Rowrelay: told · a.csv ended with errors",
+        "Rowrelay: told · a.csv ended with errors",
         "Rowrelay: told · a.csv is Failed",
     ]
     assert any("The API has shut us out" in message["text"] for message in ours())

@@ -74,7 +74,7 @@ def test_an_upload_here_is_delivered_there_and_its_results_are_read_here(
     found = ended(begun_on_second_machine(flows, file=upload["file"]))
     results = dashboard.get(f"/runs/{found['run']}/results.json").json()["result"]
 
-    assert (found["name"], found["message"]) == ("CompletedWithErrors", "1 rejected, 50 done of 51")
+    assert (found["name"], found["message"]) == ("Completed", "With errors: 1 rejected, 50 done of 51")
     assert [row["result"] for row in results] == ["done"] * 50 + ["rejected"]
     assert dashboard.get(f"/runs/{found['run']}/troubled.csv").text.count("\n") == 2
     assert fsspec.filesystem("s3").exists(f"{bucket}/uploads/{upload['file']}")

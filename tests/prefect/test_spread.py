@@ -75,7 +75,7 @@ def test_a_run_is_spread_over_the_processes_of_a_cluster_under_one_limit(
     wait_until(lambda: status(client, "dask").askers >= 3, seconds=60, what="both workers to ask for permits")
     found = ended(process)
 
-    assert (found["name"], found["message"]) == ("CompletedWithErrors", "1 rejected, 900 done of 901")
+    assert (found["name"], found["message"]) == ("Completed", "With errors: 1 rejected, 900 done of 901")
     run, report = flows.run(found["run"]), flows.report()
     assert (run.state, run.counts[RowState.DONE]) == (RunState.FINISHED, 900)
     assert (report["arrivals"], report["over"]) == (900, 0)
