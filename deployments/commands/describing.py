@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from itertools import islice
+from itertools import islice, tee
 from pathlib import Path
 
 from rich.table import Table
@@ -59,8 +59,15 @@ def init(sample: Path, *, out: str, encoding: str | None, delimiter: str | None)
     with open_file(
         sample, encoding=encoding, delimiter=delimiter, max_bytes=Settings.read().max_upload_bytes
     ) as source:
-        cells = (row for frame in source.frames() for row in frame.cells)
-        text = infer(source.columns, islice(cells, MOST_ROWS), name=name_for(sample.name), file=sample.name)
+        numbered = (pair for frame in source.frames() for pair in zip(frame.lines.tolist(), frame.cells, strict=True))
+        lines, rows = tee(islice(numbered, MOST_ROWS))
+        text = infer(
+            source.columns,
+            (row for _, row in rows),
+            lines=(line for line, _ in lines),
+            name=name_for(sample.name),
+            file=sample.name,
+        )
     if out == "-":
         sys.stdout.flush()
         sys.stdout.buffer.write(text.encode())  # UTF-8, whatever the terminal is

@@ -6,9 +6,10 @@ as a comment. Pure; the text always loads.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import PurePath
@@ -18,6 +19,9 @@ from flows.pipeline.fault import Fault, refusal
 
 MOST_ROWS = 10_000
 _MOST_DISTINCT = 6
+_MOST_ODD = 3  # cells that may keep a column from a type, for them to be named
+_MOST_KEYS = 3
+_LONGEST_KEY = 80  # longer texts are unique by chance
 
 _INT = re.compile(r"-?(0|[1-9][0-9]{0,17})")  # a leading zero or a plus means text: a postcode, a telephone number
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,18}")
@@ -51,30 +55,58 @@ _FITS: tuple[tuple[str, Callable[[str], object]], ...] = (
     ("datetime", _datetime),
 )
 
+_IN_WORDS = {
+    "int": "whole numbers",
+    "decimal": "decimal numbers",
+    "float": "numbers",
+    "bool": "true or false",
+    "date": "dates",
+    "datetime": "dates with a time",
+}
+_NAMES_A_KEY = re.compile(
+    r"(^|[^a-z])(id|nr|no|num|number|key|code|sku|uuid|e-?mail)([^a-z]|$)|(nr|nummer|(?-i:Id|ID))$", re.IGNORECASE
+)
+
 
 @dataclass(slots=True)
 class _Seen:
-    """What the cells of one column had in common so far. `types` is narrowed cell by cell."""
+    """What the cells of one column had in common so far.
 
-    types: list[str] = field(default_factory=lambda: [name for name, _ in _FITS])
+    `odd` has the cells, with their lines, that do not fit a type; a type that too many do not fit is taken out.
+    """
+
+    odd: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: {name: [] for name, _ in _FITS})
     filled: int = 0
     empty: int = 0
     longest: int = 0
     distinct: set[str] = field(default_factory=set)
+    unique: bool = True
 
-    def take(self, cell: str) -> None:
+    def take(self, line: int, cell: str) -> None:
         if not cell.strip():
             self.empty += 1
             return
         self.filled += 1
         self.longest = max(self.longest, len(cell))
-        self.types = [name for name, fits in _FITS if name in self.types and fits(cell)]
-        if len(self.distinct) <= _MOST_DISTINCT:
+        for name, fits in _FITS:
+            if name in self.odd and not fits(cell):
+                self.odd[name].append((line, cell))
+                if len(self.odd[name]) > _MOST_ODD:
+                    del self.odd[name]
+        if self.unique or len(self.distinct) <= _MOST_DISTINCT:
+            self.unique = self.unique and cell not in self.distinct
             self.distinct.add(cell)
 
     @property
     def type(self) -> str:
-        return self.types[0] if self.types and self.filled else "str"
+        return next((name for name, odd in self.odd.items() if not odd and self.filled), "str")
+
+    @property
+    def key_rank(self) -> int | None:
+        """How well it tells rows apart, the lower the better; None where it does not."""
+        if not self.unique or self.empty or self.filled < 2 or self.longest > _LONGEST_KEY:
+            return None
+        return {"int": 0, "str": 1}.get(self.type)
 
     def rules(self) -> str:
         optional = ", optional: true" if self.empty and self.type != "str" else ""
@@ -85,6 +117,7 @@ class _Seen:
             return "no value in the sample"
         parts = []
         if self.type == "str":
+            parts += self._odd_ones()
             parts.append(f"at most {self.longest} characters")
             parts.append(f"{self.empty} blank" if self.empty else "never blank: add `blank: false` if it must not be")
         elif self.empty:
@@ -93,28 +126,45 @@ class _Seen:
             parts.append("perhaps one_of: [" + ", ".join(map(_quoted, sorted(self.distinct))) + "]")
         return "; ".join(parts)
 
+    def _odd_ones(self) -> list[str]:
+        """What made a text of a column that is nearly of another type."""
+        few = sorted((len(odd), at) for at, odd in enumerate(self.odd.values()) if len(odd) * 5 <= self.filled)
+        if not few:
+            return []
+        name, odd = list(self.odd.items())[few[0][1]]
+        named = (f"line {line}: {_shown(repr(cell if len(cell) < 30 else cell[:29] + '…'))}" for line, cell in odd)
+        return [f"{self.filled - len(odd)} of {self.filled} are {_IN_WORDS[name]}", *named]
 
-def infer(columns: Sequence[str], rows: Iterable[Sequence[str]], *, name: str = "my-pipeline", file: str = "") -> str:
+
+def infer(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    name: str = "my-pipeline",
+    file: str = "",
+    lines: Iterable[int] | None = None,
+) -> str:
     """The YAML text of a definition for a file with that header and such rows (at most 10,000 are looked at).
 
-    `file` is the sample's name, for comments and messages. Raises DefinitionError on a header that no definition
-    can name: blank, twice the same, with braces.
+    `file` is the sample's name, for comments and messages, `lines` are those on which the rows begin. Raises
+    DefinitionError on a header that no definition can name: blank, twice the same, with braces.
     """
     columns = [column.strip() for column in columns]  # headers are matched without blanks around them
     _check_header(columns, file)
     seen = [_Seen() for _ in columns]
     count = 0
-    for row in rows:
+    for line, row in zip(lines or itertools.count(2), rows, strict=False):
         if len(row) == len(seen):  # a ragged row says nothing about columns
             count += 1
             for column, cell in zip(seen, row, strict=True):
-                column.take(cell)
+                column.take(line, cell)
         if count >= MOST_ROWS:
             break
     return _TEXT.format(
         sample=_shown(file or "a sample"),
         count=f"{count:,} row" + ("" if count == 1 else "s"),
         name=_quoted(name_for(name)),
+        keys="".join(_keys(columns, seen)),
         columns="\n".join(_lines(column, found) for column, found in zip(columns, seen, strict=True)),
         body="\n".join(f"    {_quoted(column)}: {_quoted('{' + column + '}')}" for column in columns),
     )
@@ -148,6 +198,19 @@ def _lines(column: str, found: _Seen) -> str:
     return f"  {_quoted(column)}: {found.rules()}" + (f"  # {comment}" if comment else "")
 
 
+def _keys(columns: Sequence[str], seen: Sequence[_Seen]) -> Iterator[str]:
+    """Columns by which rows could be known again, best first: a sample cannot know, so as comments."""
+    ranked = [
+        (not _NAMES_A_KEY.search(column), found.key_rank, at)
+        for at, (column, found) in enumerate(zip(columns, seen, strict=True))
+        if found.key_rank is not None
+    ]
+    if ranked:
+        yield "\n# What tells rows apart over all runs: `rowrelay send --skip-delivered` goes by it.\n"
+    for _, _, at in sorted(ranked)[:_MOST_KEYS]:
+        yield f"#key: [{_quoted(columns[at])}]  # unique in the sample\n"
+
+
 def _quoted(text: str) -> str:
     """Text as a YAML scalar: bare where that is safe, otherwise in double quotes."""
     bare = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", text, re.ASCII) and isinstance(plain_value(text), str)
@@ -171,7 +234,7 @@ name: {name}
 # Checks: min, max, min_length, max_length, pattern, one_of, blank, optional, unique.
 columns:
 {columns}
-
+{keys}
 request:
   method: POST
   url: https://api.example.invalid/rows  # to be changed: the address of your API

@@ -68,6 +68,36 @@ def test_every_column_is_sent_with_its_type(tmp_path: Path) -> None:
     assert made.name == "sample-1"
 
 
+def test_what_made_a_text_of_a_column_of_numbers_is_said_with_its_line() -> None:
+    cells = [*map(str, range(23)), "15 %", *map(str, range(6))]
+    text = infer(["Rabatt"], [[cell] for cell in cells], name="x")
+    assert "Rabatt: {type: str}  # 29 of 30 are whole numbers; line 25: '15 %'; at most" in text
+
+    several = infer(["n"], [["1.5"], *[["1"]] * 13, ["a" * 50]], name="x", lines=range(10, 100, 3))
+    assert f"# 14 of 15 are decimal numbers; line 52: '{'a' * 29}…';" in several
+
+
+@pytest.mark.parametrize("cells", [["1", "x"], ["a", "b", "c", "d", "e"], ["1"] * 4 + ["x"] * 4 + ["1"] * 90])
+def test_nothing_is_said_of_a_column_that_is_a_text_anyway(cells: list[str]) -> None:
+    assert " are " not in infer(["n"], [[cell] for cell in cells], name="x").split("columns:")[1].split("request:")[0]
+
+
+def test_columns_that_are_unique_in_the_sample_are_proposed_as_key_the_best_first(tmp_path: Path) -> None:
+    rows = [[f"Name {n}", f"K{n}", "same", str(n), f"{n}.5"] for n in range(5)]
+    text = infer(["Name", "Kundennr", "Ort", "Zahl", "Preis"], rows, name="x")
+    proposed = [line for line in text.splitlines() if line.startswith("#key")]
+    assert proposed == [f"#key: [{column}]  # unique in the sample" for column in ("Kundennr", "Zahl", "Name")]
+
+    path = tmp_path / "x.yaml"
+    path.write_text(text.replace("#key: [Kundennr]", "key: [Kundennr]"))
+    assert load(path, environ={}).key == ["Kundennr"]
+
+
+@pytest.mark.parametrize("cells", [["K1"], ["K1", "K1", "K2"], ["K1", "", "K2"], ["x" * 90, "y"], ["true", "false"]])
+def test_no_key_is_proposed_where_the_sample_speaks_against_it(cells: list[str]) -> None:
+    assert "key:" not in infer(["id"], [[cell] for cell in cells], name="x")
+
+
 @pytest.mark.parametrize("name", ["0", "2026", "true", "null", "1e5", "0x1", "yes"])
 def test_a_name_that_yaml_would_take_for_something_else_is_put_in_quotes(name: str, tmp_path: Path) -> None:
     path = tmp_path / "inferred.yaml"
