@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from flows.ledger.run import KINDS, Run
 from flows.records import RowState
@@ -52,7 +51,7 @@ LIMIT_COLOR = "#8b95a3"
 def reason(run: Run) -> tuple[str, str]:
     """Why a run ended as it did, and what to do: the file by its name, as it lies in a folder that says nothing."""
     message, _, hint = run.reason.partition("\n")
-    where, slash, rest = message.partition(f"/{run.facts.name or PurePath(run.file).name}:")
+    where, slash, rest = message.partition(f"/{run.shown_file}:")
     if slash and " " not in where:
         message = f"{slash[1:]}{rest}"
     return message, hint

@@ -25,7 +25,7 @@ from flows.flow_runs import drain
 from flows.flow_runs.launch import Launch, launched
 from flows.flow_runs.mapping import send_all
 from flows.flow_runs.missed import missed
-from flows.flow_runs.names import DELIVER
+from flows.flow_runs.names import DELIVER, title
 from flows.flow_runs.outcome import CHECKED, SKIPPED
 from flows.flow_runs.report import Report
 from flows.flow_runs.signals import drained_by_signals
@@ -48,11 +48,21 @@ THREADS = 16  # chunks under way at once; each only waits for the sending loop
 
 def _name() -> str:
     given = flow_run.parameters or {}
-    if given.get("resume"):
-        return f"resume {str(given['resume'])[:8]} ({given.get('rows', 'unfinished')})"
-    return f"{given.get('pipeline')} · {Path(str(given.get('file'))).name}" + (
-        " · check" if given.get("dry_run") else ""
-    )
+    pipeline, file, resume = (str(given.get(name) or "") for name in ("pipeline", "file", "resume"))
+    if resume:  # the form wants a pipeline and a file, and the run has its own
+        pipeline, file, resume = _resumed(resume) or (pipeline, "", resume)
+    return title(pipeline, file, resume=resume, rows=str(given.get("rows")), dry_run=bool(given.get("dry_run")))
+
+
+def _resumed(name: str) -> tuple[str, str, str] | None:
+    """Pipeline, file and id of the run that is resumed; none where Redis or the run is away: the flow says so then."""
+    try:
+        with closing(connect(Settings.read().redis_address)) as client:
+            view = View(client)
+            run = view.run(view.resolve(name))
+            return run.pipeline, run.shown_file, run.id
+    except (RowrelayError, redis.RedisError):
+        return None
 
 
 @task(task_run_name="{chunk.name}", cache_policy=NO_CACHE, persist_result=False, log_prints=False)

@@ -21,7 +21,7 @@ from flows.flow_runs import drain
 from flows.flow_runs.launch import LAUNCH, Launch
 from flows.flow_runs.missed import too_late
 from flows.flow_runs.names import INBOX
-from flows.flow_runs.outcome import FILES_WITH_ERRORS, SKIPPED, STOPPED, WAITING, WITH_ERRORS
+from flows.flow_runs.outcome import FILES_WITH_ERRORS, SAYS_WITH_ERRORS, SKIPPED, STOPPED, WAITING, WITH_ERRORS
 from flows.flow_runs.states import told
 from flows.intake.fate import Delivered, Fate, Taken
 from flows.intake.incoming import Origin
@@ -151,7 +151,7 @@ def _state(taken: list[Taken], *, whole: bool) -> State[Any]:
     if not whole:
         return told(Completed(message=f"{message}. Skipped: another look has taken over."), SKIPPED)
     if counts[Fate.STUCK] or any(each.fate is Fate.REFUSED and not each.run for each in taken):
-        return told(Completed(message=f"With errors: {message}"), WITH_ERRORS)
+        return told(Completed(message=f"{SAYS_WITH_ERRORS}{message}"), WITH_ERRORS)
     if counts[Fate.TROUBLED] or counts[Fate.REFUSED]:  # their own runs have said so: nobody needs to be told twice
         return told(Completed(message=message), FILES_WITH_ERRORS)
     return told(Completed(message=message))

@@ -59,7 +59,7 @@ def _remember(run: Run, ledger: Ledger) -> None:
         return
     claims = Claims(ledger.client, run.pipeline)
     if claims.holder(digest) == run.id and claims.ended(digest) is None:
-        name = run.facts.name or Path(run.file).name
+        name = run.shown_file
         claims.end(digest, Ended(run.id, name, time.time(), well=run.ended_well))
 
 

@@ -46,7 +46,7 @@ def _table(services: list[Service]) -> Markup:
     lines = [
         tag(
             "tr",
-            tag("td", tag("strong", each.name), tag("div", each.address, cls="rr-muted rr-small")),
+            tag("td", tag("strong", each.name), tag("div", _where(each), cls="rr-muted rr-small")),
             tag("td", theme.chip(_WELL if each.well else _ILL)),
             tag(
                 "td",
@@ -58,6 +58,10 @@ def _table(services: list[Service]) -> Markup:
         for each in services
     ]
     return tag("div", tag("table", tag("tbody", *lines), cls="rr-table rr-stack"), cls="rr-scroll")
+
+
+def _where(service: Service) -> Markup | str:
+    return tag("a", service.page, href=service.page, target="_blank") if service.page else service.address
 
 
 def _limits() -> None:

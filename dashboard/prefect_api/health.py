@@ -13,7 +13,10 @@ from flows.flow_runs.names import DELIVER
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One part of the whole. `does` is what it is for, `todo` what helps if it is not `well`."""
+    """One part of the whole. `does` is what it is for, `todo` what helps if it is not `well`.
+
+    `page` is what a browser can open of it.
+    """
 
     name: str
     well: bool
@@ -21,6 +24,7 @@ class Service:
     does: str
     todo: str = ""
     address: str = ""
+    page: str = ""
 
 
 def services() -> list[Service]:
@@ -45,7 +49,7 @@ def _server(each: addresses.ServiceStatus) -> Service:
             else "It is not one that Rowrelay starts: ask whoever runs it, or check its address."
         )
     says = "answers" if each.reachable else f"does not answer: {each.detail}"
-    return Service(each.name, each.reachable, says, _DOES.get(each.name, ""), todo, each.address)
+    return Service(each.name, each.reachable, says, _DOES.get(each.name, ""), todo, each.address, each.page)
 
 
 def _runner(prefect_well: bool) -> Service:

@@ -23,6 +23,7 @@ from flows.errors import StackError
 from flows.ledger.connection import cautions
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import present
+from flows.pipeline.secret import missing_secrets, where_to_put
 from flows.private import private_folder
 from flows.settings import Settings
 
@@ -58,24 +59,26 @@ class Child:
 def up(*, port: int | None) -> int:
     """Start everything, say where it is, and stay until Ctrl-C. Returns 0, or 1 if a service died meanwhile."""
     from deployments.embedded import stack
-    from deployments.embedded.addresses import status
+    from deployments.embedded.addresses import note_dashboard, status
 
     settings = Settings.read()
     definitions = present(settings)
     for fault in definitions.refused.values():
         err.print(f"Left out: {fault}", style="red", markup=False)
+    for text in _without_secrets(definitions, settings):
+        err.print(text, style="yellow", markup=False)
     dashboard_port = _port(port)
     children: list[Child] = []
     with _interruptible(), ExitStack() as exits:
         try:
             with waiting("Starting Redis and Prefect …"):
                 addresses = exits.enter_context(stack.use(settings))
+            note_dashboard(settings, f"http://127.0.0.1:{dashboard_port}")
             environment = stack.child_environment(addresses, settings)
-            environment.setdefault("ROWRELAY_DASHBOARD_URL", f"http://127.0.0.1:{dashboard_port}")
             exits.callback(_stop, children)
             children += _start(settings, environment, dashboard_port)
             for service in status(settings):
-                _say(service.name, service.address, "" if service.embedded else "yours")
+                _say(service.name, service.page or service.address, "" if service.embedded else "yours")
             for text in _cautions(settings, addresses.redis_url, definitions):
                 err.print(text, style="yellow", markup=False)
             with waiting("Starting the deployments and the dashboard …"):
@@ -87,6 +90,14 @@ def up(*, port: int | None) -> int:
             if children:
                 _tell_unfinished(Session.of(settings, addresses.redis_url))
     return 1 if any(child.gone for child in children) else 0
+
+
+def _without_secrets(definitions: Mapping[str, Definition], settings: Settings) -> Iterator[str]:
+    """Which pipelines can send nothing, and where the secret that they lack belongs."""
+    for definition in definitions.values():
+        for name in missing_secrets(definition, settings):
+            where = where_to_put(name, settings.secrets)
+            yield f"Pipeline {definition.name} can send nothing: the secret {name} is missing. {where}"
 
 
 def _cautions(settings: Settings, redis_url: str, definitions: Mapping[str, Definition]) -> list[str]:

@@ -11,18 +11,23 @@ from deployments.embedded.state import PREFECT, REDIS, TITLES, VARIABLES, StackS
 from flows.client.proxy import spare_own_servers
 from flows.errors import StackError
 from flows.ledger.connection import masked
+from flows.private import private_folder, write_whole
 from flows.settings import Settings
 
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """One line of "what runs where". `address` is safe to show; `detail` says what is wrong, if anything."""
+    """One line of "what runs where". `address` is safe to show; `detail` says what is wrong, if anything.
+
+    `page` is what a browser can open of it.
+    """
 
     name: str
     address: str
     reachable: bool
     embedded: bool
     detail: str = ""
+    page: str = ""
 
 
 def status(settings: Settings) -> list[ServiceStatus]:
@@ -37,7 +42,8 @@ def status(settings: Settings) -> list[ServiceStatus]:
         detail = _problem(name, url, embedded=name not in others) if url else "not started"
         if detail and name not in others:
             detail = state.service(name).detail or detail
-        found.append(ServiceStatus(title, masked(url), not detail, name not in others, detail))
+        page = masked(prefect_page(settings)) if name == PREFECT and url else ""
+        found.append(ServiceStatus(title, masked(url), not detail, name not in others, detail, page))
     return found
 
 
@@ -58,6 +64,28 @@ def prefect_api_url(settings: Settings) -> str:
     """
     given = os.environ.get("PREFECT_API_URL", "").rstrip("/")
     return given or _known(PREFECT, StackState.read(stack_folder(settings)).prefect_api_url)
+
+
+def prefect_page(settings: Settings) -> str:
+    """Address of Prefect's own pages, without a slash at the end; "" if there is no Prefect."""
+    state = StackState.read(stack_folder(settings))
+    if given := external(settings, state).get(PREFECT):
+        return os.environ.get("PREFECT_UI_URL", "").rstrip("/") or given.removesuffix("/api")
+    return state.prefect_api_url.removesuffix("/api")
+
+
+def dashboard_url(settings: Settings) -> str:
+    """Address of the dashboard, without a slash at the end: the one that is set, else that of `rowrelay up`, or ""."""
+    try:
+        return settings.dashboard_url.rstrip("/") or (stack_folder(settings) / "dashboard").read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def note_dashboard(settings: Settings, url: str) -> None:
+    """Let other commands know where `rowrelay up` has its dashboard."""
+    private_folder(stack_folder(settings))
+    write_whole(stack_folder(settings) / "dashboard", url.encode(), mode=0o600)
 
 
 def prefect_is_used(settings: Settings) -> bool:

@@ -112,6 +112,7 @@ class PrefectServer:
             # The UI takes the address of its API from these two, not from the command line.
             "PREFECT_SERVER_API_HOST": "127.0.0.1",
             "PREFECT_SERVER_API_PORT": str(self.port),
+            "PREFECT_UI_URL": origin,  # for links in messages
             # No web page that is open in the user's browser may drive this server.
             "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": origin,
             "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",

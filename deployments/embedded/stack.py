@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.embedded.addresses import check_external, external, stack_folder
+from deployments.embedded.addresses import check_external, dashboard_url, external, stack_folder
 from deployments.embedded.membership import Membership
 from deployments.embedded.state import PREFECT, REDIS, StackState
 from deployments.embedded.supervisor import LINGER_SECONDS
@@ -85,6 +85,9 @@ def environment(addresses: StackAddresses, settings: Settings) -> dict[str, str]
         variables["PREFECT_API_URL"] = addresses.prefect_api_url
     if PREFECT in addresses.embedded:
         variables["PREFECT_HOME"] = str(settings.data.absolute() / "prefect")
+        variables["PREFECT_UI_URL"] = addresses.prefect_api_url.removesuffix("/api")
+    if dashboard := dashboard_url(settings):
+        variables["ROWRELAY_DASHBOARD_URL"] = dashboard
     return variables
 
 

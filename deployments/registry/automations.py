@@ -17,16 +17,18 @@ from flows.flow_runs.names import THAT_DELIVER
 RESUME = "Rowrelay: resume crashed runs"
 
 
-def on_state(states: Iterable[str], *, tag: str = "") -> EventTrigger:
-    """Fires once for each flow run of ours that comes to one of these states, at once; with a tag that has it."""
-    tagged = [ResourceSpecification({"prefect.resource.id": f"prefect.tag.{tag}"})] if tag else []
+def on_state(states: Iterable[str], *, saying: str = "") -> EventTrigger:
+    """Fires once for each flow run of ours that comes to one of these states, at once.
+
+    With `saying`, if the state's message begins so. Tags would not do: an event has those that the flow run began with.
+    """
+    said = {"prefect.state-message": f"{saying}*"} if saying else {}
     return EventTrigger(
         expect={f"prefect.flow-run.{state}" for state in states},
-        match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-        match_related=[
-            ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": list(THAT_DELIVER)}),
-            *tagged,
-        ],
+        match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"], **said}),
+        match_related=ResourceSpecification(
+            {"prefect.resource.role": "flow", "prefect.resource.name": list(THAT_DELIVER)}
+        ),
         for_each={"prefect.resource.id"},
         posture=Posture.Reactive,
         threshold=1,

@@ -16,7 +16,7 @@ import httpx
 
 from deployments.embedded import addresses
 from flows.errors import StackError
-from flows.flow_runs.outcome import FORMER, WITH_ERRORS
+from flows.flow_runs.outcome import FORMER, SAYS_WITH_ERRORS, WITH_ERRORS
 from flows.ledger.connection import masked
 from flows.settings import Settings
 
@@ -30,10 +30,16 @@ _HOW = "{% if flow_run.state.type == 'COMPLETED' %}ended with errors{% else %}is
 SUBJECT = "Rowrelay: {{ flow_run.name }} " + _HOW
 
 
+_WHAT = "{{ flow_run.name }}: {{ flow_run.state.message or 'no reason was given' }}"
+_IN_PREFECT = "{% if flow_run|ui_url %}\nIn Prefect: {{ flow_run|ui_url }}{% endif %}"
+
+
 def text(settings: Settings) -> str:
-    """The message, as a template that Prefect fills in."""
-    where = f"\n{settings.dashboard_url.rstrip('/')}/run?id={{{{ flow_run.id }}}}" if settings.dashboard_url else ""
-    return "{{ flow_run.name }}: {{ flow_run.state.message }}" + where + "\n{{ flow_run|ui_url }}"
+    """The message, as a template that Prefect fills in. A flow run's name has the pipeline and the file."""
+    dashboard = addresses.dashboard_url(settings)
+    # A look through an inbox is no run, so the dashboard has no page of it.
+    run = "{% if 'file' in flow_run.parameters %}\nRun: " + dashboard + "/run?id={{ flow_run.id }}{% endif %}"
+    return _WHAT + (run if dashboard else "") + _IN_PREFECT
 
 
 def block(url: str) -> Any:
@@ -90,7 +96,7 @@ async def _keep(action: SendNotification | None) -> None:
             trigger=CompoundTrigger(
                 triggers=[
                     automations.on_state(STATES),
-                    automations.on_state({"Completed"}, tag=WITH_ERRORS),
+                    automations.on_state({"Completed"}, saying=SAYS_WITH_ERRORS),
                 ],
                 require="any",
                 within=None,

@@ -1,6 +1,20 @@
-"""What our flows are called in Prefect. Nothing is imported here: pages that never start a flow know them, too."""
+"""What our flows and their runs are called in Prefect. No Prefect here: pages that start no flow know them, too."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
 
 DELIVER = "deliver"  # one file through one pipeline
 INBOX = "inbox"  # each new file of a folder or address
 RECOVER = "recover"  # takes up again what crashed
 THAT_DELIVER = (DELIVER, INBOX)
+
+
+def title(pipeline: str, file: str, *, resume: str = "", rows: str = "unfinished", dry_run: bool = False) -> str:
+    """What a flow run of `deliver` is called: by pipeline and file, and by the run that it resumes."""
+    parts = [pipeline, PurePath(file).name]
+    if resume:
+        parts.append(f"resume of {resume[:8]}" + ("" if rows == "unfinished" else f", {rows} rows"))
+    if dry_run:
+        parts.append("check")
+    return " · ".join(filter(None, parts))

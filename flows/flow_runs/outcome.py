@@ -14,6 +14,7 @@ CHECKED = "checked"
 STOPPED = "stopped"
 SKIPPED = "skipped"
 WAITING = "waiting"
+SAYS_WITH_ERRORS = "With errors: "  # begins the message, by which an automation tells people
 OUTCOMES = (WITH_ERRORS, FILES_WITH_ERRORS, CHECKED, STOPPED, SKIPPED, WAITING)
 
 # Earlier versions said it by the state's name, and Prefect keeps their runs.

@@ -39,7 +39,9 @@ class Report:
             percent = 100.0 * run.finished_rows / run.total if run.total else 0.0
             if self._bar is None:
                 self._bar = create_progress_artifact(  # type: ignore[assignment]
-                    progress=percent, key=f"progress-{self.run}", description=f"Rows of {run.file} that are finished"
+                    progress=percent,
+                    key=_key("progress", run),
+                    description=f"Rows of {run.shown_file} that are finished",
                 )
             else:
                 update_progress_artifact(self._bar, progress=percent)
@@ -50,14 +52,22 @@ class Report:
             if self._bar is not None:
                 self.progress(view)
             create_table_artifact(
-                key=f"rows-{self.run}", table=_table(run, view), description=f"{run.file}: {run.state}"
+                key=_key("results", run),
+                table=_table(run, view),
+                description=f"What became of the rows of {run.shown_file}: {run.shown_as}",
             )
             if self._settings.dashboard_url:
                 create_link_artifact(
                     link=f"{self._settings.dashboard_url.rstrip('/')}/run?id={self.run}",
                     link_text="This run on the dashboard",
-                    key=f"link-{self.run}",
+                    key=_key("dashboard", run),
+                    description=f"Run of {run.shown_file} on the dashboard",
                 )
+
+
+def _key(what: str, run: Run) -> str:
+    """Prefect takes lower-case letters, digits and dashes, which are all that a pipeline's name may have."""
+    return f"{what}-{run.pipeline}-{run.id[:8].lower()}"
 
 
 def _table(run: Run, view: View) -> list[dict[str, object]]:

@@ -8,6 +8,7 @@ from uuid import UUID
 import httpx
 
 from flows.errors import RowrelayError, StackError
+from flows.flow_runs.names import title
 from flows.records import Apostrophes, Wanted
 
 
@@ -56,7 +57,11 @@ def start(
         with get_client(sync_client=True) as client:
             deployment = client.read_deployment_by_name(f"deliver/{pipeline}")
             run = client.create_flow_run_from_deployment(
-                deployment.id, parameters=parameters, tags=[f"by:{by}"], idempotency_key=idempotency_key
+                deployment.id,
+                parameters=parameters,
+                name=title(pipeline, file, resume=resume, rows=rows, dry_run=dry_run),
+                tags=[f"by:{by}"],
+                idempotency_key=idempotency_key,
             )
     except ObjectNotFound as exc:
         raise StackError(

@@ -14,7 +14,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
-from flows.flow_runs.outcome import OUTCOMES, STOPPED, WITH_ERRORS
+from flows.flow_runs.outcome import OUTCOMES, SAYS_WITH_ERRORS, STOPPED, WITH_ERRORS
 from flows.ledger.run import Run
 from flows.records import RunState
 
@@ -54,5 +54,5 @@ def final(run: Run, logger: Any) -> State[Any]:
         return told(Failed(message=message), STOPPED)
     logger.log(logging.INFO if run.ended_well else logging.WARNING, message)
     if not run.ended_well:
-        return told(Completed(message=f"With errors: {message}"), WITH_ERRORS)
+        return told(Completed(message=f"{SAYS_WITH_ERRORS}{message}"), WITH_ERRORS)
     return told(Completed(message=message))

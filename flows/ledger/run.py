@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from flows.ledger import facts
 from flows.ledger.facts import Facts
@@ -64,6 +65,11 @@ class Run:
     def shown_as(self) -> str:
         """Its state in words."""
         return KINDS[self.kind]
+
+    @property
+    def shown_file(self) -> str:
+        """The file's name, without the folders that it was put into."""
+        return self.facts.name or PurePath(self.file).name
 
     @property
     def finished_rows(self) -> int:

@@ -18,10 +18,14 @@ def secret(name: str, folder: Path | None) -> str:
     """
     value = _find(name, folder)
     if not value:
-        where = f"put a file {name} into {folder}, or set" if folder else "set"
-        hint = f"To mend it, {where} the environment variable {name}."
-        raise SettingError(f"the secret {name} is missing", hint=hint)
+        raise SettingError(f"the secret {name} is missing", hint=where_to_put(name, folder))
     return value
+
+
+def where_to_put(name: str, folder: Path | None) -> str:
+    """What helps where a secret is missing. A file is read by the next run, an environment only by a new process."""
+    anew = f"set the environment variable {name} and start `rowrelay up` or the worker again"
+    return f"Put it into the file {name} in {folder}, or {anew}." if folder else f"To mend it, {anew}."
 
 
 def secret_names(definition: Definition) -> tuple[str, ...]:

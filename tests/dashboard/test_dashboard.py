@@ -207,6 +207,17 @@ def test_the_pages_say_where_rows_go_and_not_more(settings: Settings, monkeypatc
     connections._pipelines.cache_clear()
 
 
+def test_the_status_leads_to_prefects_own_pages(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.delenv("PREFECT_UI_URL", raising=False)
+    st.cache_data.clear()
+
+    said = text(show("status"))
+
+    assert '<a href="http://127.0.0.1:9" target="_blank">http://127.0.0.1:9</a>' in said
+    assert "9/api" not in said
+
+
 @pytest.mark.parametrize(
     ("address", "says"),
     [

@@ -45,8 +45,9 @@ def api(stack: RunningStack, path: str, **body: Any) -> Any:
 
 
 def test_a_run_that_went_well_is_completed_with_named_task_runs_and_artifacts(
-    flows: World, stack: RunningStack
+    flows: World, stack: RunningStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("ROWRELAY_DASHBOARD_URL", "http://dash.example")
     found = ended(start(flows, stack, file=flows.file(250)))
 
     assert (found["type"], found["name"], found["message"]) == ("COMPLETED", "Completed", "250 done of 250")
@@ -64,6 +65,11 @@ def test_a_run_that_went_well_is_completed_with_named_task_runs_and_artifacts(
     artifacts = api(stack, "/artifacts/filter", artifacts={"flow_run_id": {"any_": [found["run"]]}})
     kinds = {artifact["type"] for artifact in artifacts}
     assert {"progress", "table"} <= kinds
+    told = {artifact["key"]: artifact["description"] for artifact in artifacts if artifact["type"] != "progress"}
+    assert told == {
+        f"results-flowposts-{found['run'][:8]}": "What became of the rows of rows.csv: finished",
+        f"dashboard-flowposts-{found['run'][:8]}": "Run of rows.csv on the dashboard",
+    }
     (table,) = [json.loads(artifact["data"]) for artifact in artifacts if artifact["type"] == "table"]
     assert {"row": "", "state": "done", "rows": 250, "status": "", "reason": ""} in table
 
@@ -162,8 +168,10 @@ def test_a_dry_run_checks_and_sends_nothing_and_can_be_sent_afterwards(flows: Wo
     checked = ended(start(flows, stack, file=flows.file(30, bad=1), dry_run=True))
     assert (checked["name"], checked["tags"], flows.report()["arrivals"]) == ("Completed", ["checked"], 0)
 
-    sent = ended(start(flows, stack, resume=checked["run"]))
+    sent = ended(start(flows, stack, resume=checked["run"][:10]))
 
+    assert checked["title"] == "flowposts · rows.csv · check"
+    assert sent["title"] == f"flowposts · rows.csv · resume of {checked['run'][:8]}"
     assert (sent["run"], sent["message"]) == (checked["run"], "With errors: 1 rejected, 30 done of 31")
     assert flows.report()["arrivals"] == 30
 

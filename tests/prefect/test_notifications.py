@@ -48,15 +48,15 @@ from flows.flow_runs.outcome import FILES_WITH_ERRORS, STOPPED, WITH_ERRORS
 from flows.flow_runs.states import told
 
 @flow(name="deliver", flow_run_name="told · a.csv")
-def deliver(how):
+def deliver(how, file):
     if how == "stop":
         return told(Failed(message="3 done of 9. The API has shut us out"), STOPPED)
     outcome = {"well": "", "errors": WITH_ERRORS, "files": FILES_WITH_ERRORS}.get(how, "")
     name = "CompletedWithErrors" if how == "former" else None
-    return told(Completed(name=name, message="8 done, 1 failed of 9"), outcome)
+    return told(Completed(name=name, message="With errors: " * (how == "errors") + "8 done, 1 failed of 9"), outcome)
 
 for how in sys.argv[1:]:
-    deliver(how, return_state=True)
+    deliver(how, "a.csv", return_state=True)
 """
 
 
@@ -116,7 +116,10 @@ def test_people_are_told_of_runs_that_stop_or_end_with_errors_and_of_no_others(s
         "Rowrelay: told · a.csv is Failed",
     ]
     assert any("The API has shut us out" in message["text"] for message in ours())
-    assert all("http://dash.example/run?id=" in message["text"] for message in ours())
+    assert all("\nRun: http://dash.example/run?id=" in message["text"] for message in ours())
+    pages = stack.addresses.prefect_api_url.removesuffix("/api")
+    assert all(f"\nIn Prefect: {pages}/runs/flow-run/" in message["text"] for message in ours())
+    assert not any("None" in message["text"] for message in ours())
 
 
 def notifications(tmp_path: Path, data: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -244,7 +244,7 @@ def test_everything_runs_in_the_foreground_until_ctrl_c(sending: World, stack: R
 
     text = "".join(lines)
     assert re.search(r"^Redis +redis://:\*\*\*@127", text, flags=re.MULTILINE)
-    assert re.search(r"^Prefect server +http://127", text, flags=re.MULTILINE)
+    assert f"Prefect server   {stack.addresses.prefect_api_url.removesuffix('/api')}\n" in text
     assert "deliver/cliposts" in text
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5) as answer:
         assert answer.status == 200
