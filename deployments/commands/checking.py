@@ -27,7 +27,7 @@ from flows.masking import NO_SECRET
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
 from flows.pipeline.rendering import Rendering
-from flows.pipeline.secret import missing_secrets, secret, secret_names
+from flows.pipeline.secret import missing_secrets, secret, secret_names, where_to_put
 from flows.records import Apostrophes, Rejection
 from flows.settings import Settings
 from flows.sheet import Table as Sheet
@@ -50,7 +50,10 @@ def check(
     rejects: Path | None,
     as_json: bool,
 ) -> int:
-    """Check a file and say what was found. Returns 0 if all rows are good, 1 if some are rejected."""
+    """Check a file and say what was found.
+
+    Returns 0 if all rows are good, 1 if some are rejected, 2 if a secret is missing.
+    """
     settings = Settings.read()
     definition = pick(present(settings), pipeline)
     secrets = {name: _secret(name, settings) for name in secret_names(definition)}
@@ -70,22 +73,29 @@ def check(
             **options,
         )
     requests = list(_requests(definition, result, secrets))
+    missing = missing_secrets(definition, settings)
     least = sending_seconds(result.accepted, definition.limit.pairs)
     if warning := proxy_warning(definition.request.url):
         err.print(warning, style="yellow", markup=False)
     if as_json:
         earlier = {"delivered_before": before.as_object(result)} if definition.key else {}
-        print_json(_object(file, definition, result, requests, least) | earlier)
+        print_json(_object(file, definition, result, requests, least) | {"missing_secrets": missing} | earlier)
     else:
-        _print(file, definition, result, requests, least, missing_secrets(definition, settings))
+        _print(file, definition, result, requests, least)
         _print_earlier(before, result)
         if rejects:
             out.print(f"The rejected rows are in {rejects}: correct them there and check that file.", markup=False)
-    return 1 if result.rejected else 0
+    for name in missing:
+        err.print(_without(name, settings), style="red", markup=False)
+    return 2 if missing else 1 if result.rejected else 0
+
+
+def _without(name: str, settings: Settings) -> str:
+    return f"The secret {name} is missing, so nothing can be sent. {where_to_put(name, settings.secrets)}"
 
 
 def _secret(name: str, settings: Settings) -> str:
-    """A check sends nothing, so a missing secret is no obstacle."""
+    """A check sends nothing, so it goes on without the secret."""
     try:
         return secret(name, settings.secrets)
     except RowrelayError:
@@ -137,7 +147,6 @@ def _print(
     result: CheckResult,
     requests: list[dict[str, Any]],
     least: float,
-    missing: Sequence[str],
 ) -> None:
     separated = DELIMITERS.get(result.delimiter, repr(result.delimiter))
     out.print(Text(f"{definition.name} · {file}", style="bold"))
@@ -158,8 +167,6 @@ def _print(
     if result.accepted:
         limit = limit_words(definition.limit.pairs, definition.terms.in_flight)
         out.print(f"\nSending {result.accepted:,} rows takes at least {duration(least)} (limit: {limit})")
-    for name in missing:
-        out.print(Text(f"The secret {name} is missing: nothing can be sent until it is there.", style="yellow"))
 
 
 def _print_earlier(before: Known, result: CheckResult) -> None:

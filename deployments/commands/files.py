@@ -42,7 +42,8 @@ def check(
 ) -> int:
     """Check a file and show the first requests as they would go out. Sends nothing and needs no server.
 
-    Exit codes: 0 every row can be sent; 1 some rows are rejected; 2 the file or the pipeline is unusable.
+    Exit codes: 0 every row can be sent; 1 some rows are rejected; 2 the file or the pipeline is unusable,
+    or a secret is missing.
     """
     from deployments.commands import checking
 

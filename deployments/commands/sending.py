@@ -154,9 +154,10 @@ def _ready(wish: Wish, settings: Settings) -> Definition:
 
 def _refuse_missing_secrets(definition: Definition, settings: Settings) -> None:
     if missing := missing_secrets(definition, settings):
-        where = f"the environment or the folder {settings.secrets}" if settings.secrets else "the environment"
+        name = missing[0]
+        where = f"the environment variable {name}" + (f" or a file in {settings.secrets}" if settings.secrets else "")
         raise SettingError(
-            f"Pipeline {definition.name} needs the secret {missing[0]}, which is not there.",
+            f"Pipeline {definition.name} needs the secret {name}, which is not there.",
             hint=f"Put it into {where}.",
         )
 

@@ -138,12 +138,18 @@ def test_a_missing_secret_is_named_before_anything_is_started(
     monkeypatch.setenv("ROWRELAY_PIPELINES", str(here / "guarded.yaml"))
 
     code, _, err = rowrelay("send", "good.csv", "--pipeline", "guarded")
-    checked, out, _ = rowrelay("check", "good.csv", "--pipeline", "guarded")
+    checked, out, told = rowrelay("check", "good.csv", "--pipeline", "guarded")
+    as_json = rowrelay("check", "good.csv", "--pipeline", "guarded", "--json")
+    up = rowrelay("up", "--port", _taken_port())
 
     assert code == 2
     assert "Pipeline guarded needs the secret POSTS_TOKEN, which is not there." in err
-    assert checked == 0
-    assert "The secret POSTS_TOKEN is missing" in out
+    assert checked == as_json[0] == 2
+    assert "The secret POSTS_TOKEN is missing, so nothing can be sent." in told
+    assert "set the environment variable POSTS_TOKEN and start `rowrelay up` or the worker again" in told
+    assert json.loads(as_json[1])["missing_secrets"] == ["POSTS_TOKEN"]
+    assert "Pipeline guarded can send nothing: the secret POSTS_TOKEN is missing. To mend it, set" in up[2]
+    assert "can be sent" in out
     assert "Bearer ••••" in out
     assert "makes no request" not in out
 
