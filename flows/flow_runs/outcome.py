@@ -34,7 +34,9 @@ def outcome(name: str, tags: Collection[str]) -> str:
 
 def in_words(kind: str, name: str, tags: Collection[str]) -> str:
     """The state of a flow run as people are told it. `kind` is Prefect's type of state, in capitals."""
-    found = outcome(name, tags) if kind in ("COMPLETED", "FAILED") else ""
+    found = outcome(name, tags)
+    if kind != ("FAILED" if found == STOPPED else "COMPLETED"):  # left by an earlier end of the same flow run
+        return name
     if found in (WITH_ERRORS, FILES_WITH_ERRORS):
         return "Completed with errors"
     return found.capitalize() or name

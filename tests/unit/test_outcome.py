@@ -27,6 +27,8 @@ def test_tags_say_how_it_ended_and_so_do_the_names_of_earlier_versions(
     assert in_words(kind, name, tags) == told
 
 
-@pytest.mark.parametrize(("kind", "name"), [("RUNNING", "Running"), ("CRASHED", "Crashed"), ("SCHEDULED", "Late")])
-def test_the_outcome_of_an_earlier_end_is_not_told_of_a_run_that_goes_on(kind: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"), [("RUNNING", "Running"), ("CRASHED", "Crashed"), ("SCHEDULED", "Late"), ("FAILED", "Failed")]
+)
+def test_the_outcome_of_an_earlier_end_is_not_told_of_a_later_one(kind: str, name: str) -> None:
     assert in_words(kind, name, ["with errors"]) == name
