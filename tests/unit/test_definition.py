@@ -25,7 +25,7 @@ from flows.pipeline.open_secret import veiled
 from flows.pipeline.pipelines import load_all, shipped
 from flows.pipeline.reading import from_resolved, load, redirected, with_limit_of
 from flows.pipeline.rendering import Rendering
-from flows.pipeline.secret import missing_secrets, secret, secret_names, secrets_of
+from flows.pipeline.secret import missing_secrets, secret, secret_names, secrets_of, where_to_put
 from flows.records import LimitTerms
 from flows.settings import Settings
 
@@ -552,8 +552,15 @@ def test_a_secret_comes_from_its_file_first_and_then_from_the_environment(
     assert secret("TOKEN", tmp_path) == "from-file"
     assert secret("TOKEN", None) == "from-environment"
     assert missing_secrets(made, Settings(secrets=tmp_path)) == ["OTHER"]
-    with pytest.raises(SettingError, match="the secret OTHER is missing"):
+    with pytest.raises(SettingError, match="the secret OTHER is missing") as caught:
         secrets_of(made, tmp_path)
+    assert f"Put it into the file OTHER in {tmp_path}, or set the environment variable OTHER" in str(caught.value)
+
+
+def test_a_process_has_to_start_again_for_a_new_variable() -> None:
+    assert where_to_put("T", None) == (
+        "To mend it, set the environment variable T and start `rowrelay up` or the worker again."
+    )
 
 
 def test_a_pandera_model_can_stand_for_the_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
