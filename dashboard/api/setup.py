@@ -51,7 +51,9 @@ def download_template(name: str) -> Response:
         "Content-Disposition": f'attachment; filename="{name}-template.csv"',
         "X-Content-Type-Options": "nosniff",
     }
-    return Response(template_csv(_named(name)), media_type="text/csv; charset=utf-8", headers=headers)
+    definition = _named(name)
+    media_type = f"text/csv; charset={definition.source.encoding or 'utf-8'}"
+    return Response(template_csv(definition), media_type=media_type, headers=headers)
 
 
 @router.get("/limits", tags=["limits"])

@@ -68,7 +68,13 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+def left_out(value: Any) -> bool:
+    """Whether a key is not stated. What is stored does without it, as it did before there was such a key."""
+    return value is None
+
+
 _ANY = {"type": ["number", "string", "null"]}
+_SCALAR = {"type": ["string", "number", "boolean"]}
 
 
 class Column(Part):
@@ -94,6 +100,12 @@ class Column(Part):
     """true: the column may be missing, and an empty cell becomes null"""
     unique: Bool = False
     """true: no value may stand in two rows of a file"""
+    says: str | None = Field(default=None, exclude_if=left_out)
+    """What it must be, in words for people in place of the pattern: `an e-mail address such as a@b.de`"""
+    example: Annotated[Any, Field(json_schema_extra=_SCALAR)] = Field(default=None, exclude_if=left_out)
+    """A value that the checks accept, for the template"""
+    goes_out: Literal["text", "unix"] | None = Field(default=None, alias="as", exclude_if=left_out)
+    """How it goes out. text: in JSON as a string. unix: seconds since 1970 (date, datetime)"""
 
     @model_validator(mode="before")
     @classmethod
@@ -104,6 +116,8 @@ class Column(Part):
         made = {key: typed(data["type"], data[key]) for key in ("min", "max") if data.get(key) is not None}
         if isinstance(data.get("one_of"), list):
             made["one_of"] = [typed(data["type"], value) for value in data["one_of"]]
+        if isinstance(data.get("example"), EnvironmentText):
+            made["example"] = str(data["example"])
         return data | made
 
 
@@ -143,6 +157,10 @@ def column_faults(name: str, column: Column) -> Iterator[Fault]:
             re.compile(column.pattern)
         except (re.error, OverflowError, RecursionError) as exc:
             yield Fault((*place, "pattern"), f"is no regular expression: {exc} (found {brief(column.pattern)})")
+    if column.says is not None and not (column.says.strip() and column.says.isprintable()):
+        yield Fault((*place, "says"), "must be words on one line, such as: a postcode of five digits")
+    if column.goes_out == "unix" and column.type not in ("date", "datetime"):
+        yield Fault((*place, "as"), f"unix counts seconds, so it is for date and datetime, not for {column.type}")
 
 
 def _unknown_checks(place: Place, column: Column) -> Iterator[Fault]:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from flows.pipeline.column import SchemaImportError, column_faults
 from flows.pipeline.definition import Definition, Limit, Request, Response, Schedule, Source
 from flows.pipeline.fault import Fault, Place, brief, nearest, suggestion
+from flows.pipeline.judge import example_faults
 from flows.pipeline.template import FromRow, Piece, TemplateError, pieces, texts
 from flows.pipeline.timing import Rule, RuleRefused
 
@@ -69,7 +70,8 @@ def _columns(definition: Definition) -> Iterator[Fault]:
     yield from model_faults(definition)
     folded: dict[str, str] = {}
     for name, column in definition.columns.items():
-        yield from column_faults(name, column)
+        wrong = list(column_faults(name, column))
+        yield from wrong or example_faults(("columns", name, "example"), column)
         if first := folded.get(name.strip().casefold()):
             yield Fault(("columns", name), f"differs from `{first}` in case only; headers are matched without")
         folded[name.strip().casefold()] = name

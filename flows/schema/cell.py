@@ -18,36 +18,25 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-INT64 = range(-(2**63), 2**63)
+from flows.pipeline.judge import (
+    EMPTY,
+    NOT_FINITE,
+    NUMBERS,
+    PADDED,
+    PADDING,
+    SHAPES,
+    TOO_LARGE,
+    TOO_PRECISE,
+    TRUE,
+    WHOLE,
+    WORDS,
+    fits,
+    kept,
+)
+
 SURE_DIGITS = 18  # so many always fit into 64 bits
-EMPTY = "must not be empty"
-WORDS = {
-    "int": "must be a whole number",
-    "float": "must be a number",
-    "decimal": "must be a decimal number such as 12.50",
-    "bool": "must be true or false (also: t, f, yes, no, 1, 0)",
-    "date": "must be a date such as 2026-01-31",
-    "datetime": "must be a date and time such as 2026-01-31T13:45:00+01:00",
-}
-TOO_LARGE = f"must be a whole number between {INT64[0]} and {INT64[-1]}"
 OFFSET = "must state its offset, such as +01:00 or Z"
 NO_OFFSET = "must not state an offset"
-NOT_FINITE = "must be a number of ordinary size"
-PADDED = "must not begin with a plus or a zero: write the number without, or make the column str"
-TOO_PRECISE = "must be a number whose digits a float keeps (some 15): make the column decimal, or int"
-WHOLE = 2.0**53  # from here on floats step over whole numbers
-
-_SHAPES = {  # for Arrow's RE2: ASCII digits only, \z is the very end
-    "int": r"\A[+-]?[0-9]+\z",
-    "float": r"\A[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\z",
-    "decimal": r"\A[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)\z",
-    "bool": r"(?i)\A(true|false|t|f|yes|no|1|0)\z",
-    "date": r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}\z",
-    "datetime": r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
-    r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)?\z",
-}
-_PADDED = r"\A([+][0-9]+|[+-]?0[0-9]+)\z"  # a telephone number, a postcode: what comes before the digits matters
-_NUMBERS = ("int", "float", "decimal")
 
 _NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.float64(): pd.Float64Dtype(), pa.bool_(): pd.BooleanDtype()}
 
@@ -82,11 +71,11 @@ def read(kind: str, text: pd.Series, *, optional: bool, zoned: bool | None = Non
         return Column(_null_where(cells, pc.equal(cells, "")) if optional else text.array, {})
     trimmed = pc.ascii_trim(cells, " \t")
     empty = pc.equal(trimmed, "")
-    shaped = pc.match_substring_regex(trimmed, _SHAPES[kind])
+    shaped = pc.match_substring_regex(trimmed, _whole(SHAPES[kind]))
     faults = dict.fromkeys(where(pc.invert(pc.or_(shaped, empty))), WORDS[kind])
     if not optional:
         faults |= dict.fromkeys(where(empty), EMPTY)
-    if kind in _NUMBERS and (padded := where(pc.match_substring_regex(trimmed, _PADDED))):
+    if kind in NUMBERS and (padded := where(pc.match_substring_regex(trimmed, _whole(PADDING)))):
         faults |= dict.fromkeys(padded, PADDED)
         trimmed = _without(trimmed, padded)
     good = pc.if_else(shaped, trimmed, pa.scalar(None, pa.large_string()))
@@ -94,6 +83,11 @@ def read(kind: str, text: pd.Series, *, optional: bool, zoned: bool | None = Non
     if zoned is not None:
         more |= _wrongly_zoned(values, zoned)
     return Column(values, faults | more)
+
+
+def _whole(shape: str) -> str:
+    """A shape for Arrow's RE2, of which \\z is the very end."""
+    return rf"\A({shape})\z"
 
 
 def _wrongly_zoned(values: npt.NDArray[np.object_], zoned: bool) -> dict[int, str]:
@@ -130,33 +124,22 @@ def _nullable(array: pa.Array) -> Values:
 
 def _read_int(cells: pa.Array) -> tuple[Values, dict[int, str]]:
     long = where(pc.fill_null(pc.greater(pc.utf8_length(cells), SURE_DIGITS), False))
-    faults = {at: TOO_LARGE for at in long if not _fits(cells[at].as_py())}
+    faults = {at: TOO_LARGE for at in long if not fits(cells[at].as_py())}
     cells = _without(cells, list(faults)) if faults else cells
     return _nullable(pc.cast(cells, pa.int64())), faults
-
-
-def _fits(text: str) -> bool:
-    return len(text) <= 20 and int(text) in INT64  # int() refuses thousands of digits, so count first
 
 
 def _read_float(cells: pa.Array) -> tuple[Values, dict[int, str]]:
     numbers = pc.cast(pc.utf8_ltrim(cells, "+"), pa.float64())
     faults = dict.fromkeys(where(pc.fill_null(pc.invert(pc.is_finite(numbers)), False)), NOT_FINITE)
     large = where(pc.fill_null(pc.greater_equal(pc.abs(numbers), WHOLE), False))
-    faults |= {
-        at: TOO_PRECISE for at in large if at not in faults and not _kept(cells[at].as_py(), numbers[at].as_py())
-    }
+    faults |= {at: TOO_PRECISE for at in large if at not in faults and not kept(cells[at].as_py(), numbers[at].as_py())}
     numbers = _without(numbers, list(faults)) if faults else numbers
     return _nullable(numbers), faults
 
 
-def _kept(text: str, number: float) -> bool:
-    """Whether a large number is the one that was written, digit by digit."""
-    return Decimal(repr(number)) == Decimal(text)
-
-
 def _read_bool(cells: pa.Array) -> tuple[Values, dict[int, str]]:
-    truths = pc.is_in(pc.utf8_lower(cells), pa.array(["true", "t", "yes", "1"], pa.large_string()))
+    truths = pc.is_in(pc.utf8_lower(cells), pa.array(TRUE, pa.large_string()))
     return _nullable(pc.if_else(pc.is_valid(cells), truths, pa.scalar(None, pa.bool_()))), {}
 
 

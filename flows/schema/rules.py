@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import pandera.pandas as pandera
 
 from flows.pipeline.column import Column
+from flows.pipeline.judge import asked, holds
 
 _DTYPES = {"int": "Int64", "float": "Float64", "bool": "boolean", "str": "str"}  # the others: objects
 
@@ -52,31 +53,24 @@ def of_columns(columns: Mapping[str, Column]) -> Rules:
     )
 
 
+_OBJECTS = ("decimal", "date", "datetime")
+_AT_ONCE: dict[str, Callable[[Any, pd.Series], pd.Series]] = {
+    "blank": lambda column, values: values.str.strip() != "",
+    "min": lambda column, values: values >= column.min,
+    "max": lambda column, values: values <= column.max,
+    "min_length": lambda column, values: values.str.len() >= column.min_length,
+    "max_length": lambda column, values: values.str.len() <= column.max_length,
+    "one_of": lambda column, values: values.isin(column.one_of or []),
+}  # of a whole column, where its values are no Python objects; the others go value by value
+
+
 def _checks(column: Column) -> list[pandera.Check]:
     """The value checks of a column, each with its words for people as its error."""
-    least, most, options = column.min, column.max, column.one_of
-    objects = column.type in ("decimal", "date", "datetime")
-    checks = []
-    if not column.blank:
-        checks.append(_check(lambda values: values.str.strip() != "", "must not be blank"))
-    if least is not None:
-        test = _each(lambda value: value >= least) if objects else lambda values: values >= least
-        checks.append(_check(test, f"must be at least {_shown(least)}{_clash(column, least)}"))
-    if most is not None:
-        test = _each(lambda value: value <= most) if objects else lambda values: values <= most
-        checks.append(_check(test, f"must be at most {_shown(most)}{_clash(column, most)}"))
-    if (shortest := column.min_length) is not None:
-        checks.append(_check(lambda values: values.str.len() >= shortest, f"must have at least {_chars(shortest)}"))
-    if (longest := column.max_length) is not None:
-        checks.append(_check(lambda values: values.str.len() <= longest, f"must have at most {_chars(longest)}"))
-    if column.pattern is not None:
-        # Python's own expressions, cell by cell: Arrow's would read some of them otherwise, and lack others.
-        matches = re.compile(column.pattern).fullmatch
-        checks.append(_check(_each(lambda value: matches(value) is not None), f"must match {column.pattern}"))
-    if options is not None:
-        test = _each(lambda value: value in options) if objects else lambda values: values.isin(options)
-        checks.append(_check(test, "must be one of " + ", ".join(map(_shown, options))))
-    return checks
+    made = []
+    for each in asked(column):
+        at_once = None if column.type in _OBJECTS else _AT_ONCE.get(each.key)
+        made.append(_check(partial(at_once, column) if at_once else _each(each.test), each.words))
+    return made
 
 
 def _check(test: Callable[[pd.Series], pd.Series], words: str) -> pandera.Check:
@@ -89,32 +83,14 @@ def _check(test: Callable[[pd.Series], pd.Series], words: str) -> pandera.Check:
 
 
 def _each(test: Callable[[Any], bool]) -> Callable[[pd.Series], pd.Series]:
-    """A test of single values; a value that cannot be compared fails it (a time with an offset and one without)."""
-
-    def holds(value: Any) -> bool:
-        try:
-            return test(value)
-        except TypeError:
-            return False
+    """A test of single values, for a whole column."""
 
     def column(values: pd.Series) -> pd.Series:
         missing = values.isna()
         return pd.Series(
-            [gone or holds(value) for value, gone in zip(values, missing, strict=True)], index=values.index, dtype=bool
+            [gone or holds(test, value) for value, gone in zip(values, missing, strict=True)],
+            index=values.index,
+            dtype=bool,
         )
 
     return column
-
-
-def _clash(column: Column, bound: Any) -> str:
-    if column.type != "datetime":
-        return ""
-    return " and, like that, state its offset" if bound.tzinfo else " and, like that, state no offset"
-
-
-def _shown(value: Any) -> str:
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-def _chars(count: int) -> str:
-    return "1 character" if count == 1 else f"{count} characters"

@@ -193,6 +193,41 @@ DEFINITIONS: list[tuple[str, str, str]] = [
         "own.yaml:4: columns.title.pattern: is no regular expression: unterminated character set at position 0 (found '[')",
     ),
     (
+        "words that are none",
+        _but("{type: str}", "{type: str, pattern: 'x+', says: ' '}"),
+        "own.yaml:4: columns.title.says: must be words on one line, such as: a postcode of five digits",
+    ),
+    (
+        "an example that the column rejects",
+        _but("{type: str}", "{type: str, pattern: '[0-9]{5}', says: a postcode of five digits, example: '123'}"),
+        "own.yaml:4: columns.title.example: would be rejected: must be a postcode of five digits (found '123')",
+    ),
+    (
+        "an example of another type",
+        _but("{type: int}", "{type: int, example: '007'}"),
+        "own.yaml:3: columns.id.example: would be rejected: must not begin with a plus or a zero: write the number without, or make the column str (found '007')",
+    ),
+    (
+        "an example that lost its zeros",
+        _but("{type: str}", "{type: str, example: 01234}"),
+        "own.yaml:4: columns.title.example: must be text; put it in quotes (found 1234)",
+    ),
+    (
+        "an example that is empty",
+        _but("{type: str}", "{type: str, example: ''}"),
+        "own.yaml:4: columns.title.example: is empty; name a value, or leave the key out",
+    ),
+    (
+        "an example of several values",
+        _but("{type: int}", "{type: int, example: [1, 2]}"),
+        "own.yaml:3: columns.id.example: must be text, a number, true or false (found [1, 2])",
+    ),
+    (
+        "an example that no cell holds",
+        _but("{type: str}", '{type: str, example: "a\\0b"}'),
+        "own.yaml:4: columns.title.example: holds a control character; name a value that a cell can hold (found 'a\\x00b')",
+    ),
+    (
         "no columns",
         _but("columns:\n  id: {type: int}\n  title: {type: str}\n", ""),
         "own.yaml:1: columns: is missing; name at least one column, e.g. title: {type: str}",

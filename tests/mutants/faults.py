@@ -420,16 +420,20 @@ SCHEMAS = [
     *_of(
         "flows/schema/cell.py",
         SCHEMA,
-        ("yes is false", '["true", "t", "yes", "1"]', '["true", "t", "1"]'),
         ("infinity is a price", "pc.invert(pc.is_finite(numbers))", "pc.is_nan(numbers)"),
-        ("one number too many", "INT64 = range(-(2**63), 2**63)", "INT64 = range(-(2**63), 2**63 + 1)"),
         (
             "empty cells are let through",
             "    if not optional:\n        faults |=",
             "    if optional:\n        faults |=",
         ),
         ("offsets are not asked for", "    if zoned is not None:\n", "    if zoned is None and kind is None:\n"),
-        ("numbers with underscores", r'"int": r"\A[+-]?[0-9]+\z"', r'"int": r"\A[+-]?[0-9]+"'),
+        ("numbers with underscores", r'rf"\A({shape})\z"', r'rf"\A({shape})"'),
+    ),
+    *_of(
+        "flows/pipeline/judge.py",
+        SCHEMA,
+        ("yes is false", '("true", "t", "yes", "1")', '("true", "t", "1")'),
+        ("one number too many", "INT64 = range(-(2**63), 2**63)", "INT64 = range(-(2**63), 2**63 + 1)"),
     ),
     *_of(
         "flows/source/quoting.py",
