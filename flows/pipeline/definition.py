@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import jmespath
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from flows.pipeline.column import Bool, Column, Float, Int, Part, pandera_model
+from flows.pipeline.column import Bool, Column, Float, Int, Part, left_out, pandera_model
 from flows.pipeline.fault import Place
 from flows.pipeline.template import texts
 from flows.records import Apostrophes, LimitTerms
@@ -37,6 +37,11 @@ def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
+def _null(value: Any) -> Any:
+    return "null" if value is None else value
+
+
+Empty = Literal["omit", "null", "text"]
 Json = Annotated[Any, BeforeValidator(_template_value)]
 
 
@@ -53,6 +58,8 @@ class Request(Part):
     """JSON body; a placeholder that stands alone in a string keeps its JSON type. Default: all columns"""
     form: dict[str, Json] | None = None
     """Form fields (application/x-www-form-urlencoded) instead of JSON"""
+    empty: Annotated[Empty | None, BeforeValidator(_null)] = Field(default=None, exclude_if=left_out)
+    """A field of json or form whose cell is empty: omit (with what it empties), null, or text (""). Default: null"""
     timeout_seconds: Annotated[Float, Field(gt=0, le=3600)] = 2.0
     """Longest wait for the head of an answer, counted from the permit"""
 

@@ -44,12 +44,16 @@ def read_text(path: Path) -> str:
 
 @dataclass(slots=True)
 class Document:
-    """What stands in one file: plain values, the line of each place, and the faults found in reading."""
+    """What stands in one file: plain values, the line of each place, and the faults found in reading.
+
+    `blank` has the places where nothing stands, not even the word null.
+    """
 
     text: str
     data: Any = None
     lines: dict[Place, int] = field(default_factory=lambda: {(): 1})
     faults: list[Fault] = field(default_factory=list)
+    blank: set[Place] = field(default_factory=set)
 
     def value(self, node: Node, place: Place) -> Any:
         """The plain value of a node; None where it is refused. Raises _Unreadable."""
@@ -60,6 +64,8 @@ class Document:
             return None
         if isinstance(node, ScalarNode):
             text = _text(node)
+            if _left_out(node):
+                self.blank.add(place)
             return text if node.style else plain_value(text)
         if isinstance(node, MappingNode):
             return self._mapping(node, place)

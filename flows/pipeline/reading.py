@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -34,7 +34,7 @@ def load(path: Path | str, *, environ: Mapping[str, str] = os.environ) -> Defini
     unset: list[Fault] = []
     data = resolve(document.data, unset, environ)
     faults += _new_faults(unset, _places(faults))
-    faults += _new_faults(_without_value(data), _places(faults))
+    faults += _new_faults(_without_value(data, document.blank), _places(faults))
     made, wrong, hidden = _shape(data)
     faults += _new_faults(wrong, _places(faults))
     faults += _new_faults(consistency.faults(made), _places(faults) | hidden)
@@ -131,15 +131,15 @@ def _new_faults(new: Iterable[Fault], places: set[Place]) -> list[Fault]:
     return [fault for fault in new if not any(fault.place[:size] in places for size in range(1, len(fault.place) + 1))]
 
 
-def _without_value(data: Any, place: Place = ()) -> Iterator[Fault]:
+def _without_value(data: Any, blank: Set[Place], place: Place = ()) -> Iterator[Fault]:
     """Keys with nothing behind them: left empty by mistake, and never to be taken for a default."""
     if place[:2] in (("request", "json"), ("request", "form")) and len(place) > 2:
         return  # null is JSON
-    if data is None:
+    if data is None and not (place == ("request", "empty") and place not in blank):  # where null is a word of ours
         yield Fault(place, "has no value; give it one, or leave the key out")
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for key, value in items:
-        yield from _without_value(value, (*place, key))
+        yield from _without_value(value, blank, (*place, key))
 
 
 def _keys(model: type[BaseModel] | None) -> list[str]:

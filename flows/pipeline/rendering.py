@@ -13,14 +13,14 @@ from urllib.parse import urlencode
 import msgspec
 
 from flows.pipeline.definition import Definition
+from flows.pipeline.outgoing import outgoing, whole
 from flows.pipeline.template import (
     Address,
     Fixed,
     Header,
-    MappingOf,
     Node,
+    Outgoing,
     Secrets,
-    Typed,
     Unsendable,
     Values,
     compile_json,
@@ -51,9 +51,9 @@ class Rendering:
     @classmethod
     def of(cls, definition: Definition) -> Rendering:
         """Compile a definition's request. Raises TemplateError."""
-        request = definition.request
-        headers = [Header(name, compile_text(text)) for name, text in request.headers.items()]
-        body = _body(definition)
+        request, how = definition.request, outgoing(definition)
+        headers = [Header(name, compile_text(text, how)) for name, text in request.headers.items()]
+        body = _body(definition, how)
         fixed = {header.name: header.make({}, {}) for header in headers if isinstance(header.text, Fixed)}
         if body is not None and not any(header.name.casefold() == "content-type" for header in headers):
             fixed = (_FORM_TYPE if request.form is not None else _JSON_TYPE) | fixed
@@ -63,7 +63,7 @@ class Rendering:
             method=request.method,
             has_body=request.has_body,
             accept=accept,
-            address=compile_url(request.url),
+            address=compile_url(request.url, how),
             headers=moving,
             fixed_headers=fixed,
             body=body,
@@ -100,12 +100,12 @@ class Rendering:
         return self.fixed_headers | {header.name: header.make(values, secrets) for header in self.headers}
 
 
-def _body(definition: Definition) -> Node | None:
+def _body(definition: Definition, how: Outgoing) -> Node | None:
     request = definition.request
     if request.form is not None:
-        return compile_json(request.form)
+        return whole(compile_json(request.form, how))
     if request.body is not None:
-        return compile_json(request.body)
+        return whole(compile_json(request.body, how))
     if not request.has_body:
         return None
-    return MappingOf(tuple((name, Typed(name)) for name in definition.column_names))
+    return whole(how.mapping(tuple((name, how.alone(name)) for name in definition.column_names)))

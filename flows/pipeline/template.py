@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ from flows.values import as_text
 
 Values = Mapping[str, Any]
 Secrets = Mapping[str, str]
+Write = Callable[[Any], str]
 
 
 class Unsendable(RowrelayError):
@@ -36,9 +37,10 @@ class TemplateError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FromRow:
-    """A piece of a template that is a column's value."""
+    """A piece of a template that is a column's value, and how that is written as text."""
 
     column: str
+    write: Write = as_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,34 +173,59 @@ class ListOf:
         return [node.make(values, secrets) for node in self.items]
 
 
-def compile_text(text: str) -> Fixed | Text:
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What the parts of a template become: as it is here, unless a definition says otherwise.
+
+    `writes` has the columns that are written in another way than `as_text`.
+    """
+
+    writes: Mapping[str, Write] = field(default_factory=dict)
+    alone: Callable[[str], Node] = Typed
+    mapping: Callable[[tuple[tuple[str, Node], ...]], Node] = MappingOf
+    items: Callable[[tuple[Node, ...]], Node] = ListOf
+
+    def pieces(self, text: str) -> tuple[Piece, ...]:
+        """The pieces of a template, each column with its way of writing. Raises TemplateError."""
+        return tuple(
+            FromRow(piece.column, self.writes[piece.column])
+            if isinstance(piece, FromRow) and piece.column in self.writes
+            else piece
+            for piece in pieces(text)
+        )
+
+
+AS_IT_IS = Outgoing()
+
+
+def compile_text(text: str, how: Outgoing = AS_IT_IS) -> Fixed | Text:
     """A text whose placeholders all become text."""
-    parts = pieces(text)
+    parts = how.pieces(text)
     return Text(parts) if any(not isinstance(part, str) for part in parts) else Fixed("".join(map(str, parts)))
 
 
-def compile_json(value: Any) -> Node:
+def compile_json(value: Any, how: Outgoing = AS_IT_IS) -> Node:
     """A JSON value whose strings are templates; keys are taken as they stand. Raises TemplateError."""
     if isinstance(value, dict):
-        items = tuple((key, compile_json(inner)) for key, inner in value.items())
+        items = tuple((key, compile_json(inner, how)) for key, inner in value.items())
         fixed = {key: node.value for key, node in items if isinstance(node, Fixed)}
-        return Fixed(fixed) if len(fixed) == len(items) else MappingOf(items)
+        return Fixed(fixed) if len(fixed) == len(items) else how.mapping(items)
     if isinstance(value, list):
-        nodes = tuple(map(compile_json, value))
+        nodes = tuple(compile_json(inner, how) for inner in value)
         fixed_items = [node.value for node in nodes if isinstance(node, Fixed)]
-        return Fixed(fixed_items) if len(fixed_items) == len(nodes) else ListOf(nodes)
+        return Fixed(fixed_items) if len(fixed_items) == len(nodes) else how.items(nodes)
     if not isinstance(value, str):
         return Fixed(value)
     parts = pieces(value)
     if len(parts) == 1 and isinstance(parts[0], FromRow):
-        return Typed(parts[0].column)
-    return compile_text(value)
+        return how.alone(parts[0].column)
+    return compile_text(value, how)
 
 
 def fill(piece: FromRow | FromSecret, values: Values, secrets: Secrets) -> str:
     """What a placeholder stands for, as text. Raises Unsendable where the secret is not among those handed in."""
     if isinstance(piece, FromRow):
-        return as_text(values[piece.column])
+        return piece.write(values[piece.column])
     if piece.name not in secrets:
         raise Unsendable(f"the secret {piece.name} is missing")
     return secrets[piece.name]
@@ -239,11 +266,11 @@ class Address:
         )
 
 
-def compile_url(text: str) -> Address:
+def compile_url(text: str, how: Outgoing = AS_IT_IS) -> Address:
     """A URL whose placeholders are percent-encoded. Raises TemplateError."""
     made: list[tuple[Piece, bool]] = []
     query = False
-    for piece in pieces(text):
+    for piece in how.pieces(text):
         made.append((_literal(piece, first=not made) if isinstance(piece, str) else piece, query))
         query = query or (isinstance(piece, str) and "?" in piece)
     return Address(tuple(made))

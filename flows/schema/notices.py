@@ -39,7 +39,8 @@ class Notices:
         self._used = _used(self._rendering)
         self._texts = [name for name, how in cells.items() if how.kind == "str"]
         typed = {name for name, null in self._used.items() if null}
-        wipes = definition.request.method in _REPLACING
+        self._empty = definition.request.empty
+        wipes = definition.request.method in _REPLACING and self._empty != "omit"
         self._wiped = [name for name, how in cells.items() if wipes and how.null and name in typed]
         self._found: dict[tuple[str, str], _Found] = {}
 
@@ -76,7 +77,13 @@ class Notices:
     def _goes_out(self, name: str) -> str:
         if not self._used[name]:
             return "it is empty"
-        return "an empty text goes out" if self._rendering.is_form else "null goes out"
+        if self._empty == "omit":
+            return "it is left out"
+        return f"{self._stand_in} goes out"
+
+    @property
+    def _stand_in(self) -> str:
+        return "an empty text" if self._empty == "text" or self._rendering.is_form else "null"
 
     def _words(self, what: str, found: _Found) -> str:
         cells = "1 cell" if found.count == 1 else f"{found.count:,} cells"
@@ -93,7 +100,8 @@ class Notices:
             look = "looks like a number" if one else "look like numbers"
             return f"{cells} {look} that a spreadsheet shortened ({found.text}, {where_}); its digits are lost"
         method = self._rendering.method
-        return f"{cells} {'is' if one else 'are'} empty ({where_}): null goes out, which a {method} may store as it is"
+        goes_out = f"{self._stand_in} goes out, which a {method} may store as it is"
+        return f"{cells} {'is' if one else 'are'} empty ({where_}): {goes_out}"
 
 
 def _used(rendering: Rendering) -> dict[str, bool]:

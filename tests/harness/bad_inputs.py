@@ -228,6 +228,38 @@ DEFINITIONS: list[tuple[str, str, str]] = [
         "own.yaml:4: columns.title.example: holds a control character; name a value that a cell can hold (found 'a\\x00b')",
     ),
     (
+        "seconds of a number",
+        _but("{type: int}", "{type: int, as: unix}"),
+        "own.yaml:3: columns.id.as: unix counts seconds, so it is for date and datetime, not for int",
+    ),
+    (
+        "a way out that there is not",
+        _but("{type: int}", "{type: int, as: string}"),
+        "own.yaml:3: columns.id.as: 'string' is not possible; possible: text, unix",
+    ),
+    (
+        "an empty cell that becomes what there is not",
+        _but('rows"}', 'rows", empty: skip}'),
+        "own.yaml:5: request.empty: 'skip' is not possible; possible: omit, null, text",
+    ),
+    (
+        "nothing said of empty cells",
+        _but(
+            'request: {url: "https://api.example.com/rows"}', "request:\n  url: https://api.example.com/rows\n  empty:"
+        ),
+        "own.yaml:7: request.empty: has no value; give it one, or leave the key out",
+    ),
+    (
+        "null in a form",
+        _but('rows"}', 'rows", form: {id: "{id}"}, empty: null}'),
+        "own.yaml:5: request.empty: a form knows no null; write omit, or text",
+    ),
+    (
+        "empty fields of a request without any",
+        _but('rows"}', 'rows", method: GET, empty: omit}'),
+        "own.yaml:5: request.empty: is about fields of `json` or `form`; a GET request has none",
+    ),
+    (
         "no columns",
         _but("columns:\n  id: {type: int}\n  title: {type: str}\n", ""),
         "own.yaml:1: columns: is missing; name at least one column, e.g. title: {type: str}",
