@@ -91,10 +91,8 @@ def _request(request: Request, columns: tuple[str, ...] | None) -> Iterator[Faul
         for key, body in (("json", request.body), ("form", request.form)):
             if body is not None:
                 yield Fault((*place, key), f"a {request.method} request has no body; put the values into the url")
-        if request.empty is not None:
-            yield Fault((*place, "empty"), f"is about fields of `json` or `form`; a {request.method} request has none")
-    if request.form is not None and request.empty == "null":
-        yield Fault((*place, "empty"), "a form knows no null; write omit, or text")
+    if request.empty == "null" and (request.form is not None or not request.has_body):
+        yield Fault((*place, "empty"), "there is no null but in JSON; write omit, or text")
     yield from _url(request.url)
     yield from _headers(request.headers)
     yield from _json_keys((*place, "json"), request.body)

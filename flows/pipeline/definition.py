@@ -59,7 +59,7 @@ class Request(Part):
     form: dict[str, Json] | None = None
     """Form fields (application/x-www-form-urlencoded) instead of JSON"""
     empty: Annotated[Empty | None, BeforeValidator(_null)] = Field(default=None, exclude_if=left_out)
-    """A field of json or form whose cell is empty: omit (with what it empties), null, or text (""). Default: null"""
+    """A field or parameter whose cell is empty: omit (with what it empties), null (JSON only) or text ("")"""
     timeout_seconds: Annotated[Float, Field(gt=0, le=3600)] = 2.0
     """Longest wait for the head of an answer, counted from the permit"""
 

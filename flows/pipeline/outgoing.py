@@ -12,7 +12,19 @@ from typing import Any
 
 from flows.pipeline.column import Column
 from flows.pipeline.definition import Definition, Empty
-from flows.pipeline.template import ListOf, MappingOf, Node, Outgoing, Secrets, Typed, Values
+from flows.pipeline.template import (
+    Address,
+    FromRow,
+    ListOf,
+    MappingOf,
+    Node,
+    Outgoing,
+    Piece,
+    Secrets,
+    Typed,
+    Values,
+    compile_url,
+)
 from flows.values import as_text
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,6 +51,16 @@ def whole(body: Node) -> Node:
     if isinstance(body, SparseMapping | SparseList):
         return replace(body, stays=True)
     return replace(body, instead=None) if isinstance(body, Filled) and body.instead is _GONE else body
+
+
+def address(text: str, how: Outgoing, empty: Empty | None) -> Address:
+    """A URL; where empty cells are omitted, without the parameters of its query that would be empty."""
+    made = compile_url(text, how)
+    if empty != "omit":
+        return made
+    head, parameters = _cut(made)
+    sparse = tuple(Parameter(Address(tuple(each)), _column(each)) for each in parameters)
+    return SparseAddress(made.pieces, Address(tuple(head)), sparse) if any(each.column for each in sparse) else made
 
 
 def unix_seconds(value: date) -> int:
@@ -107,6 +129,60 @@ class SparseList(ListOf):
         """The array for this row."""
         made = [made for node in self.items if (made := node.make(values, secrets)) is not _GONE]
         return made if made or self.stays else _GONE
+
+
+_Pieces = list[tuple[Piece, bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a query. `column`: the placeholder that is all of its value, if one is."""
+
+    address: Address
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class SparseAddress(Address):
+    """A URL without the parameters whose cells are empty."""
+
+    head: Address
+    parameters: tuple[Parameter, ...]
+
+    def make(self, values: Values, secrets: Secrets) -> str:
+        """The address for this row."""
+        stated = [
+            each.address.make(values, secrets)
+            for each in self.parameters
+            if not each.column or values[each.column] not in (None, "")
+        ]
+        return self.head.make(values, secrets) + ("?" + "&".join(stated) if stated else "")
+
+
+def _cut(whole: Address) -> tuple[_Pieces, list[_Pieces]]:
+    """What stands before the query of an address, and its parameters."""
+    head: _Pieces = []
+    parameters: list[_Pieces] = []
+    for piece, query in whole.pieces:
+        if not isinstance(piece, str):
+            (parameters[-1] if parameters else head).append((piece, query))
+            continue
+        before, mark, text = ("", "?", piece) if parameters else piece.partition("?")
+        if not parameters:
+            head.append((before, False))
+            parameters += [[]] if mark else []
+        if mark:
+            first, *others = text.split("&")
+            parameters[-1].append((first, True))
+            parameters += [[(other, True)] for other in others]
+    return head, parameters
+
+
+def _column(parameter: _Pieces) -> str:
+    match [piece for piece, _ in parameter if piece]:
+        case [str(name), FromRow() as value] if name.find("=") == len(name) - 1:
+            return value.column
+    return ""
 
 
 def _may_go(node: Node) -> bool:

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from flows.pipeline.definition import Definition
-from flows.pipeline.outgoing import outgoing, whole
+from flows.pipeline.outgoing import address, outgoing, whole
 from flows.pipeline.template import (
     Address,
     Fixed,
@@ -25,7 +25,6 @@ from flows.pipeline.template import (
     Values,
     compile_json,
     compile_text,
-    compile_url,
 )
 from flows.values import as_text
 
@@ -63,7 +62,7 @@ class Rendering:
             method=request.method,
             has_body=request.has_body,
             accept=accept,
-            address=compile_url(request.url, how),
+            address=address(request.url, how, request.empty),
             headers=moving,
             fixed_headers=fixed,
             body=body,

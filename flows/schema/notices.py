@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.pipeline.definition import Definition
+from flows.pipeline.outgoing import SparseAddress
 from flows.pipeline.rendering import Rendering
 from flows.pipeline.template import FromRow, ListOf, MappingOf, Node, Text, Typed
 from flows.schema.cell import as_arrow, where
@@ -105,10 +106,12 @@ class Notices:
 
 
 def _used(rendering: Rendering) -> dict[str, bool]:
-    """The columns that stand in a request, and whether one of them stands alone, so that it may be null."""
+    """The columns that stand in a request, and whether one of them stands alone, so that it may be null or left out."""
     pieces: list[Any] = [piece for piece, _ in rendering.address.pieces]
     pieces += [piece for header in rendering.headers if isinstance(header.text, Text) for piece in header.text.pieces]
     used = {piece.column: False for piece in pieces if isinstance(piece, FromRow)}
+    if isinstance(rendering.address, SparseAddress):
+        used |= {each.column: True for each in rendering.address.parameters if each.column}
     for name, alone in _columns(rendering.body) if rendering.body is not None else ():
         used[name] = alone or used.get(name, False)
     return used

@@ -280,6 +280,25 @@ def test_columns_that_are_missing_or_empty_are_noticed_where_null_goes_out(tmp_p
     )
 
 
+@pytest.mark.parametrize(
+    ("empty", "absent", "wiped"),
+    [
+        ("null", "null goes out", ["column price: 1 cell is empty (at line 2): null goes out, which a PUT may store"]),
+        ("text", "an empty text goes out",
+         ["column price: 1 cell is empty (at line 2): an empty text goes out, which a PUT may store"]),
+        ("omit", "it is left out", []),
+    ],
+)  # fmt: skip
+def test_what_is_noticed_of_empty_cells_is_what_becomes_of_them(
+    tmp_path: Path, empty: str, absent: str, wiped: list[str]
+) -> None:
+    result = noticed(tmp_path, "email;price\na;\n", method=f"PUT, empty: {empty}")
+
+    missing, *others = result.notices
+    assert missing == f"phone is missing in the file: {absent} in every row"
+    assert [said.removesuffix(" as it is") for said in others] == wiped
+
+
 def test_notices_without_number_are_told_shortly(tmp_path: Path) -> None:
     names = [f"c{at}" for at in range(30)]
     (tmp_path / "many.yaml").write_text(

@@ -252,12 +252,12 @@ DEFINITIONS: list[tuple[str, str, str]] = [
     (
         "null in a form",
         _but('rows"}', 'rows", form: {id: "{id}"}, empty: null}'),
-        "own.yaml:5: request.empty: a form knows no null; write omit, or text",
+        "own.yaml:5: request.empty: there is no null but in JSON; write omit, or text",
     ),
     (
-        "empty fields of a request without any",
-        _but('rows"}', 'rows", method: GET, empty: omit}'),
-        "own.yaml:5: request.empty: is about fields of `json` or `form`; a GET request has none",
+        "null in an address",
+        _but('rows"}', 'rows?id={id}", method: GET, empty: null}'),
+        "own.yaml:5: request.empty: there is no null but in JSON; write omit, or text",
     ),
     (
         "no columns",

@@ -164,6 +164,32 @@ def test_the_default_body_and_a_form_leave_out_what_is_empty() -> None:
     assert Rendering.of(definition(form={"gap": "{gap}"}, empty="omit")).make_content(ROW) == b""
 
 
+@pytest.mark.parametrize(
+    ("query", "made"),
+    [
+        ("?n={count}&gap={gap}&note={note}", "?n=7"),
+        ("?gap={gap}&n={count}&fixed=&x", "?n=7&fixed=&x"),
+        ("?gap={gap}", ""),
+        ("?q=<{gap}>&note={gap}{note}&{gap}", "?q=%3C%3E&note=&"),
+        ("?gap={gap}&key=${secret:KEY}&a=b=c", "?key=k%26k&a=b=c"),
+        ("?filter=a={gap}", "?filter=a="),
+        ("?day={day}", "?day=1769817600"),
+    ],
+)
+def test_a_parameter_of_the_query_is_left_out_where_its_cell_is_empty(query: str, made: str) -> None:
+    url = "https://api.example.com/{name}/rows" + query
+    address = Rendering.of(definition({"day": "unix"}, url=url, method="GET", empty="omit")).make_url
+    as_before = Rendering.of(definition(url=url, method="GET")).make_url
+
+    assert address(ROW, {"KEY": "k&k"}) == "https://api.example.com/a%20b/rows" + made
+    full = ROW | {"gap": 1, "note": "n", "day": "d"}
+    told = Rendering.of(definition(url=url, method="GET", empty="omit")).make_url
+    assert told(full, {"KEY": "k"}) == as_before(full, {"KEY": "k"})
+    assert Rendering.of(definition(url=url, method="GET", empty="text")).make_url(ROW, {"KEY": "k"}) == as_before(
+        ROW, {"KEY": "k"}
+    )
+
+
 def test_how_a_value_goes_out_and_what_an_empty_one_becomes_go_together() -> None:
     ways = {"count": "text", "gap": "text", "note": "text"}
 
