@@ -232,6 +232,7 @@ name: {name}
 
 # Types: int, float, decimal, str, bool, date, datetime.
 # Checks: min, max, min_length, max_length, pattern, one_of, blank, optional, unique.
+# says: words for people in place of a pattern. example: a value for the template. as: text or unix, how it goes out.
 columns:
 {columns}
 {keys}
@@ -242,6 +243,7 @@ request:
   # A placeholder alone in its quotes keeps the column's type.
   json:
 {body}
+  # empty: omit  # what becomes of a field whose cell is empty: omit, null or text
   timeout_seconds: 10
 
 response:

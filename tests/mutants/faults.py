@@ -11,6 +11,8 @@ ANSWER = ("unit/test_answer.py", "unit/test_retry.py", "client/test_client.py")
 CLIENT = ("client/test_client.py",)
 SCHEMA = ("files/test_schema.py",)
 SOURCE = ("files/test_source.py",)
+OUTGOING = ("unit/test_outgoing.py",)
+TEMPLATE = ("files/test_template.py",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,6 +430,29 @@ SCHEMAS = [
         ),
         ("offsets are not asked for", "    if zoned is not None:\n", "    if zoned is None and kind is None:\n"),
         ("numbers with underscores", r'rf"\A({shape})\z"', r'rf"\A({shape})"'),
+    ),
+    *_of(
+        "flows/pipeline/outgoing.py",
+        OUTGOING,
+        (
+            "an offset is ignored",
+            "if value.tzinfo else value.replace(tzinfo=UTC)",
+            "if not value else value.replace(tzinfo=UTC)",
+        ),
+        ("an empty text is no empty cell", 'if value is None or value == "" else', "if value is None else"),
+        (
+            "an emptied object stays",
+            "return made if made or self.stays else _GONE\n\n\n@dataclass(frozen=True, slots=True)\nclass SparseList",
+            "return made\n\n\n@dataclass(frozen=True, slots=True)\nclass SparseList",
+        ),
+        ("an empty body is nothing", "return replace(body, stays=True)", "return body"),
+        ("a parameter with more in it is left out", 'if name.find("=") == len(name) - 1:', "if name:"),
+    ),
+    *_of(
+        "dashboard/files/template.py",
+        TEMPLATE,
+        ("a template is not tried", "if row and _is_accepted(made, definition) else", "if row else"),
+        ("examples are not judged", " and not said_of(column, text)", ""),
     ),
     *_of(
         "flows/pipeline/judge.py",
