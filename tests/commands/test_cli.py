@@ -291,6 +291,41 @@ def test_check_shows_rejections_and_writes_them_down(here: Path, rowrelay: Run) 
     assert as_json["first_requests"][1]["body"] == '{"userId":4,"title":"four","body":"b"}'
 
 
+OWN_WORDS = """\
+name: own
+columns:
+  mail: {type: str, pattern: '.+@.+', says: an e-mail address, example: a@b.de}
+  price: {type: decimal, as: text, optional: true}
+  born: {type: date, as: unix, optional: true}
+request:
+  url: https://api.example.com/rows?born={born}
+  json: {mail: "{mail}", prices: ["{price}"], born: "{born}"}
+  empty: omit
+limit: {name: own, requests: 7, window_seconds: 1}
+"""
+
+
+def test_check_shows_how_values_go_out_and_what_empty_cells_become(
+    here: Path, rowrelay: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "own.yaml").write_text(OWN_WORDS)
+    (here / "own.csv").write_text("mail,price,born\na@b.de,1.50,2000-01-01\nb@b.de,,\nnobody,,\n")
+    monkeypatch.setenv("ROWRELAY_PIPELINES", "own.yaml")
+
+    code, out, _ = rowrelay("check", "own.csv", "--pipeline", "own", "--json")
+
+    told = json.loads(out)
+    assert code == 1
+    assert [reason["check"] for reason in told["first_rejections"][0]["reasons"]] == ["must be an e-mail address"]
+    assert [(request["url"], request["body"]) for request in told["first_requests"]] == [
+        (
+            "https://api.example.com/rows?born=946684800",
+            '{"mail":"a@b.de","prices":["1.50"],"born":946684800}',
+        ),
+        ("https://api.example.com/rows", '{"mail":"b@b.de"}'),
+    ]
+
+
 def test_a_file_with_rejected_rows_only_is_no_error_of_the_file(here: Path, rowrelay: Run) -> None:
     (here / "bad.csv").write_text("userId,title,body\nx,,\n")
 
