@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dashboard import target
 from dashboard.api.envelope import Answer, Body, Page
@@ -136,9 +136,24 @@ class NewSchedule(Body):
 
 
 class ScheduleChange(Body):
-    """Pause or resume."""
+    """Pause or resume; or other times: one of `cron`, `interval_seconds` and `rrule`."""
 
-    active: bool
+    active: bool | None = Field(None, description="false: paused")
+    cron: str | None = Field(None, examples=["0 6 * * 1-5"])
+    interval_seconds: float | None = Field(None, ge=1, le=366 * 86_400)
+    rrule: str | None = Field(None, max_length=2000)
+    timezone: str | None = Field(None, description="Goes with other times; empty: as before")
+
+    @property
+    def times(self) -> bool:
+        """Whether it is to come at other times."""
+        return any(each is not None for each in (self.cron, self.interval_seconds, self.rrule, self.timezone))
+
+    @model_validator(mode="after")
+    def _something(self) -> ScheduleChange:
+        if self.active is None and not self.times:
+            raise ValueError("says nothing; state `active`, or other times")
+        return self
 
 
 class Schedule(Answer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -97,11 +97,19 @@ def get_schedule(schedule: str) -> schemas.Schedule:
 
 
 @router.patch("/schedules/{schedule}", tags=["schedules"])
-@raises(actions.NotFound, NotInPrefect, PrefectRefused)
+@raises(actions.NotFound, NotInPrefect, RuleRefused, ScheduleRefused, PrefectRefused)
 def change_schedule(schedule: str, body: schemas.ScheduleChange, request: Request) -> schemas.Schedule:
-    """Pause a schedule, or resume it."""
-    actions.set_schedule(_known(schedule), body.active, by=by(request))
-    return schemas.Schedule.of(_known(schedule))
+    """Pause a schedule, resume it, or let it come at other times."""
+    coming = None
+    if body.times:
+        found = _known(schedule)
+        stated = (body.cron, body.interval_seconds, body.rrule)
+        rule = Rule(*stated) if any(each is not None for each in stated) else found.planned
+        rule = replace(rule, timezone=body.timezone or found.timezone)
+        coming = actions.change_schedule(found, rule, by=by(request))
+    if body.active is not None:
+        actions.set_schedule(_known(schedule), body.active, by=by(request))
+    return schemas.Schedule.of(_known(schedule), coming)
 
 
 @router.delete("/schedules/{schedule}", status_code=204, tags=["schedules"])

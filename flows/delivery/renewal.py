@@ -21,7 +21,7 @@ from flows.pipeline.reading import from_resolved
 from flows.records import RowState, Wanted
 from flows.settings import Settings
 
-_FOR_PEOPLE = {"says", "example"}  # of a column: what they say changes no row
+_LATER = {"says", "example", "goes_out"}  # keys of a column that say nothing of how a file is read
 
 
 def is_mended(run: Run, view: View, settings: Settings) -> bool:
@@ -70,5 +70,5 @@ def _refusal(why: str, hint: str) -> DefinitionError:
 
 
 def _of_the_file(definition: Definition) -> dict[str, Any]:
-    columns = [(name, column.model_dump(exclude=_FOR_PEOPLE)) for name, column in definition.columns.items()]
+    columns = [(name, column.model_dump(exclude=_LATER)) for name, column in definition.columns.items()]
     return {"columns": columns, "schema": definition.schema_path, "key": definition.key}

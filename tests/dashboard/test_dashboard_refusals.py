@@ -23,16 +23,19 @@ from tests.harness.pages import show, text
 
 OURS = str(uuid4())
 Answers = dict[tuple[str, str], tuple[int, object]]
+ASKED: list[tuple[str, bytes]] = []  # paths and bodies, of the test that runs
 
 
 @pytest.fixture
 def answers(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
     """What a server that takes Prefect's place answers, by method and path; 404 for everything else."""
+    ASKED.clear()
     given: Answers = {("GET", f"/flows/{OURS}"): (200, {"id": OURS, "name": "deliver"})}
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length") or 0))
+            said = self.rfile.read(int(self.headers.get("content-length") or 0))
+            ASKED.append((self.path.removeprefix("/api"), said))
             status, body = given.get((self.command, self.path.removeprefix("/api")), (404, {"detail": "Not Found"}))
             content = b"" if body is None else json.dumps(body).encode()
             self.send_response(status)
@@ -243,15 +246,38 @@ def test_what_came_of_a_run_is_not_guessed_while_prefect_is_away(answers: Answer
 def test_who_removed_or_changed_a_schedule_is_in_the_log(answers: Answers, caplog: pytest.LogCaptureFixture) -> None:
     stated = [{"id": "s", "schedule": {"cron": "5 7 * * *"}, "active": True}]
     answers["POST", "/deployments/filter"] = (200, [{"id": "d", "flow_id": "f", "name": "posts", "schedules": stated}])
-    answers["POST", "/flows/filter"] = (200, [{"id": "f", "name": "deliver"}])
+    answers["POST", "/flows/filter"] = (200, [{"id": "f", "name": "inbox"}])
     answers["POST", "/flow_runs/filter"] = (200, [])
     answers["PATCH", "/deployments/d/schedules/s"] = answers["DELETE", "/deployments/d/schedules/s"] = (204, None)
+    answers["POST", "/deployments/d/schedules"] = (201, [{"id": "s"}])
 
     caplog.set_level("INFO", "dashboard")
     with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as api:
+        twin = api.post("/schedules", json={"pipeline": "posts", "cron": "5 7 * * *"})
+        assert (twin.status_code, twin.json()["detail"]) == (400, "There is such a schedule already.")
+        assert api.post("/schedules", json={"pipeline": "posts", "cron": "5 8 * * *"}).status_code == 201
+        assert api.patch("/schedules/s", json={"cron": "5 9 * * *"}).status_code == 200
         assert api.patch("/schedules/s", json={"active": False}).status_code == 200
+        assert api.patch("/schedules/s", json={}).status_code == 422
         assert api.delete("/schedules/s").status_code == 204
 
     said = [record.getMessage() for record in caplog.records if record.name == "dashboard.actions"]
-    assert [line.split(" the schedule ")[0] for line in said] == ["API paused", "API removed"]
-    assert all(line.endswith(" of posts") for line in said)
+    assert [line.partition(" schedule ")[0] for line in said] == [
+        "API made a", "API changed the", "API paused the", "API removed the",
+    ]  # fmt: skip
+    assert all(" of posts" in line for line in said)
+
+
+def test_the_last_run_of_a_rare_schedule_is_asked_for_alone(answers: Answers) -> None:
+    state = {"type": "COMPLETED", "name": "Completed"}
+    run = {"id": "r", "name": "n", "state": state, "start_time": "2026-11-01T07:00:00Z"}
+    answers["POST", "/flow_runs/filter"] = (200, [run])
+
+    found = server.latest("rare")
+
+    assert found is not None
+    assert (found.id, found.state) == ("r", "Completed")
+    (asked,) = [json.loads(body) for path, body in ASKED if path == "/flow_runs/filter"]
+    assert asked["flow_runs"]["created_by"] == {"id_": ["rare"]}  # not among the runs of all schedules
+    assert asked["flow_runs"]["state"] == {"type": {"not_any_": ["SCHEDULED"]}}
+    assert (asked["sort"], asked["limit"]) == ("EXPECTED_START_TIME_DESC", 1)
