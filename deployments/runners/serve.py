@@ -23,7 +23,7 @@ import httpx
 
 from deployments.registry.heartbeat import HEARTBEAT_SECONDS, VARIABLE
 from flows import logs
-from flows.errors import RowrelayError
+from flows.errors import RowrelayError, StackError
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import Mark, Pipelines, present
 from flows.pipeline.pipelines import mark as marked
@@ -42,7 +42,9 @@ log = logging.getLogger("rowrelay.serve")
 
 
 def run(ready: Path | None) -> int:
-    """Serve until asked to end. Returns 2 where no definition is right. Raises SettingError, DefinitionError.
+    """Serve until asked to end. Returns 2 where no definition is right.
+
+    Raises SettingError, DefinitionError, and StackError where Prefect does not answer.
 
     The file `ready` is made once everything is served.
     """
@@ -55,8 +57,15 @@ def run(ready: Path | None) -> int:
         return 2
     os.environ.setdefault(VARIABLE, str(HEARTBEAT_SECONDS))
     os.environ.update(logs.for_prefect(os.environ))
-    with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(settings, found, mark, ready))
+    try:
+        with suppress(KeyboardInterrupt):
+            asyncio.run(_serve(settings, found, mark, ready))
+    except (httpx.TransportError, OSError) as exc:
+        address = os.environ.get("PREFECT_API_URL", "")
+        raise StackError(
+            f"Prefect does not answer{f' at {address}' if address else ''}: {str(exc) or type(exc).__name__}",
+            hint="Start it, or correct PREFECT_API_URL.",
+        ) from exc
     return 0
 
 

@@ -177,7 +177,7 @@ def _refused(run: Run) -> None:
 
 def _sent(run: Run) -> None:
     _title(decide.name_of(run))
-    st.html(notice("good", "This file has been let go.", "How it goes is on the page of its run."))
+    st.html(notice("good", "This file is being sent.", "How it goes is on the page of its run."))
     if st.button("See the run", type="primary"):
         st.switch_page("run.py", query_params={"id": run.id})
 
