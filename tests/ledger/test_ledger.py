@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import hypothesis.strategies as st
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from msgspec.structs import replace
 
 from deployments.embedded.redis_server import RedisServer
 from flows.errors import LedgerError, RunBusy, RunDeleted, RunNotFound, Superseded

@@ -271,13 +271,13 @@ CLIENTS = [
         ("409 fails the row", "if status == 409 and (", "if status == 499 and ("),
         (
             "5xx fails the row",
-            'return Reply(RowState.UNKNOWN, f"{_said(status)}; it may',
-            'return Reply(RowState.FAILED, f"{_said(status)}; it may',
+            'return Reply(RowState.UNKNOWN, f"{said}; it may',
+            'return Reply(RowState.FAILED, f"{said}; it may',
         ),
         (
             "secrets are masked after the cut",
-            "clean(mask(text))[:EXCERPT_CHARACTERS]",
-            "clean(mask(text[:EXCERPT_CHARACTERS]))[:EXCERPT_CHARACTERS]",
+            "text = clean(mask(text))",
+            "text = clean(mask(text[:most]))",
         ),
         ("HTML bans nobody", "excerpt=excerpt, ban=definition.ban.html)", "excerpt=excerpt, ban=False)"),
         (
@@ -311,8 +311,8 @@ CLIENTS = [
     *_of(
         "flows/client/retry.py",
         ("unit/test_retry.py",),
-        ("one attempt more", "attempts < most and", "attempts <= most and"),
-        ("tried beyond the time", " and elapsed_seconds + wait <= most_seconds:", ":"),
+        ("one attempt more", "outcome.again and attempts < most:", "outcome.again and attempts <= most:"),
+        ("tried beyond the time", "if elapsed_seconds + wait <= most_seconds:", "if True:"),
         ("rows wait for ever", "if outcome.state is RowState.WAITING:", "if outcome.state is RowState.SENDING:"),
         ("no jitter", "rng.uniform(0, min(", "max(0, min("),
         ("an expired token is one row's trouble", "(401, 403, 404, ", "(403, 404, "),
