@@ -173,6 +173,33 @@ def test_filters_stay_with_the_run_that_they_were_set_for(settings: Settings, re
     assert "No row fits." not in text(page)
 
 
+def test_whose_row_it_is_stands_before_why_it_failed(settings: Settings, redis_url: str, tmp_path: Path) -> None:
+    run = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 5), definition=keyed(settings))
+    run.outcomes(RowState.FAILED, [1])
+    run.leave(RunState.FINISHED)
+
+    table = show("run", id=run.id).dataframe[0].value
+
+    assert list(table.columns) == [
+        "row", "state", "a:title", "why", "a:userId", "a:body", "b:postId", "status", "attempts", "line",
+    ]  # fmt: skip
+
+
+def test_who_uploads_the_corrected_file_finds_the_check_again(
+    settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    run = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 5, bad=(2,)), definition=keyed(settings))
+    run.leave(RunState.CHECKING, CHECKED)
+    page = show("send", run=run.id)
+    assert list(page.dataframe[0].value.columns) == ["line", "key:title", "column", "value", "reason"]
+    assert page.dataframe[0].value.iloc[0].tolist()[:2] == [3, "Invoice reminder 2"]
+
+    button(page, "Upload the corrected file").click().run()  # type: ignore[attr-defined]
+
+    assert "The check of posts.csv is kept." in text(page)
+    assert f"./?run={run.id}" in text(page)
+
+
 # -- the file of another pipeline, and the inbox -----------------------------------------------------------------------
 
 
