@@ -14,8 +14,8 @@ from dashboard.prefect_api import schedules, server
 from dashboard.prefect_api.schedules import Schedule
 from dashboard.prefect_api.server import FlowRun
 from dashboard.words import visible
-from flows.delivery import renewal
 from flows.delivery.delivered import refuse_skipping
+from flows.delivery.renewal import renew
 from flows.errors import RowrelayError, RunBusy, StackError
 from flows.flow_runs.start import start
 from flows.ledger.backup_guard import BackupGuard
@@ -65,8 +65,10 @@ def send(pipeline: str, file: str, *, by: str, how: How = AS_FOUND, key: str | N
     return _begin(pipeline, file, dry_run=False, how=how, by=by, key=key)
 
 
-def resume(run: Run, rows: Wanted, *, by: str, key: str | None = None) -> str:
+def resume(run: Run, rows: Wanted, *, by: str, key: str | None = None, renewed: bool = False) -> str:
     """Send what a run still has to send, or its failed or unknown rows again; returns the flow run's id.
+
+    `renewed`: by the pipeline of today.
 
     A run that was only to be checked, and whose check did not end, is checked: nothing of it is sent unseen.
 
@@ -75,6 +77,7 @@ def resume(run: Run, rows: Wanted, *, by: str, key: str | None = None) -> str:
         NotPossible: there is nothing to send.
         KeyReused: the key stands for another request.
         LedgerOlder: Redis knows less than this machine has seen; a person has to say why.
+        DefinitionError: the run may not go on by the pipeline of today.
         StackError: Prefect does not answer.
     """
     if run.total == 0 and only_check(run):
@@ -82,12 +85,7 @@ def resume(run: Run, rows: Wanted, *, by: str, key: str | None = None) -> str:
     if not run.busy and not _asked_with(run, key) and not to_send(run, rows):
         raise NotPossible(f"The run has no {rows} rows." if rows != "unfinished" else "Everything was sent already.")
     BackupGuard(client(), settings().memory).ask(run.id)
-    return _go_on(run, rows, dry_run=False, by=by, key=key or _wish(run, rows))
-
-
-def renew(run: Run, rows: Wanted, *, by: str) -> None:
-    """Let a run go on by the pipeline of today. Raises DefinitionError, RunBusy, StackError."""
-    renewal.renew(run, rows, ledger(), view(), settings(), by=by)
+    return _go_on(run, rows, dry_run=False, by=by, key=key or _wish(run, rows), renewed=renewed)
 
 
 def check_again(run: Run, *, by: str, key: str | None = None) -> str:
@@ -246,13 +244,15 @@ def _key_of(pipeline: str, key: str) -> str:
     return plain if earlier and earlier.parameters.get("pipeline") == pipeline else f"api:{pipeline}:{key}"
 
 
-def _go_on(run: Run, rows: Wanted, *, dry_run: bool, by: str, key: str) -> str:
+def _go_on(run: Run, rows: Wanted, *, dry_run: bool, by: str, key: str, renewed: bool = False) -> str:
     """Ask Prefect to deliver a known run; the same wish twice is one, and gets the same answer at any time."""
     before = run.facts.asked if _asked_with(run, key) else ""
     if not before and run.busy:
         raise RunBusy("The run is being delivered already.", hint="Wait until it ends, or cancel it first.")
     if not before and asked(run):
         raise RunBusy("This was asked for already and waits for a runner.", hint="Wait, or cancel it first.")
+    if renewed and not before:
+        renew(run, rows, ledger(), view(), settings(), by=by)
     ready_prefect()
     flow = str(start(run.pipeline, resume=run.id, rows=rows, dry_run=dry_run, by=by, idempotency_key=key))
     if flow != before:

@@ -8,12 +8,14 @@ from typing import Any
 
 from flows.client.request import build, idempotency_key, mask
 from flows.errors import SettingError
+from flows.ledger.keys import Record
+from flows.ledger.run import Run
 from flows.masking import NO_SECRET
 from flows.pipeline.definition import Definition
 from flows.pipeline.rendering import Rendering
 from flows.pipeline.secret import secret_names, secrets_of
 from flows.pipeline.template import Unsendable
-from flows.records import Row
+from flows.records import Row, RowState
 from flows.settings import Settings
 
 
@@ -42,6 +44,13 @@ def request_of(run: str, definition: Definition, row: Row, settings: Settings, *
     except (Unsendable, UnicodeError, ValueError) as exc:
         return Shown(row.row, row.line, problem=str(exc))
     return Shown(row.row, row.line, shown["method"], shown["url"], shown["headers"], shown["body"])
+
+
+def sent_as(run: Run, definition: Definition, row: Row, record: Record, settings: Settings) -> Shown:
+    """The request of a row as it went out, or would; secrets masked."""
+    if record.state is not RowState.WAITING and record.attempts and record.epoch <= run.facts.redefined:
+        return Shown(row.row, row.line, problem="It was sent by the definition before that was changed: not kept.")
+    return request_of(run.id, definition, row, settings, generation=record.generation)
 
 
 def as_text(shown: Shown) -> str:

@@ -20,7 +20,7 @@ from flows.delivery.delivered import refuse_skipping
 from flows.delivery.delivery import Delivery
 from flows.delivery.order import Order, changes
 from flows.delivery.plan import Chunk
-from flows.errors import Broken, RowrelayError, RunDeleted, RunNotFound, Stopped, Superseded
+from flows.errors import Broken, RowrelayError, RunBusy, RunDeleted, RunNotFound, Stopped, Superseded
 from flows.flow_runs import drain
 from flows.flow_runs.launch import Launch, launched
 from flows.flow_runs.mapping import send_all
@@ -177,6 +177,8 @@ def _delivered(
             launch.on_delivery(delivery)
             report = Report(run, settings)
             delivery.take(resume=resumes, only_check=dry_run)
+            if resumes and (delivery.view.run(run).facts.definition_digest or "") != order.digest:
+                raise RunBusy("The definition of this run was changed a moment ago.", hint="Start it once more.")
             failure = _deliver(delivery, order, rows, report, own_id, dry_run=dry_run)
             if dry_run and failure is None:
                 delivery.put_down("checked; nothing sent yet")

@@ -27,7 +27,7 @@ from flows.pipeline.definition import Definition
 from flows.pipeline.reading import from_resolved
 from flows.records import Rejection, Row, RowState
 from flows.sheet import FIRST, LAST, REASON, Table, cell, for_spreadsheets, guarded, neutral, plain
-from flows.source.header import match
+from flows.source.header import match, named_delimiter
 from flows.spool.spans import spans
 from flows.spool.spool import Spool
 
@@ -54,7 +54,7 @@ class Layout:
         columns, kept = definition.column_names, tuple(definition.response.keep)
         taken = set(OWN)
         shown = [_free(name, taken) for name in (*columns, *kept)]
-        delimiter = delimiter or definition.source.delimiter or ","
+        delimiter = named_delimiter(delimiter or definition.source.delimiter or ",", FileError)
         return cls(columns, kept, tuple(shown[: len(columns)]), tuple(shown[len(columns) :]), delimiter)
 
     @property

@@ -57,10 +57,11 @@ def preview_run(run: str) -> schemas.Preview:
     found, book = _book(run)
     terms = book.definition.terms
     ready = found.total - found.counts[RowState.REJECTED]
+    first = book.spool.read(0, 3) if ready else []
     digest = found.facts.digest
     return schemas.Preview(
         rejections=[schemas.Rejection.of(each) for each in view().samples(found.id)],
-        requests=[_request(found, book, row) for row in (book.spool.read(0, 3) if ready else [])],
+        requests=[_request(preview.request_of(found.id, book.definition, row, settings())) for row in first],
         rows_to_send=ready,
         seconds=expected_seconds(ready, terms.windows),
         runs_with_same_content=[other.id for other in run_list.sent_before(view(), digest, but=found.id)],
@@ -109,7 +110,8 @@ def get_row(run: str, row: int) -> schemas.RowDetail:
     if each.record.state is RowState.REJECTED:
         return schemas.RowDetail.of(each)
     row_sent = Row(each.record.row, each.line, each.values)
-    return schemas.RowDetail.of(each, _request(found, book, row_sent, generation=each.record.generation))
+    shown = preview.sent_as(found, book.definition, row_sent, each.record, settings())
+    return schemas.RowDetail.of(each, _request(shown))
 
 
 @router.get("/results.json", response_class=StreamingResponse, responses={200: {"model": schemas.Results}})
@@ -164,8 +166,7 @@ def _spool(run: Run) -> Spool:
     return Spool(settings().spool_url, run.id)
 
 
-def _request(run: Run, book: Rowbook, row: Row, *, generation: int = 0) -> schemas.Request:
-    shown = preview.request_of(run.id, book.definition, row, settings(), generation=generation)
+def _request(shown: preview.Shown) -> schemas.Request:
     return schemas.Request(
         method=shown.method, url=shown.url, headers=dict(shown.headers or {}), body=shown.body, problem=shown.problem
     )

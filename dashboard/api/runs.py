@@ -122,9 +122,8 @@ def resume_run(
     A run that was only to be checked, and whose check did not end, is checked again.
     """
     found = begun(run, exact)
-    if body.definition == "new":
-        actions.renew(found, body.rows, by=by(request))
-    flow = actions.resume(found, body.rows, by=by(request), key=_key(found, idempotency_key))
+    key, renewed = _key(found, idempotency_key), body.definition == "new"
+    flow = actions.resume(found, body.rows, by=by(request), key=key, renewed=renewed)
     say_where(request, response, f"/runs/{found.id}")
     return schemas.Started(id=found.id, flow_run=flow)
 

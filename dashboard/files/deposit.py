@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from dashboard.files.upload import harmless
@@ -27,7 +26,6 @@ def deposit(file: str, name: str, definition: Definition, settings: Settings) ->
         with opened(file, settings, definition) as source, source.open("rb") as given, whole_file(target) as taken:
             while block := given.read(1 << 20):
                 taken.write(block)
-        os.utime(target)
     except OSError as exc:
         raise StorageError(f"could not be put into the inbox: {exc.strerror or exc}", file=str(target)) from exc
     return target

@@ -81,7 +81,11 @@ def in_rows(wanted: Wanted) -> None:
         for hit in hits:
             st.html(_hit(hit, text, at))
         if not hits:
-            st.html(theme.empty("No row has it.", f"{at.number(looked)} runs were looked through."))
+            st.html(
+                theme.empty(
+                    "No row has it.", f"Looked through: {at.number(looked)} {'run' if looked == 1 else 'runs'}."
+                )
+            )
         if looked < fitting:
             seen = f"the newest {at.number(looked)} of {at.number(fitting)} runs"
             st.caption(f"Looked through were {seen}. Choose days to look at others.")

@@ -67,7 +67,8 @@ def _one(each: Schedule) -> None:
                     _do(lambda: actions.set_schedule(each, False, by=who()))
             elif st.button("Go on", key=f"go-{each.id}", icon=":material/play_arrow:"):
                 _do(lambda: actions.set_schedule(each, True, by=who()))
-            if st.button("Change", key=f"change-{each.id}", icon=":material/edit:"):
+            why = "It stands in the pipeline's definition: change it there" if each.stated else None
+            if st.button("Change", key=f"change-{each.id}", icon=":material/edit:", disabled=each.stated, help=why):
                 _change(each)
             if st.button("Remove", key=f"remove-{each.id}", icon=":material/delete:", type="tertiary"):
                 _remove(each)
@@ -103,7 +104,7 @@ def _remove(each: Schedule) -> None:
         _do(lambda: actions.remove_schedule(each, by=who()))
 
 
-@st.dialog("When shall it come?")
+@st.dialog("When should it run?")
 def _change(each: Schedule) -> None:
     st.text(f"{each.deployment.name}, until now {each.rule}.")
     rule = _rule("change", each.planned)

@@ -14,7 +14,7 @@ from dashboard.connections import ready_prefect
 from dashboard.prefect_api import server
 from dashboard.prefect_api.server import Deployment, FlowRun
 from flows.errors import RowrelayError, StackError
-from flows.flow_runs.names import INBOX
+from flows.flow_runs.names import INBOX, STATED
 from flows.intake.origin import origin
 from flows.pipeline.definition import Definition
 from flows.pipeline.timing import OVER, Rule, RuleRefused
@@ -44,6 +44,8 @@ class Schedule:
     last: FlowRun | None
     parameters: dict[str, Any]  # its own
     planned: Rule  # what `rule` says in words
+    stated: bool  # it stands in the definition of its pipeline
+    wished: bool  # it is not paused itself, though all of its deployment may be
 
 
 def every() -> list[Schedule]:
@@ -89,11 +91,16 @@ def add(definition: Definition, settings: Settings, *, source: str, rule: Rule) 
 
 def change(schedule: Schedule, rule: Rule) -> list[datetime]:
     """Let it come at other times; returns the next five. Raises RuleRefused, ScheduleRefused, StackError."""
+    if schedule.stated:
+        raise ScheduleRefused(
+            f"This schedule stands in the definition of {schedule.deployment.name}.",
+            hint="Change it there, or remove it here and make another.",
+        )
     begun = datetime.now(UTC)
     planned = as_prefect(rule, begun)
     shown = times(rule, planned, begun)
     _refuse_twin(schedule.deployment, rule, schedule.source, but=schedule.id)
-    changes = {"schedule": planned, "active": schedule.active, "parameters": schedule.parameters}
+    changes = {"schedule": planned, "active": schedule.wished, "parameters": schedule.parameters}
     server.ask("PATCH", f"/deployments/{schedule.deployment.id}/schedules/{schedule.id}", changes)
     return shown
 
@@ -101,8 +108,14 @@ def change(schedule: Schedule, rule: Rule) -> list[datetime]:
 def _refuse_twin(target: Deployment, rule: Rule, source: str, *, but: str = "") -> None:
     """Two equal schedules would deliver every file of the one twice, or fight for it."""
     for raw in target.schedules:
-        if raw["id"] != but and _planned(raw) == rule and _source_of(raw, target) == source:
+        if raw["id"] != but and _same(_planned(raw), rule) and _source_of(raw, target) == source:
             raise ScheduleRefused("There is such a schedule already.", hint="Pause, change or remove that one.")
+
+
+def _same(one: Rule, other: Rule) -> bool:
+    """Whether two rules come at the same times, as far as they are simple: `1-5` and `1,2,3,4,5` do."""
+    days = days_of(one.cron or "")
+    return one == other or (days is not None and days == days_of(other.cron or "") and one.timezone == other.timezone)
 
 
 def set_active(schedule: Schedule, active: bool) -> None:
@@ -164,7 +177,7 @@ def days_of(cron: str) -> tuple[list[int], int, int] | None:
     days: set[int] = set()
     for part in ("0-6" if parts[4] == "*" else parts[4]).split(","):
         first, dash, last = part.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
+        if not first.isdecimal() or (dash and not (last.isdecimal() and int(first) <= int(last))):
             return None
         days.update((day + 6) % 7 for day in range(int(first), int(last or first) + 1))
     return (sorted(days), int(parts[1]), int(parts[0])) if days else None
@@ -208,6 +221,8 @@ def _schedule(raw: dict[str, Any], place: Deployment) -> Schedule:
         last=server.latest(raw["id"]),
         parameters=raw.get("parameters") or {},
         planned=rule,
+        stated=str(raw.get("slug") or "").startswith(STATED),
+        wished=bool(raw.get("active")),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dashboard.rows import choice
 from dashboard.rows.book import Rowbook
 from dashboard.rows.question import Found, Question
-from flows.errors import FileError, RunNotFound
+from flows.errors import DefinitionError, FileError, RunNotFound
 from flows.ledger.run import Run
 from flows.ledger.view import View
 from flows.pipeline.reading import from_resolved
@@ -40,7 +40,7 @@ def look(view: View, settings: Settings, runs: Sequence[Run], text: str, *, seco
             break
         looked += 1
         if run.total:
-            with suppress(FileError, RunNotFound):
+            with suppress(FileError, RunNotFound, DefinitionError):
                 definition = from_resolved(view.definition(run.id))
                 page = choice.page(Rowbook(view, run, definition, settings), Question(search=text), size=FIRST)
                 if page.matching:

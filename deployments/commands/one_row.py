@@ -11,6 +11,7 @@ from rich.text import Text
 from dashboard import preview
 from dashboard.rows.book import Rowbook
 from dashboard.rows.question import Found
+from dashboard.words import visible
 from deployments.commands.progress import STYLES
 from deployments.commands.session import Session, out
 from deployments.commands.showing import local, print_json
@@ -50,7 +51,7 @@ def print_row(session: Session, run: Run, number: int, *, as_json: bool) -> int:
         out.print(_table(said))
     if shown:
         out.print(Text("\nIts request, secrets masked:", style="bold"))
-        out.print(Text(preview.as_text(shown)))
+        out.print(Text(visible(preview.as_text(shown))))
     return 0
 
 
@@ -58,7 +59,7 @@ def _request(book: Rowbook, found: Found) -> preview.Shown | None:
     if found.record.state is RowState.REJECTED:
         return None
     row = Row(found.record.row, found.line, found.values)
-    return preview.request_of(book.run.id, book.definition, row, book.settings, generation=found.record.generation)
+    return preview.sent_as(book.run, book.definition, row, found.record, book.settings)
 
 
 def _table(words: dict[str, str]) -> Table:
@@ -66,7 +67,7 @@ def _table(words: dict[str, str]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in words.items():
-        table.add_row(Text(name), Text(text))
+        table.add_row(Text(visible(name)), Text(visible(text)))
     return table
 
 

@@ -74,10 +74,9 @@ def waits_for(moment: Moment) -> str:
         why = f" ({limit.pause_reason})" if limit.pause_reason else ""
         return f"pausing for {duration(limit.paused_until - moment.now)}{why}"
     if limit.quarantine_until and (left := limit.quarantine_until - moment.now) >= 0.5:
-        trust = (
-            f" (`rowrelay limits trust {limit.name}` ends it, if you know better)" if left > LONG_WAIT_SECONDS else ""
-        )
-        return f"waiting to be sure for {duration(left)}: {limit.quarantine_reason}{trust}"
+        trust = f" (`rowrelay limits trust {limit.name}` skips the wait, if nothing else was sent under this limit)"
+        more = trust if left > LONG_WAIT_SECONDS else ""
+        return f"waiting to be sure for {duration(left)}: {limit.quarantine_reason}{more}"
     return ""
 
 

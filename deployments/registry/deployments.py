@@ -41,8 +41,8 @@ from prefect.types.entrypoint import EntrypointType
 
 from deployments.registry.job import JOB
 from flows.deliver import deliver
-from flows.flow_runs.names import INBOX
-from flows.flow_runs.schedule import OWN, schedules
+from flows.flow_runs.names import INBOX, STATED
+from flows.flow_runs.schedule import schedules
 from flows.inbox import inbox
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import Pipelines
@@ -139,7 +139,7 @@ async def register(client: PrefectClient, made: RunnerDeployment, apply: Apply) 
 async def _drop_unstated(client: PrefectClient, deployment: UUID, kept: set[str]) -> None:
     """Take away what a definition stated before: where all have slugs, Prefect adds and changes, and drops none."""
     for each in await client.read_deployment_schedules(deployment):
-        if (each.slug or "").startswith(OWN) and each.slug not in kept:
+        if (each.slug or "").startswith(STATED) and each.slug not in kept:
             await client.delete_deployment_schedule(deployment, each.id)
 
 
@@ -154,14 +154,14 @@ async def keep_what_people_set(client: PrefectClient, made: RunnerDeployment) ->
     removed = set(map(_content, before)) - set(known)
     left = [each for each in made.schedules or [] if _content(each.slug or "") not in removed]
     own = [_as_set(each, known.get(_content(each.slug or ""))) for each in left]
-    made.schedules = own + [_again(each) for each in there.schedules if not (each.slug or "").startswith(OWN)]
+    made.schedules = own + [_again(each) for each in there.schedules if not (each.slug or "").startswith(STATED)]
     made.paused = there.paused and GONE not in there.tags
     return made
 
 
 def _content(slug: str) -> str:
     """What a slug of ours says of its schedule, without the place in the definition, which others may change."""
-    return slug.rpartition("-")[2] if slug.startswith(OWN) else slug
+    return slug.rpartition("-")[2] if slug.startswith(STATED) else slug
 
 
 async def _stated(client: PrefectClient, pipeline: str) -> list[str]:
@@ -211,7 +211,7 @@ async def withdraw_missing(client: PrefectClient, found: Pipelines, *, work_pool
     for there in await _all(client):
         if there.name in (*found, TAG) or GONE in there.tags or (there.work_pool_name or "") != work_pool:
             continue
-        own = [each for each in there.schedules if (each.slug or "").startswith(OWN)]
+        own = [each for each in there.schedules if (each.slug or "").startswith(STATED)]
         for schedule in own:
             await client.delete_deployment_schedule(there.id, schedule.id)
         if own:  # those come back with the definition; what a person has removed does not

@@ -21,6 +21,8 @@ from flows.ledger.connection import masked
 from flows.settings import Settings
 
 if TYPE_CHECKING:
+    from prefect.automations import Automation
+    from prefect.client.orchestration import PrefectClient
     from prefect.events.actions import SendNotification
 
 AUTOMATION = "Rowrelay: tell of runs that stopped or ended with errors"
@@ -80,30 +82,51 @@ def set_up(settings: Settings) -> str:
 
 async def _keep(action: SendNotification | None) -> None:
     """Have one automation that does this, or none."""
-    from prefect.automations import Automation
     from prefect.client.orchestration import get_client
-    from prefect.events.schemas.automations import CompoundTrigger
 
     from deployments.registry import automations
 
     async with get_client() as client:
         if action is None:
             await automations.remove(client, AUTOMATION)
-            return
-        wanted = Automation(
-            name=AUTOMATION,
-            description="Set up by Rowrelay: changes but switching it off are overwritten at its next set-up.",
-            trigger=CompoundTrigger(
-                triggers=[
-                    automations.on_state(STATES),
-                    automations.on_state({"Completed"}, saying=SAYS_WITH_ERRORS),
-                ],
-                require="any",
-                within=None,
-            ),
-            actions=[action],
-        )
-        await automations.put(client, wanted)
+        else:
+            await automations.put(client, _automation(action))
+
+
+async def renew(client: PrefectClient, settings: Settings) -> None:
+    """Bring the automation up to date where there is one: an earlier version waits for states that are no more."""
+    from prefect.events.actions import SendNotification
+
+    from deployments.registry import automations
+
+    for there in await client.read_automations_by_name(AUTOMATION):
+        for action in there.actions:
+            if isinstance(action, SendNotification):
+                again = SendNotification(
+                    block_document_id=action.block_document_id, subject=SUBJECT, body=text(settings)
+                )
+                await automations.put(client, _automation(again))
+
+
+def _automation(action: SendNotification) -> Automation:
+    from prefect.automations import Automation
+    from prefect.events.schemas.automations import CompoundTrigger
+
+    from deployments.registry import automations
+
+    return Automation(
+        name=AUTOMATION,
+        description="Set up by Rowrelay: changes but switching it off are overwritten at its next set-up.",
+        trigger=CompoundTrigger(
+            triggers=[
+                automations.on_state(STATES),
+                automations.on_state({"Completed"}, saying=SAYS_WITH_ERRORS),
+            ],
+            require="any",
+            within=None,
+        ),
+        actions=[action],
+    )
 
 
 def try_out(settings: Settings) -> str:

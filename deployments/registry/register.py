@@ -72,13 +72,14 @@ def _try(settings: Settings, pool: str) -> int:
 async def _set_up(settings: Settings, pool: str) -> list[Exception]:
     from prefect.client.orchestration import get_client
 
-    from deployments.registry import automations, deployments
+    from deployments.registry import automations, deployments, notifications
 
     found = present(settings)
     async with get_client() as client:
         await _make_pool(client, pool)
         recovery = await deployments.recovery(work_pool=pool)
         await automations.resume_crashed(client, await _apply(client, recovery))
+        await notifications.renew(client, settings)
         for paused in await deployments.pause_refused(client):
             _say(f"A schedule is paused, as it cannot be run. {paused}")
         refused: list[Exception] = [*found.refused.values()]

@@ -89,7 +89,7 @@ async def _serve(settings: Settings, found: Pipelines, mark: Mark, ready: Path |
             _say(f"A schedule is paused, as it cannot be run. {paused}")
         served: dict[str, Definition] = {}
         offered = [crashes, *await _take_over(runner, client, served, found)]
-        await _automate(client, crashes)
+        await _automate(client, crashes, settings)
         _tell_ready(ready)
         if left := await deployments.give_back(client, offered):
             _say(f"{left} runs that an earlier process had taken on are scheduled anew.")
@@ -143,15 +143,19 @@ async def _leave(runner: Runner, asked: asyncio.Event) -> None:
         _say("Some runs did not end in time; they are resumed when they are found dead.")
 
 
-async def _automate(client: PrefectClient, recovery: UUID) -> None:
+async def _automate(client: PrefectClient, recovery: UUID, settings: Settings) -> None:
     from prefect.exceptions import PrefectHTTPStatusError
 
-    from deployments.registry import automations
+    from deployments.registry import automations, notifications
 
     try:
         await automations.resume_crashed(client, recovery)
     except (PrefectHTTPStatusError, httpx.HTTPError) as exc:
         _say(f"Crashed runs will not be resumed by themselves: {exc}")
+    try:
+        await notifications.renew(client, settings)
+    except (PrefectHTTPStatusError, httpx.HTTPError) as exc:
+        _say(f"Who is told of runs that stop is not up to date: {exc}. Say `rowrelay notify` once more.")
 
 
 async def _offer(runner: Runner, client: PrefectClient, definition: Definition) -> list[UUID]:

@@ -227,13 +227,13 @@ def _compiled(path: str) -> Any:
 
 def _message(body: bytes, headers: Headers, mask: Mask) -> str:
     """What the API says is wrong, in one line: else the beginning of the body, or nothing where it is a page."""
-    if not body.strip() or is_html(headers, body):
+    if not body.strip() or is_html(headers, body) or body.lstrip().startswith(b"<"):  # XML says nothing in a line
         return ""
     found = ""
     with suppress(ValueError):
         if not (value := parsed(body, headers)):
             return ""
-        found = message_of(value)
+        found = message_of(value, mask)
     return _shown(found or as_text(body[:8192], headers), mask)
 
 

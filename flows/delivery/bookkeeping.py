@@ -10,6 +10,7 @@ from contextlib import suppress
 import redis
 
 from flows.client import retry
+from flows.client.answer import MESSAGE_CHARACTERS
 from flows.delivery.answers import KeptNames
 from flows.delivery.context import Context
 from flows.delivery.exchanges import UNTRIED, Came
@@ -22,6 +23,22 @@ from flows.ledger import keys
 from flows.ledger.moves import Answer
 from flows.records import Outcome, Parcel, Reply, RowState
 
+MOST_LONG = 10_000  # excerpts that one sender keeps whole: some 20 MB
+
+
+class Excerpts:
+    """Keeps the first `most` long excerpts whole, of all others the beginning: a refused file must not fill Redis."""
+
+    def __init__(self, most: int = MOST_LONG) -> None:
+        self._left = most
+
+    def cut(self, excerpt: str) -> str:
+        """As much of it as is kept."""
+        if len(excerpt) <= MESSAGE_CHARACTERS:
+            return excerpt
+        self._left -= 1
+        return excerpt if self._left >= 0 else excerpt[:MESSAGE_CHARACTERS]
+
 
 class Bookkeeping:
     """Records the outcomes of one sender. A parcel has landed, and may be queued again, when the ledger has them."""
@@ -32,6 +49,7 @@ class Bookkeeping:
         self._names = tuple(context.definition.response.keep)
         self._kept_names = KeptNames(context.definition.response.keep)
         self._rng = random.Random()
+        self._excerpts = Excerpts()
         self.recorder = Recorder(context, journal, on_taken=self._taken, on_kept=self._kept)
 
     def note(self, job: Job, came: Came) -> list[Outcome]:
@@ -119,7 +137,7 @@ class Bookkeeping:
                 took_seconds=reply.took_seconds,
                 kept=outcome.kept,
                 reason=outcome.reason,
-                excerpt=outcome.excerpt,
+                excerpt=self._excerpts.cut(outcome.excerpt),
             )
             answers.append(
                 Answer(

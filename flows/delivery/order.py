@@ -23,6 +23,7 @@ class Order:
 
     definition: Definition
     file: str
+    digest: str = ""  # of the definition, as it was noted of a run that has begun
     trusted: bool = False  # the file may lie anywhere
     skip_delivered: bool = False
     encoding: str = ""
@@ -36,6 +37,7 @@ class Order:
         return cls(
             _definition(run, view, settings),
             run.file,
+            digest=facts.definition_digest or "",
             trusted=facts.trusted,
             skip_delivered=facts.skip_delivered,
             encoding=facts.asked_encoding,
@@ -86,7 +88,4 @@ def changes(definition: Definition, settings: Settings) -> Iterator[str]:
     except DefinitionError:
         return
     if present_one is not None and present_one.digest() != definition.digest():
-        yield (
-            f"The definition of {definition.name} is not the one that this run began with; the run keeps to its own."
-            " `rowrelay send --resume RUN --definition new`, or the page's box, sends failed rows by the new one."
-        )
+        yield f"The definition of {definition.name} is not the one that this run began with; the run keeps to its own."

@@ -45,16 +45,21 @@ def renew(run: Run, rows: Wanted, ledger: Ledger, view: View, settings: Settings
             "Unknown rows are sent again as they were, since the API may have them.",
             hint="Leave out the new definition for them.",
         )
+    what = RowState.FAILED if rows == "failed" else RowState.WAITING
+    if not run.counts[what]:
+        raise DefinitionError(f"The run has no {what} rows, so a new definition would be for nothing.")
     new = _fit(run, view, settings)
+    if _has_doubtful(run, view):
+        raise _refusal("of some waiting rows the API may have an earlier request", "Send the file as a new run.")
     if run.busy or not ledger.redefine(run.id, new.resolved(), digest=new.digest(), epoch=run.facts.epoch):
         raise RunBusy("The run is being delivered.", hint="Wait until it ends, or cancel it first.")
-    ledger.event(run.id, f"goes on by the definition of today, says {by}")
+    ledger.event(run.id, f"{by} let it go on by the definition of today")
 
 
 def _fit(run: Run, view: View, settings: Settings) -> Definition:
     """The pipeline of today. Raises DefinitionError where the run may not go on by it."""
     old, new = from_resolved(view.definition(run.id)), pick(present(settings), run.pipeline)
-    if run.counts[RowState.UNKNOWN]:
+    if run.counts[RowState.UNKNOWN] or run.counts[RowState.SENDING]:
         raise _refusal("it has unknown rows, whose requests must stay what they were", "Settle those first.")
     if _of_the_file(old) != _of_the_file(new):
         raise _refusal("its rows were read by other columns", "Send the file as a new run.")
@@ -63,6 +68,14 @@ def _fit(run: Run, view: View, settings: Settings) -> Definition:
     if urlsplit(old.request.url).netloc != urlsplit(new.request.url).netloc:
         raise _refusal("requests would go to another host", "Send the file as a new run.")
     return new
+
+
+def _has_doubtful(run: Run, view: View) -> bool:
+    """Whether a row waits that was unknown before."""
+    if not (run.counts[RowState.WAITING] and run.facts.requests):  # only who was asked for again can be in doubt
+        return False
+    blocks = view.blocks(run.id, run.total, names=(), created=run.created)
+    return any(record.doubtful and record.state is RowState.WAITING for block in blocks for record in block)
 
 
 def _refusal(why: str, hint: str) -> DefinitionError:

@@ -8,6 +8,7 @@ DELIVER = "deliver"  # one file through one pipeline
 INBOX = "inbox"  # each new file of a folder or address
 RECOVER = "recover"  # takes up again what crashed
 THAT_DELIVER = (DELIVER, INBOX)
+STATED = "definition-"  # how the slugs of schedules begin that come from a definition; all others are people's
 
 
 def title(pipeline: str, file: str, *, resume: str = "", rows: str = "unfinished", dry_run: bool = False) -> str:

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from prefect.schedules import Cron, Interval, RRule, Schedule
 
+from flows.flow_runs.names import STATED
 from flows.pipeline import definition as model
 
-OWN = "definition-"  # how the slugs of schedules begin that come from a definition; all others are people's
 ANCHOR = datetime(2024, 1, 1, tzinfo=UTC)  # a Monday, so that intervals fall on full hours, also after a restart
 
 
@@ -21,7 +21,7 @@ def schedules(definition: model.Definition) -> list[Schedule]:
 
 def _schedule(definition: model.Definition, number: int, stated: model.Schedule) -> Schedule:
     content = hashlib.sha256(msgspec.json.encode(stated.model_dump(mode="json"))).hexdigest()
-    slug = f"{OWN}{number}-{content[:10]}"
+    slug = f"{STATED}{number}-{content[:10]}"
     parameters = {"pipeline": definition.name, "folder": stated.inbox or ""}
     if stated.cron is not None:
         return Cron(stated.cron, timezone=stated.timezone, active=stated.active, parameters=parameters, slug=slug)

@@ -21,6 +21,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None = None  # the inbox that the file came from
     trusted: bool = False  # the file may lie anywhere
     definition_digest: str | None = None
+    redefined: int = 0  # the epoch after which it went on by another definition; 0: it never did
     skip_delivered: bool = False
     asked_encoding: str = ""  # how the file is to be read, as far as that was said
     asked_delimiter: str = ""

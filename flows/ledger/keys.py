@@ -115,6 +115,8 @@ class Record:
     state: RowState
     attempts: int = 0
     generation: int = 0
+    epoch: int = 0  # of the latest claim
+    doubtful: bool = False  # an attempt may have been acted on, and nobody knows
     at: float | None = None  # the latest claim, or the earliest next one while waiting
     status: int | None = None
     took_seconds: float | None = None
@@ -170,7 +172,7 @@ def claim_of(raw: bytes) -> str:
 
 def unpack(row: int, raw: bytes, detail: bytes | None, *, names: tuple[str, ...], created: float) -> Record:
     """A row's record from its two halves. `created` is when the run was, in Unix seconds."""
-    code, _epoch, _serial, generation, _request, attempts, at = _HEAD.unpack_from(raw)
+    code, epoch, _serial, generation, _request, attempts, at = _HEAD.unpack_from(raw)
     short = msgspec.msgpack.decode(raw[_HEAD.size :]) if len(raw) > _HEAD.size else []
     extra = msgspec.msgpack.decode(detail) if detail else {}
     values = extra.get("k") or short[2:]
@@ -179,6 +181,8 @@ def unpack(row: int, raw: bytes, detail: bytes | None, *, names: tuple[str, ...]
         state=_CODES[code % _DOUBT],
         attempts=attempts,
         generation=generation,
+        epoch=epoch,
+        doubtful=code >= _DOUBT,
         at=created + at / 100 if at else None,
         status=short[0] if short else None,
         took_seconds=short[1] / 1000 if len(short) > 1 else None,

@@ -59,7 +59,7 @@ class Notes:
                     return False
                 pipe.multi()
                 pipe.set(key + ":definition", msgspec.json.encode(definition))
-                pipe.hset(key, "definition_digest", digest)
+                pipe.hset(key, mapping={"definition_digest": digest, "redefined": epoch})
                 pipe.execute()
             except redis.WatchError:
                 return False

@@ -17,6 +17,9 @@ NEAR = 0.75
 COMPARED = 50  # records that are looked at beside the header
 
 
+COLUMNS_DIFFER = "its columns are not those of the pipeline"
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """The file's own column names, and for each wanted column its position there (None: left out)."""
@@ -132,7 +135,7 @@ def _complaint(
         parts.append("more than once: " + ", ".join(doubled))
     if extra:
         parts.append("unknown: " + ", ".join(_shown(name) for name in extra[:20]))
-    return f"its columns are not those of the pipeline ({', '.join(wanted)}). " + "; ".join(parts)
+    return f"{COLUMNS_DIFFER} ({', '.join(wanted)}). " + "; ".join(parts)
 
 
 def _advice(names: list[str], wanted: Mapping[str, bool], delimiter: str, slips: dict[str, str]) -> str:

@@ -33,6 +33,7 @@ class Parts:
     def __init__(self, fs: Any, folder: str) -> None:
         self._fs, self._folder = fs, folder
         self._tables: OrderedDict[str, pa.Table] = OrderedDict()
+        self._unused: tuple[str, Any] = "", None
         # Allocators keep for each thread what it has freed: parts read by sixteen threads cost some 40 MB more.
         self._reader = ThreadPoolExecutor(1, "spool")
 
@@ -46,6 +47,14 @@ class Parts:
             self._tables.popitem(last=False)
         self._tables[part.name] = table
         return table
+
+    def unused(self, part: Part) -> Any:
+        """Of each row of a part the cells that the pipeline has no use for; None where they were not kept."""
+        if self._unused[0] != part.name:
+            stored = self.opened(part)
+            kept = UNUSED in stored.schema_arrow.names
+            self._unused = part.name, stored.read(columns=[UNUSED], use_threads=False).column(0) if kept else None
+        return self._unused[1]
 
     def _read(self, part: Part) -> pa.Table:
         stored = self.opened(part)

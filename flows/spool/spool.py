@@ -24,7 +24,7 @@ from flows.errors import FileError, SpoolGone
 from flows.records import Rejection, Row
 from flows.spool.parts import Parts, damaged
 from flows.spool.rejected import RejectedRows
-from flows.spool.stored import LINE, ROW, UNUSED, to_rows
+from flows.spool.stored import LINE, ROW, to_rows
 from flows.spool.writer import MANIFEST, VERSION, Manifest, Writer
 from flows.storage.storage import filesystem, lies_there, reached
 
@@ -121,13 +121,10 @@ class Spool:
 
     def unused(self, ordinals: Sequence[int]) -> Iterator[Sequence[str]]:
         """Of accepted rows, by their ascending ordinals, the cells that the pipeline has no use for; () if unknown."""
-        manifest, read, cells = self.manifest(), -1, None
+        manifest, cells = self.manifest(), None
         for ordinal in ordinals:
             at = bisect_right(self._starts, ordinal) - 1
-            if at != read:
-                stored = self._parts.opened(manifest.parts[at])
-                kept = UNUSED in stored.schema_arrow.names
-                read, cells = at, stored.read(columns=[UNUSED], use_threads=False).column(0) if kept else None
+            cells = self._parts.unused(manifest.parts[at])
             yield () if cells is None else cells[ordinal - self._starts[at]].as_py()
 
     def walk(self, columns: Sequence[str]) -> Iterator[list[Row]]:

@@ -257,6 +257,11 @@ def test_who_removed_or_changed_a_schedule_is_in_the_log(answers: Answers, caplo
         assert (twin.status_code, twin.json()["detail"]) == (400, "There is such a schedule already.")
         assert api.post("/schedules", json={"pipeline": "posts", "cron": "5 8 * * *"}).status_code == 201
         assert api.patch("/schedules/s", json={"cron": "5 9 * * *"}).status_code == 200
+        same = api.post("/schedules", json={"pipeline": "posts", "cron": "5 7 * * 0,1,2,3,4,5,6"})
+        assert same.json()["detail"] == "There is such a schedule already."
+        stated[0]["slug"] = "definition-0-abc"  # the next registration would put back what the definition says
+        kept = api.patch("/schedules/s", json={"cron": "5 9 * * *"})
+        assert (kept.status_code, kept.json()["detail"]) == (400, "This schedule stands in the definition of posts.")
         assert api.patch("/schedules/s", json={"active": False}).status_code == 200
         assert api.patch("/schedules/s", json={}).status_code == 422
         assert api.delete("/schedules/s").status_code == 204

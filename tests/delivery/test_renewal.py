@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.preview import sent_as
 from flows.delivery.order import Order
 from flows.delivery.renewal import is_mended, renew
 from flows.errors import DefinitionError, RunBusy
 from flows.ledger.run import Run
 from flows.ledger.view import View
 from flows.pipeline.reading import load
-from flows.records import RowState, RunState
+from flows.records import Row, RowState, RunState, Wanted
 from flows.settings import Settings
 from tests.harness.seeding import Seeded, seed, write_posts
 
@@ -50,24 +51,24 @@ def seeded(settings: Settings, redis_url: str, tmp_path: Path) -> Seeded:
     return made
 
 
-def state(seeded: Seeded) -> tuple[Run, View]:
+def state_of(seeded: Seeded) -> tuple[Run, View]:
     view = View(seeded.ledger.client)
     return view.run(seeded.id), view
 
 
 def test_failed_rows_go_by_the_definition_of_today(seeded: Seeded, settings: Settings, tmp_path: Path) -> None:
-    run, view = state(seeded)
+    run, view = state_of(seeded)
     assert not is_mended(run, view, settings)
     (tmp_path / "posts.yaml").write_text(YAML.replace('{user: "{userId}"}', '{userId: "{userId}"}'))
     assert is_mended(run, view, settings)
 
     renew(run, "failed", seeded.ledger, view, settings, by="Ada")
 
-    run, view = state(seeded)
+    run, view = state_of(seeded)
     order = Order.stored(run, view, settings)  # refuses a definition that is not the one that was noted
     assert order.definition.request.body == {"userId": "{userId}"}
     assert not is_mended(run, view, settings)
-    assert any("goes on by the definition of today, says Ada" in text for _, text in view.events(run.id))
+    assert any("Ada let it go on by the definition of today" in text for _, text in view.events(run.id))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_failed_rows_go_by_the_definition_of_today(seeded: Seeded, settings: Set
 def test_what_would_change_rows_that_were_sent_is_refused(
     seeded: Seeded, settings: Settings, tmp_path: Path, before: str, after: str, why: str
 ) -> None:
-    run, view = state(seeded)
+    run, view = state_of(seeded)
     kept = view.definition(run.id)
     (tmp_path / "posts.yaml").write_text(YAML.replace(before, after))
 
@@ -94,7 +95,7 @@ def test_what_would_change_rows_that_were_sent_is_refused(
 
 
 def test_unknown_rows_keep_what_they_were_sent_as(seeded: Seeded, settings: Settings, tmp_path: Path) -> None:
-    run, view = state(seeded)
+    run, view = state_of(seeded)
     (tmp_path / "posts.yaml").write_text(YAML.replace('{user: "{userId}"}', '{userId: "{userId}"}'))
     with pytest.raises(DefinitionError, match="sent again as they were"):
         renew(run, "unknown", seeded.ledger, view, settings, by="Ada")
@@ -103,10 +104,59 @@ def test_unknown_rows_keep_what_they_were_sent_as(seeded: Seeded, settings: Sett
         renew(doubtful, "failed", seeded.ledger, view, settings, by="Ada")
 
 
+@pytest.mark.parametrize(("rows", "state"), [("failed", RowState.FAILED), ("unfinished", RowState.WAITING)])
+def test_nothing_is_changed_where_there_is_nothing_to_send(
+    seeded: Seeded, settings: Settings, tmp_path: Path, rows: Wanted, state: RowState
+) -> None:
+    run, view = state_of(seeded)
+    (tmp_path / "posts.yaml").write_text(YAML.replace('{user: "{userId}"}', '{userId: "{userId}"}'))
+
+    with pytest.raises(DefinitionError, match=f"has no {state} rows"):
+        renew(replace(run, counts={**run.counts, state: 0}), rows, seeded.ledger, view, settings, by="Ada")
+
+
+def test_rows_under_way_or_in_doubt_keep_what_they_were_sent_as(
+    settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    made = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 3), definition=load(tmp_path / "posts.yaml"))
+    made.outcomes(RowState.UNKNOWN, [1])
+    made.outcomes(RowState.FAILED, [2])
+    made.leave(RunState.STOPPED, "no answers")
+    (tmp_path / "posts.yaml").write_text(YAML.replace('{user: "{userId}"}', '{userId: "{userId}"}'))
+    epoch = made.ledger.take(made.id, "another", resume=True)
+    made.ledger.resend(made.id, epoch, made.ledger.request(made.id, "r1"), [1])  # and that was cancelled
+    made.ledger.end(made.id, epoch, RunState.CANCELLED, "cancelled")
+    run, view = state_of(made)
+    assert (run.counts[RowState.UNKNOWN], run.counts[RowState.WAITING]) == (0, 2)
+
+    with pytest.raises(DefinitionError, match="of some waiting rows the API may have an earlier request"):
+        renew(run, "failed", made.ledger, view, settings, by="Ada")
+    with pytest.raises(DefinitionError, match="it has unknown rows"):
+        renew(replace(run, counts={**run.counts, RowState.SENDING: 1}), "failed", made.ledger, view, settings, by="Ada")
+
+
+def test_a_row_that_was_sent_before_is_not_shown_as_the_new_definition_would_send_it(
+    seeded: Seeded, settings: Settings, tmp_path: Path
+) -> None:
+    run, view = state_of(seeded)
+    (tmp_path / "posts.yaml").write_text(YAML.replace('{user: "{userId}"}', '{userId: "{userId}"}'))
+    renew(run, "failed", seeded.ledger, view, settings, by="Ada")
+    run, view = state_of(seeded)
+    definition = Order.stored(run, view, settings).definition
+    done, failed, waiting = view.records(run.id, [1, 2, 3], names=("postId",), created=run.created)
+
+    shown = [
+        sent_as(run, definition, Row(each.row, 1, {"userId": 7}), each, settings) for each in (done, failed, waiting)
+    ]
+
+    assert [each.problem.startswith("It was sent by the definition before") for each in shown] == [True, True, False]
+    assert shown[2].body == '{"userId":7}'
+
+
 def test_a_run_that_somebody_took_meanwhile_keeps_its_definition(
     seeded: Seeded, settings: Settings, tmp_path: Path
 ) -> None:
-    run, view = state(seeded)
+    run, view = state_of(seeded)
     (tmp_path / "posts.yaml").write_text(YAML.replace('{user: "{userId}"}', '{userId: "{userId}"}'))
     kept = view.definition(run.id)
     seeded.ledger.take(run.id, "another", resume=True)

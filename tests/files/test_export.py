@@ -337,6 +337,16 @@ def test_what_goes_out_has_the_delimiter_of_what_came_in(redis_url: str, tmp_pat
     assert b"".join(results_csv).decode("utf-8-sig").splitlines()[0].startswith("row;line;userId;title;price;result;")
 
 
+def test_a_tab_that_the_definition_names_separates_what_goes_out(redis_url: str, tmp_path: Path) -> None:
+    yaml = POSTS + "source: {delimiter: tab}\n"
+    made = sent(redis_url, tmp_path, text="userId\ttitle\tprice\n0\tx\t\n", yaml=yaml)
+    made.ledger.client.hdel("rowrelay:run:{run-1}", "delimiter")  # as long as the check goes on
+
+    raw = b"".join(as_csv(results(made.view, made.spool, made.run), layout_of(made.view, made.run)))
+
+    assert raw.decode("utf-8-sig").startswith("row\tline\tuserId\t")
+
+
 def test_rows_of_a_spool_that_kept_no_unused_cells_come_back_without_them(redis_url: str, tmp_path: Path) -> None:
     made = sent(redis_url, tmp_path, text=FILE)
     made.end(3, RowState.FAILED, reason="no")

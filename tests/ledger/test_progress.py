@@ -30,5 +30,5 @@ def test_the_line_says_what_is_waited_for(redis_url: str, tmp_path: Path) -> Non
     assert line(moment).startswith("50 % of 6 · 1 done · 0 failed · 0 unknown · 2 rejected · 0.5/s, 1 min 46 s left")
     assert waits_for(moment) == (
         "waiting to be sure for 1 min 40 s: this limit is new here: what was sent before is not known"
-        " (`rowrelay limits trust api` ends it, if you know better)"
+        " (`rowrelay limits trust api` skips the wait, if nothing else was sent under this limit)"
     )

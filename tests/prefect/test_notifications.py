@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,8 +12,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.events.schemas.automations import AutomationCore
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.registry.notifications import AUTOMATION
+from deployments.registry import automations
+from deployments.registry.notifications import AUTOMATION, renew
 from flows.settings import Settings
 from tests.harness.stack import RunningStack
 from tests.harness.wait import wait_until
@@ -132,6 +137,29 @@ def notifications(tmp_path: Path, data: Path, *options: str, **variables: str) -
         text=True,
         timeout=120,
     )
+
+
+def test_an_automation_of_an_earlier_version_is_brought_up_to_date(stack: RunningStack, tmp_path: Path) -> None:
+    data = stack.settings.data
+    assert notifications(tmp_path, data, ROWRELAY_NOTIFY_URL="http://127.0.0.1:1/hook/s3cret").returncode == 0
+
+    async def of_before() -> tuple[str, str]:
+        async with get_client() as client:
+            (there,) = await client.read_automations_by_name(AUTOMATION)
+            core = AutomationCore(**there.model_dump(exclude={"id", "owner_resource"}))
+            core.trigger = automations.on_state({"Failed", "CompletedWithErrors"})
+            await client.update_automation(automation_id=there.id, automation=core)
+            await renew(client, stack.settings)
+            (now,) = await client.read_automations_by_name(AUTOMATION)
+            await automations.remove(client, AUTOMATION)
+            await renew(client, stack.settings)
+            return now.trigger.model_dump_json(), str(await client.read_automations_by_name(AUTOMATION))
+
+    with temporary_settings({PREFECT_API_URL: stack.addresses.prefect_api_url}):
+        trigger, afterwards = asyncio.run(of_before())
+
+    assert "With errors: *" in trigger
+    assert afterwards == "[]"  # where there is none, none is made
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from flows.client.answer import EXCERPT_CHARACTERS, MESSAGE_CHARACTERS, understood
 from flows.client.message import message_of
+from flows.delivery.bookkeeping import Excerpts
 from tests.unit.test_answer import JSON, definition, judge
 
 
@@ -46,6 +47,17 @@ from tests.unit.test_answer import JSON, definition, judge
         ({"error": "invalid_grant", "error_description": "Token has been revoked"}, "Token has been revoked"),
         ({"ok": False, "error": "channel_not_found"}, "channel_not_found"),
         ({"status": 400, "error": "Bad Request", "message": "", "path": "/x"}, "Bad Request"),
+        (
+            {"message": ["email must be an email", "age must be a number"], "error": "Bad Request"},
+            "email must be an email; age must be a number",
+        ),
+        ({"status": "fail", "data": {"title": "A title is required"}}, "title: A title is required"),
+        ({"status": "error", "errors": "Email is taken"}, "Email is taken"),
+        ({"message": "Validation Failed", "errors": [{"resource": "Issue", "field": "title", "code": "missing_field"}]},
+         "title: missing_field; Validation Failed"),
+        ({"title": "Invalid", "invalid-params": [{"name": "age", "reason": "must be positive"}]},
+         "age: must be positive; Invalid"),
+        ({"errors": {"title": "can't be blank", "email": "is invalid"}}, "title: can't be blank; email: is invalid"),
         ({"id": 5, "name": "x"}, ""),
         ({}, ""),
         ("text", ""),
@@ -113,8 +125,30 @@ def test_secrets_are_masked_in_what_the_api_says() -> None:
     assert "s3cret" not in reply.excerpt
 
 
+def test_a_secret_is_masked_as_it_was_said_its_last_dot_included() -> None:
+    body = b'{"errors": ["bad token s3cret-key.", "other"]}'
+
+    reply = understood(401, JSON, body, definition(), mask=lambda text: text.replace("s3cret-key.", "DOTS"))
+
+    assert reply.reason.endswith("It says: bad token DOTS; other")
+
+
+def test_xml_says_nothing_in_a_line() -> None:
+    assert judge(422, {"content-type": "text/xml"}, b"<?xml version='1.0'?><e/>").reason == (
+        "status 422: the API finds the row wrong"
+    )
+
+
 def test_what_a_done_row_lacks_costs_little_though_there_may_be_a_million_of_them() -> None:
     outcome = judge(200, JSON, b'{"id": 1' + b" " + b"x" * 5000)
 
     assert outcome.state == "done"
     assert len(outcome.excerpt) == MESSAGE_CHARACTERS
+
+
+def test_of_many_long_answers_only_the_first_are_kept_whole() -> None:
+    excerpts, long, short = Excerpts(most=2), "x" * EXCERPT_CHARACTERS, "x" * MESSAGE_CHARACTERS
+
+    assert [len(excerpts.cut(each)) for each in (long, short, long, long, short)] == [
+        EXCERPT_CHARACTERS, MESSAGE_CHARACTERS, EXCERPT_CHARACTERS, MESSAGE_CHARACTERS, MESSAGE_CHARACTERS,
+    ]  # fmt: skip

@@ -61,8 +61,7 @@ def _since(run: Run) -> None:
     with show_errors():
         for later, count in cached.delivered_since(run).items():
             link = tag("a", "See that run", href=f"run?id={later}", target="_self")
-            rows = "1 row that is" if count == 1 else f"{_n(count)} rows that are"
-            st.html(notice("info", f"{rows} not done here {'was' if count == 1 else 'were'} delivered since.", link))
+            st.html(notice("info", f"A later run has delivered {_n(count)} of the rows that are not done here.", link))
 
 
 def _button(label: str, icon: str, act: Callable[[], None], *, kind: str = "secondary") -> None:
@@ -138,15 +137,11 @@ def _again(run: Run, rows: Wanted) -> None:
             "acted on them. Sent again, a row may be there twice, unless the API honours its Idempotency-Key. "
             "Look there first."
         )
-    mended = rows == "failed" and cached.is_mended(run)
-    by_new = mended and st.checkbox("By the pipeline as it is now: it was changed since this run began", value=True)
-
-    def send() -> None:
-        if by_new:
-            actions.renew(run, rows, by=who())
-        actions.resume(run, rows, by=who())
-
-    _confirm("Send again", send)
+    by_new = False
+    with show_errors():
+        if rows == "failed" and cached.is_mended(run):
+            by_new = st.checkbox("By the pipeline as it is now: it was changed since this run began", value=True)
+    _confirm("Send again", lambda: actions.resume(run, rows, by=who(), renewed=by_new))
 
 
 @st.dialog("Call unknown rows done?")

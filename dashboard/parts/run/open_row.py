@@ -65,6 +65,6 @@ def _contents(book: Rowbook, found: Found) -> None:
         st.html(theme.code("\n".join(f"{name}: {plain(value)}" for name, value in found.values.items())))
         return
     row = Row(found.record.row, found.line, found.values)
-    shown = preview.request_of(book.run.id, book.definition, row, book.settings, generation=found.record.generation)
+    shown = preview.sent_as(book.run, book.definition, row, found.record, book.settings)
     st.html(tag("div", "Its request, secrets masked", cls="rr-label"))
     st.html(theme.code(preview.as_text(shown)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pandas as pd
 import streamlit as st
@@ -18,7 +19,7 @@ from dashboard.parts.send import decide, reading
 from dashboard.parts.target import here_notice
 from dashboard.parts.theme import notice, numbers
 from dashboard.words import RUN, reason
-from flows.errors import RowrelayError, RunNotFound
+from flows.errors import FileError, RowrelayError, RunNotFound, StackError
 from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
 from flows.pipeline.definition import Definition
@@ -214,8 +215,7 @@ def _checked(run: Run) -> None:
 
 def _rejected(run: Run, definition: Definition) -> None:
     samples = cached.samples(run.id, run.wrong)
-    places = cached.rowbook(run).places()
-    key = {name: at for name in definition.key if (at := places.get(name)) is not None}  # whose row it is
+    key = _places_of_key(run, definition)
     reading.choose_apostrophes(run, samples)
     st.header("Rejected rows", anchor=False)
     table = pd.DataFrame(
@@ -242,6 +242,15 @@ def _rejected(run: Run, definition: Definition) -> None:
     )
     if run.wrong > len(samples):
         st.caption(f"The first {len(samples)} of {locale().number(run.wrong)}; the download has all.")
+
+
+def _places_of_key(run: Run, definition: Definition) -> dict[str, int]:
+    """Where the columns stand that say whose row it is."""
+    if definition.key:
+        with suppress(FileError, StackError):
+            places = cached.rowbook(run).places()
+            return {name: at for name in definition.key if (at := places.get(name)) is not None}
+    return {}
 
 
 def _first_requests(run: Run, definition: Definition) -> None:

@@ -132,6 +132,7 @@ def _check(definition: Definition, file: str) -> None:
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint, "The file is kept: try again when that is mended."))
         return
+    st.session_state["came_from"] = None
     ask(file="", run=run)
     st.rerun()
 
@@ -143,7 +144,7 @@ def _inbox(definition: Definition) -> None:
     with folder:
         found = cached.lying()
         lying = found.files
-        st.caption("A schedule takes what is put into this folder; so can you.")
+        st.caption("Schedules send the files in this folder. You can also choose one here.")
         st.code(str(settings().inbox / definition.name), language=None)
         if not lying:
             st.text("Nothing lies there.")

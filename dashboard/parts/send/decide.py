@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Literal
 
 import streamlit as st
@@ -17,6 +18,7 @@ from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import missing_secrets
 from flows.records import RowState
+from flows.source.header import COLUMNS_DIFFER
 
 _INBOX_HELP = "A schedule takes it from there, checks it once more and sends it"
 
@@ -26,8 +28,8 @@ def show(run: Run, definition: Definition, ready: int) -> None:
     missing = missing_secrets(definition, settings())
     if missing:
         named = f"secret {missing[0]} is" if len(missing) == 1 else f"secrets {', '.join(missing)} are"
-        todo = "Ask whoever runs Rowrelay to put it there; this page looks again by itself."
-        st.html(notice("bad", f"The {named} missing: nothing can be sent until then.", todo))
+        todo = "Ask whoever runs Rowrelay to add it. This page looks again by itself."
+        st.html(notice("bad", f"The {named} missing, so nothing can be sent.", todo))
     _delivered(run)
     again = _same_content(run)
     _decide(run, ready, blocked=again or bool(missing))
@@ -86,9 +88,16 @@ def _decide(run: Run, ready: int, *, blocked: bool) -> None:
             st.link_button(
                 "Download rejected rows", f"api/runs/{run.id}/troubled.csv?state=rejected", icon=":material/download:"
             )
-        start_over(run.pipeline, "Upload the corrected file" if run.wrong else "Take another file", back=run)
-        if ready and st.button("Put it into the inbox", icon=":material/inbox:", help=_INBOX_HELP):
+        label = "Upload the corrected file" if run.wrong else "Take another file"
+        start_over(run.pipeline, label, back=run if run.wrong else None)
+        # What was decided about this check does not go along: who takes it from there reads all of it anew.
+        facts = run.facts
+        as_found = not (run.skipped or facts.skip_delivered or facts.asked_encoding or facts.asked_apostrophes)
+        offered = ready and as_found and not (blocked or twice)
+        if offered and st.button("Put it into the inbox", icon=":material/inbox:", help=_INBOX_HELP):
             _put_into_inbox(run)
+    if (there := st.session_state.get("in_inbox", ("", "")))[0] == run.id:
+        st.html(notice("good", "The file is in the inbox.", tag("code", there[1]), _who_takes_it(run)))
 
 
 def _send(run: Run) -> None:
@@ -107,11 +116,21 @@ def _put_into_inbox(run: Run) -> None:
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint))
         return
-    st.html(notice("good", "The file is in the inbox, for the next schedule.", tag("code", path)))
+    st.session_state["in_inbox"] = (run.id, path)
+
+
+def _who_takes_it(run: Run) -> Markup:
+    """What becomes of a file in the inbox."""
+    with suppress(RowrelayError):
+        if any(each.deployment.name == run.pipeline and not each.source for each in cached.all_schedules()):
+            return tag("span", "The next schedule of this pipeline takes it.")
+    return tag("a", "No schedule takes files from there yet: make one", href="schedules", target="_self")
 
 
 def offer_others(run: Run) -> None:
     """Other pipelines that have the columns of the file: more often than not the wrong one was chosen."""
+    if COLUMNS_DIFFER not in run.reason:
+        return
     for name in cached.fitting_pipelines(run.file, run.pipeline):
         st.html(notice("info", f"Its columns fit the pipeline {name}."))
         if st.button(f"Check it with {name}", type="primary", icon=":material/fact_check:", key=f"with-{name}"):
