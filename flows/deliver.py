@@ -60,7 +60,7 @@ def _resumed(name: str) -> tuple[str, str, str] | None:
         with closing(connect(Settings.read().redis_address)) as client:
             view = View(client)
             run = view.run(view.resolve(name))
-            return run.pipeline, run.shown_file, run.id
+            return run.pipeline, run.shown_file, "" if run.facts.only_check else run.id  # the check was not the sending
     except (RowrelayError, redis.RedisError):
         return None
 

@@ -117,7 +117,7 @@ def _rejected(row: Rejection, layout: Layout, positions: Sequence[int | None], w
         (name, row.cells[at] if whole and at is not None else None)
         for name, at in zip(layout.shown, positions, strict=True)
     )
-    item["result"] = RowState.REJECTED
+    item["result"] = "skipped" if row.skipped else RowState.REJECTED  # a good row that was delivered before
     item["reason"] = _reasons(row)
     return item
 

@@ -63,6 +63,7 @@ class Reason:
         return f"{where}{self.check}" + (f" (found {self.value!r})" if self.value else "")
 
 
+UNUSED = "Columns that the pipeline does not use"  # how the remark about them begins
 _BEFORE = "delivered before"
 
 

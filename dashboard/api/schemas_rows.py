@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -102,7 +102,7 @@ class Result(Answer):
 
     row: int
     line: int
-    result: RowState
+    result: RowState | Literal["skipped"] = Field(description="skipped: left out, as an earlier run delivered it")
 
 
 class Results(Answer):

@@ -24,7 +24,9 @@ def table() -> None:
             st.html(theme.empty("No run yet.", tag("a", "Send a file", href="./"), "How it goes will be seen here."))
             return
         if not fitting:
-            st.html(theme.empty("No run fits.", f"Clear the search to see all {at.number(every)}."))
+            named = "No run fits." if not wanted.search else "No run has such a name."
+            below = " Below, it can be looked for in their rows." if wanted.search else ""
+            st.html(theme.empty(named, f"Clear the search to see all {at.number(every)}.{below}"))
             st.button("Clear the search", on_click=runs.clear)
             return
         pages = -(-fitting // PAGE)

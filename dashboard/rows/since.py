@@ -22,7 +22,7 @@ def delivered_since(view: View, book: Rowbook) -> dict[str, int]:
     Nothing where the definition has no `key`, or where there are too many rows to look at. Raises StackError.
     """
     run, key = book.run, book.definition.key
-    states = (RowState.FAILED, RowState.UNKNOWN, RowState.REJECTED)
+    states = (RowState.FAILED, RowState.UNKNOWN, RowState.REJECTED, RowState.WAITING)
     if not key or not 0 < sum(run.counts[state] for state in states) <= MOST_OPEN:
         return {}
     later = list(_later(view, run))

@@ -1,4 +1,4 @@
-"""What the command line says of rows that earlier runs delivered, and what it asks about them."""
+"""What the command line says and asks of rows that were delivered before, and what it does not send unasked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from deployments.commands.session import Session, err, waiting
 from flows.delivery.check import CheckResult, check_file
 from flows.delivery.delivered import DeliveredIndex, told
 from flows.errors import RowrelayError
+from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
+from flows.records import RowState
 from flows.settings import Settings
 
 ADVICE = "`rowrelay send FILE --skip-delivered` leaves out what was delivered before."
@@ -101,3 +103,14 @@ def ask(file: Path, definition: Definition, session: Session, options: dict[str,
 def at_terminal() -> bool:
     """Whether there is somebody to be asked."""
     return sys.stdin.isatty() and err.is_terminal
+
+
+def refuse_unmeant(run: Run, *, resume: str, rows: str) -> None:
+    """Raise RowrelayError where the rest of this run can hardly be meant, or is none. `rows`: those of one state."""
+    if resume == "last" and run.facts.only_check and run.total:
+        raise RowrelayError(
+            f"The last run, {run.shown_file}, was only checked, by {run.by}.",
+            hint=f"To send it, name it: rowrelay send --resume {run.id[:8]}",
+        )
+    if rows in ("failed", "unknown") and run.total and not (run.busy or run.counts[RowState(rows)]):
+        raise RowrelayError(f"The run has no {rows} rows.", hint=f"See it: rowrelay show {run.id[:8]}")

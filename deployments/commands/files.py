@@ -125,7 +125,7 @@ def send(
             file=file,
             pipeline=pipeline or "posts",
             resume=resume or "",
-            rows=rows or "",
+            rows=rows.value if rows else "unfinished",
             url=url,
             encoding=encoding,
             delimiter=delimiter,

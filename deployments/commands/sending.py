@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from deployments.commands.delivered import ask, at_terminal
+from deployments.commands.delivered import ask, at_terminal, refuse_unmeant
 from deployments.commands.progress import Progress
 from deployments.commands.session import Session, err, log_to_file, out, person, quiet_prefect, waiting
 from deployments.commands.showing import SHORT, as_object, print_json, print_summary
@@ -53,7 +53,7 @@ class Wish:
     file: Path | None
     pipeline: str
     resume: str
-    rows: str
+    rows: Wanted
     url: str | None
     encoding: str | None
     delimiter: str | None
@@ -63,11 +63,6 @@ class Wish:
     ledger_is_current: bool
     yes: bool
     as_json: bool
-
-    @property
-    def wanted(self) -> Wanted:
-        """Which rows of a run are to be sent."""
-        return self.rows if self.rows in ("failed", "unknown") else "unfinished"  # type: ignore[return-value]
 
     @property
     def askable(self) -> bool:
@@ -107,8 +102,9 @@ def _send(wish: Wish, signals: Signals) -> int:
                 turn(session.client)
         before = session.find(wish.resume) if wish.resume else None
         if before is not None:
+            refuse_unmeant(before, resume=wish.resume, rows=wish.rows)
             if wish.new_definition:
-                renew(before, wish.wanted, session.ledger, session.view, settings, by=person())
+                renew(before, wish.rows, session.ledger, session.view, settings, by=person())
             definition = session.definition(before)
             _refuse_missing_secrets(definition, settings)
         elif definition is not None:
@@ -298,7 +294,7 @@ def _deliver(wish: Wish, session: Session, before: Run | None, signals: Signals)
         state = deliver(
             pipeline=before.pipeline if before else wish.pipeline,
             file=before.file if before else str(wish.file.absolute() if wish.file else ""),
-            rows=wish.rows or "unfinished",
+            rows=wish.rows,
             resume=before.id if before else "",
             skip_delivered=wish.skip_delivered,
             return_state=True,

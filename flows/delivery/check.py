@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.pipeline.definition import Definition
-from flows.records import Apostrophes, Rejection, Row, delivered_before
+from flows.records import UNUSED, Apostrophes, Rejection, Row, delivered_before
 from flows.schema.schema import Checked, Checker
 from flows.source.frame import Frame
 from flows.source.source import MAX_BYTES, Source, open_file
@@ -83,7 +83,7 @@ class CheckResult:
     def remarks(self) -> list[str]:
         """What a person should see before anything is sent: the columns left out, and the notices."""
         names = ", ".join(name.strip() or "(no name)" for name in self.ignored)
-        said = [f"Columns that the pipeline does not use: {names}"] if names else []
+        said = [f"{UNUSED}: {names}"] if names else []
         more = len(self.notices) - NOTICES
         return [*said, *self.notices[:NOTICES], *([f"… and {more:,} more such notices"] if more > 0 else [])]
 

@@ -135,8 +135,10 @@ def told(result: CheckResult, unread: Mapping[str, str]) -> Iterator[str]:
     if count := sum(result.delivered.values()):
         which = ", ".join(f"{run[:SHORT]}: {rows:,}" for run, rows in list(result.delivered.items())[:SHOWN])
         more = f", and {len(result.delivered) - SHOWN} more" if len(result.delivered) > SHOWN else ""
-        fate = "They are left out." if result.skipped else "`skip_delivered` leaves them out; else they are sent again."
-        yield f"{count:,} rows were delivered before (run {which}{more}). {fate}"
+        rows, they = ("1 row was", "It is") if count == 1 else (f"{count:,} rows were", "They are")
+        again = "`--skip-delivered`, or `skip_delivered` in Prefect's form, leaves out what was delivered."
+        fate = f"{they} left out." if result.skipped else f"{they} sent again: {again}"
+        yield f"{rows} delivered before (run {which}{more}). {fate}"
     if result.unsure:
         yield (
             f"{result.unsure:,} more rows were sent before without an answer, so the API may have acted on them; they"

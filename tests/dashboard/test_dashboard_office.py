@@ -19,7 +19,8 @@ from dashboard.rows.across import look
 from dashboard.rows.book import Rowbook
 from dashboard.rows.since import delivered_since
 from dashboard.run_list import Wanted, matching
-from flows.errors import FileError
+from deployments.commands.delivered import refuse_unmeant
+from flows.errors import FileError, RowrelayError
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import present
@@ -140,6 +141,68 @@ def test_without_a_key_nobody_can_tell_what_was_delivered_since(
     assert delivered_since(*viewed(first)) == {}
 
 
+def test_a_checked_run_is_sent_from_its_check_which_knows_what_went_out_since(
+    settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    definition = keyed(settings)
+    run = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 4), definition=definition)
+    run.leave(RunState.CHECKING, CHECKED)
+    assert [each.proto.type for each in show("send", run=run.id).button if each.label == "Send 4 rows"] == ["primary"]
+    other = seed(settings, redis_url, write_posts(tmp_path / "other.csv", 2), definition=definition)
+    other.outcomes(RowState.DONE, [1, 2])
+    other.leave(RunState.FINISHED)
+    st.cache_data.clear()
+
+    page = show("send", run=run.id)
+
+    assert "2 of these rows were delivered after this check" in text(page)
+    kinds = {each.label: each.proto.type for each in page.button}
+    assert (kinds["Leave them out"], kinds["Send all 4 rows"]) == ("primary", "secondary")
+    assert "See the check and send" in [each.label for each in show("run", id=run.id).button]
+    assert not any(each.label.startswith("Send") for each in show("run", id=run.id).button)
+
+
+def test_where_all_rows_are_left_out_there_is_nothing_to_send(
+    settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    definition = keyed(settings)
+    before = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 1), definition=definition)
+    before.outcomes(RowState.DONE, [1])
+    before.leave(RunState.FINISHED)
+    run = seed(settings, redis_url, write_posts(tmp_path / "a.csv", 1), definition=definition, skip_delivered=True)
+    run.leave(RunState.CHECKING, CHECKED)
+
+    page = show("send", run=run.id)
+
+    assert "There is nothing to send." in text(page)
+    assert "Done at the earliest" not in text(page)
+    assert "1 row was delivered before. It is left out." in text(page)
+
+
+@pytest.mark.parametrize(
+    ("resume", "rows", "says"),
+    [
+        ("last", "", "The last run, posts.csv, was only checked, by dashboard."),
+        ("the id", "failed", "The run has no failed rows."),
+        ("the id", "", ""),
+    ],
+)
+def test_the_command_line_sends_no_check_that_was_hardly_meant(
+    settings: Settings, redis_url: str, tmp_path: Path, resume: str, rows: str, says: str
+) -> None:
+    made = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 3))
+    made.leave(RunState.CHECKING, CHECKED, only_check=True)
+    run = View(made.ledger.client).run(made.id)
+
+    said = ""
+    try:
+        refuse_unmeant(run, resume=resume, rows=rows)
+    except RowrelayError as exc:
+        said = exc.message
+
+    assert said == says
+
+
 # -- runs found again --------------------------------------------------------------------------------------------------
 
 
@@ -161,7 +224,7 @@ def test_a_customer_is_found_in_the_rows_of_many_runs(settings: Settings, redis_
     assert look(view, settings, view.runs(), "reminder 27", seconds=30.0)[1] == 2  # one run does not end the search
     new.ledger.client.set(key, kept)
     page = show("runs", find="reminder 27")
-    assert "No run fits." in text(page)
+    assert "No run has such a name." in text(page)
     button(page, "Look for “reminder 27” in the rows").click().run()  # type: ignore[attr-defined]
     assert "old.csv" in text(page)
     assert "1 row: " in text(page)

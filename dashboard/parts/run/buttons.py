@@ -37,10 +37,9 @@ def show(run: Run) -> None:
                 lambda: _resume(run, left),
                 kind="primary",
             )
-        if rests and kind == "checked" and left:
-            _button(
-                f"Send {_n(left)} row{'' if left == 1 else 's'}", "send", lambda: _resume(run, left), kind="primary"
-            )
+        checked = rests and kind == "checked" and left  # what was found, and has gone out since, is seen there first
+        if checked and st.button("See the check and send", icon=":material/fact_check:", type="primary"):
+            st.switch_page("send.py", query_params={"run": run.id})
         if rests and not run.total and kind in ("stopped", "interrupted", "cancelled"):
             _button("Check again", "refresh", lambda: _check_again(run), kind="primary")
             if st.button("Take another file", icon=":material/upload_file:"):

@@ -18,7 +18,7 @@ from dashboard.words import RUN, reason
 from flows.errors import RowrelayError
 from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
-from flows.records import RowState
+from flows.records import UNUSED, RowState
 from flows.words import duration
 
 _LONG_WAIT_SECONDS = 20.0
@@ -46,8 +46,9 @@ def show(name: str, before: str) -> None:
         cached.awake()
         at = locale()
         parts = [_head(run, definition, at), *_state_in_words(run, definition)]
-        if run.total and run.notices and run.kind != "checked":
-            parts.append(notice("warn", "Worth a look", *run.notices))
+        told = [each for each in run.notices if not each.startswith(UNUSED)]  # that one is for the check
+        if run.total and told and run.kind != "checked":
+            parts.append(notice("warn", "Worth a look", *told))
         if run.total:
             seconds = cached.chart(run.id, "seconds")
             parts += [figures.counts(run, at), figures.figures(run, definition, seconds, at)]

@@ -178,7 +178,7 @@ def _columns(book: Rowbook) -> dict[str, Any]:
         "state": st.column_config.TextColumn("state", width=110),
         "status": st.column_config.TextColumn("status", width=70),
         "attempts": st.column_config.TextColumn("attempts", width=80),
-        "why": st.column_config.TextColumn("reason", width="medium"),
+        "why": st.column_config.TextColumn("reason", width="large"),
     }
     for name in book.definition.column_names:
         config[f"a:{name}"] = st.column_config.TextColumn(_label(name), width=_width(book, name))

@@ -159,7 +159,11 @@ def _refused(run: Run) -> None:
     if kind == "stopped":
         message, hint = reason(run)
         readings = run.facts.readings
-        st.html(notice("bad", "This file cannot be sent.", message, "" if readings else hint))
+        if readings:
+            ask = "Choose below the reading in which every name and every umlaut is right."
+            st.html(notice("warn", "The letters of this file can be read in several ways.", ask))
+        else:
+            st.html(notice("bad", "This file cannot be sent.", message, hint))
         if readings:
             reading.choose_encoding(run, readings)
         else:
@@ -178,9 +182,13 @@ def _refused(run: Run) -> None:
 
 def _sent(run: Run) -> None:
     _title(decide.name_of(run))
-    st.html(notice("good", "This file is being sent.", "How it goes is on the page of its run."))
-    if st.button("See the run", type="primary"):
-        st.switch_page("run.py", query_params={"id": run.id})
+    going = run.busy or cached.waits(run)
+    words = "This file is being sent." if going else f"The run of this file is {RUN[run.kind].word}."
+    st.html(notice("good" if going else "info", words, "What becomes of its rows is on the page of the run."))
+    with st.container(horizontal=True):
+        if st.button("See the run", type="primary"):
+            st.switch_page("run.py", query_params={"id": run.id})
+        decide.start_over(run.pipeline)
 
 
 def _checked(run: Run) -> None:
@@ -197,8 +205,8 @@ def _checked(run: Run) -> None:
             ("Ready to send", at.number(ready), _share(ready, run.total)),
             ("Rejected", at.number(run.wrong), _share(run.wrong, run.total)),
             *([("Left out", at.number(run.skipped), "delivered before")] if run.skipped else []),
-            ("Will take at least", duration(seconds), f"at {cached.pace(terms)}"),
-            ("Done at the earliest", at.time(time.time() + seconds) if seconds is not None else "–", "if sent now"),
+            *([("Will take at least", duration(seconds), f"at {cached.pace(terms)}")] if ready else []),
+            *([("Done at the earliest", at.time(time.time() + (seconds or 0.0)), "if sent now")] if ready else []),
         )
     )
     st.html(theme.bar({**run.shown_counts, RowState.WAITING: ready}, run.total))

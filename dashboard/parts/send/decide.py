@@ -39,11 +39,28 @@ def _delivered(run: Run) -> None:
     """What earlier runs delivered of these rows, and a way to leave that out."""
     count = locale().number(run.facts.delivered)
     if run.skipped:
-        st.html(notice("info", f"{count} rows were delivered before. They are left out."))
-    elif run.facts.delivered:
-        st.html(notice("warn", f"{count} of these rows were delivered before, as the pipeline's key says."))
+        rows = (
+            "1 row was delivered before. It is"
+            if run.facts.delivered == 1
+            else f"{count} rows were delivered before. They are"
+        )
+        st.html(notice("info", f"{rows} left out."))
+    elif run.facts.delivered or (since := _since(run)):
+        if run.facts.delivered:
+            rows = "1 of these rows was" if run.facts.delivered == 1 else f"{count} of these rows were"
+            st.html(notice("warn", f"{rows} delivered before, as the pipeline's key says."))
+        else:
+            rows = "1 of these rows was" if since == 1 else f"{locale().number(since)} of these rows were"
+            st.html(notice("warn", f"{rows} delivered after this check, as the pipeline's key says."))
         if st.button("Leave them out", help="Checks the file once more", type="primary"):
             _check_anew(run.pipeline, run.file, actions.How(skip_delivered=True))
+
+
+def _since(run: Run) -> int:
+    """How many of its rows later runs have delivered since it was checked."""
+    with suppress(RowrelayError):
+        return sum(cached.delivered_since(run).values())
+    return 0
 
 
 def _check_anew(pipeline: str, file: str, how: actions.How = actions.AS_FOUND) -> None:
@@ -76,13 +93,18 @@ def _same_content(run: Run) -> bool:
 
 
 def _decide(run: Run, ready: int, *, blocked: bool) -> None:
-    at, twice = locale(), bool(run.facts.delivered) and not run.skipped
+    at, twice = locale(), (bool(run.facts.delivered) and not run.skipped) or bool(_since(run))
+    there = (
+        st.session_state.get("in_inbox", ("", ""))[1] if st.session_state.get("in_inbox", ("",))[0] == run.id else ""
+    )
+    if not ready:
+        st.html(notice("info", "There is nothing to send."))
     with st.container(horizontal=True):
-        which = f"{'all ' if twice else ''}{at.number(ready)} {'good ' if run.wrong else ''}"
+        which = f"{'all ' if twice and ready > 1 else ''}{at.number(ready)} {'good ' if run.wrong else ''}"
         label = f"Send {which}row{'s' if ready != 1 else ''}"
         # What is safe is the button that stands out.
         kind: Literal["primary", "secondary"] = "secondary" if twice else "primary"
-        if ready and st.button(label, type=kind, icon=":material/send:", disabled=blocked):
+        if ready and st.button(label, type=kind, icon=":material/send:", disabled=blocked or bool(there)):
             _send(run)
         if run.wrong:
             st.link_button(
@@ -90,14 +112,16 @@ def _decide(run: Run, ready: int, *, blocked: bool) -> None:
             )
         label = "Upload the corrected file" if run.wrong else "Take another file"
         start_over(run.pipeline, label, back=run if run.wrong else None)
+        if run.wrong:
+            start_over(run.pipeline)
         # What was decided about this check does not go along: who takes it from there reads all of it anew.
         facts = run.facts
         as_found = not (run.skipped or facts.skip_delivered or facts.asked_encoding or facts.asked_apostrophes)
         offered = ready and as_found and not (blocked or twice)
         if offered and st.button("Put it into the inbox", icon=":material/inbox:", help=_INBOX_HELP):
             _put_into_inbox(run)
-    if (there := st.session_state.get("in_inbox", ("", "")))[0] == run.id:
-        st.html(notice("good", "The file is in the inbox.", tag("code", there[1]), _who_takes_it(run)))
+    if there:
+        st.html(notice("good", "The file is in the inbox.", tag("code", there), _who_takes_it(run)))
 
 
 def _send(run: Run) -> None:
