@@ -15,7 +15,7 @@ _AT_FIRST, _AT_ONCE = 200, 2_000  # runs a round trip of a search, which may fin
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RunFilter:
     """Which runs: those whose file, pipeline, starter, id or reason hold every word of `search`, shown as `kind`,
     begun between `since` and `until` (Unix seconds; 0: at any time).
     """
@@ -30,10 +30,10 @@ class Wanted:
         return bool(self.search.split() or self.pipeline or self.kind or self.since or self.until)
 
 
-ALL = Wanted()
+ALL = RunFilter()
 
 
-def page(view: View, after: Position | None, limit: int, wanted: Wanted = ALL) -> tuple[list[Run], Position | None]:
+def page(view: View, after: Position | None, limit: int, wanted: RunFilter = ALL) -> tuple[list[Run], Position | None]:
     """Some of the runs that fit, newest first, and the place of the last where there are more. Raises StackError."""
     found: list[tuple[Position, Run]] = []
     for some in _in_parts(view, after, _AT_FIRST if wanted else limit + 1):
@@ -45,7 +45,7 @@ def page(view: View, after: Position | None, limit: int, wanted: Wanted = ALL) -
     return [run for _, run in found], None
 
 
-def matching(view: View, wanted: Wanted) -> list[str]:
+def matching(view: View, wanted: RunFilter) -> list[str]:
     """The ids of all runs that fit, newest first: every run is looked at. Raises StackError."""
     return [run.id for some in _in_parts(view, None, _AT_ONCE) for run in find([run for _, run in some], wanted)]
 
@@ -80,7 +80,7 @@ def _has_sent(run: Run) -> bool:
     return any(run.counts[state] for state in sent) or (run.busy and run.state is RunState.SENDING)
 
 
-def find(runs: Sequence[Run], wanted: Wanted) -> list[Run]:
+def find(runs: Sequence[Run], wanted: RunFilter) -> list[Run]:
     """Those of these runs that are wanted."""
     words = wanted.search.casefold().split()
     return [

@@ -51,7 +51,7 @@ def list_runs(
     """Runs, newest first. The state may be the word that is shown or the plain one: `finished` has both kinds."""
     after = place_of(cursor, tuple[float, str])
     first, end = (_seconds(each) for each in (since, until))
-    found, last = run_list.page(view(), after, limit, run_list.Wanted(search, pipeline, state or "", first, end))
+    found, last = run_list.page(view(), after, limit, run_list.RunFilter(search, pipeline, state or "", first, end))
     return schemas.RunPage(items=[schemas.Run.of(run) for run in found], next=cursor_of(*last) if last else None)
 
 

@@ -112,17 +112,5 @@ class Results(Answer):
 
 
 def _row(found: Found) -> dict[str, Any]:
-    record = found.record
-    return {
-        "row": record.row,
-        "line": found.line,
-        "state": record.state,
-        "values": found.values,
-        "attempts": record.attempts,
-        "status": record.status,
-        "kept": record.kept,
-        "reason": found.why,
-        "answer_excerpt": record.excerpt,
-        "took_seconds": record.took_seconds,
-        "at": datetime.fromtimestamp(record.at, UTC) if record.at else None,
-    }
+    at = found.record.at
+    return found.as_object() | {"at": datetime.fromtimestamp(at, UTC) if at else None}

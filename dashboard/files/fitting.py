@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from flows.errors import RowrelayError
 from flows.pipeline.definition import Definition
@@ -12,16 +13,19 @@ from flows.source.source import open_file
 from flows.storage.located import opened
 
 
-def fitting(file: str, pipelines: Mapping[str, Definition], settings: Settings) -> list[str]:
-    """The pipelines, by name, of which the file has every column that they need."""
-    return [name for name, definition in pipelines.items() if _fits(file, definition, settings)]
+def fitting(file: str, own: Definition, others: Mapping[str, Definition], settings: Settings) -> list[str]:
+    """The others, by name, of which a file that was meant for `own` has every column that they need."""
+    with suppress(RowrelayError), opened(file, settings, own) as path:
+        return [name for name, definition in others.items() if _fits(path, definition, settings)]
+    return []
 
 
-def _fits(file: str, definition: Definition, settings: Settings) -> bool:
+def _fits(path: Path, definition: Definition, settings: Settings) -> bool:
     wanted = {name: column.optional for name, column in definition.columns.items()}
-    source = definition.source
-    with suppress(RowrelayError), opened(file, settings, definition) as path:
-        most, encoding, delimiter = settings.max_upload_bytes, source.encoding, source.delimiter
-        with open_file(path, wanted, max_bytes=most, encoding=encoding, delimiter=delimiter) as found:
-            return len(found.absent) < len(wanted)  # one of its columns is there at least
+    most, encoding, delimiter = settings.max_upload_bytes, definition.source.encoding, definition.source.delimiter
+    with (
+        suppress(RowrelayError),
+        open_file(path, wanted, max_bytes=most, encoding=encoding, delimiter=delimiter) as found,
+    ):
+        return len(found.absent) < len(wanted)  # one of its columns is there at least
     return False

@@ -24,7 +24,7 @@ from dashboard.prefect_api.schedules import Schedule
 from dashboard.rows import choice, since
 from dashboard.rows.book import Rowbook
 from dashboard.rows.question import Page, Question
-from dashboard.run_list import Wanted
+from dashboard.run_list import RunFilter
 from flows.delivery import renewal
 from flows.errors import RowrelayError, RunNotFound, StackError
 from flows.ledger.connection import translated
@@ -33,7 +33,7 @@ from flows.limit import status as limit_status
 from flows.limit.status import LimitStatus
 from flows.pipeline.definition import Definition
 from flows.pipeline.reading import from_resolved
-from flows.records import LimitTerms, Rejection
+from flows.records import LimitTerms, Rejection, RowState
 from flows.words import limit_words
 
 # Twenty tabs on one run cost as much as one: whoever asks within the time gets the same copy.
@@ -92,7 +92,7 @@ def run(name: str) -> Run | None:
 
 
 @st.cache_data(ttl=_SOON, show_spinner=False, max_entries=20)
-def runs(first: int, count: int, wanted: Wanted) -> tuple[list[Run], int, int]:
+def runs(first: int, count: int, wanted: RunFilter) -> tuple[list[Run], int, int]:
     """Some of the runs that fit, newest first; how many fit; and how many there are. Raises StackError."""
     every = view().count()
     if not wanted:
@@ -103,7 +103,7 @@ def runs(first: int, count: int, wanted: Wanted) -> tuple[list[Run], int, int]:
 
 
 @st.cache_data(ttl=_LATER, show_spinner=False, max_entries=20)
-def _matching(wanted: Wanted) -> list[str]:
+def _matching(wanted: RunFilter) -> list[str]:
     """Looked up less often than a page of them is read: it costs a look at every run."""
     return run_list.matching(view(), wanted)
 
@@ -225,19 +225,28 @@ def is_mended(run: Run) -> bool:
 
 def delivered_since(run: Run) -> dict[str, int]:
     """How many rows that are not done each later run has delivered. Raises StackError."""
-    return _delivered_since(run.id, tuple(run.counts.values()), rowbook(run))
+    book = rowbook(run)
+    later = since.later_runs(view(), book)
+    if not later:
+        return {}
+    done = tuple((each.id, each.counts[RowState.DONE]) for each in later)
+    return _delivered_since(run.id, tuple(run.counts.values()), done, book, later)
 
 
-@st.cache_data(ttl=_LATER, show_spinner=False, max_entries=50)
-def _delivered_since(run_id: str, counts: tuple[int, ...], _book: Rowbook) -> dict[str, int]:
-    del run_id, counts
-    return since.delivered_since(view(), _book)
+@st.cache_data(show_spinner=False, max_entries=50)
+def _delivered_since(
+    run_id: str, counts: tuple[int, ...], done: tuple[tuple[str, int], ...], _book: Rowbook, _later: list[Run]
+) -> dict[str, int]:
+    """Their rows are gone through once for what they have done, however often a page looks."""
+    del run_id, counts, done
+    return since.delivered_since(view(), _book, _later)
 
 
 @st.cache_data(ttl=60, show_spinner=False, max_entries=50)
 def fitting_pipelines(file: str, but: str) -> list[str]:
     """Other pipelines that have the columns of a file."""
-    return fitting(file, {name: each for name, each in pipelines().items() if name != but}, settings())
+    others = dict(pipelines())
+    return fitting(file, others.pop(but), others, settings()) if but in others else []
 
 
 def rowbook(run: Run) -> Rowbook:

@@ -16,7 +16,7 @@ from dashboard.parts.html import Markup, tag
 from dashboard.parts.locale import Locale
 from dashboard.rows import across
 from dashboard.rows.across import Hit
-from dashboard.run_list import Wanted
+from dashboard.run_list import RunFilter
 from dashboard.words import RUN
 from flows.errors import RowrelayError
 from flows.ledger.run import Run
@@ -27,7 +27,7 @@ _ALL = "all"
 _AT_ONCE, _LOOK_SECONDS = 200, 5.0  # runs and time of one look through rows
 
 
-def filters() -> Wanted:
+def filters() -> RunFilter:
     """Which runs to show; but for the days, all of it is in the address."""
     try:
         names = list(known_pipelines())
@@ -50,7 +50,7 @@ def filters() -> Wanted:
         first = st.date_input("From", value=None, key="since", format="YYYY-MM-DD")
         final = st.date_input("To", value=None, key="until", format="YYYY-MM-DD")
     zone = locale().zone
-    return Wanted(
+    return RunFilter(
         search or "",
         "" if pipeline == _ALL else pipeline,
         kinds.get(word, ""),
@@ -64,28 +64,24 @@ def clear() -> None:
     st.session_state.update(find="", of=_ALL, kind=_ALL, since=None, until=None)
 
 
-def in_rows(wanted: Wanted) -> None:
+def in_rows(wanted: RunFilter) -> None:
     """On request, the runs that have what is searched for in one of their rows."""
     text = wanted.search.strip()
     if not text:
         return
     if st.button(f"Look for “{text}” in the rows", icon=":material/manage_search:"):
-        st.session_state["in_rows"] = (text, _AT_ONCE)
-    of, most = st.session_state.get("in_rows", ("", 0))
-    if of != text:
+        st.session_state["in_rows"] = text
+    if st.session_state.get("in_rows") != text:
         return
     with show_errors(), st.spinner("Looking through the rows, the newest runs first …"):
-        runs, fitting, _ = cached.runs(0, most, replace(wanted, search=""))
+        runs, fitting, _ = cached.runs(0, _AT_ONCE, replace(wanted, search=""))
         hits, looked = across.look(view(), settings(), runs, text, seconds=_LOOK_SECONDS)
         at = locale()
         for hit in hits:
             st.html(_hit(hit, text, at))
         if not hits:
-            st.html(
-                theme.empty(
-                    "No row has it.", f"Looked through: {at.number(looked)} {'run' if looked == 1 else 'runs'}."
-                )
-            )
+            runs_seen = "1 run was" if looked == 1 else f"{at.number(looked)} runs were"
+            st.html(theme.empty("No row has it.", f"{runs_seen} looked through."))
         if looked < fitting:
             seen = f"the newest {at.number(looked)} of {at.number(fitting)} runs"
             st.caption(f"Looked through were {seen}. Choose days to look at others.")

@@ -37,6 +37,23 @@ class Found:
         """The reason in words, for rows that are not done."""
         return "; ".join(map(str, self.reasons)) or self.record.reason
 
+    def as_object(self) -> dict[str, Any]:
+        """All of it by name; `at` in Unix seconds."""
+        record = self.record
+        return {
+            "row": record.row,
+            "line": self.line,
+            "state": record.state,
+            "values": self.values,
+            "attempts": record.attempts,
+            "status": record.status,
+            "kept": record.kept,
+            "reason": self.why,
+            "answer_excerpt": record.excerpt,
+            "took_seconds": record.took_seconds,
+            "at": record.at,
+        }
+
     @property
     def skipped(self) -> bool:
         """Whether it is a good row that was left out because an earlier run delivered it."""

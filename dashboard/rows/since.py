@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dashboard.rows.book import Rowbook
 from flows.errors import FileError
@@ -13,24 +13,30 @@ from flows.schema.key import joined, text_of
 from flows.spool.spool import Spool
 
 MOST_OPEN, MOST_LATER = 20_000, 500_000  # rows of the run, and of later ones, that a page has the time to look at
-_AT_ONCE = 200
+_AT_ONCE, _RUNS = 200, 25  # rows and runs read in one go; mostly there are few later runs
 
 
-def delivered_since(view: View, book: Rowbook) -> dict[str, int]:
-    """How many rows that are not done here each later run has delivered, the newest first.
+_OPEN = (RowState.FAILED, RowState.UNKNOWN, RowState.REJECTED, RowState.WAITING)
 
-    Nothing where the definition has no `key`, or where there are too many rows to look at. Raises StackError.
+
+def later_runs(view: View, book: Rowbook) -> list[Run]:
+    """Later runs of the pipeline that delivered anything, newest first.
+
+    None where the definition has no `key`, or where there are too many rows to look at. Raises StackError.
     """
-    run, key = book.run, book.definition.key
-    states = (RowState.FAILED, RowState.UNKNOWN, RowState.REJECTED, RowState.WAITING)
-    if not key or not 0 < sum(run.counts[state] for state in states) <= MOST_OPEN:
-        return {}
+    run = book.run
+    if not book.definition.key or not 0 < sum(run.counts[state] for state in _OPEN) <= MOST_OPEN:
+        return []
     later = list(_later(view, run))
-    if not later or sum(each.total for each in later) > MOST_LATER:
-        return {}
+    return later if sum(each.total for each in later) <= MOST_LATER else []
+
+
+def delivered_since(view: View, book: Rowbook, later: Sequence[Run]) -> dict[str, int]:
+    """How many rows that are not done here each of these runs has delivered. Raises StackError."""
+    key = book.definition.key
     found: dict[str, int] = {}
     try:
-        left = set(_open_keys(view, book, states, key))
+        left = set(_open_keys(view, book, key))
         for each in later:
             done = view.bitmap(each.id, RowState.DONE, each.total)
             rows = (
@@ -46,17 +52,16 @@ def delivered_since(view: View, book: Rowbook) -> dict[str, int]:
 
 
 def _later(view: View, run: Run) -> Iterator[Run]:
-    """Later runs of the pipeline that delivered anything, newest first."""
-    for first in range(0, view.count(), _AT_ONCE):
-        for each in view.runs(first, _AT_ONCE):
+    for first in range(0, view.count(), _RUNS):
+        for each in view.runs(first, _RUNS):
             if each.created <= run.created:
                 return
             if each.pipeline == run.pipeline and each.counts[RowState.DONE]:
                 yield each
 
 
-def _open_keys(view: View, book: Rowbook, states: tuple[RowState, ...], key: list[str]) -> Iterator[str]:
-    numbers = view.select(book.run.id, states, book.run.total).tolist()
+def _open_keys(view: View, book: Rowbook, key: list[str]) -> Iterator[str]:
+    numbers = view.select(book.run.id, _OPEN, book.run.total).tolist()
     in_file = book.names_in_file()
     for first in range(0, len(numbers), _AT_ONCE):
         for found in book.rows(numbers[first : first + _AT_ONCE]):

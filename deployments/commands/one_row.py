@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -29,14 +28,11 @@ def print_row(session: Session, run: Run, number: int, *, as_json: bool) -> int:
     (found,) = book.rows([number])
     shown = _request(book, found)
     if as_json:
-        print_json(_as_object(found, shown))
+        print_json(found.as_object() | {"request": asdict(shown) if shown else None})
         return 0
     record = found.record
-    out.print(
-        Text.assemble(
-            f"row {number:,}, line {found.line:,} of {run.file}: ", (record.state, STYLES.get(record.state, ""))
-        )
-    )
+    state = ("skipped" if found.skipped else str(record.state), STYLES.get(record.state, ""))
+    out.print(Text.assemble(visible(f"row {number:,}, line {found.line:,} of {run.file}: "), state))
     out.print(_table({name: plain(value) for name, value in found.values.items()}))
     facts = {
         "why": found.why,
@@ -69,21 +65,3 @@ def _table(words: dict[str, str]) -> Table:
     for name, text in words.items():
         table.add_row(Text(visible(name)), Text(visible(text)))
     return table
-
-
-def _as_object(found: Found, shown: preview.Shown | None) -> dict[str, Any]:
-    record = found.record
-    return {
-        "row": record.row,
-        "line": found.line,
-        "state": record.state,
-        "values": found.values,
-        "attempts": record.attempts,
-        "status": record.status,
-        "kept": record.kept,
-        "reason": found.why,
-        "answer_excerpt": record.excerpt,
-        "took_seconds": record.took_seconds,
-        "at": record.at,
-        "request": asdict(shown) if shown else None,
-    }

@@ -34,7 +34,7 @@ def is_mended(run: Run, view: View, settings: Settings) -> bool:
 
 @translated()
 def renew(run: Run, rows: Wanted, ledger: Ledger, view: View, settings: Settings, *, by: str) -> None:
-    """Let a run go on by the definition of today.
+    """Let a run go on by the definition of today; nothing happens where that is its own.
 
     Raises:
         DefinitionError: it may not, and why.
@@ -49,6 +49,8 @@ def renew(run: Run, rows: Wanted, ledger: Ledger, view: View, settings: Settings
     if not run.counts[what]:
         raise DefinitionError(f"The run has no {what} rows, so a new definition would be for nothing.")
     new = _fit(run, view, settings)
+    if new.digest() == from_resolved(view.definition(run.id)).digest():
+        return
     if _has_doubtful(run, view):
         raise _refusal("of some waiting rows the API may have an earlier request", "Send the file as a new run.")
     if run.busy or not ledger.redefine(run.id, new.resolved(), digest=new.digest(), epoch=run.facts.epoch):

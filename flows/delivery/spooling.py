@@ -86,7 +86,7 @@ class Spooling:
                 encoding=result.encoding,
                 delimiter=result.delimiter,
                 apostrophes=apostrophes or self._definition.source.apostrophes,
-                spool=self._spool.digest(),
+                spool=self._spool.manifest().digest,
                 check_seconds=round(result.seconds, 3),
                 delivered=sum(result.delivered.values()),
                 delivered_in=dict(result.delivered),
@@ -109,7 +109,7 @@ class Spooling:
         if not self._spool.exists():
             return False
         facts = self._view.run(self._run).facts
-        if facts.spool and facts.spool != self._spool.digest():
+        if facts.spool and facts.spool != self._spool.manifest().digest:
             if facts.respools:  # its making anew was cut short at the very end
                 return False
             raise FileError(
@@ -130,4 +130,4 @@ class Spooling:
         most = self._settings.max_upload_bytes
         self._ledger.facts(self._run, epoch=epoch, respools=True)
         respool(run, before, file, self._definition, self._spool, max_bytes=most, go_on=self._lease.require)
-        self._ledger.facts(self._run, epoch=epoch, spool=self._spool.digest(), respools=False)
+        self._ledger.facts(self._run, epoch=epoch, spool=self._spool.manifest().digest, respools=False)

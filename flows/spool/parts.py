@@ -50,11 +50,13 @@ class Parts:
 
     def unused(self, part: Part) -> Any:
         """Of each row of a part the cells that the pipeline has no use for; None where they were not kept."""
-        if self._unused[0] != part.name:
+        name, cells = self._unused  # both at once: another thread may be at another part
+        if name != part.name:
             stored = self.opened(part)
             kept = UNUSED in stored.schema_arrow.names
-            self._unused = part.name, stored.read(columns=[UNUSED], use_threads=False).column(0) if kept else None
-        return self._unused[1]
+            cells = stored.read(columns=[UNUSED], use_threads=False).column(0) if kept else None
+            self._unused = part.name, cells
+        return cells
 
     def _read(self, part: Part) -> pa.Table:
         stored = self.opened(part)

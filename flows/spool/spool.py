@@ -98,10 +98,6 @@ class Spool:
         with self._lock:
             return self._known()
 
-    def digest(self) -> str:
-        """SHA-256 (hex) of the manifest."""
-        return self.manifest().digest
-
     def read(self, start: int, stop: int) -> list[Row]:
         """The accepted rows `[start, stop)`, counted from 0 in the file's order; fewer at the end.
 
@@ -121,7 +117,7 @@ class Spool:
 
     def unused(self, ordinals: Sequence[int]) -> Iterator[Sequence[str]]:
         """Of accepted rows, by their ascending ordinals, the cells that the pipeline has no use for; () if unknown."""
-        manifest, cells = self.manifest(), None
+        manifest = self.manifest()
         for ordinal in ordinals:
             at = bisect_right(self._starts, ordinal) - 1
             cells = self._parts.unused(manifest.parts[at])

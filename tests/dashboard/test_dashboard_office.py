@@ -17,9 +17,11 @@ from dashboard.files.fitting import fitting
 from dashboard.prefect_api import schedules
 from dashboard.rows.across import look
 from dashboard.rows.book import Rowbook
-from dashboard.rows.since import delivered_since
-from dashboard.run_list import Wanted, matching
+from dashboard.rows.since import delivered_since, later_runs
+from dashboard.run_list import RunFilter, matching
 from deployments.commands.delivered import refuse_unmeant
+from deployments.commands.one_row import print_row
+from deployments.commands.session import Session
 from flows.errors import FileError, RowrelayError
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
@@ -44,9 +46,11 @@ def keyed(settings: Settings) -> Definition:
     return present(settings)["posts"].model_copy(update={"key": ["title"]})
 
 
-def viewed(run: Seeded) -> tuple[View, Rowbook]:
+def since(run: Seeded) -> dict[str, int]:
+    """What later runs have delivered of it."""
     view = View(run.ledger.client)
-    return view, Rowbook(view, view.run(run.id), run.delivery.definition, run.delivery.settings)
+    book = Rowbook(view, view.run(run.id), run.delivery.definition, run.delivery.settings)
+    return delivered_since(view, book, later_runs(view, book))
 
 
 # -- the safe way first ------------------------------------------------------------------------------------------------
@@ -123,8 +127,8 @@ def test_rows_that_a_later_run_delivered_are_told_on_the_first(
     later.outcomes(RowState.FAILED, [6])
     later.leave(RunState.FINISHED)
 
-    assert delivered_since(*viewed(first)) == {later.id: 2}
-    assert delivered_since(*viewed(later)) == {}
+    assert since(first) == {later.id: 2}
+    assert since(later) == {}
     assert "A later run has delivered 2 of the rows that are not done here." in text(show("run", id=first.id))
 
 
@@ -138,7 +142,7 @@ def test_without_a_key_nobody_can_tell_what_was_delivered_since(
     later.outcomes(RowState.DONE, [1])
     later.leave(RunState.FINISHED)
 
-    assert delivered_since(*viewed(first)) == {}
+    assert since(first) == {}
 
 
 def test_a_checked_run_is_sent_from_its_check_which_knows_what_went_out_since(
@@ -177,6 +181,24 @@ def test_where_all_rows_are_left_out_there_is_nothing_to_send(
     assert "There is nothing to send." in text(page)
     assert "Done at the earliest" not in text(page)
     assert "1 row was delivered before. It is left out." in text(page)
+
+
+def test_the_command_line_calls_a_row_skipped_that_was_left_out(
+    settings: Settings, redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    definition = keyed(settings)
+    before = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 1), definition=definition)
+    before.outcomes(RowState.DONE, [1])
+    before.leave(RunState.FINISHED)
+    made = seed(settings, redis_url, write_posts(tmp_path / "a.csv", 1), definition=definition, skip_delivered=True)
+    made.leave(RunState.CHECKING, CHECKED)
+    view = View(made.ledger.client)
+
+    print_row(Session(settings, made.ledger.client, made.ledger, view), view.run(made.id), 1, as_json=False)
+
+    said = capsys.readouterr().out
+    assert "a.csv: skipped" in said
+    assert "delivered before" in said
 
 
 @pytest.mark.parametrize(
@@ -239,11 +261,11 @@ def test_runs_are_found_by_the_day_on_which_they_began(settings: Settings) -> No
         ledger.client.zadd("rowrelay:runs", {name: begun})
     view = View(ledger.client)
 
-    assert matching(view, Wanted(since=1_500_000)) == ["b"]
-    assert matching(view, Wanted(until=1_500_000)) == ["a"]
-    assert matching(view, Wanted(since=900_000, until=2_100_000)) == ["b", "a"]
-    assert not Wanted()
-    assert Wanted(until=1.0)
+    assert matching(view, RunFilter(since=1_500_000)) == ["b"]
+    assert matching(view, RunFilter(until=1_500_000)) == ["a"]
+    assert matching(view, RunFilter(since=900_000, until=2_100_000)) == ["b", "a"]
+    assert not RunFilter()
+    assert RunFilter(until=1.0)
 
 
 def test_filters_stay_with_the_run_that_they_were_set_for(settings: Settings, redis_url: str, tmp_path: Path) -> None:
@@ -303,11 +325,11 @@ def test_a_file_of_another_pipeline_is_offered_to_that_one(settings: Settings, t
     folder.mkdir(parents=True)
     (folder / "contacts.csv").write_text("mail;name\na@b.de;x\n")
 
-    assert fitting("20261130-1/contacts.csv", others, settings) == ["contacts"]
-    assert fitting("20261130-1/gone.csv", others, settings) == []
+    assert fitting("20261130-1/contacts.csv", posts, others, settings) == ["contacts"]
+    assert fitting("20261130-1/gone.csv", posts, others, settings) == []
     optional = posts.columns["title"].model_copy(update={"optional": True})
     anything = {"notes": posts.model_copy(update={"name": "notes", "columns": {"note": optional}})}
-    assert fitting("20261130-1/contacts.csv", anything, settings) == []  # it has none of the columns
+    assert fitting("20261130-1/contacts.csv", posts, anything, settings) == []  # it has none of the columns
 
 
 def test_a_checked_file_goes_into_the_inbox_once(settings: Settings, redis_url: str, tmp_path: Path) -> None:

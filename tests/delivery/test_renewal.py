@@ -59,6 +59,8 @@ def state_of(seeded: Seeded) -> tuple[Run, View]:
 def test_failed_rows_go_by_the_definition_of_today(seeded: Seeded, settings: Settings, tmp_path: Path) -> None:
     run, view = state_of(seeded)
     assert not is_mended(run, view, settings)
+    renew(run, "failed", seeded.ledger, view, settings, by="Ada")
+    assert state_of(seeded)[0].facts.redefined == 0  # where nothing is new, nothing is changed
     (tmp_path / "posts.yaml").write_text(YAML.replace('{user: "{userId}"}', '{userId: "{userId}"}'))
     assert is_mended(run, view, settings)
 

@@ -119,12 +119,10 @@ def _check_again(run: Run) -> None:
 
 @st.dialog("Send these rows again?")
 def _again(run: Run, rows: Wanted) -> None:
-    if since := sum(cached.delivered_since(run).values()):
-        st.html(
-            notice(
-                "warn", f"A later run has delivered {_rows(since)} of this one: sent again, they may be there twice."
-            )
-        )
+    with show_errors():
+        if since := sum(cached.delivered_since(run).values()):
+            text = f"A later run has delivered {_rows(since)} of this one: sent again, they may be there twice."
+            st.html(notice("warn", text))
     if rows == "failed":
         st.text(
             f"{_n(run.counts[RowState.FAILED])} rows that the API refused are sent again as they are. "

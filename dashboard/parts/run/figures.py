@@ -34,9 +34,7 @@ def figures(run: Run, definition: Definition, seconds: charts.Series, at: Locale
     if run.busy:
         rate = charts.rate_now(seconds, time.time())
         cells.append(("Rate now", f"{at.rate(rate)}/s", f"limit: {cached.pace(terms)}"))
-        cells.append(
-            ("Time left", _time_left(left, rate, terms), f"{at.number(left)} {'row' if left == 1 else 'rows'} to go")
-        )
+        cells.append(("Time left", _time_left(left, rate, terms), f"{_rows(left, at)} to go"))
     else:
         rate = run.facts.rate
         cells.append(("Rate", f"{at.rate(rate)}/s" if rate else "–", f"limit: {cached.pace(terms)}"))
@@ -46,16 +44,14 @@ def figures(run: Run, definition: Definition, seconds: charts.Series, at: Locale
         note = f"of {at.number(window[0])} allowed"
         cells.append((f"Worst {name} so far" if run.busy else f"Worst {name}", at.number(peak) if peak else "–", note))
     sent = run.facts.sent or sum(each.get("sent", 0) for each in seconds.values())
-    cells.append(
-        (
-            "Finished",
-            _percent(run.finished_rows, run.total),
-            f"{at.number(run.finished_rows)} row{'s'[: run.finished_rows != 1]}",
-        )
-    )
+    cells.append(("Finished", _percent(run.finished_rows, run.total), _rows(run.finished_rows, at)))
     if not run.busy and sent:
         cells.append(("Requests", at.number(sent), "retries included"))
     return theme.numbers(*cells)
+
+
+def _rows(count: int, at: Locale) -> str:
+    return "1 row" if count == 1 else f"{at.number(count)} rows"
 
 
 def _percent(part: int, whole: int) -> str:

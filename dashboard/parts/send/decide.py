@@ -37,21 +37,14 @@ def show(run: Run, definition: Definition, ready: int) -> None:
 
 def _delivered(run: Run) -> None:
     """What earlier runs delivered of these rows, and a way to leave that out."""
-    count = locale().number(run.facts.delivered)
+    before = run.facts.delivered
     if run.skipped:
-        rows = (
-            "1 row was delivered before. It is"
-            if run.facts.delivered == 1
-            else f"{count} rows were delivered before. They are"
-        )
-        st.html(notice("info", f"{rows} left out."))
-    elif run.facts.delivered or (since := _since(run)):
-        if run.facts.delivered:
-            rows = "1 of these rows was" if run.facts.delivered == 1 else f"{count} of these rows were"
-            st.html(notice("warn", f"{rows} delivered before, as the pipeline's key says."))
-        else:
-            rows = "1 of these rows was" if since == 1 else f"{locale().number(since)} of these rows were"
-            st.html(notice("warn", f"{rows} delivered after this check, as the pipeline's key says."))
+        rows = "1 row was" if before == 1 else f"{locale().number(before)} rows were"
+        st.html(notice("info", f"{rows} delivered before. {'It is' if before == 1 else 'They are'} left out."))
+    elif count := before or _since(run):
+        rows = "1 of these rows was" if count == 1 else f"{locale().number(count)} of these rows were"
+        when = "before" if before else "after this check"
+        st.html(notice("warn", f"{rows} delivered {when}, as the pipeline's key says."))
         if st.button("Leave them out", help="Checks the file once more", type="primary"):
             _check_anew(run.pipeline, run.file, actions.How(skip_delivered=True))
 
@@ -94,9 +87,7 @@ def _same_content(run: Run) -> bool:
 
 def _decide(run: Run, ready: int, *, blocked: bool) -> None:
     at, twice = locale(), (bool(run.facts.delivered) and not run.skipped) or bool(_since(run))
-    there = (
-        st.session_state.get("in_inbox", ("", ""))[1] if st.session_state.get("in_inbox", ("",))[0] == run.id else ""
-    )
+    there = st.session_state.get("in_inbox", {}).get(run.id, "")  # where it lies since somebody put it there
     if not ready:
         st.html(notice("info", "There is nothing to send."))
     with st.container(horizontal=True):
@@ -140,7 +131,7 @@ def _put_into_inbox(run: Run) -> None:
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint))
         return
-    st.session_state["in_inbox"] = (run.id, path)
+    st.session_state["in_inbox"] = {run.id: path}
 
 
 def _who_takes_it(run: Run) -> Markup:
