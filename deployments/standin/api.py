@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from deployments.standin.answer import Answer, answer
 from deployments.standin.arrivals import Arrival, Arrivals
 from deployments.standin.faults import FAULTS, PASSIVE_FAULTS, Misbehaviour, answer_with
 
@@ -65,28 +66,32 @@ class StandIn:
         self.banned = False
         self._refuse_until = 0
         self._last_id = 100
-        self._stored: dict[str, tuple[str, int, bytes]] = {}
+        self._stored: dict[str, tuple[str, Answer]] = {}
         self._under_way: set[str] = set()
-        self._control = Starlette(
-            routes=[
-                Route("/control", self.control, methods=["GET", "PUT"]),
-                Route("/report", self.report),
-                Route("/arrivals", self.stream),
-            ]
-        )
+        pages = self.pages()
+        self._control = Starlette(routes=pages)
+        self._own = frozenset(page.path for page in pages)
+
+    def pages(self) -> list[Route]:
+        """What is answered about the stand-in itself, and is no arrival."""
+        return [
+            Route("/control", self.control, methods=["GET", "PUT"]),
+            Route("/report", self.report),
+            Route("/arrivals", self.stream),
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. Everything but the control pages is an arrival."""
         if scope["type"] != "http":
             return
-        if scope["path"] in ("/control", "/report", "/arrivals"):
+        if scope["path"] in self._own:
             await self._control(scope, receive, send)
             return
         at, transport = scope["standin"]
         if self.knobs.jitter_seconds:
             await asyncio.sleep(random.uniform(0, self.knobs.jitter_seconds))
             at = time.monotonic_ns()
-        arrival = Arrival(at, scope["method"], scope["path"])
+        arrival = Arrival(at, scope["method"], scope["path"], query=scope["query_string"].decode("latin-1"))
         kind = self._admit(arrival) or self._draw()
         body = await self._read(scope, arrival, receive)
         try:
@@ -153,15 +158,19 @@ class StandIn:
     async def _work(self, kind: str, arrival: Arrival, body: bytes, wrongly: Misbehaviour) -> None:
         arrival.answer = kind
         with self._working_on(arrival) as free:
-            status, answer = self._act(arrival, body, free=free) if kind not in PASSIVE_FAULTS else (0, b"")
+            told = self._act(arrival, body, free=free) if kind not in PASSIVE_FAULTS else Answer(0, b"")
             if self.knobs.delay_max_seconds:
                 least = self.knobs.delay_min_seconds
                 await asyncio.sleep(random.uniform(least, max(least, self.knobs.delay_max_seconds)))
             if kind:
-                await wrongly.show(kind)
+                await self._spoil(kind, told, wrongly)
             else:
-                arrival.answer = status
-                await answer_with(wrongly.send, status, answer)
+                arrival.answer = told.status
+                await answer_with(wrongly.send, told.status, told.body, told.headers)
+
+    async def _spoil(self, kind: str, told: Answer, wrongly: Misbehaviour) -> None:
+        """Let a fault take the place of the answer."""
+        await wrongly.show(kind)
 
     @contextlib.contextmanager
     def _working_on(self, arrival: Arrival) -> Iterator[bool]:
@@ -176,36 +185,41 @@ class StandIn:
             if free:
                 self._under_way.discard(key)
 
-    def _act(self, arrival: Arrival, body: bytes, *, free: bool) -> tuple[int, bytes]:
-        """Do what is asked; status and body of the answer. A stored answer is given again without acting."""
+    def _act(self, arrival: Arrival, body: bytes, *, free: bool) -> Answer:
+        """Do what is asked; the answer. A stored answer is given again without acting."""
         key = arrival.key if self.knobs.idempotent else ""
         if not free:
-            return 409, b'{"error": "a request with this Idempotency-Key is under way"}'
+            return answer(409, {"error": "a request with this Idempotency-Key is under way"})
         if key in self._stored:
-            digest, status, answer = self._stored[key]
+            digest, told = self._stored[key]
             same = digest == arrival.digest
-            return (status, answer) if same else (422, b'{"error": "this Idempotency-Key came with another body"}')
+            return told if same else answer(422, {"error": "this Idempotency-Key came with another body"})
         try:
-            fields = _fields(body)
+            fields = self._parse(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return 400, b'{"error": "the body is neither JSON nor a form"}'
+            return answer(400, {"error": "the body is neither JSON nor a form"})
         arrival.acted = True
-        status, answer = self._resource(arrival, fields)
-        if key:
-            self._stored[key] = (arrival.digest, status, answer)
-        return status, answer
+        told = self._resource(arrival, fields)
+        if key and arrival.acted:
+            self._stored[key] = (arrival.digest, told)
+        return told
 
-    def _resource(self, arrival: Arrival, fields: Any) -> tuple[int, bytes]:
+    def _parse(self, body: bytes) -> Any:
+        """What a body says. Raises msgspec.DecodeError or UnicodeDecodeError."""
+        return _fields(body)
+
+    def _resource(self, arrival: Arrival, fields: Any) -> Answer:
+        """Act; the answer. Without effect, so that asking again is right: `arrival.acted` is made false."""
         name = arrival.path.rstrip("/").rpartition("/")[2]
         number = int(name) if name.isdecimal() else None
         if arrival.method in ("POST", "PUT", "PATCH"):
             if number is None:
                 self._last_id += 1
-            answer = {**(fields if isinstance(fields, dict) else {"value": fields}), "id": number or self._last_id}
-            return (201 if arrival.method == "POST" else 200), msgspec.json.encode(answer)
+            made = {**(fields if isinstance(fields, dict) else {"value": fields}), "id": number or self._last_id}
+            return answer(201 if arrival.method == "POST" else 200, made)
         if arrival.method == "GET":
-            return 200, msgspec.json.encode({"userId": 1, "id": number or 1, "title": "a title", "body": "a body"})
-        return 200, b"{}"
+            return answer(200, {"userId": 1, "id": number or 1, "title": "a title", "body": "a body"})
+        return answer(200, {})
 
     def _retry_after(self) -> list[tuple[bytes, bytes]]:
         seconds = self.knobs.retry_after_seconds
@@ -230,14 +244,18 @@ class StandIn:
 
         Raises pydantic's ValidationError for an unknown knob or an impossible value; then nothing is changed.
         """
-        self.knobs = Knobs.model_validate({**self.knobs.model_dump(), **knobs})
+        self.knobs = type(self.knobs).model_validate({**self.knobs.model_dump(), **knobs})
         if reset:
-            self.arrivals.clear()
-            self.banned, self._refuse_until, self._last_id, self._stored = False, 0, 100, {}
+            self.forget()
         if ban is not None:
             self.banned = ban
         if refuse_seconds:
             self._refuse_until = time.monotonic_ns() + round(refuse_seconds * 1e9)
+
+    def forget(self) -> None:
+        """Begin anew: nothing arrived, nothing was created, nobody is banned."""
+        self.arrivals.clear()
+        self.banned, self._refuse_until, self._last_id, self._stored = False, 0, 100, {}
 
     async def report(self, request: Request) -> Response:
         """What arrived. `?window=` counts in windows of another length, `?allowed=` against another number."""

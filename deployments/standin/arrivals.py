@@ -27,6 +27,7 @@ class Arrival:
     tag: str = ""
     answer: int | str = ""
     acted: bool = False
+    query: str = ""
 
 
 def worst_window(stamps: Sequence[int], window_ns: int) -> int:

@@ -3,6 +3,7 @@
 Example:
     rowrelay standin --port 8080 --requests 7 --window-seconds 1
     rowrelay standin --fault error=0.2 --fault reset=0.05 -- rowrelay send samples/posts.csv
+    rowrelay standin --api graphql --port 8900 --wait-seconds 2
 
 Every request outside /control, /report and /arrivals is an arrival: stamped when its first byte is read, before any
 parsing. More than `requests` of them in any window are answered 429, and after `ban_after` such violations everything
@@ -10,6 +11,9 @@ gets 403 with an HTML page, until somebody resets it: `PUT /control {"reset": tr
 
 With a COMMAND the stand-in lives as long as that runs, with POSTS_URL set to its address; then it prints what it
 counted and exits with COMMAND's code, or 3 if the limit was broken.
+
+With `--api` it is one kind of API in the shape in which real ones answer; COMMAND then finds its address, without a
+path, in NAME_URL, such as GRAPHQL_URL. GET /truth says what became of each row, which is known by its e-mail.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from deployments.standin.api import Knobs, StandIn
+from deployments.standin.apis import APIS, ApiKnobs
 from deployments.standin.faults import FAULTS
 from deployments.standin.server import serving
 
@@ -49,10 +54,10 @@ def _complain(text: str) -> None:
     sys.stderr.write(f"stand-in: {text}\n")
 
 
-def _run(command: list[str], url: str) -> int:
-    """Run COMMAND with POSTS_URL set; its exit code. An interrupt reaches it from the terminal; we wait for its end."""
+def _run(command: list[str], **variables: str) -> int:
+    """Run COMMAND with these variables set; its exit code. An interrupt reaches it from the terminal; we wait."""
     try:
-        process = subprocess.Popen(command, env={**os.environ, "POSTS_URL": url})
+        process = subprocess.Popen(command, env={**os.environ, **variables})
     except OSError as exc:
         _complain(f"cannot run {command[0]}: {exc.strerror}")
         return 127
@@ -68,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
         prog="rowrelay standin", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="rowrelay standin [options] [-- COMMAND ...]",
     )  # fmt: skip
+    parser.add_argument("--api", choices=APIS, help="the kind of API, without a limit unless one is given")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0: the OS picks one")
     parser.add_argument("--log", type=Path, help="file to append every arrival to, one line of JSON each")
@@ -77,12 +83,13 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fault", action="append", default=[], metavar="KIND=SHARE", help="one of: " + ", ".join(FAULTS)
     )
-    for name, field in Knobs.model_fields.items():
+    for name, field in ApiKnobs.model_fields.items():
         option = "--" + name.replace("_", "-")
         if name == "idempotent":
             parser.add_argument(option, action="store_true", default=None, help=field.description)
         elif name != "faults":
-            parser.add_argument(option, help=f"{field.description} (default: {field.default})")
+            default = Knobs.model_fields.get(name, field).default
+            parser.add_argument(option, help=f"{field.description} (default: {default})")
     return parser
 
 
@@ -93,21 +100,31 @@ def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def _knobs(options: argparse.Namespace) -> Knobs:
-    given = {name: getattr(options, name, None) for name in Knobs.model_fields}
+    given = {name: getattr(options, name, None) for name in ApiKnobs.model_fields}
     values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     values = {name: None if value in ("null", "none") else value for name, value in values.items()}
     if options.unlimited:
         values["requests"] = None
     if options.fault:
         values["faults"] = dict(text.split("=", 1) if "=" in text else (text, "1") for text in options.fault)
-    return Knobs.model_validate(values)
+    return (ApiKnobs if options.api else Knobs).model_validate(values)
+
+
+def _standin(options: argparse.Namespace) -> StandIn:
+    kind: type[StandIn] = APIS[options.api] if options.api else StandIn
+    return kind(_knobs(options), log=options.log, details=not options.no_details)
+
+
+def _address(api: str | None, address: str) -> tuple[str, str]:
+    """The variable in which COMMAND finds the stand-in, and what it says."""
+    return (f"{api.upper()}_URL", address) if api else ("POSTS_URL", address + "/posts")
 
 
 def main(argv: Sequence[str]) -> int:
     """The command line; the exit code."""
     options, command = _arguments(argv)
     try:
-        api = StandIn(_knobs(options), log=options.log, details=not options.no_details)
+        api = _standin(options)
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -118,8 +135,9 @@ def main(argv: Sequence[str]) -> int:
             api, host=options.host, port=options.port, keep_alive_seconds=options.keep_alive_seconds
         ) as address:
             if command:
-                return _judge(api, _run(command, address + "/posts"))
-            _say(f"stand-in: {address}/posts")
+                variable, url = _address(options.api, address)
+                return _judge(api, _run(command, **{variable: url}))
+            _say(f"stand-in: {address}{APIS[options.api].path if options.api else '/posts'}")
             _wait_for_signal()
     except OSError as exc:
         _complain(f"cannot listen on {options.host}:{options.port}: {exc.strerror}")

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 
 import h11
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
-
-from deployments.standin.api import StandIn
 
 
 class Protocol(H11Protocol):
@@ -38,7 +37,7 @@ class Protocol(H11Protocol):
 
 
 @contextlib.contextmanager
-def serving(api: StandIn, *, host: str = "127.0.0.1", port: int = 0, keep_alive_seconds: int = 75) -> Iterator[str]:
+def serving(api: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, keep_alive_seconds: int = 75) -> Iterator[str]:
     """Serve `api` from a thread; gives the address of the stand-in, without a path. Port 0: the OS picks one."""
     sock = socket.create_server((host, port), backlog=2048)
     config = uvicorn.Config(

@@ -1,0 +1,38 @@
+"""A list in, a list out: 207 with the status of each row, in the order in which they were sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deployments.standin.answer import Answer, answer
+from deployments.standin.apis.batch import Batches
+from deployments.standin.arrivals import Arrival
+
+
+class Items207(Batches):
+    """POST /contacts/batch [{"email": …, "name": …}, …]. With `ok_status` 200 the answer looks like a success."""
+
+    name = "items207"
+    path = "/contacts/batch"
+    knows = ("busy", "bad", "mute")
+
+    def respond(self, arrival: Arrival, sent: Any) -> Answer:
+        """`mute`: the row is written and left out of the list, so that nobody knows whose the other items are."""
+        emails = [str(row["email"]) for row in sent]
+        if refused := self.too_many(emails):
+            return refused
+        items = [self._write(email) for email in emails]
+        if None in items:
+            self.book.doubt(emails)
+        return answer(self.status(207), {"results": [item for item in items if item]})
+
+    def _write(self, email: str) -> dict[str, Any] | None:
+        match self.book.judge(email):
+            case "busy":
+                return {"status": 429, "error": {"code": "rate_limited", "message": "Try this row again"}}
+            case "bad":
+                return {"status": 422, "error": {"code": "blocked", "message": self.book.refuse(email)}}
+            case "mute":
+                self.book.create(email, "unknown")
+                return None
+        return {"status": 201, "id": self.book.create(email)}
