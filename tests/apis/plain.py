@@ -171,14 +171,17 @@ class Plain:
         pairs = list(_matched(told["match"], found(told["items"], body), parcel))
         if any(row is None for row, _ in pairs):
             missing = "unknown"
-        again, spoken = [], set[int]()
+        worst: dict[int, tuple[Any, Any]] = {}
         for row, item in pairs:
             if row is not None:
-                spoken.add(row["row"])
                 otherwise = {"means": "unknown" if whole["means"] == "items" else "done"}
                 rule = rule_for(rules, 200, item, item=True) or otherwise
-                again += self._apply(rule, item, [row], told.get("keep"))
-        return again + self._apply({"means": missing}, None, [row for row in parcel if row["row"] not in spoken])
+                worst[row["row"]] = min(worst.get(row["row"], (rule, item)), (rule, item), key=_badness)
+        again = []
+        for row in parcel:
+            rule, item = worst.get(row["row"], ({"means": missing}, None))
+            again += self._apply(rule, item, [row], told.get("keep"))
+        return again
 
     def _ask(self, job: Any, rows: list[Row]) -> None:
         poll = self.data["poll"]
@@ -212,6 +215,10 @@ class Plain:
             outcome = Outcome("done", "", outcome.kept) if "when" in step else outcome
         self.outcomes[row["row"]] = outcome
         return []
+
+
+def _badness(said: tuple[Any, Any]) -> int:
+    return ("failed", "unknown", "retry", "wait", "accepted", "done").index(said[0]["means"])
 
 
 def _matched(match: Any, items: Any, parcel: Sequence[Row]) -> Iterator[tuple[Row | None, Any]]:

@@ -17,11 +17,17 @@ DONE, UNKNOWN = ("done", ""), ("unknown", "")
 FAILED = ("failed", BLOCKED)
 
 FATES: dict[str, dict[str, tuple[str, str]]] = {
-    "graphql": {"bad": FAILED, "busy": DONE, "busy-bad": FAILED, "doubt": ("unknown", "Internal error")},
+    "graphql": {
+        "bad": FAILED,
+        "busy": DONE,
+        "busy-bad": FAILED,
+        "doubt": ("unknown", "Internal error"),
+        "partly": DONE,
+    },
     "jsonrpc": {"bad": FAILED, "busy": DONE, "busy-bad": FAILED, "doubt": ("unknown", "Internal error")},
     "status200": {"bad": FAILED, "busy": DONE, "busy-bad": FAILED, "queued": DONE, "queued-bad": FAILED},
-    "items207": {"bad": FAILED, "busy": DONE, "busy-bad": FAILED},
-    "errors_only": {"bad": FAILED, "busy": DONE, "busy-bad": FAILED},
+    "items207": {"bad": FAILED, "busy": DONE, "busy-bad": FAILED, "blank": UNKNOWN},
+    "errors_only": {"bad": FAILED, "busy": DONE, "busy-bad": FAILED, "twice": FAILED},
     "indices400": {"bad": FAILED, "busy": DONE},
     "keyed": {"bad": FAILED, "busy": DONE, "busy-bad": FAILED, "mute": UNKNOWN, "stray": UNKNOWN},
     "bulk_ndjson": {"bad": FAILED, "busy": DONE, "busy-bad": FAILED},

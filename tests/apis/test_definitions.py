@@ -11,7 +11,7 @@ import pytest
 from deployments.standin import serving
 from deployments.standin.apis import APIS, ApiKnobs
 from tests.apis import plain, rows
-from tests.apis.truth import wrong
+from tests.apis.truth import premature, wrong
 
 DEFINITIONS = sorted(path.stem for path in plain.HERE.glob("*.yaml"))
 QUICK = ApiKnobs(wait_seconds=0.01, job_seconds=0.05)
@@ -116,9 +116,17 @@ def test_an_unknown_row_is_right_where_its_answer_was_spoilt_or_it_is_allowed(
     assert wrong(right[0], said, right[2], unknown_at_most=1) == []
 
 
+def test_a_row_that_is_called_done_too_early_is_found() -> None:
+    truth = {"rows": {"a@x.de": {"state": "accepted"}, "b@x.de": {"state": "done"}}}
+    said = [{"email": "A@x.de", "result": "done"}, {"email": "b@x.de", "result": "done"}]
+
+    assert premature(said, truth) == ["A@x.de: done, and the API has not decided yet"]
+    assert premature([{"email": "a@x.de", "result": "accepted"}], truth) == []
+
+
 def test_counts_that_do_not_add_up_are_found(right: tuple[Any, Any, list[rows.Sample]]) -> None:
     truth, said, samples = right
-    counts = {state: sum(row["result"] == state for row in said) for state in ("done", "failed")}
+    counts = {state: sum(row["result"] == state for row in said) for state in ("done", "failed", "unknown")}
 
     assert wrong(truth, said, samples, counts={**counts, "total": 40}) == []
     assert "the states add up to 40" in wrong(truth, said, samples, counts={**counts, "total": 41})[0]

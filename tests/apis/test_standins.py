@@ -21,14 +21,20 @@ from tests.harness.wait import wait_until
 Open = Callable[..., httpx.Client]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def opened() -> Iterator[Open]:
-    """Starts a stand-in with some knobs; gives a client of it."""
+    """Gives a client of a stand-in that has these knobs and knows nothing yet. Each API is started once."""
+    there: dict[str, tuple[Api, httpx.Client]] = {}
     with contextlib.ExitStack() as stack:
 
         def start(name: str, **knobs: Any) -> httpx.Client:
-            address = stack.enter_context(serving(APIS[name](ApiKnobs(**knobs))))
-            return stack.enter_context(httpx.Client(base_url=address, trust_env=False, timeout=5))
+            if name not in there:
+                api = APIS[name]()
+                address = stack.enter_context(serving(api))
+                there[name] = api, stack.enter_context(httpx.Client(base_url=address, trust_env=False, timeout=5))
+            api, http = there[name]
+            api.turn(reset=True, ban=False, **ApiKnobs(**knobs).model_dump())
+            return http
 
         yield start
 
@@ -67,13 +73,20 @@ def test_graphql_answers_200_whatever_happened(opened: Open) -> None:
         {"field": ["input", "email"], "message": "bad-1@x.de is on the list of blocked addresses"}
     ]
     throttled = create("busy-1@x.de")
-    assert throttled["data"] is None
+    assert "data" not in throttled
     assert throttled["errors"][0]["extensions"] == {"code": "THROTTLED", "retryAfter": 2.0}
     assert create("busy-1@x.de")["data"]["create"]["contact"]
-    assert create("doubt-1@x.de")["errors"][0]["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
+    doubtful = create("doubt-1@x.de")
+    assert (doubtful["data"], doubtful["errors"][0]["extensions"]) == (
+        {"create": None},
+        {"code": "INTERNAL_SERVER_ERROR"},
+    )
+    partly = create("partly-1@x.de")
+    assert (partly["data"]["create"]["contact"], len(partly["errors"])) == ({"id": "gid://contacts/1004"}, 1)
     assert said(http.post("/graphql", json={"query": "{ other }"}))["errors"][0]["message"] == "Cannot query field"
     assert states(http) == {
         "a@x.de": ("done", 1), "bad-1@x.de": ("failed", 0), "busy-1@x.de": ("done", 1), "doubt-1@x.de": ("unknown", 1),
+        "partly-1@x.de": ("done", 1),
     }  # fmt: skip
 
 
@@ -98,7 +111,7 @@ def test_jsonrpc_answers_with_a_result_or_an_error(opened: Open) -> None:
 
 
 def test_a_status_in_a_200_says_ok_error_or_queued(opened: Open) -> None:
-    http = opened("status200", job_seconds=0.1)
+    http = opened("status200", job_seconds=0.5)
 
     def create(email: str) -> Any:
         return said(http.post("/contacts", json=row(email)))
@@ -109,7 +122,7 @@ def test_a_status_in_a_200_says_ok_error_or_queued(opened: Open) -> None:
     assert (first, second) == ({"status": "queued", "id": 1}, {"status": "queued", "id": 2})
     assert said(http.get("/contacts/1")) == first
     assert (states(http)["queued-1@x.de"], states(http)["busy-1@x.de"]) == (("accepted", 0), ("waiting", 0))
-    wait_until(lambda: http.get("/contacts/1").json()["status"] != "queued", what="the queue")
+    wait_until(lambda: http.get("/contacts/2").json()["status"] != "queued", what="the queue")
     assert said(http.get("/contacts/1")) == {"status": "ok", "id": 1002}
     assert said(http.get("/contacts/2"))["message"] == "queued-bad-1@x.de is on the list of blocked addresses"
     assert http.get("/contacts/3").status_code == 404
@@ -117,11 +130,11 @@ def test_a_status_in_a_200_says_ok_error_or_queued(opened: Open) -> None:
 
 
 def test_a_403_may_mean_wait(opened: Open) -> None:
-    http = opened("wait403", wait_seconds=0.3)
+    http = opened("wait403", wait_seconds=0.6)
 
     waiting = said(http.post("/contacts", json=row("busy-1@x.de")), 403)
     assert "secondary rate limit" in waiting["message"]
-    assert 0 < waiting["wait"] <= 0.3
+    assert 0 < waiting["wait"] <= 0.6
     closed = http.post("/contacts", json=row("a@x.de"))
     assert (closed.status_code, closed.headers["retry-after"]) == (403, "1")
     wait_until(lambda: http.post("/contacts", json=row("a@x.de")).status_code == 201, what="the door")
@@ -178,6 +191,25 @@ def test_a_list_that_lacks_an_item_says_nothing_about_any_row(opened: Open) -> N
 
     assert [item["status"] for item in items["results"]] == [201, 422]
     assert states(http) == {"a@x.de": ("unknown", 1), "mute-1@x.de": ("unknown", 1), "bad-1@x.de": ("unknown", 0)}
+
+
+def test_an_item_may_be_null(opened: Open) -> None:
+    http = opened("items207")
+
+    items = said(http.post("/contacts/batch", json=[row("blank-1@x.de"), row("a@x.de")]), 207)["results"]
+
+    assert (items[0], items[1]["status"]) == (None, 201)
+    assert states(http) == {"blank-1@x.de": ("unknown", 1), "a@x.de": ("done", 1)}
+
+
+def test_two_errors_may_speak_of_one_row(opened: Open) -> None:
+    http = opened("errors_only")
+
+    answer = said(http.post("/contacts/import", json={"contacts": [row("a@x.de"), row("twice-1@x.de")]}))
+
+    assert [(error["index"], error["code"]) for error in answer["errors"]] == [(1, "locked"), (1, "blocked")]
+    assert answer["imported"] == 1
+    assert states(http) == {"a@x.de": ("done", 1), "twice-1@x.de": ("failed", 0)}
 
 
 def test_only_errors_are_listed_by_their_index(opened: Open) -> None:
@@ -290,19 +322,20 @@ def test_a_batch_that_is_too_long_is_refused_and_so_is_nonsense(
 
 
 def test_a_job_is_queued_runs_and_reports_on_each_row(opened: Open) -> None:
-    http = opened("job202", job_seconds=0.3)
+    http = opened("job202", job_seconds=0.6)
     began = time.monotonic()
 
     answer = http.post("/contacts", json=[row(email) for email in ("A@x.de", "bad-1@x.de", "mute-1@x.de")])
     seen = {}
+    before = states(http)["a@x.de"]
     while (state := http.get("/jobs/1").json()["state"]) != "done":
-        seen[state] = states(http)["a@x.de"]
-        time.sleep(0.01)
+        seen[state] = before
+        before = states(http)["a@x.de"]
 
     assert (answer.status_code, answer.headers["location"]) == (202, "/jobs/1")
     assert answer.json() == {"job": 1, "state": "queued", "url": "/jobs/1"}
     assert seen == {"queued": ("accepted", 0), "running": ("accepted", 0)}
-    assert time.monotonic() - began >= 0.3
+    assert time.monotonic() - began >= 0.6
     assert said(http.get("/jobs/1")) == {
         "id": 1,
         "state": "done",
@@ -375,7 +408,7 @@ def test_a_bad_row_is_refused_and_a_busy_one_put_off_by_any_write(opened: Open) 
 
 
 def test_a_search_may_show_a_new_record_late(opened: Open) -> None:
-    http = opened("upsert", hidden_seconds=0.2)
+    http = opened("upsert", hidden_seconds=0.5)
 
     number = said(http.post("/contacts", json=row("a@x.de")), 201)["id"]
 

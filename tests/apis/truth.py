@@ -63,6 +63,16 @@ def wrong(
     return found
 
 
+def premature(export: Sequence[Mapping[str, Any]], truth: Mapping[str, Any]) -> list[str]:
+    """The rows that a run calls done or failed before the API has decided about them. Take the export first."""
+    return [
+        f"{row['email']}: {row['result']}, and the API has not decided yet"
+        for row in export
+        if row["result"] in ("done", "failed")
+        and truth["rows"].get(str(row["email"]).lower(), NOTHING)["state"] in ("waiting", "accepted")
+    ]
+
+
 def _strange(
     said: Mapping[str, Any], wanted: Mapping[str, Any], known: Mapping[str, Any], export: Sequence[Mapping[str, Any]]
 ) -> list[str]:

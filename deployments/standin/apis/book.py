@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-WORDS = ("ban", "ruin", "bad", "doubt", "mute", "stray")
+WORDS = ("ban", "ruin", "bad", "twice", "doubt", "partly", "mute", "blank", "stray")
 """In the order in which they count. Before them stands `busy`, once a row: `busy-bad` is put off, then refused."""
 
 

@@ -17,24 +17,31 @@ class GraphQL(Api):
 
     name = "graphql"
     path = "/graphql"
-    knows = ("busy", "bad", "doubt")
+    knows = ("busy", "bad", "doubt", "partly")
 
     def respond(self, arrival: Arrival, sent: Any) -> Answer:
-        """One mutation, one row. `doubt`: an internal error, after the record was made."""
+        """One mutation, one row. `doubt`: the record is made, then an internal error. `partly`: an error beside it."""
         if "create" not in sent["query"]:
-            return self._errors("Cannot query field", "GRAPHQL_VALIDATION_FAILED")
+            return answer(200, _errors("Cannot query field", "GRAPHQL_VALIDATION_FAILED"))
         email = str(sent["variables"]["input"]["email"])
         match self.book.judge(email):
             case "busy":
-                return self._errors("Throttled", "THROTTLED", retryAfter=self.knobs.wait_seconds)
+                return answer(200, _errors("Throttled", "THROTTLED", retryAfter=self.knobs.wait_seconds))
             case "doubt":
                 self.book.create(email, "unknown")
-                return self._errors("Internal error", "INTERNAL_SERVER_ERROR")
+                return answer(200, {"data": {"create": None}, **_errors("Internal error", "INTERNAL_SERVER_ERROR")})
+            case "partly":
+                return answer(200, {**self._created(email), **_errors("The picture is missing", "NOT_FOUND")})
             case "bad":
                 refused = {"field": ["input", "email"], "message": self.book.refuse(email)}
                 return answer(200, {"data": {"create": {"contact": None, "userErrors": [refused]}}})
-        made = {"id": f"gid://contacts/{self.book.create(email)}"}
-        return answer(200, {"data": {"create": {"contact": made, "userErrors": []}}})
+        return answer(200, self._created(email))
 
-    def _errors(self, message: str, code: str, **more: float) -> Answer:
-        return answer(200, {"data": None, "errors": [{"message": message, "extensions": {"code": code, **more}}]})
+    def _created(self, email: str) -> dict[str, Any]:
+        made = {"id": f"gid://contacts/{self.book.create(email)}"}
+        return {"data": {"create": {"contact": made, "userErrors": []}}}
+
+
+def _errors(message: str, code: str, **more: float) -> dict[str, Any]:
+    """Without `data`, as where nothing was executed."""
+    return {"errors": [{"message": message, "extensions": {"code": code, **more}}]}

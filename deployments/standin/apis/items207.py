@@ -14,25 +14,29 @@ class Items207(Batches):
 
     name = "items207"
     path = "/contacts/batch"
-    knows = ("busy", "bad", "mute")
+    knows = ("busy", "bad", "mute", "blank")
 
     def respond(self, arrival: Arrival, sent: Any) -> Answer:
-        """`mute`: the row is written and left out of the list, so that nobody knows whose the other items are."""
+        """`mute`: the row is written and left out of the list, so that nobody knows whose the other items are.
+
+        `blank`: the row is written, and its item is null.
+        """
         emails = [str(row["email"]) for row in sent]
         if refused := self.too_many(emails):
             return refused
-        items = [self._write(email) for email in emails]
-        if None in items:
+        items = [item for email in emails for item in self._write(email)]
+        if len(items) < len(emails):
             self.book.doubt(emails)
-        return answer(self.status(207), {"results": [item for item in items if item]})
+        return answer(self.status(207), {"results": items})
 
-    def _write(self, email: str) -> dict[str, Any] | None:
+    def _write(self, email: str) -> list[dict[str, Any] | None]:
+        """The items of a row: one, or none."""
         match self.book.judge(email):
             case "busy":
-                return {"status": 429, "error": {"code": "rate_limited", "message": "Try this row again"}}
+                return [{"status": 429, "error": {"code": "rate_limited", "message": "Try this row again"}}]
             case "bad":
-                return {"status": 422, "error": {"code": "blocked", "message": self.book.refuse(email)}}
-            case "mute":
+                return [{"status": 422, "error": {"code": "blocked", "message": self.book.refuse(email)}}]
+            case "mute" | "blank" as word:
                 self.book.create(email, "unknown")
-                return None
-        return {"status": 201, "id": self.book.create(email)}
+                return [] if word == "mute" else [None]
+        return [{"status": 201, "id": self.book.create(email)}]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -18,8 +19,6 @@ class Job:
     seconds: float
     report: list[dict[str, Any]] | None = None
     error: str = ""
-    asked: list[float] = field(default_factory=list)
-    """When it was asked about"""
 
     @property
     def state(self) -> str:
@@ -35,15 +34,16 @@ class Jobs:
 
     def __init__(self) -> None:
         self.all: dict[int, Job] = {}
+        self._open: list[tuple[float, int]] = []
 
     def add(self, emails: Sequence[str], seconds: float) -> Job:
         """Accept rows."""
         job = Job(len(self.all) + 1, emails, time.monotonic(), seconds)
         self.all[job.number] = job
+        heapq.heappush(self._open, (job.began + seconds, job.number))
         return job
 
     def due(self) -> Iterator[Job]:
-        """Those whose time is over and that nobody has worked on yet."""
-        for job in self.all.values():
-            if job.report is None and job.state in ("done", "failed"):
-                yield job
+        """Those whose time is over, each once: whoever asks works on them."""
+        while self._open and self._open[0][0] <= time.monotonic():
+            yield self.all[heapq.heappop(self._open)[1]]
