@@ -133,6 +133,8 @@ class StandIn:
         for name, value in scope["headers"]:
             if name == b"idempotency-key":
                 arrival.key = value.decode("latin-1")
+            elif name == b"content-type":
+                arrival.content_type = value.decode("latin-1")
         body = b"".join(parts)
         arrival.digest = hashlib.blake2b(body, digest_size=8).hexdigest() if body else ""
         if self.knobs.tag:  # before anything is made of it: what goes wrong arrived all the same

@@ -28,6 +28,7 @@ class Arrival:
     answer: int | str = ""
     acted: bool = False
     query: str = ""
+    content_type: str = ""
 
 
 def worst_window(stamps: Sequence[int], window_ns: int) -> int:

@@ -104,6 +104,8 @@ def test_jsonrpc_answers_with_a_result_or_an_error(opened: Open) -> None:
         -32000, -32602, -32603,
     ]  # fmt: skip
     assert call("b@x.de", "contacts.burn")["error"]["code"] == -32601
+    old = http.post("/rpc", json={"jsonrpc": "1.0", "id": 7, "method": "contacts.create", "params": row("c@x.de")})
+    assert old.json()["error"]["code"] == -32600
     assert states(http) == {
         "a@x.de": ("done", 1), "bad-1@x.de": ("failed", 0), "busy-bad-1@x.de": ("failed", 0),
         "doubt-1@x.de": ("unknown", 1),
@@ -282,8 +284,11 @@ def test_bulk_lines_are_answered_by_an_item_each(opened: Open) -> None:
         for number, email in enumerate(MIXED)
     )
 
-    answer = said(http.post("/contacts/_bulk", content=lines))
-    again = said(http.post("/contacts/_bulk", content=lines[: lines.index("\n", lines.index("\n") + 1) + 1]))
+    def bulk(content: str, kind: str = "application/x-ndjson") -> httpx.Response:
+        return http.post("/contacts/_bulk", content=content, headers={"Content-Type": kind})
+
+    answer = said(bulk(lines))
+    again = said(bulk(lines[: lines.index("\n", lines.index("\n") + 1) + 1]))
 
     items = [item["index"] for item in answer["items"]]
     assert answer["errors"] is True
@@ -291,8 +296,11 @@ def test_bulk_lines_are_answered_by_an_item_each(opened: Open) -> None:
     assert items[1]["error"]["reason"] == "bad-1@x.de is on the list of blocked addresses"
     assert (again["errors"], again["items"][0]["index"]["result"]) == (False, "updated")
     assert states(http) == AFTER | {"a@x.de": ("done", 2)}
-    assert http.post("/contacts/_bulk", content=lines.rstrip("\n")).status_code == 400
-    assert http.post("/contacts/_bulk", content='{"index": {"_id": "1"}}\n').status_code == 400
+    assert bulk(lines.rstrip("\n")).status_code == 400
+    assert bulk('{"index": {"_id": "1"}}\n').status_code == 400
+    assert bulk(lines.replace("b@x.de", "c@x.de").replace('"email": "c', '"mail": "c')).status_code == 400
+    assert bulk(lines, "text/plain").status_code == 415
+    assert states(http)["a@x.de"] == ("done", 2)
 
 
 @pytest.mark.parametrize(
@@ -315,6 +323,7 @@ def test_a_batch_that_is_too_long_is_refused_and_so_is_nonsense(
     assert http.post(url, json=wrapped([])).status_code == 400
     assert http.post(url, json=wrapped([{"mail": "a"}])).status_code == 400
     assert http.post(url, content=b"{cut").status_code == 400
+    assert http.post(url, data={"email": "a@x.de"}).status_code == 415
     assert known(http) == {}
 
 
@@ -448,6 +457,19 @@ def test_a_row_whose_answer_went_wrong_says_so(opened: Open, fault: str, written
 
     assert known(http)["a@x.de"]["faults"] == [fault]
     assert states(http)["a@x.de"][1] == written
+
+
+def test_a_change_whose_answer_went_wrong_says_so_too(opened: Open) -> None:
+    http = opened("upsert")
+    there = said(http.get("/contacts", params={"email": "known-1@x.de"}))["items"][0]["id"]
+    http.put("/control", json={"faults": {"reset": 1.0}})
+
+    for method in ("GET", "PUT"):
+        with contextlib.suppress(httpx.HTTPError):
+            http.request(method, f"/contacts/{there}", json={"name": "B"})
+
+    assert known(http)["known-1@x.de"]["faults"] == ["reset"]
+    assert states(http)["known-1@x.de"] == ("done", 1)
 
 
 def test_an_answer_may_break_off_in_the_middle(opened: Open) -> None:

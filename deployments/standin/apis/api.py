@@ -44,6 +44,8 @@ class Api(StandIn):
     name: ClassVar[str]
     path: ClassVar[str] = "/contacts"
     """Where rows are written to"""
+    takes: ClassVar[tuple[str, ...]] = ("application/json",)
+    """The kinds of body that it reads; any other is refused with 415"""
     knows: ClassVar[tuple[str, ...]] = ("busy", "bad")
     """The words of e-mail addresses that it acts on, see the book"""
     knobs: ApiKnobs
@@ -60,6 +62,10 @@ class Api(StandIn):
         """`rows`: what became of each row, by its e-mail; `facts`: the report."""
         self.catch_up()
         return {"api": self.name, "rows": self.book.report(), "facts": self.facts()}
+
+    def about(self, arrival: Arrival, body: bytes) -> list[str]:
+        """The e-mails of the rows that a request writes, also if nobody can read all of it."""
+        return [email.decode() for email in _EMAIL.findall(body)]
 
     def catch_up(self) -> None:
         """Do what was to be done by now, for an API that acts later than it answers."""
@@ -88,6 +94,9 @@ class Api(StandIn):
     def _resource(self, arrival: Arrival, fields: Any) -> Answer:
         before = self.book.changes
         self.catch_up()
+        if arrival.digest and not arrival.content_type.startswith(self.takes):
+            arrival.acted = False
+            return answer(415, {"message": f"The body is {arrival.content_type}, not {' or '.join(self.takes)}"})
         try:
             return self.respond(arrival, fields)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as exc:
@@ -100,8 +109,8 @@ class Api(StandIn):
 
     async def _answer(self, kind: str, arrival: Arrival, body: bytes, wrongly: Misbehaviour) -> None:
         if kind and kind not in ("ban", "too_many"):
-            for email in _EMAIL.findall(body):
-                self.book.entry(email.decode()).faults.append(kind)
+            for email in self.about(arrival, body):
+                self.book.entry(email).faults.append(kind)
         await super()._answer(kind, arrival, body, wrongly)
 
     async def _spoil(self, kind: str, told: Answer, wrongly: Misbehaviour) -> None:

@@ -19,6 +19,7 @@ class BulkNdjson(Batches):
 
     name = "bulk_ndjson"
     path = "/contacts/_bulk"
+    takes = ("application/x-ndjson", "application/json")
     knows = ("busy", "bad")
 
     def _parse(self, body: bytes) -> Any:
@@ -33,12 +34,12 @@ class BulkNdjson(Batches):
             return answer(400, _error(400, "an action without a document"))
         if refused := self.too_many(actions):
             return refused
-        items = [self._write(action["index"]["_id"], row) for action, row in zip(actions, documents, strict=True)]
+        names, emails = [str(each["index"]["_id"]) for each in actions], [str(row["email"]) for row in documents]
+        items = [self._write(name, email) for name, email in zip(names, emails, strict=True)]
         wrong = any("error" in item for item in items)
         return answer(self.status(200), {"took": 1, "errors": wrong, "items": [{"index": item} for item in items]})
 
-    def _write(self, name: str, row: dict[str, Any]) -> dict[str, Any]:
-        email = str(row["email"])
+    def _write(self, name: str, email: str) -> dict[str, Any]:
         match self.book.judge(email):
             case "busy":
                 return {"_id": name, **_error(429, "rejected execution: queue is full")}

@@ -18,6 +18,8 @@ class JsonRpc(Api):
 
     def respond(self, arrival: Arrival, sent: Any) -> Answer:
         """One call, one row. `doubt`: an internal error, after the record was made."""
+        if sent["jsonrpc"] != "2.0":
+            return self._error(sent, -32600, "Invalid Request")
         if sent["method"] != "contacts.create":
             return self._error(sent, -32601, "Method not found")
         email = str(sent["params"]["email"])

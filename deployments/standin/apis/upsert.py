@@ -55,6 +55,12 @@ class Upsert(Api):
             return self._delete(number(arrival), contact)
         return self._change(number(arrival), contact, sent)
 
+    def about(self, arrival: Arrival, body: bytes) -> list[str]:
+        """Also that of a record that is changed or deleted by its id."""
+        name = arrival.path.rpartition("/")[2]
+        contact = self._contacts.get(int(name)) if name.isdecimal() and arrival.method != "GET" else None
+        return [contact.email] if contact else super().about(arrival, body)
+
     def truth(self) -> dict[str, Any]:
         """With `there`: how many records each e-mail has now, those included that were there before."""
         return {**super().truth(), "there": {email: len(found) for email, found in self._by_email.items()}}
