@@ -116,6 +116,21 @@ def test_an_unknown_row_is_right_where_its_answer_was_spoilt_or_it_is_allowed(
     assert wrong(right[0], said, right[2], unknown_at_most=1) == []
 
 
+def test_a_row_is_rightly_failed_only_where_a_fault_refused_it(right: tuple[Any, Any, list[rows.Sample]]) -> None:
+    said = [dict(row) for row in right[1]]
+    row = _first(said, "done")
+    row["result"] = "failed"
+    email = row["email"].lower()
+
+    def judged(**entry: Any) -> list[str]:
+        known = {**right[0]["rows"], email: {**right[0]["rows"][email], **entry}}
+        return wrong({**right[0], "rows": known}, said, right[2])
+
+    assert judged(created=0, faults=["unprocessable"]) == []
+    assert judged(created=1, faults=["unprocessable"]) == [f"{email}: failed, and the API has written it"]
+    assert "ought to be done" in judged(created=0, faults=["reset"])[0]
+
+
 def test_a_row_that_is_called_done_too_early_is_found() -> None:
     truth = {"rows": {"a@x.de": {"state": "accepted"}, "b@x.de": {"state": "done"}}}
     said = [{"email": "A@x.de", "result": "done"}, {"email": "b@x.de", "result": "done"}]

@@ -13,6 +13,8 @@ from typing import Any
 from tests.apis.rows import Sample
 
 STATES = ("rejected", "waiting", "sending", "accepted", "done", "failed", "unknown")
+REFUSING = frozenset(("unprocessable", "unauthorized"))
+"""The faults that refuse a row, so that it is rightly failed"""
 NOTHING: Mapping[str, Any] = {
     "state": "waiting",
     "reason": "",
@@ -54,7 +56,7 @@ def wrong(
             continue
         if row["result"] == "unknown" != state and not entry["faults"]:
             unknown.append(email)
-        elif not (row["result"] == "unknown" and entry["faults"]):
+        elif not _spoilt(str(row["result"]), entry):
             found += _state(email, row, state, reason)
         found += _writes(email, str(row["result"]), entry, twice=email in {each.lower() for each in again})
         found += _identity(email, row, entry)
@@ -102,6 +104,11 @@ def _places(export: Sequence[Mapping[str, Any]]) -> list[str]:
     """No two rows in the same place of the same parcel, where the export names them."""
     places = Counter((row["parcel"], row["position"]) for row in export if row.get("position") is not None)
     return [f"{times} rows at place {place}" for place, times in places.items() if times > 1]
+
+
+def _spoilt(result: str, entry: Mapping[str, Any]) -> bool:
+    """Whether a fault is reason enough for the state that a row is in."""
+    return bool(entry["faults"]) if result == "unknown" else result == "failed" and bool(REFUSING & {*entry["faults"]})
 
 
 def _state(email: str, row: Mapping[str, Any], state: str, reason: str) -> list[str]:

@@ -17,10 +17,8 @@ from deployments.standin.apis.wait403 import Wait403
 
 __all__ = ["APIS", "Api", "ApiKnobs"]
 
-APIS: dict[str, type[Api]] = {
-    api.name: api
-    for api in (
-        *(GraphQL, JsonRpc, Status200, Items207, ErrorsOnly, Indices400, Keyed, BulkNdjson, Job202, Wait403, Upsert),
-    )
-}
+_ONE_ROW = (GraphQL, JsonRpc, Status200, Wait403, Upsert)
+_MANY_ROWS = (Items207, ErrorsOnly, Indices400, Keyed, BulkNdjson, Job202)
+
+APIS: dict[str, type[Api]] = {api.name: api for api in (*_ONE_ROW, *_MANY_ROWS)}
 """By the name that `rowrelay standin --api NAME` and the example definitions have for it."""

@@ -92,8 +92,8 @@ class Api(StandIn):
         return JSONResponse(self.truth())
 
     def _resource(self, arrival: Arrival, fields: Any) -> Answer:
-        before = self.book.changes
         self.catch_up()
+        before = self.book.changes
         if arrival.digest and not arrival.content_type.startswith(self.takes):
             arrival.acted = False
             return answer(415, {"message": f"The body is {arrival.content_type}, not {' or '.join(self.takes)}"})
