@@ -188,17 +188,24 @@ def delete(run: Run, *, by: str) -> None:
     _note("%s deleted the run %s of %s", by, run.id, run.pipeline)
 
 
-def add_schedule(definition: Definition, *, source: str, rule: Rule, by: str) -> tuple[str, list[datetime]]:
+def add_schedule(
+    definition: Definition, *, source: str, rule: Rule, skip_delivered: bool = False, by: str
+) -> tuple[str, list[datetime]]:
     """Make a schedule; returns its id and next times. Raises ScheduleRefused, PrefectRefused, StackError."""
-    made = schedules.add(definition, settings(), source=source, rule=rule)
+    made = schedules.add(definition, settings(), source=source, rule=rule, skip_delivered=skip_delivered)
     _note("%s made a schedule of %s: %s (%s)", by, definition.name, rule, source or "its own inbox")
     return made
 
 
-def change_schedule(schedule: Schedule, rule: Rule, *, by: str) -> list[datetime]:
-    """Let a schedule come at other times; returns the next. Raises RuleRefused, ScheduleRefused, StackError."""
-    coming = schedules.change(schedule, rule)
-    _note("%s changed the schedule %s of %s to %s", by, schedule.rule, schedule.deployment.name, rule)
+def change_schedule(schedule: Schedule, rule: Rule, *, skip_delivered: bool | None = None, by: str) -> list[datetime]:
+    """Let a schedule come at other times, or say anew whether it leaves out delivered rows; returns the next times.
+
+    Raises DefinitionError, RuleRefused, ScheduleRefused, StackError.
+    """
+    definition = pick(pipelines(), schedule.deployment.name)
+    coming = schedules.change(schedule, rule, definition, skip_delivered=skip_delivered)
+    skips = "" if skip_delivered is None else f", skip_delivered {str(skip_delivered).lower()}"
+    _note("%s changed the schedule %s of %s to %s%s", by, schedule.rule, schedule.deployment.name, rule, skips)
     return coming
 
 

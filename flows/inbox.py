@@ -15,6 +15,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.deliver import deliver
+from flows.delivery.delivered import refuse_skipping
 from flows.delivery.delivery import Delivery
 from flows.errors import RowrelayError
 from flows.flow_runs import drain
@@ -51,12 +52,13 @@ def _name() -> str:
 
 
 @flow(name=INBOX, flow_run_name=_name, persist_result=False, validate_parameters=True)
-def inbox(pipeline: str = "posts", folder: str = "") -> State[Any]:
+def inbox(pipeline: str = "posts", folder: str = "", skip_delivered: bool = False) -> State[Any]:
     """Deliver every new, complete file once by its content, oldest first, and move it to done/ or failed/.
 
     Args:
         pipeline: Name of the pipeline that the files go through.
         folder: Folder or address (s3://…, https://…) to take files from; empty for the pipeline's own inbox.
+        skip_delivered: Leave out the rows that earlier runs of the pipeline have delivered, by its `key` columns.
     """
     # Prefect shows the lines under Args in its form; a Field's description would be lost with postponed annotations.
     try:
@@ -64,6 +66,7 @@ def inbox(pipeline: str = "posts", folder: str = "") -> State[Any]:
         client = connect(settings.redis_address)
         reach(client, patience_seconds=settings.give_up_seconds)
         definition = pick(present(settings), pipeline)
+        refuse_skipping(definition, None, wished=skip_delivered)
         source = origin(folder, definition, settings)
         if why := _missed(Claims(client, definition.name), source, settings):
             return told(Completed(message=f"Skipped: {why}"), SKIPPED)
@@ -77,22 +80,24 @@ def inbox(pipeline: str = "posts", folder: str = "") -> State[Any]:
             if ours is None:
                 why = f"Skipped: another look through {source.url} is under way."
                 return told(Completed(message=why), SKIPPED)
-            return _look(source, definition, settings, Ledger(client), ours)
+            deliver_file = _Deliver(definition)
+            intake = Intake(
+                source, definition, settings, Ledger(client), deliver_file, by=_by(), skip_delivered=skip_delivered
+            )
+            return _look(intake, deliver_file, ours)
     except RowrelayError as exc:
         return told(Failed(message=str(exc)))
 
 
-def _look(source: Origin, definition: Definition, settings: Settings, ledger: Ledger, ours: Turn) -> State[Any]:
+def _look(intake: Intake, deliver_file: _Deliver, ours: Turn) -> State[Any]:
     logger = get_run_logger()
-    deliver_file = _Deliver(definition)
-    intake = Intake(source, definition, settings, ledger, deliver_file, by=_by())
     whole = intake.look(
         lambda taken: logger.log(
             _LEVELS.get(taken.fate, logging.INFO), "%s: %s. %s", taken.name, taken.fate, taken.note
         ),
         lambda: not ours.lost,
     )
-    _artifact(definition, intake.taken)
+    _artifact(intake.definition, intake.taken)
     if deliver_file.handed_over:
         drain.leave(str(flow_run.id))
     return _state(intake.taken, whole=whole)

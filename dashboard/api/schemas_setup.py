@@ -133,16 +133,20 @@ class NewSchedule(Body):
     interval_seconds: float | None = Field(None, ge=1, le=366 * 86_400)
     rrule: str | None = Field(None, examples=["FREQ=MONTHLY;BYDAY=1MO;BYHOUR=6;BYMINUTE=0;BYSECOND=0"], max_length=2000)
     timezone: str = Field("UTC", examples=["Europe/Berlin"])
+    skip_delivered: bool = Field(
+        False, description="Leave out the rows that earlier runs delivered, by the pipeline's `key`"
+    )
 
 
 class ScheduleChange(Body):
-    """Pause or resume; or other times: one of `cron`, `interval_seconds` and `rrule`."""
+    """Pause or resume; other times: one of `cron`, `interval_seconds` and `rrule`; or which rows are left out."""
 
     active: bool | None = Field(None, description="false: paused")
     cron: str | None = Field(None, examples=["0 6 * * 1-5"])
     interval_seconds: float | None = Field(None, ge=1, le=366 * 86_400)
     rrule: str | None = Field(None, max_length=2000)
     timezone: str | None = Field(None, description="Goes with other times; empty: as before")
+    skip_delivered: bool | None = Field(None, description="Whether to leave out the rows that earlier runs delivered")
 
     @property
     def times(self) -> bool:
@@ -151,8 +155,8 @@ class ScheduleChange(Body):
 
     @model_validator(mode="after")
     def _something(self) -> ScheduleChange:
-        if self.active is None and not self.times:
-            raise ValueError("says nothing; state `active`, or other times")
+        if self.active is None and self.skip_delivered is None and not self.times:
+            raise ValueError("says nothing; state `active`, `skip_delivered`, or other times")
         return self
 
 
@@ -165,6 +169,7 @@ class Schedule(Answer):
     timezone: str
     source: str = Field(description="Folder or URL to deliver from; empty: the pipeline's own inbox")
     active: bool
+    skip_delivered: bool = Field(description="Rows that earlier runs delivered are left out")
     next_times: list[datetime] = Field(description="When it starts something next")
     last: str | None = Field(description="The state of the last flow run that it started")
 
@@ -178,6 +183,7 @@ class Schedule(Answer):
             timezone=each.timezone,
             source=each.source,
             active=each.active,
+            skip_delivered=each.skips,
             next_times=coming or [datetime.fromtimestamp(at, UTC) for at in each.coming],
             last=each.last.state if each.last else None,
         )

@@ -84,7 +84,9 @@ def create_schedule(body: schemas.NewSchedule, request: Request, response: Respo
     """Make a schedule; the answer has its id and its next five times."""
     rule = Rule(body.cron, body.interval_seconds, body.rrule, body.timezone)
     definition = pick(pipelines(), body.pipeline)
-    made, coming = actions.add_schedule(definition, source=body.source, rule=rule, by=by(request))
+    made, coming = actions.add_schedule(
+        definition, source=body.source, rule=rule, skip_delivered=body.skip_delivered, by=by(request)
+    )
     say_where(request, response, f"/schedules/{made}")
     return schemas.Schedule.of(_known(made), coming)
 
@@ -97,16 +99,16 @@ def get_schedule(schedule: str) -> schemas.Schedule:
 
 
 @router.patch("/schedules/{schedule}", tags=["schedules"])
-@raises(actions.NotFound, NotInPrefect, RuleRefused, ScheduleRefused, PrefectRefused)
+@raises(actions.NotFound, NotInPrefect, DefinitionError, RuleRefused, ScheduleRefused, PrefectRefused)
 def change_schedule(schedule: str, body: schemas.ScheduleChange, request: Request) -> schemas.Schedule:
-    """Pause a schedule, resume it, or let it come at other times."""
+    """Pause a schedule, resume it, let it come at other times, or say anew whether it leaves out delivered rows."""
     coming = None
-    if body.times:
+    if body.times or body.skip_delivered is not None:
         found = _known(schedule)
         stated = (body.cron, body.interval_seconds, body.rrule)
         rule = Rule(*stated) if any(each is not None for each in stated) else found.planned
         rule = replace(rule, timezone=body.timezone or found.timezone)
-        coming = actions.change_schedule(found, rule, by=by(request))
+        coming = actions.change_schedule(found, rule, skip_delivered=body.skip_delivered, by=by(request))
     if body.active is not None:
         actions.set_schedule(_known(schedule), body.active, by=by(request))
     return schemas.Schedule.of(_known(schedule), coming)

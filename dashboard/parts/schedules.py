@@ -19,6 +19,7 @@ from dashboard.prefect_api import schedules
 from dashboard.prefect_api.schedules import Schedule
 from dashboard.words import Look
 from flows.errors import RowrelayError
+from flows.pipeline.definition import Definition
 from flows.pipeline.timing import Rule
 
 _ACTIVE, _PAUSED = Look("#0d9c75", "✓", "active"), Look("#8b95a3", "‖", "paused")
@@ -57,6 +58,7 @@ def _one(each: Schedule) -> None:
             facts(
                 ("When", f"{each.rule} ({each.timezone})"),
                 ("Takes files from", each.source or tag("code", str(settings().inbox / each.deployment.name))),
+                *([("Rows delivered before", "left out")] if each.skips else []),
                 ("Next", coming or "not planned yet; Prefect does so within a minute"),
                 ("Last time", _last(each, at)),
             )
@@ -108,8 +110,10 @@ def _remove(each: Schedule) -> None:
 def _change(each: Schedule) -> None:
     st.text(f"{each.deployment.name}, until now {each.rule}.")
     rule = _rule("change", each.planned)
+    skips = _skips("change", cached.known_pipelines().get(each.deployment.name), before=each.skips)
     if _preview(rule) and st.button("Change it", type="primary", key="sure"):
-        _do(lambda: actions.change_schedule(each, rule, by=who()))
+        wish = None if skips == each.skips else skips
+        _do(lambda: actions.change_schedule(each, rule, skip_delivered=wish, by=who()))
 
 
 def new() -> None:
@@ -124,8 +128,9 @@ def new() -> None:
                 "Folder or URL to take files from", key="new_source", placeholder="the pipeline's inbox"
             )
             rule = _rule("new", Rule(cron="0 7 * * 1-5", timezone=_zones()[0]))
+            skips = _skips("new", cached.known_pipelines().get(name or ""))
             if name and _preview(rule):
-                _save(name, (source or "").strip(), rule)
+                _save(name, (source or "").strip(), rule, skip_delivered=skips)
 
 
 def _rule(key: str, before: Rule) -> Rule:
@@ -184,6 +189,18 @@ def _advanced(key: str, before: Rule) -> Rule:
     return Rule(cron=(text or "").strip())
 
 
+def _skips(key: str, definition: Definition | None, *, before: bool = False) -> bool:
+    """Whether rows that were delivered before are left out; only a pipeline with a `key` can tell."""
+    by = definition.key if definition else []
+    told = (
+        f"A row counts as delivered if an earlier run has delivered one with the same {', '.join(by)}."
+        if by
+        else "The pipeline's definition has no `key`, so nobody can tell which rows were delivered before."
+    )
+    label = "Leave out rows that were delivered before"
+    return st.checkbox(label, value=before, key=f"{key}_skips", disabled=not (by or before), help=told)
+
+
 def _zones() -> list[str]:
     own = st.context.timezone
     return list(dict.fromkeys([own, *_ZONES] if own else _ZONES))
@@ -205,10 +222,11 @@ def _preview(rule: Rule) -> bool:
     return True
 
 
-def _save(name: str, source: str, rule: Rule) -> None:
+def _save(name: str, source: str, rule: Rule, *, skip_delivered: bool) -> None:
     if st.button("Make the schedule", type="primary", icon=":material/add:"):
         try:
-            actions.add_schedule(cached.known_pipelines()[name], source=source, rule=rule, by=who())
+            definition = cached.known_pipelines()[name]
+            actions.add_schedule(definition, source=source, rule=rule, skip_delivered=skip_delivered, by=who())
         except RowrelayError as exc:
             st.html(notice("warn", exc.message, exc.hint, "What you have entered is kept."))
             return

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from dashboard.connections import ready_prefect
 from dashboard.prefect_api import server
 from dashboard.prefect_api.server import Deployment, FlowRun
+from flows.delivery.delivered import refuse_skipping
 from flows.errors import RowrelayError, StackError
 from flows.flow_runs.names import INBOX, STATED
 from flows.intake.origin import origin
@@ -23,6 +24,7 @@ from flows.storage.access import resolve
 
 TIMES = 5  # are shown of what is to come
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+SKIP = "skip_delivered"  # the parameter of our flows
 SOURCE_NAMES = ("inbox", "source", "folder", "file")  # how a flow may call what it takes files from, best first
 
 
@@ -46,6 +48,7 @@ class Schedule:
     planned: Rule  # what `rule` says in words
     stated: bool  # it stands in the definition of its pipeline
     wished: bool  # it is not paused itself, though all of its deployment may be
+    skips: bool  # rows that earlier runs delivered are left out
 
 
 def every() -> list[Schedule]:
@@ -62,16 +65,20 @@ def targets() -> dict[str, Deployment]:
     return found
 
 
-def add(definition: Definition, settings: Settings, *, source: str, rule: Rule) -> tuple[str, list[datetime]]:
+def add(
+    definition: Definition, settings: Settings, *, source: str, rule: Rule, skip_delivered: bool = False
+) -> tuple[str, list[datetime]]:
     """Make a schedule; returns its id and its next five times.
 
     Raises:
+        DefinitionError: it is to leave out delivered rows, and the pipeline has no key.
         RuleRefused: there can be no such rule.
         ScheduleRefused: nobody serves the pipeline.
         FileError: nothing may be taken from `source`.
         SettingError: it needs a package that is not installed.
         PrefectRefused, StackError: Prefect says no, or does not answer.
     """
+    refuse_skipping(definition, None, wished=skip_delivered)
     begun = datetime.now(UTC)
     planned = as_prefect(rule, begun)
     shown = times(rule, planned, begun)  # says what is wrong in words before Prefect does
@@ -83,24 +90,40 @@ def add(definition: Definition, settings: Settings, *, source: str, rule: Rule) 
     else:
         resolve(source, (settings.uploads, settings.inbox, *settings.folders))
     _refuse_twin(target, rule, source)
-    parameters = {"pipeline": target.name, _source_name(target): source} if source else {"pipeline": target.name}
+    parameters: dict[str, Any] = {"pipeline": target.name}
+    if source:
+        parameters[_source_name(target)] = source
+    if skip_delivered:
+        parameters[SKIP] = True
     body = {"schedule": planned, "active": True, "parameters": parameters}
     made = server.ask("POST", f"/deployments/{target.id}/schedules", [body])
     return str(made[0]["id"]), shown
 
 
-def change(schedule: Schedule, rule: Rule) -> list[datetime]:
-    """Let it come at other times; returns the next five. Raises RuleRefused, ScheduleRefused, StackError."""
+def change(
+    schedule: Schedule, rule: Rule, definition: Definition, *, skip_delivered: bool | None = None
+) -> list[datetime]:
+    """Let it come at other times, or leave out other rows; returns the next five times.
+
+    `definition` is that of its pipeline; `skip_delivered` None leaves it as it is. A rule that is its own already is
+    not touched, so an interval goes on as it began. Raises DefinitionError as `add` does, RuleRefused,
+    ScheduleRefused, StackError.
+    """
     if schedule.stated:
         raise ScheduleRefused(
             f"This schedule stands in the definition of {schedule.deployment.name}.",
             hint="Change it there, or remove it here and make another.",
         )
-    begun = datetime.now(UTC)
-    planned = as_prefect(rule, begun)
-    shown = times(rule, planned, begun)
-    _refuse_twin(schedule.deployment, rule, schedule.source, but=schedule.id)
-    changes = {"schedule": planned, "active": schedule.wished, "parameters": schedule.parameters}
+    refuse_skipping(definition, None, wished=bool(skip_delivered))
+    parameters = schedule.parameters if skip_delivered is None else schedule.parameters | {SKIP: skip_delivered}
+    changes: dict[str, Any] = {"active": schedule.wished, "parameters": parameters}
+    if rule == schedule.planned:
+        shown = [datetime.fromtimestamp(at, ZoneInfo(rule.timezone)) for at in schedule.coming]
+    else:
+        begun = datetime.now(UTC)
+        changes["schedule"] = as_prefect(rule, begun)
+        shown = times(rule, changes["schedule"], begun)
+        _refuse_twin(schedule.deployment, rule, schedule.source, but=schedule.id)
     server.ask("PATCH", f"/deployments/{schedule.deployment.id}/schedules/{schedule.id}", changes)
     return shown
 
@@ -223,6 +246,7 @@ def _schedule(raw: dict[str, Any], place: Deployment) -> Schedule:
         planned=rule,
         stated=str(raw.get("slug") or "").startswith(STATED),
         wished=bool(raw.get("active")),
+        skips=bool((raw.get("parameters") or {}).get(SKIP)),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 from prefect.schedules import Cron, Interval, RRule, Schedule
@@ -22,7 +23,9 @@ def schedules(definition: model.Definition) -> list[Schedule]:
 def _schedule(definition: model.Definition, number: int, stated: model.Schedule) -> Schedule:
     content = hashlib.sha256(msgspec.json.encode(stated.model_dump(mode="json"))).hexdigest()
     slug = f"{STATED}{number}-{content[:10]}"
-    parameters = {"pipeline": definition.name, "folder": stated.inbox or ""}
+    parameters: dict[str, Any] = {"pipeline": definition.name, "folder": stated.inbox or ""}
+    if stated.skip_delivered:
+        parameters["skip_delivered"] = True
     if stated.cron is not None:
         return Cron(stated.cron, timezone=stated.timezone, active=stated.active, parameters=parameters, slug=slug)
     if stated.rrule is not None:

@@ -51,7 +51,7 @@ def nothing_waits(run: Run) -> bool:
 
 def counted(run: Run) -> str:
     """How many rows are in which state, in words."""
-    counts = ", ".join(f"{run.counts[state]} {state}" for state in RowState if run.counts[state])
+    counts = ", ".join(f"{count} {state}" for state, count in run.shown_counts.items() if count)
     return f"{counts} of {run.total}" + (f". {run.reason}" if run.reason else "")
 
 
@@ -66,6 +66,7 @@ def report_of(run: Run, name: str, digest: str) -> dict[str, Any]:
         "reason": run.reason,
         "total": run.total,
         **{str(state): run.counts[state] for state in RowState},
+        "skipped_rows": run.skipped,  # of the rejected; `skipped` alone says why a whole file was passed over
         "created": _stamp(run.created),
         "ended": _stamp(run.ended) if run.ended else None,
     }

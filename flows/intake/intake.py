@@ -50,10 +50,21 @@ Deliver = Callable[[str, str], Delivered]
 
 
 class Intake:
-    """Takes the files of one origin through one pipeline. `by` is who the runs are said to be started by."""
+    """Takes the files of one origin through one pipeline. `by` is who the runs are said to be started by.
+
+    With `skip_delivered` a run leaves out the rows that earlier ones delivered.
+    """
 
     def __init__(
-        self, origin: Origin, definition: Definition, settings: Settings, ledger: Ledger, deliver: Deliver, *, by: str
+        self,
+        origin: Origin,
+        definition: Definition,
+        settings: Settings,
+        ledger: Ledger,
+        deliver: Deliver,
+        *,
+        by: str,
+        skip_delivered: bool = False,
     ) -> None:
         self.origin = origin
         self.definition = definition
@@ -65,6 +76,7 @@ class Intake:
         self._deliver = deliver
         self._stored = stored(settings)
         self._by = by
+        self._skip_delivered = skip_delivered
 
     def look(
         self, on_taken: Callable[[Taken], None] = lambda taken: None, may_go_on: Callable[[], bool] = lambda: True
@@ -180,6 +192,8 @@ class Intake:
 
     def _carry_on(self, incoming: Incoming, digest: str, run: str, copy: Path) -> Taken:
         file = f"inbox/{run}/{_plain(incoming.name)}"
+        known = self._known(run)
+        skips = self._skip_delivered and not (known and known.total)  # a run that is checked stays as it was checked
         new = self.ledger.create(
             run,
             definition=self.definition.resolved(),
@@ -190,6 +204,7 @@ class Intake:
             limit=self.definition.limit.name,
             source=self.origin.url,
             definition_digest=self.definition.digest(),
+            skip_delivered=skips or None,
         )
         if not new and (taken := self._again(incoming, digest, self.view.run(run))):
             return taken
@@ -233,12 +248,12 @@ class Intake:
         return self._put_away(incoming, digest, known)
 
     def _put_away(self, incoming: Incoming, digest: str, run: Run) -> Taken:
-        refused = run.total == run.counts[RowState.REJECTED]
+        refused = run.total == run.counts[RowState.REJECTED] and not run.ended_well  # that is, all were skipped
         well = run.ended_well
         spool = Spool(self.settings.spool_url, run.id)
         report = report_of(run, incoming.name, digest)
         try:
-            troubled = any(run.counts[state] for state in TO_SEE_TO) and spool.exists()
+            troubled = any(run.counts[state] for state in TO_SEE_TO) and not run.ended_well and spool.exists()
             rows = troubled_csv(self.view, spool, run, states=TO_SEE_TO) if troubled else None
             where = self.origin.put_away(incoming, DONE if well else FAILED, report=report, troubled=rows)
         except FileError as exc:  # the claim stays open, so the next look tries again
@@ -249,7 +264,8 @@ class Intake:
                 self._stored.delete(f"inbox/{run.id}")
         if refused:  # nothing was sent, so the same content may come again, once the pipeline is mended
             self.claims.release(digest, run.id)
-            return Taken(incoming.name, Fate.REFUSED, run.id, run.reason or "every row was rejected")
+            why = counted(run) if run.skipped else run.reason or "every row was rejected"
+            return Taken(incoming.name, Fate.REFUSED, run.id, why)
         self.claims.end(digest, Ended(run.id, incoming.name, time.time()))
         return Taken(incoming.name, Fate.DELIVERED if well else Fate.TROUBLED, run.id, counted(run))
 

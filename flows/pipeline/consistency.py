@@ -35,6 +35,9 @@ def faults(definition: Definition) -> Iterator[Fault]:
     yield from _source(definition.source)
     for at, schedule in enumerate(definition.schedules):
         yield from _schedule(("schedules", at), schedule)
+        if schedule.skip_delivered and not definition.key:
+            what = "needs a `key`: without one nobody can tell which rows were delivered before; e.g. key: [id]"
+            yield Fault(("schedules", at, "skip_delivered"), what)
     yield from _stray_secrets(definition)
 
 

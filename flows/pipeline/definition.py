@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -180,6 +181,8 @@ class Schedule(Part):
     """Folder or URL to take files from. Default: the inbox folder of this pipeline"""
     active: Bool = True
     """false: set up, but paused"""
+    skip_delivered: Bool = Field(default=False, exclude_if=operator.not_)
+    """true: rows that earlier runs delivered are left out, by the pipeline's `key`"""
 
 
 class Definition(Part):

@@ -19,6 +19,7 @@ from dashboard.prefect_api import server
 from dashboard.prefect_api.server import NotInPrefect, PrefectRefused
 from flows.errors import StackError
 from flows.ledger.erase import erase
+from flows.pipeline.pipelines import shipped
 from tests.harness.pages import show, text
 
 OURS = str(uuid4())
@@ -271,6 +272,41 @@ def test_who_removed_or_changed_a_schedule_is_in_the_log(answers: Answers, caplo
         "API made a", "API changed the", "API paused the", "API removed the",
     ]  # fmt: skip
     assert all(" of posts" in line for line in said)
+
+
+def test_a_schedule_leaves_out_delivered_rows_only_of_a_pipeline_with_a_key(
+    answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, key in (("bare", ""), ("keyed", "key: [userId]\n")):
+        text = (shipped() / "posts.yaml").read_text().replace("name: posts", f"name: {name}", 1)
+        (tmp_path / f"{name}.yaml").write_text(text + key)
+    monkeypatch.setenv("ROWRELAY_PIPELINES", str(tmp_path))
+    connections.settings.cache_clear()
+    connections._pipelines.cache_clear()
+    own = {"id": "s", "schedule": {"interval": 900, "timezone": "UTC"}, "active": True, "parameters": {"folder": "in"}}
+    places = [{"id": name, "flow_id": "f", "name": name, "schedules": [own]} for name in ("bare", "keyed")]
+    answers["POST", "/deployments/filter"] = (200, places)
+    answers["POST", "/flows/filter"] = (200, [{"id": "f", "name": "inbox"}])
+    answers["POST", "/flow_runs/filter"] = (200, [])
+    answers["PATCH", "/deployments/keyed/schedules/s"] = (204, None)
+    answers["POST", "/deployments/keyed/schedules"] = (201, [{"id": "s"}])
+
+    with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as api:
+        wish = {"cron": "5 8 * * *", "skip_delivered": True}
+        refused = api.post("/schedules", json=wish | {"pipeline": "bare"})
+        assert (refused.status_code, "has no `key`" in refused.json()["detail"]) == (400, True)
+        assert api.post("/schedules", json=wish | {"pipeline": "keyed"}).status_code == 201
+        refused = api.patch("/schedules/s", json={"skip_delivered": True})  # the first one's is bare
+        assert (refused.status_code, "has no `key`" in refused.json()["detail"]) == (400, True)
+        del places[0]
+        own["parameters"] = {"folder": "in", "skip_delivered": False}
+        assert api.get("/schedules/s").json()["skip_delivered"] is False
+        assert api.patch("/schedules/s", json={"skip_delivered": True}).status_code == 200
+
+    connections._pipelines.cache_clear()
+    made, changed = (json.loads(body) for path, body in ASKED if path.endswith(("/schedules", "/schedules/s")) and body)
+    assert made[0]["parameters"] == {"pipeline": "keyed", "skip_delivered": True}
+    assert changed == {"active": True, "parameters": {"folder": "in", "skip_delivered": True}}  # its times stay
 
 
 def test_the_last_run_of_a_rare_schedule_is_asked_for_alone(answers: Answers) -> None:

@@ -20,7 +20,7 @@ from flows.intake.fate import Fate
 from flows.ledger.connection import connect
 from flows.ledger.inbox import Claims
 from flows.records import RowState, RunState
-from tests.harness.inboxes import here, inbox, intake, look, put, report, w_file
+from tests.harness.inboxes import here, inbox, intake, look, looked, put, report, w_file
 from tests.harness.wait import wait_until
 from tests.harness.world import ROOT, World
 
@@ -92,6 +92,33 @@ def test_what_somebody_has_delivered_by_hand_is_not_sent_again(here: World) -> N
 
     assert look(here) == {"hand.csv": Fate.SKIPPED}
     assert here.report()["arrivals"] == 5
+
+
+def test_rows_that_were_delivered_before_are_left_out_where_that_is_wished(here: World) -> None:
+    here.more["key"] = ["userId"]
+    put(here, "monday.csv", 3)
+    assert look(here, skip_delivered=True) == {"monday.csv": Fate.DELIVERED}
+    put(here, "tuesday.csv", 5, bad=1)
+
+    (taken,) = looked(here, skip_delivered=True)
+
+    assert (taken.fate, taken.note) == (Fate.TROUBLED, "1 rejected, 3 skipped, 2 done of 6")
+    assert here.report()["arrivals"] == 5
+    found = report(inbox(here) / "failed" / "tuesday.csv")
+    assert (found["rejected"], found["skipped_rows"], found["done"]) == (4, 3, 2)
+    assert len((inbox(here) / "failed" / "tuesday.csv.troubled.csv").read_text().splitlines()) == 2
+    assert (here.run(found["run"]).skipped, here.run(found["run"]).facts.skip_delivered) == (3, True)
+
+    put(here, "wednesday.csv", 4)  # nothing new in it: that is no fault
+    assert [(each.fate, each.note) for each in looked(here, skip_delivered=True)] == [
+        (Fate.DELIVERED, "4 skipped of 4")
+    ]
+    assert sorted(path.name for path in (inbox(here) / "done").glob("wed*")) == [
+        "wednesday.csv", "wednesday.csv.report.json",
+    ]  # fmt: skip
+    put(here, "thursday.csv", 2)
+    assert look(here) == {"thursday.csv": Fate.DELIVERED}  # by default the same keys may come every day
+    assert here.report()["arrivals"] == 7
 
 
 def test_unfinished_hidden_and_linked_files_and_folders_are_left_alone(here: World, tmp_path: Path) -> None:

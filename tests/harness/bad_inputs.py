@@ -383,6 +383,11 @@ DEFINITIONS: list[tuple[str, str, str]] = [
         "own.yaml:7: schedules[0].timezone: 'Europe/Berln' is no time zone; did you mean `Europe/Berlin`?",
     ),
     (
+        "rows to leave out, and no key",
+        DEFINITION + "schedules: [{cron: '1 * * * *', skip_delivered: true}]\n",
+        "own.yaml:7: schedules[0].skip_delivered: needs a `key`: without one nobody can tell which rows were delivered before; e.g. key: [id]",
+    ),
+    (
         "a delimiter",
         DEFINITION + "source: {delimiter: '::'}\n",
         "own.yaml:7: source.delimiter: must be , ; | or tab, in quotes (found '::')",

@@ -14,7 +14,7 @@ import pytest
 
 from flows.delivery.delivery import Delivery
 from flows.errors import RowrelayError
-from flows.intake.fate import Delivered, Fate
+from flows.intake.fate import Delivered, Fate, Taken
 from flows.intake.intake import Intake
 from flows.intake.origin import origin
 from flows.ledger.connection import connect
@@ -56,7 +56,7 @@ def deliver(w: World, here: Settings, run: str) -> Delivered:
         delivery.connect()
         if delivery.view.run(run).total == 0:
             with opened(delivery.view.run(run).file, here, delivery.definition) as file:
-                delivery.spooling.check(file)
+                delivery.spooling.check(file, skip_delivered=delivery.view.run(run).facts.skip_delivered)
         delivery.open()
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(delivery.send, delivery.planned.plan("unfinished", epoch=delivery.lease.epoch)))
@@ -70,7 +70,7 @@ def deliver(w: World, here: Settings, run: str) -> Delivered:
     return Delivered(delivery.interrupted, delivery.failure)
 
 
-def intake(w: World, folder: str = "", **more: Any) -> Intake:
+def intake(w: World, folder: str = "", *, skip_delivered: bool = False, **more: Any) -> Intake:
     made = settings(w, **more)
     definition = load(w.pipeline)
     return Intake(
@@ -80,14 +80,20 @@ def intake(w: World, folder: str = "", **more: Any) -> Intake:
         Ledger(connect(w.redis_url)),
         lambda run, name: deliver(w, made, run),
         by="test",
+        skip_delivered=skip_delivered,
     )
+
+
+def looked(w: World, folder: str = "", **more: Any) -> list[Taken]:
+    """What became of the files that lay there, with what is told of each."""
+    made = intake(w, folder, **more)
+    made.look()
+    return made.taken
 
 
 def look(w: World, folder: str = "", **more: Any) -> dict[str, Fate]:
     """What became of the files that lay there."""
-    made = intake(w, folder, **more)
-    made.look()
-    return {taken.name: taken.fate for taken in made.taken}
+    return {taken.name: taken.fate for taken in looked(w, folder, **more)}
 
 
 def put(w: World, name: str, rows: int, *, age: float = 60.0, **more: Any) -> Path:

@@ -100,3 +100,20 @@ def test_of_all_the_deliveries_that_a_downtime_made_late_one_sends(flows: World,
     assert {name for name, _ in found["ends"]} == {"Completed"}
     assert "before a run with the same parameters began" in found["ends"][1][1]
     assert flows.report()["arrivals"] == 4
+
+
+def test_rows_that_were_delivered_before_are_left_out_if_the_flow_is_told_so(flows: World, stack: RunningStack) -> None:
+    put(flows, f"inbox/{NAME}", "early.csv", 2)
+    refused = process(flows, stack, "look_flow_process", pipeline=NAME, skip_delivered=True)
+    assert (refused["type"], "has no `key`" in refused["message"]) == ("FAILED", True)
+
+    flows.more["key"] = ["userId"]
+    assert process(flows, stack, "look_flow_process", pipeline=NAME)["message"] == "1 delivered"
+    put(flows, f"inbox/{NAME}", "late.csv", 5)
+
+    found = process(flows, stack, "look_flow_process", pipeline=NAME, skip_delivered=True)
+
+    assert (found["type"], found["message"]) == ("COMPLETED", "1 delivered")
+    assert flows.report()["arrivals"] == 5
+    (run,) = (run for run in flows.view.runs(0, 20) if run.pipeline == NAME and run.facts.name == "late.csv")
+    assert (run.skipped, run.shown_as) == (2, "finished")

@@ -12,6 +12,7 @@ from prefect.deployments.runner import RunnerDeployment
 from ruamel.yaml import YAML
 
 from deployments.registry import deployments
+from flows.flow_runs.schedule import schedules
 from flows.pipeline.pipelines import shipped
 from flows.pipeline.reading import load
 from tests.harness.world import ROOT
@@ -80,3 +81,18 @@ def test_a_pipeline_with_two_folders_has_two_looks_at_once(tmp_path: Path) -> No
 
     assert deployments.folders(POSTS) == 1
     assert deployments.folders(load(path)) == 2
+
+
+def test_a_schedule_tells_its_flow_to_leave_out_rows_and_stays_the_same_where_it_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    plan = ["cron: 0 6 * * *", "cron: 0 6 * * *, skip_delivered: false", "cron: 0 6 * * *, skip_delivered: true"]
+    lines = ["key: [userId]", "schedules:", *(f"  - {{{each}}}" for each in plan)]
+    path.write_text("\n".join([(shipped() / "posts.yaml").read_text(), *lines, ""]))
+
+    plain, said, skips = schedules(load(path))
+
+    assert [each.parameters.get("skip_delivered") for each in (plain, said, skips)] == [None, None, True]
+    # As an earlier version called it: with another slug it would be another schedule, and pauses were lost.
+    assert plain.slug == "definition-1-962e25b2ae"
+    assert str(said.slug).endswith("962e25b2ae")
+    assert skips.slug != "definition-3-962e25b2ae"
