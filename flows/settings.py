@@ -33,7 +33,12 @@ class Settings(BaseSettings):
     )
     pipelines: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(),
-        description="Folders or files with pipeline definitions, separated by `:`; added to the shipped ones",
+        description="Folders or files with pipeline definitions, separated by `:`",
+    )
+    examples: bool | None = Field(
+        default=None,
+        description="Whether the shipped example pipelines are offered; empty: only where ROWRELAY_PIPELINES holds no"
+        " definition, or POSTS_URL says where they send",
     )
     folders: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(), description="Folders whose files may be delivered, separated by `:`; added to uploads and inbox"

@@ -22,10 +22,12 @@ from flows.words import limit_words
 
 
 def pipelines(*, as_json: bool) -> int:
-    """All pipelines, the shipped ones and those of ROWRELAY_PIPELINES."""
+    """All pipelines: those of ROWRELAY_PIPELINES, and the shipped examples where they are offered."""
     found = present(Settings.read())
     for fault in found.refused.values():
         err.print(str(fault), style="red", markup=False)
+    if found.withheld_notice:
+        err.print(found.withheld_notice, markup=False)
     if as_json:
         print_json({"pipelines": [veiled(definition.resolved()) for definition in found.values()]})
         return 0

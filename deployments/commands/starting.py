@@ -65,6 +65,8 @@ def up(*, port: int | None) -> int:
     definitions = present(settings)
     for fault in definitions.refused.values():
         err.print(f"Left out: {fault}", style="red", markup=False)
+    if definitions.withheld_notice:
+        err.print(definitions.withheld_notice, markup=False)
     for text in _without_secrets(definitions, settings):
         err.print(text, style="yellow", markup=False)
     dashboard_port = _port(port)

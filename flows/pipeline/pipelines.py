@@ -1,4 +1,4 @@
-"""The pipelines of this installation: the shipped ones and those that ROWRELAY_PIPELINES adds."""
+"""The pipelines of this installation: those of ROWRELAY_PIPELINES, and the shipped examples where they are wanted."""
 
 from __future__ import annotations
 
@@ -16,19 +16,30 @@ from flows.pipeline.reading import load
 from flows.records import LimitTerms
 from flows.settings import Settings
 
+EXAMPLE_ADDRESS = "POSTS_URL"  # the variable that says where the shipped example sends
+_ASK = "ROWRELAY_EXAMPLES=true offers them, and so does POSTS_URL, which says where they send."
 Mark = tuple[tuple[str, int, int], ...]
 
 
 class Pipelines(dict[str, Definition]):
     """Definitions by name, which fit together. `files` says where each stands.
 
-    `refused` has the files that are wrong: they spoil no other pipeline than their own.
+    `refused` has the files that are wrong: they spoil no other pipeline than their own. `withheld` names the shipped
+    examples that are not offered.
     """
 
     def __init__(self, found: Mapping[str, Definition] | None = None) -> None:
         super().__init__(found or {})
         self.files: dict[str, Path] = {}
         self.refused: dict[Path, DefinitionError] = {}
+        self.withheld: tuple[str, ...] = ()
+
+    @property
+    def withheld_notice(self) -> str:
+        """That examples are not offered, and what offers them; empty where none is withheld."""
+        if not self.withheld:
+            return ""
+        return f"Example pipelines that are not offered: {', '.join(self.withheld)}. {_ASK}"
 
     def add(self, path: Path, environ: Mapping[str, str]) -> None:
         """Load the definition in a file. Raises DefinitionError, also where it does not go with the others."""
@@ -68,14 +79,29 @@ def present(settings: Settings) -> Pipelines:
     for path in settings.pipelines:
         if not path.exists():
             raise DefinitionError("there is no such file or folder", file=str(path), key="ROWRELAY_PIPELINES")
-    return load_all((shipped(), *settings.pipelines))
+    found = load_all(_places(settings))
+    if shipped() not in _places(settings):
+        found.withheld = tuple(path.stem for path in _files([shipped()]) if path.stem not in found)
+    return found
+
+
+def _places(settings: Settings) -> tuple[Path, ...]:
+    """Where definitions are looked for.
+
+    An example sends to a public address. Beside definitions of one's own it is offered only to who asks for it, by the
+    setting or by saying where it sends: nobody else expects it on a page where files are sent.
+    """
+    wanted = settings.examples
+    if wanted is None:
+        wanted = bool(os.environ.get(EXAMPLE_ADDRESS)) or not any(path.exists() for path in _files(settings.pipelines))
+    return (shipped(), *settings.pipelines) if wanted else settings.pipelines
 
 
 def mark(settings: Settings) -> Mark:
     """Something that changes with any definition file."""
     files = [
         file
-        for path in (shipped(), *settings.pipelines)
+        for path in _places(settings)
         for file in (sorted(path.iterdir()) if path.is_dir() else [path])
         if file.exists()
     ]
@@ -92,6 +118,8 @@ def pick(found: Mapping[str, Definition], name: str) -> Definition:
             raise fault
     near = get_close_matches(name, found, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
+    if isinstance(found, Pipelines) and name in found.withheld:
+        hint = f"{found.withheld_notice} "
     wrong = "".join(f" Wrong, so left out: {path}." for path in refused)
     raise DefinitionError(
         f"There is no pipeline {name!r}.",

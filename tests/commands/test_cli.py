@@ -305,6 +305,39 @@ limit: {name: own, requests: 7, window_seconds: 1}
 """
 
 
+@pytest.mark.parametrize(
+    ("variables", "offered"),
+    [
+        ({}, ["own"]),
+        ({"ROWRELAY_EXAMPLES": "true"}, ["own", "posts"]),
+        ({"POSTS_URL": "http://127.0.0.1:9/posts"}, ["own", "posts"]),
+        ({"POSTS_URL": "http://127.0.0.1:9/posts", "ROWRELAY_EXAMPLES": "false"}, ["own"]),
+        ({"ROWRELAY_PIPELINES": "empty"}, ["posts"]),
+        ({"ROWRELAY_PIPELINES": "empty", "ROWRELAY_EXAMPLES": "false"}, []),
+    ],
+    ids=lambda given: " ".join(given) or "nothing said",
+)
+def test_the_example_is_offered_beside_pipelines_of_ones_own_only_if_asked_for(
+    here: Path, rowrelay: Run, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], offered: list[str]
+) -> None:
+    (here / "mine").mkdir()
+    (here / "empty").mkdir()
+    (here / "mine" / "own.yaml").write_text(OWN_WORDS)
+    for name, value in ({"ROWRELAY_PIPELINES": "mine"} | variables).items():
+        monkeypatch.setenv(name, value)
+
+    code, out, err = rowrelay("pipelines", "--json")
+
+    assert (code, [each["name"] for each in json.loads(out)["pipelines"]]) == (0, offered)
+    said = "Example pipelines that are not offered: posts. ROWRELAY_EXAMPLES=true offers them"
+    assert (said in " ".join(err.split())) == ("posts" not in offered)
+    if offered == ["own"]:
+        up = rowrelay("up", "--port", _taken_port())
+        assert said in " ".join(up[2].split())
+        sent = rowrelay("send", "good.csv", "--pipeline", "posts")
+        assert (sent[0], said in " ".join(sent[2].split())) == (2, True)
+
+
 def test_check_shows_how_values_go_out_and_what_empty_cells_become(
     here: Path, rowrelay: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             parent.chmod(parent.stat().st_mode | 0o011)
     text = (ROOT / ".env.example").read_text()
     (made / ".env").write_text(
-        re.sub(r"^POSTS_URL=.*$", "POSTS_URL=http://standin:8900/posts", text, flags=re.MULTILINE)
+        re.sub(r"^#POSTS_URL=.*$", "POSTS_URL=http://standin:8900/posts", text, flags=re.MULTILINE)
     )
     (made / "pipelines").mkdir()
     subprocess.run(
@@ -276,7 +276,7 @@ def test_every_variable_of_the_compose_file_is_in_the_example_and_the_other_way_
     told = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), flags=re.MULTILINE))
 
     assert used - told == set()
-    assert told - used == {"COMPOSE_PROJECT_NAME", "POSTS_URL"}  # read by docker itself; by the example pipeline
+    assert told - used == {"COMPOSE_PROJECT_NAME"}  # read by docker itself
 
 
 def test_every_command_and_health_check_names_something_that_exists() -> None:
