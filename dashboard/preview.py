@@ -12,6 +12,7 @@ from flows.ledger.keys import Record
 from flows.ledger.run import Run
 from flows.masking import NO_SECRET
 from flows.pipeline.definition import Definition
+from flows.pipeline.reading import from_resolved
 from flows.pipeline.rendering import Rendering
 from flows.pipeline.secret import secret_names, secrets_of
 from flows.pipeline.template import Unsendable
@@ -49,7 +50,10 @@ def request_of(run: str, definition: Definition, row: Row, settings: Settings, *
 def sent_as(run: Run, definition: Definition, row: Row, record: Record, settings: Settings) -> Shown:
     """The request of a row as it went out, or would; secrets masked."""
     if record.state is not RowState.WAITING and record.attempts and record.epoch <= run.facts.redefined:
-        return Shown(row.row, row.line, problem="It was sent by the definition before that was changed: not kept.")
+        former = run.facts.former_of(record.epoch)
+        if former is None:
+            return Shown(row.row, row.line, problem="It was sent by the definition before that was changed: not kept.")
+        definition = from_resolved(former)
     return request_of(run.id, definition, row, settings, generation=record.generation)
 
 

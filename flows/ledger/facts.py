@@ -22,6 +22,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     trusted: bool = False  # the file may lie anywhere
     definition_digest: str | None = None
     redefined: int = 0  # the epoch after which it went on by another definition; 0: it never did
+    former: dict[str, dict[str, Any] | None] = {}  # by the last epoch that sent by it; None: it was not kept
     skip_delivered: bool = False
     asked_encoding: str = ""  # how the file is to be read, as far as that was said
     asked_delimiter: str = ""
@@ -84,10 +85,15 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     serials: int = 0
     requests: int = 0
 
+    def former_of(self, epoch: int) -> dict[str, Any] | None:
+        """The definition, as it was stored, by which an epoch sent that is not after `redefined`; None: not kept."""
+        ended = min((int(last) for last in self.former if int(last) >= epoch), default=0)
+        return self.former.get(str(ended))
+
 
 _RUN = frozenset(("pipeline", "file", "state", "reason"))  # written like facts; read as what a run is
 _NAMES = frozenset(Facts.__struct_fields__)
-_JSON = ("readings", "delivered_in", "notices", "held_by")
+_JSON = ("former", "readings", "delivered_in", "notices", "held_by")
 
 
 def read(stored: Mapping[str, str]) -> Facts:

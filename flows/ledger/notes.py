@@ -50,16 +50,22 @@ class Notes:
         return bool(pipe.execute()[0])
 
     def redefine(self, run: str, definition: dict[str, Any], *, digest: str, epoch: int) -> bool:
-        """Give a run another definition. False, and nothing changed, if somebody has taken it since `epoch`."""
+        """Give a run another definition, and keep the one before, by which rows up to `epoch` were sent.
+
+        False, and nothing changed, if somebody has taken it since `epoch`.
+        """
         key = keys.run_key(run)
         with self.client.pipeline(transaction=True) as pipe:
             try:
                 pipe.watch(key)  # type: ignore[no-untyped-call]
                 if int(pipe.hget(key, "epoch") or 0) != epoch:
                     return False
+                former = _former(pipe, key, epoch)
                 pipe.multi()
                 pipe.set(key + ":definition", msgspec.json.encode(definition))
-                pipe.hset(key, mapping={"definition_digest": digest, "redefined": epoch})
+                facts = written({"definition_digest": digest, "redefined": epoch, "former": former})
+                for name, value in facts.items():
+                    pipe.hset(key, name, value)
                 pipe.execute()
             except redis.WatchError:
                 return False
@@ -114,3 +120,13 @@ class Notes:
     def cancel(self, run: str, by: str) -> None:
         """Wish a run to end: from now on no row of it is claimed."""
         self.client.hset(keys.run_key(run), "cancel", by)
+
+
+def _former(client: redis.Redis, key: str, epoch: int) -> dict[str, Any]:
+    """The definitions before, with the present one: what it sent, it sent up to `epoch`."""
+    kept, last = client.hget(key, "former"), client.hget(key, "redefined")
+    former: dict[str, Any] = msgspec.json.decode(kept) if kept else {}
+    if last:
+        former.setdefault(str(int(last)), None)  # an earlier version kept none
+    former.setdefault(str(epoch), msgspec.json.decode(client.get(key + ":definition") or b"null"))
+    return former

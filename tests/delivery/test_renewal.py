@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from dashboard.preview import sent_as
 from flows.delivery.order import Order
 from flows.delivery.renewal import is_mended, renew
 from flows.errors import DefinitionError, RunBusy
+from flows.ledger.keys import run_key
 from flows.ledger.run import Run
 from flows.ledger.view import View
 from flows.pipeline.reading import load
@@ -137,22 +139,53 @@ def test_rows_under_way_or_in_doubt_keep_what_they_were_sent_as(
         renew(replace(run, counts={**run.counts, RowState.SENDING: 1}), "failed", made.ledger, view, settings, by="Ada")
 
 
-def test_a_row_that_was_sent_before_is_not_shown_as_the_new_definition_would_send_it(
-    seeded: Seeded, settings: Settings, tmp_path: Path
-) -> None:
+def test_a_row_that_was_sent_before_is_shown_as_it_was_sent(seeded: Seeded, settings: Settings, tmp_path: Path) -> None:
     run, view = state_of(seeded)
     (tmp_path / "posts.yaml").write_text(YAML.replace('{user: "{userId}"}', '{userId: "{userId}"}'))
     renew(run, "failed", seeded.ledger, view, settings, by="Ada")
     run, view = state_of(seeded)
     definition = Order.stored(run, view, settings).definition
-    done, failed, waiting = view.records(run.id, [1, 2, 3], names=("postId",), created=run.created)
+    found = view.records(run.id, [1, 2, 3], names=("postId",), created=run.created)
 
-    shown = [
-        sent_as(run, definition, Row(each.row, 1, {"userId": 7}), each, settings) for each in (done, failed, waiting)
-    ]
+    def bodies(run: Run) -> list[str]:
+        rows = (sent_as(run, definition, Row(each.row, 1, {"userId": 7}), each, settings) for each in found)
+        return [each.body or each.problem for each in rows]
 
-    assert [each.problem.startswith("It was sent by the definition before") for each in shown] == [True, True, False]
-    assert shown[2].body == '{"userId":7}'
+    assert bodies(run) == ['{"user":7}', '{"user":7}', '{"userId":7}']
+    old = replace(run, facts=msgspec.structs.replace(run.facts, former={}))  # as an earlier version has left it
+    not_kept = "It was sent by the definition before that was changed: not kept."
+    assert bodies(old) == [not_kept, not_kept, '{"userId":7}']
+
+
+def test_of_several_definitions_each_row_has_its_own(seeded: Seeded, settings: Settings, tmp_path: Path) -> None:
+    def mend(body: str, rows: Wanted = "failed") -> None:
+        (tmp_path / "posts.yaml").write_text(YAML.replace('{user: "{userId}"}', body))
+        run, view = state_of(seeded)
+        renew(run, rows, seeded.ledger, view, settings, by="Ada")
+
+    mend('{never: "{userId}"}')  # mended once more before anything went out by it
+    mend('{second: "{userId}"}')
+    epoch = seeded.ledger.take(seeded.id, "another", resume=True)
+    seeded.delivery.lease.epoch = epoch
+    seeded.ledger.open(seeded.id, epoch)
+    seeded.outcomes(RowState.DONE, [3])
+    seeded.leave(RunState.STOPPED, "the API refused too much")
+    mend('{third: "{userId}"}')
+
+    run, view = state_of(seeded)
+    definition = Order.stored(run, view, settings).definition
+    found = view.records(run.id, [1, 2, 3], names=("postId",), created=run.created)
+    shown = [sent_as(run, definition, Row(each.row, 1, {"userId": 7}), each, settings).body for each in found]
+    assert shown == ['{"user":7}', '{"user":7}', '{"second":7}']
+
+    # A run that an earlier version has mended: what it sent before that stays unknown.
+    seeded.ledger.client.hdel(run_key(run.id), "former")
+    epoch = seeded.ledger.take(seeded.id, "another", resume=True)
+    seeded.ledger.end(seeded.id, epoch, RunState.STOPPED, "stopped")
+    mend('{fourth: "{userId}"}')
+    facts = state_of(seeded)[0].facts
+    assert facts.former_of(1) is None
+    assert facts.former_of(epoch)["request"]["json"] == {"third": "{userId}"}  # type: ignore[index]
 
 
 def test_a_run_that_somebody_took_meanwhile_keeps_its_definition(
