@@ -21,7 +21,7 @@ from flows.errors import RowrelayError
 from flows.flow_runs import drain
 from flows.flow_runs.launch import LAUNCH, Launch
 from flows.flow_runs.missed import too_late
-from flows.flow_runs.names import INBOX
+from flows.flow_runs.names import INBOX, LOOKS
 from flows.flow_runs.outcome import FILES_WITH_ERRORS, SAYS_WITH_ERRORS, SKIPPED, STOPPED, WAITING, WITH_ERRORS
 from flows.flow_runs.states import told
 from flows.intake.fate import Delivered, Fate, Taken
@@ -165,6 +165,9 @@ def _state(taken: list[Taken], *, whole: bool) -> State[Any]:
 def _artifact(definition: Definition, taken: list[Taken]) -> None:
     if not taken:
         return
-    rows = [{"file": each.name, "result": each.fate, "run": each.run, "note": each.note} for each in taken]
+    rows = [
+        {"file": each.name, "result": each.fate, "run": each.run, "note": each.note, "where": each.where}
+        for each in taken
+    ]
     with suppress(Exception):  # Prefect being away is no reason to fail after everything was delivered
-        create_table_artifact(key=f"inbox-{definition.name}", table=rows, description="Files of the last look")
+        create_table_artifact(key=f"{LOOKS}{definition.name}", table=rows, description="Files of the last look")

@@ -18,7 +18,7 @@ from dashboard.parts.html import Markup, tag
 from dashboard.parts.locale import Locale
 from dashboard.parts.run import charts
 from dashboard.parts.run.charts import Chart
-from dashboard.prefect_api import health, schedules
+from dashboard.prefect_api import health, schedules, server
 from dashboard.prefect_api.health import Service
 from dashboard.prefect_api.schedules import Schedule
 from dashboard.rows import choice, since
@@ -27,6 +27,7 @@ from dashboard.rows.question import Page, Question
 from dashboard.run_list import RunFilter
 from flows.delivery import renewal
 from flows.errors import RowrelayError, RunNotFound, StackError
+from flows.intake.fate import Taken
 from flows.ledger.connection import translated
 from flows.ledger.run import Run
 from flows.limit import status as limit_status
@@ -203,6 +204,12 @@ def services() -> list[Service]:
 def all_schedules() -> list[Schedule]:
     """All schedules. Raises StackError."""
     return schedules.every()
+
+
+@st.cache_data(show_spinner=False, max_entries=100)
+def taken_by(flow_run: str) -> list[Taken]:
+    """What a look through an inbox that has ended came to. Raises StackError."""
+    return server.taken_by(flow_run)
 
 
 @st.cache_data(ttl=_SOON, show_spinner=False, max_entries=64)

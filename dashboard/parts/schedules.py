@@ -12,8 +12,8 @@ from dashboard import actions
 from dashboard.connections import settings
 from dashboard.parts import cached, theme
 from dashboard.parts.cached import locale, show_errors, who
-from dashboard.parts.html import Content, tag
-from dashboard.parts.locale import Locale
+from dashboard.parts.html import tag
+from dashboard.parts.last_look import last
 from dashboard.parts.theme import facts, notice
 from dashboard.prefect_api import schedules
 from dashboard.prefect_api.schedules import Schedule
@@ -60,7 +60,7 @@ def _one(each: Schedule) -> None:
                 ("Takes files from", each.source or tag("code", str(settings().inbox / each.deployment.name))),
                 *([("Rows delivered before", "left out")] if each.skips else []),
                 ("Next", coming or "not planned yet; Prefect does so within a minute"),
-                ("Last time", _last(each, at)),
+                ("Last time", last(each, at)),
             )
         )
         with st.container(horizontal=True):
@@ -74,15 +74,6 @@ def _one(each: Schedule) -> None:
                 _change(each)
             if st.button("Remove", key=f"remove-{each.id}", icon=":material/delete:", type="tertiary"):
                 _remove(each)
-
-
-def _last(each: Schedule, at: Locale) -> Content:
-    """What became of it last, and the way there where it made a run."""
-    if each.last is None:
-        return "has not run yet"
-    words = f"{each.last.state}, {at.day_and_time(each.last.expected)}"
-    run = cached.run(each.last.id)
-    return tag("a", words, href=f"run?id={run.id}", target="_self") if run else words
 
 
 def _do(act: Callable[[], object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -16,8 +17,9 @@ import httpx
 
 from dashboard.connections import prefect_api_url
 from flows.errors import RowrelayError, StackError
-from flows.flow_runs.names import THAT_DELIVER
+from flows.flow_runs.names import LOOKS, THAT_DELIVER
 from flows.flow_runs.outcome import in_words
+from flows.intake.fate import Fate, Taken
 
 TIMEOUT_SECONDS = 8.0
 BUSY_SECONDS = 6.0
@@ -130,6 +132,21 @@ def latest(schedule: str) -> FlowRun | None:
     """The last flow run of a schedule that has begun, if there is one."""
     begun = {"type": {"not_any_": ["SCHEDULED"]}}
     return next(iter(_of_schedule(schedule, begun, sort="EXPECTED_START_TIME_DESC", limit=1)), None)
+
+
+def taken_by(run: str) -> list[Taken]:
+    """What a flow run of an inbox took and passed over; nothing of one that wrote no table of it. Raises StackError."""
+    wanted = {"flow_run_id": {"any_": [run]}, "key": {"like_": f"{LOOKS}%"}}
+    found = ask("POST", "/artifacts/filter", {"artifacts": wanted, "limit": 1})
+    try:
+        return [*map(_taken, json.loads(found[0]["data"]))] if found else []
+    except (ValueError, KeyError, TypeError, AttributeError):  # another version's, with results that this one lacks
+        return []
+
+
+def _taken(row: Mapping[str, str]) -> Taken:
+    name, fate = row.get("file", ""), row.get("result", "")
+    return Taken(name, Fate(fate), row.get("run", ""), row.get("note", ""), row.get("where", ""))
 
 
 def deployments() -> list[Deployment]:

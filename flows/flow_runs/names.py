@@ -6,6 +6,7 @@ from pathlib import PurePath
 
 DELIVER = "deliver"  # one file through one pipeline
 INBOX = "inbox"  # each new file of a folder or address
+LOOKS = "inbox-"  # and the pipeline: the key of the artifact that says what a look took
 RECOVER = "recover"  # takes up again what crashed
 THAT_DELIVER = (DELIVER, INBOX)
 STATED = "definition-"  # how the slugs of schedules begin that come from a definition; all others are people's

@@ -27,12 +27,13 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A file and what became of it. `run` is empty where none was begun."""
+    """A file and what became of it. `run` is empty where none was begun, `where` unless it was put away."""
 
     name: str
     fate: Fate
     run: str = ""
     note: str = ""
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,9 +265,9 @@ class Intake:
         if refused:  # nothing was sent, so the same content may come again, once the pipeline is mended
             self.claims.release(digest, run.id)
             why = counted(run) if run.skipped else run.reason or "every row was rejected"
-            return Taken(incoming.name, Fate.REFUSED, run.id, why)
+            return Taken(incoming.name, Fate.REFUSED, run.id, why, where)
         self.claims.end(digest, Ended(run.id, incoming.name, time.time()))
-        return Taken(incoming.name, Fate.DELIVERED if well else Fate.TROUBLED, run.id, counted(run))
+        return Taken(incoming.name, Fate.DELIVERED if well else Fate.TROUBLED, run.id, counted(run), where)
 
     def _refuse(self, incoming: Incoming, why: BadFile) -> Taken:
         """Put away what could not even be copied."""
@@ -290,10 +290,9 @@ class Intake:
 
     def _moved(self, taken: Taken, incoming: Incoming, where: str, report: dict[str, Any]) -> Taken:
         try:
-            self.origin.put_away(incoming, where, report=report, troubled=None)
+            return replace(taken, where=self.origin.put_away(incoming, where, report=report, troubled=None))
         except FileError as exc:
             return replace(taken, fate=Fate.STUCK, note=f"{taken.note}, but the file stays: {exc}")
-        return taken
 
 
 def _key(incoming: Incoming) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -307,6 +308,39 @@ def test_a_schedule_leaves_out_delivered_rows_only_of_a_pipeline_with_a_key(
     made, changed = (json.loads(body) for path, body in ASKED if path.endswith(("/schedules", "/schedules/s")) and body)
     assert made[0]["parameters"] == {"pipeline": "keyed", "skip_delivered": True}
     assert changed == {"active": True, "parameters": {"folder": "in", "skip_delivered": True}}  # its times stay
+
+
+def test_the_card_of_a_schedule_says_what_its_last_run_took_and_passed_over(answers: Answers) -> None:
+    stated = [{"id": "s", "schedule": {"cron": "5 7 * * *"}, "active": True}]
+    answers["POST", "/deployments/filter"] = (200, [{"id": "d", "flow_id": "f", "name": "posts", "schedules": stated}])
+    answers["POST", "/flows/filter"] = (200, [{"id": "f", "name": "inbox"}])
+    state = {"type": "COMPLETED", "name": "Completed", "message": "9 delivered, 1 skipped, 1 refused"}
+    answers["POST", "/flow_runs/filter"] = (200, [begun(str(uuid4())) | {"state": state, "flow_id": "f"}])
+    rows = [{"file": f"good-{n}.csv", "result": "delivered", "run": "r", "note": "2 done of 2"} for n in range(9)]
+    rows += [
+        {
+            "file": "two.csv",
+            "result": "skipped",
+            "run": "r",
+            "note": "has the content of one.csv",
+            "where": "/d/two.csv",
+        },
+        {"file": "odd.csv", "result": "refused", "run": "", "note": "odd.csv: is empty", "where": "/x/failed/odd.csv"},
+    ]
+    answers["POST", "/artifacts/filter"] = (200, [{"data": json.dumps(rows)}])
+    st.cache_data.clear()
+
+    page = show("schedules")
+
+    assert not page.exception
+    told = " ".join(re.sub("<[^>]*>", " ", text(page)).split())
+    assert "9 delivered, 1 skipped, 1 refused" in told
+    assert "two.csv : skipped, has the content of one.csv. It lies in /d/two.csv odd.csv: refused, odd.csv: is" in told
+    assert "It lies in /x/failed/odd.csv" in told
+    assert "and 3 more" in told
+    answers["POST", "/artifacts/filter"] = (200, [{"data": '[{"file": "a", "result": "of a later version"}]'}])
+    st.cache_data.clear()
+    assert not show("schedules").exception
 
 
 def test_the_last_run_of_a_rare_schedule_is_asked_for_alone(answers: Answers) -> None:

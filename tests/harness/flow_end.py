@@ -9,8 +9,9 @@ from prefect.client.schemas.objects import State
 
 
 def end(state: State[Any]) -> dict[str, Any]:
-    """Name, type and message of its last state, and the tags and the title of the flow run."""
+    """Name, type and message of its last state, and the tags, the title and the id of the flow run."""
     assert state.state_details.flow_run_id
     with get_client(sync_client=True) as client:
         run = client.read_flow_run(state.state_details.flow_run_id)
-    return {"name": state.name, "type": state.type, "message": state.message, "tags": run.tags, "title": run.name}
+    said = {"name": state.name, "type": state.type, "message": state.message}
+    return said | {"tags": run.tags, "title": run.name, "id": str(run.id)}

@@ -7,13 +7,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 from prefect.utilities.callables import parameter_schema
 
+from dashboard.prefect_api import server
 from flows.deliver import deliver
 from flows.inbox import inbox
+from flows.intake.fate import Fate
 from flows.intake.turn import turn
 from flows.ledger.connection import connect
 from tests.harness.flow_runs import LIMIT, QUICK, begun, ended
@@ -117,3 +120,28 @@ def test_rows_that_were_delivered_before_are_left_out_if_the_flow_is_told_so(flo
     assert flows.report()["arrivals"] == 5
     (run,) = (run for run in flows.view.runs(0, 20) if run.pipeline == NAME and run.facts.name == "late.csv")
     assert (run.skipped, run.shown_as) == (2, "finished")
+
+
+def test_what_a_look_took_and_passed_over_is_told_with_the_reason_and_the_place(
+    flows: World, stack: RunningStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = put(flows, f"inbox/{NAME}", "first.csv", 2)
+    content = first.read_bytes()
+    process(flows, stack, "look_flow_process", pipeline=NAME)
+    (first.parent / "again.csv").write_bytes(content)
+    (first.parent / "odd.csv").write_text("")
+    put(flows, f"inbox/{NAME}", "wrong.csv", 2, bad=1, first=100)
+
+    look = process(flows, stack, "look_flow_process", pipeline=NAME)
+
+    monkeypatch.setenv("PREFECT_API_URL", stack.addresses.prefect_api_url)
+    taken = {each.name: each for each in server.taken_by(look["id"])}
+    assert {name: each.fate for name, each in taken.items()} == {
+        "again.csv": Fate.SKIPPED, "odd.csv": Fate.REFUSED, "wrong.csv": Fate.TROUBLED,
+    }  # fmt: skip
+    assert "has the content of first.csv" in taken["again.csv"].note
+    places = {name: Path(each.where).relative_to(first.parent).as_posix() for name, each in taken.items()}
+    assert places == {"again.csv": "done/again.csv", "odd.csv": "failed/odd.csv", "wrong.csv": "failed/wrong.csv"}
+    assert all(Path(each.where).exists() for each in taken.values())
+    assert taken["wrong.csv"].run
+    assert server.taken_by(str(uuid4())) == []
