@@ -1,4 +1,4 @@
-"""A file that was uploaded goes into its pipeline's inbox, where a schedule finds it."""
+"""A file that was uploaded goes into its pipeline's inbox, where a schedule finds it, or why it should not."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dashboard.files.upload import harmless
 from flows.errors import FileError, StorageError
+from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
 from flows.private import private_folder, whole_file
 from flows.settings import Settings
@@ -29,3 +30,21 @@ def deposit(file: str, name: str, definition: Definition, settings: Settings) ->
     except OSError as exc:
         raise StorageError(f"could not be put into the inbox: {exc.strerror or exc}", file=str(target)) from exc
     return target
+
+
+def why_not(run: Run, *, same_content: bool, delivered_before: bool, blocked: bool) -> str:
+    """Why a checked file is not to go into the inbox, in words; empty where it may.
+
+    `same_content`: a file like it was sent before; `delivered_before`: some of its rows were; `blocked`: nothing can be
+    sent. What was decided about this check does not go along: who takes the file from there reads all of it anew.
+    """
+    facts = run.facts
+    if run.skipped or facts.skip_delivered:
+        return "a schedule checks the file anew, and may send the rows that are left out here"
+    if facts.asked_encoding or facts.asked_apostrophes:
+        return "a schedule reads the file anew, without what was chosen here about its letters or apostrophes"
+    if same_content:
+        return "a schedule passes over what was sent before"
+    if delivered_before:
+        return "a schedule may send the rows again that were delivered before"
+    return "nothing can be sent for the reason above" if blocked else ""

@@ -103,12 +103,26 @@ def test_what_was_decided_in_a_check_is_not_lost_by_way_of_the_inbox(
     twice = seed(settings, redis_url, write_posts(tmp_path / "again.csv", 4), definition=definition)
     twice.leave(RunState.CHECKING, CHECKED)
 
-    offered = [
-        "Put it into the inbox" in [each.label for each in show("send", run=each.id).button]
-        for each in (plain, skipping, twice)
-    ]
+    same = seed(settings, redis_url, write_posts(tmp_path / "same.csv", 3))  # as what was sent before
+    same.leave(RunState.CHECKING, CHECKED)
+    read = seed(settings, redis_url, write_posts(tmp_path / "read.csv", 5))
+    read.ledger.facts(read.id, asked_encoding="cp1252")
+    read.leave(RunState.CHECKING, CHECKED)
 
-    assert offered == [True, False, False]
+    pages = {each.id: show("send", run=each.id) for each in (plain, skipping, twice, same, read)}
+
+    offered = ["Put it into the inbox" in [each.label for each in page.button] for page in pages.values()]
+    assert offered == [True, False, False, False, False]
+    assert "Not for the inbox" not in text(pages[plain.id])
+    for each, why in (
+        (skipping, "a schedule checks the file anew, and may send the rows that are left out here"),
+        (twice, "a schedule may send the rows again that were delivered before"),
+        (same, "a schedule passes over what was sent before"),
+        (read, "a schedule reads the file anew, without what was chosen here about its letters or apostrophes"),
+    ):
+        assert f"Not for the inbox: {why}." in text(pages[each.id])
+    pages[same.id].checkbox[0].check().run()  # "Send it again": by hand, as an inbox would not
+    assert "Not for the inbox: a schedule passes over what was sent before." in text(pages[same.id])
 
 
 # -- a run that was corrected by a later one ---------------------------------------------------------------------------

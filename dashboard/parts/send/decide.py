@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import actions
 from dashboard.connections import settings
+from dashboard.files import deposit
 from dashboard.parts import cached
 from dashboard.parts.cached import locale, who
 from dashboard.parts.html import Markup, tag
@@ -105,12 +106,13 @@ def _decide(run: Run, ready: int, *, blocked: bool) -> None:
         start_over(run.pipeline, label, back=run if run.wrong else None)
         if run.wrong:
             start_over(run.pipeline)
-        # What was decided about this check does not go along: who takes it from there reads all of it anew.
-        facts = run.facts
-        as_found = not (run.skipped or facts.skip_delivered or facts.asked_encoding or facts.asked_apostrophes)
-        offered = ready and as_found and not (blocked or twice)
+        sent = any(each.pipeline == run.pipeline for each in cached.same_content(run.facts.digest, but=run.id))
+        why = deposit.why_not(run, same_content=sent, delivered_before=twice, blocked=blocked)
+        offered = ready and not why
         if offered and st.button("Put it into the inbox", icon=":material/inbox:", help=_INBOX_HELP):
             _put_into_inbox(run)
+    if ready and why:
+        st.caption(f"Not for the inbox: {why}.")
     if there:
         st.html(notice("good", "The file is in the inbox.", tag("code", there), _who_takes_it(run)))
 
