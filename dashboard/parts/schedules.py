@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import streamlit as st
@@ -25,6 +25,7 @@ from flows.pipeline.timing import Rule
 _ACTIVE, _PAUSED = Look("#0d9c75", "✓", "active"), Look("#8b95a3", "‖", "paused")
 _ZONES = ("UTC", "Europe/London", "Europe/Berlin", "America/New_York", "America/Los_Angeles", "Asia/Tokyo")
 _UNITS = {"minutes": 60, "hours": 3600, "days": 86_400}
+_WEEKS = {"Monday to Friday": range(5), "Every day": range(7)}
 _WAYS = ("on weekdays", "every so often", "advanced")
 
 
@@ -100,8 +101,8 @@ def _remove(each: Schedule) -> None:
 @st.dialog("When should it run?")
 def _change(each: Schedule) -> None:
     st.text(f"{each.deployment.name}, until now {each.rule}.")
-    rule = _rule("change", each.planned)
-    skips = _skips("change", cached.known_pipelines().get(each.deployment.name), before=each.skips)
+    rule = _rule(f"change-{each.id}", each.planned)
+    skips = _skips(f"change-{each.id}", cached.known_pipelines().get(each.deployment.name), before=each.skips)
     if _preview(rule) and st.button("Change it", type="primary", key="sure"):
         wish = None if skips == each.skips else skips
         _do(lambda: actions.change_schedule(each, rule, skip_delivered=wish, by=who()))
@@ -118,21 +119,21 @@ def new() -> None:
             source = right.text_input(
                 "Folder or URL to take files from", key="new_source", placeholder="the pipeline's inbox"
             )
-            rule = _rule("new", Rule(cron="0 7 * * 1-5", timezone=_zones()[0]))
+            rule = _rule("new", Rule(cron="0 7 * * 1-5", timezone=_zones()[0]), chosen=False)
             skips = _skips("new", cached.known_pipelines().get(name or ""))
             if name and _preview(rule):
                 _save(name, (source or "").strip(), rule, skip_delivered=skips)
 
 
-def _rule(key: str, before: Rule) -> Rule:
-    """A choice of when; at first it is `before`."""
+def _rule(key: str, before: Rule, *, chosen: bool = True) -> Rule:
+    """A choice of when; at first it is `before`, without its weekdays unless they are `chosen`."""
     days, hour, minute = schedules.days_of(before.cron or "") or (list(range(5)), 7, 0)
     ways = (before.cron is not None and schedules.days_of(before.cron), before.interval_seconds, True)
     default = _WAYS[next(at for at, fits in enumerate(ways) if fits)]
     way = st.segmented_control("When", _WAYS, default=default, key=f"{key}_kind") or default
     zones = list(dict.fromkeys([before.timezone, *_zones()]))
     if way == _WAYS[0]:
-        rule = Rule(cron=_on_days(key, days, hour, minute))
+        rule = Rule(cron=_on_days(key, days if chosen else [], hour, minute))
     elif way == _WAYS[1]:
         rule = Rule(interval_seconds=_every(key, before.interval_seconds or 3600.0))
     else:
@@ -142,13 +143,21 @@ def _rule(key: str, before: Rule) -> Rule:
 
 
 def _on_days(key: str, days: list[int], hour: int, minute: int) -> str:
-    chosen = st.pills(
-        "On", schedules.DAYS, selection_mode="multi", default=[schedules.DAYS[day] for day in days], key=f"{key}_days"
-    )
+    name = f"{key}_days"
+    if name not in st.session_state:  # not as its default: the buttons below set it, too
+        _choose(name, days)
+    chosen = st.pills("On", schedules.DAYS, selection_mode="multi", key=name)
+    with st.container(horizontal=True):
+        for label, whole in _WEEKS.items():
+            st.button(label, key=f"{name}-{label}", type="tertiary", on_click=_choose, args=(name, whole))
     clock = st.time_input("At", datetime.time(hour, minute), step=900, key=f"{key}_clock")
     return (
         schedules.on_days([schedules.DAYS.index(name) for name in chosen], clock.hour, clock.minute) if chosen else ""
     )
+
+
+def _choose(name: str, days: Sequence[int]) -> None:
+    st.session_state[name] = [schedules.DAYS[day] for day in days]
 
 
 def _every(key: str, seconds: float) -> float:

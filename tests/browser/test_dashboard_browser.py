@@ -623,7 +623,11 @@ def test_a_limit_that_was_shut_is_opened_by_a_person(here: Site, page: Page) -> 
 def test_a_schedule_is_made_paused_and_removed(here: Site, page: Page) -> None:
     here.board.open(page, "/schedules")
     expect(page.get_by_text("Nothing is scheduled.")).to_be_visible()
+    expect(page.get_by_text("Choose at least one day.")).to_be_visible()
+    expect(page.get_by_role("checkbox", name="Leave out rows that were delivered before")).to_be_disabled()  # no key
+    page.get_by_text("Monday", exact=True).click()
     expect(page.locator(".rr-list li")).to_have_count(5)
+    expect(page.locator(".rr-list li").last).to_contain_text("Monday")
     page.get_by_text("advanced").click()
     page.get_by_text("As a calendar rule").click()
     expect(page.locator(".rr-list li").first).to_contain_text("Monday")
@@ -634,6 +638,8 @@ def test_a_schedule_is_made_paused_and_removed(here: Site, page: Page) -> None:
     page.get_by_role("textbox", name="Folder or URL").fill("")
     page.get_by_role("textbox", name="Folder or URL").press("Enter")
     page.get_by_text("on weekdays").click()
+    page.get_by_role("button", name="Monday to Friday").click()
+    expect(page.locator(".rr-list li")).to_have_count(5)
 
     page.get_by_role("button", name="Make the schedule").click()
     expect(page.get_by_text("Monday to Friday at 07:00")).to_be_visible()

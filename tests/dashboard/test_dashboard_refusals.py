@@ -343,6 +343,22 @@ def test_the_card_of_a_schedule_says_what_its_last_run_took_and_passed_over(answ
     assert not show("schedules").exception
 
 
+def test_every_monday_is_one_click(answers: Answers) -> None:
+    answers["POST", "/deployments/filter"] = answers["POST", "/flows/filter"] = (200, [])
+    st.cache_data.clear()
+    page = show("schedules")
+    assert "Choose at least one day." in text(page)
+    assert "Make the schedule" not in [each.label for each in page.button]
+
+    page.button_group(key="new_days").set_value(["Monday"]).run()
+
+    assert "Make the schedule" in [each.label for each in page.button]
+    assert len(re.findall(r"<li>Monday, \d\d \w+ \d{4}, 07:00</li>", text(page))) >= 5
+    next(each for each in page.button if each.label == "Monday to Friday").click().run()
+    assert page.button_group(key="new_days").value == ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"]
+    assert not page.exception
+
+
 def test_the_last_run_of_a_rare_schedule_is_asked_for_alone(answers: Answers) -> None:
     state = {"type": "COMPLETED", "name": "Completed"}
     run = {"id": "r", "name": "n", "state": state, "start_time": "2026-11-01T07:00:00Z"}
