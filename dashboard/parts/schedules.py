@@ -13,7 +13,7 @@ from dashboard.connections import settings
 from dashboard.parts import cached, theme
 from dashboard.parts.cached import locale, show_errors, who
 from dashboard.parts.html import tag
-from dashboard.parts.last_look import last
+from dashboard.parts.last_look import files, last
 from dashboard.parts.theme import facts, notice
 from dashboard.prefect_api import schedules
 from dashboard.prefect_api.schedules import Schedule
@@ -64,6 +64,8 @@ def _one(each: Schedule) -> None:
                 ("Last time", last(each, at)),
             )
         )
+        if found := files(each, at):
+            st.html(found)
         with st.container(horizontal=True):
             if each.active:
                 if st.button("Pause", key=f"pause-{each.id}", icon=":material/pause:"):
@@ -149,7 +151,7 @@ def _on_days(key: str, days: list[int], hour: int, minute: int) -> str:
     chosen = st.pills("On", schedules.DAYS, selection_mode="multi", key=name)
     with st.container(horizontal=True):
         for label, whole in _WEEKS.items():
-            st.button(label, key=f"{name}-{label}", type="tertiary", on_click=_choose, args=(name, whole))
+            st.button(label, key=f"{name}-{label}", on_click=_choose, args=(name, whole))
     clock = st.time_input("At", datetime.time(hour, minute), step=900, key=f"{key}_clock")
     return (
         schedules.on_days([schedules.DAYS.index(name) for name in chosen], clock.hour, clock.minute) if chosen else ""
