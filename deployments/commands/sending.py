@@ -265,6 +265,7 @@ def _deliver(wish: Wish, session: Session, before: Run | None, signals: Signals)
     with waiting("Loading Prefect …"):
         handler = log_to_file(session.settings.data)
         from flows.deliver import deliver
+        from flows.flow_runs.states import signed
 
         quiet_prefect(handler)
     progress: list[Progress] = []
@@ -273,6 +274,7 @@ def _deliver(wish: Wish, session: Session, before: Run | None, signals: Signals)
         signals.run = run
         progress.append(Progress(session.client, run, err, tick=lambda: _tick(signals, progress)))
         err.print(f"Run {run}", markup=False)
+        signed(person())
         progress[0].start()
 
     def take(delivery: Delivery) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -28,18 +29,31 @@ def started_by() -> str:
     return "schedule" if "auto-scheduled" in tags else "Prefect"
 
 
+def signed(by: str) -> None:
+    """Let the tags of this flow run say who has asked for it, as those of every run that `start` begins do.
+
+    Not by `prefect.tags`: its task runs would have the tag too, and ask for a slot of it, each of them.
+    """
+    _tag(lambda before: [*before, f"by:{by}"])
+
+
 def told(state: State[Any], outcome: str = "") -> State[Any]:
     """The state as it is, once the tags of this flow run say its outcome.
 
-    The outcome of an earlier end goes: Prefect can run a flow run again. Prefect being away stops no delivery.
+    The outcome of an earlier end goes: Prefect can run a flow run again.
     """
+    _tag(lambda before: [*(tag for tag in before if tag not in OUTCOMES), *filter(None, [outcome])])
+    return state
+
+
+def _tag(change: Callable[[list[str]], list[str]]) -> None:
+    """Change the tags of this flow run. Prefect being away stops no delivery."""
     with suppress(httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound), get_client(sync_client=True) as client:
         own = UUID(str(flow_run.id))
         before = client.read_flow_run(own).tags
-        wanted = [*(tag for tag in before if tag not in OUTCOMES), *filter(None, [outcome])]
+        wanted = change(before)
         if set(wanted) != set(before):
             client.update_flow_run(own, tags=wanted)
-    return state
 
 
 def final(run: Run, logger: Any) -> State[Any]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from deployments.commands.session import person
 from deployments.embedded.redis_server import free_port
 from flows.ledger.connection import connect
 from flows.ledger.view import View
@@ -77,6 +78,11 @@ def test_a_file_is_sent_and_only_its_result_is_on_standard_output(
     assert f"Run {result['run']}" in err
     assert "100 % of 42" in err
     assert "this content was sent before" not in err
+
+    with urllib.request.urlopen(f"{stack.environment['PREFECT_API_URL']}/flow_runs/{result['run']}") as answer:
+        flow_run = json.load(answer)
+    assert f"by:{person()}" in flow_run["tags"]
+    assert "with errors" in flow_run["tags"]
 
     use(stack, monkeypatch)
     done = json.loads(rowrelay("export", result["run"][:8], "--rows", "done")[1])["result"]
