@@ -48,6 +48,33 @@ RUN = {kind: Look(*_SIGNS[kind], word) for kind, word in KINDS.items()}  # by `R
 LIMIT_COLOR = "#8b95a3"
 
 
+_ENCODINGS = {  # flows.source.readings.COMMON as office programs call them
+    "utf-8": "Unicode (UTF-8)",
+    "cp1252": "Western European (Windows-1252)",
+    "cp1250": "Central European (Windows-1250)",
+    "cp1251": "Cyrillic (Windows-1251)",
+    "cp932": "Japanese (Shift-JIS)",
+    "gb18030": "Simplified Chinese (GB18030)",
+    "big5": "Traditional Chinese (Big5)",
+    "cp949": "Korean (Windows-949)",
+    "cp1253": "Greek (Windows-1253)",
+    "cp1254": "Turkish (Windows-1254)",
+    "cp1257": "Baltic (Windows-1257)",
+    "cp1255": "Hebrew (Windows-1255)",
+    "cp1256": "Arabic (Windows-1256)",
+    "mac-roman": "Western European (old Macintosh)",
+    "koi8-r": "Cyrillic (KOI8-R)",
+    "cp866": "Cyrillic (DOS 866)",
+    "cp850": "Western European (DOS 850)",
+    "cp437": "United States (DOS 437)",
+}
+
+
+def encoding_in_words(name: str) -> str:
+    """An encoding as people know it, its code name behind: that is what definitions and commands take."""
+    return f"{_ENCODINGS[name]}, {name}" if name in _ENCODINGS else name
+
+
 def reason(run: Run) -> tuple[str, str]:
     """Why a run ended as it did, and what to do: the file by its name, as it lies in a folder that says nothing."""
     message, _, hint = run.reason.partition("\n")

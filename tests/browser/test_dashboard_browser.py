@@ -356,7 +356,7 @@ def test_a_file_in_another_encoding_is_read_as_the_person_chooses(here: Site, pa
     readings = here.run(refused)["readings"]
     assert readings[0] == {"encoding": "cp866", "lines": rows.splitlines()}
     assert len(readings) > 1
-    page.get_by_role("button", name="Read it as cp866").click()
+    page.get_by_role("button", name="Read it as Cyrillic (DOS 866), cp866").click()
     page.get_by_role("button", name="Send 2 rows").click()
     assert here.run(run_of(page))["encoding"] == "cp866"
     expect(page.get_by_text("finished").first).to_be_visible()

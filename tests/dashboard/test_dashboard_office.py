@@ -20,6 +20,7 @@ from dashboard.rows.book import Rowbook
 from dashboard.rows.since import delivered_since, later_runs
 from dashboard.run_list import RunFilter, matching
 from deployments.commands.delivered import refuse_unmeant
+from dashboard.words import encoding_in_words
 from deployments.commands.one_row import print_row
 from deployments.commands.session import Session
 from flows.errors import FileError, RowrelayError
@@ -32,6 +33,8 @@ from flows.records import RowState, RunState
 from flows.settings import Settings
 from tests.harness.pages import settings, show, text
 from tests.harness.seeding import Seeded, seed, write_posts
+from flows.source.readings import COMMON
+from tests.harness.browser import ROOT
 
 __all__ = ["settings"]
 
@@ -143,7 +146,120 @@ def test_rows_that_a_later_run_delivered_are_told_on_the_first(
 
     assert since(first) == {later.id: 2}
     assert since(later) == {}
-    assert "A later run has delivered 2 of the rows that are not done here." in text(show("run", id=first.id))
+    page = show("run", id=first.id)
+    assert "A later run has delivered 2 of the rows that are not done here." in text(page)
+    assert "Send 2 failed again (1 of them delivered since)" in [each.label for each in page.button]
+    assert "3 rejected and failed rows, to correct and send again (2 of them delivered since)" in text(page)
+    assert text(show("runs")).count("2 delivered since") == 1
+
+
+def test_what_was_all_delivered_since_is_not_what_a_run_invites_to_send(
+    settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    definition = keyed(settings)
+    first = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 4, bad=(2,)), definition=definition)
+    first.outcomes(RowState.DONE, [1])
+    first.outcomes(RowState.FAILED, [3])
+    first.outcomes(RowState.UNKNOWN, [4])
+    first.leave(RunState.FINISHED)
+    before = {each.label: each.proto.type for each in show("run", id=first.id).button}
+    later = seed(settings, redis_url, write_posts(tmp_path / "again.csv", 4), definition=definition)
+    later.outcomes(RowState.DONE, [2, 3, 4])
+    later.leave(RunState.FINISHED)
+    st.cache_data.clear()
+
+    page = show("run", id=first.id)
+
+    kinds = {each.label: each.proto.type for each in page.button}
+    assert (before["Send 1 failed again"], before["Send 1 unknown again"]) == ("secondary", "secondary")
+    assert (
+        kinds["Send 1 failed again (delivered since)"] == kinds["Send 1 unknown again (delivered since)"] == "tertiary"
+    )
+    assert "2 rejected and failed rows, delivered since" in text(page)
+    assert "to correct" not in text(page)
+    assert "3 delivered since" in text(show("runs"))
+
+
+def test_of_many_runs_in_a_list_only_those_with_a_key_and_open_rows_are_looked_at(
+    settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    first = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 2))
+    first.outcomes(RowState.DONE, [1])
+    first.outcomes(RowState.FAILED, [2])
+    first.leave(RunState.FINISHED)
+    later = seed(settings, redis_url, write_posts(tmp_path / "again.csv", 2))
+    later.outcomes(RowState.DONE, [1, 2])
+    later.leave(RunState.FINISHED)
+
+    assert "delivered since" not in text(show("runs"))
+
+
+def test_skipped_rows_are_counted_and_shown_apart_on_every_surface(
+    settings: Settings, redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    definition = keyed(settings)
+    before = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 3), definition=definition)
+    before.outcomes(RowState.DONE, [1, 2, 3])
+    before.leave(RunState.FINISHED)
+    file = write_posts(tmp_path / "whole.csv", 6, bad=(5,))
+    run = seed(settings, redis_url, file, definition=definition, skip_delivered=True)
+    run.outcomes(RowState.DONE, [4])
+    run.outcomes(RowState.FAILED, [6])
+    run.leave(RunState.FINISHED)
+    view = View(run.ledger.client)
+
+    print_runs(Session(settings, run.ledger.client, run.ledger, view), 1, as_json=False)
+
+    head, line = (each.split() for each in capsys.readouterr().out.splitlines()[:2])
+    assert head[-7:] == ["rows", "done", "failed", "unknown", "rejected", "skipped", "left"]
+    assert line[-7:] == ["6", "1", "1", "0", "1", "3", "0"]
+    for state, numbers in (("skipped", [1, 2, 3]), ("rejected", [5]), ("failed", [6])):
+        page = show("run", id=run.id, state=state)
+        assert list(page.dataframe[0].value["row"]) == numbers
+        assert f"&amp;state={state}#rows" in text(page)
+    assert "skipped" in page.pills[0].options
+    assert "skipped" not in show("run", id=before.id).pills[0].options
+
+
+def test_apostrophes_in_the_file_to_correct_are_explained_where_there_are_any(
+    settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    said = "some cells begin with an apostrophe: `'+49 30 1`"
+    for body, there in (("+49 30 1", True), ("as usual", False)):
+        (tmp_path / "a.csv").write_text(f"userId,title,body\n1,a,b\nnobody,x,{body}\n")
+        run = seed(settings, redis_url, tmp_path / "a.csv")
+        run.leave(RunState.CHECKING, CHECKED)
+        assert (said in text(show("check", run=run.id))) is there
+        assert (said in text(show("run", id=run.id))) is there
+
+
+def test_what_went_to_prefect_is_named_for_what_it_was() -> None:
+    check = {"dry_run": True, "rows": "unfinished"}
+
+    assert in_words(check, first=True) == "Check"
+    assert in_words({"rows": "unfinished"}, first=True) == "Check and first sending"
+    assert in_words({"resume": "r", "rows": "unfinished"}, first=True) == "First sending"
+    assert in_words({"resume": "r", "rows": "unfinished"}, first=False) == "The rows that were left"
+    assert in_words({"resume": "r", "rows": "failed"}, first=False) == "The failed rows again"
+
+
+def test_where_prefect_is_away_its_runs_are_numbered_and_nothing_else_is_lost(
+    settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    run = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 1))
+    run.ledger.flow(run.id, "11111111-1111-1111-1111-111111111111")
+    run.leave(RunState.FINISHED)
+
+    said = text(show("run", id=run.id))
+
+    assert "Number 1</a>" in said
+    assert "(times in UTC)" in said
+
+
+def test_every_encoding_that_is_offered_has_a_name_that_people_know() -> None:
+    for name in COMMON:
+        assert encoding_in_words(name).endswith(f"), {name}")
+    assert encoding_in_words("cp1252") == "Western European (Windows-1252), cp1252"
 
 
 def test_without_a_key_nobody_can_tell_what_was_delivered_since(

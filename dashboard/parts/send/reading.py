@@ -12,6 +12,7 @@ from dashboard import actions
 from dashboard.parts import cached
 from dashboard.parts.cached import who
 from dashboard.parts.theme import notice
+from dashboard.words import encoding_in_words
 from flows.errors import RowrelayError
 from flows.ledger.run import Run
 from flows.records import Apostrophes, Reading, Rejection
@@ -29,12 +30,15 @@ def choose_encoding(run: Run, readings: Sequence[Reading]) -> None:
     for at, reading in enumerate(readings):
         name = reading.encoding
         with st.container(border=True):
-            st.dataframe(table(reading.lines), hide_index=True, alt=f"Rows of the file, read as {name}")
-            if st.button(f"Read it as {name}", key=f"reading-{name}", type="primary" if at == 0 else "secondary"):
+            words = encoding_in_words(name)
+            st.dataframe(table(reading.lines), hide_index=True, alt=f"Rows of the file, read as {words}")
+            if st.button(f"Read it as {words}", key=f"reading-{name}", type="primary" if at == 0 else "secondary"):
                 _again(run, encoding=name)
     others = [name for name in COMMON if name not in {reading.encoding for reading in readings}]
     with st.expander("None of them reads right"):
-        other = st.selectbox("Another encoding", others, index=None, placeholder="Choose an encoding")
+        other = st.selectbox(
+            "Another encoding", others, index=None, placeholder="Choose an encoding", format_func=encoding_in_words
+        )
         if st.button("Try it", disabled=other is None) and other:
             _again(run, encoding=other)
 
@@ -90,5 +94,5 @@ def _again(run: Run, *, encoding: str = "", apostrophes: Apostrophes | None = No
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint))
         return
-    cached.ask(run=again, file="")
+    cached.ask(run=again)
     st.rerun()
