@@ -38,10 +38,13 @@ from flows.records import LimitTerms, Rejection, RowState
 from flows.words import limit_words
 
 # Twenty tabs on one run cost as much as one: whoever asks within the time gets the same copy.
+from flows.sheet import plain
 _NOW, _SOON, _LATER = 0.8, 3.0, 10.0
 
 
 @contextmanager
+_SOME = 200  # rows that are looked at for what a page would like to say
+_LOOK_SECONDS = 2.0  # for what a list of runs would like to say and can do without
 def show_errors(trying_again: bool = False, *, wake: bool = False) -> Iterator[None]:
     """Show our errors as a message on the page, in place of what could not be read.
 
@@ -289,3 +292,16 @@ def ask(**values: Any) -> None:
             st.query_params[name] = str(value)
         elif name in st.query_params:
             del st.query_params[name]
+@st.cache_data(show_spinner=False, max_entries=50)
+def _cells(run_id: str, counts: tuple[int, ...], _book: Rowbook) -> list[str]:
+    del run_id, counts
+    states = (RowState.REJECTED, RowState.FAILED)
+    numbers = _book.view.select(_book.run.id, states, _book.run.total)[:_SOME].tolist()
+    return [plain(value) for found in _book.rows(numbers) for value in found.values.values()]
+
+
+def cells_to_correct(run: Run) -> list[str]:
+    """What stands in the first of the rows that a person has to correct. Raises StackError, FileError."""
+    return _cells(run.id, tuple(run.counts.values()), rowbook(run))
+
+

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import actions, preview, target
-from dashboard.parts import cached, theme
+from dashboard.parts import apostrophes, cached, theme
 from dashboard.parts.cached import locale, show_errors, who
 from dashboard.parts.html import tag
 from dashboard.parts.locale import size
@@ -236,6 +236,7 @@ def _rejected(run: Run, definition: Definition) -> None:
         ]
     )
     st.dataframe(
+    apostrophes.explain(cell for each in samples if not each.skipped for cell in each.cells)
         table,
         hide_index=True,
         height=min(420, 38 + 35 * len(table)),

@@ -1,0 +1,23 @@
+"""Why there are apostrophes in a file to be corrected, where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import streamlit as st
+
+from flows.sheet import guarded
+
+
+def explain(cells: Iterable[str]) -> None:
+    """One line, if one of these cells gets an apostrophe in front in such a file."""
+    found = next((cell for cell in cells if guarded(cell) != cell), None)
+    if found is not None:
+        shown = found if len(found) <= _SHOWN else f"{found[:_SHOWN]} …"
+        st.caption(
+            f"In the file to correct some cells begin with an apostrophe: `'{shown.replace('`', ' ')}`. It keeps a "
+            "spreadsheet from changing or running them. Leave it there: Rowrelay takes it off when the file comes back."
+        )
+
+
+_SHOWN = 30  # characters
