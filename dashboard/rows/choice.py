@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dashboard.rows import search
 from dashboard.rows.book import Rowbook
 from dashboard.rows.cache import Cache
-from dashboard.rows.question import Page, Question
+from dashboard.rows.question import SKIPPED, WRONG, Page, Question
 from flows.records import RowState
 
 PAGE = 100  # rows
@@ -84,13 +84,28 @@ def _behind(chosen: Rows | None, row: int, total: int, descending: bool) -> int:
     return int(np.searchsorted(chosen, row, side="right"))
 
 
-def _mask(book: Rowbook, states: Collection[RowState]) -> NDArray[np.bool_]:
+def _mask(book: Rowbook, states: Collection[str]) -> NDArray[np.bool_]:
     mask = np.zeros(book.run.total, dtype=bool)
     for state in states:
-        mask |= book.view.bitmap(book.run.id, state, book.run.total)
+        if state in (WRONG, SKIPPED):
+            skipped = _skipped(book)
+            mask[(skipped if state == SKIPPED else np.setdiff1d(book.rejected, skipped, assume_unique=True)) - 1] = True
+        else:
+            mask |= book.view.bitmap(book.run.id, RowState(state), book.run.total)
     return mask
 
 
+def _skipped(book: Rowbook) -> Rows:
+    """The numbers of the rejected rows that an earlier run delivered. Which they are is in the spool alone."""
+    if not book.run.skipped or not book.run.wrong:
+        return book.rejected if book.run.skipped else np.zeros(0, dtype=np.int64)
+    key = (book.settings.spool_url, book.run.id, book.run.facts.spool)
+    return _left_out.get(
+        key, lambda: np.array([each.row for each in book.spool.rejections() if each.skipped], dtype=np.int64)
+    )
+
+
+_left_out: Cache[Rows] = Cache(8)
 _orders: Cache[Rows] = Cache(8)
 
 

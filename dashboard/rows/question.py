@@ -6,17 +6,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.ledger.keys import Record
-from flows.records import Reason, Rejection, RowState
+from flows.records import Reason, Rejection
+
+WRONG, SKIPPED = "wrong", "skipped"  # the two kinds of rejected rows, see `Run.wrong` and `Run.skipped`
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked for. `column` bounds the search: a name, `@row`, `@line`, or "" for anywhere.
+    """What is asked for. `states` are row states, WRONG or SKIPPED; none: all.
 
+    `column` bounds the search: a name, `@row`, `@line`, or "" for anywhere.
     `sort` is the name of a column, `@row`, or one of choice.OUTCOMES.
     """
 
-    states: tuple[RowState, ...] = ()
+    states: tuple[str, ...] = ()
     search: str = ""
     column: str = ""
     sort: str = ""

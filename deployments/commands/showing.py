@@ -75,10 +75,11 @@ def print_runs(session: Session, limit: int, *, as_json: bool) -> int:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("run", "begun", "pipeline", "file", "state"):
         table.add_column(name, no_wrap=True)
-    for name in ("rows", *STYLES, "left"):
+    states = [*STYLES, "skipped"]
+    for name in ("rows", *states, "left"):
         table.add_column(name, justify="right")
     for run in runs:
-        counts = (f"{run.counts[RowState(word)]:,}" for word in STYLES)
+        counts = (f"{run.shown_counts[word]:,}" for word in states)
         left = run.total - run.finished_rows
         words = (run.id[:SHORT], local(run.created), run.pipeline, Path(run.file).name, run.shown_as)
         table.add_row(*map(Text, words), f"{run.total:,}", *counts, f"{left:,}")

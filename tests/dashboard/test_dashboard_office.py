@@ -24,6 +24,7 @@ from dashboard.words import encoding_in_words
 from deployments.commands.one_row import print_row
 from deployments.commands.session import Session
 from flows.errors import FileError, RowrelayError
+from deployments.commands.showing import print_runs
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import present

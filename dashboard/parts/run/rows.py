@@ -11,7 +11,7 @@ from dashboard.parts import cached, theme
 from dashboard.parts.cached import ask, locale, show_errors
 from dashboard.parts.run import open_row
 from dashboard.rows.book import Rowbook
-from dashboard.rows.question import Found, Page, Question
+from dashboard.rows.question import WRONG, Found, Page, Question
 from dashboard.words import ORDER, ROW, SKIPPED
 from flows.errors import StackError
 from flows.ledger.run import Run
@@ -29,7 +29,7 @@ def show(run: Run) -> None:
         st.session_state["rows_of"] = run.id
         for name in _OF_ONE_RUN:
             st.session_state.pop(name, None)
-    question = _question(_columns_of(run))
+    question = _question(run, _columns_of(run))
     live = run.busy and not question.search and not question.sort
 
     @st.fragment(run_every=5.0 if live else None)
@@ -53,12 +53,12 @@ def _columns_of(run: Run) -> list[str]:
     return columns
 
 
-def _question(columns: list[str]) -> Question:
+def _question(run: Run, columns: list[str]) -> Question:
     # What can be chosen are plain words, because they are what stands in the address; all of them at any time, so
     # that a link to the unknown rows is one before there are any.
     chosen = st.pills(
         "State",
-        [str(state) for state in ORDER],
+        [*map(str, ORDER), *([SKIPPED.word] if run.skipped else [])],
         selection_mode="multi",
         key="state",
         bind="query-params",
@@ -80,7 +80,8 @@ def _question(columns: list[str]) -> Question:
     sorts |= {_unlike(name): name for name in columns}
     sort = right.selectbox("Sort by", list(sorts), key="sort", bind="query-params")
     descending = last.toggle("Descending", key="down", bind="query-params")
-    states = tuple(RowState(state) for state in chosen)
+    # To people a skipped row is not a rejected one, which the ledger has it for.
+    states = tuple(WRONG if state == RowState.REJECTED else state for state in chosen)
     return Question(states, (search or "").strip(), places.get(column, ""), sorts.get(sort, ""), bool(descending))
 
 
