@@ -18,10 +18,11 @@ from dashboard.parts.html import Markup, tag
 from dashboard.parts.locale import Locale
 from dashboard.parts.run import charts
 from dashboard.parts.run.charts import Chart
-from dashboard.prefect_api import health, schedules, server
+from dashboard.prefect_api import health, schedules, sending, server
 from dashboard.prefect_api.health import Service
 from dashboard.prefect_api.schedules import Schedule
 from dashboard.rows import choice, since
+from dashboard.prefect_api.sending import Sending
 from dashboard.rows.book import Rowbook
 from dashboard.rows.question import Page, Question
 from dashboard.run_list import RunFilter
@@ -143,10 +144,10 @@ def story(run_id: str) -> Chart:
     return charts.outcomes_over_time(chart(run_id, "seconds"), chart(run_id, "minutes"))
 
 
-@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=100)
-def flows(run_id: str) -> list[str]:
-    """The flow runs that delivered a run, oldest first."""
-    return view().flows(run_id)
+@st.cache_data(ttl=_LATER, show_spinner=False, max_entries=100)
+def sendings(run_id: str) -> list[Sending]:
+    """What was asked for and done of a run, oldest first. Raises StackError if Redis is away."""
+    return sending.every(view().flows(run_id))
 
 
 @st.cache_data(ttl=_LATER, show_spinner=False, max_entries=50)

@@ -38,6 +38,11 @@ class Locale:
         group = _GROUPS.get(tag) or _GROUPS.get(tag.split("-")[0], ",")
         return cls(zone, group, tag in _TWELVE_HOURS)
 
+    @property
+    def place(self) -> str:
+        """Whose clock the times are told by: Europe/Berlin."""
+        return str(self.zone).replace("_", " ")
+
     def number(self, value: float) -> str:
         """12345 as 12,345 (or as the reader's locale has it)."""
         return f"{round(value):,}".replace(",", self.group)

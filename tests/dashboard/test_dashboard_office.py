@@ -15,10 +15,12 @@ from dashboard import actions, connections
 from dashboard.files.deposit import deposit
 from dashboard.files.fitting import fitting
 from dashboard.prefect_api import schedules
+from dashboard.prefect_api.sending import in_words
 from dashboard.rows.across import look
 from dashboard.rows.book import Rowbook
 from dashboard.rows.since import delivered_since, later_runs
 from dashboard.run_list import RunFilter, matching
+from deployments.commands.delivered import refuse_unmeant
 from deployments.commands.delivered import refuse_unmeant
 from dashboard.words import encoding_in_words
 from deployments.commands.one_row import print_row

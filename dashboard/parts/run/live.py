@@ -60,6 +60,7 @@ def _head(run: Run, definition: Definition, at: Locale) -> Markup:
     title = tag("h1", run.facts.name or run.file)
     ended = f", ended {at.time(run.ended)}" if run.ended and not run.busy else ""
     about = f"{run.pipeline} to {target.in_words(definition)} · started {at.time(run.created)} by {run.by}{ended}"
+    about += f" (times in {at.place})"
     return join(tag("div", title, theme.chip(RUN[kind]), cls="rr-head"), tag("div", about, cls="rr-muted rr-small"))
 
 

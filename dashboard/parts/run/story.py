@@ -13,7 +13,7 @@ from dashboard.parts.locale import Locale
 from dashboard.parts.run import charts
 from dashboard.parts.run.charts import Chart
 from dashboard.parts.run.figures import shortest
-from flows.errors import RowrelayError
+from dashboard.prefect_api.sending import Sending
 from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
 
@@ -52,7 +52,7 @@ def _draw(title: str, chart: Chart, key: str) -> None:
 
 def _events(run: Run, at: Locale) -> None:
     found = cached.events(run.id)
-    flows = cached.flows(run.id)
+    sendings = cached.sendings(run.id)
     with st.expander(
         "Events and Prefect", expanded=bool(found) and run.busy, icon=":material/history:", key=f"ev-{run.id}"
     ):
@@ -61,15 +61,10 @@ def _events(run: Run, at: Locale) -> None:
             st.html(tag("dl", *pairs, cls="rr-events", tabindex=0))
         else:
             st.html(tag("div", "Nothing out of the ordinary.", cls="rr-muted"))
-        links = [tag("a", f"Delivery {n} in Prefect", href=_prefect(flow), target="_blank", rel="noopener")
-                 for n, flow in enumerate(flows, 1) if _prefect(flow)]  # fmt: skip
+        st.html(tag("div", "Each check and each sending of this file, in Prefect", cls="rr-label"))
+        links = [tag("a", _named(each, at), href=each.page, target="_blank", rel="noopener") for each in sendings]
         st.html(tag("div", *links, tag("span", f"Run {run.id}", cls="rr-muted"), cls="rr-links rr-small"))
 
 
-def _prefect(flow: str) -> str:
-    from dashboard.prefect_api.server import page_of
-
-    try:
-        return page_of(flow)
-    except RowrelayError:
-        return ""
+def _named(sending: Sending, at: Locale) -> str:
+    return sending.words + (f", {at.time(sending.at)}" if sending.at else "")
