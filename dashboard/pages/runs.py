@@ -35,9 +35,9 @@ def table() -> None:
             number = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
         found, _, _ = cached.runs((min(number, pages) - 1) * PAGE, PAGE, wanted)
         with shown:
-            st.html(runs.table(found, at))
+            st.html(runs.table(found, at, cached.all_delivered_since(found)))
         fit = (" fits" if fitting == 1 else " fit") if fitting < every else ""
-        st.caption(f"{at.number(fitting)} run{'s' if fitting != 1 else ''}{fit}")
+        st.caption(f"{at.number(fitting)} run{'s' if fitting != 1 else ''}{fit}. Times are in {at.place}.")
 
 
 table()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,10 +22,11 @@ from dashboard.parts.run.charts import Chart
 from dashboard.prefect_api import health, schedules, sending, server
 from dashboard.prefect_api.health import Service
 from dashboard.prefect_api.schedules import Schedule
-from dashboard.rows import choice, since
 from dashboard.prefect_api.sending import Sending
+from dashboard.rows import choice, since
 from dashboard.rows.book import Rowbook
 from dashboard.rows.question import Page, Question
+from dashboard.rows.since import Since
 from dashboard.run_list import RunFilter
 from flows.delivery import renewal
 from flows.errors import RowrelayError, RunNotFound, StackError
@@ -36,16 +38,16 @@ from flows.limit.status import LimitStatus
 from flows.pipeline.definition import Definition
 from flows.pipeline.reading import from_resolved
 from flows.records import LimitTerms, Rejection, RowState
+from flows.sheet import plain
 from flows.words import limit_words
 
 # Twenty tabs on one run cost as much as one: whoever asks within the time gets the same copy.
-from flows.sheet import plain
 _NOW, _SOON, _LATER = 0.8, 3.0, 10.0
+_SOME = 200  # rows that are looked at for what a page would like to say
+_LOOK_SECONDS = 2.0  # for what a list of runs would like to say and can do without
 
 
 @contextmanager
-_SOME = 200  # rows that are looked at for what a page would like to say
-_LOOK_SECONDS = 2.0  # for what a list of runs would like to say and can do without
 def show_errors(trying_again: bool = False, *, wake: bool = False) -> Iterator[None]:
     """Show our errors as a message on the page, in place of what could not be read.
 
@@ -234,20 +236,43 @@ def is_mended(run: Run) -> bool:
     return renewal.is_mended(run, view(), settings())
 
 
-def delivered_since(run: Run) -> dict[str, int]:
-    """How many rows that are not done each later run has delivered. Raises StackError."""
+def delivered_since(run: Run) -> Since:
+    """How many rows that are not done later runs have delivered. Raises StackError."""
     book = rowbook(run)
-    later = since.later_runs(view(), book)
+    return _since(book, since.later_runs(view(), book))
+
+
+def all_delivered_since(runs: Sequence[Run]) -> dict[str, int]:
+    """The same for a list of runs, by their ids. What takes long to find out is left for the next look.
+
+    Raises StackError.
+    """
+    some = [run for run in runs if not run.busy and since.few_open(run) and definition(run.id, run.facts.epoch).key]
+    later = _later_of(tuple(run.id for run in some), some)
+    until, found = time.monotonic() + _LOOK_SECONDS, {}
+    for run in some:
+        if later[run.id] and time.monotonic() < until and (rows := _since(rowbook(run), later[run.id]).rows):
+            found[run.id] = rows
+    return found
+
+
+@st.cache_data(ttl=_LATER, show_spinner=False, max_entries=20)
+def _later_of(ids: tuple[str, ...], _runs: list[Run]) -> dict[str, list[Run]]:
+    del ids
+    return since.later_of(view(), _runs)
+
+
+def _since(book: Rowbook, later: list[Run]) -> Since:
     if not later:
-        return {}
+        return since.NOTHING
     done = tuple((each.id, each.counts[RowState.DONE]) for each in later)
-    return _delivered_since(run.id, tuple(run.counts.values()), done, book, later)
+    return _delivered_since(book.run.id, tuple(book.run.counts.values()), done, book, later)
 
 
-@st.cache_data(show_spinner=False, max_entries=50)
+@st.cache_data(show_spinner=False, max_entries=500)
 def _delivered_since(
     run_id: str, counts: tuple[int, ...], done: tuple[tuple[str, int], ...], _book: Rowbook, _later: list[Run]
-) -> dict[str, int]:
+) -> Since:
     """Their rows are gone through once for what they have done, however often a page looks."""
     del run_id, counts, done
     return since.delivered_since(view(), _book, _later)
@@ -260,9 +285,29 @@ def fitting_pipelines(file: str, but: str) -> list[str]:
     return fitting(file, others.pop(but), others, settings()) if but in others else []
 
 
+@st.cache_data(ttl=60, show_spinner=False, max_entries=50)
+def pipelines_of(file: str) -> list[str]:
+    """All pipelines that have the columns of an uploaded file."""
+    every = pipelines()
+    return fitting(file, next(iter(every.values())), every, settings())
+
+
 def rowbook(run: Run) -> Rowbook:
     """The rows of a run."""
     return Rowbook(view(), run, definition(run.id, run.facts.epoch), settings())
+
+
+@st.cache_data(show_spinner=False, max_entries=50)
+def _cells(run_id: str, counts: tuple[int, ...], _book: Rowbook) -> list[str]:
+    del run_id, counts
+    states = (RowState.REJECTED, RowState.FAILED)
+    numbers = _book.view.select(_book.run.id, states, _book.run.total)[:_SOME].tolist()
+    return [plain(value) for found in _book.rows(numbers) for value in found.values.values()]
+
+
+def cells_to_correct(run: Run) -> list[str]:
+    """What stands in the first of the rows that a person has to correct. Raises StackError, FileError."""
+    return _cells(run.id, tuple(run.counts.values()), rowbook(run))
 
 
 def known_pipelines() -> dict[str, Definition]:
@@ -293,16 +338,3 @@ def ask(**values: Any) -> None:
             st.query_params[name] = str(value)
         elif name in st.query_params:
             del st.query_params[name]
-@st.cache_data(show_spinner=False, max_entries=50)
-def _cells(run_id: str, counts: tuple[int, ...], _book: Rowbook) -> list[str]:
-    del run_id, counts
-    states = (RowState.REJECTED, RowState.FAILED)
-    numbers = _book.view.select(_book.run.id, states, _book.run.total)[:_SOME].tolist()
-    return [plain(value) for found in _book.rows(numbers) for value in found.values.values()]
-
-
-def cells_to_correct(run: Run) -> list[str]:
-    """What stands in the first of the rows that a person has to correct. Raises StackError, FileError."""
-    return _cells(run.id, tuple(run.counts.values()), rowbook(run))
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time
 from urllib.parse import urlencode
@@ -98,8 +98,11 @@ def _hit(hit: Hit, text: str, at: Locale) -> Markup:
     return tag("div", head, tag("div", about, cls="rr-muted rr-small"))
 
 
-def table(runs: Sequence[Run], locale: Locale) -> Markup:
-    """One line a run. On a narrow screen the less important columns are left out."""
+def table(runs: Sequence[Run], locale: Locale, since: Mapping[str, int]) -> Markup:
+    """One line a run. On a narrow screen the less important columns are left out.
+
+    `since`: so many of the rows that a run, by its id, did not get done were delivered by a later one.
+    """
     head = tag(
         "tr",
         tag("th", "File", scope="col"),
@@ -109,11 +112,11 @@ def table(runs: Sequence[Run], locale: Locale) -> Markup:
         tag("th", "Not done", scope="col", cls="rr-right rr-wide", title="rejected, failed or unknown"),
         tag("th", "Started", scope="col", cls="rr-wide"),
     )
-    body = tag("tbody", *(_line(run, locale) for run in runs))
+    body = tag("tbody", *(_line(run, locale, since.get(run.id, 0)) for run in runs))
     return tag("div", tag("table", tag("thead", head), body, cls="rr-table rr-runs"), cls="rr-scroll")
 
 
-def _line(run: Run, locale: Locale) -> Markup:
+def _line(run: Run, locale: Locale, since: int) -> Markup:
     counts = run.counts
     trouble = run.to_correct + counts[RowState.UNKNOWN]
     name = run.facts.name or run.file
@@ -121,7 +124,8 @@ def _line(run: Run, locale: Locale) -> Markup:
         "tr",
         tag("td", tag("a", name, href=f"run?id={run.id}"), tag("div", run.pipeline, cls="rr-muted rr-small"),
             tag("div", locale.time(run.created), cls="rr-muted rr-small rr-narrow")),
-        tag("td", theme.chip(RUN[run.kind])),
+        tag("td", theme.chip(RUN[run.kind]),
+            tag("div", f"{locale.number(since)} delivered since", cls="rr-muted rr-small") if since else None),
         tag("td", theme.bar(run.shown_counts, run.total, thin=True), cls="rr-progress"),
         tag("td", locale.number(counts[RowState.DONE]),
             tag("div", f"of {locale.number(run.total)}", cls="rr-muted rr-small"),

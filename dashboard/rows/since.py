@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from dashboard.rows.book import Rowbook
 from flows.errors import FileError
@@ -19,48 +21,80 @@ _AT_ONCE, _RUNS = 200, 25  # rows and runs read in one go; mostly there are few 
 _OPEN = (RowState.FAILED, RowState.UNKNOWN, RowState.REJECTED, RowState.WAITING)
 
 
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What later runs have delivered of a run: how many of its rows each of them, by id, and of each state how many."""
+
+    runs: Mapping[str, int] = field(default_factory=dict)
+    states: Mapping[RowState, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """All of them."""
+        return sum(self.runs.values())
+
+
+NOTHING = Since()
+
+
+def few_open(run: Run) -> bool:
+    """Whether some of its rows are not done, and not more than there is the time to look at."""
+    return 0 < sum(run.counts[state] for state in _OPEN) - run.skipped <= MOST_OPEN
+
+
 def later_runs(view: View, book: Rowbook) -> list[Run]:
     """Later runs of the pipeline that delivered anything, newest first.
 
     None where the definition has no `key`, or where there are too many rows to look at. Raises StackError.
     """
     run = book.run
-    if not book.definition.key or not 0 < sum(run.counts[state] for state in _OPEN) <= MOST_OPEN:
-        return []
-    later = list(_later(view, run))
-    return later if sum(each.total for each in later) <= MOST_LATER else []
+    return later_of(view, [run])[run.id] if book.definition.key and few_open(run) else []
 
 
-def delivered_since(view: View, book: Rowbook, later: Sequence[Run]) -> dict[str, int]:
+def later_of(view: View, runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Of each of these runs, by its id, the later ones that `later_runs` is about: every run is read once.
+
+    Raises StackError.
+    """
+    newer = list(_newer(view, min((run.created for run in runs), default=0.0))) if runs else []
+    found = {
+        run.id: [each for each in newer if each.pipeline == run.pipeline and each.created > run.created] for run in runs
+    }
+    return {run: later if sum(each.total for each in later) <= MOST_LATER else [] for run, later in found.items()}
+
+
+def delivered_since(view: View, book: Rowbook, later: Sequence[Run]) -> Since:
     """How many rows that are not done here each of these runs has delivered. Raises StackError."""
     key = book.definition.key
-    found: dict[str, int] = {}
+    runs: dict[str, int] = {}
+    states: Counter[RowState] = Counter()
     try:
-        left = set(_open_keys(view, book, key))
+        left = dict(_open_keys(view, book, key))
         for each in later:
             done = view.bitmap(each.id, RowState.DONE, each.total)
             rows = (
                 row for rows in Spool(book.settings.spool_url, each.id).walk(key) for row in rows if done[row.row - 1]
             )
-            keys = left & {joined([text_of(row.values[name]) for name in key]) for row in rows}
-            left -= keys
-            if keys:
-                found[each.id] = len(keys)
+            keys = left.keys() & {joined([text_of(row.values[name]) for name in key]) for row in rows}
+            found = [left.pop(one) for one in keys]
+            states.update(found)
+            if found:
+                runs[each.id] = len(found)
     except FileError:
-        return found  # a spool is gone: what it held cannot be told
-    return found
+        return Since(runs, states)  # a spool is gone: what it held cannot be told
+    return Since(runs, states)
 
 
-def _later(view: View, run: Run) -> Iterator[Run]:
+def _newer(view: View, created: float) -> Iterator[Run]:
     for first in range(0, view.count(), _RUNS):
         for each in view.runs(first, _RUNS):
-            if each.created <= run.created:
+            if each.created <= created:
                 return
-            if each.pipeline == run.pipeline and each.counts[RowState.DONE]:
+            if each.counts[RowState.DONE]:
                 yield each
 
 
-def _open_keys(view: View, book: Rowbook, key: list[str]) -> Iterator[str]:
+def _open_keys(view: View, book: Rowbook, key: list[str]) -> Iterator[tuple[str, RowState]]:
     numbers = view.select(book.run.id, _OPEN, book.run.total).tolist()
     in_file = book.names_in_file()
     for first in range(0, len(numbers), _AT_ONCE):
@@ -69,4 +103,4 @@ def _open_keys(view: View, book: Rowbook, key: list[str]) -> Iterator[str]:
                 continue
             values = [found.values.get(name, found.values.get(in_file.get(name, name))) for name in key]
             if (text := joined([text_of(value) for value in values])) is not None:
-                yield text
+                yield text, found.record.state

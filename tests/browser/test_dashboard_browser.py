@@ -126,7 +126,7 @@ def test_a_file_with_mistakes_is_shown_sent_watched_and_taken_home(here: Site, p
     assert sorted(here.tags) == titles(1, 20)
 
     with page.expect_download() as taken:
-        page.get_by_role("link", name="2 rejected and failed rows").click()
+        page.get_by_role("link", name="2 rejected rows, to correct and send again").click()
     text = Path(taken.value.path()).read_text("utf-8-sig")
     troubled = list(csv.DictReader(io.StringIO(text)))
     assert [row["title"] for row in troubled] == ["'=bad", ""]

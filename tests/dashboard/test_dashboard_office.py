@@ -56,7 +56,7 @@ def since(run: Seeded) -> dict[str, int]:
     """What later runs have delivered of it."""
     view = View(run.ledger.client)
     book = Rowbook(view, view.run(run.id), run.delivery.definition, run.delivery.settings)
-    return delivered_since(view, book, later_runs(view, book))
+    return dict(delivered_since(view, book, later_runs(view, book)).runs)
 
 
 # -- the safe way first ------------------------------------------------------------------------------------------------

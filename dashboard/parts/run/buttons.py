@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Literal
 
 import streamlit as st
 
 from dashboard import actions
-from dashboard.parts import cached
+from dashboard.parts import apostrophes, cached
 from dashboard.parts.cached import show_errors, who
 from dashboard.parts.html import tag
 from dashboard.parts.theme import notice
+from dashboard.rows.since import NOTHING, Since
 from flows.errors import RowrelayError
 from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
@@ -24,8 +27,7 @@ def show(run: Run) -> None:
     counts = run.counts
     waits = cached.waits(run)
     rests = not run.busy and not waits
-    if rests and run.total:
-        _since(run)
+    since = _since(run) if rests and run.total else NOTHING
     left = counts[RowState.WAITING] + counts[RowState.SENDING]
     with st.container(horizontal=True):
         if (run.busy and not run.cancelling) or waits:
@@ -35,32 +37,45 @@ def show(run: Run) -> None:
                 f"Resume: {_n(left)} row{'' if left == 1 else 's'}",
                 "play_arrow",
                 lambda: _resume(run, left),
-                kind="primary",
+                kind="secondary" if since.states.get(RowState.WAITING) else "primary",
             )
         checked = rests and kind == "checked" and left  # what was found, and has gone out since, is seen there first
         if checked and st.button("See the check and send", icon=":material/fact_check:", type="primary"):
-            st.switch_page("send.py", query_params={"run": run.id})
+            st.switch_page("check.py", query_params={"run": run.id})
         if rests and not run.total and kind in ("stopped", "interrupted", "cancelled"):
             _button("Check again", "refresh", lambda: _check_again(run), kind="primary")
             if st.button("Take another file", icon=":material/upload_file:"):
                 st.switch_page("send.py", query_params={"pipeline": run.pipeline})
         if rests and counts[RowState.FAILED]:
-            _button(f"Send {_n(counts[RowState.FAILED])} failed again", "replay", lambda: _again(run, "failed"))
+            _send_again(run, "failed", since)
         if rests and counts[RowState.UNKNOWN]:
-            _button(f"Send {_n(counts[RowState.UNKNOWN])} unknown again", "replay", lambda: _again(run, "unknown"))
+            _send_again(run, "unknown", since)
             _button("Mark unknown as done", "done_all", lambda: _mark(run))
         if rests:
             _button("Delete", "delete", lambda: _delete(run), kind="tertiary")
     if run.total:
-        _downloads(run)
+        _downloads(run, since)
 
 
-def _since(run: Run) -> None:
-    """Say which rows that are not done here a later run has delivered."""
+def _since(run: Run) -> Since:
+    """What later runs have delivered of the rows that are not done here, which is said."""
+    since = NOTHING
     with show_errors():
-        for later, count in cached.delivered_since(run).items():
+        since = cached.delivered_since(run)
+        for later, count in since.runs.items():
             link = tag("a", "See that run", href=f"run?id={later}", target="_self")
             st.html(notice("info", f"A later run has delivered {_n(count)} of the rows that are not done here.", link))
+    return since
+
+
+def _send_again(run: Run, rows: Literal["failed", "unknown"], since: Since) -> None:
+    """Not offered as the thing to do where a later run has delivered them."""
+    state = RowState(rows)
+    count, there = run.counts[state], since.states.get(state, 0)
+    words = f"Send {_n(count)} {rows} again"
+    if there:
+        words += f" ({'' if there == count else f'{_n(there)} of them '}delivered since)"
+    _button(words, "replay", lambda: _again(run, rows), kind="tertiary" if there == count else "secondary")
 
 
 def _button(label: str, icon: str, act: Callable[[], None], *, kind: str = "secondary") -> None:
@@ -68,7 +83,7 @@ def _button(label: str, icon: str, act: Callable[[], None], *, kind: str = "seco
         act()
 
 
-def _downloads(run: Run) -> None:
+def _downloads(run: Run, since: Since) -> None:
     base = f"api/runs/{run.id}"
     links = [
         tag("a", "Results as JSON", href=f"{base}/results.json", download=True),
@@ -76,14 +91,23 @@ def _downloads(run: Run) -> None:
     ]
     # This part of the page is not drawn anew as rows come in, so while they do the links carry no numbers.
     if run.to_correct:
-        text = "to correct and send again"
-        rows = "Rejected and failed rows" if run.busy else _rows(run.to_correct, "rejected and failed")
-        text = f"{rows}, {text}"
+        there = since.states.get(RowState.REJECTED, 0) + since.states.get(RowState.FAILED, 0)
+        kinds = " and ".join(
+            word for word, count in (("rejected", run.wrong), ("failed", run.counts[RowState.FAILED])) if count
+        )
+        rows = "Rejected and failed rows" if run.busy else _rows(run.to_correct, kinds)
+        if there == run.to_correct:
+            text = f"{rows}, delivered since"
+        else:
+            text = f"{rows}, to correct and send again" + (f" ({_n(there)} of them delivered since)" if there else "")
         links.append(tag("a", text, href=f"{base}/troubled.csv", download=True))
     if run.counts[RowState.UNKNOWN]:
         text = "Unknown rows" if run.busy else _rows(run.counts[RowState.UNKNOWN], "unknown")
         links.append(tag("a", text, href=f"{base}/troubled.csv?state=unknown", download=True))
     st.html(tag("div", tag("span", "Download:", cls="rr-muted"), *links, cls="rr-links"))
+    if run.to_correct and not run.busy:
+        with suppress(RowrelayError):  # what is away is said where the rows are
+            apostrophes.explain(cached.cells_to_correct(run))
 
 
 @st.dialog("Cancel this run?")
@@ -107,6 +131,7 @@ def _resume(run: Run, rows: int) -> None:
     seconds = expected_seconds(rows, definition.terms.windows)
     took = f" That takes at least {duration(seconds)}." if rows and seconds is not None else ""
     what = f"{_n(rows)} rows that were not sent go out."
+    _warn(run, RowState.WAITING)
     st.text(f"{what}{took} Rows that are done, failed or unknown are left alone.")
     _confirm("Send", lambda: actions.resume(run, "unfinished", by=who()))
 
@@ -114,15 +139,12 @@ def _resume(run: Run, rows: int) -> None:
 @st.dialog("Check this file again?")
 def _check_again(run: Run) -> None:
     st.text("The file is read and checked from its beginning. Nothing is sent before you have seen what is found.")
-    _confirm("Check again", lambda: actions.check_again(run, by=who()), then="send.py", run=run.id)
+    _confirm("Check again", lambda: actions.check_again(run, by=who()), then="check.py", run=run.id)
 
 
 @st.dialog("Send these rows again?")
 def _again(run: Run, rows: Wanted) -> None:
-    with show_errors():
-        if since := sum(cached.delivered_since(run).values()):
-            text = f"A later run has delivered {_rows(since)} of this one: sent again, they may be there twice."
-            st.html(notice("warn", text))
+    _warn(run, RowState(rows))
     if rows == "failed":
         st.text(
             f"{_n(run.counts[RowState.FAILED])} rows that the API refused are sent again as they are. "
@@ -139,6 +161,14 @@ def _again(run: Run, rows: Wanted) -> None:
         if rows == "failed" and cached.is_mended(run):
             by_new = st.checkbox("By the pipeline as it is now: it was changed since this run began", value=True)
     _confirm("Send again", lambda: actions.resume(run, rows, by=who(), renewed=by_new))
+
+
+def _warn(run: Run, state: RowState) -> None:
+    """Of rows that a later run has delivered."""
+    with show_errors():
+        if since := cached.delivered_since(run).states.get(state, 0):
+            text = f"A later run has delivered {_rows(since)} of these: sent again, they may be there twice."
+            st.html(notice("warn", text))
 
 
 @st.dialog("Call unknown rows done?")

@@ -53,7 +53,7 @@ def _delivered(run: Run) -> None:
 def _since(run: Run) -> int:
     """How many of its rows later runs have delivered since it was checked."""
     with suppress(RowrelayError):
-        return sum(cached.delivered_since(run).values())
+        return cached.delivered_since(run).rows
     return 0
 
 
