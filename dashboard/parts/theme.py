@@ -91,18 +91,28 @@ def style() -> Markup:
     return Markup(f"<style>{files('dashboard.parts').joinpath('style.css').read_text('utf-8')}</style>")
 
 
-def legend(counts: Mapping[str, int], total: int, number: Callable[[float], str]) -> Markup:
-    """Every state with its number, those that have no row left out unless they are part of every run; and the total."""
+def legend(counts: Mapping[str, int], total: int, number: Callable[[float], str], address: str = "") -> Markup:
+    """Every state with its number, those that have no row left out unless they are part of every run; and the total.
+
+    `address`: a state that has rows leads to them there, by its word at the end.
+    """
     always = (RowState.DONE, RowState.FAILED, RowState.WAITING)
     states = (
-        tag("span", _sign(look), tag("span", look.word), tag("b", number(counts[state])), cls="rr-chip",
-            title=look.meaning)
+        _counted(state, look, number(counts[state]), address if counts[state] else "")
         for state, look in SHOWN.items()
         if counts[state] or state in always
-    )  # fmt: skip
+    )
     rows = "row" if total == 1 else "rows"
     of = tag("span", tag("span", "of"), tag("b", number(total)), rows, cls="rr-chip rr-muted")
     return tag("div", *states, of, cls="rr-legend")
+
+
+def _counted(state: str, look: Look, count: str, address: str) -> Markup:
+    parts = (_sign(look), tag("span", look.word), tag("b", count))
+    if not address:
+        return tag("span", *parts, cls="rr-chip", title=look.meaning)
+    href, says = f"{address}{state}#rows", f"{look.meaning}: show these rows"
+    return tag("a", *parts, cls="rr-chip", title=says, href=href, target="_self")
 
 
 def lines(*content: Content) -> Markup:

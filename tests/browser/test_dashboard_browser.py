@@ -146,6 +146,33 @@ def test_a_run_is_cancelled_and_resumed_and_no_row_is_sent_twice(here: Site, pag
     page.get_by_role("button", name="Send 150 rows").click()
     run_of(page)
     expect(page.locator(".rr-head").get_by_text("sending", exact=True)).to_be_visible()
+def test_send_in_the_menu_takes_another_file_and_the_open_check_is_found_again(here: Site, page: Page) -> None:
+    drop(here, page, "open.csv", rows_file(60, 3))
+    send = page.get_by_role("button", name="Send 3 rows")
+    expect(send).to_be_visible()
+
+    page.get_by_role("link", name="Send", exact=True).click()
+    expect(page.get_by_text("Drop a file here")).to_be_visible()
+    expect(page.get_by_text("The check of open.csv is kept.")).to_be_visible()
+    page.get_by_role("link", name="Go back to it").click()
+
+    expect(send).to_be_visible()
+    assert here.tags == []
+
+
+def test_a_count_at_the_top_leads_to_its_rows(here: Site, page: Page) -> None:
+    run = stopped(here, "counted.csv", 120, bad=(7,))
+    run.outcomes(D, range(8, 100))
+    run.outcomes(F, [1, 2])
+    run.leave(RunState.FINISHED)
+    here.board.open(page, f"/run?id={run.id}")
+
+    page.locator(".rr-legend").get_by_role("link", name="failed 2").click()
+
+    expect(page.get_by_text("1–2 of 2 rows")).to_be_in_viewport()
+    assert "state=failed" in page.url
+
+
 
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_role("button", name="Cancel the run").click()
@@ -561,7 +588,7 @@ def test_a_row_is_opened_by_keyboard_or_mouse_closed_and_its_page_is_in_the_addr
     table.scroll_into_view_if_needed()
     box = table.bounding_box()
     assert box
-    page.mouse.click(box["x"] + 18, box["y"] + 55)  # what lies above the canvas takes the click for it
+    page.mouse.click(box["x"] + 300, box["y"] + 55)  # what lies above the canvas takes the click for it
     expect(page.get_by_text("Row 201, line 202")).to_be_visible()
     page.wait_for_url("**row=201**")
     page.get_by_role("button", name="Close", exact=True).click()
@@ -574,9 +601,10 @@ def test_a_row_is_opened_by_keyboard_or_mouse_closed_and_its_page_is_in_the_addr
         page.keyboard.press("Enter")
         expect(page.get_by_text(f"Row {number}, line")).to_be_visible()
         page.wait_for_url(f"**row={number}**")
-    page.get_by_role("button", name="Close", exact=True).press("Enter")
-    expect(page.get_by_text("Row 8, line")).to_be_hidden()
-    expect(page.get_by_role("spinbutton", name="Open row")).to_have_value("")
+        page.keyboard.press("Escape")
+        expect(page.get_by_text(f"Row {number}, line")).to_be_hidden()
+        expect(page.get_by_role("spinbutton", name="Open row")).to_have_value("")
+        settle(page)  # what is typed before that can be lost
 
     page.get_by_role("button", name="rejected", exact=True).click()
     expect(page.get_by_text("1–1 of 1 row", exact=True)).to_be_visible()
@@ -594,7 +622,8 @@ def test_numbers_that_cannot_be_meant_do_no_harm(here: Site, page: Page, address
 
     here.board.open(page, address.replace("{id}", run.id))
 
-    expect(page.get_by_text("Choose a row at its left edge")).to_be_visible()
+    expect(page.get_by_text("Click a row to see its request")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
 
 
 def test_a_file_that_is_not_there_is_not_said_to_be(here: Site, page: Page) -> None:

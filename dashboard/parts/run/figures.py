@@ -17,11 +17,10 @@ from flows.words import duration
 
 
 def counts(run: Run, at: Locale) -> Markup:
-    """The rows by state, as a bar and in numbers."""
+    """The rows by state, as a bar and in numbers that lead to them."""
     counts = run.shown_counts
-    return tag(
-        "div", theme.bar(counts, run.total), theme.legend(counts, run.total, at.number), style="margin-top:.6rem"
-    )
+    legend = theme.legend(counts, run.total, at.number, f"run?id={run.id}&state=")
+    return tag("div", theme.bar(counts, run.total), legend, style="margin-top:.6rem")
 
 
 def figures(run: Run, definition: Definition, seconds: charts.Series, at: Locale) -> Markup:

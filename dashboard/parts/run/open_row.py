@@ -18,40 +18,39 @@ from flows.sheet import plain
 
 
 def show(book: Rowbook, at: Locale) -> None:
-    """The row that the address names, or how to choose one."""
+    """The row that the address names, over the page."""
     asked = cached.query_number("row")
     if asked is None or not 1 <= asked <= book.run.total:
-        st.caption("Choose a row at its left edge, or type its number, to see its request and what the API said.")
         return
     (found,) = book.rows([asked])
+    title = f"Row {at.number(asked)}" + (f", line {at.number(found.line)}" if found.line else "")
+    st.dialog(title, width="medium", on_dismiss=_close)(_row)(book, found, at)
+
+
+def _row(book: Rowbook, found: Found, at: Locale) -> None:
     record = found.record
-    with st.container(border=True):
-        left, right = st.columns([5, 1], vertical_alignment="center")
-        title = f"Row {at.number(record.row)}" + (f", line {at.number(found.line)}" if found.line else "")
-        shown = SKIPPED if found.skipped else ROW[record.state]
-        left.html(tag("div", tag("strong", title), theme.chip(shown), cls="rr-head"))
-        right.button("Close", key="close_row", width="stretch", on_click=_close)
-        st.html(
-            facts(
-                ("Attempts", at.number(record.attempts)),
-                (
-                    "Last attempt" if record.state is not RowState.WAITING else "Not before",
-                    at.time(record.at, seconds=True),
-                ),
-                ("Status", f"HTTP {record.status}" if record.status else "–"),
-                (
-                    "Time to the answer",
-                    f"{record.took_seconds * 1000:.0f} ms" if record.took_seconds is not None else "–",
-                ),
-                *((name, plain(value)) for name, value in record.kept.items()),
-            )
+    st.html(theme.chip(SKIPPED if found.skipped else ROW[record.state]))
+    st.html(
+        facts(
+            ("Attempts", at.number(record.attempts)),
+            (
+                "Last attempt" if record.state is not RowState.WAITING else "Not before",
+                at.time(record.at, seconds=True),
+            ),
+            ("Status", f"HTTP {record.status}" if record.status else "–"),
+            (
+                "Time to the answer",
+                f"{record.took_seconds * 1000:.0f} ms" if record.took_seconds is not None else "–",
+            ),
+            *((name, plain(value)) for name, value in record.kept.items()),
         )
-        if found.why:
-            st.html(facts(("Why", found.why)))
-        if record.excerpt:
-            st.html(tag("div", "What the API said", cls="rr-label"))
-            st.html(theme.code(record.excerpt))
-        _contents(book, found)
+    )
+    if found.why:
+        st.html(facts(("Why", found.why)))
+    if record.excerpt:
+        st.html(tag("div", "What the API said", cls="rr-label"))
+        st.html(theme.code(record.excerpt))
+    _contents(book, found)
 
 
 def _close() -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.parts import cached, theme
 from dashboard.parts.cached import ask, locale, show_errors
-from dashboard.parts.run import open_row
+from dashboard.parts.run import open_row, to_rows
 from dashboard.rows.book import Rowbook
 from dashboard.rows.question import WRONG, Found, Page, Question
 from dashboard.words import ORDER, ROW, SKIPPED
@@ -24,7 +24,7 @@ _OF_ONE_RUN = ("state", "search", "in", "sort", "down", "open_row", "typed", "pi
 
 def show(run: Run) -> None:
     """Filters, a page of rows, the open row."""
-    st.header("Rows", anchor=False)
+    st.header("Rows", anchor="rows")
     if st.session_state.setdefault("rows_of", run.id) != run.id:  # filters belong to the run that they were set for
         st.session_state["rows_of"] = run.id
         for name in _OF_ONE_RUN:
@@ -39,6 +39,7 @@ def show(run: Run) -> None:
                 _page(cached.rowbook(now), question)
 
     rows()
+    to_rows.follow()
 
 
 def _columns_of(run: Run) -> list[str]:
@@ -108,23 +109,23 @@ def _page(book: Rowbook, question: Question) -> None:
         return
     if page.note:
         st.caption(page.note)
+    st.caption("Click a row to see its request and what the API said.")
     picked = st.dataframe(
         _frame(page, book, at),
         hide_index=True,
         on_select="rerun",
-        selection_mode="single-row",
+        selection_mode="single-cell",
         key=f"rows-{run.id}-{page.number}-{hash(question)}",
         column_config=_columns(book),
         height=min(420, 38 + 35 * len(page.rows)),
         alt="Rows of this run and what became of them",
     )
     _pages(page, question, at, run.total)
-    chosen = picked.selection.rows
-    row = page.rows[chosen[0]].record.row if chosen and chosen[0] < len(page.rows) else None
-    if row != st.session_state.get("picked"):  # otherwise a row that was closed would open again
-        st.session_state["picked"] = row
-        if row is not None:
-            ask(row=row)
+    cell = next(iter(picked.selection.cells), None)
+    if cell != st.session_state.get("picked"):  # otherwise a row that was closed would open again
+        st.session_state["picked"] = cell
+        if cell is not None and cell[0] < len(page.rows):
+            ask(row=page.rows[cell[0]].record.row)
     open_row.show(book, at)
 
 
