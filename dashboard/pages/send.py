@@ -1,11 +1,7 @@
-"""Send: choose a pipeline, drop a file, see what is wrong with it, and only then let it go."""
+"""Send: choose a pipeline, drop a file. What is wrong with it is seen on Check, before anything goes out."""
 
 from __future__ import annotations
 
-from dashboard.parts.cached import query
-from dashboard.parts.send import check, choose
+from dashboard.parts.send import choose
 
-if query("run"):
-    check.show(query("run"))
-else:
-    choose.show()
+choose.show()

@@ -133,6 +133,11 @@ def test_a_file_with_mistakes_is_shown_sent_watched_and_taken_home(here: Site, p
     assert restored(troubled[0]["title"]) == "=bad"
     assert "whole number" in troubled[0]["reason (rowrelay)"]
 
+    page.get_by_text("Events and Prefect").click()
+    for what in ("Check, ", "First sending, "):
+        expect(page.get_by_role("link", name=what)).to_be_visible()
+    expect(page.get_by_text("some cells begin with an apostrophe: '=bad")).to_be_visible()
+
     here.api.arrivals.clear()  # corrected, it is uploaded as it is
     drop(here, page, "corrected.csv", text.replace("nobody", "7").replace(",3,,", ",3,now it has,"))
     page.get_by_role("button", name="Send 2 rows").click()
@@ -141,11 +146,6 @@ def test_a_file_with_mistakes_is_shown_sent_watched_and_taken_home(here: Site, p
     assert sorted(here.tags) == ["=bad", "now it has"]
 
 
-def test_a_run_is_cancelled_and_resumed_and_no_row_is_sent_twice(here: Site, page: Page) -> None:
-    drop(here, page, "long.csv", rows_file(100, 150))
-    page.get_by_role("button", name="Send 150 rows").click()
-    run_of(page)
-    expect(page.locator(".rr-head").get_by_text("sending", exact=True)).to_be_visible()
 def test_send_in_the_menu_takes_another_file_and_the_open_check_is_found_again(here: Site, page: Page) -> None:
     drop(here, page, "open.csv", rows_file(60, 3))
     send = page.get_by_role("button", name="Send 3 rows")
@@ -173,6 +173,11 @@ def test_a_count_at_the_top_leads_to_its_rows(here: Site, page: Page) -> None:
     assert "state=failed" in page.url
 
 
+def test_a_run_is_cancelled_and_resumed_and_no_row_is_sent_twice(here: Site, page: Page) -> None:
+    drop(here, page, "long.csv", rows_file(100, 150))
+    page.get_by_role("button", name="Send 150 rows").click()
+    run_of(page)
+    expect(page.locator(".rr-head").get_by_text("sending", exact=True)).to_be_visible()
 
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_role("button", name="Cancel the run").click()
@@ -260,7 +265,7 @@ def test_a_check_that_stopped_is_done_again_from_its_page_and_sends_nothing(here
     page.get_by_role("button", name="Check again").click()
     page.get_by_role("dialog").get_by_role("button", name="Check again").click()
 
-    page.wait_for_url(f"**/?run={run}")
+    page.wait_for_url(f"**/check?run={run}")
     expect(page.get_by_role("button", name="Send 3 rows")).to_be_visible()
     assert here.tags == []
 
@@ -287,7 +292,8 @@ def test_a_check_that_was_interrupted_is_no_dead_end(here: Site, page: Page) -> 
     run = stopped(here, "x.csv", 1)
     client = run.ledger.client
     client.hset(f"rowrelay:run:{{{run.id}}}", mapping={"file": file, "total": 0, "state": "checking", "lease": 0})
-    here.board.open(page, f"/?run={run.id}")
+    here.board.open(page, f"/?run={run.id}")  # where checks stood before they had a page of their own
+    page.wait_for_url(f"**/check?run={run.id}")
     expect(page.get_by_text("The check was interrupted.")).to_be_visible()
 
     page.get_by_role("button", name="Check again").click()
@@ -341,7 +347,8 @@ def test_a_file_sent_before_is_said_and_one_only_checked_is_not(here: Site, page
 def test_a_file_that_will_not_do_is_refused_in_words(
     here: Site, page: Page, name: str, content: bytes | str, says: str | None
 ) -> None:
-    drop(here, page, name, content)
+    here.board.open(page, "/?pipeline=posts")
+    give(page, name, content)
 
     box = page.locator(".rr-bad, .trouble")
     expect(box).to_be_visible()
@@ -376,7 +383,8 @@ def sent_titles(here: Site, page: Page) -> list[str]:
 
 def test_a_file_in_another_encoding_is_read_as_the_person_chooses(here: Site, page: Page) -> None:
     rows = "userId,title,body\n1,Привет мир,Москва\n2,Иванов Пётр,Тула\n"
-    drop(here, page, "cyrillic.csv", rows.encode("cp866"))
+    here.board.open(page, "/?pipeline=posts")
+    give(page, "cyrillic.csv", rows.encode("cp866"))
 
     expect(page.get_by_role("heading", name="How does it read right?")).to_be_visible()
     refused = page.url.split("run=")[1].split("&")[0]

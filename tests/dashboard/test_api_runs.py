@@ -52,7 +52,7 @@ def test_rows_that_were_delivered_before_are_not_offered_to_be_corrected(
     )
     whole.leave(RunState.CHECKING, "checked; nothing sent yet")
     st.cache_data.clear()
-    found = text(show("send", run=whole.id))
+    found = text(show("check", run=whole.id))
     assert "Left out" in found
     assert ">30</div>" in found
 

@@ -88,7 +88,7 @@ def test_a_checked_file_can_be_sent_and_one_with_known_content_asks_first(
     again = seed(settings, redis_url, file)
     again.leave(RunState.CHECKING, "checked; nothing sent yet")
 
-    page = show("send", run=again.id)
+    page = show("check", run=again.id)
 
     assert "exactly this content was sent before" in text(page)
     send = next(button for button in page.button if button.label == "Send 29 good rows")
@@ -107,7 +107,7 @@ def test_a_checked_file_says_what_was_delivered_before_and_offers_to_leave_it_ou
     whole = seed(settings, redis_url, write_posts(tmp_path / "whole.csv", 31), definition=keyed)
     whole.leave(RunState.CHECKING, "checked; nothing sent yet")
 
-    page = show("send", run=whole.id)
+    page = show("check", run=whole.id)
 
     assert "2 of these rows were delivered before" in text(page)
     assert "Leave them out" in labels(page)
@@ -121,9 +121,9 @@ def test_a_check_that_did_not_end_can_be_done_again_on_both_pages(settings: Sett
     ledger.client.hset("rowrelay:run:{r1}", mapping={"state": "stopped", "reason": why})
 
     assert labels(show("run", id="r1")) == ["Check again", "Take another file", "Delete"]
-    assert labels(show("send", run="r1")) == ["Check again", "Take another file"]
-    assert "f.csv:1: no such column" in text(show("send", run="r1"))
-    assert "uploads" not in text(show("send", run="r1"))
+    assert labels(show("check", run="r1")) == ["Check again", "Take another file"]
+    assert "f.csv:1: no such column" in text(show("check", run="r1"))
+    assert "uploads" not in text(show("check", run="r1"))
 
 
 def test_the_figures_never_say_more_than_is_so(settings: Settings, redis_url: str, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_file_that_fills_a_day_is_said_to_take_one(settings: Settings, redis_u
     run.leave(RunState.CHECKING, "checked; nothing sent yet")
 
     st.cache_data.clear()
-    said = text(show("send", run=run.id))
+    said = text(show("check", run=run.id))
 
     assert "1 day" in said
     assert "at 7 per second and 1,000 per day" in said

@@ -206,7 +206,7 @@ def test_a_run_that_the_ledger_does_not_know_is_what_it_came_to(answers: Answers
     assert rows.status_code == cancel.status_code == (404 if status == 404 else 409)
     assert status == 404 or says in rows.json()["detail"]
     st.cache_data.clear()
-    for page in (show("run", id=run), show("send", run=run)):
+    for page in (show("run", id=run), show("check", run=run)):
         assert not page.exception
         assert (says if status == 200 else "This run is not kept any more.") in text(page)
         assert status == 200 or "ROWRELAY_RETENTION_DAYS" in text(page)
@@ -231,7 +231,7 @@ def test_of_a_deleted_run_page_and_api_say_when_and_by_whom(answers: Answers, by
             assert answer.json()["detail"].endswith(f"by {by}.")
         assert api.post(f"/runs/{run}/resume").status_code == api.delete(f"/runs/{run}").status_code == 404
     st.cache_data.clear()
-    for page in (show("run", id=run), show("run", id=resume), show("send", run=run)):
+    for page in (show("run", id=run), show("run", id=resume), show("check", run=run)):
         assert f" by {by}." in text(page)
         assert "This run was deleted at " in text(page)
 

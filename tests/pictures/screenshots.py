@@ -65,7 +65,7 @@ def empty(shoot: Callable[..., None]) -> None:
 def every_run(shoot: Callable[..., None], here: Site, runs: dict[str, str]) -> None:
     """Runs in every state, on the page that shows them."""
     for name, run in runs.items():
-        shoot(name, f"/?run={run}" if name.startswith("check") else f"/run?id={run}")
+        shoot(name, f"/check?run={run}" if name.startswith("check") else f"/run?id={run}")
     errors = f"/run?id={runs['run-with-errors']}"
     shoot("run-checking", f"/run?id={runs['checking']}")
     shoot("run-row-open", f"{errors}&state=failed&row=41")
@@ -77,7 +77,7 @@ def every_run(shoot: Callable[..., None], here: Site, runs: dict[str, str]) -> N
     latch(here.redis.url)
     shoot("status-latched", "/status")
     with here.nobody_works():
-        shoot("check-waits", f"/?run={here.start(here.upload('early.csv', 'userId,title,body'), dry_run=True)}")
+        shoot("check-waits", f"/check?run={here.start(here.upload('early.csv', 'userId,title,body'), dry_run=True)}")
 
 
 def schedules(shoot: Callable[..., None], here: Site) -> None:
@@ -112,7 +112,7 @@ def away(shoot: Callable[..., None], here: Site, runs: dict[str, str]) -> None:
     shoot("run-redis-away", f"/run?id={runs['run-live']}")
     shoot("runs-redis-away", "/runs")
     shoot("status-redis-away", "/status")
-    shoot("send-redis-away", f"/?run={runs['check-good']}")
+    shoot("send-redis-away", f"/check?run={runs['check-good']}")
     here.redis.start()
     here.board.api("GET", "/runs")
     shoot("run-redis-back", f"/run?id={runs['run-live']}")

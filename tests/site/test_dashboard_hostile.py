@@ -153,7 +153,7 @@ def harmless(page: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/?run={id}", "/runs", "/run?id={id}", "/run?id={id}&state=failed", "/schedules", "/status"]
+    "path", ["/", "/check?run={id}", "/runs", "/run?id={id}", "/run?id={id}&state=failed", "/schedules", "/status"]
 )
 def test_no_page_takes_text_for_anything_else(place: Place, page: Page, path: str) -> None:
     page.set_viewport_size({"width": 390, "height": 900})
@@ -193,7 +193,16 @@ def test_a_search_for_something_hostile_is_a_search(place: Place, page: Page, pa
 
 
 @pytest.mark.parametrize(
-    "path", ["/run?id={}", "/?run={}", "/?file={}", "/?pipeline={}", "/runs?kind={}", "/run?id={}&row={}&page={}"]
+    "path",
+    [
+        "/run?id={}",
+        "/check?run={}",
+        "/?run={}",
+        "/?file={}",
+        "/?pipeline={}",
+        "/runs?kind={}",
+        "/run?id={}&row={}&page={}",
+    ],
 )
 def test_an_address_with_something_hostile_in_it_is_an_address(place: Place, page: Page, path: str) -> None:
     for text in (

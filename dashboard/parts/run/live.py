@@ -78,7 +78,7 @@ def _state_in_words(run: Run, definition: Definition) -> list[Markup]:
         stays = "Nothing that was recorded is lost. Resume it to send the rest."
         return [notice("warn", "The process sending this run stopped unexpectedly.", stays)]
     if kind == "checked":
-        link = tag("a", "See what the check found", href=f"./?run={run.id}", target="_self")
+        link = tag("a", "See what the check found", href=f"check?run={run.id}", target="_self")
         return [notice("info", "Checked, nothing sent yet.", link)]
     if kind == "cancelling":
         return [notice("info", "Cancelled: the requests under way are waited for.")]

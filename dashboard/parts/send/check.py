@@ -26,6 +26,8 @@ from flows.pipeline.definition import Definition
 from flows.records import RowState
 from flows.words import duration
 
+_OPEN = ("starting", "waits", "checking", "checked")  # what the Send page leads back to
+
 
 def show(name: str) -> None:
     """Follow the check, then let the person decide."""
@@ -59,6 +61,7 @@ def _follow(name: str, before: str) -> None:
         found = cached.run(name)
         if _kind(name) != before:
             st.rerun()
+        _remember(name, before, found)
         if found is None:
             _not_begun(name)
         elif before == "starting":
@@ -77,6 +80,14 @@ def _follow(name: str, before: str) -> None:
             _refused(found)
         else:
             _sent(found)
+
+
+def _remember(name: str, kind: str, run: Run | None) -> None:
+    """Which check is open, for the Send page to lead back to it."""
+    if kind in _OPEN:
+        st.session_state["open_check"] = (name, decide.name_of(run) if run else "")
+    elif (st.session_state.get("open_check") or ("",))[0] == name:
+        st.session_state["open_check"] = None
 
 
 def _title(text: str) -> None:
@@ -225,6 +236,7 @@ def _rejected(run: Run, definition: Definition) -> None:
     samples = cached.samples(run.id, run.wrong)
     key = _places_of_key(run, definition)
     reading.choose_apostrophes(run, samples)
+    apostrophes.explain(cell for each in samples if not each.skipped for cell in each.cells)
     st.header("Rejected rows", anchor=False)
     table = pd.DataFrame(
         [
@@ -236,7 +248,6 @@ def _rejected(run: Run, definition: Definition) -> None:
         ]
     )
     st.dataframe(
-    apostrophes.explain(cell for each in samples if not each.skipped for cell in each.cells)
         table,
         hide_index=True,
         height=min(420, 38 + 35 * len(table)),

@@ -37,26 +37,38 @@ def show() -> None:
                 )
             )
             return
-        definition = _choose(found)
-        _describe(definition)
         _way_back()
-        _file(definition)
+        file = query("file")
+        name = _choose(found, file)
+        if name:
+            _describe(found[name])
+        _file(found[name] if name else None, file)
 
 
 def _way_back() -> None:
-    """To the check that somebody came from to upload the corrected file."""
-    if came_from := st.session_state.get("came_from"):
-        run, name = came_from
-        link = tag("a", "See again what is wrong with it", href=f"./?run={run}", target="_self")
-        st.html(notice("info", f"The check of {name} is kept.", link))
+    """To the check that is still open."""
+    if still := st.session_state.get("open_check"):
+        run, name = still
+        link = tag("a", "Go back to it", href=f"check?run={run}", target="_self")
+        st.html(notice("info", f"The check of {name or 'your file'} is kept.", link))
 
 
-def _choose(found: dict[str, Definition]) -> Definition:
+def _choose(found: dict[str, Definition], file: str) -> str:
+    """The pipeline: the only one, the one that was chosen or used last, the one that the file fits; else "", asked for.
+
+    A pipeline that stands there although nobody chose it would be taken for the right one.
+    """
     names = list(found)
     if len(names) == 1:
-        return found[names[0]]
-    name = st.selectbox("Pipeline", names, key="pipeline", bind="query-params", format_func=lambda each: each)
-    return found[name or names[0]]
+        return names[0]
+    if not query("pipeline") and not st.session_state.get("pipeline"):
+        fits = cached.pipelines_of(file) if file else []
+        last = st.session_state.get("used", "")
+        if guess := fits[0] if len(fits) == 1 else last if last in found and not file else "":
+            st.session_state["pipeline"] = guess
+    placeholder = "Choose a pipeline" if file else "Choose one, or drop the file: its columns say which"
+    chosen = st.selectbox("Pipeline", names, key="pipeline", bind="query-params", index=None, placeholder=placeholder)
+    return chosen or ""
 
 
 def _describe(definition: Definition) -> None:
@@ -90,10 +102,10 @@ def _describe(definition: Definition) -> None:
             )
 
 
-def _file(definition: Definition) -> None:
-    if file := query("file"):
+def _file(definition: Definition | None, file: str) -> None:
+    if file:
         try:
-            find(file, settings(), definition.name)
+            find(file, settings(), definition.name if definition else "")
         except RowrelayError as exc:
             st.html(notice("warn", "That file is not here.", exc.message, "Choose one below."))
         else:
@@ -104,20 +116,26 @@ def _file(definition: Definition) -> None:
         st.session_state["arrived"] = done
         ask(file=done["file"])
         st.rerun()
-    _inbox(definition)
+    if definition:
+        _inbox(definition)
 
 
-def _arrived(definition: Definition, file: str) -> None:
+def _arrived(definition: Definition | None, file: str) -> None:
     """The file is here. Without a doubt it is checked at once; a name in the address keeps it over a reload."""
     done = st.session_state.get("arrived") or {}
     known = done.get("file") == file
     name = PurePath(file).name
-    st.html(notice("good", name, f"{size(done['bytes'])} are here." if known else "The file is here."))
-    if known and st.session_state.get("checked") != file:
+    which = "" if definition else "Its columns do not say which pipeline it is for: choose one above."
+    st.html(notice("good", name, f"{size(done['bytes'])} are here." if known else "The file is here.", which))
+    if definition and known and st.session_state.get("checked") != file:
         st.session_state["checked"] = file
         _check(definition, file)
     left, right = st.columns(2)
-    if left.button("Check this file", type="primary", width="stretch", icon=":material/fact_check:"):
+    ready = definition is not None
+    if left.button(
+        "Check this file", type="primary", width="stretch", icon=":material/fact_check:", disabled=not ready
+    ):
+        assert definition
         _check(definition, file)
     if right.button("Take another file", width="stretch"):
         ask(file="")
@@ -132,9 +150,8 @@ def _check(definition: Definition, file: str) -> None:
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint, "The file is kept: try again when that is mended."))
         return
-    st.session_state["came_from"] = None
-    ask(file="", run=run)
-    st.rerun()
+    st.session_state["used"] = definition.name
+    st.switch_page("check.py", query_params={"run": run})
 
 
 def _inbox(definition: Definition) -> None:

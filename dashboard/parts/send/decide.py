@@ -64,7 +64,7 @@ def _check_anew(pipeline: str, file: str, how: actions.How = actions.AS_FOUND) -
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint))
         return
-    cached.ask(run=again, file="")
+    cached.ask(run=again)
     st.rerun()
 
 
@@ -102,8 +102,7 @@ def _decide(run: Run, ready: int, *, blocked: bool) -> None:
             st.link_button(
                 "Download rejected rows", f"api/runs/{run.id}/troubled.csv?state=rejected", icon=":material/download:"
             )
-        label = "Upload the corrected file" if run.wrong else "Take another file"
-        start_over(run.pipeline, label, back=run if run.wrong else None)
+        start_over(run.pipeline, "Upload the corrected file" if run.wrong else "Take another file")
         if run.wrong:
             start_over(run.pipeline)
         sent = any(each.pipeline == run.pipeline for each in cached.same_content(run.facts.digest, but=run.id))
@@ -124,6 +123,7 @@ def _send(run: Run) -> None:
         st.html(notice("warn", exc.message, exc.hint, "Nothing was sent. The checked file is kept."))
         return
     cached.run.clear()
+    st.session_state["open_check"] = None
     st.switch_page("run.py", query_params={"id": run.id})
 
 
@@ -154,12 +154,10 @@ def offer_others(run: Run) -> None:
             _check_anew(name, run.file)
 
 
-def start_over(pipeline: str = "", label: str = "Take another file", *, back: Run | None = None) -> None:
-    """Back to where a file is chosen, with the same pipeline, and a way back to the check of `back`."""
+def start_over(pipeline: str = "", label: str = "Take another file") -> None:
+    """Back to where a file is chosen, with the same pipeline."""
     if st.button(label, icon=":material/upload_file:"):
-        st.session_state["came_from"] = (back.id, name_of(back)) if back else None
-        cached.ask(run="", file="", pipeline=pipeline)
-        st.rerun()
+        st.switch_page("send.py", query_params={"pipeline": pipeline} if pipeline else {})
 
 
 def _link_to(run: Run) -> Markup:
