@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import streamlit as st
 
+from dashboard.parts.html import tag
 from flows.sheet import guarded
 
 
@@ -14,10 +15,11 @@ def explain(cells: Iterable[str]) -> None:
     found = next((cell for cell in cells if guarded(cell) != cell), None)
     if found is not None:
         shown = found if len(found) <= _SHOWN else f"{found[:_SHOWN]} …"
-        st.caption(
-            f"In the file to correct some cells begin with an apostrophe: `'{shown.replace('`', ' ')}`. It keeps a "
-            "spreadsheet from changing or running them. Leave it there: Rowrelay takes it off when the file comes back."
+        said = (
+            f"In the file to correct some cells begin with an apostrophe: '{shown}. It keeps a spreadsheet from changing "
+            "or running them. Leave it there: Rowrelay takes it off when the file comes back."
         )
+        st.html(tag("div", said, cls="rr-muted rr-small"))
 
 
 _SHOWN = 30  # characters

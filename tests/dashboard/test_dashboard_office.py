@@ -226,7 +226,7 @@ def test_skipped_rows_are_counted_and_shown_apart_on_every_surface(
 def test_apostrophes_in_the_file_to_correct_are_explained_where_there_are_any(
     settings: Settings, redis_url: str, tmp_path: Path
 ) -> None:
-    said = "some cells begin with an apostrophe: `'+49 30 1`"
+    said = "some cells begin with an apostrophe: &#x27;+49 30 1."
     for body, there in (("+49 30 1", True), ("as usual", False)):
         (tmp_path / "a.csv").write_text(f"userId,title,body\n1,a,b\nnobody,x,{body}\n")
         run = seed(settings, redis_url, tmp_path / "a.csv")
