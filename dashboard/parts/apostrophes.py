@@ -16,8 +16,8 @@ def explain(cells: Iterable[str]) -> None:
     if found is not None:
         shown = found if len(found) <= _SHOWN else f"{found[:_SHOWN]} …"
         said = (
-            f"In the file to correct some cells begin with an apostrophe: '{shown}. It keeps a spreadsheet from changing "
-            "or running them. Leave it there: Rowrelay takes it off when the file comes back."
+            f"In the file to correct some cells begin with an apostrophe: '{shown}. It keeps a spreadsheet from "
+            "changing or running them. Leave it there: Rowrelay takes it off when the file comes back."
         )
         st.html(tag("div", said, cls="rr-muted rr-small"))
 

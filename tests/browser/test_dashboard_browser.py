@@ -706,7 +706,7 @@ _FOCUSED = """() => {
 
 
 def test_everything_can_be_reached_with_the_keyboard(here: Site, page: Page) -> None:
-    here.board.open(page, "/")
+    here.board.open(page, "/?pipeline=posts")
     expect(page.get_by_text("Drop a file here")).to_be_visible()
     reached: set[str] = set()
     for _ in range(40):
