@@ -27,7 +27,7 @@ from deployments.embedded.redis_server import RedisServer
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from flows.sheet import restored
-from tests.harness.browser import Dashboard, dashboard, open_browser, open_windows
+from tests.harness.browser import Dashboard, dashboard, open_browser, open_windows, settle
 from tests.harness.seeding import Seeded, seed
 from tests.harness.wait import wait_until
 
@@ -169,6 +169,10 @@ def test_a_hostile_cell_is_shown_as_what_it_is(place: Place, page: Page) -> None
     place.board.open(page, f"/run?id={place.run.id}&row={first}")
     for number, (what, cell) in enumerate(CELLS.items(), first):
         if number > first:  # another row of the same page: loading it anew for each costs a second
+            page.keyboard.press("Escape")
+            expect(page.get_by_role("dialog")).to_be_hidden()
+            page.wait_for_url(lambda url: "row=" not in url)
+            settle(page)
             page.get_by_role("spinbutton", name="Open row").fill(str(number))
             page.get_by_role("spinbutton", name="Open row").press("Enter")
         expect(page.get_by_text(f"Row {number}, line")).to_be_visible()
