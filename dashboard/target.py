@@ -12,7 +12,7 @@ WHO_LISTENS = "That may be the practice API of Rowrelay, or a tunnel to a real A
 
 def host_of(definition: Definition) -> str:
     """Which server the requests go to, without credentials, path or query."""
-    return urlsplit(str(definition.request.url)).hostname or ""
+    return urlsplit(str(definition.main.url)).hostname or ""
 
 
 def stays_here(definition: Definition) -> bool:
@@ -24,5 +24,5 @@ def in_words(definition: Definition) -> str:
     """The server's name, or `this machine (127.0.0.1:8900)`."""
     if not stays_here(definition):
         return host_of(definition)
-    netloc = urlsplit(str(definition.request.url)).netloc
+    netloc = urlsplit(str(definition.main.url)).netloc
     return f"this machine ({netloc.rpartition('@')[2]})"

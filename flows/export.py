@@ -51,7 +51,7 @@ class Layout:
     @classmethod
     def of(cls, definition: Definition, delimiter: str | None = None) -> Layout:
         """The layout of the results of a file with this delimiter."""
-        columns, kept = definition.column_names, tuple(definition.response.keep)
+        columns, kept = definition.column_names, definition.kept
         taken = set(OWN)
         shown = [_free(name, taken) for name in (*columns, *kept)]
         delimiter = named_delimiter(delimiter or definition.source.delimiter or ",", FileError)

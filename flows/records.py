@@ -17,11 +17,12 @@ Apostrophes = Literal["ask", "keep", "remove"]
 
 
 class RowState(StrEnum):
-    """Where a row stands. `rejected`, or `waiting` → `sending` → `done` | `failed` | `unknown`."""
+    """Where a row stands. `rejected`, or `waiting` → `sending` (→ `accepted`) → `done` | `failed` | `unknown`."""
 
     REJECTED = "rejected"
     WAITING = "waiting"
     SENDING = "sending"
+    ACCEPTED = "accepted"
     DONE = "done"
     FAILED = "failed"
     UNKNOWN = "unknown"
@@ -105,9 +106,9 @@ class Parcel:
 class Reply(Struct, frozen=True):
     """What came of one request, and what it means for everybody who shares the limit.
 
-    `means` is what it says of the rows that it carried: `done`, `failed` or `unknown`; `waiting` where the request
-    surely had no effect and they may be sent again. `wrote` says whether any byte of the request may have left this
-    machine. `status` is None where no answer came.
+    `means` is what it says of the rows that it carried: `done`, `accepted`, `failed` or `unknown`; `waiting` where the
+    request surely had no effect and they may be sent again. `wrote` says whether any byte of the request may have left
+    this machine. `status` is None where no answer came.
     """
 
     means: RowState
@@ -123,6 +124,8 @@ class Reply(Struct, frozen=True):
     pause_seconds: float | None = None  # the API asked everybody who shares the limit to wait this long
     ban: bool = False  # the API has shut us out: latch the limit
     bans_if_again: bool = False  # it says so and when to come back: a ban if it says so again after that
+    stop: bool = False  # the definition says that the run has to stop
+    by_rule: Any = None  # the rule of the definition that decided, if one did (flows.pipeline.rules)
     took_seconds: float = 0.0  # from the permit's start to the response head, or to giving up
 
 
@@ -135,6 +138,11 @@ class Outcome(Struct, frozen=True):
     kept: dict[str, Any] = {}
     excerpt: str = ""
     again: bool = False  # worth another attempt
+    counts: bool = True  # False: that was no attempt of the row, since the API only asked to wait
+    refused: bool = False  # its parcel was refused as a whole, and surely had no effect: it is to be split
+    pause_seconds: float | None = None  # what the API says of this row asks everybody to wait this long
+    stop: bool = False  # what the API says of this row stops the run
+    ban: bool = False  # what the API says of this row means that it has shut us out
 
 
 @dataclass(frozen=True, slots=True)

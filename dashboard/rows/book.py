@@ -40,7 +40,7 @@ class Rowbook:
 
     def rows(self, numbers: list[int]) -> list[Found]:
         """These rows, in this order."""
-        names = tuple(self.definition.response.keep)
+        names = self.definition.kept
         records = self.view.records(self.run.id, numbers, names=names, created=self.run.created)
         rejected = [record.row for record in records if record.state is RowState.REJECTED]
         accepted = [record.row for record in records if record.state is not RowState.REJECTED]

@@ -119,7 +119,7 @@ def _by_outcome(book: Rowbook, chosen: Rows | None, question: Question) -> tuple
 
 
 def _order(book: Rowbook, rows: Rows, question: Question) -> Rows:
-    names, what = tuple(book.definition.response.keep), question.sort.removeprefix("@")
+    names, what = book.definition.kept, question.sort.removeprefix("@")
     values: list[float] = []
     for first in range(0, len(rows), 5000):
         part = rows[first : first + 5000].tolist()

@@ -75,7 +75,7 @@ def check(
     requests = list(_requests(definition, result, secrets))
     missing = missing_secrets(definition, settings)
     least = sending_seconds(result.accepted, definition.limit.pairs)
-    if warning := proxy_warning(definition.request.url):
+    if warning := proxy_warning(definition.main.url):
         err.print(warning, style="yellow", markup=False)
     if as_json:
         earlier = {"delivered_before": before.as_object(result)} if definition.key else {}

@@ -42,7 +42,7 @@ def pipelines(*, as_json: bool) -> int:
 
 
 def _target(definition: Definition) -> str:
-    return f"{definition.request.method} {definition.request.url.split('?')[0]}"
+    return f"{definition.main.method} {definition.main.url.split('?')[0]}"
 
 
 def _limit(definition: Definition) -> str:

@@ -114,7 +114,7 @@ def _send(wish: Wish, signals: Signals) -> int:
                 return NOTHING_SENT
             wish = replace(wish, skip_delivered=bool(skip))
             err.print(f"Sending to {_host(definition)}, pipeline {definition.name}", markup=False)
-        if definition is not None and (warning := proxy_warning(definition.request.url)):
+        if definition is not None and (warning := proxy_warning(definition.main.url)):
             err.print(warning, style="yellow", markup=False)
         stack.apply(addresses, settings)
         exc = _deliver(wish, session, before, signals)
@@ -160,7 +160,7 @@ def _refuse_missing_secrets(definition: Definition, settings: Settings) -> None:
 
 def _host(definition: Definition) -> str:
     """Where requests go, without what may be private in an address."""
-    scheme, _, rest = definition.request.url.partition("://")
+    scheme, _, rest = definition.main.url.partition("://")
     return f"{scheme}://{rest.split('?')[0].split('#')[0].rpartition('@')[2]}"
 
 

@@ -104,7 +104,7 @@ def _without_secrets(definitions: Mapping[str, Definition], settings: Settings) 
 
 def _cautions(settings: Settings, redis_url: str, definitions: Mapping[str, Definition]) -> list[str]:
     """What to know before anything is sent: of the Redis, and of proxies that are not used."""
-    proxies = dict.fromkeys(proxy_warning(definition.request.url) for definition in definitions.values())
+    proxies = dict.fromkeys(proxy_warning(definition.main.url) for definition in definitions.values())
     return [*cautions(Session.of(settings, redis_url).client), *filter(None, proxies)]
 
 
@@ -220,7 +220,7 @@ def _announce(settings: Settings, children: list[Child], definitions: Mapping[st
         _say("Dashboard", f"http://127.0.0.1:{port}")
         _say("HTTP API", f"http://127.0.0.1:{port}/api/docs")
     for name, definition in definitions.items():
-        _say(f"Pipeline {name}", f"sends to {definition.request.url.split('?')[0]}")
+        _say(f"Pipeline {name}", f"sends to {definition.main.url.split('?')[0]}")
     _say("Data", str(settings.data))
     out.print("Ctrl-C stops everything.")
 

@@ -73,7 +73,7 @@ def folders(definition: Definition) -> int:
 
 async def of(definition: Definition, *, work_pool: str = "") -> list[RunnerDeployment]:
     """The deployments of one pipeline."""
-    url = definition.request.url.partition("?")[0]
+    url = definition.main.url.partition("?")[0]
     texts = {
         "deliver": definition.description or f"Sends the rows of a file to {url}.",
         "inbox": f"Takes every new file of an inbox and delivers it through {definition.name}.",

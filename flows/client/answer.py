@@ -16,6 +16,10 @@
 | without a body)                                    |         |                                                      |
 | 500, 502, 503 alone, 504, …                        | unknown | sent again only if the definition is `idempotent`    |
 
+The rules of a definition come first (flows.pipeline.rules): this table is for answers that none of them fits, and for
+429, 503 with Retry-After and bans, unless a rule names that very status. An HTML page where JSON was due is never
+`done` by a rule.
+
 A `done` row is never sent again, so that a success status with a broken body is `done`: the API said that it acted.
 How a body is read is in flows.client.reading, what a wait is written as in flows.client.pause.
 """
@@ -23,21 +27,22 @@ How a body is read is in flows.client.reading, what a wait is written as in flow
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any
 
-import jmespath
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from flows.client.message import message_of
 from flows.client.pause import MAX_PAUSE_SECONDS, Headers, pause_of, retry_after
+from flows.client.question import Question
 from flows.client.reading import after_warning, as_text, is_html, parsed, says_json, unpacked
-from flows.masking import Masker
 from flows.pipeline.definition import Definition
-from flows.records import Outcome, Parcel, Reply, RowState
+from flows.pipeline.expression import search
+from flows.pipeline.rules import NO_JSON, Rule, Said, Unreadable, wait_of
+from flows.records import Reply, RowState
 
 EXCERPT_CHARACTERS = 2000  # of an answer that is no success
 MESSAGE_CHARACTERS = 300  # of what the API says, where it stands in a reason
@@ -68,12 +73,29 @@ _MEANINGS = {
 Mask = Callable[[str], str]
 
 
+_ANY = Question()
+_NOTHING: Mapping[str, Any] = {}
+_STATES = {
+    "done": RowState.DONE,
+    "items": RowState.DONE,
+    "accepted": RowState.ACCEPTED,
+    "failed": RowState.FAILED,
+    "unknown": RowState.UNKNOWN,
+    "retry": RowState.WAITING,
+    "wait": RowState.WAITING,
+    "waiting": RowState.WAITING,
+    "stop": RowState.WAITING,
+    "ban": RowState.FAILED,
+}
+
+
 def understood(
     status: int,
     headers: Headers,
     body: bytes,
     definition: Definition,
     *,
+    question: Question = _ANY,
     trouble: str = "",
     mask: Mask = str,
     took_seconds: float = 0.0,
@@ -83,32 +105,112 @@ def understood(
     `trouble` says in words why `body` is not all of the body, if it is not. `mask` hides secrets in a text.
     """
     try:
-        body = unpacked(body, headers, definition.response.max_bytes)
+        body = unpacked(body, headers, definition.most_bytes)
     except ValueError as exc:
         trouble = trouble or str(exc)
-    if status in definition.response.success:
-        reply = _success(status, headers, body, definition, trouble=trouble, mask=mask)
-    else:
-        message = _message(body, headers, mask)
-        reply = _refusal(status, headers, body, definition, message, mask)
-        reply = replace(reply, excerpt=_excerpt(body, headers, mask, message))
+    reply = None
+    if question.rules.rules:
+        reply = _by_rules(status, headers, body, definition, question, trouble=trouble, mask=mask)
+    if reply is None:
+        reply = _built_in(status, headers, body, definition, trouble=trouble, mask=mask)
+    if question.reads and status >= 500 and reply.by_rule is None:
+        reply = replace(reply, means=RowState.WAITING, again=True)
     return replace(reply, status=status, headers=headers, body=body, took_seconds=took_seconds)
 
 
-def outcomes(reply: Reply, parcel: Parcel, definition: Definition, masker: Masker) -> list[Outcome]:
-    """What a reply means for each row of the parcel that it answers."""
-    kept, missing = _keep(reply.value, definition) if reply.value is not UNSET else ({}, "")
-    reason = f"{reply.reason}; {missing}" if reply.reason and missing else reply.reason or _but(reply.status, missing)
-    kept = masker.value(kept)
-    return [Outcome(row.row, reply.means, reason, kept, reply.excerpt, reply.again) for row in parcel.rows]
+def _built_in(status: int, headers: Headers, body: bytes, definition: Definition, *, trouble: str, mask: Mask) -> Reply:
+    """What the table says."""
+    if status in definition.response.success:
+        return _success(status, headers, body, definition, trouble=trouble, mask=mask)
+    message = message_in(body, headers, mask)
+    reply = _refusal(status, headers, body, definition, message, mask)
+    return replace(reply, excerpt=_excerpt(body, headers, mask, message))
+
+
+def _by_rules(
+    status: int, headers: Headers, body: bytes, definition: Definition, question: Question, *, trouble: str, mask: Mask
+) -> Reply | None:
+    """What the first rule that fits says; None where none does."""
+    said = Said(status, headers, *_read(body, headers, trouble))
+    page = definition.response.expects_json and definition.ban.html and is_html(headers, body)
+    guarded = (
+        status == 429
+        or status in definition.ban.status
+        or (status == 503 and retry_after(headers) is not None)
+        or (page and (200 <= status < 300 or _bans_by_html(status)))
+    )
+    values = question.values or _NOTHING
+    try:
+        rule = question.rules.first(said, values, guarded=guarded)
+    except Unreadable:
+        reply = _built_in(status, headers, body, definition, trouble=trouble, mask=mask)
+        why = f"the API said {status}, but {trouble or 'the answer is no valid JSON'}: what it says cannot be read"
+        return replace(reply, means=RowState.UNKNOWN, reason=why, again=definition.idempotent, value=UNSET)
+    if rule is None or (page and 200 <= status < 300 and _STATES[rule.means] in (RowState.DONE, RowState.ACCEPTED)):
+        return None
+    return by_rule(rule, said, body, definition, values=values, mask=mask)
+
+
+def _read(body: bytes, headers: Headers, trouble: str) -> tuple[Any, bool]:
+    """(the JSON of a body or NO_JSON, whether the body is whole)."""
+    if trouble or not body:
+        return NO_JSON, not trouble
+    for read in (parsed, after_warning):
+        with suppress(ValueError):
+            return read(body, headers), True
+    return NO_JSON, not says_json(headers)
+
+
+def by_rule(
+    rule: Rule, said: Said, body: bytes, definition: Definition, *, values: Mapping[str, Any], mask: Mask
+) -> Reply:
+    """What an answer, or one item of it, means by the rule that fits."""
+    state = _STATES[rule.means]
+    message = reason_by(rule, said, values, mask)
+    if state in (RowState.DONE, RowState.ACCEPTED):
+        value = UNSET if said.value is NO_JSON else said.value
+        return Reply(state, message if rule.reason is not None else "", value=value, by_rule=rule)
+    message = message or message_in(body, said.headers, mask)
+    words = message or f"the definition takes this answer ({said.status}) for {rule.means}"
+    pause = None
+    if rule.means == "wait":
+        asked = wait_of(rule, said, values, now=time.time())
+        pause = asked if asked is not None else pause_of(said.headers) or _window_seconds(definition)
+        words = message or f"the API says {said.status}: wait"
+    if rule.means == "ban":
+        words = f"{message or f'status {said.status}'}; this counts as a ban"
+        state = RowState.UNKNOWN if 200 <= said.status < 300 else state
+    again = rule.means in ("retry", "wait") or (state is RowState.UNKNOWN and definition.idempotent)
+    return Reply(
+        state,
+        words,
+        excerpt=_excerpt(body, said.headers, mask, message),
+        again=again,
+        pause_seconds=pause,
+        ban=rule.means == "ban",
+        stop=rule.means == "stop",
+        by_rule=rule,
+    )
+
+
+def reason_by(rule: Rule, said: Said, values: Mapping[str, Any], mask: Mask) -> str:
+    """The API's own words where a rule says that they stand, or where they mostly do; "" where there are none."""
+    if said.value is NO_JSON and not (rule.reason or "").startswith("header:"):
+        return ""
+    found = search(rule.reason, said.value, said.headers, values) if rule.reason is not None else None
+    if found is None:
+        return shown(message_of(said.value, mask), mask) if said.value is not NO_JSON else ""
+    if isinstance(found, dict | list):
+        found = message_of(found, mask) or json.dumps(found, ensure_ascii=False)
+    return shown(found if isinstance(found, str) else json.dumps(found), mask)
 
 
 def _success(status: int, headers: Headers, body: bytes, definition: Definition, *, trouble: str, mask: Mask) -> Reply:
     if not definition.response.expects_json:
-        return Reply(RowState.DONE, _but(status, trouble))
+        return Reply(RowState.DONE, but(status, trouble))
     if status in _EMPTY or not (body or trouble):
         missing = "the answer is empty: nothing kept" if definition.response.keep and status not in _EMPTY else ""
-        return Reply(RowState.DONE, _but(status, missing))
+        return Reply(RowState.DONE, but(status, missing))
     whole = not trouble
     if whole:
         with suppress(ValueError):
@@ -119,18 +221,19 @@ def _success(status: int, headers: Headers, body: bytes, definition: Definition,
     if whole:
         with suppress(ValueError):
             value = after_warning(body, headers)
-            return Reply(RowState.DONE, _but(status, "other text stands before its JSON"), value=value, excerpt=brief)
+            return Reply(RowState.DONE, but(status, "other text stands before its JSON"), value=value, excerpt=brief)
     if is_html(headers, body):
         reason = f"an HTML page came with {status} where JSON was due"
         return Reply(RowState.UNKNOWN, reason, excerpt=excerpt, ban=definition.ban.html)
     if says_json(headers):
-        return Reply(RowState.DONE, _but(status, f"{trouble}: nothing kept"), excerpt=brief)
-    kind = _shown(headers.get("content-type", ""), mask) or "no content type"
+        return Reply(RowState.DONE, but(status, f"{trouble}: nothing kept"), excerpt=brief)
+    kind = shown(headers.get("content-type", ""), mask) or "no content type"
     reason = f"the API said {status}, but with {kind} where JSON was due"
     return Reply(RowState.UNKNOWN, reason, excerpt=excerpt, again=definition.idempotent)
 
 
-def _but(status: int | None, trouble: str) -> str:
+def but(status: int | None, trouble: str) -> str:
+    """A success that is not what it should be, in words; "" where there is no trouble."""
     return f"the API said {status}, but {trouble}" if trouble else ""
 
 
@@ -151,7 +254,7 @@ def _refusal(status: int, headers: Headers, body: bytes, definition: Definition,
     if status in _NOT_ACTED:
         return Reply(RowState.WAITING, f"the server says {status}: it has not taken the request", again=True)
     if 300 <= status < 400:
-        return _redirect(status, _shown(headers.get("location", ""), mask))
+        return _redirect(status, shown(headers.get("location", ""), mask))
     if status == 409 and (b"idempoten" in body[:4096].lower() or (definition.idempotent and not body.strip())):
         reason = "the API says 409: an earlier attempt with the same Idempotency-Key is under way"
         return Reply(RowState.UNKNOWN, reason, again=definition.idempotent)
@@ -188,10 +291,11 @@ def _window_seconds(definition: Definition) -> float:
     return min(max(1.0, min((seconds for _, seconds in windows), default=1.0)), MAX_PAUSE_SECONDS)
 
 
-def _keep(answer: Any, definition: Definition) -> tuple[dict[str, Any], str]:
-    """The kept fields, and what there was not, or not whole, in words."""
-    paths = definition.response.keep
-    found = {name: _search(path, answer) for name, path in paths.items()}
+def kept_of(
+    paths: Mapping[str, str], answer: Any, headers: Headers = _NOTHING, values: Mapping[str, Any] = _NOTHING
+) -> tuple[dict[str, Any], str]:
+    """What is kept of an answer, by name, and in words what there was not, or not whole."""
+    found = {name: search(path, answer, headers, values) for name, path in paths.items()}
     missing = [paths[name] for name, value in found.items() if value is None]
     kept = {name: _capped(value) for name, value in found.items()}
     cut = [paths[name] for name, value in found.items() if kept[name] is not value]
@@ -211,21 +315,7 @@ def _capped(value: Any) -> Any:
     return value if len(text) <= KEPT_CHARACTERS else text[:KEPT_CHARACTERS] + "…"
 
 
-def _search(path: str, answer: Any) -> Any:
-    if path.isidentifier() and isinstance(answer, dict):  # 2.5 µs less than by JMESPath, which says the same
-        return answer.get(path)
-    try:
-        return _compiled(path).search(answer)
-    except jmespath.exceptions.JMESPathError:  # a function of the path does not fit what the answer holds
-        return None
-
-
-@lru_cache(maxsize=256)
-def _compiled(path: str) -> Any:
-    return jmespath.compile(path)
-
-
-def _message(body: bytes, headers: Headers, mask: Mask) -> str:
+def message_in(body: bytes, headers: Headers, mask: Mask) -> str:
     """What the API says is wrong, in one line: else the beginning of the body, or nothing where it is a page."""
     if not body.strip() or is_html(headers, body) or body.lstrip().startswith(b"<"):  # XML says nothing in a line
         return ""
@@ -234,18 +324,18 @@ def _message(body: bytes, headers: Headers, mask: Mask) -> str:
         if not (value := parsed(body, headers)):
             return ""
         found = message_of(value, mask)
-    return _shown(found or as_text(body[:8192], headers), mask)
+    return shown(found or as_text(body[:8192], headers), mask)
 
 
 def _excerpt(body: bytes, headers: Headers, mask: Mask, message: str = "") -> str:
     """The beginning of a body as one line of text, behind the message where that comes too late to be in it."""
-    text = _shown(as_text(body[:8192], headers), mask, EXCERPT_CHARACTERS)
+    text = shown(as_text(body[:8192], headers), mask, EXCERPT_CHARACTERS)
     if all(part in text for part in message.rstrip("…").split("; ")) or len(text) < EXCERPT_CHARACTERS:
         return text
     return f"{message} … {text}"[:EXCERPT_CHARACTERS]
 
 
-def _shown(text: str, mask: Mask, most: int = MESSAGE_CHARACTERS) -> str:
+def shown(text: str, mask: Mask, most: int = MESSAGE_CHARACTERS) -> str:
     """A text of the API as it may be shown: secrets hidden before it is cut, which could leave half of one."""
     text = clean(mask(text))
     return text if len(text) <= most else text[: most - 1] + "…"

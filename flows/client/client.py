@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import aiohttp
 import httpx
@@ -15,14 +15,14 @@ from msgspec.structs import replace
 
 from flows.client.answer import GATEWAY_STATUSES, understood
 from flows.client.breakage import broken, words_for
+from flows.client.compiled import Compiled
 from flows.client.connections import Connections
-from flows.client.exchange import Exchange, exchange
+from flows.client.exchange import NO_PROGRESS, Exchange, Progress, exchange
+from flows.client.question import Question
 from flows.client.request import build
 from flows.client.transport import Body, Flight, Permit, Transport
 from flows.limit.clock import boot_time
-from flows.masking import Masker
 from flows.pipeline.definition import Definition
-from flows.pipeline.rendering import Rendering
 from flows.records import Parcel, Reply, Row, RowState
 
 __all__ = ["Client", "Permit"]
@@ -50,13 +50,13 @@ class Client:
         resolver: AbstractResolver | None = None,
     ) -> None:
         self._definition, self._secrets, self._connections = definition, dict(secrets), connections
-        self._rendering = Rendering.of(definition)
-        self._masker = Masker(self._secrets.values())
+        self.compiled = Compiled.of(definition, self._secrets)
+        self._masker = self.compiled.masker
         self._given, self._resolver = transport, resolver
         self._transport: httpx.AsyncBaseTransport | None = None
 
     async def __aenter__(self) -> Self:
-        timeout = self._definition.request.timeout_seconds
+        timeout = self._definition.timeout_seconds
         self._transport = self._given or Transport(self._connections, timeout_seconds=timeout, resolver=self._resolver)
         return self
 
@@ -69,23 +69,25 @@ class Client:
         """The connections to the API; None where the network is replaced."""
         if not isinstance(self._transport, Transport):
             return None
-        origin = _ORIGIN.match(self._definition.request.url)
-        return self._transport.connections(httpx.URL(origin[0] if origin else self._definition.request.url))
+        origin = _ORIGIN.match(self._definition.main.url)
+        return self._transport.connections(httpx.URL(origin[0] if origin else self._definition.main.url))
 
     def build(self, row: Row, *, key: str) -> httpx.Request:
         """The request of a row. Raises Unsendable."""
-        return build(self._rendering, row, key=key, secrets=self._secrets)
+        return build(self.compiled.rendering, row, key=key, secrets=self._secrets)
 
-    def exchange(self, parcel: Parcel, *, key: str) -> Exchange:
+    def exchange(
+        self,
+        parcel: Parcel,
+        *,
+        key: str,
+        own_keys: Sequence[str] = (),
+        parts: Sequence[Any] | None = None,
+        progress: Progress = NO_PROGRESS,
+    ) -> Exchange:
         """All requests of a parcel; each is to be sent by `send`."""
-        return exchange(
-            parcel,
-            key=key,
-            definition=self._definition,
-            rendering=self._rendering,
-            secrets=self._secrets,
-            masker=self._masker,
-        )
+        own_keys = own_keys or [key]
+        return exchange(self.compiled, parcel, key=key, own_keys=own_keys, parts=parts, progress=progress)
 
     async def send(self, request: httpx.Request, permit: Permit) -> Reply:
         """Have a connection, wait for the permit's start, send, and say what came back.
@@ -95,31 +97,32 @@ class Client:
         """
         current = Flight(permit)
         request.extensions["flight"] = current
+        question: Question = request.extensions.get("question") or self.compiled.question(None)
         try:
             if isinstance(self._transport, Transport):
                 try:
                     await current.prepare(self._transport.connections(request.url))
                 except Exception as exc:
-                    return self._unanswered(exc, current)
+                    return self._unanswered(exc, current, question)
             await permit.wait()
-            return await self._fly(request, current)
+            return await self._fly(request, current, question)
         except BaseException:
             current.give_up()
             raise
 
-    async def _fly(self, request: httpx.Request, current: Flight) -> Reply:
+    async def _fly(self, request: httpx.Request, current: Flight, question: Question) -> Reply:
         definition, permit = self._definition, current.permit
         try:
-            async with asyncio.timeout_at(self._bound(permit)):
+            async with asyncio.timeout_at(self._bound(permit, question.timeout_seconds)):
                 response = await self._head(request, current)
         except Exception as exc:
-            return self._unanswered(exc, current)
+            return self._unanswered(exc, current, question)
         took = boot_time() - permit.start
         at_edge = response.status_code in GATEWAY_STATUSES and not definition.counts_at_edge
         if not at_edge:
             permit.answered()
         try:
-            body, trouble = await self._body(response, current)
+            body, trouble = await self._body(response, current, question.timeout_seconds)
             current.transport = None  # it may carry another's request by now
         finally:
             (permit.lost if at_edge else permit.finished)()
@@ -128,14 +131,16 @@ class Client:
             response.headers,
             body,
             definition,
+            question=question,
             trouble=trouble,
             mask=self._masker.text,
             took_seconds=took,
         )
 
-    def _bound(self, permit: Permit) -> float:
+    @staticmethod
+    def _bound(permit: Permit, seconds: float) -> float:
         """The moment, by the loop's clock, at which the head must be here. The loop's clock stops in a suspend."""
-        until = min(permit.deadline, permit.start + self._definition.request.timeout_seconds)
+        until = min(permit.deadline, permit.start + seconds)
         return asyncio.get_running_loop().time() + until - boot_time()
 
     async def _head(self, request: httpx.Request, current: Flight) -> httpx.Response:
@@ -153,7 +158,7 @@ class Client:
                 current.hung_up = False
         raise AssertionError("not reached")
 
-    def _unanswered(self, exc: Exception, current: Flight) -> Reply:
+    def _unanswered(self, exc: Exception, current: Flight, question: Question) -> Reply:
         current.give_up()
         took = max(0.0, boot_time() - current.permit.start)
         if current.refused:
@@ -162,14 +167,16 @@ class Client:
             exc,
             wrote=current.wrote,
             idempotent=self._definition.idempotent,
-            within_seconds=self._definition.request.timeout_seconds,
+            within_seconds=question.timeout_seconds,
             mask=self._masker.text,
         )
+        if question.reads and reply.means is RowState.UNKNOWN:  # nothing can have come of it: it is asked again
+            reply = replace(reply, means=RowState.WAITING, again=True)
         return replace(reply, took_seconds=took)
 
-    async def _body(self, response: httpx.Response, current: Flight) -> tuple[bytes, str]:
+    async def _body(self, response: httpx.Response, current: Flight, seconds: float) -> tuple[bytes, str]:
         """As much of the body as is kept, and why that is not all of it. What is not read closes the connection."""
-        most, seconds = self._definition.response.max_bytes, self._definition.request.timeout_seconds
+        most = self._definition.most_bytes
         packed = "content-encoding" in response.headers
         if isinstance(response.stream, Body) and not packed and (whole := response.stream.at_once(most)) is not None:
             return whole, ""

@@ -5,36 +5,205 @@ Pure: whoever drives it takes a permit for each request and sends it. A plain pi
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+import hashlib
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
+from msgspec import UNSET
+from msgspec.structs import replace
 
-from flows.client.answer import outcomes
-from flows.client.request import build
-from flows.masking import Masker
-from flows.pipeline.definition import Definition
-from flows.pipeline.rendering import Rendering
+from flows.client.answer import but, kept_of
+from flows.client.compiled import Compiled, CompiledStep
+from flows.client.question import Question
+from flows.client.reading import parsed
+from flows.client.request import build, build_batch, filling
+from flows.pipeline.expression import holds
 from flows.pipeline.template import Unsendable
-from flows.records import Outcome, Parcel, Reply, RowState
+from flows.records import Outcome, Parcel, Reply, Row, RowState
 
 Exchange = Generator[httpx.Request, Reply, list[Outcome]]
+_REFUSED = frozenset((400, 409, 413, 422))
+_NOT_THE_ROWS = frozenset((401, 403, 404, 405, 415))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the steps of a row are: which comes next, and what those before have kept, by step.
+
+    `writes`: the request that is about to go may change something.
+    """
+
+    next: int = 0
+    known: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    fitted: bool = False  # one of the steps that have a condition was gone through
+    writes: bool = False
+
+
+NO_PROGRESS = Progress()
 
 
 def exchange(
+    compiled: Compiled,
     parcel: Parcel,
     *,
     key: str,
-    definition: Definition,
-    rendering: Rendering,
-    secrets: Mapping[str, str],
-    masker: Masker,
+    own_keys: Sequence[str],
+    parts: Sequence[Any] | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> Exchange:
-    """The exchange of a parcel under its idempotency key. A row that makes no request is `failed` without one."""
-    (row,) = parcel.rows
+    """The exchange of a parcel under its idempotency key. A row that makes no request is `failed` without one.
+
+    `parts` are those of the rows of a batch, where they have been made already.
+    Each request carries its `Question` in the extension `question`, and the `Progress` before it in `progress` where
+    it is one of several.
+    """
+    if compiled.steps:
+        return (yield from _steps(compiled, parcel.rows[0], key, progress))
+    row = parcel.rows[0]
     try:
-        request = build(rendering, row, key=key, secrets=secrets)
+        if compiled.definition.batch is None:
+            request = build(compiled.rendering, row, key=key, secrets=compiled.secrets)
+        else:
+            request = build_batch(
+                compiled.rendering, parcel.rows, key=key, own_keys=own_keys, secrets=compiled.secrets, parts=parts
+            )
+            most = compiled.definition.batch.bytes
+            if most is not None and len(request.content) > most:
+                raise Unsendable(f"the request has {len(request.content):,} bytes, and batch.bytes allows {most:,}")
     except Unsendable as exc:
-        reason = masker.text(f"{exc.message}; nothing was sent")
-        return [Outcome(row.row, RowState.FAILED, reason)]
+        return unsendable(compiled, parcel, exc)
+    request.extensions["question"] = compiled.question(row.values)
     reply = yield request
-    return outcomes(reply, parcel, definition, masker)
+    return outcomes(compiled, reply, parcel, own_keys)
+
+
+def unsendable(compiled: Compiled, parcel: Parcel, exc: Unsendable) -> list[Outcome]:
+    """Rows that make no request are `failed`."""
+    reason = compiled.masker.text(f"{exc.message}; nothing was sent")
+    return [Outcome(row.row, RowState.FAILED, reason) for row in parcel.rows]
+
+
+def outcomes(compiled: Compiled, reply: Reply, parcel: Parcel, own_keys: Sequence[str] = ()) -> list[Outcome]:
+    """What a reply means for each row of the parcel that it answers."""
+    definition, rule, mask = compiled.definition, reply.by_rule, compiled.masker
+    rows = parcel.rows
+    values: Mapping[str, Any] = rows[0].values if len(rows) == 1 else {}
+    kept: dict[str, Any] = {}
+    missing = ""
+    if reply.value is not UNSET and definition.response.keep:
+        kept, missing = kept_of(definition.response.keep, reply.value, reply.headers, values)
+    if rule is not None and rule.keep:
+        kept |= kept_of(rule.keep, _json(reply), reply.headers, values)[0]
+    kept = mask.value(kept)
+    if compiled.items is not None and reply.means is RowState.DONE:
+        filled = [filling(row, own) for row, own in zip(rows, own_keys, strict=True)]
+        found = compiled.items.outcomes(reply, [row.row for row in rows], filled, mask.text)
+        return [_with(outcome, kept, mask.value(outcome.kept)) for outcome in found]
+    if len(rows) > 1 and _is_refusal(reply, definition.batch is not None and definition.batch.refused == "split"):
+        return [
+            Outcome(row.row, RowState.WAITING, reply.reason, again=True, counts=False, refused=True) for row in rows
+        ]
+    reason = f"{reply.reason}; {missing}" if reply.reason and missing else reply.reason or but(reply.status, missing)
+    counts = rule is None or rule.means != "wait"
+    return [Outcome(row.row, reply.means, reason, kept, reply.excerpt, reply.again, counts=counts) for row in rows]
+
+
+def _json(reply: Reply) -> Any:
+    """The JSON of an answer, of which the value was not kept where it is no success."""
+    if reply.value is not UNSET:
+        return reply.value
+    try:
+        return parsed(reply.body, reply.headers)
+    except ValueError:
+        return None
+
+
+def _with(outcome: Outcome, kept: dict[str, Any], own: dict[str, Any]) -> Outcome:
+    if not kept and own is outcome.kept:
+        return outcome
+    return replace(outcome, kept={**kept, **own})
+
+
+def _is_refusal(reply: Reply, splits: bool) -> bool:
+    """Whether an answer refuses the whole parcel for the sake of some of its rows."""
+    if not splits or reply.means is not RowState.FAILED or reply.ban or reply.status in _NOT_THE_ROWS:
+        return False
+    return reply.by_rule is not None or reply.status in _REFUSED
+
+
+def _steps(compiled: Compiled, row: Row, key: str, progress: Progress) -> Exchange:
+    """Several requests of one row, in order. What an earlier process knew of them is `progress`."""
+    known, fitted = {name: dict(kept) for name, kept in progress.known.items()}, progress.fitted
+    reason = ""
+    for at in range(progress.next, len(compiled.steps)):
+        each = compiled.steps[at]
+        step = each.step
+        if step.when is not None:
+            if not holds(step.when, {**known, "row": row.values}, {}, filling(row, key)):
+                continue
+            fitted = True
+        if each.rendering is None:
+            state = RowState(step.means or "failed")
+            return [Outcome(row.row, state, step.reason or "", _all_kept(compiled, known))]
+        before = Progress(at, {name: dict(kept) for name, kept in known.items()}, fitted, step.is_write)
+        try:
+            request = _request(compiled, each, row, key, known)
+        except Unsendable as exc:
+            why = compiled.masker.text(f"step {step.name}: {exc.message}; it was not sent")
+            return [Outcome(row.row, RowState.FAILED, why, _all_kept(compiled, known))]
+        request.extensions["progress"] = before
+        reply = yield request
+        if reply.means is not RowState.DONE:
+            return [_ended(compiled, reply, row, each, known)]
+        known[step.name], reason = _kept_by(compiled, reply, each, row)
+    if not fitted and any(each.step.when is not None for each in compiled.steps):
+        return [Outcome(row.row, RowState.FAILED, "no step fitted", _all_kept(compiled, known))]
+    return [Outcome(row.row, RowState.DONE, reason, _all_kept(compiled, known))]
+
+
+def _request(
+    compiled: Compiled, each: CompiledStep, row: Row, key: str, known: Mapping[str, Mapping[str, Any]]
+) -> httpx.Request:
+    more = {f"{name}.{kept}": value for name, found in known.items() for kept, value in found.items()}
+    own = hashlib.blake2b(f"{key}:{each.step.name}".encode(), digest_size=16).hexdigest()
+    assert each.rendering is not None
+    if missing := [name for name in each.needs if more.get(name) is None]:
+        raise Unsendable(f"{', '.join(missing)} was not in the answer")
+    request = build(each.rendering, row, key=own, secrets=compiled.secrets, more=more)
+    values = {**filling(row, own), **more}
+    request.extensions["question"] = Question(
+        each.rules, values, reads=not each.step.is_write, timeout_seconds=each.rendering.timeout_seconds
+    )
+    return request
+
+
+def _kept_by(compiled: Compiled, reply: Reply, each: CompiledStep, row: Row) -> tuple[dict[str, Any], str]:
+    """(what is kept of the answer to a step, what there was not)."""
+    paths = {**compiled.definition.response.keep, **each.step.keep, **(reply.by_rule.keep if reply.by_rule else {})}
+    kept, _ = kept_of(paths, None if reply.value is UNSET else reply.value, reply.headers, row.values)
+    lacking = but(reply.status, "nothing was kept of it") if each.step.keep and reply.value is UNSET else ""
+    return compiled.masker.value(kept), lacking
+
+
+def _all_kept(compiled: Compiled, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What steps have kept, by name; of the same name that of the last one that found something."""
+    kept: dict[str, Any] = {}
+    for each in compiled.steps:
+        for name, value in known.get(each.step.name, {}).items():
+            if value is not None or name not in kept:
+                kept[name] = value
+    return kept
+
+
+def _ended(
+    compiled: Compiled, reply: Reply, row: Row, each: CompiledStep, known: Mapping[str, Mapping[str, Any]]
+) -> Outcome:
+    """The outcome of a row whose step was not answered well."""
+    reason = f"step {each.step.name}: {reply.reason}" if reply.reason else ""
+    counts = reply.by_rule is None or reply.by_rule.means != "wait"
+    kept = _all_kept(compiled, known)
+    if reply.by_rule is not None and reply.by_rule.keep:
+        kept |= compiled.masker.value(kept_of(reply.by_rule.keep, _json(reply), reply.headers, row.values)[0])
+    return Outcome(row.row, reply.means, reason, kept, reply.excerpt, reply.again, counts=counts)

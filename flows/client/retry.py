@@ -39,8 +39,10 @@ def after(
     surely had no effect ends as `failed` when its attempts or seconds are used up. `elapsed_seconds` leaves out, and
     so does this, the time that the API asked for: its pauses hold everybody, and are no failure of the row.
     """
-    if not reply.attempted:
+    if not reply.attempted or outcome.refused:
         return outcome, 0.0
+    if outcome.again and not outcome.counts:  # it was asked to wait, and will be heard when it comes back
+        return outcome, outcome.pause_seconds or reply.pause_seconds or 0.0
     if outcome.again and attempts < most:
         wait = backoff(attempts, rng)
         if elapsed_seconds + wait <= most_seconds:
@@ -59,7 +61,11 @@ def trouble(reply: Reply) -> str | None:
     makes_no_request = reply.means is RowState.FAILED and not reply.wrote
     if not reply.attempted or makes_no_request:
         return None
-    if reply.means is RowState.DONE:
+    if reply.stop:
+        return None
+    if reply.means in (RowState.DONE, RowState.ACCEPTED):
+        return ""
+    if reply.by_rule is not None and reply.means is RowState.FAILED:
         return ""
     if reply.status is None:
         return _DETAILS.split(reply.reason, maxsplit=1)[0]

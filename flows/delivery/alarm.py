@@ -35,6 +35,8 @@ class Alarm:
             self._breaker.well(left=left)
         else:
             self._trouble(kind, reply, left)
+        if reply.stop:
+            self._context.stop(Stopped(f"The API's answer stops the run: {reply.reason}", hint=_HINT))
         if reply.ban:
             self._context.stop(LimitLatched.of(self._limit.terms.name, reply.reason))
             await self._limit.latch(reply.reason, self._context.run)

@@ -15,13 +15,14 @@ from flows.delivery.answers import KeptNames
 from flows.delivery.context import Context
 from flows.delivery.exchanges import UNTRIED, Came
 from flows.delivery.gate import Gate
-from flows.delivery.job import Entry, Job
+from flows.delivery.job import Entry, Job, Ticket
 from flows.delivery.journal import Journal
 from flows.delivery.queue import Queue
 from flows.delivery.recorder import Recorder
+from flows.delivery.splitting import Next, decided, refused
 from flows.ledger import keys
 from flows.ledger.moves import Answer
-from flows.records import Outcome, Parcel, Reply, RowState
+from flows.records import Outcome, Reply, RowState
 
 MOST_LONG = 10_000  # excerpts that one sender keeps whole: some 20 MB
 
@@ -46,7 +47,7 @@ class Bookkeeping:
     def __init__(self, context: Context, journal: Journal, queue: Queue, gate: Gate) -> None:
         self._context, self._queue, self._gate = context, queue, gate
         self._retry = context.definition.retry
-        self._names = tuple(context.definition.response.keep)
+        self._names = context.definition.kept
         self._kept_names = KeptNames(context.definition.response.keep)
         self._rng = random.Random()
         self._excerpts = Excerpts()
@@ -58,25 +59,25 @@ class Bookkeeping:
         Returns the outcomes as they are recorded.
         """
         reply, now = came.reply, self._context.clock()
-        if reply.attempted:
-            job.attempts += 1
-            job.first = job.first or now
         outcomes, waits, idle = [], [], []
-        for found in came.outcomes:
+        for ticket, found in zip(job.tickets, came.outcomes, strict=True):
+            if reply.attempted:
+                ticket.attempts += found.counts
+                ticket.first = ticket.first or now
             outcome, wait = retry.after(
                 found,
                 reply,
-                attempts=job.attempts,
-                elapsed_seconds=now - job.first,
+                attempts=ticket.attempts,
+                elapsed_seconds=now - ticket.first,
                 most=self._retry.attempts,
                 most_seconds=self._retry.max_seconds,
                 rng=self._rng,
             )
+            ticket.first += reply.pause_seconds or 0.0
             outcomes.append(outcome)
             waits.append(wait)
             idle.append(found.state is RowState.WAITING or not reply.wrote)
-        job.first += reply.pause_seconds or 0.0
-        self._record(job, reply, outcomes, waits, idle)
+        self._record(job, reply, outcomes, waits, idle, refused=any(found.refused for found in came.outcomes))
         return outcomes
 
     async def tell_kept(self, outcomes: Sequence[Outcome]) -> None:
@@ -106,6 +107,9 @@ class Bookkeeping:
     def give_back(self, jobs: Sequence[Job]) -> None:
         """Parcels that are not sent after all. A claim that Redis may have taken is taken back."""
         for job in jobs:
+            for ticket in job.others:
+                ticket.slice.end("left")
+            job.others = []
             if job.serial:
                 outcomes = [Outcome(row, RowState.WAITING) for row in job.rows]
                 self._record(job, UNTRIED, outcomes, [None] * len(outcomes), [True] * len(outcomes), attempted=False)
@@ -127,6 +131,7 @@ class Bookkeeping:
         idle: Sequence[bool],
         *,
         attempted: bool = True,
+        refused: bool = False,
     ) -> None:
         second = int(time.time() - reply.took_seconds) if reply.wrote else None
         answers = []
@@ -152,26 +157,59 @@ class Bookkeeping:
                     without_effect=without_effect,
                 )
             )
-        self.recorder.put(Entry(answers, job, waits, attempted))
+            second = None  # it is one request, however many rows it had
+        self.recorder.put(Entry(answers, job, waits, attempted, refused))
 
     def _kept(self, entry: Entry) -> None:
         if entry.attempted:
             self.land(1)
+        for ticket in entry.job.others:
+            ticket.slice.end("left")
         entry.job.end("kept")
 
     def _taken(self, entry: Entry, states: Sequence[RowState | None]) -> None:
         if entry.attempted:
             self.land(1)
-        job, again = entry.job, []
+        job = entry.job
         job.serial = 0
-        for row, state, wait in zip(job.parcel.rows, states, entry.waits, strict=True):
+        if entry.refused and all(state is RowState.WAITING for state in states):
+            self._next(refused(job))
+            return
+        again: list[tuple[Ticket, RowState, float]] = []
+        for ticket, state, wait in zip(job.tickets, states, entry.waits, strict=True):
             if state is None:
-                job.slice.end("elsewhere")
+                ticket.slice.end("elsewhere")
             elif wait is None:
-                job.slice.end("left" if state is RowState.WAITING else state)
+                ticket.slice.end("left" if state is RowState.WAITING else state)
             else:
-                again.append((row, state, wait))
-        if again:
-            job.parcel = Parcel(tuple(row for row, _, _ in again))
-            job.resends = any(state is RowState.UNKNOWN for _, state, _ in again)
+                again.append((ticket, state, wait))
+        if len(again) == len(states) and len({state for _, state, _ in again}) == 1:
+            job.resends = again[0][1] is RowState.UNKNOWN
+            job.whole = job.resends or bool(
+                job.others
+            )  # rows in doubt only as the parcel that the API knows by its key
             self.again(job, max(wait for _, _, wait in again))
+            return
+        for ticket, state, wait in again:
+            if state is RowState.UNKNOWN:
+                ticket.slice.end(state)
+            else:
+                self.again(Job([ticket]), wait)
+        if job.others:
+            lost = any(state is None or state is RowState.UNKNOWN for state in states)
+            is_one = len(states) == 1 and states[0] is RowState.FAILED
+            self._next(Next(loose=job.others) if lost else decided(job, taken=not is_one))
+
+    def _next(self, following: Next) -> None:
+        """What follows on a parcel that was refused."""
+        for job in reversed(following.whole):
+            if self._context.is_ending:
+                self.give_back([job])
+            else:
+                self._queue.first(job)
+        loose = Job(following.loose)
+        if self._context.is_ending:
+            self.give_back([loose])
+        elif loose.tickets:
+            self._queue.first(loose)
+        self._context.wake.set()

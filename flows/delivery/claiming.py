@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 
+import msgspec
 import redis
 
 from flows.delivery.context import Context
 from flows.delivery.job import Job
+from flows.delivery.stepping import progress_of
 from flows.errors import Stopped
 from flows.ledger.connection import may_pass
 from flows.ledger.ledger import SERIALS
@@ -21,7 +24,7 @@ class Claiming:
     def __init__(self, context: Context, *, first_serial: int) -> None:
         self._context = context
         definition = context.definition
-        self._patience = 2 * definition.request.timeout_seconds + 1.0
+        self._patience = 2 * definition.timeout_seconds + 1.0
         self._memory = definition.idempotency_hours * 3600.0 if definition.idempotent else 0.0
         self.serials = iter(range(first_serial, first_serial + SERIALS))
         self._numbering = asyncio.Lock()
@@ -35,12 +38,32 @@ class Claiming:
             self._context.ledger.claim,
             self._context.run,
             self._context.epoch,
-            [Claim(job.rows, job.serial) for job in jobs],
+            [Claim(job.rows, job.serial, self._key(job)) for job in jobs],
             patience_seconds=self._patience,
             idempotency_seconds=self._memory if any(job.resends for job in jobs) else 0.0,
         )
         self._refused_since = None
+        if self._context.definition.steps:
+            await self._learn(jobs)
         return found
+
+    def _key(self, job: Job) -> str:
+        """What a row must hold while it is under way, where a lookup of one has to see what another has made."""
+        definition = self._context.definition
+        if not definition.key or not (definition.steps or definition.reconcile) or len(job.tickets) > 1:
+            return ""
+        values = job.tickets[0].row.values
+        return hashlib.blake2b(
+            msgspec.json.encode([values[name] for name in definition.key], enc_hook=str)
+        ).hexdigest()[:32]
+
+    async def _learn(self, jobs: Sequence[Job]) -> None:
+        """How far the steps of these rows were before."""
+        found = await self._context.call(
+            progress_of, self._context.ledger.client, self._context.run, [job.rows[0] for job in jobs]
+        )
+        for job, progress in zip(jobs, found, strict=True):
+            job.progress = progress
 
     async def _serial(self) -> int:
         """The next claim number. They rise, as they order the claims of a row, and no process has another's."""

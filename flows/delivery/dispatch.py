@@ -21,7 +21,6 @@ from flows.delivery.queue import Queue
 from flows.errors import Broken, Stopped, Superseded
 from flows.ledger.connection import AWAY_SECONDS
 from flows.limit.limiter import Permit
-from flows.records import Parcel
 
 logger = logging.getLogger(__name__)
 
@@ -94,8 +93,8 @@ class Dispatch:
         if task.cancelled() or (exc := task.exception()):
             exc = None if task.cancelled() else exc
             logger.error("an attempt failed inside", exc_info=exc)
-            for job in jobs:
-                job.slice.abandon()
+            for ticket in (ticket for job in jobs for ticket in (*job.tickets, *job.others)):
+                ticket.slice.abandon()
             self._context.stop(Broken.of(exc))
 
     async def _depart(self, jobs: list[Job], permits: list[Permit]) -> None:
@@ -148,11 +147,20 @@ class Dispatch:
     def _unclaimed(self, job: Job, answers: Sequence[int]) -> None:
         """A parcel is not to be had as it is: its rows that are not to be sent at all leave it."""
         job.serial = 0
-        late = [row for row, answer in zip(job.parcel.rows, answers, strict=True) if answer == -2]
-        for _ in range(len(answers) - len(late)):
-            job.slice.end("elsewhere")
+        late = [ticket for ticket, answer in zip(job.tickets, answers, strict=True) if answer == -2]
+        for ticket, answer in zip(job.tickets, answers, strict=True):
+            if answer != -2:
+                ticket.slice.end("elsewhere")
+        if job.resends and len(late) < len(job.tickets):  # as that very parcel it is not to be had any more
+            for ticket in late:
+                ticket.slice.end("elsewhere")
+            late = []
+        job.tickets, loose = late, Job(job.others)
+        job.others = []
+        if loose.tickets:
+            self._books.again(loose, 0.0)
         if late:
-            job.parcel = Parcel(tuple(late))
+            job.whole = job.resends
             self._books.again(job, NOT_YET_SECONDS)
 
     def _refused(self, why: str) -> None:

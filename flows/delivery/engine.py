@@ -100,11 +100,13 @@ class Engine:
             raise RuntimeError("the engine is not connected")
         return self._portal.start_task_soon(function, *args).result()
 
-    def deliver(self, rows: Sequence[Row], *, resends: bool) -> Counter[str]:
-        """Deliver rows; returns how many ended in which state."""
+    def deliver(
+        self, rows: Sequence[Row], *, parcels: Sequence[Sequence[Row]] = (), resends: bool = False
+    ) -> Counter[str]:
+        """Deliver rows, and parcels as they are; returns how many ended in which state."""
         if self.sender is None:
             raise RuntimeError("the engine is not open")
-        found: Counter[str] = self.run(partial(self.sender.deliver, rows, resends=resends))
+        found: Counter[str] = self.run(partial(self.sender.deliver, rows, parcels=parcels, resends=resends))
         return found
 
     def soon(self, act: Callable[[Sender], None]) -> None:

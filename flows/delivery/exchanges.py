@@ -7,11 +7,17 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+import httpx
+
 from flows.client.client import Client
-from flows.client.request import parcel_key
+from flows.client.exchange import Progress
+from flows.client.items import adjusted
+from flows.client.request import parcel_keys
+from flows.delivery.context import Context
 from flows.delivery.job import Job
-from flows.limit.limiter import Limit, Permit
-from flows.records import Outcome, Parcel, Reply, RowState
+from flows.delivery.stepping import note_progress
+from flows.limit.limiter import Permit
+from flows.records import Outcome, Reply, RowState
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +32,17 @@ class Came:
     permit: Permit
     reply: Reply
     outcomes: list[Outcome]
+    reads: bool = False  # what is under way changes nothing
 
 
 class Exchanges:
     """Drives exchanges. `on_reply` hears of each reply but an exchange's last, which `carry` returns."""
 
     def __init__(
-        self, run: str, client: Client, limit: Limit, *, on_reply: Callable[[Reply, Permit], Awaitable[None]]
+        self, context: Context, client: Client, *, on_reply: Callable[[Reply, Permit], Awaitable[None]]
     ) -> None:
-        self._run, self._client, self._limit, self._on_reply = run, client, limit, on_reply
+        self._context, self._run, self._limit = context, context.run, context.limit
+        self._client, self._on_reply = client, on_reply
         self._under_way: dict[asyncio.Task[None], Job] = {}
         self._broken_off = False
 
@@ -64,12 +72,15 @@ class Exchanges:
             if self._broken_off:
                 permit.unused()
             else:
-                await self._drive(job.parcel, generations, came)
+                await self._drive(job, generations, came)
+                came.reply = adjusted(came.reply, came.outcomes)
                 return came
         except asyncio.CancelledError:
             came.permit.lost()
             if not came.permit.is_unused:
-                came.reply = Reply(RowState.UNKNOWN, "interrupted before the answer came")
+                came.reply = Reply(
+                    RowState.WAITING if came.reads else RowState.UNKNOWN, "interrupted before the answer came"
+                )
         except Exception as exc:
             logger.exception("rows %s failed inside", job.rows)
             came.permit.lost()
@@ -80,8 +91,9 @@ class Exchanges:
         came.outcomes = [Outcome(row, reply.means, reply.reason, again=reply.again) for row in job.rows]
         return came
 
-    async def _drive(self, parcel: Parcel, generations: Sequence[int], came: Came) -> None:
-        exchange = self._client.exchange(parcel, key=parcel_key(self._run, parcel, generations))
+    async def _drive(self, job: Job, generations: Sequence[int], came: Came) -> None:
+        key, own_keys = parcel_keys(self._run, job.parcel, generations)
+        exchange = self._client.exchange(job.parcel, key=key, own_keys=own_keys, parts=job.parts, progress=job.progress)
         try:
             request = next(exchange)
         except BaseException as exc:
@@ -91,6 +103,8 @@ class Exchanges:
             came.reply, came.outcomes = _NO_REQUEST, exc.value
             return
         while True:
+            if not await self._may_go(job, request, came):
+                return
             came.reply = await self._client.send(request, came.permit)
             try:
                 request = exchange.send(came.reply)
@@ -99,3 +113,16 @@ class Exchanges:
                 return
             await self._on_reply(came.reply, came.permit)
             (came.permit,) = await self._limit.acquire(1)
+
+    async def _may_go(self, job: Job, request: httpx.Request, came: Came) -> bool:
+        """Note that a step that writes goes now; not where the row is another's by now. Raises redis.RedisError."""
+        progress: Progress | None = request.extensions.get("progress")
+        if progress is None:
+            return True
+        came.reads = not progress.writes
+        if not progress.writes or await note_progress(self._context, job, progress):
+            return True
+        came.permit.unused()
+        came.reply = UNTRIED
+        came.outcomes = [Outcome(row, RowState.WAITING) for row in job.rows]
+        return False

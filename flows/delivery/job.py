@@ -6,10 +6,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from msgspec import UNSET
+
+from flows.client.exchange import NO_PROGRESS, Progress
 from flows.ledger.moves import Answer
-from flows.records import Parcel
+from flows.records import Parcel, Row
 
 
 @dataclass(slots=True)
@@ -34,25 +37,49 @@ class Slice:
 
 
 @dataclass(slots=True, eq=False)
-class Job:
-    """A parcel that waits, is under way, or is to be recorded."""
+class Ticket:
+    """A row that was handed in, until nothing more is to be done for it here."""
 
-    parcel: Parcel
+    row: Row
     slice: Slice
     attempts: int = 0
     first: float = 0.0  # when its first attempt ended, later by the pauses that the API has asked for since
+    part: Any = UNSET  # its part of a batch, where that is known already
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A parcel that waits, is under way, or is to be recorded."""
+
+    tickets: list[Ticket]
     serial: int = 0  # of the claim it holds, or that Redis may have taken; 0: none
     resends: bool = False  # a claim may come from `unknown`: the API knows the parcel's key
+    whole: bool = False  # it goes as this very parcel, or not at all
+    others: list[Ticket] = field(
+        default_factory=list
+    )  # the other half of a refused parcel, until it is known of this one
+    progress: Progress = NO_PROGRESS
+
+    @property
+    def parcel(self) -> Parcel:
+        """Its rows, in their order."""
+        return Parcel(tuple([ticket.row for ticket in self.tickets]))
 
     @property
     def rows(self) -> list[int]:
         """The numbers of its rows."""
-        return [row.row for row in self.parcel.rows]
+        return [ticket.row.row for ticket in self.tickets]
+
+    @property
+    def parts(self) -> list[Any] | None:
+        """The rows' parts of the batch, where all are known already."""
+        parts = [ticket.part for ticket in self.tickets]
+        return None if any(part is UNSET for part in parts) else parts
 
     def end(self, state: str) -> None:
         """All its rows need nothing more here."""
-        for _ in self.parcel.rows:
-            self.slice.end(state)
+        for ticket in self.tickets:
+            ticket.slice.end(state)
 
 
 class Entry(NamedTuple):
@@ -62,3 +89,4 @@ class Entry(NamedTuple):
     job: Job
     waits: Sequence[float | None]  # seconds until the row's next attempt; None: there is none
     attempted: bool  # False: a claim that is only taken back
+    refused: bool = False  # the API refused the parcel as a whole, so that it is to be split

@@ -16,6 +16,7 @@ MOST_CHUNKS = 1000  # a task run costs 5.6 ms and 42 KB in the flow's process; a
 CHUNK_SECONDS = 1.0
 _SEGMENT = 1 << 16  # rows looked at at once, a multiple of 8: as numbers they take 5 MB
 SLICE = 250  # rows of a chunk in memory at once, of which many are under way; more for a larger `in_flight`
+_MOST_IN_MEMORY = 5000  # rows of a slice, where they travel many in a request
 _UNLIMITED_ROWS = 2000  # about a second's work of one process where only `in_flight` bounds the pace
 
 
@@ -107,12 +108,17 @@ def _chunk(rows: NDArray[np.int64], ordinal: int) -> Chunk:
     return Chunk(name, first, last, len(rows), ordinal)
 
 
-def chunk_size(rows: int, terms: LimitTerms) -> int:
-    """Rows a chunk: about a second's worth at the permitted rate, at least 1, at most 1,000 chunks a run."""
-    rate = min((requests / seconds for requests, seconds in terms.windows), default=_UNLIMITED_ROWS)
-    return max(1, round(rate * CHUNK_SECONDS), ceil(rows / MOST_CHUNKS))
+def chunk_size(rows: int, terms: LimitTerms, *, per_request: int = 1) -> int:
+    """Rows a chunk: about a second's worth at the permitted rate, whole requests, at most 1,000 chunks a run."""
+    rate = min((requests / seconds for requests, seconds in terms.windows), default=None)
+    a_second = _UNLIMITED_ROWS if rate is None else max(1, round(rate * CHUNK_SECONDS)) * per_request
+    return _whole(max(a_second, ceil(rows / MOST_CHUNKS)), per_request)
 
 
-def slice_size(terms: LimitTerms) -> int:
-    """Rows of a chunk that are in memory at once."""
-    return max(SLICE, terms.in_flight // 4)
+def slice_size(terms: LimitTerms, *, per_request: int = 1) -> int:
+    """Rows of a chunk that are in memory at once: whole requests."""
+    return _whole(min(max(SLICE, terms.in_flight // 4) * per_request, max(_MOST_IN_MEMORY, SLICE)), per_request)
+
+
+def _whole(rows: int, per_request: int) -> int:
+    return max(1, ceil(rows / per_request)) * per_request

@@ -1,40 +1,57 @@
-"""Parcels that are to be sent: first come, first served; those that back off come back when their time is over."""
+"""What is to be sent: first come, first served; what backs off comes back when its time is over."""
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
 from collections.abc import Iterable
-from itertools import count
+from itertools import count, islice
+from math import ceil
 
-from flows.delivery.job import Job
+from flows.delivery.job import Job, Ticket
+from flows.delivery.packing import OneByOne, Packing
 from flows.limit.clock import Clock
 
 
 class Queue:
-    """What waits in one sender. `clock` shows seconds."""
+    """What waits in one sender: rows that travel with whichever others, and parcels that go as they are.
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._ready: deque[Job] = deque()
+    `clock` shows seconds.
+    """
+
+    def __init__(self, clock: Clock, packing: Packing | None = None) -> None:
+        self._clock, self.packing = clock, packing or OneByOne()
+        self._loose: deque[Ticket] = deque()
+        self._whole: deque[Job] = deque()
         self._backing_off: list[tuple[float, int, Job]] = []
         self._order = count()
 
     def __len__(self) -> int:
-        """How many may be sent now."""
+        """How many parcels may be sent now, or a few more."""
         now = self._clock()
         while self._backing_off and self._backing_off[0][0] <= now:
-            self._ready.appendleft(heapq.heappop(self._backing_off)[2])  # its seconds are counted
-        return len(self._ready)
+            self.first(heapq.heappop(self._backing_off)[2])  # its seconds are counted
+        return len(self._whole) + ceil(len(self._loose) / self.packing.rows)
 
     @property
     def next_in(self) -> float | None:
         """Seconds until the next one has backed off for long enough; None if none does."""
         return max(0.0, self._backing_off[0][0] - self._clock()) if self._backing_off else None
 
-    def add(self, jobs: Iterable[Job]) -> None:
-        """Let jobs wait behind those that do."""
-        self._ready.extend(jobs)
+    def add(self, tickets: Iterable[Ticket]) -> None:
+        """Let rows wait behind those that do."""
+        self._loose.extend(tickets)
+
+    def first(self, job: Job) -> None:
+        """Let a job go before the others; its rows with whichever others, unless it is to go whole."""
+        if job.whole or job.resends or job.serial:
+            self._whole.appendleft(job)
+        else:
+            self._loose.extendleft(reversed(job.tickets))
+
+    def add_whole(self, jobs: Iterable[Job]) -> None:
+        """Let parcels that go as they are wait behind those that do."""
+        self._whole.extend(jobs)
 
     def back_off(self, job: Job, seconds: float) -> None:
         """Let a job wait so long, and then go before the others."""
@@ -42,11 +59,21 @@ class Queue:
 
     def take(self, most: int) -> list[Job]:
         """The next ones."""
-        return [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
+        jobs: list[Job] = []
+        while len(jobs) < most and (self._whole or self._loose):
+            if self._whole:
+                jobs.append(self._whole.popleft())
+            elif self.packing.rows == 1:
+                jobs.append(Job([self._loose.popleft()]))
+            else:
+                near = list(islice(self._loose, self.packing.rows + 1))
+                jobs.append(Job([self._loose.popleft() for _ in range(self.packing.take(near))]))
+        return jobs
 
     def clear(self) -> list[Job]:
         """All of them: none is to be sent any more."""
-        jobs = [*self._ready, *(job for *_, job in self._backing_off)]
-        self._ready.clear()
+        jobs = [*self._whole, *(Job([ticket]) for ticket in self._loose), *(job for *_, job in self._backing_off)]
+        self._whole.clear()
+        self._loose.clear()
         self._backing_off.clear()
         return jobs

@@ -65,9 +65,9 @@ def _fit(run: Run, view: View, settings: Settings) -> Definition:
         raise _refusal("it has unknown rows, whose requests must stay what they were", "Settle those first.")
     if _of_the_file(old) != _of_the_file(new):
         raise _refusal("its rows were read by other columns", "Send the file as a new run.")
-    if list(old.response.keep) != list(new.response.keep):
+    if old.kept != new.kept:
         raise _refusal("other fields of the answers are kept", "Send the file as a new run.")
-    if urlsplit(old.request.url).netloc != urlsplit(new.request.url).netloc:
+    if urlsplit(old.main.url).netloc != urlsplit(new.main.url).netloc:
         raise _refusal("requests would go to another host", "Send the file as a new run.")
     return new
 

@@ -56,13 +56,15 @@ class Rounds:
     def _chunks(self, wanted: NDArray[np.uint8], run: Run, *, resends: bool) -> list[Chunk]:
         rejected = self._view.bits(self._run, RowState.REJECTED, run.total)
         self._plan, self.resends = Plan(wanted, ~rejected, run.total), resends
-        return list(self._plan.chunks(chunk_size(len(self._plan), self._terms)))
+        return list(
+            self._plan.chunks(chunk_size(len(self._plan), self._terms, per_request=self._definition.rows_per_request))
+        )
 
     def spans(self, chunk: Chunk) -> Iterator[tuple[int, int]]:
         """Where the rows of a chunk of the last plan lie in the spool."""
         if self._plan is None:
             raise RuntimeError("nothing has been planned")
-        return self._plan.spans(chunk, slice_size(self._terms))
+        return self._plan.spans(chunk, slice_size(self._terms, per_request=self._definition.rows_per_request))
 
     def portion(self, chunk: Chunk) -> Portion:
         """A chunk of the last plan, as another process can send it."""

@@ -24,8 +24,9 @@ from flows.delivery.context import Context
 from flows.delivery.dispatch import Dispatch
 from flows.delivery.exchanges import Exchanges
 from flows.delivery.gate import Gate
-from flows.delivery.job import Job, Slice
+from flows.delivery.job import Job, Slice, Ticket
 from flows.delivery.journal import Journal
+from flows.delivery.packing import packing
 from flows.delivery.queue import Queue
 from flows.delivery.recorder import FLUSH_ROWS, FLUSH_SECONDS
 from flows.delivery.staleness import Staleness
@@ -35,7 +36,7 @@ from flows.limit.clock import Clock
 from flows.limit.limiter import Limit, Permit
 from flows.limit.pace import Pace
 from flows.pipeline.definition import Definition
-from flows.records import Parcel, Reply, Row
+from flows.records import Reply, Row
 
 logger = logging.getLogger(__name__)
 
@@ -79,9 +80,9 @@ class Sender:
         breaker = Breaker(stop_after=definition.stop_after, in_flight=limit.terms.in_flight)
         self._alarm = Alarm(context, breaker)
         self._staleness = Staleness(clock=limit.clock, on_event=on_event)
-        self._exchanges = Exchanges(run, client, limit, on_reply=self._heed)
+        self._exchanges = Exchanges(context, client, on_reply=self._heed)
         self._claiming = Claiming(context, first_serial=first_serial)
-        self._queue = Queue(clock)
+        self._queue = Queue(clock, packing(client.compiled))
         gate = Gate(breaker, in_flight=limit.terms.in_flight, clock=limit.clock, on_event=on_event)
         self._books = Bookkeeping(context, journal, self._queue, gate)
         connecting = Connecting(
@@ -126,12 +127,22 @@ class Sender:
                     await recorder.give_up()
                     await asyncio.sleep(FLUSH_SECONDS)
 
-    async def deliver(self, rows: Sequence[Row], *, resends: bool = False) -> Counter[str]:
-        """Deliver rows; returns how many ended in which state, `left` those that were not sent."""
-        whole = Slice(len(rows), asyncio.get_running_loop().create_future())
-        if not rows:
+    async def deliver(
+        self, rows: Sequence[Row], *, parcels: Sequence[Sequence[Row]] = (), resends: bool = False
+    ) -> Counter[str]:
+        """Deliver rows; returns how many ended in which state, `left` those that were not sent.
+
+        `parcels` are rows that go as the parcels in which they went before, or not at all.
+        """
+        whole = Slice(len(rows) + sum(map(len, parcels)), asyncio.get_running_loop().create_future())
+        if not whole.left:
             return whole.states
-        self._queue.add(Job(Parcel((row,)), whole, resends=resends) for row in rows)
+        if resends and self._queue.packing.rows == 1:
+            parcels, rows = [*parcels, *([row] for row in rows)], []
+        self._queue.add(Ticket(row, whole) for row in rows)
+        self._queue.add_whole(
+            Job([Ticket(row, whole) for row in each], resends=resends, whole=True) for each in parcels
+        )
         if self.is_ending:
             self._empty()
         self._context.wake.set()

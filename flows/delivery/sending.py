@@ -13,6 +13,7 @@ from flows.delivery.events import Events
 from flows.delivery.journal import Journal
 from flows.delivery.lease import Lease
 from flows.delivery.plan import slice_size
+from flows.delivery.regrouping import Regrouping
 from flows.delivery.sender import Sender
 from flows.delivery.summary import Sent, totals
 from flows.errors import LimitLost, Stopped, StorageError, Superseded
@@ -44,7 +45,8 @@ class Sending:
         self._run, self._definition, self._settings = run, definition, settings
         self._lease, self._spool, self._ledger, self._journal, self._events = lease, spool, at_once, journal, events
         self._terms = definition.terms
-        self._slice = slice_size(self._terms)
+        self._slice = slice_size(self._terms, per_request=definition.rows_per_request)
+        self._regrouping = Regrouping(run, View(at_once.client), spool) if definition.batch is not None else None
         self.engine = Engine(redis_url, self._terms, settings)
         self._guard = BackupGuard(at_once.client, settings.memory)
 
@@ -121,10 +123,17 @@ class Sending:
         for start, stop in spans:
             rows += self._spool.read(start, stop)
             if len(rows) >= self._slice:
-                states += self.engine.deliver(rows, resends=resends)
+                states += self._deliver(rows, resends=resends)
                 rows = []
-        states += self.engine.deliver(rows, resends=resends)
+        states += self._deliver(rows, resends=resends)
         return dict(states)
+
+    def _deliver(self, rows: list[Row], *, resends: bool) -> Counter[str]:
+        if self._regrouping is None or not rows:
+            return self.engine.deliver(rows, resends=resends)
+        grouped = self._regrouping.of(rows, resends=resends)
+        states = self.engine.deliver(grouped.loose, parcels=grouped.parcels, resends=resends)
+        return states + Counter(elsewhere=grouped.elsewhere)
 
     def drain(self) -> None:
         """Take no new rows; `deliver` returns when those under way are recorded."""

@@ -74,7 +74,7 @@ def _table(run: Run, view: View) -> list[dict[str, object]]:
     table: list[dict[str, object]] = [
         {"row": "", "state": state, "rows": run.counts[state], "status": "", "reason": ""} for state in RowState
     ]
-    names = tuple(from_resolved(view.definition(run.id)).response.keep)
+    names = from_resolved(view.definition(run.id)).kept
     troubled = view.select(run.id, [RowState.FAILED, RowState.UNKNOWN], run.total)[:FIRST_FAILED].tolist()
     for record in view.records(run.id, troubled, names=names, created=run.created):
         table.append(

@@ -15,9 +15,11 @@ rowrelay:run:{<id>}         hash: what a run is, its counters, its epoch and lea
   :definition               the resolved pipeline definition, JSON, without secrets
   :rows:<n>                 hash: records of rows 100 n + 1 … 100 n + 100, by offset
   :detail:<n>               hash: reasons, excerpts and long answers of the same rows
-  :is:<state>               bitmap by row - 1: rejected, done, failed, unknown
+  :is:<state>               bitmap by row - 1: rejected, accepted, done, failed, unknown
   :asked                    bitmap by row - 1: a person asked to send the row again, and that has not been done yet
   :parcels                  hash: "<epoch>:<serial>" of a claim → its rows, in order; none where it was of one row
+  :steps                    hash: row → claim, whether a write was sent under it, and what its steps have kept
+  :held                     hash: row → digest of the key that it holds while it is under way
   :sending                  sorted set: rows by the time at which their attempt can no longer be answered
   :seconds                  hash: "<unix second>:sent|done|failed|unknown|waiting" → count, the last quarter of an hour
   :minutes                  the same by minute, of the time before
@@ -26,6 +28,7 @@ rowrelay:run:{<id>}         hash: what a run is, its counters, its epoch and lea
   :samples                  list: the first rejections
   :requests                 hash: resend request id → its number
   :flows                    list: Prefect flow runs that delivered it
+rowrelay:keys:<pipeline>    hash: digest of a row's key → until when (ms) which row of which run is under way with it
 rowrelay:deleted:<id>       string that lapses: when a run was deleted, Unix seconds, and by whom, JSON
 """
 
@@ -50,11 +53,13 @@ FLOWS = PREFIX + "flows"
 TOTALS = PREFIX + "totals"
 DELETED_SECONDS = 400 * 86_400  # so long it is known that a run was deleted, and by whom
 BLOCK = 100  # rows a hash: small enough to stay a listpack, 28 bytes a row instead of 68
-INDEXED = (RowState.REJECTED, RowState.DONE, RowState.FAILED, RowState.UNKNOWN)
+INDEXED = (RowState.REJECTED, RowState.ACCEPTED, RowState.DONE, RowState.FAILED, RowState.UNKNOWN)
 SINGLE = (
     "definition",
     "asked",
     "parcels",
+    "steps",
+    "held",
     "sending",
     "seconds",
     "minutes",
@@ -66,7 +71,15 @@ SINGLE = (
 )
 
 _HEAD = struct.Struct(">BHIHHBI")
-_CODES = (RowState.WAITING, RowState.SENDING, RowState.DONE, RowState.FAILED, RowState.UNKNOWN, RowState.REJECTED)
+_CODES = (
+    RowState.WAITING,
+    RowState.SENDING,
+    RowState.DONE,
+    RowState.FAILED,
+    RowState.UNKNOWN,
+    RowState.REJECTED,
+    RowState.ACCEPTED,
+)
 _DOUBT = 128  # added to the code of a state: an attempt may have been acted on, and nobody knows
 _UNSTORABLE = (OverflowError, UnicodeEncodeError, RecursionError)  # numbers beyond 64 bits, half a surrogate pair
 _ROOM = 40  # bytes of tail up to which answers stay in the record; longer ones would unfold the listpack
@@ -116,6 +129,7 @@ class Record:
     attempts: int = 0
     generation: int = 0
     epoch: int = 0  # of the latest claim
+    serial: int = 0  # the same
     doubtful: bool = False  # an attempt may have been acted on, and nobody knows
     at: float | None = None  # the latest claim, or the earliest next one while waiting
     status: int | None = None
@@ -164,15 +178,23 @@ def _text(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+STEPS = struct.Struct(">IIB")  # in front of what is kept of a row's steps: claim, and whether a write was sent under it
+
+
 def claim_of(raw: bytes) -> str:
     """What the latest claim of a row is called in `:parcels`, from the row's record."""
     _, epoch, serial, *_ = _HEAD.unpack_from(raw)
     return f"{epoch}:{serial}"
 
 
+def is_doubtful(raw: bytes) -> bool:
+    """Whether a row may have been acted on and nobody knows, from its record."""
+    return raw[0] >= _DOUBT or _CODES[raw[0] % _DOUBT] is RowState.UNKNOWN
+
+
 def unpack(row: int, raw: bytes, detail: bytes | None, *, names: tuple[str, ...], created: float) -> Record:
     """A row's record from its two halves. `created` is when the run was, in Unix seconds."""
-    code, epoch, _serial, generation, _request, attempts, at = _HEAD.unpack_from(raw)
+    code, epoch, serial, generation, _request, attempts, at = _HEAD.unpack_from(raw)
     short = msgspec.msgpack.decode(raw[_HEAD.size :]) if len(raw) > _HEAD.size else []
     extra = msgspec.msgpack.decode(detail) if detail else {}
     values = extra.get("k") or short[2:]
@@ -182,6 +204,7 @@ def unpack(row: int, raw: bytes, detail: bytes | None, *, names: tuple[str, ...]
         attempts=attempts,
         generation=generation,
         epoch=epoch,
+        serial=serial,
         doubtful=code >= _DOUBT,
         at=created + at / 100 if at else None,
         status=short[0] if short else None,

@@ -14,9 +14,9 @@
 -- key, because the API forgets keys from then on.
 
 local HEAD, HEAD_SIZE, DOUBT = '>BHIHHBI', 16, 128
-local NAMES = {[0] = 'waiting', [1] = 'sending', [2] = 'done', [3] = 'failed', [4] = 'unknown', [5] = 'rejected'}
-local CODES = {waiting = 0, sending = 1, done = 2, failed = 3, unknown = 4, rejected = 5}
-local INDEXED = {done = true, failed = true, unknown = true} -- states with a bitmap; rejected has one set by the check
+local NAMES = {[0] = 'waiting', [1] = 'sending', [2] = 'done', [3] = 'failed', [4] = 'unknown', [5] = 'rejected', [6] = 'accepted'}
+local CODES = {waiting = 0, sending = 1, done = 2, failed = 3, unknown = 4, rejected = 5, accepted = 6}
+local INDEXED = {done = true, failed = true, unknown = true, accepted = true} -- states with a bitmap; rejected has one set by the check
 
 local run = KEYS[1]
 local clock = redis.call('TIME')
@@ -59,6 +59,36 @@ end
 
 local moved = {}
 
+-- Rows of the same key are not under way at once, where a lookup of one has to see what another has made. Who holds a
+-- key is kept for all runs of the pipeline, and for a run which row holds which.
+local function holders()
+  return 'rowrelay:keys:' .. field('pipeline')
+end
+
+local function may_hold(digest, row)
+  local holder = redis.call('HGET', holders(), digest)
+  if not holder then
+    return true
+  end
+  local until_, who = string.match(holder, '^(%d+) (.*)$')
+  return tonumber(until_) <= now or who == run .. ' ' .. string.format('%.0f', row)
+end
+
+local function hold_key(digest, row, until_)
+  redis.call('HSET', holders(), digest, string.format('%.0f', until_) .. ' ' .. run .. ' ' .. string.format('%.0f', row))
+  redis.call('HSET', run .. ':held', row, digest)
+end
+
+local function release(row)
+  local digest = redis.call('HGET', run .. ':held', row)
+  if digest then
+    redis.call('HDEL', run .. ':held', row)
+    if may_hold(digest, row) then
+      redis.call('HDEL', holders(), digest)
+    end
+  end
+end
+
 local function save(rec)
   rec.doubt = rec.state == 'unknown' or rec.doubt and (rec.state == 'sending' or rec.state == 'waiting')
   local code = CODES[rec.state] + (rec.doubt and DOUBT or 0)
@@ -84,6 +114,7 @@ local function move(event, rec, to)
     end
     if from == 'sending' then
       redis.call('ZREM', run .. ':sending', rec.row)
+      release(rec.row)
     end
     rec.state = to
   end
@@ -112,13 +143,33 @@ local function has(epoch)
   return redis.call('EXISTS', run) == 1 and (epoch == '' or tonumber(field('epoch')) == tonumber(epoch))
 end
 
+-- What is kept of a row whose steps are under way: the claim that went on with them, whether a request that writes may
+-- have been sent under it, and how far they were. → epoch, serial, open; none where there is nothing
+local STEPS = '>IIB'
+local function steps_of(row)
+  local raw = redis.call('HGET', run .. ':steps', row)
+  if raw then
+    return struct.unpack(STEPS, raw)
+  end
+end
+
+-- Whether an attempt that is not answered may have had an effect. Of steps only those that write have: before each of
+-- them it is noted that it goes.
+local function may_have_acted(rec)
+  if field('steps') ~= '1' then
+    return true
+  end
+  local epoch, serial, open = steps_of(rec.row)
+  return epoch == rec.epoch and serial == rec.serial and open == 1
+end
+
 -- Rows of dead deliverers whose attempt can no longer be answered. The present epoch's own are its own business.
 local function settle(epoch, most)
   local due = redis.call('ZRANGEBYSCORE', run .. ':sending', '-inf', now, 'LIMIT', 0, most)
   local settled = 0
   for _, row in ipairs(due) do
     local rec = load(tonumber(row))
-    if rec.epoch < epoch and move('settle', rec, 'unknown') then
+    if rec.epoch < epoch and move('settle', rec, (rec.doubt or may_have_acted(rec)) and 'unknown' or 'waiting') then
       save(rec)
       settled = settled + 1
     end
@@ -255,7 +306,7 @@ function ask.begin(epoch, total, rejected, ...)
     return redis.error_reply('rejections do not add up: ' .. found .. ' marked, ' .. rejected .. ' counted')
   end
   redis.call('HSET', run, 'total', total, 'rejected', rejected, 'waiting', tonumber(total) - tonumber(rejected),
-    'sending', 0, 'done', 0, 'failed', 0, 'unknown', 0, 'begun', epoch, ...)
+    'sending', 0, 'accepted', 0, 'done', 0, 'failed', 0, 'unknown', 0, 'begun', epoch, ...)
   return 1
 end
 
@@ -273,16 +324,33 @@ local function went_in(rec)
   return redis.call('HGET', run .. ':parcels', rec.epoch .. ':' .. rec.serial) or string.format('%.0f', rec.row)
 end
 
+-- Whether a row's parcel is to be had again: as long as nothing is known of any of its rows.
+local broken = {}
+local function is_broken(rec)
+  local name = rec.epoch .. ':' .. rec.serial
+  if broken[name] == nil then
+    broken[name] = false
+    for row in string.gmatch(went_in(rec), '%d+') do
+      if not load(tonumber(row)).doubt then
+        broken[name] = true
+        break
+      end
+    end
+  end
+  return broken[name]
+end
+
 -- Whether a claim may have a row: the generation of its idempotency key, -1 it is not to be sent, -2 not yet; and the
 -- move that the claim is, none where the row is in its hands already. What a row in doubt may do again, it may only do
--- in the very parcel in which it went: the API knows that one by its key.
+-- in the very parcel in which it went: the API knows that one by its key. Once something is known of others of that
+-- parcel it cannot go again, and a row of it that a person asked for goes in another.
 local function claimable(rec, epoch, serial, idempotency, parcel)
   local same = rec.epoch == epoch and rec.serial == serial
   if same and rec.state == 'sending' then
     return rec.generation -- the reply to this very claim was lost
   elseif same and (rec.state == 'waiting' or rec.state == 'unknown') then
     return -1 -- this very claim has had its outcome: it comes late, or once more
-  elseif rec.doubt and went_in(rec) ~= parcel then
+  elseif rec.doubt and went_in(rec) ~= parcel and not (rec.state == 'waiting' and is_broken(rec)) then
     return -1
   elseif rec.state == 'waiting' and not rec.doubt and rec.at > ticks(now) then
     return -2
@@ -295,9 +363,9 @@ local function claimable(rec, epoch, serial, idempotency, parcel)
 end
 
 -- claim, epoch, ms until an unanswered attempt is given up, idempotency ms (0: unknown rows stay), then of each parcel
--- the claim's serial, how many rows it has, and the rows. → {why, answer a row…}: why is 'ok', 'superseded',
--- 'cancelled' or the run's state; the answer as `claimable` has it. A parcel goes whole or not at all: where one of its
--- rows is not to be had, those that are answer -2.
+-- the claim's serial, its rows with commas between them, and the digest of the key that its row must hold, or ''.
+-- → {why, answer a row…}: why is 'ok', 'superseded', 'cancelled' or the run's state; the answer as `claimable` has it. A
+-- parcel goes whole or not at all: where one of its rows is not to be had, those that are answer -2.
 function ask.claim(epoch, patience, idempotency, ...)
   epoch, patience, idempotency = tonumber(epoch), tonumber(patience), tonumber(idempotency)
   if tonumber(field('epoch')) ~= epoch then
@@ -307,17 +375,20 @@ function ask.claim(epoch, patience, idempotency, ...)
   elseif field('state') ~= 'sending' then
     return {field('state')}
   end
-  local values, answers, at = {...}, {'ok'}, 1
-  while at <= #values do
-    local serial, first, last = tonumber(values[at]), at + 2, at + 1 + tonumber(values[at + 1])
-    local parcel, recs, whole = table.concat(values, ',', first, last), {}, true
-    for i = first, last do
-      local rec = load(tonumber(values[i]))
+  local values, answers = {...}, {'ok'}
+  for at = 1, #values, 3 do
+    local serial, parcel, key = tonumber(values[at]), values[at + 1], values[at + 2]
+    local recs, whole = {}, true
+    for row in string.gmatch(parcel, '%d+') do
+      local rec = load(tonumber(row))
       rec.answer, rec.event = claimable(rec, epoch, serial, idempotency, parcel)
+      if rec.answer >= 0 and key ~= '' and not may_hold(key, rec.row) then
+        rec.answer = -2
+      end
       whole = whole and rec.answer >= 0
       recs[#recs + 1] = rec
     end
-    if whole and last > first then
+    if whole and #recs > 1 then
       redis.call('HSET', run .. ':parcels', epoch .. ':' .. serial, parcel)
     end
     for _, rec in ipairs(recs) do
@@ -326,31 +397,99 @@ function ask.claim(epoch, patience, idempotency, ...)
         rec.attempts = math.min(255, rec.attempts + 1)
         save(rec)
         redis.call('ZADD', run .. ':sending', string.format('%.0f', now + patience), rec.row)
+        if key ~= '' then
+          hold_key(key, rec.row, now + patience)
+        end
       end
       answers[#answers + 1] = (whole or rec.answer < 0) and rec.answer or -2
     end
-    at = last + 1
   end
   count()
   return answers
 end
 
--- answer, ms of the caller's clock, then nine values a row: row, epoch, serial, state, tail, detail, second by that clock
--- in which it was sent ('' = never), ms to wait, and whether the attempt surely had no effect (1 or 0). The outcome of a row's latest claim is always taken, also from
+-- progress, epoch, ms until its attempt is given up, row, serial, whether a request that writes goes now (1 or 0), and
+-- what is known of its steps: before it goes. → 1, or 0 where the row is not in the hands of this claim any more
+function ask.progress(epoch, patience, row, serial, open, known)
+  local rec = load(tonumber(row))
+  if tonumber(field('epoch')) ~= tonumber(epoch) or field('cancel') ~= '' or rec.state ~= 'sending'
+    or rec.epoch ~= tonumber(epoch) or rec.serial ~= tonumber(serial) then
+    return 0
+  end
+  redis.call('HSET', run .. ':steps', rec.row, struct.pack(STEPS, rec.epoch, rec.serial, tonumber(open)) .. known)
+  redis.call('ZADD', run .. ':sending', string.format('%.0f', now + patience), rec.row)
+  local digest = redis.call('HGET', run .. ':held', rec.row)
+  if digest then
+    hold_key(digest, rec.row, now + patience)
+  end
+  return 1
+end
+
+-- The next so many bytes of a text, a piece at a time: msgpack has no bytes in Lua.
+local function cutter(text)
+  local at = 1
+  return function(size)
+    at = at + size
+    return string.sub(text, at - size, at - 1)
+  end
+end
+
+-- resolve, epoch, then of each row in one msgpack list: row, epoch and serial of its latest claim as it was read, state
+-- to move to, and how long its tail and detail are, which follow in one text: what was found out about rows that nobody
+-- has under way. → a row: 1 moved, 0 not
+function ask.resolve(epoch, packed, texts)
+  local answers, ended, cut = {}, {}, cutter(texts)
+  if not has(epoch) then
+    return answers
+  end
+  for _, item in ipairs(cmsgpack.unpack(packed)) do
+    local rec = load(item[1])
+    local from, to, taken, tail, detail = rec.state, item[4], 0, cut(item[5]), cut(item[6])
+    if rec.epoch == item[2] and rec.serial == item[3] and move('resolve', rec, to) then
+      rec.doubt, rec.tail = false, tail
+      if to == 'waiting' then
+        rec.at = 0
+      end
+      save(rec)
+      local block = run .. ':detail:' .. math.floor((rec.row - 1) / 100)
+      if detail ~= '' then
+        redis.call('HSET', block, rec.slot, detail)
+      else
+        redis.call('HDEL', block, rec.slot)
+      end
+      if from ~= to then
+        ended[to] = (ended[to] or 0) + 1
+      end
+      taken = 1
+    end
+    answers[#answers + 1] = taken
+  end
+  for state, n in pairs(ended) do
+    redis.call('HINCRBY', run .. ':seconds', math.floor(now / 1000) .. ':' .. state, n)
+    total(state, n)
+  end
+  count()
+  return answers
+end
+
+-- answer, ms of the caller's clock, then in one msgpack list nine values a row: row, epoch, serial, state, how long its
+-- tail and detail are, which follow in one text, second by that clock in which it was sent (-1 = never; of a parcel its
+-- first row has it), ms to wait, and whether the attempt surely had no effect (1 or 0). The outcome of a row's latest claim is always taken, also from
 -- an old epoch, and after a person has asked to send the row again. → a row: 1 taken, 2 taken as `unknown` because the
 -- row is in doubt, 0 refused because a newer claim exists
-function ask.answer(clock_now, ...)
-  local values, answers, sent, ended = {...}, {}, {}, {}
+function ask.answer(clock_now, packed, texts)
+  local answers, sent, ended, cut = {}, {}, {}, cutter(texts)
   local second = math.floor(now / 1000)
   local ahead = math.floor((now - tonumber(clock_now)) / 1000 + 0.5) -- of this clock: the chart has one clock for all
-  for i = 1, #values, 9 do
-    local rec = load(tonumber(values[i]))
-    local epoch, serial, to = tonumber(values[i + 1]), tonumber(values[i + 2]), values[i + 3]
+  for _, values in ipairs(cmsgpack.unpack(packed)) do
+    local rec = load(values[1])
+    local epoch, serial, to, at = values[2], values[3], values[4], values[7]
+    local tail, detail = cut(values[5]), cut(values[6])
     local wanted = to
     local newer = rec.epoch > epoch or rec.epoch == epoch and rec.serial > serial
     local same = rec.epoch == epoch and rec.serial == serial
     local taken = 0
-    if rec.doubt and values[i + 8] == '1' and not (to == 'waiting' and asked(rec.row)) then
+    if rec.doubt and values[9] == 1 and not (to == 'waiting' and asked(rec.row)) then
       to = 'unknown'
     end
     if same and rec.state == to and to ~= 'unknown' or same and rec.state == 'waiting' and to == 'unknown' then
@@ -360,30 +499,32 @@ function ask.answer(clock_now, ...)
       local event = same and 'answer' or 'restore'
       local from = rec.state
       if move(event, rec, to) then
-        rec.epoch, rec.serial, rec.tail = epoch, serial, values[i + 4]
-        if not same and values[i + 6] ~= '' then
+        rec.epoch, rec.serial, rec.tail = epoch, serial, tail
+        if not same and at >= 0 then
           rec.attempts = math.min(255, rec.attempts + 1)
         end
-        local wait = tonumber(values[i + 7])
+        local wait = values[8]
         if to == 'waiting' and not rec.doubt then
           rec.at = ticks(now + wait)
         elseif not same and not rec.doubt then
           rec.at = ticks(now)
         end
         save(rec)
-        local detail, block = values[i + 5], run .. ':detail:' .. math.floor((rec.row - 1) / 100)
+        local block = run .. ':detail:' .. math.floor((rec.row - 1) / 100)
         if detail ~= '' then
           redis.call('HSET', block, rec.slot, detail)
         elseif rec.attempts > 1 then
           redis.call('HDEL', block, rec.slot)
+        end
+        if to == 'done' then
+          redis.call('HDEL', run .. ':steps', rec.row)
         end
         if to ~= 'waiting' and rec.request > 0 then
           redis.call('SETBIT', run .. ':asked', rec.row - 1, 0)
         end
         taken = to == wanted and 1 or 2
         if from == 'sending' or not same then
-          local at = values[i + 6]
-          if at ~= '' then
+          if at >= 0 then
             sent[at] = (sent[at] or 0) + 1
           end
         end

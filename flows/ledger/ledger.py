@@ -1,7 +1,7 @@
 """The durable state of runs and rows: every write to it.
 
 Rows move only along TRANSITIONS, inside one Lua script that also moves the counters, so that
-`total = rejected + waiting + sending + done + failed + unknown` holds at every moment.
+`total = rejected + waiting + sending + accepted + done + failed + unknown` holds at every moment.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from flows.errors import LedgerError, RunBusy, RunNotFound, Superseded
 from flows.ledger import keys
 from flows.ledger.facts import FactValue, written
-from flows.ledger.moves import BATCH, Answer, Claim, calls
+from flows.ledger.moves import BATCH, Answer, Claim, Found, calls
 from flows.ledger.notes import Notes
 from flows.records import Rejection, RowState, RunState
 
@@ -125,27 +125,54 @@ class Ledger(Notes):
         patience, memory = round(patience_seconds * 1000), round(idempotency_seconds * 1000)
         granted: list[list[int]] = []
         for some in calls(claims):
-            flat = [part for rows, serial in some for part in (serial, len(rows), *rows)]
+            flat = [part for each in some for part in (each.serial, ",".join(map(str, each.rows)), each.key)]
             why, *answers = self._ask(run, "claim", epoch, patience, memory, *flat)
             if why != b"ok":
-                late = [[-2] * len(rows) for rows, _ in claims[len(granted) :]]
+                late = [[-2] * len(each.rows) for each in claims[len(granted) :]]
                 return ("ok", granted + late) if granted else (why.decode(), [])
             left = iter(answers)
-            granted += [list(islice(left, len(rows))) for rows, _ in some]
+            granted += [list(islice(left, len(each.rows))) for each in some]
         return "ok", granted
 
+    def progress(
+        self, run: str, epoch: int, row: int, serial: int, *, writes: bool, known: bytes, patience_seconds: float
+    ) -> bool:
+        """Note how far the steps of a claimed row are, before its next request goes. False: it must not go."""
+        patience = round(patience_seconds * 1000)
+        return bool(self._ask(run, "progress", epoch, patience, row, serial, int(writes), known))
+
+    def resolve(self, run: str, epoch: int, found: Sequence[Found]) -> list[bool]:
+        """Record what was found out about rows that nobody has under way. Says of each whether it moved."""
+        moved: list[bool] = []
+        for first in range(0, len(found), BATCH):
+            some = found[first : first + BATCH]
+            packed = msgspec.msgpack.encode([(*each[:4], len(each.tail), len(each.detail)) for each in some])
+            texts = b"".join([part for each in some for part in (each.tail, each.detail)])
+            moved += map(bool, self._ask(run, "resolve", epoch, packed, texts))
+        return moved
+
     def answer(self, run: str, answers: Sequence[Answer]) -> list[RowState | None]:
-        """Record outcomes, at most a few hundred. Says for each what the row is now; None where it was refused.
+        """Record outcomes, at most a few thousand. Says for each what the row is now; None where it was refused.
 
         It is refused only if a newer claim exists. An attempt without effect leaves a row `unknown` that may have
         been acted on before.
         """
-        flat: list[Any] = []
-        for a in answers:
-            sent = "" if a.sent_second is None else a.sent_second
-            wait, idle = round(a.wait_seconds * 1000), int(a.without_effect)
-            flat += (a.row, a.epoch, a.serial, a.state, a.tail, a.detail, sent, wait, idle)
-        taken = self._ask(run, "answer", round(time.time() * 1000), *flat)
+        flat = [
+            (
+                a.row,
+                a.epoch,
+                a.serial,
+                a.state,
+                len(a.tail),
+                len(a.detail),
+                -1 if a.sent_second is None else a.sent_second,
+                round(a.wait_seconds * 1000),
+                int(a.without_effect),
+            )
+            for a in answers
+        ]
+        texts = b"".join([part for a in answers for part in (a.tail, a.detail)])
+        taken = self._ask(run, "answer", round(time.time() * 1000), msgspec.msgpack.encode(flat), texts)
         return [(None, a.state, RowState.UNKNOWN)[int(code)] for a, code in zip(answers, taken, strict=True)]
 
     def request(self, run: str, request: str) -> int:

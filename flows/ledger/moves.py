@@ -10,25 +10,52 @@ from msgspec import Struct
 
 from flows.records import RowState
 
-W, S, D, F, U = RowState.WAITING, RowState.SENDING, RowState.DONE, RowState.FAILED, RowState.UNKNOWN
+W, S, A, D, F, U = (
+    RowState.WAITING,
+    RowState.SENDING,
+    RowState.ACCEPTED,
+    RowState.DONE,
+    RowState.FAILED,
+    RowState.UNKNOWN,
+)
 TRANSITIONS: Mapping[str, Mapping[RowState, frozenset[RowState]]] = {
     "claim": {W: frozenset({S})},  # by the run's present epoch only
     "again": {U: frozenset({S})},  # only while the API remembers the row's idempotency key
-    "answer": {S: frozenset({D, F, U, W}), U: frozenset({D, F, U, W}), W: frozenset({D, F})},  # by its latest claim
-    "restore": {s: frozenset({D, F, U, W}) for s in (W, S, U, F)},  # by a claim that Redis forgot
-    "settle": {S: frozenset({U})},  # its deliverer is gone and the attempt's time is over
+    "answer": {
+        S: frozenset({A, D, F, U, W}),
+        U: frozenset({A, D, F, U, W}),
+        W: frozenset({A, D, F}),
+    },  # by its latest claim
+    "restore": {s: frozenset({A, D, F, U, W}) for s in (W, S, U, F)},  # by a claim that Redis forgot
+    "settle": {S: frozenset({U, W})},  # its deliverer is gone and the attempt's time is over
+    "resolve": {A: frozenset({A, D, F, U}), U: frozenset({D, F, W})},  # the API was asked what became of it
     "resend": {F: frozenset({W}), U: frozenset({W})},  # a person asked; once a row and request
     "mark": {U: frozenset({D})},  # a person knows better
     "restored": {W: frozenset({U})},  # the ledger is older than the truth: the row may have been sent since
 }
-BATCH = 400  # rows a call: Lua unpacks a few thousand arguments at most
+BATCH = 400  # rows a call, unless one parcel has more: so long does nobody else wait for Redis
 
 
 class Claim(NamedTuple):
-    """The wish to send a parcel. `serial` is this claim's alone in the run, and rises."""
+    """The wish to send a parcel. `serial` is this claim's alone in the run, and rises.
+
+    `key` is a digest of what says which row it is, where rows of the same key are not to be under way at once.
+    """
 
     rows: Sequence[int]
     serial: int
+    key: str = ""
+
+
+class Found(NamedTuple):
+    """What was found out about a row, already packed. `epoch` and `serial`: its latest claim as it was read."""
+
+    row: int
+    epoch: int
+    serial: int
+    state: RowState
+    tail: bytes
+    detail: bytes
 
 
 class Answer(Struct, frozen=True):

@@ -93,6 +93,46 @@ class View(Runs):
         rows = self.client.hget(keys.run_key(run) + ":parcels", name)
         return [int(each) for each in rows.split(b",")] if isinstance(rows, bytes) else [row]
 
+    @translated()
+    def doubtful_parcels(self, run: str, rows: Sequence[int]) -> dict[int, list[int]]:
+        """The parcels of those of the rows that may have been acted on, while that is so of all rows of the parcel."""
+        records = self._raw(run, rows)
+        doubtful = {row: keys.claim_of(raw) for row, raw in records.items() if keys.is_doubtful(raw)}
+        if not doubtful:
+            return {}
+        names = list(dict.fromkeys(doubtful.values()))
+        found = self.client.hmget(keys.run_key(run) + ":parcels", names)
+        parcels = {
+            name: [int(row) for row in raw.split(b",")]
+            for name, raw in zip(names, found, strict=True)
+            if isinstance(raw, bytes)
+        }
+        others = {row for parcel in parcels.values() for row in parcel} - set(records)
+        records |= self._raw(run, sorted(others))
+        whole = {row: parcels.get(name, [row]) for row, name in doubtful.items()}
+        return {
+            row: parcel
+            for row, parcel in whole.items()
+            if all(each in records and keys.is_doubtful(records[each]) for each in parcel)
+        }
+
+    def _raw(self, run: str, rows: Sequence[int]) -> dict[int, bytes]:
+        pipe = self.client.pipeline(transaction=False)
+        for row in rows:
+            pipe.hget(*keys.place(run, "rows", row))
+        return {row: raw for row, raw in zip(rows, pipe.execute(), strict=True) if isinstance(raw, bytes)}
+
+    @translated()
+    def parcel_names(self, run: str) -> dict[int, tuple[str, int]]:
+        """Of each row that travelled with others: (its parcel's name, its position in it, from 0)."""
+        found: dict[int, tuple[str, int]] = {}
+        for name, raw in self.client.hscan_iter(keys.run_key(run) + ":parcels", count=1000):
+            for at, row in enumerate(raw.split(b",")):
+                known = found.get(int(row))
+                if known is None or _order(name) > _order(known[0]):
+                    found[int(row)] = (name.decode(), at)
+        return found
+
     def blocks(self, run: str, total: int, *, names: tuple[str, ...], created: float) -> Iterator[list[Record]]:
         """Every row of the run in order, a few thousand at a time: flat memory for any size."""
         rejected = self.bitmap(run, RowState.REJECTED, total)
@@ -149,6 +189,12 @@ class View(Runs):
         """The Prefect flow runs that delivered this run, oldest first."""
         raw: list[bytes] = self.client.lrange(keys.run_key(run) + ":flows", 0, -1)  # type: ignore[assignment]
         return [item.decode() for item in raw]
+
+
+def _order(name: bytes | str) -> tuple[int, ...]:
+    """Claims in their order."""
+    text = name.decode() if isinstance(name, bytes) else name
+    return tuple(map(int, text.split(":")))
 
 
 def _padded(raw: object, total: int) -> NDArray[np.uint8]:

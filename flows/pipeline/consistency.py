@@ -10,15 +10,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flows.pipeline.column import SchemaImportError, column_faults
-from flows.pipeline.definition import Definition, Limit, Request, Response, Schedule, Source
+from flows.pipeline.course_faults import Known, course_faults, sensible
+from flows.pipeline.definition import Definition, Limit, Response, Schedule, Source
 from flows.pipeline.fault import Fault, Place, brief, nearest, suggestion
 from flows.pipeline.judge import example_faults
+from flows.pipeline.request import Request
 from flows.pipeline.template import FromRow, Piece, TemplateError, pieces, texts
 from flows.pipeline.timing import Rule, RuleRefused
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_OURS = {"idempotency-key", "content-length", "transfer-encoding", "connection", "host", "expect", "upgrade", "te"}
+_PARTS = {"filename", "content", "type"}
+_OURS = {"content-length", "transfer-encoding", "connection", "host", "expect", "upgrade", "te"}
 _RESULT_WORDS = {"row", "line", "result"}
 
 
@@ -27,7 +30,9 @@ def faults(definition: Definition) -> Iterator[Fault]:
     yield from _names(definition)
     yield from _columns(definition)
     columns = _column_names(definition)
-    yield from _request(definition.request, columns)
+    for place, request in definition.requests:
+        yield from _request(request, place, sensible(definition, place, columns))
+    yield from course_faults(definition, columns)
     yield from _response(definition.response, columns or ())
     yield from _limit(definition.limit)
     yield from _timeouts(definition)
@@ -86,44 +91,68 @@ def _columns(definition: Definition) -> Iterator[Fault]:
         yield Fault(("key",), "names a column twice")
 
 
-def _request(request: Request, columns: tuple[str, ...] | None) -> Iterator[Fault]:
-    place: Place = ("request",)
-    if request.body is not None and request.form is not None:
-        yield Fault((*place, "form"), "write either `json` or `form`, not both")
+def _request(request: Request, place: Place, known: Known | None) -> Iterator[Fault]:
+    kinds = [kind for kind, _ in request.bodies]
+    if len(kinds) > 1:
+        yield Fault((*place, kinds[1]), f"write either `{kinds[0]}` or `{kinds[1]}`, not both")
     if not request.has_body:
-        for key, body in (("json", request.body), ("form", request.form)):
-            if body is not None:
-                yield Fault((*place, key), f"a {request.method} request has no body; put the values into the url")
-    if request.empty == "null" and (request.form is not None or not request.has_body):
+        for kind in kinds:
+            yield Fault((*place, kind), f"a {request.method} request has no body; put the values into the url")
+    has_null = {"json", "ndjson", "graphql"}.issuperset(kinds) and request.has_body
+    if request.empty == "null" and not has_null:
         yield Fault((*place, "empty"), "there is no null but in JSON; write omit, or text")
-    yield from _url(request.url)
-    yield from _headers(request.headers)
-    yield from _json_keys((*place, "json"), request.body)
+    if request.content_type is not None and request.text is None:
+        yield Fault((*place, "content_type"), "is for a `text` body; the types of the others are known")
+    yield from _url(request.url, (*place, "url"))
+    yield from _headers(request.headers, (*place, "headers"), request.key_place.header or "")
+    yield from _key_place(request, (*place, "idempotency_key"))
+    for kind, value in request.bodies:
+        yield from _numbers((*place, kind), value)
     for name, value in (request.form or {}).items():
         if isinstance(value, dict | list):
             yield Fault((*place, "form", name), "a form field is text or a number; write `json` for nested values")
-    for where, text in request.templates():
-        yield from _placeholders(where, text, columns)
+    for name, value in (request.multipart or {}).items():
+        if isinstance(value, list) or (isinstance(value, dict) and not {"content"} <= set(value) <= _PARTS):
+            yield Fault(
+                (*place, "multipart", name), "is text, or a part: {filename: a.txt, content: …, type: text/plain}"
+            )
+    for where, text in request.templates(place):
+        yield from _placeholders(where, text, known)
 
 
-def _json_keys(place: Place, value: Any) -> Iterator[Fault]:
+def _key_place(request: Request, place: Place) -> Iterator[Fault]:
+    key = request.idempotency_key
+    if key is None or key.is_nowhere:
+        return
+    stated = [name for name, value in (("header", key.header), ("json", key.in_json), ("query", key.query)) if value]
+    if len(stated) > 1:
+        yield Fault(place, f"goes to one place; write either `{stated[0]}` or `{stated[1]}`")
+    if key.header and not _HEADER_NAME.fullmatch(key.header):
+        yield Fault((*place, "header"), "is no header name; letters, digits and hyphens")
+    if key.in_json and not ({"json", "graphql"}.issuperset(kind for kind, _ in request.bodies) and request.has_body):
+        yield Fault((*place, "json"), "there is no JSON body that it could go into")
+    elif key.in_json and not all(key.in_json.split(".")):
+        yield Fault(
+            (*place, "json"), f"is no place in a body; write names with dots between them (found {brief(key.in_json)})"
+        )
+
+
+def _numbers(place: Place, value: Any) -> Iterator[Fault]:
     if isinstance(value, float) and not abs(value) < float("inf"):
         yield Fault(place, "JSON has no such number")
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
-        if isinstance(key, str) and re.search(r"\{[^{}]+\}", key):
-            yield Fault((*place, key), "placeholders are filled into values, not into keys")
-        yield from _json_keys((*place, key), inner)
+        yield from _numbers((*place, key), inner)
 
 
-def _placeholders(place: Place, text: str, columns: tuple[str, ...] | None) -> Iterator[Fault]:
+def _placeholders(place: Place, text: str, known: Known | None) -> Iterator[Fault]:
     found = _pieces(text)
     if isinstance(found, TemplateError):
         yield Fault(place, f"{found} (found {brief(text)})")
         return
     for piece in found:
-        if isinstance(piece, FromRow) and columns and piece.column not in columns:
-            yield Fault(place, f"there is no column {brief(piece.column)}; {suggestion(piece.column, columns)}")
+        if isinstance(piece, FromRow) and known is not None and piece.column not in known.names:
+            yield Fault(place, known.words(piece.column))
 
 
 def _pieces(text: str) -> tuple[Piece, ...] | TemplateError:
@@ -133,8 +162,7 @@ def _pieces(text: str) -> tuple[Piece, ...] | TemplateError:
         return exc
 
 
-def _url(url: str) -> Iterator[Fault]:
-    place: Place = ("request", "url")
+def _url(url: str, place: Place) -> Iterator[Fault]:
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", url)
     if not scheme or scheme[1].casefold() not in ("http", "https"):
         near = f"did you mean {_with_scheme(url)}?"
@@ -144,7 +172,9 @@ def _url(url: str) -> Iterator[Fault]:
         yield Fault(place, f"holds a blank or a control character; write %20 for a blank (found {brief(url)})")
         return
     authority = re.split(r"[/?#]", url[scheme.end() :], maxsplit=1)[0]
-    if "{" in authority:
+    if "${secret:" in authority:
+        yield Fault(place, "a secret may stand in the path, the query or a header, not in the host")
+    elif "{" in authority:
         yield Fault(place, "the host must be fixed; placeholders may stand in the path and the query")
     elif fault := _host_fault(url):
         yield Fault(place, f"{fault} (found {brief(url)})")
@@ -152,9 +182,6 @@ def _url(url: str) -> Iterator[Fault]:
         yield Fault(place, 'has a user or password in it; write headers: {Authorization: "… ${secret:NAME}"} instead')
     if "#" in re.sub(r"\{[^{}]*\}", "", url):
         yield Fault(place, "has a fragment (#…), which is never sent; write %23 for the character")
-    path = url.split("?", maxsplit=1)[0]
-    if "${secret:" in path:
-        yield Fault(place, "a secret may stand in the query or a header, not in the path: paths are shown and logged")
 
 
 def _with_scheme(url: str) -> str:
@@ -171,13 +198,13 @@ def _host_fault(url: str) -> str:
     return "" if parts.hostname else "has no host"
 
 
-def _headers(headers: dict[str, str]) -> Iterator[Fault]:
+def _headers(headers: dict[str, str], where: Place, key_header: str) -> Iterator[Fault]:
     folded: set[str] = set()
     for name, text in headers.items():
-        place: Place = ("request", "headers", name)
+        place: Place = (*where, name)
         if not _HEADER_NAME.fullmatch(name):
             yield Fault(place, "is no header name; letters, digits and hyphens")
-        if name.casefold() in _OURS:
+        if name.casefold() in _OURS or name.casefold() == key_header.casefold():
             yield Fault(place, "is set by Rowrelay itself; leave it out")
         if name.casefold() in folded:
             yield Fault(place, "stands here twice (case does not matter)")
@@ -219,10 +246,11 @@ def _limit(limit: Limit) -> Iterator[Fault]:
 
 
 def _timeouts(definition: Definition) -> Iterator[Fault]:
-    most, timeout = definition.limit.max_timeout_seconds, definition.request.timeout_seconds
-    if most is not None and timeout > most:
-        what = f"{timeout:g} is above the limit's max_timeout_seconds of {most:g}; lower it, or raise that"
-        yield Fault(("request", "timeout_seconds"), what)
+    most = definition.limit.max_timeout_seconds
+    for place, request in definition.requests:
+        if most is not None and request.timeout_seconds > most:
+            found = f"{request.timeout_seconds:g} is above the limit's max_timeout_seconds of {most:g}"
+            yield Fault((*place, "timeout_seconds"), f"{found}; lower it, or raise that")
 
 
 def _bans(definition: Definition) -> Iterator[Fault]:
@@ -273,10 +301,12 @@ def _rule(place: Place, rule: Rule) -> Iterator[Fault]:
 
 def _stray_secrets(definition: Definition) -> Iterator[Fault]:
     """Secrets outside of the request: they would be stored and shown."""
-    data = definition.model_dump(by_alias=True, exclude={"request"})
+    data = definition.model_dump(by_alias=True)
     for place, text in texts(data):
+        if "request" in place or place[:2] == ("batch", "each"):
+            continue
         of_inbox = place[0] == "schedules" and place[-1] == "inbox" and "://" in text
         if "${secret:" in text and not of_inbox:
             yield Fault(
-                place, "a secret may only stand in request.headers, the url's query, json and form, and in an inbox"
+                place, "a secret may only stand in a request: its headers, its url and its body; and in an inbox"
             )

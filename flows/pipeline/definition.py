@@ -9,93 +9,36 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any
 
-import jmespath
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import Field
 
+from flows.pipeline.batch import Batch
 from flows.pipeline.column import Bool, Column, Float, Int, Part, left_out, pandera_model
+from flows.pipeline.course import Poll, Reconcile, Step, Undo
+from flows.pipeline.expression import Expression
 from flows.pipeline.fault import Place
-from flows.pipeline.template import texts
+from flows.pipeline.request import Request, all_texts
+from flows.pipeline.rules import Rule
 from flows.records import Apostrophes, LimitTerms
 
-Method = Literal["POST", "PUT", "PATCH", "GET", "DELETE"]
 IN_FLIGHT_BY_DEFAULT = 500  # most: connections, and rows that a kill leaves unknown; more has to be asked for
+MOST_BYTES, BATCH_MOST_BYTES = 65_536, 16 * 2**20  # of an answer, to one row and to many, unless it is stated
 Seconds = Annotated[Float, Field(gt=0, le=31 * 86_400)]
-
-
-def _template_value(value: Any) -> Any:
-    """`value` as plain JSON data: text from the environment becomes ordinary text."""
-    if isinstance(value, dict):
-        return {str(key): _template_value(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_template_value(inner) for inner in value]
-    return str(value) if isinstance(value, str) else value
-
-
-def _upper(value: Any) -> Any:
-    return value.upper() if isinstance(value, str) else value
-
-
-def _null(value: Any) -> Any:
-    return "null" if value is None else value
-
-
-Empty = Literal["omit", "null", "text"]
-Json = Annotated[Any, BeforeValidator(_template_value)]
-
-
-class Request(Part):
-    """One HTTP request a row. `{column}` is replaced by the row's value, `${secret:NAME}` by a secret."""
-
-    method: Annotated[Method, BeforeValidator(_upper)] = "POST"
-    """HTTP method"""
-    url: str
-    """Address with http:// or https://; placeholders in the path or the query are percent-encoded"""
-    headers: dict[str, str] = Field(default={})
-    """Headers sent with every request"""
-    body: Json = Field(default=None, alias="json")
-    """JSON body; a placeholder that stands alone in a string keeps its JSON type. Default: all columns"""
-    form: dict[str, Json] | None = None
-    """Form fields (application/x-www-form-urlencoded) instead of JSON"""
-    empty: Annotated[Empty | None, BeforeValidator(_null)] = Field(default=None, exclude_if=left_out)
-    """A field or parameter whose cell is empty: omit (with what it empties), null (JSON only) or text ("")"""
-    timeout_seconds: Annotated[Float, Field(gt=0, le=3600)] = 2.0
-    """Longest wait for the head of an answer, counted from the permit"""
-
-    @property
-    def has_body(self) -> bool:
-        """Whether requests of this method have a body, if an empty one."""
-        return self.method in ("POST", "PUT", "PATCH")
-
-    def templates(self) -> Iterator[tuple[Place, str]]:
-        """Every text in which placeholders may stand, with its place in the definition."""
-        yield ("request", "url"), self.url
-        yield from texts(self.headers, ("request", "headers"))
-        yield from texts(self.body, ("request", "json"))
-        yield from texts(self.form, ("request", "form"))
-
-
-def _jmespath(text: str) -> str:
-    try:
-        jmespath.compile(text)
-    except (jmespath.exceptions.JMESPathError, RecursionError) as exc:
-        raise ValueError(f"is no JMESPath expression: {str(exc).splitlines()[0]}") from exc
-    return text
 
 
 class Response(Part):
     """What is expected of an answer, and what is kept of it."""
 
-    keep: dict[str, Annotated[str, AfterValidator(_jmespath)]] = Field(default={})
+    keep: dict[str, Expression] = Field(default={})
     """Name in the results → JMESPath into the answer"""
     success: Annotated[list[Int], Field(min_length=1)] = Field(default=[200, 201, 202, 204])
     """Status codes that mean the row is done"""
     expects_json: Bool = Field(default=True, alias="json")
     """false: the answer need not be JSON"""
-    max_bytes: Annotated[Int, Field(ge=0, le=64 * 2**20)] = 65_536
-    """An answer is read up to here"""
+    max_bytes: Annotated[Int, Field(ge=0, le=64 * 2**20)] = MOST_BYTES
+    """An answer is read up to here; with batch 16 MB if not stated"""
 
 
 class Window(Part):
@@ -198,8 +141,20 @@ class Definition(Part):
     """Instead of columns: package.module:Model, a pandera DataFrameModel"""
     key: list[str] = Field(default=[])
     """Columns that say which row is which, so that a corrected file can skip what was delivered before"""
-    request: Request
+    request: Request | None = Field(default=None, exclude_if=left_out)
     """The request that each row becomes"""
+    batch: Batch | None = Field(default=None, exclude_if=left_out)
+    """Many rows in one request"""
+    steps: list[Step] = Field(default=[], exclude_if=operator.not_)
+    """Instead of request: several requests a row, in order"""
+    answers: list[Rule] = Field(default=[], exclude_if=operator.not_)
+    """What answers mean: the first rule that fits decides, else what is built in"""
+    reconcile: Reconcile | None = Field(default=None, exclude_if=left_out)
+    """How rows whose answer was lost are settled by asking the API"""
+    poll: Poll | None = Field(default=None, exclude_if=left_out)
+    """How rows that were only accepted are asked about"""
+    undo: Undo | None = Field(default=None, exclude_if=left_out)
+    """The request that takes a done row back"""
     response: Response = Response()
     """What counts as success, and what is kept"""
     limit: Limit
@@ -232,6 +187,57 @@ class Definition(Part):
         return tuple(map(str, self.pandera_model.to_schema().columns)) if self.schema_path else tuple(self.columns)
 
     @property
+    def requests(self) -> list[tuple[Place, Request]]:
+        """Every request that it makes, with its place."""
+        parts = [(("reconcile", "request"), self.reconcile), (("poll", "request"), self.poll)]
+        found: list[tuple[Place, Request]] = [(("request",), self.request)] if self.request is not None else []
+        found += [(("steps", at, "request"), step.request) for at, step in enumerate(self.steps) if step.request]
+        return found + [(place, part.request) for place, part in (*parts, (("undo", "request"), self.undo)) if part]
+
+    def templates(self) -> Iterator[tuple[Place, str]]:
+        """Every text in which placeholders may stand, with its place."""
+        for place, request in self.requests:
+            yield from request.templates(place)
+        if self.batch is not None:
+            yield from all_texts(self.batch.each, ("batch", "each"))
+
+    @property
+    def main(self) -> Request:
+        """The request that begins a row's exchange. Raises StopIteration where there is none."""
+        return self.request or next(step.request for step in self.steps if step.request is not None)
+
+    @property
+    def timeout_seconds(self) -> float:
+        """The longest that any of its requests may take."""
+        return max(request.timeout_seconds for _, request in self.requests)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The names of what is kept of answers, in the order in which the results have them."""
+        rules = [*self.answers, *(rule for step in self.steps for rule in step.answers)]
+        lists: list[Iterable[str]] = [self.response.keep, *(step.keep for step in self.steps)]
+        if self.batch is not None:
+            lists.append(self.batch.keep)
+            rules += self.batch.answers
+        if self.reconcile is not None:
+            rules += self.reconcile.answers
+        if self.poll is not None:
+            lists.append(self.poll.keep)
+            rules += [*self.poll.answers, *self.poll.item_answers]
+        return tuple(dict.fromkeys(name for names in (*lists, *(rule.keep for rule in rules)) for name in names))
+
+    @property
+    def rows_per_request(self) -> int:
+        """The most rows that travel in one request."""
+        return self.batch.rows if self.batch is not None else 1
+
+    @property
+    def most_bytes(self) -> int:
+        """An answer is read up to here."""
+        many = self.batch is not None and self.response.max_bytes == MOST_BYTES
+        return BATCH_MOST_BYTES if many else self.response.max_bytes
+
+    @property
     def terms(self) -> LimitTerms:
         """The numbers that the limiter works with."""
         limit = self.limit
@@ -239,7 +245,7 @@ class Definition(Part):
             name=limit.name,
             windows=limit.pairs,
             in_flight=limit.in_flight or min([IN_FLIGHT_BY_DEFAULT, *(requests for requests, _ in limit.pairs)]),
-            max_timeout_seconds=limit.max_timeout_seconds or self.request.timeout_seconds,
+            max_timeout_seconds=limit.max_timeout_seconds or self.timeout_seconds,
             grace_seconds=limit.grace_seconds,
             late_seconds=limit.late_seconds,
         )

@@ -25,15 +25,28 @@ def looks_secret(name: str) -> bool:
 
 def open_secrets(data: Any) -> Iterator[Fault]:
     """The faults of a definition as it stands in its file, before anything is taken from the environment."""
-    request = data.get("request") if isinstance(data, dict) else None
-    if not isinstance(request, dict):
-        return
-    for part in ("headers", "json", "form"):
-        yield from _within(request.get(part), ("request", part), "")
-    if isinstance(url := request.get("url"), str):
-        for pair in url.partition("?")[2].split("&"):
-            name, _, value = pair.partition("=")
-            yield from _faults(value, ("request", "url"), name)
+    if isinstance(data, Mapping) and isinstance(batch := data.get("batch"), Mapping):
+        yield from _within(batch.get("each"), ("batch", "each"), "")
+    for place, request in _requests(data):
+        for part in _PARTS:
+            yield from _within(request.get(part), (*place, part), "")
+        if isinstance(url := request.get("url"), str):
+            for pair in url.partition("?")[2].split("&"):
+                name, _, value = pair.partition("=")
+                yield from _faults(value, (*place, "url"), name)
+
+
+_PARTS = ("headers", "json", "form", "ndjson", "multipart", "text", "graphql")
+
+
+def _requests(data: Any, place: Place = ()) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    """Every request of a definition, wherever it stands."""
+    items = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in items:
+        if key == "request" and isinstance(value, Mapping):
+            yield (*place, key), value
+        elif key in ("steps", "reconcile", "poll", "undo") or place[:1] == ("steps",):
+            yield from _requests(value, (*place, key))
 
 
 def _within(value: Any, place: Place, name: str) -> Iterator[Fault]:
@@ -61,14 +74,27 @@ def _faults(text: str, place: Place, name: str) -> Iterator[Fault]:
 
 def veiled(definition: Mapping[str, Any]) -> dict[str, Any]:
     """A resolved definition for people to see: dots for secrets that stand in it as they are."""
-    request = dict(definition["request"])
-    for part in ("headers", "json", "form"):
+    return {
+        key: _veiled_request(value)
+        if key == "request" and isinstance(value, Mapping)
+        else veiled(value)
+        if isinstance(value, Mapping)
+        else [veiled(each) if isinstance(each, Mapping) else each for each in value]
+        if isinstance(value, list)
+        else value
+        for key, value in definition.items()
+    }
+
+
+def _veiled_request(stated: Mapping[str, Any]) -> dict[str, Any]:
+    request = dict(stated)
+    for part in _PARTS:
         if part in request:
             request[part] = _veiled(request[part], "")
     path, mark, query = str(request["url"]).partition("?")
     pairs = (pair.partition("=") for pair in query.split("&"))
     request["url"] = path + mark + "&".join(name + equals + _veiled(value, name) for name, equals, value in pairs)
-    return {**definition, "request": request}
+    return request
 
 
 def _veiled(value: Any, name: str) -> Any:

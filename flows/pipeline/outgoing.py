@@ -11,7 +11,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from flows.pipeline.column import Column
-from flows.pipeline.definition import Definition, Empty
+from flows.pipeline.definition import Definition
+from flows.pipeline.request import Empty
 from flows.pipeline.template import (
     Address,
     FromRow,
@@ -33,9 +34,9 @@ _GONE = object()  # what is left of a field whose cell is empty
 _TAKEN_FOR = {"omit": _GONE, "null": None, "text": ""}
 
 
-def outgoing(definition: Definition) -> Outgoing:
-    """How the values of a definition go out."""
-    empty, columns = definition.request.empty, definition.columns
+def outgoing(definition: Definition, empty: Empty | None) -> Outgoing:
+    """How the values of a definition go out in a request that says this of empty cells."""
+    columns = definition.columns
     unix = {name for name, column in columns.items() if column.goes_out == "unix"}
     omits = empty == "omit"
     return Outgoing(

@@ -30,7 +30,7 @@ def where_to_put(name: str, folder: Path | None) -> str:
 
 def secret_names(definition: Definition) -> tuple[str, ...]:
     """The secrets that the definition's requests need, sorted. Raises TemplateError."""
-    found = (piece for _, text in definition.request.templates() for piece in pieces(text))
+    found = (piece for _, text in definition.templates() for piece in pieces(text))
     return tuple(sorted({piece.name for piece in found if isinstance(piece, FromSecret)}))
 
 

@@ -51,6 +51,7 @@ class FromSecret:
 
 
 Piece = str | FromRow | FromSecret
+KEY = re.compile(r"(?<!\{)\{[^{}]+\}(?!\})")  # a name in a JSON body that holds a placeholder
 _TOKEN = re.compile(
     r"(?P<dollar>\$\$\{)|\$\{secret:(?P<secret>[^{}]+)\}|(?P<other>\$\{)"
     r"|(?P<open>\{\{)|(?P<close>\}\})|\{(?P<column>[^{}]+)\}|(?P<stray>[{}])"
@@ -163,6 +164,34 @@ class MappingOf:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedByRow:
+    """A JSON object some of whose names hold placeholders. Raises Unsendable where two of them become one."""
+
+    items: tuple[tuple[Text | Fixed, Node], ...]
+
+    def make(self, values: Values, secrets: Secrets) -> dict[str, Any]:
+        """The object for this row."""
+        made: dict[str, Any] = {}
+        for text, node in self.items:
+            name = text.make(values, secrets)
+            if name in made:
+                raise Unsendable(f"the body would have the name {name!r} twice")
+            made[name] = node.make(values, secrets)
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A placeholder that stands for a JSON value that is ready, e.g. all parts of a batch."""
+
+    name: str
+
+    def make(self, values: Values, secrets: Secrets) -> Any:
+        """The value."""
+        return values[self.name]
+
+
+@dataclass(frozen=True, slots=True)
 class ListOf:
     """A JSON array."""
 
@@ -205,8 +234,15 @@ def compile_text(text: str, how: Outgoing = AS_IT_IS) -> Fixed | Text:
 
 
 def compile_json(value: Any, how: Outgoing = AS_IT_IS) -> Node:
-    """A JSON value whose strings are templates; keys are taken as they stand. Raises TemplateError."""
+    """A JSON value whose strings are templates, and names that hold a placeholder. Raises TemplateError."""
     if isinstance(value, dict):
+        if any(KEY.search(key) for key in value):
+            return NamedByRow(
+                tuple(
+                    (compile_text(key, how) if KEY.search(key) else Fixed(key), compile_json(inner, how))
+                    for key, inner in value.items()
+                )
+            )
         items = tuple((key, compile_json(inner, how)) for key, inner in value.items())
         fixed = {key: node.value for key, node in items if isinstance(node, Fixed)}
         return Fixed(fixed) if len(fixed) == len(items) else how.mapping(items)

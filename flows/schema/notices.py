@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from flows.pipeline.definition import Definition
 from flows.pipeline.outgoing import SparseAddress
 from flows.pipeline.rendering import Rendering
-from flows.pipeline.template import FromRow, ListOf, MappingOf, Node, Text, Typed
+from flows.pipeline.template import FromRow, ListOf, MappingOf, NamedByRow, Node, Text, Typed
 from flows.schema.cell import as_arrow, where
 from flows.schema.rules import Cell
 
@@ -37,11 +37,15 @@ class Notices:
 
     def __init__(self, definition: Definition, cells: Mapping[str, Cell]) -> None:
         self._rendering = Rendering.of(definition)
-        self._used = _used(self._rendering)
+        self._used: dict[str, bool] = {}
+        for rendering in (self._rendering, *_others(definition)):
+            for name, alone in _used(rendering).items():
+                self._used[name] = alone or self._used.get(name, False)
         self._texts = [name for name, how in cells.items() if how.kind == "str"]
         typed = {name for name, null in self._used.items() if null}
-        self._empty = definition.request.empty
-        wipes = definition.request.method in _REPLACING and self._empty != "omit"
+        self._empty = definition.main.empty
+        self._method = definition.main.method
+        wipes = self._method in _REPLACING and self._empty != "omit"
         self._wiped = [name for name, how in cells.items() if wipes and how.null and name in typed]
         self._found: dict[tuple[str, str], _Found] = {}
 
@@ -100,9 +104,15 @@ class Notices:
         if what == "shortened":
             look = "looks like a number" if one else "look like numbers"
             return f"{cells} {look} that a spreadsheet shortened ({found.text}, {where_}); its digits are lost"
-        method = self._rendering.method
+        method = self._method
         goes_out = f"{self._stand_in} goes out, which a {method} may store as it is"
         return f"{cells} {'is' if one else 'are'} empty ({where_}): {goes_out}"
+
+
+def _others(definition: Definition) -> Iterator[Rendering]:
+    for step in definition.steps:
+        if step.request is not None:
+            yield Rendering.of(definition, step.request)
 
 
 def _used(rendering: Rendering) -> dict[str, bool]:
@@ -112,7 +122,8 @@ def _used(rendering: Rendering) -> dict[str, bool]:
     used = {piece.column: False for piece in pieces if isinstance(piece, FromRow)}
     if isinstance(rendering.address, SparseAddress):
         used |= {each.column: True for each in rendering.address.parameters if each.column}
-    for name, alone in _columns(rendering.body) if rendering.body is not None else ():
+    nodes = [node for node in (rendering.body, rendering.part, *rendering.lines) if node is not None]
+    for name, alone in (each for node in nodes for each in _columns(node)):
         used[name] = alone or used.get(name, False)
     return used
 
@@ -127,4 +138,8 @@ def _columns(node: Node) -> Iterator[tuple[str, bool]]:
             yield from _columns(inner)
     elif isinstance(node, MappingOf):
         for _, inner in node.items:
+            yield from _columns(inner)
+    elif isinstance(node, NamedByRow):
+        for name, inner in node.items:
+            yield from _columns(name)
             yield from _columns(inner)

@@ -303,7 +303,7 @@ DEFINITIONS: list[tuple[str, str, str]] = [
     (
         "a method",
         _but('rows"}', 'rows", method: FETCH}'),
-        "own.yaml:5: request.method: 'FETCH' is not possible; did you mean `PATCH`?",
+        "own.yaml:5: request.method: is no method; did you mean `PATCH`? A column may hold it, too: \"{method}\" (found 'FETCH')",
     ),
     (
         "a password in the address",
@@ -311,9 +311,9 @@ DEFINITIONS: list[tuple[str, str, str]] = [
         'own.yaml:5: request.url: has a user or password in it; write headers: {Authorization: "… ${secret:NAME}"} instead',
     ),
     (
-        "a secret in the path",
-        _but("/rows", "/${secret:T}"),
-        "own.yaml:5: request.url: a secret may stand in the query or a header, not in the path: paths are shown and logged",
+        "a secret in the host",
+        _but("api.", "${secret:T}."),
+        "own.yaml:5: request.url: a secret may stand in the path, the query or a header, not in the host",
     ),
     (
         "a header of ours",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from flows.client.compiled import Compiled
 from flows.client.exchange import Exchange
 from flows.delivery.journal import Journal
 from flows.delivery.sender import Sender
@@ -42,11 +43,12 @@ class Faulty:
     """
 
     connections = None
+    compiled = Compiled.of(DEFINITION, {})
 
     def __init__(self, *, before: int = 0, after: int = 0, strange: int = 0, without: int = 0) -> None:
         self._before, self._after, self._strange, self._without = before, after, strange, without
 
-    def exchange(self, parcel: Parcel, *, key: str) -> Exchange:
+    def exchange(self, parcel: Parcel, **_: object) -> Exchange:
         """As `Client.exchange`."""
         (row,) = parcel.rows
         if row.row == self._before:

@@ -13,8 +13,10 @@ import pyarrow as pa
 import pytest
 from aiohttp.http_exceptions import BadStatusLine
 
-from flows.client.answer import clean, outcomes, understood
+from flows.client.answer import clean, understood
 from flows.client.breakage import broken
+from flows.client.compiled import Compiled
+from flows.client.exchange import outcomes
 from flows.client.pause import pause_of
 from flows.client.request import mask
 from flows.masking import Masker
@@ -53,7 +55,7 @@ def understand(status: int, headers: dict[str, str], body: bytes, *, trouble: st
 def judge(status: int, headers: dict[str, str], body: bytes, *, trouble: str = "", **changes: Any) -> Outcome:
     """What an answer means for the one row that it is about."""
     reply = understand(status, headers, body, trouble=trouble, **changes)
-    (outcome,) = outcomes(reply, Parcel((Row(1, 2, {}),)), definition(**changes), Masker())
+    (outcome,) = outcomes(Compiled.of(definition(**changes), {}), reply, Parcel((Row(1, 2, {}),)))
     assert (outcome.row, outcome.state, outcome.again) == (1, reply.means, reply.again)
     return outcome
 

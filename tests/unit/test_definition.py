@@ -94,7 +94,7 @@ BAD = {
     "too small": Bad("attempts: 4", "attempts: 0", 18, "retry.attempts: must be at least 1 (found 0)"),
     "not finite": Bad("window_seconds: 1", "window_seconds: .inf", 17, "limit.window_seconds: must be a finite number"),
     "unknown type": Bad("type: int", "type: integer", 4, "'integer' is not possible; did you mean `int`?"),
-    "unknown method": Bad("method: POST", "method: PSOT", 9, "'PSOT' is not possible; did you mean `POST`?"),
+    "unknown method": Bad("method: POST", "method: PSOT", 9, "is no method; did you mean `POST`?"),
     "name": Bad("name: posts", "name: My Posts", 1, "(found 'My Posts'); did you mean `my-posts`?"),
     "limit name": Bad("name: example", "name: '{x}'", 17, "limit.name: must be small letters, digits"),
     # columns
@@ -125,7 +125,7 @@ BAD = {
     "host from a row": Bad("https://api", "https://{title}", 10, "the host must be fixed"),
     "password in URL": Bad("https://api", "https://me:pw@api", 10, "has a user or password in it"),
     "fragment": Bad("com/posts", "com/posts#top", 10, "has a fragment (#…), which is never sent"),
-    "secret in the path": Bad("com/posts", "com/${secret:T}/posts", 10, "a secret may stand in the query or a header"),
+    "secret in the host": Bad("api.example", "${secret:T}.example", 10, "a secret may stand in the path, the query"),
     "secret elsewhere": Bad("sends posts", "${secret:T}", 2, "description: a secret may only stand in"),
     "template column": Bad(
         '"{title}"', '"{titel}"', 12, "request.json.title: there is no column 'titel'; did you mean `title`?"
@@ -138,7 +138,7 @@ BAD = {
         '"{title}"', "{title}", 12, '{title} without quotes is a YAML mapping; write "{title}"'
     ),
     "double braces without quotes": Bad('"{title}"', "{{title}}", 12, 'put "quotes" round {placeholders}'),
-    "placeholder in a key": Bad('title: "{title}"', '"{title}": 1', 12, "filled into values, not into keys"),
+    "placeholder in a key": Bad('title: "{title}"', '"{titel}": 1', 12, "there is no column 'titel'"),
     "json and form": Bad("timeout_seconds: 2", "form: {a: b}", 13, "write either `json` or `form`, not both"),
     "body on GET": Bad("method: POST", "method: GET", 12, "a GET request has no body"),
     "nested form": Bad(

@@ -6,14 +6,18 @@ import asyncio
 
 from flows.delivery.breaker import Breaker
 from flows.delivery.gate import CLAIMED_AT_ONCE, PROBING_TOLD_SECONDS, Gate
-from flows.delivery.job import Job, Slice
+from flows.delivery.job import Job, Slice, Ticket
 from flows.delivery.queue import Queue
-from flows.records import Parcel, Row
+from flows.records import Row
 from tests.harness.clock import MovedClock
 
 
+def ticket(row: int) -> Ticket:
+    return Ticket(Row(row, row + 1, {}), Slice(1, asyncio.new_event_loop().create_future()))
+
+
 def job(row: int) -> Job:
-    return Job(Parcel((Row(row, row + 1, {}),)), Slice(1, asyncio.new_event_loop().create_future()))
+    return Job([ticket(row)])
 
 
 def rows(jobs: list[Job]) -> list[int]:
@@ -23,7 +27,7 @@ def rows(jobs: list[Job]) -> list[int]:
 def test_what_backs_off_waits_its_time_and_then_goes_before_the_others() -> None:
     clock = MovedClock()
     queue = Queue(clock)
-    queue.add([job(1), job(2)])
+    queue.add([ticket(1), ticket(2)])
     queue.back_off(job(3), 5.0)
     queue.back_off(job(4), 2.0)
 
@@ -52,7 +56,7 @@ def test_parcels_that_back_off_for_equally_long_need_no_order_of_their_own() -> 
 
 def test_all_that_waits_is_given_back_at_once() -> None:
     queue = Queue(MovedClock())
-    queue.add([job(1)])
+    queue.add([ticket(1)])
     queue.back_off(job(2), 5.0)
 
     assert sorted(rows(queue.clear())) == [1, 2]

@@ -153,7 +153,7 @@ def _turn(key: str) -> None:
 
 
 def _frame(page: Page, book: Rowbook, at: Any) -> pd.DataFrame:
-    columns, kept = book.definition.column_names, tuple(book.definition.response.keep)
+    columns, kept = book.definition.column_names, book.definition.kept
     first = [f"a:{name}" for name in book.definition.key or columns[:1]]
     table: list[dict[str, Any]] = []
     troubled = any(found.why for found in page.rows)
@@ -184,7 +184,7 @@ def _columns(book: Rowbook) -> dict[str, Any]:
     }
     for name in book.definition.column_names:
         config[f"a:{name}"] = st.column_config.TextColumn(_label(name), width=_width(book, name))
-    for name in book.definition.response.keep:
+    for name in book.definition.kept:
         config[f"b:{name}"] = st.column_config.TextColumn(_label(name), width="small")
     return config
 

@@ -1,0 +1,82 @@
+"""A definition ready to be sent: its requests compiled, and the rules for the answer to each. Made once a client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flows.client.items import Items
+from flows.client.question import Question
+from flows.masking import Masker
+from flows.pipeline.course import Step
+from flows.pipeline.definition import Definition
+from flows.pipeline.rendering import Rendering
+from flows.pipeline.rules import Rules
+from flows.pipeline.template import FromRow, pieces
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledStep:
+    """One step: its request where it makes one."""
+
+    step: Step
+    rendering: Rendering | None
+    rules: Rules
+    needs: tuple[str, ...] = ()  # what earlier steps have to have kept for it: step.name
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What exchanges work with."""
+
+    definition: Definition
+    rendering: Rendering
+    rules: Rules
+    secrets: Mapping[str, str]
+    masker: Masker
+    items: Items | None = None
+    steps: tuple[CompiledStep, ...] = ()
+    _fixed: Question | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, definition: Definition, secrets: Mapping[str, str]) -> Compiled:
+        """Compile a definition. Raises TemplateError."""
+        rules, batch = Rules.of(definition.answers), definition.batch
+        rendering = Rendering.of(definition, None if definition.request is not None else definition.main)
+        items = Items.of_batch(definition, batch) if batch is not None and batch.items is not None else None
+        steps = tuple(
+            CompiledStep(
+                step,
+                Rendering.of(definition, step.request) if step.request is not None else None,
+                Rules.of(step.answers, definition.answers),
+                _needs(definition, step),
+            )
+            for step in definition.steps
+        )
+        needs_values = any(rule.columns for rule in rules.rules)
+        fixed = (
+            None
+            if needs_values
+            else Question(rules, None, items=items is not None, timeout_seconds=rendering.timeout_seconds)
+        )
+        return cls(definition, rendering, rules, dict(secrets), Masker(secrets.values()), items, steps, fixed)
+
+    def question(self, values: Mapping[str, Any] | None) -> Question:
+        """What the main request asks, for a row of these values."""
+        if self._fixed is not None:
+            return self._fixed
+        return Question(
+            self.rules, values, items=self.items is not None, timeout_seconds=self.rendering.timeout_seconds
+        )
+
+
+def _needs(definition: Definition, step: Step) -> tuple[str, ...]:
+    """The kept values of other steps that stand in a step's request."""
+    if step.request is None:
+        return ()
+    names = {each.name for each in definition.steps}
+    found = (
+        piece.column for _, text in step.request.templates() for piece in pieces(text) if isinstance(piece, FromRow)
+    )
+    return tuple(dict.fromkeys(name for name in found if name.partition(".")[0] in names and "." in name))

@@ -1,0 +1,101 @@
+"""Which rows travel together in one request: as many as the definition allows, by number and by bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from msgspec import UNSET, Raw
+
+from flows.client.compiled import Compiled
+from flows.client.request import OWN_KEY, ROW, filling, part_of
+from flows.delivery.job import Ticket
+from flows.pipeline.template import FromRow, Unsendable
+
+_KEY = "0" * 32  # as long as a row's own key, which is not known before the row is claimed
+
+
+class Packing(Protocol):
+    """Says how many of the rows that wait make the next parcel."""
+
+    rows: int
+
+    def take(self, waiting: Sequence[Ticket]) -> int:
+        """So many of the first ones, at least one."""
+
+
+class OneByOne:
+    """A row a request."""
+
+    rows = 1
+
+    def take(self, waiting: Sequence[Ticket]) -> int:
+        """One."""
+        return 1
+
+
+class Batches:
+    """Many rows a request. Their parts are made here, as their length is needed, and kept for the request."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        batch = compiled.definition.batch
+        assert batch is not None
+        self.rows, self._bytes = batch.rows, batch.bytes
+        self._compiled, self._rendering = compiled, compiled.rendering
+        self._items = compiled.items if _is_about_columns(compiled) else None
+        self._merges = self._rendering.merges
+        self._around = self._envelope()
+
+    def _envelope(self) -> int:
+        """Bytes of a body beside its parts."""
+        if self._bytes is None:
+            return 0
+        empty: list[Any] = []
+        try:
+            content = self._rendering.make_content({OWN_KEY: _KEY}, self._compiled.secrets, key=_KEY, parts=empty)
+        except Unsendable:
+            return 0
+        return len(content)
+
+    def take(self, waiting: Sequence[Ticket]) -> int:
+        """As many as fit; a row that makes no part goes alone, and fails alone."""
+        known: set[str] = set()
+        size = self._around
+        for count, ticket in enumerate(waiting):
+            try:
+                length, names = self._part(ticket)
+            except Unsendable:
+                return max(1, count)
+            too_long = self._bytes is not None and size + length + 1 > self._bytes
+            if count == self.rows or (count and (too_long or known.intersection(names))):
+                return count
+            size += length + 1
+            known.update(names)
+        return len(waiting)
+
+    def _part(self, ticket: Ticket) -> tuple[int, list[str]]:
+        """(bytes of a row's part, what must not be twice in one request). Raises Unsendable."""
+        if (part := ticket.part) is UNSET:
+            part = part_of(self._rendering, ticket.row, _KEY, self._compiled.secrets)
+            if not isinstance(part, bytes) and not self._merges:
+                part = Raw(self._rendering.encoded(part))
+            if not self._rendering.needs_more:
+                ticket.part = part
+        names = list(part) if self._merges and isinstance(part, Mapping) else []
+        if self._items is not None:
+            names.append("=" + self._items.value_of(filling(ticket.row, _KEY)))
+        if self._bytes is None:
+            return 0, names
+        return len(self._rendering.encoded(part) if isinstance(part, Mapping) else bytes(part)), names
+
+
+def _is_about_columns(compiled: Compiled) -> bool:
+    """Whether items find their rows by what stands in the rows, so that two may look alike."""
+    text = compiled.items.text if compiled.items is not None else None
+    names = {piece.column for piece in getattr(text, "pieces", ()) if isinstance(piece, FromRow)}
+    return bool(names) and not names & ({OWN_KEY, ROW} - set(compiled.definition.column_names))
+
+
+def packing(compiled: Compiled) -> Packing:
+    """How the rows of a definition travel."""
+    return OneByOne() if compiled.definition.batch is None else Batches(compiled)

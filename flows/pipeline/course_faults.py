@@ -1,0 +1,382 @@
+"""What is wrong with rules on answers, batches, steps, reconciliation, polling and undo: what can never fit or work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from flows.pipeline.batch import Batch, Match
+from flows.pipeline.course import Step
+from flows.pipeline.definition import Definition
+from flows.pipeline.expression import columns_of
+from flows.pipeline.fault import Fault, Place, brief, suggestion
+from flows.pipeline.request import METHODS
+from flows.pipeline.rules import Means, Rule
+from flows.pipeline.template import FromRow, Piece, TemplateError, pieces
+
+SPECIAL = ("row", "idempotency_key")
+BATCH = "batch"
+_WORDS = {"row", "line", "result", "parcel", "position"}
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_OF_ITEMS = ("done", "accepted", "failed", "retry", "wait", "unknown", "stop", "ban")
+_NO_NULLS = re.compile(r"\[\*?\]|\[\?|\.\*")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What placeholders may stand for somewhere. `columns` are shown to people; `why` says what else is asked there."""
+
+    columns: Collection[str]
+    more: Collection[str] = ()
+    why: str = ""
+
+    @property
+    def names(self) -> set[str]:
+        """All of them."""
+        return {*self.columns, *self.more}
+
+    def words(self, name: str) -> str:
+        """What is wrong with a name that is not among them."""
+        if self.why:
+            return f"{brief(name)} has no value here: {self.why}"
+        step, dot, kept = name.partition(".")
+        if dot and any(each.startswith(f"{step}.") for each in self.more):
+            there = [each.partition(".")[2] for each in self.more if each.startswith(f"{step}.")]
+            return f"the step {step} keeps no {brief(kept)}; {suggestion(kept, there)}"
+        if dot:
+            return (
+                f"no earlier step keeps {brief(name)}; {suggestion(name, [each for each in self.more if '.' in each])}"
+            )
+        return f"there is no column {brief(name)}; {suggestion(name, list(self.columns))}"
+
+
+def sensible(definition: Definition, place: Place, columns: tuple[str, ...] | None) -> Known | None:
+    """What placeholders may stand for in the request at a place; None where the columns are not known."""
+    if columns is None:
+        return None
+    if place == ("request",) and definition.batch is not None:
+        stated = "a request of many rows has no single row's values; write them under batch.each"
+        if definition.request is not None and definition.request.ndjson is not None:
+            return Known(columns, SPECIAL)
+        return Known((), ("idempotency_key", BATCH), stated)
+    if place[0] == "steps":
+        return Known(columns, (*SPECIAL, *_kept_before(definition, int(place[1]))))
+    if place[0] == "poll":
+        return Known(definition.kept, SPECIAL)
+    if place[0] == "undo":
+        return Known((*columns, *definition.kept), SPECIAL)
+    return Known(columns, SPECIAL)
+
+
+def _kept_before(definition: Definition, at: int) -> list[str]:
+    names: list[str] = []
+    for step in definition.steps[:at]:
+        kept = [*definition.response.keep, *step.keep, *(name for rule in step.answers for name in rule.keep)]
+        kept += [name for rule in definition.answers for name in rule.keep]
+        names += [f"{step.name}.{name}" for name in kept] if step.request is not None else []
+    return names
+
+
+def course_faults(definition: Definition, columns: tuple[str, ...] | None) -> Iterator[Fault]:
+    """Every fault of what a definition says beside its one request."""
+    yield from _together(definition)
+    several = definition.batch is not None
+    yield from _rules(("answers",), definition.answers, _means(definition), columns, batch=several)
+    if definition.batch is not None:
+        yield from _batch(definition, definition.batch, columns)
+    for at, _ in enumerate(definition.steps):
+        yield from _step(definition, at, columns)
+    yield from _settling(definition, columns)
+    yield from _names(definition, columns)
+    yield from _methods(definition, columns)
+
+
+def _means(definition: Definition) -> tuple[str, ...]:
+    means = tuple(each for each in get_args(Means) if each != "waiting")
+    return means if definition.batch is not None else tuple(each for each in means if each != "items")
+
+
+def _together(definition: Definition) -> Iterator[Fault]:
+    if definition.request is None and not definition.steps:
+        yield Fault(("request",), "is missing; say which request each row becomes, or write `steps`")
+    if definition.request is not None and definition.steps:
+        yield Fault(("steps",), "write either `request` or `steps`, not both")
+    if definition.steps and not any(step.request for step in definition.steps):
+        yield Fault(("steps",), "make no request at all; at least one needs a `request`")
+    if definition.batch is not None and definition.steps:
+        yield Fault(("batch",), "is for one request of many rows; `steps` are several requests of one row")
+    if definition.idempotent and not _sends_a_key(definition):
+        yield Fault(("idempotent",), "is true, but no idempotency key is sent: idempotency_key is none")
+
+
+def _sends_a_key(definition: Definition) -> bool:
+    if any("{idempotency_key}" in text for _, text in definition.templates()):
+        return True
+    return all(
+        not request.key_place.is_nowhere for place, request in definition.requests if place[0] in ("request", "steps")
+    )
+
+
+def _rules(
+    place: Place,
+    rules: Sequence[Rule],
+    possible: Sequence[str],
+    columns: tuple[str, ...] | None,
+    *,
+    batch: bool = False,
+    items: bool = False,
+) -> Iterator[Fault]:
+    for at, rule in enumerate(rules):
+        here: Place = (*place, at)
+        if rule.means not in possible:
+            yield Fault((*here, "means"), f"{_why_not(rule.means, items=items)}; possible: {', '.join(possible)}")
+        yield from _waits(here, rule)
+        if rule.missing is not None and rule.means != "items":
+            yield Fault((*here, "missing"), "is for a rule that means items: it says what becomes of rows without one")
+        if rule.limit is not None:
+            yield Fault((*here, "limit"), "is for a definition with several limits; this one has one, which waits")
+        for key, text in rule.expressions:
+            where = (*here, *key.split(".", 1))
+            for name in columns_of(text):
+                if batch:
+                    yield Fault(where, f"{brief(name)} has no value here: an answer to many rows has no single row")
+                elif columns is not None and name not in columns and name not in SPECIAL:
+                    yield Fault(where, Known(columns).words(name))
+        if earlier := next((n for n, other in enumerate(rules[:at]) if _covers(other, rule)), None):
+            yield Fault(here, f"can never fit: rule {earlier + 1} takes every such answer before")
+        elif rules[:at] and _covers(rules[0], rule):
+            yield Fault(here, "can never fit: rule 1 takes every such answer before")
+
+
+def _waits(here: Place, rule: Rule) -> Iterator[Fault]:
+    for key in ("seconds", "until"):
+        if getattr(rule, key) is not None and rule.means != "wait":
+            yield Fault((*here, key), f"is for a rule that means wait, not {rule.means}")
+    if rule.seconds is not None and rule.until is not None:
+        yield Fault((*here, "until"), "write either `seconds` or `until`, not both")
+
+
+def _why_not(means: str, *, items: bool) -> str:
+    if means == "waiting":
+        return "waiting is for `reconcile` alone: there it means that the row is not there"
+    if means == "items":
+        return "items can only be read where many rows travel in one request" if not items else "an item has no items"
+    return f"{means} is not possible here"
+
+
+def _covers(first: Rule, later: Rule) -> bool:
+    """Whether every answer that the later rule fits is taken by the first one."""
+    if first.when is not None and first.when != later.when:
+        return False
+    if any(later.headers.get(name) != text for name, text in first.headers.items()):
+        return False
+    return all(any(_within(each, other) for other in _list(first.status)) for each in _list(later.status))
+
+
+def _list(status: Any) -> list[Any]:
+    return status if isinstance(status, list) else ["2xx" if status is None else status]
+
+
+def _within(each: int | str, other: int | str) -> bool:
+    return other == "any" or each == other or (isinstance(other, str) and each != "any" and str(each)[0] == other[0])
+
+
+def _batch(definition: Definition, batch: Batch, columns: tuple[str, ...] | None) -> Iterator[Fault]:
+    place: Place = ("batch",)
+    request = definition.request
+    if request is not None:
+        kinds = dict(request.bodies)
+        if not request.has_body:
+            yield Fault(place, f"a {request.method} request has no body for many rows")
+        if request.method_column:
+            yield Fault(("request", "method"), "is a column, and many rows have one request: write the method")
+        if "ndjson" in kinds and batch.each is not None:
+            yield Fault((*place, "each"), "leave it out: the lines under request.ndjson are those of each row")
+        if "ndjson" in kinds and batch.puts == "object":
+            yield Fault((*place, "as"), "is for a JSON body; lines of JSON are no object")
+        spoken = [text for where, text in request.templates() if where[1] not in ("url", "headers", "method")]
+        if kinds and "ndjson" not in kinds and "{batch}" not in spoken:
+            yield Fault(("request", next(iter(kinds))), 'has no "{batch}" that stands alone, where the rows would go')
+        if "text" in kinds or "form" in kinds:
+            yield Fault(("request", "text" if "text" in kinds else "form"), "takes one row; many need json or ndjson")
+    if batch.puts == "object" and not isinstance(batch.each, dict):
+        yield Fault((*place, "as"), "object merges the parts of the rows; write `each` as an object with a name a row")
+    for where, text in definition.templates():
+        if where[:2] == ("batch", "each") and columns is not None:
+            yield from _unknown(where, text, Known(columns, SPECIAL))
+    yield from _match((), place, batch.match, batch.items, columns)
+    means = any(rule.means == "items" for rule in definition.answers)
+    if means and batch.items is None:
+        at = next(at for at, rule in enumerate(definition.answers) if rule.means == "items")
+        yield Fault(("answers", at, "means"), "items are to be read, but batch.items does not say where they stand")
+    for key in ("answers", "keep"):
+        if getattr(batch, key) and batch.items is None:
+            yield Fault((*place, key), "is about single items, but batch.items does not say where they stand")
+    yield from _rules((*place, "answers"), batch.answers, _OF_ITEMS, columns, items=True)
+
+
+def _match(
+    _: Place, place: Place, match: Match | None, items: str | None, columns: tuple[str, ...] | None
+) -> Iterator[Fault]:
+    here: Place = (*place, "match")
+    if items is not None and match is None:
+        yield Fault(
+            here, "is missing; say how an item finds its row: position, {index: …}, {item: …, row: …} or {name: …}"
+        )
+    if match is None:
+        return
+    if items is None:
+        yield Fault(here, f"matches items, but {place[0]}.items does not say where they stand")
+    stated = [key for key in ("index", "item", "name") if getattr(match, key) is not None]
+    if len(stated) > 1:
+        yield Fault(here, f"finds a row in one way; write either `{stated[0]}` or `{stated[1]}`")
+    if (match.item is None) != (match.row is None):
+        lacks = "row" if match.row is None else "item"
+        yield Fault(
+            (*here, lacks), "is missing; `item` finds what was sent in the item, `row` says what the row has there"
+        )
+    if match.ignore_case and not match.text:
+        yield Fault((*here, "ignore_case"), "is for what is compared as text: {item: …, row: …} or {name: …}")
+    if match.by_position and items is not None and _NO_NULLS.search(items):
+        yield Fault(
+            (*place, "items"), "drops items that are null, so their positions would shift; name the list itself"
+        )
+    if match.text and columns is not None:
+        where = (*here, "name" if match.name is not None else "row")
+        yield from _unknown(where, match.text, Known(columns, SPECIAL))
+        if not any(isinstance(piece, FromRow) for piece in _pieces(match.text)):
+            yield Fault(where, 'is the same for every row; name a column, e.g. "{email}"')
+
+
+def _pieces(text: str) -> tuple[Piece, ...]:
+    try:
+        return pieces(text)
+    except TemplateError:
+        return ()
+
+
+def _unknown(where: Place, text: str, known: Known) -> Iterator[Fault]:
+    try:
+        found = pieces(text)
+    except TemplateError as exc:
+        yield Fault(where, f"{exc} (found {brief(text)})")
+        return
+    for piece in found:
+        if isinstance(piece, FromRow) and piece.column not in known.names:
+            yield Fault(where, known.words(piece.column))
+
+
+def _step(definition: Definition, at: int, columns: tuple[str, ...] | None) -> Iterator[Fault]:
+    step, place = definition.steps[at], ("steps", at)
+    if not _NAME.fullmatch(step.name) or step.name in ("row", "header"):
+        yield Fault(
+            (*place, "name"), f"must be small letters, digits and underscores, and not `row` (found {brief(step.name)})"
+        )
+    if step.name in [other.name for other in definition.steps[:at]]:
+        yield Fault((*place, "name"), f"another step is called {brief(step.name)} already")
+    if columns is not None and any(name.startswith(f"{step.name}.") for name in columns):
+        yield Fault(
+            (*place, "name"), f"there is a column that begins with {step.name}., so {{{step.name}.…}} would be unclear"
+        )
+    if (step.request is None) == (step.means is None):
+        yield Fault(place, "needs either a `request`, or `means` for how the row ends there")
+    if step.means is not None:
+        for key in ("keep", "answers", "writes"):
+            if getattr(step, key):
+                yield Fault((*place, key), "is for a step with a request")
+        if step.when is None and at < len(definition.steps) - 1:
+            yield Fault(
+                place, "ends every row here, so that the steps behind it are never gone through; give it a `when`"
+            )
+    elif step.reason is not None:
+        yield Fault((*place, "reason"), "is for a step that ends the row by `means`")
+    possible = tuple(each for each in get_args(Means) if each not in ("waiting", "items", "accepted"))
+    yield from _rules((*place, "answers"), step.answers, possible, columns)
+    if step.when is not None:
+        yield from _condition(definition, step, at, columns)
+
+
+def _condition(definition: Definition, step: Step, at: int, columns: tuple[str, ...] | None) -> Iterator[Fault]:
+    """What the condition of a step asks for, as far as its text shows it."""
+    kept = _kept_before(definition, at)
+    names = {each.name for each in definition.steps}
+    known = Known(columns or (), kept)
+    plain = re.sub(r"""'(?:\\.|[^'\\])*'|`(?:\\.|[^`\\])*`""", "", step.when or "")
+    for found in re.finditer(r"(?<![\w.\"])([A-Za-z_]\w*)\.([A-Za-z_]\w*)", plain):
+        owner, name = found[1], found[2]
+        if owner == "row" and columns is not None and name not in columns:
+            yield Fault(("steps", at, "when"), Known(columns).words(name))
+        elif owner in names and f"{owner}.{name}" not in kept:
+            yield Fault(("steps", at, "when"), known.words(f"{owner}.{name}"))
+
+
+def _settling(definition: Definition, columns: tuple[str, ...] | None) -> Iterator[Fault]:
+    if definition.reconcile is not None:
+        possible = ("done", "failed", "waiting", "unknown", "wait", "retry", "stop", "ban")
+        yield from _rules(("reconcile", "answers"), definition.reconcile.answers, possible, columns)
+        if definition.reconcile.request.method != "GET" and definition.reconcile.request.method_column:
+            yield Fault(("reconcile", "request", "method"), "must be fixed")
+    accepts = [*definition.answers, *(definition.batch.answers if definition.batch else ())]
+    accepted = any(rule.means == "accepted" for rule in accepts)
+    poll = definition.poll
+    if poll is None:
+        return
+    if not accepted:
+        yield Fault(("poll",), "asks about accepted rows, but no rule under `answers` means accepted")
+    if not any(isinstance(piece, FromRow) for _, text in poll.request.templates() for piece in _pieces(text)):
+        yield Fault(
+            ("poll", "request", "url"), 'asks the same for every row; name the job that `keep` took, e.g. "{job}"'
+        )
+    possible = tuple(each for each in get_args(Means) if each != "waiting")
+    yield from _rules(("poll", "answers"), poll.answers, possible, definition.kept)
+    if not any(rule.means in ("done", "items", "failed") for rule in poll.answers):
+        yield Fault(("poll", "answers"), "never end: no rule means done, failed or items")
+    if any(rule.means == "items" for rule in poll.answers) and poll.items is None:
+        yield Fault(("poll", "items"), "is missing; a rule says items, so say where they stand in the report")
+    yield from _match((), ("poll",), poll.match, poll.items, columns)
+    yield from _rules(("poll", "item_answers"), poll.item_answers, _OF_ITEMS, columns, items=True)
+
+
+def _names(definition: Definition, columns: tuple[str, ...] | None) -> Iterator[Fault]:
+    """Kept names that stand twice, or that are those of columns. Steps may keep the same name: the last one wins."""
+    first: dict[str, str] = {}
+    for place, name, owner in _kept(definition):
+        if owner != "response" and ((columns and name in columns) or name in _WORDS):
+            what = "a column" if columns and name in columns else "a word of the results"
+            yield Fault((*place, name), f"is the name of {what} already; keep it under another name")
+        elif owner in ("response", "batch", "steps") and first.setdefault(name, owner) != owner:
+            yield Fault((*place, name), f"is kept under `{first[name]}` already; keep it under another name")
+        first.setdefault(name, owner)
+
+
+def _kept(definition: Definition) -> Iterator[tuple[Place, str, str]]:
+    for name in definition.response.keep:
+        yield ("response", "keep"), name, "response"
+    for at, step in enumerate(definition.steps):
+        for name in step.keep:
+            yield ("steps", at, "keep"), name, "steps"
+    if definition.batch is not None:
+        for name in definition.batch.keep:
+            yield ("batch", "keep"), name, "batch"
+    for at, rule in enumerate(definition.answers):
+        for name in rule.keep:
+            yield ("answers", at, "keep"), name, "answers"
+
+
+def _methods(definition: Definition, columns: tuple[str, ...] | None) -> Iterator[Fault]:
+    """A method that a column holds has to come from a closed list."""
+    for place, request in definition.requests:
+        name = request.method_column
+        column = definition.columns.get(name)
+        if not name or column is None:
+            continue
+        if column.type != "str" or not column.one_of:
+            yield Fault((*place, "method"), f"the column {name} must say which: {{type: str, one_of: [POST, PUT]}}")
+            continue
+        for value in column.one_of:
+            if str(value).upper() not in METHODS:
+                yield Fault(
+                    (*place, "method"), f"{brief(value)} of column {name} is no method; possible: {', '.join(METHODS)}"
+                )

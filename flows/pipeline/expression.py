@@ -1,0 +1,88 @@
+"""Expressions that read an answer: JMESPath into its JSON body, or a header.
+
+    data.items[0].id            JMESPath
+    header:X-Request-Id         a header of the answer; digits are a number
+    items[?sku=={sku}]          {column} stands for the row's value, as a JMESPath literal
+
+An expression that errs finds nothing. Everything here is pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any
+
+import jmespath
+import msgspec
+from pydantic import AfterValidator
+
+_HEADER = "header:"
+# What stands in quotes is JMESPath's; `{name: value}` with its colon makes an object.
+_TOKEN = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`(?:\\.|[^`\\])*`|\{(?P<column>[^{}:,`'"\[\]]+)\}""")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~-]+")
+_NOTHING: Mapping[str, Any] = {}
+
+
+def columns_of(text: str) -> list[str]:
+    """The columns that an expression takes from the row."""
+    if text.startswith(_HEADER):
+        return []
+    return [str(found["column"]) for found in _TOKEN.finditer(text) if found["column"] is not None]
+
+
+def _valid(text: str) -> str:
+    if text.startswith(_HEADER):
+        if not _HEADER_NAME.fullmatch(text.removeprefix(_HEADER).strip()):
+            raise ValueError("names no header; write header:NAME, e.g. header:X-Request-Id")
+        return text
+    try:
+        jmespath.compile(_TOKEN.sub(lambda found: found[0] if found["column"] is None else "`null`", text))
+    except (jmespath.exceptions.JMESPathError, RecursionError) as exc:
+        raise ValueError(f"is no JMESPath expression: {str(exc).splitlines()[0]}") from exc
+    return text
+
+
+Expression = Annotated[str, AfterValidator(_valid)]
+
+
+def search(text: str, answer: Any, headers: Mapping[str, str] = _NOTHING, values: Mapping[str, Any] = _NOTHING) -> Any:
+    """What an expression finds; None where it finds nothing.
+
+    `answer` is a JSON value, `headers` find names in any case, `values` are those of the row.
+    """
+    if text.isidentifier():  # 2.5 µs less than by JMESPath, which says the same
+        return answer.get(text) if isinstance(answer, dict) else None
+    if text.startswith(_HEADER):
+        found = headers.get(text.removeprefix(_HEADER).strip())
+        return int(found) if found is not None and found.isascii() and found.isdigit() and len(found) < 19 else found
+    if "{" in text:
+        text = _filled(text, values)
+    try:
+        return _compiled(text).search(answer)
+    except (jmespath.exceptions.JMESPathError, RecursionError, ArithmeticError):  # a function that does not fit
+        return None
+
+
+def holds(text: str, answer: Any, headers: Mapping[str, str] = _NOTHING, values: Mapping[str, Any] = _NOTHING) -> bool:
+    """JMESPath's truth of what an expression finds: 0 is true; null, false and what is empty are not."""
+    found = search(text, answer, headers, values)
+    return not (found is None or found is False or (isinstance(found, str | list | dict) and not found))
+
+
+def _filled(text: str, values: Mapping[str, Any]) -> str:
+    def stands_for(found: re.Match[str]) -> str:
+        return found[0] if found["column"] is None else _literal(values.get(found["column"]))
+
+    return _TOKEN.sub(stands_for, text)
+
+
+def _literal(value: Any) -> str:
+    """A JMESPath literal; the backtick that would end it is written as JSON's escape."""
+    return "`" + msgspec.json.encode(value, enc_hook=str).decode().replace("`", "\\u0060") + "`"
+
+
+@lru_cache(maxsize=1024)
+def _compiled(text: str) -> Any:
+    return jmespath.compile(text)
