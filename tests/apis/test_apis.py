@@ -1,0 +1,67 @@
+"""Whole deliveries to each of the stand-ins: every row ends in the state that the API knows it to have."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deployments.standin.apis.api import ApiKnobs
+from deployments.standin.apis import APIS
+from deployments.standin.server import serving
+from flows.delivery.delivery import Delivery
+from flows.export import results
+from flows.ledger.connection import connect
+from flows.ledger.ledger import Ledger
+from flows.pipeline.reading import load
+from flows.settings import Settings
+from tests.apis import rows as made
+from tests.apis.plain import HERE
+from tests.apis.truth import wrong
+from tests.harness.limits import long_known
+
+QUICK = ApiKnobs(wait_seconds=0.01, job_seconds=0.05)
+NAMES = sorted(path.stem for path in HERE.glob("*.yaml"))
+
+
+def delivered(name: str, folder: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch, count: int = 1000) -> Any:
+    """(what the stand-in knows, the results, the rows that were sent, the run)."""
+    api = name.removesuffix("_told")
+    samples = made.samples(api, count)
+    file = made.write(folder / "rows.csv", samples)
+    with serving(APIS[api](QUICK)) as url:
+        monkeypatch.setenv(f"{api.upper()}_URL", url)
+        monkeypatch.setenv(f"{api.upper()}_REQUESTS", "200")
+        monkeypatch.setenv(f"{name.upper()}_REQUESTS", "200")
+        monkeypatch.setenv(f"{api.upper()}_EVERY_SECONDS", "1")
+        monkeypatch.setenv(f"{api.upper()}_AFTER_SECONDS", "0")
+        definition = load(HERE / f"{name}.yaml")
+        long_known(connect(redis_url), definition.limit.name)
+        Ledger(connect(redis_url)).create(
+            name, definition=definition.resolved(), by="test", pipeline=definition.name, file=str(file)
+        )
+        delivery = Delivery(name, definition, Settings(data=folder / "data", give_up_seconds=20), redis_url)
+        delivery.take(resume=False)
+        try:
+            delivery.connect()
+            delivery.spooling.check(file)
+            delivery.open()
+            with ThreadPoolExecutor(16) as pool:
+                for chunks in delivery.rounds("unfinished"):
+                    list(pool.map(delivery.send, chunks))
+        finally:
+            delivery.close()
+        run = delivery.end()
+        said = list(results(delivery.view, delivery.spool, run))
+        delivery.release()
+        return httpx.get(f"{url}/truth", trust_env=False).json(), said, samples, run
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_row_is_in_a_wrong_state(name: str, tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, said, samples, run = delivered(name, tmp_path, redis_url, monkeypatch)
+    counts = {str(state): count for state, count in run.counts.items()}
+    assert (run.reason, wrong(truth, said, samples, counts=counts)) == ("", [])
