@@ -9,8 +9,11 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct
 
-Wanted = Literal["unfinished", "failed", "unknown"]
-"""Which rows of a run are to be sent: those that never were or never ended, or once more those of one state."""
+Wanted = Literal["unfinished", "failed", "unknown", "reconcile"]
+"""Which rows of a run are to be sent: those that never were or never ended, or once more those of one state.
+
+`reconcile`: the unknown ones that the API does not have, which it is asked about; of accepted ones it is asked, too.
+"""
 
 Apostrophes = Literal["ask", "keep", "remove"]
 """What an apostrophe before a formula, a number or a date means: part of the text, or a guard against spreadsheets."""

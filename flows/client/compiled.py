@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
+
 from flows.client.items import Items
 from flows.client.question import Question
+from flows.client.request import build, filling
 from flows.masking import Masker
 from flows.pipeline.course import Step
 from flows.pipeline.definition import Definition
 from flows.pipeline.rendering import Rendering
 from flows.pipeline.rules import Rules
-from flows.pipeline.template import FromRow, pieces
+from flows.pipeline.template import FromRow, Unsendable, pieces
+from flows.records import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class Compiled:
     masker: Masker
     items: Items | None = None
     steps: tuple[CompiledStep, ...] = ()
+    report: Items | None = None  # of a job
+    _asks: Mapping[str, tuple[Rendering, Rules]] = field(default_factory=dict, repr=False)
     _fixed: Question | None = field(default=None, repr=False)
 
     @classmethod
@@ -60,7 +66,35 @@ class Compiled:
             if needs_values
             else Question(rules, None, items=items is not None, timeout_seconds=rendering.timeout_seconds)
         )
-        return cls(definition, rendering, rules, dict(secrets), Masker(secrets.values()), items, steps, fixed)
+        parts = {"reconcile": definition.reconcile, "poll": definition.poll}
+        asks = {
+            name: (Rendering.of(definition, part.request), Rules.of(part.answers))
+            for name, part in parts.items()
+            if part is not None
+        }
+        poll = definition.poll
+        report = Items.of_report(definition, poll) if poll is not None and poll.items is not None else None
+        masker = Masker(secrets.values())
+        return cls(definition, rendering, rules, dict(secrets), masker, items, steps, report, asks, fixed)
+
+    def reconciliation(self, row: Row, own_key: str, kept: Mapping[str, Any]) -> httpx.Request:
+        """The question about what became of a row. Raises Unsendable."""
+        rendering, rules = self._asks["reconcile"]
+        request = build(rendering, row, key=own_key, secrets=self.secrets, more=kept)
+        values = {**filling(row, own_key), **kept}
+        request.extensions["question"] = Question(rules, values, reads=True, timeout_seconds=rendering.timeout_seconds)
+        return request
+
+    def poll(self, kept: Mapping[str, Any]) -> httpx.Request:
+        """The question about a job. Raises Unsendable where its name was not kept."""
+        rendering, rules = self._asks["poll"]
+        if missing := [name for name in rendering.names if kept.get(name) in (None, "")]:
+            raise Unsendable(f"{', '.join(missing)} was not in the answer")
+        request = build(rendering, Row(0, 0, dict(kept)), key="", secrets=self.secrets)
+        request.extensions["question"] = Question(
+            rules, kept, reads=True, items=self.report is not None, timeout_seconds=rendering.timeout_seconds
+        )
+        return request
 
     def question(self, values: Mapping[str, Any] | None) -> Question:
         """What the main request asks, for a row of these values."""

@@ -15,6 +15,7 @@ from flows.delivery.lease import Lease
 from flows.delivery.plan import Chunk
 from flows.delivery.rounds import Rounds
 from flows.delivery.sending import Sending
+from flows.delivery.settling import Settling
 from flows.delivery.spooling import Spooling
 from flows.delivery.summary import EARLIER, earlier
 from flows.errors import Broken, RowrelayError, Stopped, Superseded
@@ -61,6 +62,15 @@ class Delivery:
             journal=journal(settings, run, part=part),
             events=Events(run, self.at_once),
         )
+        self.settling = Settling(
+            run,
+            definition,
+            self.sending.engine,
+            lease=self.lease,
+            ledger=self.ledger,
+            view=self.view,
+            spool=self.spool,
+        )
         self._guard = BackupGuard(self.client, settings.memory)
         self._trusted = False
 
@@ -92,6 +102,7 @@ class Delivery:
         """Start sending: from now on `send` may be called. Raises LedgerOlder, Superseded."""
         if not self._trusted:
             self.trust()
+        self.ledger.facts(self.run, epoch=self.lease.epoch, steps=bool(self.definition.steps))
         self.ledger.open(self.run, self.lease.epoch)
         self.lease.renew(self.ledger)  # rows that a dead deliverer left under way may be due, whatever has just ended
         before = self.view.run(self.run)
@@ -108,10 +119,20 @@ class Delivery:
     def rounds(self, wanted: Wanted, *, request: str = "") -> Iterator[list[Chunk]]:
         """What is to be sent, round by round: each is to be sent before the next is asked for. See `Rounds.plan`."""
         epoch = self.lease.epoch
-        yield self.planned.plan(wanted, epoch=epoch, request=request)
-        self.settle()
-        if wanted != "unfinished":
-            return
+        if wanted != "reconcile":
+            yield self.planned.plan(wanted, epoch=epoch, request=request)
+            self.settle()
+        if wanted == "unfinished":
+            yield from self._late(epoch)
+        for _ in range(ROUNDS_AFTER):
+            if self.sending.is_ending or not self.settling.reconcile(sent_at=self.sending.sent_at):
+                break
+            yield self.planned.plan("reconcile", epoch=epoch)
+            self.settle()
+        if not self.sending.is_ending:
+            self.settling.poll()
+
+    def _late(self, epoch: int) -> Iterator[list[Chunk]]:
         # An earlier deliverer that was cut off may have said meanwhile that some of its rows were never sent.
         for _ in range(ROUNDS_AFTER):
             if self.sending.is_ending or not (late := self.planned.plan("unfinished", epoch=epoch)):

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, ExitStack, suppress
 from functools import cache, partial
 from typing import Any
 
+import httpx
 import pyarrow as pa
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -19,7 +20,7 @@ from flows.errors import Stopped
 from flows.limit.limiter import Limit, Limiter
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secrets_of
-from flows.records import LimitTerms, Row
+from flows.records import LimitTerms, Reply, Row
 from flows.settings import Settings
 
 
@@ -42,6 +43,7 @@ class Engine:
 
     def __init__(self, redis_url: str, terms: LimitTerms, settings: Settings) -> None:
         self.sender: Sender | None = None
+        self.client: Client | None = None
         self.limit: Limit | None = None
         self._redis_url, self._terms, self._settings = redis_url, terms, settings
         self._stack, self._exits = ExitStack(), AsyncExitStack()
@@ -90,6 +92,7 @@ class Engine:
             connections=max(8, round(self._terms.in_flight * 1.5)),
         )
         await self._exits.enter_async_context(client)
+        self.client = client
         sender = make(self.limit, client)
         await sender.start()
         self.sender = sender
@@ -108,6 +111,18 @@ class Engine:
             raise RuntimeError("the engine is not open")
         found: Counter[str] = self.run(partial(self.sender.deliver, rows, parcels=parcels, resends=resends))
         return found
+
+    def ask(self, requests: Sequence[httpx.Request]) -> list[Reply | None]:
+        """Ask the API what changes nothing; None where nothing was answered that says anything."""
+        if self.sender is None:
+            raise RuntimeError("the engine is not open")
+        found: list[Reply | None] = self.run(self.sender.ask, requests)
+        return found
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether nothing more is sent."""
+        return self.sender is not None and self.sender.is_ending
 
     def soon(self, act: Callable[[Sender], None]) -> None:
         """Do something to the sender on the loop, where there is one. Does not wait: a signal handler must not."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from flows.ledger.connection import translated
 from flows.ledger.view import View
-from flows.records import Row, RowState
+from flows.records import Row
+from flows.spool.ordinals import Ordinals
 from flows.spool.spool import Spool
 
 
@@ -28,7 +26,7 @@ class Regrouping:
 
     def __init__(self, run: str, view: View, spool: Spool) -> None:
         self._run, self._view, self._spool = run, view, spool
-        self._rejected: NDArray[np.int64] | None = None
+        self._ordinals: Ordinals | None = None
 
     @translated()
     def of(self, rows: Sequence[Row], *, resends: bool) -> Grouped:
@@ -46,12 +44,11 @@ class Regrouping:
             elif parcel is None or parcel[0] != row.row:
                 grouped.elsewhere += 1
             else:
-                grouped.parcels.append([known.get(each) or self._read(each, run.total) for each in parcel])
+                grouped.parcels.append([known.get(each) or self._read(each) for each in parcel])
                 grouped.elsewhere -= sum(each not in known for each in parcel)
         return grouped
 
-    def _read(self, row: int, total: int) -> Row:
-        if self._rejected is None:
-            self._rejected = np.flatnonzero(self._view.bitmap(self._run, RowState.REJECTED, total)) + 1
-        at = row - 1 - int(np.searchsorted(self._rejected, row))
-        return self._spool.read(at, at + 1)[0]
+    def _read(self, row: int) -> Row:
+        if self._ordinals is None:
+            self._ordinals = Ordinals(self._view.rejected(self._run))
+        return self._ordinals.read(self._spool, [row])[0]

@@ -42,7 +42,7 @@ class Rounds:
             for first in range(0, len(rows), _RESENT_AT_ONCE):
                 self._ledger.resend(self._run, epoch, number, rows[first : first + _RESENT_AT_ONCE].tolist())
         waiting = self._view.bits(self._run, RowState.WAITING, run.total)
-        if wanted in _RESENDS:
+        if wanted != "unfinished":
             waiting &= self._view.asked(self._run, run.total)
         return self._chunks(waiting, run, resends=False)
 

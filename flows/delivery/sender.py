@@ -13,8 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+import httpx
+
 from flows.client.client import Client
 from flows.delivery.alarm import Alarm
+from flows.delivery.asking import Asking
 from flows.delivery.bookkeeping import Bookkeeping
 from flows.delivery.breaker import Breaker
 from flows.delivery.chores import Chores
@@ -81,6 +84,7 @@ class Sender:
         self._alarm = Alarm(context, breaker)
         self._staleness = Staleness(clock=limit.clock, on_event=on_event)
         self._exchanges = Exchanges(context, client, on_reply=self._heed)
+        self._asking = Asking(context, client, on_reply=self._heed)
         self._claiming = Claiming(context, first_serial=first_serial)
         self._queue = Queue(clock, packing(client.compiled))
         gate = Gate(breaker, in_flight=limit.terms.in_flight, clock=limit.clock, on_event=on_event)
@@ -147,6 +151,10 @@ class Sender:
             self._empty()
         self._context.wake.set()
         return await whole.done
+
+    async def ask(self, requests: Sequence[httpx.Request]) -> list[Reply | None]:
+        """Ask what changes nothing, under the limit; None where nothing was answered that says anything."""
+        return await self._asking.ask(requests)
 
     def drain(self, *, cancelled: bool = False) -> None:
         """Take no new rows; those under way are waited for."""

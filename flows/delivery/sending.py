@@ -48,6 +48,7 @@ class Sending:
         self._slice = slice_size(self._terms, per_request=definition.rows_per_request)
         self._regrouping = Regrouping(run, View(at_once.client), spool) if definition.batch is not None else None
         self.engine = Engine(redis_url, self._terms, settings)
+        self._sent_at: float | None = None
         self._guard = BackupGuard(at_once.client, settings.memory)
 
     @property
@@ -70,6 +71,11 @@ class Sending:
     def is_ending(self) -> bool:
         """Whether nothing more is to be sent."""
         return self.stopped is not None or self.cancelled
+
+    @property
+    def sent_at(self) -> float | None:
+        """When this process sent something last, Unix time, if it has."""
+        return self._sent_at
 
     @property
     def patience_seconds(self) -> float:
@@ -126,6 +132,7 @@ class Sending:
                 states += self._deliver(rows, resends=resends)
                 rows = []
         states += self._deliver(rows, resends=resends)
+        self._sent_at = time.time()
         return dict(states)
 
     def _deliver(self, rows: list[Row], *, resends: bool) -> Counter[str]:

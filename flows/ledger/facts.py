@@ -52,6 +52,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     respools: bool = False  # the spool is being made anew
 
     # The sending
+    steps: bool = False  # a row may take several requests, of which only those that write leave it in doubt
+    polled_at: float = 0.0  # when accepted rows were last asked about
     kept_notice: str = ""
     halted: int | None = None  # the epoch whose other processes are to send no more
     sent: int = 0

@@ -449,6 +449,7 @@ function ask.resolve(epoch, packed, texts)
       rec.doubt, rec.tail = false, tail
       if to == 'waiting' then
         rec.at = 0
+        redis.call('SETBIT', run .. ':asked', rec.row - 1, 1)
       end
       save(rec)
       local block = run .. ':detail:' .. math.floor((rec.row - 1) / 100)
@@ -519,7 +520,7 @@ function ask.answer(clock_now, packed, texts)
         if to == 'done' then
           redis.call('HDEL', run .. ':steps', rec.row)
         end
-        if to ~= 'waiting' and rec.request > 0 then
+        if to ~= 'waiting' and (rec.request > 0 or asked(rec.row)) then
           redis.call('SETBIT', run .. ':asked', rec.row - 1, 0)
         end
         taken = to == wanted and 1 or 2

@@ -64,6 +64,10 @@ class View(Runs):
         """Which rows are in a state, by row - 1, a byte a row."""
         return np.unpackbits(self.bits(run, state, total), count=total).astype(bool)
 
+    def rejected(self, run: str) -> NDArray[np.int64]:
+        """The numbers of the rejected rows, ascending."""
+        return np.flatnonzero(self.bitmap(run, RowState.REJECTED, self.run(run).total)) + 1
+
     def select(self, run: str, states: Iterable[RowState], total: int) -> NDArray[np.int64]:
         """Row numbers in any of the states, ascending."""
         found = self._bits(run, frozenset(states), total)

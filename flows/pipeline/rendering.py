@@ -73,7 +73,8 @@ class Rendering:
     part: Node | None  # one row's, of a batch
     merges: bool
     key: KeyPlace
-    needs_more: bool  # it has placeholders that are no columns
+    names: tuple[str, ...]  # what its placeholders are called
+    needs_more: bool  # some of them are no columns
     timeout_seconds: float
 
     @property
@@ -88,6 +89,7 @@ class Rendering:
         request = request or definition.main
         how = outgoing(definition, request.empty)
         headers = [Header(name, compile_text(text, how)) for name, text in request.headers.items()]
+        names = _names(request, batch)
         kind, body, part = _body(definition, request, batch, how)
         fixed = {header.name: header.make({}, {}) for header in headers if isinstance(header.text, Fixed)}
         if kind in _TYPES and not any(header.name.casefold() == "content-type" for header in headers):
@@ -104,7 +106,8 @@ class Rendering:
             part=part,
             merges=batch is not None and batch.puts == "object",
             key=request.key_place,
-            needs_more=not _names(request, batch) <= set(definition.column_names),
+            names=tuple(sorted(names)),
+            needs_more=not names <= set(definition.column_names),
             timeout_seconds=request.timeout_seconds,
         )
 

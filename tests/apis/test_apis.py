@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from deployments.standin.apis.api import ApiKnobs
 from deployments.standin.apis import APIS
+from deployments.standin.apis.api import ApiKnobs
 from deployments.standin.server import serving
 from flows.delivery.delivery import Delivery
 from flows.export import results
@@ -52,6 +52,8 @@ def delivered(name: str, folder: Path, redis_url: str, monkeypatch: pytest.Monke
             with ThreadPoolExecutor(16) as pool:
                 for chunks in delivery.rounds("unfinished"):
                     list(pool.map(delivery.send, chunks))
+            while delivery.settling.poll():
+                pass
         finally:
             delivery.close()
         run = delivery.end()

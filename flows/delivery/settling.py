@@ -1,0 +1,241 @@
+"""What became of rows of which it is not known: the API is asked, and the ledger told.
+
+`unknown` rows are asked about one by one, at the end of a run and when somebody wishes it: done, failed, or not there,
+so that they wait to be sent. `accepted` rows are asked about by the job that they are in, once a job, until the API
+has decided. Of a question that no rule has an answer for nothing follows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import httpx
+import msgspec
+from msgspec import UNSET
+
+from flows.client.answer import kept_of
+from flows.client.compiled import Compiled
+from flows.client.items import Items
+from flows.client.request import filling, idempotency_key
+from flows.delivery.engine import Engine
+from flows.delivery.lease import Lease
+from flows.ledger import keys
+from flows.ledger.connection import translated
+from flows.ledger.keys import Record
+from flows.ledger.ledger import Ledger
+from flows.ledger.moves import Found
+from flows.ledger.view import View
+from flows.pipeline.definition import Definition
+from flows.pipeline.template import Unsendable
+from flows.records import Outcome, Reply, Row, RowState
+from flows.spool.ordinals import Ordinals
+from flows.spool.spool import Spool
+
+_AT_ONCE = 500  # rows, or jobs, asked about before the ledger is told
+_PAUSE_SECONDS = 0.2
+
+
+class Settling:
+    """Of one delivery of a run."""
+
+    def __init__(
+        self,
+        run: str,
+        definition: Definition,
+        engine: Engine,
+        *,
+        lease: Lease,
+        ledger: Ledger,
+        view: View,
+        spool: Spool,
+    ) -> None:
+        self._run, self._definition, self._engine = run, definition, engine
+        self._lease, self._ledger, self._view, self._spool = lease, ledger, view, spool
+        self._names = definition.kept
+        self._ordinals: Ordinals | None = None
+
+    @property
+    def _compiled(self) -> Compiled:
+        assert self._engine.client is not None
+        return self._engine.client.compiled
+
+    @translated()
+    def reconcile(self, *, sent_at: float | None) -> int:
+        """Ask about every unknown row; returns how many are to be sent, as they are not there.
+
+        `sent_at`: when this process last sent something, Unix time: a lost write takes its time to show.
+        Raises StackError, LedgerError.
+        """
+        reconcile, run = self._definition.reconcile, self._view.run(self._run)
+        if reconcile is None or not run.counts[RowState.UNKNOWN]:
+            return 0
+        rows = self._view.select(self._run, [RowState.UNKNOWN], run.total).tolist()
+        self._event(f"Asking the API what became of {len(rows):,} unknown {'row' if len(rows) == 1 else 'rows'}")
+        waiting = 0
+        for first in range(0, len(rows), _AT_ONCE):
+            records = self._records(rows[first : first + _AT_ONCE])
+            records = [record for record in records if record.state is RowState.UNKNOWN]
+            lapse = self._definition.terms.lapse_seconds + reconcile.after_seconds
+            latest = max([record.at or 0.0 for record in records] + [sent_at or 0.0], default=0.0)
+            if not records or not self._sleep_until(latest + (reconcile.after_seconds if sent_at else lapse)):
+                break
+            waiting += self._settle(records)
+        return waiting
+
+    def _settle(self, records: Sequence[Record]) -> int:
+        rows = self._rows([record.row for record in records])
+        asked: list[tuple[Record, Row, httpx.Request]] = []
+        for record, row in zip(records, rows, strict=True):
+            own = idempotency_key(self._run, row, record.generation)
+            try:
+                asked.append((record, row, self._compiled.reconciliation(row, own, record.kept)))
+            except Unsendable:
+                continue
+        replies = self._engine.ask([request for *_, request in asked])
+        found, waiting = [], 0
+        for (record, row, _), reply in zip(asked, replies, strict=True):
+            if reply is None or reply.by_rule is None or reply.means is RowState.UNKNOWN or reply.stop:
+                continue
+            outcome = self._outcome(reply, row, record.kept)
+            found.append(self._found(record, outcome, reply))
+            waiting += outcome.state is RowState.WAITING
+        moved = self._ledger.resolve(self._run, self._lease.epoch, found)
+        lost = [each for each, ok in zip(found, moved, strict=True) if not ok]
+        return waiting - sum(each.state is RowState.WAITING for each in lost)
+
+    @translated()
+    def poll(self) -> int:
+        """Ask about every job that accepted rows are in; returns how many rows are still accepted.
+
+        Raises StackError, LedgerError.
+        """
+        poll, run = self._definition.poll, self._view.run(self._run)
+        if poll is None or not run.counts[RowState.ACCEPTED]:
+            return 0
+        if not self._sleep_until(run.facts.polled_at + poll.every_seconds):
+            return run.counts[RowState.ACCEPTED]
+        self._ledger.facts(self._run, epoch=self._lease.epoch, polled_at=round(time.time(), 3))
+        rows = self._view.select(self._run, [RowState.ACCEPTED], run.total).tolist()
+        jobs = list(self._jobs(rows))
+        for first in range(0, len(jobs), _AT_ONCE):
+            some = [(records, request) for records, request in jobs[first : first + _AT_ONCE] if request is not None]
+            replies = self._engine.ask([request for _, request in some if request is not None])
+            for (records, _), reply in zip(some, replies, strict=True):
+                self._report(records, reply)
+        self._give_up(jobs, poll.until.hours * 3600.0)
+        return self._view.run(self._run).counts[RowState.ACCEPTED]
+
+    def _jobs(self, rows: Sequence[int]) -> Iterable[tuple[list[Record], httpx.Request | None]]:
+        """Accepted rows by the question about them."""
+        jobs: dict[tuple[str, bytes], tuple[list[Record], httpx.Request | None]] = {}
+        for first in range(0, len(rows), 5000):
+            for record in self._records(rows[first : first + 5000]):
+                if record.state is not RowState.ACCEPTED:
+                    continue
+                try:
+                    request = self._compiled.poll(record.kept)
+                except (Unsendable, KeyError):
+                    jobs[("", str(record.row).encode())] = ([record], None)
+                    continue
+                name = (str(request.url), request.content)
+                jobs.setdefault(name, ([], request))[0].append(record)
+        return jobs.values()
+
+    def _report(self, records: Sequence[Record], reply: Reply | None) -> None:
+        """What the answer about a job means for its rows."""
+        if reply is None or reply.by_rule is None or reply.stop:
+            return
+        means = reply.by_rule.means
+        if means == "items" and (items := self._compiled.report) is not None:
+            outcomes = self._by_items(items, records, reply)
+        elif reply.means in (RowState.DONE, RowState.FAILED, RowState.UNKNOWN):
+            rows = self._rows([record.row for record in records])
+            outcomes = [self._outcome(reply, row, record.kept) for row, record in zip(rows, records, strict=True)]
+        else:
+            return
+        found = [
+            self._found(record, outcome, reply)
+            for record, outcome in zip(records, outcomes, strict=True)
+            if outcome.state in (RowState.DONE, RowState.FAILED, RowState.UNKNOWN)
+        ]
+        self._ledger.resolve(self._run, self._lease.epoch, found)
+
+    def _by_items(self, items: Items, records: Sequence[Record], reply: Reply) -> list[Outcome]:
+        rows = self._rows([record.row for record in records])
+        values = [
+            filling(row, idempotency_key(self._run, row, record.generation))
+            for row, record in zip(rows, records, strict=True)
+        ]
+        mask = self._compiled.masker
+        outcomes = items.outcomes(reply, [row.row for row in rows], values, mask.text)
+        return [
+            msgspec.structs.replace(outcome, kept={**record.kept, **_stated(mask.value(outcome.kept))})
+            for record, outcome in zip(records, outcomes, strict=True)
+        ]
+
+    def _give_up(self, jobs: Iterable[tuple[list[Record], httpx.Request | None]], seconds: float) -> None:
+        """Rows of which nothing can be asked, or that have been accepted for too long, are unknown."""
+        now, found = time.time(), []
+        for records, request in jobs:
+            for record in records:
+                why = ""
+                if request is None:
+                    why = "the answer did not name the job, so that it cannot be asked about"
+                elif record.at is not None and now - record.at > seconds:
+                    why = f"the API has not decided within {seconds / 3600:g} hours"
+                if why:
+                    found.append(self._found(record, Outcome(record.row, RowState.UNKNOWN, why, record.kept), None))
+        if found:  # of those that were decided a moment ago nothing moves
+            still = {
+                record.row
+                for record in self._records([each.row for each in found])
+                if record.state is RowState.ACCEPTED
+            }
+            self._ledger.resolve(self._run, self._lease.epoch, [each for each in found if each.row in still])
+
+    def _outcome(self, reply: Reply, row: Row, kept: Mapping[str, Any]) -> Outcome:
+        rule = reply.by_rule
+        found: dict[str, Any] = {}
+        if rule is not None and rule.keep:
+            body = None if reply.value is UNSET else reply.value
+            found, _ = kept_of(rule.keep, body, reply.headers, {**kept, **row.values})
+        merged = {**kept, **_stated(self._compiled.masker.value(found))}
+        return Outcome(row.row, reply.means, reply.reason, merged, reply.excerpt)
+
+    def _found(self, record: Record, outcome: Outcome, reply: Reply | None) -> Found:
+        tail, detail = keys.pack(
+            self._names,
+            status=record.status if reply is None else reply.status,
+            took_seconds=record.took_seconds or 0.0,
+            kept=outcome.kept,
+            reason=outcome.reason,
+            excerpt=outcome.excerpt,
+        )
+        return Found(record.row, record.epoch, record.serial, outcome.state, tail, detail)
+
+    def _records(self, rows: Sequence[int]) -> list[Record]:
+        return self._view.records(self._run, rows, names=self._names, created=self._view.run(self._run).created)
+
+    def _rows(self, numbers: Sequence[int]) -> list[Row]:
+        if self._ordinals is None:
+            self._ordinals = Ordinals(self._view.rejected(self._run))
+        return self._ordinals.read(self._spool, numbers)
+
+    def _event(self, text: str) -> None:
+        self._ledger.event(self._run, text)
+
+    def _sleep_until(self, moment: float) -> bool:
+        """Wait; False where nothing more is to be sent. Nobody waits for longer than a day: clocks step."""
+        deadline = time.monotonic() + min(max(0.0, moment - time.time()), 86_400.0)
+        while (left := deadline - time.monotonic()) > 0:
+            if self._engine.is_ending or self._lease.interrupted or self._lease.cancelled:
+                return False
+            time.sleep(min(left, _PAUSE_SECONDS))
+        return not self._engine.is_ending
+
+
+def _stated(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What was found: nothing that was kept before goes."""
+    return {name: value for name, value in found.items() if value is not None}
