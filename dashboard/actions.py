@@ -110,8 +110,10 @@ def to_send(run: Run, rows: Wanted) -> int:
     """How many rows a resume would send; 1 where the file has to be checked first."""
     if rows == "failed":
         return run.counts[RowState.FAILED]
-    if rows == "unknown":
+    if rows in ("unknown", "reconcile"):
         return run.counts[RowState.UNKNOWN]
+    if rows == "accepted":
+        return run.counts[RowState.ACCEPTED]
     return run.counts[RowState.WAITING] + run.counts[RowState.SENDING] if run.total else 1
 
 

@@ -26,6 +26,7 @@ from flows.flow_runs.launch import Launch, launched
 from flows.flow_runs.mapping import send_all
 from flows.flow_runs.missed import missed
 from flows.flow_runs.names import DELIVER, title
+from flows.flow_runs.next_look import schedule_look
 from flows.flow_runs.outcome import CHECKED, SKIPPED
 from flows.flow_runs.report import Report
 from flows.flow_runs.signals import drained_by_signals
@@ -94,7 +95,8 @@ def deliver(
         pipeline: Which columns, which API, how fast: the name of a definition.
         file: The file, below the uploads, the inbox or another allowed folder, e.g. orders.csv. Not read where a run
             is resumed.
-        rows: Of a run that is resumed: the unfinished rows, or once more the failed or the unknown ones.
+        rows: Of a run that is resumed: the unfinished rows, or once more the failed or the unknown ones. `reconcile`
+            asks the API about the unknown ones, `accepted` about the accepted ones.
         resume: Id of the run to resume; empty for a new run.
         dry_run: Only check the file. The run can be sent afterwards by resuming it.
         skip_delivered: Leave out the rows that earlier runs of the pipeline have delivered, by its `key` columns.
@@ -125,6 +127,10 @@ def deliver(
             if dry_run and known is not None and known.total:
                 return told(Completed(message=f"Run {run} was checked before; nothing was sent."), CHECKED)
             return _delivered(order, run, rows, launch, settings, resumes=known is not None, dry_run=dry_run)
+    except RunBusy as exc:
+        if rows != "accepted":
+            return told(Failed(message=str(exc), data=exc))
+        return told(Completed(message=f"Skipped: {exc.message}"), SKIPPED)  # whoever delivers it asks as well
     except RowrelayError as exc:  # what a person can mend is no crash, and a trace would say nothing to them
         return told(Failed(message=str(exc), data=exc))
 
@@ -213,6 +219,8 @@ def _deliver(
                 delivery.open()
                 for chunks in delivery.rounds(rows, request=request):
                     send_all(send, chunks, delivery, report)
+                if launched().waits:
+                    delivery.wait_for_accepted()
     except Exception as exc:
         return exc
     return None
@@ -255,6 +263,7 @@ def _ended(delivery: Delivery, failure: Exception | None, report: Report) -> Sta
     except Superseded as exc:
         return Failed(message=exc.message)  # whoever has the run now says how it ends
     report.finish(run, delivery.view)
+    schedule_look(run, delivery.definition, delivery.ledger)
     if broken is not None:
         raise broken
     return final(run, get_run_logger())

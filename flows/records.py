@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct
 
-Wanted = Literal["unfinished", "failed", "unknown", "reconcile"]
-"""Which rows of a run are to be sent: those that never were or never ended, or once more those of one state.
+Wanted = Literal["unfinished", "failed", "unknown", "reconcile", "accepted"]
+"""Which rows of a run are meant: those that never were sent or never ended, or once more those of one state.
 
-`reconcile`: the unknown ones that the API does not have, which it is asked about; of accepted ones it is asked, too.
+`reconcile`: the API is asked about the unknown ones, and those that it does not have are sent. `accepted`: it is asked
+about the accepted ones, and nothing is sent.
 """
 
 Apostrophes = Literal["ask", "keep", "remove"]

@@ -73,8 +73,15 @@ def send(
     apostrophes: Apostrophes = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Send what a run has left, or `last`.")] = None,
     rows: Annotated[
-        Rows | None, typer.Option(help="With --resume: which rows to send.", show_default="unfinished")
+        Rows | None,
+        typer.Option(
+            help="With --resume: which rows to send. reconcile and accepted: to ask the API about.",
+            show_default="unfinished",
+        ),
     ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="End when the API has decided about the rows that it only accepted.")
+    ] = False,
     skip_delivered: Annotated[
         bool,
         typer.Option("--skip-delivered", help="Leave out rows that earlier runs delivered, by the pipeline's `key`."),
@@ -132,11 +139,30 @@ def send(
             apostrophes=apostrophes.value if apostrophes else None,
             skip_delivered=skip_delivered,
             new_definition=definition is Whose.NEW,
+            waits=wait,
             ledger_is_current=ledger_is_current,
             yes=yes,
             as_json=as_json,
         )
     )
+
+
+@commands.command(epilog="\b\nExample:\n  rowrelay reconcile last")
+def reconcile(
+    run: RunName,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="End when the API has decided about the rows that it only accepted.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Ask the API what became of a run's unknown rows, as the pipeline's `reconcile` says, and send what is missing.
+
+    A row that the API has is done, one that it refused is failed, one that is not there is sent. What its answer cannot
+    settle stays unknown. Rows that were only accepted are asked about as well.
+    """
+    from deployments.commands import sending
+
+    return sending.send(sending.Wish(resume=run, rows="reconcile", waits=wait, as_json=as_json))
 
 
 @commands.command(epilog="\b\nExample:\n  rowrelay runs --limit 5")

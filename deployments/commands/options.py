@@ -23,11 +23,13 @@ class Whose(StrEnum):
 
 
 class Rows(StrEnum):
-    """Which rows of a resumed run are sent."""
+    """Which rows of a resumed run are sent, or asked about."""
 
     UNFINISHED = "unfinished"
     FAILED = "failed"
     UNKNOWN = "unknown"
+    RECONCILE = "reconcile"
+    ACCEPTED = "accepted"
 
 
 class Chosen(StrEnum):
@@ -38,6 +40,7 @@ class Chosen(StrEnum):
     FAILED = "failed"
     REJECTED = "rejected"
     UNKNOWN = "unknown"
+    ACCEPTED = "accepted"
     WAITING = "waiting"
     TROUBLED = "troubled"
 

@@ -50,19 +50,20 @@ ALL_DONE, SOME_TROUBLED, NOTHING_SENT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
 class Wish:
     """What a person asked to be sent: a file, or the rest of a run."""
 
-    file: Path | None
-    pipeline: str
-    resume: str
-    rows: Wanted
-    url: str | None
-    encoding: str | None
-    delimiter: str | None
-    apostrophes: Apostrophes | None
-    skip_delivered: bool
-    new_definition: bool
-    ledger_is_current: bool
-    yes: bool
-    as_json: bool
+    file: Path | None = None
+    pipeline: str = ""
+    resume: str = ""
+    rows: Wanted = "unfinished"
+    url: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    apostrophes: Apostrophes | None = None
+    skip_delivered: bool = False
+    new_definition: bool = False
+    waits: bool = False
+    ledger_is_current: bool = False
+    yes: bool = False
+    as_json: bool = False
 
     @property
     def askable(self) -> bool:
@@ -106,6 +107,9 @@ def _send(wish: Wish, signals: Signals) -> int:
             if wish.new_definition:
                 renew(before, wish.rows, session.ledger, session.view, settings, by=person())
             definition = session.definition(before)
+            if wish.rows in ("reconcile", "accepted") and not (definition.reconcile or definition.poll):
+                hint = "Write `reconcile` into the pipeline's definition, or see docs/pipelines.md."
+                raise RowrelayError(f"The pipeline {definition.name} does not say how to ask the API.", hint=hint)
             _refuse_missing_secrets(definition, settings)
         elif definition is not None:
             skip = _skipping(wish, definition, session, settings)
@@ -288,6 +292,7 @@ def _deliver(wish: Wish, session: Session, before: Run | None, signals: Signals)
             encoding=wish.encoding,
             delimiter=wish.delimiter,
             apostrophes=wish.apostrophes,
+            waits=wish.waits,
             on_run=begin,
             on_delivery=take,
         )

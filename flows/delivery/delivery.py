@@ -119,18 +119,23 @@ class Delivery:
     def rounds(self, wanted: Wanted, *, request: str = "") -> Iterator[list[Chunk]]:
         """What is to be sent, round by round: each is to be sent before the next is asked for. See `Rounds.plan`."""
         epoch = self.lease.epoch
-        if wanted != "reconcile":
+        if wanted not in ("reconcile", "accepted"):
             yield self.planned.plan(wanted, epoch=epoch, request=request)
             self.settle()
         if wanted == "unfinished":
             yield from self._late(epoch)
-        for _ in range(ROUNDS_AFTER):
+        for _ in range(ROUNDS_AFTER if wanted != "accepted" else 0):
             if self.sending.is_ending or not self.settling.reconcile(sent_at=self.sending.sent_at):
                 break
             yield self.planned.plan("reconcile", epoch=epoch)
             self.settle()
         if not self.sending.is_ending:
             self.settling.poll()
+
+    def wait_for_accepted(self) -> None:
+        """Ask until the API has decided about every accepted row."""
+        while not self.sending.is_ending and self.settling.poll():
+            pass
 
     def _late(self, epoch: int) -> Iterator[list[Chunk]]:
         # An earlier deliverer that was cut off may have said meanwhile that some of its rows were never sent.

@@ -27,6 +27,7 @@ from flows.ledger.keys import Record
 from flows.ledger.ledger import Ledger
 from flows.ledger.moves import Found
 from flows.ledger.view import View
+from flows.pipeline.course import Poll
 from flows.pipeline.definition import Definition
 from flows.pipeline.template import Unsendable
 from flows.records import Outcome, Reply, Row, RowState
@@ -35,6 +36,7 @@ from flows.spool.spool import Spool
 
 _AT_ONCE = 500  # rows, or jobs, asked about before the ledger is told
 _PAUSE_SECONDS = 0.2
+_GROWTH, _LONGEST_SECONDS = 1.5, 60.0
 
 
 class Settling:
@@ -114,9 +116,10 @@ class Settling:
         poll, run = self._definition.poll, self._view.run(self._run)
         if poll is None or not run.counts[RowState.ACCEPTED]:
             return 0
-        if not self._sleep_until(run.facts.polled_at + poll.every_seconds):
+        if not self._sleep_until(run.facts.polled_at + next_look_seconds(poll, run.facts.looks)):
             return run.counts[RowState.ACCEPTED]
-        self._ledger.facts(self._run, epoch=self._lease.epoch, polled_at=round(time.time(), 3))
+        looks, now = run.facts.looks + 1, round(time.time(), 3)
+        self._ledger.facts(self._run, epoch=self._lease.epoch, polled_at=now, looks=looks)
         rows = self._view.select(self._run, [RowState.ACCEPTED], run.total).tolist()
         jobs = list(self._jobs(rows))
         for first in range(0, len(jobs), _AT_ONCE):
@@ -125,7 +128,10 @@ class Settling:
             for (records, _), reply in zip(some, replies, strict=True):
                 self._report(records, reply)
         self._give_up(jobs, poll.until.hours * 3600.0)
-        return self._view.run(self._run).counts[RowState.ACCEPTED]
+        left = self._view.run(self._run).counts[RowState.ACCEPTED]
+        if left < run.counts[RowState.ACCEPTED]:
+            self._ledger.facts(self._run, epoch=self._lease.epoch, looks=0)
+        return left
 
     def _jobs(self, rows: Sequence[int]) -> Iterable[tuple[list[Record], httpx.Request | None]]:
         """Accepted rows by the question about them."""
@@ -234,6 +240,14 @@ class Settling:
                 return False
             time.sleep(min(left, _PAUSE_SECONDS))
         return not self._engine.is_ending
+
+
+def next_look_seconds(poll: Poll, looks: int) -> float:
+    """How long until accepted rows are asked about again, after so many looks that brought nothing.
+
+    Longer from look to look, up to a minute: each is a flow run of its own, and a job may take hours.
+    """
+    return max(poll.every_seconds, min(_LONGEST_SECONDS, poll.every_seconds * _GROWTH ** min(looks, 20)))
 
 
 def _stated(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class Launch:
 
     `trusted` lets the file lie anywhere: the person at the command line may read it anyway. `on_run` hears the
     run's id as soon as it is known, `on_delivery` gets the object that can be drained. `within` is the flow run that
-    this one is a part of.
+    this one is a part of. `waits`: it ends when the API has decided about every accepted row.
     """
 
     by: str = ""
@@ -29,6 +29,7 @@ class Launch:
     encoding: str | None = None
     delimiter: str | None = None
     apostrophes: Apostrophes | None = None
+    waits: bool = False
     on_run: Callable[[str], None] = lambda run: None
     on_delivery: Callable[[Any], None] = lambda delivery: None
 

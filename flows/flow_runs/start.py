@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -30,10 +31,11 @@ def start(
     apostrophes: Apostrophes | None = None,
     by: str,
     idempotency_key: str | None = None,
+    after_seconds: float = 0.0,
 ) -> UUID:
     """Ask Prefect for a run of `deliver/<pipeline>` and return the flow run's id, which is a new run's id.
 
-    The same `idempotency_key` gives the same flow run.
+    The same `idempotency_key` gives the same flow run. It begins now, or `after_seconds`.
 
     Raises:
         KeyReused: the key has started something else.
@@ -42,6 +44,7 @@ def start(
     # Importing Prefect takes a second, which the pages that start nothing should not pay.
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+    from prefect.states import Scheduled
 
     parameters: dict[str, Any] = {
         "pipeline": pipeline,
@@ -62,6 +65,7 @@ def start(
                 name=title(pipeline, file, resume=resume, rows=rows, dry_run=dry_run),
                 tags=[f"by:{by}"],
                 idempotency_key=idempotency_key,
+                state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(seconds=after_seconds)),
             )
     except ObjectNotFound as exc:
         raise StackError(

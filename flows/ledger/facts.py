@@ -54,6 +54,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     # The sending
     steps: bool = False  # a row may take several requests, of which only those that write leave it in doubt
     polled_at: float = 0.0  # when accepted rows were last asked about
+    looks: int = 0  # how often in a row that brought nothing
     kept_notice: str = ""
     halted: int | None = None  # the epoch whose other processes are to send no more
     sent: int = 0

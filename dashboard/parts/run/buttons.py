@@ -48,6 +48,10 @@ def show(run: Run) -> None:
                 st.switch_page("send.py", query_params={"pipeline": run.pipeline})
         if rests and counts[RowState.FAILED]:
             _send_again(run, "failed", since)
+        if rests and counts[RowState.UNKNOWN] and cached.definition(run.id, run.facts.epoch).reconcile is not None:
+            _button(f"Ask the API about {_n(counts[RowState.UNKNOWN])} unknown", "quiz", lambda: _reconcile(run))
+        if rests and counts[RowState.ACCEPTED] and cached.definition(run.id, run.facts.epoch).poll is not None:
+            _button(f"Ask about {_n(counts[RowState.ACCEPTED])} accepted now", "quiz", lambda: _ask(run))
         if rests and counts[RowState.UNKNOWN]:
             _send_again(run, "unknown", since)
             _button("Mark unknown as done", "done_all", lambda: _mark(run))
@@ -140,6 +144,21 @@ def _resume(run: Run, rows: int) -> None:
 def _check_again(run: Run) -> None:
     st.text("The file is read and checked from its beginning. Nothing is sent before you have seen what is found.")
     _confirm("Check again", lambda: actions.check_again(run, by=who()), then="check.py", run=run.id)
+
+
+@st.dialog("Ask the API about the unknown rows?")
+def _reconcile(run: Run) -> None:
+    st.text(
+        f"Rowrelay asks the API about each of {_rows(run.counts[RowState.UNKNOWN])}. One that is there becomes done, "
+        "one that is not there is sent. What the answer cannot settle stays unknown."
+    )
+    _confirm("Ask the API", lambda: actions.resume(run, "reconcile", by=who()))
+
+
+@st.dialog("Ask about the accepted rows?")
+def _ask(run: Run) -> None:
+    st.text("Rowrelay asks the API now what became of them. It also asks by itself from time to time.")
+    _confirm("Ask now", lambda: actions.resume(run, "accepted", by=who()))
 
 
 @st.dialog("Send these rows again?")
