@@ -39,11 +39,14 @@ def deliver(
     give_up_seconds: float = 60.0,
     stall: float = 0.0,
     roots: str = "",
+    wait: bool = False,
+    environment: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Deliver or resume `run`; `stall` blocks the sending loop for 150 ms about once in so many seconds.
 
-    `roots` is a file with the certificates to trust.
+    `roots` is a file with the certificates to trust. `wait`: until the API has decided about every accepted row.
     """
+    os.environ.update(environment or {})
     if roots:
         os.environ["SSL_CERT_FILE"] = roots
     settings = Settings(data=Path(data), give_up_seconds=give_up_seconds)
@@ -65,6 +68,8 @@ def deliver(
         with ThreadPoolExecutor(16) as pool:
             for chunks in delivery.rounds(rows, request=request):
                 list(pool.map(delivery.send, chunks))
+        if wait:
+            delivery.wait_for_accepted()
     except RowrelayError as exc:
         failure = exc
     finally:
