@@ -134,7 +134,9 @@ def delivered(
         "ROWRELAY_SEPARATE_STACK": "1",
     }
     command = [ROWRELAY] if not profile else [sys.executable, "-m", "cProfile", "-o", profile, ROWRELAY]
-    found = watched([*command, "send", str(file), "--pipeline", "bench", "--json"], environment=environment, seconds=1800)
+    found = watched(
+        [*command, "send", str(file), "--pipeline", "bench", "--json"], environment=environment, seconds=1800
+    )
     return found, json.loads(found.output)
 
 

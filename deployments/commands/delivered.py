@@ -112,8 +112,11 @@ def refuse_unmeant(run: Run, *, resume: str, rows: str) -> None:
             f"The last run, {run.shown_file}, was only checked, by {run.by}.",
             hint=f"To send it, name it: rowrelay send --resume {run.id[:8]}",
         )
-    if rows == "reconcile" and run.total and not run.busy and not (
-        run.counts[RowState.UNKNOWN] or run.counts[RowState.ACCEPTED]
+    if (
+        rows == "reconcile"
+        and run.total
+        and not run.busy
+        and not (run.counts[RowState.UNKNOWN] or run.counts[RowState.ACCEPTED])
     ):
         raise RowrelayError("The run has no unknown rows.", hint=f"See it: rowrelay show {run.id[:8]}")
     if rows in ("failed", "unknown", "accepted") and run.total and not (run.busy or run.counts[RowState(rows)]):

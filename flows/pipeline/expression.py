@@ -67,6 +67,10 @@ def search(text: str, answer: Any, headers: Mapping[str, str] = _NOTHING, values
 
 def holds(text: str, answer: Any, headers: Mapping[str, str] = _NOTHING, values: Mapping[str, Any] = _NOTHING) -> bool:
     """JMESPath's truth of what an expression finds: 0 is true; null, false and what is empty are not."""
+    if (simple := _comparison(text)) is not None:
+        name, kinds, wanted, same = simple
+        found = answer.get(name) if isinstance(answer, dict) else None
+        return (type(found) in kinds and found == wanted) is same
     found = search(text, answer, headers, values)
     return not (found is None or found is False or (isinstance(found, str | list | dict) and not found))
 
@@ -81,6 +85,22 @@ def _filled(text: str, values: Mapping[str, Any]) -> str:
 def _literal(value: Any) -> str:
     """A JMESPath literal; the backtick that would end it is written as JSON's escape."""
     return "`" + msgspec.json.encode(value, enc_hook=str).decode().replace("`", "\\u0060") + "`"
+
+
+_COMPARISON = re.compile(r"""\s*([A-Za-z_]\w*)\s*(==|!=)\s*(?:'([^'\\]*)'|`(-?[0-9]{1,15}|true|false|null)`)\s*""")
+
+
+@lru_cache(maxsize=1024)
+def _comparison(text: str) -> tuple[str, tuple[type, ...], Any, bool] | None:
+    """(name, types of a value that may be equal, to what, whether it has to be) of the plainest of conditions.
+
+    JMESPath says the same in 15 µs more, which is half of what a row of a batch costs.
+    """
+    if not (found := _COMPARISON.fullmatch(text)):
+        return None
+    wanted = found[3] if found[3] is not None else msgspec.json.decode(found[4])
+    kinds = (int, float) if type(wanted) is int else (type(wanted),)
+    return found[1], kinds, wanted, found[2] == "=="
 
 
 @lru_cache(maxsize=1024)
