@@ -149,9 +149,8 @@ def told(name: str, found: Watched, run: dict[str, Any], rows: int, *, batch: in
         guaranteed = limit / (1 + trip)
         share = f", {run['used_of_guaranteed']:.1%} of the guaranteed {guaranteed:.2f} requests/s"
     cost = 1e6 * found.cpu_seconds / rows
-    print(
-        f"{name}: {done:,} done, {rate:,.0f} rows/s{share}, {cost:.0f} µs CPU a row in all, peak {found.peak_megabytes:.0f} MB"
-    )
+    memory = f"peak {found.peak_megabytes:.0f} MB"
+    print(f"{name}: {done:,} done, {rate:,.0f} rows/s{share}, {cost:.0f} µs CPU a row in all, {memory}")
 
 
 def main() -> None:

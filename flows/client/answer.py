@@ -145,7 +145,10 @@ def _by_rules(
     except Unreadable:
         reply = _built_in(status, headers, body, definition, trouble=trouble, mask=mask)
         why = f"the API said {status}, but {trouble or 'the answer is no valid JSON'}: what it says cannot be read"
-        return replace(reply, means=RowState.UNKNOWN, reason=why, again=definition.idempotent, value=UNSET)
+        reply = replace(reply, means=RowState.UNKNOWN, reason=why, again=definition.idempotent, value=UNSET)
+        if reply.ban:  # it may have been no ban, as the rule would say: everybody waits, and a second one is one
+            reply = replace(reply, ban=False, bans_if_again=True, pause_seconds=_window_seconds(definition))
+        return reply
     if rule is None or (page and 200 <= status < 300 and _STATES[rule.means] in (RowState.DONE, RowState.ACCEPTED)):
         return None
     return by_rule(rule, said, body, definition, values=values, mask=mask)

@@ -23,7 +23,6 @@ from flows.pipeline.expression import holds
 from flows.pipeline.template import Unsendable
 from flows.records import Outcome, Parcel, Reply, Row, RowState
 
-Exchange = Generator[httpx.Request, Reply, list[Outcome]]
 _REFUSED = frozenset((400, 409, 413, 422))
 _NOT_THE_ROWS = frozenset((401, 403, 404, 405, 415))
 
@@ -42,6 +41,8 @@ class Progress:
 
 
 NO_PROGRESS = Progress()
+Exchange = Generator[httpx.Request | Progress, Reply | None, list[Outcome]]
+"""Yields requests, each to be answered by its reply, and progress that is to be noted before anything else happens."""
 
 
 def exchange(
@@ -76,6 +77,7 @@ def exchange(
         return unsendable(compiled, parcel, exc)
     request.extensions["question"] = compiled.question(row.values)
     reply = yield request
+    assert reply is not None
     return outcomes(compiled, reply, parcel, own_keys)
 
 
@@ -155,9 +157,12 @@ def _steps(compiled: Compiled, row: Row, key: str, progress: Progress) -> Exchan
             return [Outcome(row.row, RowState.FAILED, why, _all_kept(compiled, known))]
         request.extensions["progress"] = before
         reply = yield request
+        assert reply is not None
         if reply.means is not RowState.DONE:
             return [_ended(compiled, reply, row, each, known)]
         known[step.name], reason = _kept_by(compiled, reply, each, row)
+        if step.is_write and at + 1 < len(compiled.steps):  # what was answered is never sent again
+            yield Progress(at + 1, {name: dict(kept) for name, kept in known.items()}, fitted)
     if not fitted and any(each.step.when is not None for each in compiled.steps):
         return [Outcome(row.row, RowState.FAILED, "no step fitted", _all_kept(compiled, known))]
     return [Outcome(row.row, RowState.DONE, reason, _all_kept(compiled, known))]

@@ -41,6 +41,8 @@ def after(
     """
     if not reply.attempted or outcome.refused:
         return outcome, 0.0
+    if reply.stop:  # the rows wait for whoever resumes the run
+        return outcome, None
     if outcome.again and not outcome.counts:  # it was asked to wait, and will be heard when it comes back
         return outcome, outcome.pause_seconds or reply.pause_seconds or 0.0
     if outcome.again and attempts < most:

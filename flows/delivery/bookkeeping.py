@@ -134,6 +134,8 @@ class Bookkeeping:
         refused: bool = False,
     ) -> None:
         second = int(time.time() - reply.took_seconds) if reply.wrote else None
+        lost = len(outcomes) > 1 and any(outcome.state is RowState.UNKNOWN for outcome in outcomes)
+        parcel = ",".join(map(str, job.rows)) if lost else ""
         answers = []
         for outcome, wait, without_effect in zip(outcomes, waits, idle, strict=True):
             tail, detail = keys.pack(
@@ -155,9 +157,10 @@ class Bookkeeping:
                     sent_second=second,
                     wait_seconds=wait or 0.0,
                     without_effect=without_effect,
+                    parcel=parcel,
                 )
             )
-            second = None  # it is one request, however many rows it had
+            second, parcel = None, ""  # it is one request, however many rows it had
         self.recorder.put(Entry(answers, job, waits, attempted, refused))
 
     def _kept(self, entry: Entry) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import httpx
+import redis
 
 from flows.client.client import Client
 from flows.client.exchange import Progress
@@ -16,12 +17,14 @@ from flows.client.request import parcel_keys
 from flows.delivery.context import Context
 from flows.delivery.job import Job
 from flows.delivery.stepping import note_progress
+from flows.errors import Stopped
 from flows.limit.limiter import Permit
 from flows.records import Outcome, Reply, RowState
 
 logger = logging.getLogger(__name__)
 
 UNTRIED = Reply(RowState.WAITING, wrote=False, attempted=False)
+_TAKEN_OVER = "another process took the run over between two steps"
 _NO_REQUEST = Reply(RowState.FAILED, wrote=False)
 
 
@@ -77,10 +80,10 @@ class Exchanges:
                 return came
         except asyncio.CancelledError:
             came.permit.lost()
-            if not came.permit.is_unused:
-                came.reply = Reply(
-                    RowState.WAITING if came.reads else RowState.UNKNOWN, "interrupted before the answer came"
-                )
+            if came.reads:
+                came.reply = UNTRIED
+            elif not came.permit.is_unused:
+                came.reply = Reply(RowState.UNKNOWN, "interrupted before the answer came")
         except Exception as exc:
             logger.exception("rows %s failed inside", job.rows)
             came.permit.lost()
@@ -95,34 +98,61 @@ class Exchanges:
         key, own_keys = parcel_keys(self._run, job.parcel, generations)
         exchange = self._client.exchange(job.parcel, key=key, own_keys=own_keys, parts=job.parts, progress=job.progress)
         try:
-            request = next(exchange)
+            step = next(exchange)
         except BaseException as exc:
             came.permit.unused()
             if not isinstance(exc, StopIteration):
                 raise
             came.reply, came.outcomes = _NO_REQUEST, exc.value
             return
-        while True:
-            if not await self._may_go(job, request, came):
-                return
-            came.reply = await self._client.send(request, came.permit)
-            try:
-                request = exchange.send(came.reply)
-            except StopIteration as end:
-                came.outcomes = end.value
-                return
-            await self._on_reply(came.reply, came.permit)
+        asked = False  # a request was sent, so that the next one needs a permit of its own
+        try:
+            while True:
+                if isinstance(step, Progress):
+                    if why := await self._noted(job, step):
+                        came.outcomes = [Outcome(row, RowState.UNKNOWN, why) for row in job.rows]
+                        return
+                    step = exchange.send(None)
+                    continue
+                if asked:
+                    await self._on_reply(came.reply, came.permit)
+                    if not await self._next_permit(job, came):
+                        return
+                if not await self._may_go(job, step, came):
+                    return
+                came.reply, asked = await self._client.send(step, came.permit), True
+                step = exchange.send(came.reply)
+        except StopIteration as end:
+            came.outcomes = end.value
+
+    async def _next_permit(self, job: Job, came: Came) -> bool:
+        """A permit for another request; False where nothing more is sent, and the row goes on another time."""
+        came.reads = True  # nothing is under way
+        try:
             (came.permit,) = await self._limit.acquire(1)
+        except Stopped as exc:
+            self._context.stop(exc)
+            came.reply = UNTRIED
+            came.outcomes = [Outcome(row, RowState.WAITING) for row in job.rows]
+            return False
+        return True
 
     async def _may_go(self, job: Job, request: httpx.Request, came: Came) -> bool:
-        """Note that a step that writes goes now; not where the row is another's by now. Raises redis.RedisError."""
+        """Note that a step that writes goes now; it does not where that cannot be noted."""
         progress: Progress | None = request.extensions.get("progress")
         if progress is None:
             return True
-        came.reads = not progress.writes
-        if not progress.writes or await note_progress(self._context, job, progress):
+        if not progress.writes or not await self._noted(job, progress):
+            came.reads = not progress.writes
             return True
         came.permit.unused()
         came.reply = UNTRIED
         came.outcomes = [Outcome(row, RowState.WAITING) for row in job.rows]
         return False
+
+    async def _noted(self, job: Job, progress: Progress) -> str:
+        """Note how far the steps of a row are; why that was not taken, or ""."""
+        try:
+            return "" if await note_progress(self._context, job, progress) else _TAKEN_OVER
+        except redis.RedisError as exc:
+            return f"Redis did not take how far the steps are: {exc}"

@@ -17,7 +17,10 @@ _PROGRESS = msgspec.msgpack.Decoder(Progress)
 
 
 async def note_progress(context: Context, job: Job, progress: Progress) -> bool:
-    """Write down that a step that writes goes now. False: the row is another's by now. Raises redis.RedisError."""
+    """Write down how far a row's steps are, and whether one that writes goes now.
+
+    False: the row is another's by now. Raises redis.RedisError.
+    """
     known = {
         name: {each: keys.storable(value) for each, value in kept.items()} for name, kept in progress.known.items()
     }
@@ -28,7 +31,7 @@ async def note_progress(context: Context, job: Job, progress: Progress) -> bool:
         context.epoch,
         job.rows[0],
         job.serial,
-        writes=True,
+        writes=progress.writes,
         known=packed,
         patience_seconds=2 * context.definition.timeout_seconds + 1.0,
     )

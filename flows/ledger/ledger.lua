@@ -473,9 +473,10 @@ function ask.resolve(epoch, packed, texts)
   return answers
 end
 
--- answer, ms of the caller's clock, then in one msgpack list nine values a row: row, epoch, serial, state, how long its
+-- answer, ms of the caller's clock, then in one msgpack list ten values a row: row, epoch, serial, state, how long its
 -- tail and detail are, which follow in one text, second by that clock in which it was sent (-1 = never; of a parcel its
--- first row has it), ms to wait, and whether the attempt surely had no effect (1 or 0). The outcome of a row's latest claim is always taken, also from
+-- first row has it), ms to wait, whether the attempt surely had no effect (1 or 0), and the rows of its parcel where a
+-- server that has lost the claim may need them. The outcome of a row's latest claim is always taken, also from
 -- an old epoch, and after a person has asked to send the row again. → a row: 1 taken, 2 taken as `unknown` because the
 -- row is in doubt, 0 refused because a newer claim exists
 function ask.answer(clock_now, packed, texts)
@@ -501,6 +502,9 @@ function ask.answer(clock_now, packed, texts)
       local from = rec.state
       if move(event, rec, to) then
         rec.epoch, rec.serial, rec.tail = epoch, serial, tail
+        if values[10] ~= '' then
+          redis.call('HSETNX', run .. ':parcels', epoch .. ':' .. serial, values[10])
+        end
         if not same and at >= 0 then
           rec.attempts = math.min(255, rec.attempts + 1)
         end

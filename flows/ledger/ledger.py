@@ -168,6 +168,7 @@ class Ledger(Notes):
                 -1 if a.sent_second is None else a.sent_second,
                 round(a.wait_seconds * 1000),
                 int(a.without_effect),
+                a.parcel,
             )
             for a in answers
         ]

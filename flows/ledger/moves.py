@@ -70,6 +70,7 @@ class Answer(Struct, frozen=True):
     sent_second: int | None
     wait_seconds: float = 0.0
     without_effect: bool = False  # the attempt surely had none, so it says nothing about the ones before it
+    parcel: str = ""  # the rows that it travelled with, itself included, where one of them may have to go so again
 
 
 def calls(claims: Sequence[Claim]) -> Iterator[list[Claim]]:
