@@ -30,11 +30,13 @@ from deployments.registry.heartbeat import SILENT_SECONDS, UNBEGUN_SECONDS
 from flows import logs
 from flows.errors import RunNotFound
 from flows.flow_runs.names import THAT_DELIVER
+from flows.flow_runs.next_look import renew_looks
 from flows.ledger.connection import connect
 from flows.ledger.view import View
 from flows.settings import Settings
 
 LOOK_SECONDS = 5.0
+LOOKS_SECONDS = 60.0  # between two searches for accepted rows that nobody asks about
 MOST = 200  # what Prefect's server returns at once
 
 log = logging.getLogger("rowrelay.zombies")
@@ -105,10 +107,15 @@ async def watch(settings: Settings) -> None:
         try:
             view = View(connect(settings.redis_address))
             async with get_client() as client:
+                looked = time.monotonic()
                 while True:
                     await asyncio.sleep(LOOK_SECONDS)
                     for text in await look(client, view, silence):
                         log.info(text)
+                    if time.monotonic() - looked > LOOKS_SECONDS:
+                        looked = time.monotonic()
+                        for text in await asyncio.to_thread(renew_looks, view):
+                            log.info(text)
                     well = True
         except Exception as exc:  # Prefect raises errors of many libraries when it is away, or a run was just deleted
             if well:  # said once an outage

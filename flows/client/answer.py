@@ -46,7 +46,6 @@ from flows.records import Reply, RowState
 
 EXCERPT_CHARACTERS = 2000  # of an answer that is no success
 MESSAGE_CHARACTERS = 300  # of what the API says, where it stands in a reason
-KEPT_CHARACTERS = 2000  # of one kept value, as JSON
 GATEWAY_STATUSES = frozenset((502, 503, 504))
 _EMPTY = frozenset((204, 205))
 _NOT_ACTED = frozenset((408, 425))
@@ -113,8 +112,11 @@ def understood(
         reply = _by_rules(status, headers, body, definition, question, trouble=trouble, mask=mask)
     if reply is None:
         reply = _built_in(status, headers, body, definition, trouble=trouble, mask=mask)
-    if question.reads and status >= 500 and reply.by_rule is None:
-        reply = replace(reply, means=RowState.WAITING, again=True)
+    if question.reads and reply.by_rule is None:
+        cut = trouble or (reply.means is RowState.DONE and reply.value is UNSET and body and says_json(headers))
+        if cut or status >= 500 or reply.means is RowState.UNKNOWN:  # nothing follows from it: it is asked again
+            why = reply.reason or f"the API said {status}, but {trouble}"
+            reply = replace(reply, means=RowState.WAITING, again=True, reason=why)
     return replace(reply, status=status, headers=headers, body=body, took_seconds=took_seconds)
 
 
@@ -292,30 +294,6 @@ def _window_seconds(definition: Definition) -> float:
     """How long to wait where the API does not say: the shortest window of the limit, at least a second."""
     windows = definition.terms.windows
     return min(max(1.0, min((seconds for _, seconds in windows), default=1.0)), MAX_PAUSE_SECONDS)
-
-
-def kept_of(
-    paths: Mapping[str, str], answer: Any, headers: Headers = _NOTHING, values: Mapping[str, Any] = _NOTHING
-) -> tuple[dict[str, Any], str]:
-    """What is kept of an answer, by name, and in words what there was not, or not whole."""
-    found = {name: search(path, answer, headers, values) for name, path in paths.items()}
-    missing = [paths[name] for name, value in found.items() if value is None]
-    kept = {name: _capped(value) for name, value in found.items()}
-    cut = [paths[name] for name, value in found.items() if kept[name] is not value]
-    said = [f"the answer has no {', '.join(missing)}"] if missing else []
-    said += [f"of {', '.join(cut)} the first {KEPT_CHARACTERS:,} characters are kept"] if cut else []
-    return kept, "; ".join(said)
-
-
-def _capped(value: Any) -> Any:
-    """The value, or where it is too long the beginning of its text."""
-    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and value.bit_length() <= 64):
-        return value
-    try:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
-        return None
-    return value if len(text) <= KEPT_CHARACTERS else text[:KEPT_CHARACTERS] + "…"
 
 
 def message_in(body: bytes, headers: Headers, mask: Mask) -> str:

@@ -14,8 +14,9 @@ import httpx
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from flows.client.answer import but, kept_of
+from flows.client.answer import but
 from flows.client.compiled import Compiled, CompiledStep
+from flows.client.kept import kept_of
 from flows.client.question import Question
 from flows.client.reading import parsed
 from flows.client.request import build, build_batch, filling

@@ -19,7 +19,8 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from flows.client.answer import MESSAGE_CHARACTERS, Mask, by_rule, kept_of, reason_by, shown
+from flows.client.answer import MESSAGE_CHARACTERS, Mask, by_rule, reason_by, shown
+from flows.client.kept import kept_of
 from flows.pipeline.batch import Batch, Match
 from flows.pipeline.course import Poll
 from flows.pipeline.definition import Definition

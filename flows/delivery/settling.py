@@ -15,9 +15,9 @@ import httpx
 import msgspec
 from msgspec import UNSET
 
-from flows.client.answer import kept_of
 from flows.client.compiled import Compiled
 from flows.client.items import Items
+from flows.client.kept import kept_of
 from flows.client.request import filling, idempotency_key
 from flows.delivery.engine import Engine
 from flows.delivery.lease import Lease

@@ -1,0 +1,36 @@
+"""What is kept of an answer, by name. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from flows.pipeline.expression import search
+
+KEPT_CHARACTERS = 2000  # of one kept value, as JSON
+_NOTHING: Mapping[str, Any] = {}
+
+
+def kept_of(
+    paths: Mapping[str, str], answer: Any, headers: Mapping[str, str] = _NOTHING, values: Mapping[str, Any] = _NOTHING
+) -> tuple[dict[str, Any], str]:
+    """What is kept of an answer, by name, and in words what there was not, or not whole."""
+    found = {name: search(path, answer, headers, values) for name, path in paths.items()}
+    missing = [paths[name] for name, value in found.items() if value is None]
+    kept = {name: _capped(value) for name, value in found.items()}
+    cut = [paths[name] for name, value in found.items() if kept[name] is not value]
+    said = [f"the answer has no {', '.join(missing)}"] if missing else []
+    said += [f"of {', '.join(cut)} the first {KEPT_CHARACTERS:,} characters are kept"] if cut else []
+    return kept, "; ".join(said)
+
+
+def _capped(value: Any) -> Any:
+    """The value, or where it is too long the beginning of its text."""
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and value.bit_length() <= 64):
+        return value
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
+        return None
+    return value if len(text) <= KEPT_CHARACTERS else text[:KEPT_CHARACTERS] + "…"
