@@ -1,5 +1,8 @@
 """Deliveries to the stand-ins that go wrong: `python -m tests.apis.series [--trials 200] [--seed 1] [--only NAME]`.
 
+With `--kill lookup` or `--kill create` the sender of an upsert is killed after a lookup was answered and before its
+create goes, or after a create arrived and before it is answered.
+
 Each trial draws an API, the size of a batch, answers that hang, break off or say 500, and kills of the sender at any
 moment, after which the run is resumed. Then every row is in the state that the API knows it to have, no answered write
 was repeated, the limit was held, counts added up at every look, and no more rows are unknown than were under way.
@@ -14,13 +17,16 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from deployments.embedded import stack
+from deployments.standin.api import StandIn
 from deployments.standin.apis import APIS
 from deployments.standin.apis.api import ApiKnobs
 from deployments.standin.server import serving
@@ -54,6 +60,7 @@ class Trial:
     kills: tuple[float, ...]
     faults: dict[str, float] = field(default_factory=dict)
     cut_share: float = 0.0
+    between: str = ""  # the sender is killed at a moment that the API shows: lookup, create
 
     @classmethod
     def draw(cls, seed: int, only: str = "") -> Trial:
@@ -89,9 +96,11 @@ def play(trial: Trial, redis_url: str, folder: Path) -> list[str]:
         hang_seconds=1.5,
         faults=trial.faults,
         cut_share=trial.cut_share,
-        delay_max_seconds=0.1,
+        delay_min_seconds=0.15 if trial.between == "create" else 0.0,
+        delay_max_seconds=0.15 if trial.between == "create" else 0.1,
     )
-    with serving(APIS[api](knobs)) as url:
+    standin = APIS[api](knobs)
+    with serving(standin) as url:
         upper = api.upper()
         environment = {
             f"{upper}_URL": url,
@@ -113,7 +122,8 @@ def play(trial: Trial, redis_url: str, folder: Path) -> list[str]:
             "wait": True,
             "environment": environment,
         }
-        found = _deliver(trial, given, view, run, folder)
+        moment = partial(_is_between, standin, trial.between) if trial.between else None
+        found = _deliver(trial, given, view, run, folder, moment)
         ended = view.run(run)
         if ended.state is not RunState.FINISHED:
             return [*found, f"the run is {ended.state}: {ended.reason}"]
@@ -135,15 +145,33 @@ def play(trial: Trial, redis_url: str, folder: Path) -> list[str]:
     return found
 
 
-def _deliver(trial: Trial, given: dict[str, Any], view: View, run: str, folder: Path) -> list[str]:
+def _is_between(standin: StandIn, between: str) -> bool:
+    """Whether the API is at the moment in which the sender is to be killed."""
+    methods = [str(json.loads(line)["method"]) for line in standin.arrivals.lines()]
+    if between == "lookup":
+        return methods.count("GET") > methods.count("POST") + methods.count("PUT")
+    return "POST" in methods
+
+
+def _deliver(
+    trial: Trial,
+    given: dict[str, Any],
+    view: View,
+    run: str,
+    folder: Path,
+    moment: Callable[[], bool] | None,
+) -> list[str]:
     found: list[str] = []
-    kills = list(trial.kills)
+    kills = list(trial.kills) + [30.0] * bool(moment)
     for number in range(STARTS):
         process = Forked(json.dumps(given), folder / f"engine-{number}.json")
         begin, until = time.monotonic(), kills.pop(0) if kills else 60.0
         while process.poll() is None and time.monotonic() - begin < until:
             found += _sums(view, run)
-            time.sleep(0.02)
+            if moment is not None and moment():
+                moment, until = None, 0.0
+                break
+            time.sleep(0.001 if moment else 0.02)
         if process.poll() is None:
             process.kill()
             process.wait(5)
@@ -172,6 +200,7 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=NAMES, default="")
+    parser.add_argument("--kill", choices=("lookup", "create"), default="")
     given = parser.parse_args()
     failed = 0
     with tempfile.TemporaryDirectory() as name:
@@ -179,6 +208,8 @@ def main() -> int:
         with stack.use(settings, prefect=False) as addresses:
             for seed in range(given.seed, given.seed + given.trials):
                 trial = Trial.draw(seed, given.only)
+                if given.kill:
+                    trial = Trial(seed, "upsert", 20, 1, (), between=given.kill)
                 folder = Path(name) / str(seed)
                 folder.mkdir()
                 if found := play(trial, addresses.redis_url, folder):
