@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import redis
+from msgspec.structs import replace
 
 from flows.client import retry
 from flows.client.answer import MESSAGE_CHARACTERS
@@ -60,6 +61,7 @@ class Bookkeeping:
         """
         reply, now = came.reply, self._context.clock()
         outcomes, waits, idle = [], [], []
+        came.outcomes = [_definite(found, job) for found in came.outcomes]
         for ticket, found in zip(job.tickets, came.outcomes, strict=True):
             if reply.attempted:
                 ticket.attempts += found.counts
@@ -107,9 +109,9 @@ class Bookkeeping:
     def give_back(self, jobs: Sequence[Job]) -> None:
         """Parcels that are not sent after all. A claim that Redis may have taken is taken back."""
         for job in jobs:
-            for ticket in job.others:
+            for ticket in job.apart:
                 ticket.slice.end("left")
-            job.others = []
+            job.others, job.held = [], []
             if job.serial:
                 outcomes = [Outcome(row, RowState.WAITING) for row in job.rows]
                 self._record(job, UNTRIED, outcomes, [None] * len(outcomes), [True] * len(outcomes), attempted=False)
@@ -166,7 +168,7 @@ class Bookkeeping:
     def _kept(self, entry: Entry) -> None:
         if entry.attempted:
             self.land(1)
-        for ticket in entry.job.others:
+        for ticket in entry.job.apart:
             ticket.slice.end("left")
         entry.job.end("kept")
 
@@ -187,10 +189,8 @@ class Bookkeeping:
             else:
                 again.append((ticket, state, wait))
         if len(again) == len(states) and len({state for _, state, _ in again}) == 1:
-            job.resends = again[0][1] is RowState.UNKNOWN
-            job.whole = job.resends or bool(
-                job.others
-            )  # rows in doubt only as the parcel that the API knows by its key
+            job.resends = again[0][1] is RowState.UNKNOWN  # only as the parcel that the API knows by its key
+            job.whole = job.resends or bool(job.apart)
             self.again(job, max(wait for _, _, wait in again))
             return
         for ticket, state, wait in again:
@@ -198,10 +198,10 @@ class Bookkeeping:
                 ticket.slice.end(state)
             else:
                 self.again(Job([ticket]), wait)
-        if job.others:
+        if job.apart:
             lost = any(state is None or state is RowState.UNKNOWN for state in states)
             is_one = len(states) == 1 and states[0] is RowState.FAILED
-            self._next(Next(loose=job.others) if lost else decided(job, taken=not is_one))
+            self._next(Next(loose=job.apart) if lost else decided(job, taken=not is_one))
 
     def _next(self, following: Next) -> None:
         """What follows on a parcel that was refused."""
@@ -216,3 +216,10 @@ class Bookkeeping:
         elif loose.tickets:
             self._queue.first(loose)
         self._context.wake.set()
+
+
+def _definite(outcome: Outcome, job: Job) -> Outcome:
+    """What a refusal means for a row of a parcel that could only go as it was: that cannot be split."""
+    if not outcome.refused or not job.whole or job.apart:
+        return outcome
+    return replace(outcome, state=RowState.FAILED, again=False, refused=False)

@@ -93,7 +93,7 @@ class Dispatch:
         if task.cancelled() or (exc := task.exception()):
             exc = None if task.cancelled() else exc
             logger.error("an attempt failed inside", exc_info=exc)
-            for ticket in (ticket for job in jobs for ticket in (*job.tickets, *job.others)):
+            for ticket in (ticket for job in jobs for ticket in (*job.tickets, *job.apart)):
                 ticket.slice.abandon()
             self._context.stop(Broken.of(exc))
 
@@ -155,8 +155,8 @@ class Dispatch:
             for ticket in late:
                 ticket.slice.end("elsewhere")
             late = []
-        job.tickets, loose = late, Job(job.others)
-        job.others = []
+        job.tickets, loose = late, Job(job.apart)
+        job.others, job.held = [], []
         if loose.tickets:
             self._books.again(loose, 0.0)
         if late:

@@ -58,7 +58,13 @@ class Job:
     others: list[Ticket] = field(
         default_factory=list
     )  # the other half of a refused parcel, until it is known of this one
+    held: list[Ticket] = field(default_factory=list)  # rows that surely are not refused, until the search is over
     progress: Progress = NO_PROGRESS
+
+    @property
+    def apart(self) -> list[Ticket]:
+        """Rows that wait for what becomes of this parcel."""
+        return [*self.others, *self.held]
 
     @property
     def parcel(self) -> Parcel:

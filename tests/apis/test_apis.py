@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from math import ceil, log2
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from flows.export import results
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.pipeline.reading import load
+from flows.records import RowState
 from flows.settings import Settings
 from tests.apis import rows as made
 from tests.apis.plain import HERE
@@ -27,18 +31,27 @@ QUICK = ApiKnobs(wait_seconds=0.01, job_seconds=0.05)
 NAMES = sorted(path.stem for path in HERE.glob("*.yaml"))
 
 
-def delivered(name: str, folder: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch, count: int = 1000) -> Any:
+def delivered(
+    name: str,
+    folder: Path,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int = 1000,
+    *,
+    samples: list[made.Sample] | None = None,
+    knobs: ApiKnobs = QUICK,
+) -> Any:
     """(what the stand-in knows, the results, the rows that were sent, the run)."""
     api = name.removesuffix("_told")
-    samples = made.samples(api, count)
+    samples = samples or made.samples(api, count)
     file = made.write(folder / "rows.csv", samples)
-    with serving(APIS[api](QUICK)) as url:
+    with serving(APIS[api](knobs)) as url:
         monkeypatch.setenv(f"{api.upper()}_URL", url)
         monkeypatch.setenv(f"{api.upper()}_REQUESTS", "200")
         monkeypatch.setenv(f"{name.upper()}_REQUESTS", "200")
         monkeypatch.setenv(f"{api.upper()}_EVERY_SECONDS", "1")
         monkeypatch.setenv(f"{api.upper()}_AFTER_SECONDS", "0")
-        definition = load(HERE / f"{name}.yaml")
+        definition = load(_with_rows(HERE / f"{name}.yaml", knobs.batch_rows, folder))
         long_known(connect(redis_url), definition.limit.name)
         Ledger(connect(redis_url)).create(
             name, definition=definition.resolved(), by="test", pipeline=definition.name, file=str(file)
@@ -62,8 +75,38 @@ def delivered(name: str, folder: Path, redis_url: str, monkeypatch: pytest.Monke
         return httpx.get(f"{url}/truth", trust_env=False).json(), said, samples, run
 
 
+def _with_rows(path: Path, rows: int, folder: Path) -> Path:
+    """The definition with so many rows a request where it has many."""
+    made_so = folder / path.name
+    made_so.write_text(re.sub(r"(?m)^  rows: 100$", f"  rows: {rows}", path.read_text()))
+    return made_so
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", NAMES)
-def test_no_row_is_in_a_wrong_state(name: str, tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    truth, said, samples, run = delivered(name, tmp_path, redis_url, monkeypatch)
-    counts = {str(state): count for state, count in run.counts.items()}
+def test_no_row_is_in_a_wrong_state(
+    name: str, count: int, tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth, said, samples, run = delivered(name, tmp_path, redis_url, monkeypatch, count)
+    counts = {str(state): found for state, found in run.counts.items()}
     assert (run.reason, wrong(truth, said, samples, counts=counts)) == ("", [])
+
+
+@pytest.mark.parametrize("rows", [100, pytest.param(1000, marks=pytest.mark.slow)])
+def test_one_bad_row_is_found_by_halves(
+    rows: int, tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = [
+        made.Sample(row, f"{'bad' if row == rows // 3 else 'good'}-{row:04}@example.com", f"Anna {row}", "", "")
+        for row in range(1, rows + 1)
+    ]
+    knobs = ApiKnobs(batch_rows=rows)
+    truth, said, _, run = delivered("indices400", tmp_path, redis_url, monkeypatch, rows, samples=samples, knobs=knobs)
+
+    by_state = Counter(row["result"] for row in said)
+    assert by_state == {"done": rows - 1, "failed": 1}
+    (failed,) = [row for row in said if row["result"] == "failed"]
+    assert "is on the list of blocked addresses" in failed["reason"]
+    parcels = 1
+    assert truth["facts"]["arrivals"] <= parcels + ceil(log2(rows)) + 2
+    assert run.counts[RowState.DONE] == rows - 1
