@@ -20,7 +20,7 @@ from flows.client.kept import kept_of
 from flows.client.question import Question
 from flows.client.reading import parsed
 from flows.client.request import build, build_batch, filling
-from flows.pipeline.expression import holds
+from flows.pipeline.expression import as_answered, holds
 from flows.pipeline.template import Unsendable
 from flows.records import Outcome, Parcel, Reply, Row, RowState
 
@@ -144,7 +144,7 @@ def _steps(compiled: Compiled, row: Row, key: str, progress: Progress) -> Exchan
         each = compiled.steps[at]
         step = each.step
         if step.when is not None:
-            if not holds(step.when, {**known, "row": row.values}, {}, filling(row, key)):
+            if not holds(step.when, {**known, "row": as_answered(row.values)}, {}, filling(row, key)):
                 continue
             fitted = True
         if each.rendering is None:

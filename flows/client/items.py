@@ -103,7 +103,7 @@ class Items:
         for at, row in enumerate(rows):
             if items := spoken.get(at):
                 each = [self._of_item(item, reply, row, values[at], mask) for item in items]
-                found.append(min(each, key=lambda outcome: _WORST.index(outcome.state)))
+                found.append(_worst(each))
             elif stray:
                 found.append(Outcome(row, RowState.UNKNOWN, f"the answer does not speak of this row; {stray}"))
             else:
@@ -129,19 +129,19 @@ class Items:
         stray = 0
         for name, item in items.items() if isinstance(items, dict) else ((None, item) for item in _list(items)):
             places = find(name, item)
-            for at in places:
+            for at in filter(None.__ne__, places):
                 spoken.setdefault(at, []).append(item)
-            stray += not places
+            stray += not places or None in places
         if not stray:
             return spoken, ""
         return spoken, f"{'1 item' if stray == 1 else f'{stray} items'} of it {'fits' if stray == 1 else 'fit'} no row"
 
-    def _finder(self, values: Values) -> Callable[[Any, Any], list[int]]:
-        """The positions of the rows of which an item speaks; none where it fits no row or more than one."""
+    def _finder(self, values: Values) -> Callable[[Any, Any], list[int | None]]:
+        """The positions of the rows of which an item speaks; None for what fits no row or more than one."""
         if self.match.index is not None:
             path, size = self.match.index, len(values)
 
-            def by_index(name: Any, item: Any) -> list[int]:
+            def by_index(name: Any, item: Any) -> list[int | None]:
                 at = search(path, item)
                 if isinstance(at, str) and at.strip().isdecimal() and len(at) < 10:
                     at = int(at)
@@ -153,10 +153,10 @@ class Items:
         for at, each in enumerate(values):
             known.setdefault(self.value_of(each), []).append(at)
 
-        def named(name: Any, item: Any) -> list[int]:
+        def named(name: Any, item: Any) -> list[int | None]:
             texts = [name] if self.match.name is not None else _list(search(self.match.item or "@", item))
-            found = [known.get(self._normal(text), []) for text in texts if text is not None]
-            return [places[0] for places in found] if found and all(len(places) == 1 for places in found) else []
+            found = [[] if text is None else known.get(self._normal(text), []) for text in texts]
+            return [places[0] if len(places) == 1 else None for places in found]
 
         return named
 
@@ -189,6 +189,19 @@ class Items:
             stop=judged.stop,
             ban=judged.ban,
         )
+
+
+def _worst(outcomes: Sequence[Outcome]) -> Outcome:
+    """What several items of one row come to. What any of them says to everybody under the limit stands."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    worst = min(outcomes, key=lambda outcome: (_WORST.index(outcome.state), not outcome.counts))
+    return replace(
+        worst,
+        pause_seconds=max(outcome.pause_seconds or 0.0 for outcome in outcomes) or None,
+        stop=any(outcome.stop for outcome in outcomes),
+        ban=any(outcome.ban for outcome in outcomes),
+    )
 
 
 def _state(rule: Rule) -> RowState:

@@ -44,7 +44,9 @@ class Batches:
         self._compiled, self._rendering = compiled, compiled.rendering
         self._items = compiled.items if _is_about_columns(compiled) else None
         self._merges = self._rendering.merges
-        self._around = self._envelope()
+        # What an additional part takes beside its own bytes: a comma, and of an object to be merged not its braces.
+        self._beside = 0 if self._rendering.kind == "ndjson" else -1 if self._merges else 1
+        self._around = self._envelope() - (self._rendering.kind != "ndjson")
 
     def _envelope(self) -> int:
         """Bytes of a body beside its parts."""
@@ -66,10 +68,10 @@ class Batches:
                 length, names = self._part(ticket)
             except Unsendable:
                 return max(1, count)
-            too_long = self._bytes is not None and size + length + 1 > self._bytes
+            too_long = self._bytes is not None and size + length + self._beside > self._bytes
             if count == self.rows or (count and (too_long or known.intersection(names))):
                 return count
-            size += length + 1
+            size += length + self._beside
             known.update(names)
         return len(waiting)
 

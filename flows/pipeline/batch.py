@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from flows.pipeline.column import Bool, Int, Part, left_out
 from flows.pipeline.expression import Expression
@@ -29,11 +29,6 @@ class Match(Part):
     name: str | None = Field(default=None, exclude_if=left_out)
     """The items are an object; the name under which a row's item stands, e.g. "{idempotency_key}\""""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _position(cls, data: Any) -> Any:
-        return {} if data == "position" else data
-
     @property
     def by_position(self) -> bool:
         """Whether the n-th item is the n-th row's."""
@@ -43,6 +38,13 @@ class Match(Part):
     def text(self) -> str:
         """The template of what a row is found by; "" where it has none."""
         return self.name or self.row or ""
+
+
+def _position(data: Any) -> Any:
+    return {} if data == "position" else data
+
+
+Matching = Annotated[Match, BeforeValidator(_position, json_schema_input_type=Match | Literal["position"])]
 
 
 class Batch(Part):
@@ -58,7 +60,7 @@ class Batch(Part):
     """list: the parts stand in a list. object: they are merged into one object"""
     items: Expression | None = Field(default=None, exclude_if=left_out)
     """Expression that finds what the answer says of single rows. None: one outcome for all"""
-    match: Match | None = Field(default=None, exclude_if=left_out)
+    match: Matching | None = Field(default=None, exclude_if=left_out)
     """position, {index: …}, {item: …, row: "{column}"} or {name: "{column}"}"""
     keep: dict[str, Expression] = Field(default={}, exclude_if=operator.not_)
     """Name in the results → expression into the row's item"""

@@ -10,10 +10,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flows.pipeline.column import SchemaImportError, column_faults
-from flows.pipeline.course_faults import Known, course_faults, sensible
+from flows.pipeline.course_faults import course_faults
 from flows.pipeline.definition import Definition, Limit, Response, Schedule, Source
 from flows.pipeline.fault import Fault, Place, brief, nearest, suggestion
 from flows.pipeline.judge import example_faults
+from flows.pipeline.known import Known, sensible
 from flows.pipeline.request import Request
 from flows.pipeline.template import FromRow, Piece, TemplateError, pieces, texts
 from flows.pipeline.timing import Rule, RuleRefused

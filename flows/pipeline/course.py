@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from flows.pipeline.batch import Match
+from flows.pipeline.batch import Matching
 from flows.pipeline.column import Bool, Float, Part, left_out
 from flows.pipeline.expression import Expression
 from flows.pipeline.request import Request
@@ -73,7 +73,7 @@ class Poll(Part):
     """Rules on its answer; accepted means: not yet"""
     items: Expression | None = Field(default=None, exclude_if=left_out)
     """Expression that finds what the report says of single rows, where a rule says items"""
-    match: Match | None = Field(default=None, exclude_if=left_out)
+    match: Matching | None = Field(default=None, exclude_if=left_out)
     """How an item of the report finds its row, as in batch"""
     item_answers: list[Rule] = Field(default=[], exclude_if=operator.not_)
     """Rules on one item of the report"""

@@ -3,87 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, get_args
+from collections.abc import Iterator, Sequence
+from typing import get_args
 
 from flows.pipeline.batch import Batch, Match
 from flows.pipeline.course import Step
 from flows.pipeline.definition import Definition
-from flows.pipeline.expression import columns_of
-from flows.pipeline.fault import Fault, Place, brief, suggestion
+from flows.pipeline.fault import Fault, Place, brief
+from flows.pipeline.known import SPECIAL, Known, kept_before
 from flows.pipeline.request import METHODS
+from flows.pipeline.rule_faults import rule_faults
 from flows.pipeline.rules import Means, Rule
 from flows.pipeline.template import FromRow, Piece, TemplateError, pieces
 
-SPECIAL = ("row", "idempotency_key")
-BATCH = "batch"
 _WORDS = {"row", "line", "result", "parcel", "position"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _OF_ITEMS = ("done", "accepted", "failed", "retry", "wait", "unknown", "stop", "ban")
-_NO_NULLS = re.compile(r"\[\*?\]|\[\?|\.\*")
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What placeholders may stand for somewhere. `columns` are shown to people; `why` says what else is asked there."""
-
-    columns: Collection[str]
-    more: Collection[str] = ()
-    why: str = ""
-
-    @property
-    def names(self) -> set[str]:
-        """All of them."""
-        return {*self.columns, *self.more}
-
-    def words(self, name: str) -> str:
-        """What is wrong with a name that is not among them."""
-        if self.why:
-            return f"{brief(name)} has no value here: {self.why}"
-        step, dot, kept = name.partition(".")
-        if dot and any(each.startswith(f"{step}.") for each in self.more):
-            there = [each.partition(".")[2] for each in self.more if each.startswith(f"{step}.")]
-            return f"the step {step} keeps no {brief(kept)}; {suggestion(kept, there)}"
-        if dot:
-            return (
-                f"no earlier step keeps {brief(name)}; {suggestion(name, [each for each in self.more if '.' in each])}"
-            )
-        return f"there is no column {brief(name)}; {suggestion(name, list(self.columns))}"
-
-
-def sensible(definition: Definition, place: Place, columns: tuple[str, ...] | None) -> Known | None:
-    """What placeholders may stand for in the request at a place; None where the columns are not known."""
-    if columns is None:
-        return None
-    if place == ("request",) and definition.batch is not None:
-        stated = "a request of many rows has no single row's values; write them under batch.each"
-        if definition.request is not None and definition.request.ndjson is not None:
-            return Known(columns, SPECIAL)
-        return Known((), ("idempotency_key", BATCH), stated)
-    if place[0] == "steps":
-        return Known(columns, (*SPECIAL, *_kept_before(definition, int(place[1]))))
-    if place[0] == "poll":
-        return Known(definition.kept, SPECIAL)
-    if place[0] == "undo":
-        return Known((*columns, *definition.kept), SPECIAL)
-    return Known(columns, SPECIAL)
-
-
-def _kept_before(definition: Definition, at: int) -> list[str]:
-    names: list[str] = []
-    for step in definition.steps[:at]:
-        kept = [*definition.response.keep, *step.keep, *(name for rule in step.answers for name in rule.keep)]
-        kept += [name for rule in definition.answers for name in rule.keep]
-        names += [f"{step.name}.{name}" for name in kept] if step.request is not None else []
-    return names
+_NO_NULLS = re.compile(r"\[\*?\]|\[\?|\.\*|\[-?\d*:")
 
 
 def course_faults(definition: Definition, columns: tuple[str, ...] | None) -> Iterator[Fault]:
     """Every fault of what a definition says beside its one request."""
     yield from _together(definition)
     several = definition.batch is not None
-    yield from _rules(("answers",), definition.answers, _means(definition), columns, batch=several)
+    bans = definition.ban.status
+    yield from rule_faults(("answers",), definition.answers, _means(definition), columns, batch=several, bans=bans)
     if definition.batch is not None:
         yield from _batch(definition, definition.batch, columns)
     for at, _ in enumerate(definition.steps):
@@ -119,70 +63,6 @@ def _sends_a_key(definition: Definition) -> bool:
     )
 
 
-def _rules(
-    place: Place,
-    rules: Sequence[Rule],
-    possible: Sequence[str],
-    columns: tuple[str, ...] | None,
-    *,
-    batch: bool = False,
-    items: bool = False,
-) -> Iterator[Fault]:
-    for at, rule in enumerate(rules):
-        here: Place = (*place, at)
-        if rule.means not in possible:
-            yield Fault((*here, "means"), f"{_why_not(rule.means, items=items)}; possible: {', '.join(possible)}")
-        yield from _waits(here, rule)
-        if rule.missing is not None and rule.means != "items":
-            yield Fault((*here, "missing"), "is for a rule that means items: it says what becomes of rows without one")
-        if rule.limit is not None:
-            yield Fault((*here, "limit"), "is for a definition with several limits; this one has one, which waits")
-        for key, text in rule.expressions:
-            where = (*here, *key.split(".", 1))
-            for name in columns_of(text):
-                if batch:
-                    yield Fault(where, f"{brief(name)} has no value here: an answer to many rows has no single row")
-                elif columns is not None and name not in columns and name not in SPECIAL:
-                    yield Fault(where, Known(columns).words(name))
-        if earlier := next((n for n, other in enumerate(rules[:at]) if _covers(other, rule)), None):
-            yield Fault(here, f"can never fit: rule {earlier + 1} takes every such answer before")
-        elif rules[:at] and _covers(rules[0], rule):
-            yield Fault(here, "can never fit: rule 1 takes every such answer before")
-
-
-def _waits(here: Place, rule: Rule) -> Iterator[Fault]:
-    for key in ("seconds", "until"):
-        if getattr(rule, key) is not None and rule.means != "wait":
-            yield Fault((*here, key), f"is for a rule that means wait, not {rule.means}")
-    if rule.seconds is not None and rule.until is not None:
-        yield Fault((*here, "until"), "write either `seconds` or `until`, not both")
-
-
-def _why_not(means: str, *, items: bool) -> str:
-    if means == "waiting":
-        return "waiting is for `reconcile` alone: there it means that the row is not there"
-    if means == "items":
-        return "items can only be read where many rows travel in one request" if not items else "an item has no items"
-    return f"{means} is not possible here"
-
-
-def _covers(first: Rule, later: Rule) -> bool:
-    """Whether every answer that the later rule fits is taken by the first one."""
-    if first.when is not None and first.when != later.when:
-        return False
-    if any(later.headers.get(name) != text for name, text in first.headers.items()):
-        return False
-    return all(any(_within(each, other) for other in _list(first.status)) for each in _list(later.status))
-
-
-def _list(status: Any) -> list[Any]:
-    return status if isinstance(status, list) else ["2xx" if status is None else status]
-
-
-def _within(each: int | str, other: int | str) -> bool:
-    return other == "any" or each == other or (isinstance(other, str) and each != "any" and str(each)[0] == other[0])
-
-
 def _batch(definition: Definition, batch: Batch, columns: tuple[str, ...] | None) -> Iterator[Fault]:
     place: Place = ("batch",)
     request = definition.request
@@ -214,7 +94,7 @@ def _batch(definition: Definition, batch: Batch, columns: tuple[str, ...] | None
     for key in ("answers", "keep"):
         if getattr(batch, key) and batch.items is None:
             yield Fault((*place, key), "is about single items, but batch.items does not say where they stand")
-    yield from _rules((*place, "answers"), batch.answers, _OF_ITEMS, columns, items=True)
+    yield from rule_faults((*place, "answers"), batch.answers, _OF_ITEMS, columns, items=True)
 
 
 def _match(
@@ -293,14 +173,14 @@ def _step(definition: Definition, at: int, columns: tuple[str, ...] | None) -> I
     elif step.reason is not None:
         yield Fault((*place, "reason"), "is for a step that ends the row by `means`")
     possible = tuple(each for each in get_args(Means) if each not in ("waiting", "items", "accepted"))
-    yield from _rules((*place, "answers"), step.answers, possible, columns)
+    yield from rule_faults((*place, "answers"), step.answers, possible, columns, bans=definition.ban.status)
     if step.when is not None:
         yield from _condition(definition, step, at, columns)
 
 
 def _condition(definition: Definition, step: Step, at: int, columns: tuple[str, ...] | None) -> Iterator[Fault]:
     """What the condition of a step asks for, as far as its text shows it."""
-    kept = _kept_before(definition, at)
+    kept = kept_before(definition, at)
     names = {each.name for each in definition.steps}
     known = Known(columns or (), kept)
     plain = re.sub(r"""'(?:\\.|[^'\\])*'|`(?:\\.|[^`\\])*`""", "", step.when or "")
@@ -315,7 +195,8 @@ def _condition(definition: Definition, step: Step, at: int, columns: tuple[str, 
 def _settling(definition: Definition, columns: tuple[str, ...] | None) -> Iterator[Fault]:
     if definition.reconcile is not None:
         possible = ("done", "failed", "waiting", "unknown", "wait", "retry", "stop", "ban")
-        yield from _rules(("reconcile", "answers"), definition.reconcile.answers, possible, columns)
+        reconciles = definition.reconcile.answers
+        yield from rule_faults(("reconcile", "answers"), reconciles, possible, columns, bans=definition.ban.status)
         if definition.reconcile.request.method != "GET" and definition.reconcile.request.method_column:
             yield Fault(("reconcile", "request", "method"), "must be fixed")
     accepts = [*definition.answers, *(definition.batch.answers if definition.batch else ())]
@@ -330,17 +211,20 @@ def _settling(definition: Definition, columns: tuple[str, ...] | None) -> Iterat
             ("poll", "request", "url"), 'asks the same for every row; name the job that `keep` took, e.g. "{job}"'
         )
     possible = tuple(each for each in get_args(Means) if each != "waiting")
-    yield from _rules(("poll", "answers"), poll.answers, possible, definition.kept)
+    yield from rule_faults(("poll", "answers"), poll.answers, possible, definition.kept, bans=definition.ban.status)
     if not any(rule.means in ("done", "items", "failed") for rule in poll.answers):
         yield Fault(("poll", "answers"), "never end: no rule means done, failed or items")
     if any(rule.means == "items" for rule in poll.answers) and poll.items is None:
         yield Fault(("poll", "items"), "is missing; a rule says items, so say where they stand in the report")
     yield from _match((), ("poll",), poll.match, poll.items, columns)
-    yield from _rules(("poll", "item_answers"), poll.item_answers, _OF_ITEMS, columns, items=True)
+    yield from rule_faults(("poll", "item_answers"), poll.item_answers, _OF_ITEMS, columns, items=True)
 
 
 def _names(definition: Definition, columns: tuple[str, ...] | None) -> Iterator[Fault]:
-    """Kept names that stand twice, or that are those of columns. Steps may keep the same name: the last one wins."""
+    """Kept names that stand twice, or that are those of columns. Steps may keep the same name: the last one wins.
+
+    What rules, reconciliation and polling keep may fill a name that another part has.
+    """
     first: dict[str, str] = {}
     for place, name, owner in _kept(definition):
         if owner != "response" and ((columns and name in columns) or name in _WORDS):
@@ -360,9 +244,25 @@ def _kept(definition: Definition) -> Iterator[tuple[Place, str, str]]:
     if definition.batch is not None:
         for name in definition.batch.keep:
             yield ("batch", "keep"), name, "batch"
-    for at, rule in enumerate(definition.answers):
-        for name in rule.keep:
-            yield ("answers", at, "keep"), name, "answers"
+    for place, rules in _lists_of_rules(definition):
+        for at, rule in enumerate(rules):
+            for name in rule.keep:
+                yield (*place, at, "keep"), name, "answers"
+    for name in definition.poll.keep if definition.poll is not None else ():
+        yield ("poll", "keep"), name, "answers"
+
+
+def _lists_of_rules(definition: Definition) -> Iterator[tuple[Place, Sequence[Rule]]]:
+    yield ("answers",), definition.answers
+    for at, step in enumerate(definition.steps):
+        yield ("steps", at, "answers"), step.answers
+    if definition.batch is not None:
+        yield ("batch", "answers"), definition.batch.answers
+    if definition.reconcile is not None:
+        yield ("reconcile", "answers"), definition.reconcile.answers
+    if definition.poll is not None:
+        yield ("poll", "answers"), definition.poll.answers
+        yield ("poll", "item_answers"), definition.poll.item_answers
 
 
 def _methods(definition: Definition, columns: tuple[str, ...] | None) -> Iterator[Fault]:

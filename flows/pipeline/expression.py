@@ -9,14 +9,18 @@ An expression that errs finds nothing. Everything here is pure.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any
 
 import jmespath
-import msgspec
 from pydantic import AfterValidator
+
+from flows.values import as_text
 
 _HEADER = "header:"
 # What stands in quotes is JMESPath's; `{name: value}` with its colon makes an object.
@@ -84,7 +88,22 @@ def _filled(text: str, values: Mapping[str, Any]) -> str:
 
 def _literal(value: Any) -> str:
     """A JMESPath literal; the backtick that would end it is written as JSON's escape."""
-    return "`" + msgspec.json.encode(value, enc_hook=str).decode().replace("`", "\\u0060") + "`"
+    return "`" + json.dumps(value, default=_plain).replace("`", "\\u0060") + "`"
+
+
+def _plain(value: Any) -> Any:
+    """A typed cell as an answer would have it: a decimal is a number there, a date is text."""
+    return float(value) if isinstance(value, Decimal) else as_text(value)
+
+
+def as_answered(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A row's values as JMESPath can compare them."""
+    return {name: _plain(value) if isinstance(value, Decimal | date) else value for name, value in values.items()}
+
+
+def reads_body(text: str) -> bool:
+    """Whether an expression reads the body of an answer, not a header of it."""
+    return not text.startswith(_HEADER)
 
 
 _COMPARISON = re.compile(r"""\s*([A-Za-z_]\w*)\s*(==|!=)\s*(?:'([^'\\]*)'|`(-?[0-9]{1,15}|true|false|null)`)\s*""")

@@ -16,6 +16,7 @@ from flows.pipeline.document import parse, read_text
 from flows.pipeline.environment import resolve
 from flows.pipeline.fault import Fault, Place, in_words, nearest, refusal, unknown_key
 from flows.pipeline.open_secret import open_secrets
+from flows.pipeline.request import BODIES
 
 
 def load(path: Path | str, *, environ: Mapping[str, str] = os.environ) -> Definition:
@@ -58,6 +59,9 @@ def from_resolved(data: Mapping[str, Any]) -> Definition:
 def redirected(definition: Definition, url: str) -> Definition:
     """The same, sent to another address. Raises DefinitionError if the address will not do."""
     data = definition.resolved()
+    if definition.request is None:
+        why = Fault(("steps",), "have several addresses; change them in the definition")
+        raise refusal([why], file="the address given")
     return _sibling(definition, data | {"request": data["request"] | {"url": url}}, file="the address given")
 
 
@@ -101,7 +105,8 @@ def _shape(data: dict[str, Any]) -> tuple[Definition, list[Fault], set[Place]]:
         known["columns"] = {
             name: _COLUMN if ("columns", name) in hidden else column for name, column in columns.items()
         }
-    return Definition.model_validate(_LEAST | known), faults, hidden
+    least = {key: value for key, value in _LEAST.items() if key != "request" or "steps" not in known}
+    return Definition.model_validate(least | known), faults, hidden
 
 
 _COLUMN = {"type": "str"}
@@ -133,13 +138,23 @@ def _new_faults(new: Iterable[Fault], places: set[Place]) -> list[Fault]:
 
 def _without_value(data: Any, blank: Set[Place], place: Place = ()) -> Iterator[Fault]:
     """Keys with nothing behind them: left empty by mistake, and never to be taken for a default."""
-    if place[:2] in (("request", "json"), ("request", "form")) and len(place) > 2:
+    if _is_within_body(place):
         return  # null is JSON
     if data is None and not (place == ("request", "empty") and place not in blank):  # where null is a word of ours
         yield Fault(place, "has no value; give it one, or leave the key out")
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for key, value in items:
         yield from _without_value(value, blank, (*place, key))
+
+
+def _is_within_body(place: Place) -> bool:
+    """Whether what stands there is the user's own JSON, not a key of the language."""
+    if place[:2] == ("batch", "each"):
+        return len(place) > 2
+    if "request" not in place:
+        return False
+    inner = place[place.index("request") + 1 :]
+    return inner[:1] in [(kind,) for kind in BODIES] and len(inner) > 1 + (inner[0] == "graphql")
 
 
 def _keys(model: type[BaseModel] | None) -> list[str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from flows.pipeline.column import Float, Part, left_out
 from flows.pipeline.fault import Place, suggestion
@@ -63,15 +63,17 @@ class KeyPlace(Part):
     query: str | None = Field(default=None, exclude_if=left_out)
     """Name of a parameter of the address"""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _none(cls, data: Any) -> Any:
-        return {} if data == "none" else data
-
     @property
     def is_nowhere(self) -> bool:
         """Whether no key is sent."""
         return not (self.header or self.in_json or self.query)
+
+
+def _nowhere(data: Any) -> Any:
+    return {} if data == "none" else data
+
+
+KeyGoes = Annotated[KeyPlace, BeforeValidator(_nowhere, json_schema_input_type=KeyPlace | Literal["none"])]
 
 
 class Request(Part):
@@ -99,7 +101,7 @@ class Request(Part):
     """Type of a text body, e.g. text/xml; charset=utf-8"""
     empty: Annotated[Empty | None, BeforeValidator(_null)] = Field(default=None, exclude_if=left_out)
     """A field or parameter whose cell is empty: omit (with what it empties), null (JSON only) or text ("")"""
-    idempotency_key: KeyPlace | None = Field(default=None, exclude_if=left_out)
+    idempotency_key: KeyGoes | None = Field(default=None, exclude_if=left_out)
     """Where the idempotency key goes: {header: NAME}, {json: a.path}, {query: NAME} or none"""
     timeout_seconds: Annotated[Float, Field(gt=0, le=3600)] = 2.0
     """Longest wait for the head of an answer, counted from the permit"""

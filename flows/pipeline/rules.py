@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from flows.pipeline.column import Part, left_out
-from flows.pipeline.expression import Expression, columns_of, holds, search
+from flows.pipeline.expression import Expression, columns_of, holds, reads_body, search
 
 Means = Literal["done", "items", "accepted", "failed", "retry", "wait", "unknown", "stop", "ban", "waiting"]
 Missing = Literal["unknown", "done", "failed", "retry"]
@@ -142,6 +142,10 @@ class Rules:
                 continue
             if rule.when is None:
                 return rule
+            if not reads_body(rule.when):
+                if holds(rule.when, None, said.headers, values):
+                    return rule
+                continue
             if not said.whole:
                 raise Unreadable
             if said.value is not NO_JSON and holds(rule.when, said.value, said.headers, values):
