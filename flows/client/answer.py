@@ -112,12 +112,19 @@ def understood(
         reply = _by_rules(status, headers, body, definition, question, trouble=trouble, mask=mask)
     if reply is None:
         reply = _built_in(status, headers, body, definition, trouble=trouble, mask=mask)
-    if question.reads and reply.by_rule is None:
-        cut = trouble or (reply.means is RowState.DONE and reply.value is UNSET and body and says_json(headers))
-        if cut or status >= 500 or reply.means is RowState.UNKNOWN:  # nothing follows from it: it is asked again
-            why = reply.reason or f"the API said {status}, but {trouble}"
-            reply = replace(reply, means=RowState.WAITING, again=True, reason=why)
+    if question.reads:
+        reply = _of_a_read(status, headers, body, reply, trouble)
     return replace(reply, status=status, headers=headers, body=body, took_seconds=took_seconds)
+
+
+def _of_a_read(status: int, headers: Headers, body: bytes, reply: Reply, trouble: str) -> Reply:
+    """A read changes nothing: where its answer says nothing, or cannot be read whole, it is asked again."""
+    if reply.means is RowState.DONE and reply.value is UNSET and (trouble or (body and says_json(headers))):
+        why = but(status, f"{trouble or 'the answer is no valid JSON'}: what it says cannot be read")
+        return replace(reply, means=RowState.WAITING, reason=why, again=True)
+    if reply.by_rule is None and (status >= 500 or reply.means is RowState.UNKNOWN):
+        return replace(reply, means=RowState.WAITING, again=True)
+    return reply
 
 
 def _built_in(status: int, headers: Headers, body: bytes, definition: Definition, *, trouble: str, mask: Mask) -> Reply:
