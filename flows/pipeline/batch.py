@@ -41,6 +41,8 @@ class Match(Part):
 
 
 def _position(data: Any) -> Any:
+    if isinstance(data, str) and data != "position":
+        raise ValueError("must be position, {index: …}, {item: …, row: …} or {name: …}")
     return {} if data == "position" else data
 
 

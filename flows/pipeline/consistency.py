@@ -118,7 +118,8 @@ def _request(request: Request, place: Place, known: Known | None) -> Iterator[Fa
                 (*place, "multipart", name), "is text, or a part: {filename: a.txt, content: …, type: text/plain}"
             )
     for where, text in request.templates(place):
-        yield from _placeholders(where, text, known)
+        if where[-1] != "method" or known is None or not known.why:
+            yield from _placeholders(where, text, known)
 
 
 def _key_place(request: Request, place: Place) -> Iterator[Fault]:
@@ -132,6 +133,8 @@ def _key_place(request: Request, place: Place) -> Iterator[Fault]:
         yield Fault((*place, "header"), "is no header name; letters, digits and hyphens")
     if key.in_json and not ({"json", "graphql"}.issuperset(kind for kind, _ in request.bodies) and request.has_body):
         yield Fault((*place, "json"), "there is no JSON body that it could go into")
+    elif key.in_json and isinstance(request.body, list):
+        yield Fault((*place, "json"), "the body is a list, which has no names")
     elif key.in_json and not all(key.in_json.split(".")):
         yield Fault(
             (*place, "json"), f"is no place in a body; write names with dots between them (found {brief(key.in_json)})"
@@ -218,8 +221,8 @@ def _headers(headers: dict[str, str], where: Place, key_header: str) -> Iterator
 def _response(response: Response, columns: tuple[str, ...]) -> Iterator[Fault]:
     for name in response.keep:
         if name in columns or name in _RESULT_WORDS:
-            what = "a column" if name in columns else "a word of the results"
-            yield Fault(("response", "keep", name), f"is the name of {what} already; keep it under another name")
+            what = "the name of a column" if name in columns else "a word of the results"
+            yield Fault(("response", "keep", name), f"is {what} already; keep it under another name")
         elif not name.strip() or not name.isprintable():
             yield Fault(("response", "keep", name), "must be a visible name")
     if response.keep and not response.expects_json:

@@ -68,8 +68,15 @@ def _batch(definition: Definition, batch: Batch, columns: tuple[str, ...] | None
     request = definition.request
     if request is not None:
         kinds = dict(request.bodies)
+        if request.key_place.in_json and batch.puts == "list" and kinds.get("json", "{batch}") == "{batch}":
+            yield Fault(
+                ("request", "idempotency_key", "json"), "the body is the list of the rows, and a list has no names"
+            )
         if not request.has_body:
-            yield Fault(place, f"a {request.method} request has no body for many rows")
+            yield Fault(
+                place,
+                f"a {request.method} request has no body in which many rows could stand; write POST, PUT or PATCH",
+            )
         if request.method_column:
             yield Fault(("request", "method"), "is a column, and many rows have one request: write the method")
         if "ndjson" in kinds and batch.each is not None:
@@ -80,7 +87,9 @@ def _batch(definition: Definition, batch: Batch, columns: tuple[str, ...] | None
         if kinds and "ndjson" not in kinds and "{batch}" not in spoken:
             yield Fault(("request", next(iter(kinds))), 'has no "{batch}" that stands alone, where the rows would go')
         if "text" in kinds or "form" in kinds:
-            yield Fault(("request", "text" if "text" in kinds else "form"), "takes one row; many need json or ndjson")
+            yield Fault(
+                ("request", "text" if "text" in kinds else "form"), "holds one row; write `json` or `ndjson` for many"
+            )
     if batch.puts == "object" and not isinstance(batch.each, dict):
         yield Fault((*place, "as"), "object merges the parts of the rows; write `each` as an object with a name a row")
     for where, text in definition.templates():
@@ -160,8 +169,10 @@ def _step(definition: Definition, at: int, columns: tuple[str, ...] | None) -> I
         yield Fault(
             (*place, "name"), f"there is a column that begins with {step.name}., so {{{step.name}.…}} would be unclear"
         )
-    if (step.request is None) == (step.means is None):
-        yield Fault(place, "needs either a `request`, or `means` for how the row ends there")
+    if step.request is None and step.means is None:
+        yield Fault(place, "needs a `request`, or `means` for how the row ends here")
+    if step.request is not None and step.means is not None:
+        yield Fault(place, "write either `request` or `means`, not both")
     if step.means is not None:
         for key in ("keep", "answers", "writes"):
             if getattr(step, key):
@@ -228,8 +239,8 @@ def _names(definition: Definition, columns: tuple[str, ...] | None) -> Iterator[
     first: dict[str, str] = {}
     for place, name, owner in _kept(definition):
         if owner != "response" and ((columns and name in columns) or name in _WORDS):
-            what = "a column" if columns and name in columns else "a word of the results"
-            yield Fault((*place, name), f"is the name of {what} already; keep it under another name")
+            what = "the name of a column" if columns and name in columns else "a word of the results"
+            yield Fault((*place, name), f"is {what} already; keep it under another name")
         elif owner in ("response", "batch", "steps") and first.setdefault(name, owner) != owner:
             yield Fault((*place, name), f"is kept under `{first[name]}` already; keep it under another name")
         first.setdefault(name, owner)
@@ -270,7 +281,7 @@ def _methods(definition: Definition, columns: tuple[str, ...] | None) -> Iterato
     for place, request in definition.requests:
         name = request.method_column
         column = definition.columns.get(name)
-        if not name or column is None:
+        if not name or column is None or (definition.batch is not None and place == ("request",)):
             continue
         if column.type != "str" or not column.one_of:
             yield Fault((*place, "method"), f"the column {name} must say which: {{type: str, one_of: [POST, PUT]}}")

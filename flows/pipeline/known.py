@@ -19,6 +19,7 @@ class Known:
     columns: Collection[str]
     more: Collection[str] = ()
     why: str = ""
+    is_none: str = "there is no column"
 
     @property
     def names(self) -> set[str]:
@@ -37,7 +38,7 @@ class Known:
             return (
                 f"no earlier step keeps {brief(name)}; {suggestion(name, [each for each in self.more if '.' in each])}"
             )
-        return f"there is no column {brief(name)}; {suggestion(name, list(self.columns))}"
+        return f"{self.is_none} {brief(name)}; {suggestion(name, list(self.columns))}"
 
 
 def sensible(definition: Definition, place: Place, columns: tuple[str, ...] | None) -> Known | None:
@@ -52,9 +53,9 @@ def sensible(definition: Definition, place: Place, columns: tuple[str, ...] | No
     if place[0] == "steps":
         return Known(columns, (*SPECIAL, *kept_before(definition, int(place[1]))))
     if place[0] == "poll":
-        return Known(definition.kept, SPECIAL)
+        return Known(definition.kept, SPECIAL, is_none="no answer keeps")
     if place[0] == "undo":
-        return Known((*columns, *definition.kept), SPECIAL)
+        return Known((*columns, *definition.kept), SPECIAL, is_none="there is neither a column nor a kept value")
     return Known(columns, SPECIAL)
 
 

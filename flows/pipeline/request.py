@@ -70,6 +70,8 @@ class KeyPlace(Part):
 
 
 def _nowhere(data: Any) -> Any:
+    if isinstance(data, str) and data != "none":
+        raise ValueError("must be {header: NAME}, {json: a.path}, {query: NAME} or none")
     return {} if data == "none" else data
 
 

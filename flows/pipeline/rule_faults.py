@@ -41,7 +41,9 @@ def rule_faults(
         guarded = () if items else (429, 503, *bans)
         earlier = next((n for n, other in enumerate(rules[:at]) if _covers(other, rule, guarded, items=items)), None)
         if earlier is not None:
-            yield Fault(here, f"can never fit: rule {earlier + 1} takes every such answer before")
+            yield Fault(
+                here, f"can never fit: rule {earlier + 1} takes every such {'item' if items else 'answer'} first"
+            )
 
 
 def _waits(here: Place, rule: Rule) -> Iterator[Fault]:

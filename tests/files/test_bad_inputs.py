@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deployments.commands import cli
+from tests.harness.bad_courses import COURSES
 from tests.harness.bad_inputs import COMMANDS, DEFINITIONS, FILES, GOOD, MISTYPED
 
 Run = Callable[..., tuple[int, str, str]]
@@ -40,6 +41,7 @@ def refused(said: tuple[int, str, str], message: str) -> None:
 
 def test_the_table_is_long_enough() -> None:
     assert len(FILES) + len(DEFINITIONS) + len(COMMANDS) + len(MISTYPED) >= 80
+    assert len(COURSES) >= 90
 
 
 @pytest.mark.parametrize(("name", "content", "message"), FILES, ids=[name for name, *_ in FILES])
@@ -50,7 +52,9 @@ def test_a_bad_file(rowrelay: Run, tmp_path: Path, name: str, content: bytes | N
     refused(rowrelay("check", name), message)
 
 
-@pytest.mark.parametrize(("what", "text", "message"), DEFINITIONS, ids=[what for what, *_ in DEFINITIONS])
+@pytest.mark.parametrize(
+    ("what", "text", "message"), [*DEFINITIONS, *COURSES], ids=[what for what, *_ in (*DEFINITIONS, *COURSES)]
+)
 def test_a_bad_definition(
     rowrelay: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, text: str, message: str
 ) -> None:
