@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import hypothesis.strategies as st
+import msgspec
 import numpy as np
 import pytest
 import redis
@@ -18,13 +19,14 @@ from flows.ledger import keys
 from flows.ledger.connection import connect, verify
 from flows.ledger.erase import erase
 from flows.ledger.ledger import Ledger
-from flows.ledger.moves import TRANSITIONS, Answer, Claim
+from flows.ledger.moves import TRANSITIONS, Answer, Claim, Found
 from flows.ledger.view import View
 from flows.records import Reason, Rejection, RowState, RunState
 from tests.harness.examples import examples
 from tests.harness.rows import NAMES, RUN, begin, claim, claim_parcels, outcome
 
-W, S, D, F, U = RowState.WAITING, RowState.SENDING, RowState.DONE, RowState.FAILED, RowState.UNKNOWN
+W, S, A = RowState.WAITING, RowState.SENDING, RowState.ACCEPTED
+D, F, U = RowState.DONE, RowState.FAILED, RowState.UNKNOWN
 
 
 @pytest.fixture
@@ -52,17 +54,18 @@ def test_a_row_goes_from_waiting_by_a_claim_to_done_with_what_was_kept(client: r
 
     record = view.records(RUN, [3], names=NAMES, created=0)[0]
     assert (record.state, record.kept, record.status, record.attempts) == (D, {"postId": 101}, 201, 1)
-    assert view.run(RUN).counts == {W: 9, S: 0, D: 1, F: 0, U: 0, RowState.REJECTED: 0}
+    assert view.run(RUN).counts == {W: 9, S: 0, A: 0, D: 1, F: 0, U: 0, RowState.REJECTED: 0}
 
 
 # Every move that some call asks for, allowed or not.
 MOVES = [
     *(("claim", source, S) for source in RowState),
     *(("again", source, S) for source in RowState),
-    *(("answer", source, target) for source in (S, D, F, U) for target in (D, F, U, W)),
-    *(("answer", W, target) for target in (D, F)),
-    ("settle", S, U),
-    *(("restore", source, target) for source in RowState for target in (D, F, U, W)),
+    *(("answer", source, target) for source in (S, A, D, F, U) for target in (A, D, F, U, W)),
+    *(("answer", W, target) for target in (A, D, F)),
+    *(("settle", S, target) for target in (U, W)),
+    *(("restore", source, target) for source in RowState for target in (A, D, F, U, W)),
+    *(("resolve", source, target) for source in RowState for target in (A, D, F, U, W)),
     *(("resend", source, W) for source in RowState),
     *(("mark", source, D) for source in RowState),
     *(("restored", source, U) for source in RowState),
@@ -77,7 +80,7 @@ def test_the_script_allows_exactly_what_the_table_allows(
     row = 1 if source is RowState.REJECTED else 2
     if source not in (RowState.REJECTED, W):
         claim(ledger, epoch, (row, 1))
-    if source in (D, F, U):
+    if source in (A, D, F, U):
         ledger.answer(RUN, [outcome(row, epoch, 1, source)])
     assert state_of(view, row) is source
 
@@ -96,9 +99,14 @@ def test_the_script_allows_exactly_what_the_table_allows(
         case "restore":
             ledger.answer(RUN, [outcome(row, epoch, 9, target)])
         case "settle":
+            if target is W:  # of steps none that writes had begun
+                ledger.facts(RUN, epoch, steps=1)
             ledger.end(RUN, epoch, RunState.STOPPED)
             client.zadd(keys.run_key(RUN) + ":sending", {row: 0})
             ledger.renew(RUN, ledger.take(RUN, "other", resume=True))
+        case "resolve":
+            at = (1 if source in (S, A, D, F, U) else 0, 1 if source in (S, A, D, F, U) else 0)
+            ledger.resolve(RUN, epoch, [Found(row, at[0] and epoch, at[1], target, b"", b"")])
         case "resend":
             ledger.resend(RUN, epoch, ledger.request(RUN, "r1"), [row])
         case "mark":
@@ -522,9 +530,10 @@ def test_the_chart_has_one_clock_though_machines_have_others(client: redis.Redis
     claim(ledger, epoch, (1, 1))
     now, hour = time.time(), 3600
     sent = replace(outcome(1, epoch, 1, D), sent_second=int(now + hour - 5))
-    flat = (1, epoch, 1, sent.state, sent.tail, sent.detail, sent.sent_second, 0, 0)
+    flat = (1, epoch, 1, sent.state, len(sent.tail), len(sent.detail), sent.sent_second, 0, 0)
+    packed, texts = msgspec.msgpack.encode([flat]), sent.tail + sent.detail
 
-    ledger._ask(RUN, "answer", round((now + hour) * 1000), *flat)  # by a clock that is an hour ahead
+    ledger._ask(RUN, "answer", round((now + hour) * 1000), packed, texts)  # by a clock that is an hour ahead
 
     (at,) = (second for second, counts in view.chart(RUN).items() if "sent" in counts)
     assert now - 8 < at < now
@@ -680,11 +689,15 @@ def test_the_table_of_transitions_keeps_the_promises() -> None:
     assert not any(source in (D, RowState.REJECTED) for _, source, _ in moves), "done and rejected rows stay so"
     assert not any(target is RowState.REJECTED for _, _, target in moves), "only the check rejects"
     assert {(event, source) for event, source, target in moves if target is S} == {("claim", W), ("again", U)}
-    assert {event for event, _, target in moves if target is W} == {"answer", "restore", "resend"}
-    assert {event for event, _, target in moves if target is D} == {"answer", "restore", "mark"}
+    assert {event for event, _, target in moves if target is W} == {"answer", "restore", "resend", "settle", "resolve"}
+    assert {event for event, _, target in moves if target is D} == {"answer", "restore", "mark", "resolve"}
+    assert {event for event, source, _ in moves if source is A} == {"resolve"}, "an accepted row is never sent again"
+    assert {target for event, source, target in moves if event == "resolve" and source is A} == {A, D, F, U}
+    assert {target for event, source, target in moves if event == "resolve" and source is U} == {D, F, W}
     assert {event for event, source, _ in moves if source is F} == {"restore", "resend"}
     assert {move for move in moves if move[0] in ("settle", "mark", "restored")} == {
         ("settle", S, U),
+        ("settle", S, W),  # of steps none that writes had begun
         ("mark", U, D),
         ("restored", W, U),
     }

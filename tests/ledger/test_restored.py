@@ -85,7 +85,7 @@ def test_a_machine_that_has_seen_more_than_the_ledger_knows_asks_before_anything
         assert scene.report()["arrivals"] == sent + left
 
 
-NONE = {"waiting": 0, "sending": 0, "failed": 0, "rejected": 0}
+NONE = {"waiting": 0, "sending": 0, "accepted": 0, "failed": 0, "rejected": 0}
 
 
 def interrupted(scene: World, run: str, file: Path) -> int:

@@ -194,7 +194,7 @@ LEDGERS = [
         ("unknown rows get a new key", "      if failed then\n", "      if true then\n"),
         ("keys never expire", "ticks(now) - rec.at < idempotency / 10 then", "true then"),
         ("a parcel goes in parts", "if whole and rec.event and move(", "if rec.event and move("),
-        ("rows in doubt go in any parcel", "elseif rec.doubt and went_in(rec) ~= parcel then", "elseif false then"),
+        ("rows in doubt go in any parcel", "elseif rec.doubt and went_in(rec) ~= parcel and", "elseif false and"),
         ("a lease keeps nobody out", "if left > 0 and left <=", "if left > 1e15 and left <="),
         ("a lease outlasts a step of the clock", "left <= (tonumber(field('leased')) or left)", "left <= left"),
         (
@@ -213,8 +213,8 @@ LEDGERS = [
         ("marked rows become failed", "judge('mark', 'done', detail, ...)", "judge('mark', 'failed', detail, ...)"),
         (
             "an attempt without effect ends the doubt",
-            "if rec.doubt and values[i + 8] == '1'",
-            "if rec.doubt and values[i + 8] == '2'",
+            "if rec.doubt and values[9] == 1 and",
+            "if rec.doubt and values[9] == 2 and",
         ),
         ("requests are counted twice", "sent[at] = (sent[at] or 0) + 1", "sent[at] = (sent[at] or 0) + 2"),
         (
@@ -325,7 +325,7 @@ CLIENTS = [
         ("bodies that never end", "asyncio.timeout(seconds), aclosing", "asyncio.timeout(None), aclosing"),
         (
             "heads that never end",
-            "until = min(permit.deadline, permit.start + self._definition.request.timeout_seconds)",
+            "until = min(permit.deadline, permit.start + seconds)",
             "until = permit.deadline + 60",
         ),
         (
