@@ -129,7 +129,7 @@ class Items:
         stray = 0
         for name, item in items.items() if isinstance(items, dict) else ((None, item) for item in _list(items)):
             places = find(name, item)
-            for at in filter(None.__ne__, places):
+            for at in [place for place in places if place is not None]:
                 spoken.setdefault(at, []).append(item)
             stray += not places or None in places
         if not stray:

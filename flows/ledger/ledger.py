@@ -148,7 +148,7 @@ class Ledger(Notes):
             some = found[first : first + BATCH]
             packed = msgspec.msgpack.encode([(*each[:4], len(each.tail), len(each.detail)) for each in some])
             texts = b"".join([part for each in some for part in (each.tail, each.detail)])
-            moved += map(bool, self._ask(run, "resolve", epoch, packed, texts))
+            moved += map(bool, self._ask(run, "resolve", epoch, packed, texts) or [0] * len(some))
         return moved
 
     def answer(self, run: str, answers: Sequence[Answer]) -> list[RowState | None]:

@@ -117,7 +117,7 @@ def _comparison(text: str) -> tuple[str, tuple[type, ...], Any, bool] | None:
     """
     if not (found := _COMPARISON.fullmatch(text)):
         return None
-    wanted = found[3] if found[3] is not None else msgspec.json.decode(found[4])
+    wanted = found[3] if found[3] is not None else json.loads(found[4])
     kinds = (int, float) if type(wanted) is int else (type(wanted),)
     return found[1], kinds, wanted, found[2] == "=="
 

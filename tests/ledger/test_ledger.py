@@ -100,7 +100,7 @@ def test_the_script_allows_exactly_what_the_table_allows(
             ledger.answer(RUN, [outcome(row, epoch, 9, target)])
         case "settle":
             if target is W:  # of steps none that writes had begun
-                ledger.facts(RUN, epoch, steps=1)
+                ledger.facts(RUN, epoch=epoch, steps=True)
             ledger.end(RUN, epoch, RunState.STOPPED)
             client.zadd(keys.run_key(RUN) + ":sending", {row: 0})
             ledger.renew(RUN, ledger.take(RUN, "other", resume=True))
@@ -530,7 +530,7 @@ def test_the_chart_has_one_clock_though_machines_have_others(client: redis.Redis
     claim(ledger, epoch, (1, 1))
     now, hour = time.time(), 3600
     sent = replace(outcome(1, epoch, 1, D), sent_second=int(now + hour - 5))
-    flat = (1, epoch, 1, sent.state, len(sent.tail), len(sent.detail), sent.sent_second, 0, 0)
+    flat = (1, epoch, 1, sent.state, len(sent.tail), len(sent.detail), sent.sent_second, 0, 0, "")
     packed, texts = msgspec.msgpack.encode([flat]), sent.tail + sent.detail
 
     ledger._ask(RUN, "answer", round((now + hour) * 1000), packed, texts)  # by a clock that is an hour ahead
@@ -857,7 +857,7 @@ class LedgerMachine(RuleBasedStateMachine):
         granted = claim(self.ledger, self.epoch, (row, serial)) != [-1]
         assert granted == (self.rows[row] is S)
 
-    @rule(data=st.data(), state=st.sampled_from([D, F, U, W]), idle=st.booleans())
+    @rule(data=st.data(), state=st.sampled_from([A, D, F, U, W]), idle=st.booleans())
     def answer(self, data: st.DataObject, state: RowState, idle: bool) -> None:
         if not self.claims:
             return
@@ -867,7 +867,7 @@ class LedgerMachine(RuleBasedStateMachine):
         taken = self.ledger.answer(RUN, [outcome(row, epoch, serial, state, idle=idle)])
         if idle and row in self.doubt and not (state is W and row in self.asked):
             state = U
-        ended_otherwise = before in (D, F) and before is not state
+        ended_otherwise = before in (A, D, F) and before is not state
         assert (taken != [None]) == (newest and not ended_otherwise)
         if newest and before in (S, U, W) and not (before is W and state is U):
             self._becomes(row, state)
@@ -876,10 +876,25 @@ class LedgerMachine(RuleBasedStateMachine):
         self.rows[row] = state
         if state is U:
             self.doubt.add(row)
-        elif state in (D, F):
+        elif state in (A, D, F):
             self.doubt.discard(row)
         if state is not W:
             self.asked.discard(row)
+
+    @rule(data=st.data(), state=st.sampled_from([A, D, F, U, W]), stale=st.booleans())
+    def resolve(self, data: st.DataObject, state: RowState, stale: bool) -> None:
+        if not self.claims:
+            return
+        row = data.draw(st.sampled_from(sorted(self.latest)))
+        epoch, serial = self.latest[row]
+        found = Found(row, epoch, serial - stale, state, b"", b"")
+        moves = not stale and state in TRANSITIONS["resolve"].get(self.rows[row], ())
+        assert self.ledger.resolve(RUN, self.epoch, [found]) == [moves]
+        if moves:
+            self._becomes(row, state)
+            if state is W:
+                self.doubt.discard(row)
+                self.asked.add(row)
 
     @rule()
     def take_over(self) -> None:

@@ -130,6 +130,15 @@ def test_the_truth_is_jmespath_s(text: str, truth: bool) -> None:
     assert holds(text, ITEMS, HEADERS) is truth
 
 
+@pytest.mark.parametrize("sign", ["==", "!="])
+@pytest.mark.parametrize("wanted", ["'x'", "''", "`1`", "`0`", "`-7`", "`true`", "`false`", "`null`"])
+@pytest.mark.parametrize(
+    "answer", [*({"v": value} for value in ("x", "", "1", 1, 1.0, 0, -7, True, False, None, [], {})), {}, None, [], 7]
+)
+def test_plain_comparisons_mean_what_they_mean_in_jmespath(answer: Any, wanted: str, sign: str) -> None:
+    assert holds(f"v {sign} {wanted}", answer) is holds(f"(v) {sign} {wanted}", answer)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

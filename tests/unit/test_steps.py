@@ -50,14 +50,22 @@ def compiled(steps: Sequence[dict[str, Any]] = UPSERT, secrets: dict[str, str] |
 
 
 def play(
-    made: Compiled, *answers: Any, progress: Progress = NO_PROGRESS, row: Row = ROW
+    made: Compiled,
+    *answers: Any,
+    progress: Progress = NO_PROGRESS,
+    row: Row = ROW,
+    notes: list[Progress] | None = None,
 ) -> tuple[list[httpx.Request], Outcome]:
     """The requests that went, each with one answer: its JSON, or (status, JSON or bytes)."""
     steps = exchange(made, Parcel((row,)), key=KEY, own_keys=[KEY], progress=progress)
-    sent, left = [], list(answers)
+    sent, left, noted = [], list(answers), [] if notes is None else notes
     try:
         request = next(steps)
         while True:
+            if isinstance(request, Progress):
+                noted.append(request)
+                request = steps.send(None)
+                continue
             sent.append(request)
             answer = left.pop(0)
             status, body = answer if isinstance(answer, tuple) else (200, answer)
@@ -225,6 +233,15 @@ def test_each_request_knows_how_far_the_row_was_before_it() -> None:
         Progress(0, {}, fitted=False, writes=False),
         Progress(1, {"find": {"id": None, "found": 0}}, fitted=True, writes=True),
     ]
+
+
+def test_what_a_write_has_answered_is_told_before_anything_else_happens() -> None:
+    tag = {"name": "tag", "request": {"url": API + "/tags"}}
+    notes: list[Progress] = []
+    play(compiled([FIND, CREATE, UPDATE, tag]), {"items": []}, {"id": 5}, {}, notes=notes)
+
+    known = {"find": {"id": None, "found": 0}, "create": {"id": 5, "createdId": 5}}
+    assert notes == [Progress(2, known, fitted=True)]
 
 
 def test_a_row_goes_on_where_it_was() -> None:
