@@ -424,7 +424,15 @@ def test_runs_and_show_tell_counts_that_add_up(rowrelay: Run, ended: Sent) -> No
     _, text, _ = rowrelay("show", "run")
 
     assert listed[0]["counts"] == shown["counts"]
-    assert shown["counts"] == {"rejected": 2, "waiting": 1, "sending": 0, "done": 1, "failed": 1, "unknown": 1}
+    assert shown["counts"] == {
+        "rejected": 2,
+        "waiting": 1,
+        "sending": 0,
+        "accepted": 0,
+        "done": 1,
+        "failed": 1,
+        "unknown": 1,
+    }
     assert sum(shown["counts"].values()) == shown["total"] == 6
     assert (shown["run"], shown["state"]) == ("run-1", "stopped")
     assert [trouble["row"] for trouble in shown["troubles"]] == [2, 4, 3, 5]

@@ -203,7 +203,15 @@ def test_a_corrected_file_sends_what_is_new_and_every_row_is_accounted_for(tmp_p
         ended = w.deliver("r2", file=corrected, skip_delivered=True)
 
         assert ended["state"] == RunState.FINISHED
-        assert ended["counts"] == {"rejected": 31, "waiting": 0, "sending": 0, "done": 3, "failed": 0, "unknown": 0}
+        assert ended["counts"] == {
+            "rejected": 31,
+            "waiting": 0,
+            "sending": 0,
+            "accepted": 0,
+            "done": 3,
+            "failed": 0,
+            "unknown": 0,
+        }
         run = w.run("r2")
         assert (run.skipped, run.shown_counts["rejected"], run.total) == (30, 1, 34)
         assert run.facts.delivered_in == {"r1": 30}

@@ -36,7 +36,15 @@ def test_a_file_is_delivered_and_every_row_accounted_for(tmp_path: Path, redis_u
         ended = w.deliver("r1", file=w.file(120, bad=4))
 
         assert ended["state"] == RunState.FINISHED
-        assert ended["counts"] == {"rejected": 4, "waiting": 0, "sending": 0, "done": 120, "failed": 0, "unknown": 0}
+        assert ended["counts"] == {
+            "rejected": 4,
+            "waiting": 0,
+            "sending": 0,
+            "accepted": 0,
+            "done": 120,
+            "failed": 0,
+            "unknown": 0,
+        }
         report = w.report()
         assert (report["arrivals"], report["over"], report["keys"]) == (120, 0, 120)
         records = w.view.records("r1", [1, 120, 121], names=("postId",), created=0)

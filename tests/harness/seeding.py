@@ -50,7 +50,7 @@ class Seeded:
             )
             assert why == "ok", why
             answers = []
-            for n, ((row,), serial) in enumerate(claims):
+            for n, ((row,), serial, _) in enumerate(claims):
                 status, reason, excerpt = _REASONS.get(state, (201, "", ""))
                 kept = dict.fromkeys(names, 100 + row) if state is RowState.DONE else {}
                 tail, detail = keys.pack(

@@ -143,7 +143,7 @@ def test_runs_of_the_command_line_go_on(command: Old) -> None:
     ended = command.resume("killed")
     assert command.arrived("killed") == command.rows("killed", "waiting")
     lost = before["unknown"] + before["sending"]
-    assert ended["counts"] == {**before, "waiting": 0, "sending": 0, "unknown": lost} | {
+    assert ended["counts"] == {"accepted": 0, **before, "waiting": 0, "sending": 0, "unknown": lost} | {
         "done": before["done"] + before["waiting"]
     }
     sane(command.shown("killed"))

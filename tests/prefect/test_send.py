@@ -69,7 +69,15 @@ def test_a_file_is_sent_and_only_its_result_is_on_standard_output(
 
     result = json.loads(out)
     assert (code, result["exit"], result["state"]) == (1, 1, "finished")
-    assert result["counts"] == {"rejected": 2, "waiting": 0, "sending": 0, "done": 40, "failed": 0, "unknown": 0}
+    assert result["counts"] == {
+        "rejected": 2,
+        "waiting": 0,
+        "sending": 0,
+        "accepted": 0,
+        "done": 40,
+        "failed": 0,
+        "unknown": 0,
+    }
     assert result["total"] == 42
     assert 0 < result["peak"] <= 20
     assert 1.0 < result["seconds"] < 60

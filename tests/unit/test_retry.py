@@ -96,3 +96,38 @@ def test_a_stale_permit_is_no_attempt() -> None:
 )
 def test_troubles_of_all_are_told_from_faults_of_single_rows(reply: Reply, kind: str | None) -> None:
     assert retry.trouble(reply) == kind
+
+
+def after(found: Outcome, reply: Reply, *, attempts: int = 1, elapsed: float = 0.0) -> tuple[Outcome, float | None]:
+    return retry.after(
+        found, reply, attempts=attempts, elapsed_seconds=elapsed, most=4, most_seconds=60, rng=random.Random(1)
+    )
+
+
+def test_a_row_that_was_asked_to_wait_uses_up_no_attempts_and_no_seconds() -> None:
+    waits = Outcome(1, RowState.WAITING, "slow down", again=True, counts=False, pause_seconds=7)
+
+    assert after(waits, Reply(RowState.DONE), attempts=99, elapsed=9999) == (waits, 7)
+    whole = Outcome(1, RowState.WAITING, "slow down", again=True, counts=False)
+    assert after(whole, TOO_MANY, attempts=99, elapsed=9999) == (whole, 2.0)
+
+
+def test_a_row_of_a_refused_parcel_is_judged_by_its_own_later_answer() -> None:
+    refused = Outcome(1, RowState.WAITING, "wrong", again=True, counts=False, refused=True)
+
+    assert after(refused, Reply(RowState.FAILED, status=422), attempts=99, elapsed=9999) == (refused, 0.0)
+
+
+def test_what_stops_the_run_leaves_rows_waiting() -> None:
+    stops = Reply(RowState.WAITING, "the account is closed", status=402, stop=True)
+
+    assert after(outcome(stops), stops, attempts=99) == (outcome(stops), None)
+    assert retry.trouble(stops) is None
+
+
+@pytest.mark.parametrize("status", [200, 401, 404, 500])
+def test_what_a_rule_calls_failed_is_no_trouble_of_all(status: int) -> None:
+    reply = Reply(RowState.FAILED, "no such thing", status=status, by_rule=object())
+
+    assert retry.trouble(reply) == ""
+    assert retry.trouble(Reply(RowState.ACCEPTED, status=202)) == ""
