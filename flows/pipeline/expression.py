@@ -42,10 +42,19 @@ def _valid(text: str) -> str:
             raise ValueError("names no header; write header:NAME, e.g. header:X-Request-Id")
         return text
     try:
-        jmespath.compile(_TOKEN.sub(lambda found: found[0] if found["column"] is None else "`null`", text))
+        made = jmespath.compile(_TOKEN.sub(lambda found: found[0] if found["column"] is None else "`null`", text))
     except (jmespath.exceptions.JMESPathError, RecursionError) as exc:
         raise ValueError(f"is no JMESPath expression: {str(exc).splitlines()[0]}") from exc
+    if _negates_too_early(made.parsed):
+        raise ValueError("finds nothing: JMESPath reads !a.b as (!a).b; write !(a.b)")
     return text
+
+
+def _negates_too_early(node: Any) -> bool:
+    """Whether something is looked for in what a negation says, which is true or false."""
+    inner = node["children"]
+    into = node["type"] in ("subexpression", "filter_projection") and inner[0]["type"] == "not_expression"
+    return into or any(map(_negates_too_early, inner))
 
 
 Expression = Annotated[str, AfterValidator(_valid)]

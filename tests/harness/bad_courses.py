@@ -440,6 +440,15 @@ COURSES: list[tuple[str, str, str]] = [
         "own.yaml:8: steps[1].when: there is no column 'titel'; did you mean `title`?",
     ),
     (
+        "a negation that ends too early",
+        _own(
+            "steps:",
+            '  - {name: find, request: {method: GET, url: "https://api.example.com/rows?id={id}"}, keep: {found: "length(items)"}}',
+            '  - {name: create, when: "!find.found", request: {url: "https://api.example.com/rows"}}',
+        ),
+        "own.yaml:8: steps[1].when: finds nothing: JMESPath reads !a.b as (!a).b; write !(a.b) (found '!find.found')",
+    ),
+    (
         "an end of every row",
         _own(
             "steps:",

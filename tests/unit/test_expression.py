@@ -139,12 +139,20 @@ def test_plain_comparisons_mean_what_they_mean_in_jmespath(answer: Any, wanted: 
     assert holds(f"v {sign} {wanted}", answer) is holds(f"(v) {sign} {wanted}", answer)
 
 
+@pytest.mark.parametrize("text", ["!(a.b)", "!a", "!a[0]", "!a == b", "!length(a)", "items[?!done].id"])
+def test_a_negation_of_the_whole_is_accepted(text: str) -> None:
+    assert TypeAdapter(Expression).validate_python(text) == text
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("a[", "is no JMESPath expression: "),
         ("", "is no JMESPath expression: "),
         ("a == {b", "is no JMESPath expression: "),
+        ("!a.b", r"finds nothing: JMESPath reads !a.b as \(!a\).b; write !\(a.b\)"),
+        ("x && !a.b.c", "finds nothing: "),
+        ("!items[?x]", "finds nothing: "),
         ("header:", "names no header; write header:NAME, e.g. header:X-Request-Id"),
         ("header:two words", "names no header"),
     ],
