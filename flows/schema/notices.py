@@ -48,6 +48,9 @@ class Notices:
         wipes = self._method in _REPLACING and self._empty != "omit"
         self._wiped = [name for name, how in cells.items() if wipes and how.null and name in typed]
         self._found: dict[tuple[str, str], _Found] = {}
+        self._unkeyed = (
+            [] if definition.key else [step.name for step in definition.steps if step.when and step.is_write]
+        )
 
     def look(self, text: pd.DataFrame, lines: npt.NDArray[np.int64]) -> None:
         """Take note of a frame's cells; `lines` are its rows' lines in the file."""
@@ -72,6 +75,12 @@ class Notices:
 
     def told(self, absent: Collection[str]) -> Iterator[str]:
         """The notices in words. `absent` are the columns of the pipeline that the file does not have."""
+        if self._unkeyed:
+            yield (
+                f"{' and '.join(self._unkeyed)}: a step that writes on a condition, in a pipeline without `key`. "
+                "Two rows about the same thing may be under way at once, so that neither sees what the other writes; "
+                "name the columns that say which row is which, e.g. key: [id]"
+            )
         for name in self._used:
             if name in absent:
                 yield f"{name} is missing in the file: {self._goes_out(name)} in every row"

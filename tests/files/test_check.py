@@ -311,3 +311,26 @@ def test_notices_without_number_are_told_shortly(tmp_path: Path) -> None:
 
     assert len(result.notices) == 28
     assert result.remarks[-2:] == [result.notices[19], "… and 8 more such notices"]
+
+
+@pytest.mark.parametrize(
+    ("key", "when", "method", "said"),
+    [
+        ("", "find.found", "POST", True),
+        ("key: [title]\n", "find.found", "POST", False),
+        ("", "", "POST", False),
+        ("", "find.found", "GET", False),
+    ],
+)
+def test_a_write_on_a_condition_without_a_key_is_noticed(
+    tmp_path: Path, key: str, when: str, method: str, said: bool
+) -> None:
+    (tmp_path / "p.yaml").write_text(
+        f"name: p\n{key}columns: {{title: {{type: str}}}}\nlimit: {{name: p, in_flight: 1}}\nsteps:\n"
+        "  - {name: find, request: {method: GET, url: 'http://127.0.0.1/{title}'}, keep: {found: id}}\n"
+        f"  - {{name: create, {f'when: {when}, ' if when else ''}request: {{method: {method}, url: 'http://127.0.0.1'}}}}\n"
+    )
+    (tmp_path / "rows.csv").write_text("title\na\n")
+    result = check_file(tmp_path / "rows.csv", load(tmp_path / "p.yaml"))
+
+    assert [text.startswith("create: a step that writes on a condition") for text in result.notices] == [True] * said
