@@ -496,4 +496,66 @@ SCHEMAS = [
     ),
 ]
 
-ALL = (*LIMIT, *LEDGERS, *CLIENTS, *SCHEMAS)
+ANSWERS = [
+    *_of(
+        "flows/pipeline/rules.py",
+        ("unit/test_rules.py", "unit/test_items.py"),
+        ("bans are any rule's", "if guarded and not rule.names(said.status):", "if False:"),
+        ("what cannot be read fits no condition", "                raise Unreadable\n", "                continue\n"),
+        ("no JSON fits what is negated", "if said.value is not NO_JSON and holds(", "if holds("),
+        (
+            "items are asked for 2xx",
+            "if not (self.of_items or 200 <= said.status < 300):",
+            "if not 200 <= said.status < 300:",
+        ),
+        ("milliseconds are seconds", "return number / 1000 if number > 1e11 else number", "return number"),
+    ),
+    *_of(
+        "flows/client/items.py",
+        ("unit/test_items.py",),
+        ("a list of another length", "or len(items) != len(values):", "or len(items) < len(values):"),
+        ("strangers are no matter", "            stray += not places or None in places\n", ""),
+        ("negative places", "if whole and 0 <= at < size", "if whole and at < size"),
+        ("the best of several counts", "    worst = min(outcomes", "    worst = max(outcomes"),
+        ("the first of two rows alike", "places[0] if len(places) == 1 else None", "places[0] if places else None"),
+        ("no rule means done", 'reply.by_rule is None or reply.by_rule.means != "items":', "True:"),
+    ),
+    *_of(
+        "flows/client/exchange.py",
+        ("unit/test_steps.py",),
+        ("steps: each with the row's key", 'f"{key}:{each.step.name}".encode()', "key.encode()"),
+        ("steps: nothing has to fit", "if not fitted and any(", "if False and any("),
+        (
+            "steps: from the beginning again",
+            "range(progress.next, len(compiled.steps))",
+            "range(0, len(compiled.steps))",
+        ),
+        ("steps: an answered write is not noted", "if step.is_write and at + 1 <", "if False and at + 1 <"),
+        ("steps: reads are writes", "reads=not each.step.is_write", "reads=False"),
+    ),
+    *_of(
+        "flows/delivery/packing.py",
+        ("unit/test_packing.py",),
+        ("a comma too many", "-1 if self._merges else 1", "-1 if self._merges else 2"),
+        ("rows alike travel together", "or known.intersection(names))", "or False)"),
+        ("a row without part takes others with it", "return max(1, count)", "return count + 1"),
+    ),
+    *_of(
+        "flows/delivery/splitting.py",
+        ("unit/test_splitting.py",),
+        ("a quarter at a time", "half = (len(tickets) + 1) // 2", "half = (len(tickets) + 3) // 4"),
+        ("the other half is lost", "    following.loose += job.others\n", ""),
+        ("after a half that was taken all is well", "_inside(job.others) if taken else", "Next() if taken else"),
+    ),
+    *_of(
+        "flows/ledger/ledger.lua",
+        ("ledger/test_parcels_and_steps.py",),
+        ("steps: a read leaves doubt", "epoch == rec.epoch and serial == rec.serial and open == 1", "true"),
+        ("steps: a write leaves none", "epoch == rec.epoch and serial == rec.serial and open == 1", "false"),
+        ("a broken parcel is never sent", "and not (rec.state == 'waiting' and is_broken(rec)) then", "then"),
+        ("keys: anybody's", "return tonumber(until_) <= now or who", "return true or who"),
+        ("keys: never let go", "      release(rec.row)\n", ""),
+        ("resolve: of any claim", "if rec.epoch == item[2] and rec.serial == item[3] and move(", "if move("),
+    ),
+]
+ALL = (*LIMIT, *LEDGERS, *CLIENTS, *SCHEMAS, *ANSWERS)
