@@ -39,7 +39,7 @@ class Seeded:
 
     def outcomes(self, state: RowState, rows: Sequence[int], *, at: float | None = None, rate: float = 7.0) -> None:
         """Claim rows and let them come to `state`, as if they had been sent at this rate until `at`."""
-        names = tuple(self.delivery.definition.response.keep)
+        names = self.delivery.definition.kept
         end = time.time() if at is None else at
         for first in range(0, len(rows), 200):
             batch = rows[first : first + 200]
