@@ -40,6 +40,7 @@ def delivered(
     *,
     samples: list[made.Sample] | None = None,
     knobs: ApiKnobs = QUICK,
+    more: str = "",
 ) -> Any:
     """(what the stand-in knows, the results, the rows that were sent, the run)."""
     api = name.removesuffix("_told")
@@ -51,7 +52,7 @@ def delivered(
         monkeypatch.setenv(f"{name.upper()}_REQUESTS", "200")
         monkeypatch.setenv(f"{api.upper()}_EVERY_SECONDS", "1")
         monkeypatch.setenv(f"{api.upper()}_AFTER_SECONDS", "0")
-        definition = load(_with_rows(HERE / f"{name}.yaml", knobs.batch_rows, folder))
+        definition = load(_changed(HERE / f"{name}.yaml", knobs.batch_rows, folder, more))
         long_known(connect(redis_url), definition.limit.name)
         Ledger(connect(redis_url)).create(
             name, definition=definition.resolved(), by="test", pipeline=definition.name, file=str(file)
@@ -75,10 +76,13 @@ def delivered(
         return httpx.get(f"{url}/truth", trust_env=False).json(), said, samples, run
 
 
-def _with_rows(path: Path, rows: int, folder: Path) -> Path:
-    """The definition with so many rows a request where it has many."""
+def _changed(path: Path, rows: int, folder: Path, more: str) -> Path:
+    """The definition with so many rows a request where it has many, and what else it is to say."""
+    text = re.sub(r"(?m)^  rows: 100$", f"  rows: {rows}", path.read_text())
+    if more:
+        text = re.sub(r"timeout_seconds: [0-9.]+", "timeout_seconds: 0.4", text)
     made_so = folder / path.name
-    made_so.write_text(re.sub(r"(?m)^  rows: 100$", f"  rows: {rows}", path.read_text()))
+    made_so.write_text(f"{text}\n{more}\n")
     return made_so
 
 
@@ -110,3 +114,18 @@ def test_one_bad_row_is_found_by_halves(
     parcels = 1
     assert truth["facts"]["arrivals"] <= parcels + ceil(log2(rows)) + 2
     assert run.counts[RowState.DONE] == rows - 1
+
+
+def test_a_lost_batch_goes_again_as_the_very_one_that_it_was(
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knobs = ApiKnobs(batch_rows=7, idempotent=True, hang_seconds=1.0, faults={"hang": 0.25}, wait_seconds=0.01)
+    truth, said, samples, run = delivered(
+        "items207", tmp_path, redis_url, monkeypatch, 120, knobs=knobs, more="idempotent: true\nstop_after: 1000"
+    )
+
+    counts = {str(state): found for state, found in run.counts.items()}
+    assert (run.reason, wrong(truth, said, samples, counts=counts)) == ("", [])
+    assert truth["facts"]["keys_repeated"] > 0
+    assert truth["facts"]["keys_with_two_bodies"] == 0
+    assert max(row["created"] for row in truth["rows"].values()) == 1
