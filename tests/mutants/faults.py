@@ -544,8 +544,13 @@ ANSWERS = [
         "flows/delivery/splitting.py",
         ("unit/test_splitting.py",),
         ("a quarter at a time", "half = (len(tickets) + 1) // 2", "half = (len(tickets) + 3) // 4"),
-        ("the other half is lost", "    following.loose += job.others\n", ""),
-        ("after a half that was taken all is well", "_inside(job.others) if taken else", "Next() if taken else"),
+        ("rows that are held are lost", "    return Next(loose=job.apart)\n", "    return Next()\n"),
+        ("held rows travel in between", "return _inside(job.others, held=job.held)", "return Next(loose=job.apart)"),
+        (
+            "a refused half forgets what is held",
+            "_inside(job.tickets, held=job.apart)",
+            "_inside(job.tickets, held=[])",
+        ),
     ),
     *_of(
         "flows/ledger/ledger.lua",
