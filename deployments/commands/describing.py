@@ -12,6 +12,7 @@ from rich.text import Text
 from deployments.commands.session import err, out
 from deployments.commands.showing import print_json, replacing
 from flows.errors import FileError
+from flows.pipeline.advice import advice
 from flows.pipeline.definition import Definition, json_schema
 from flows.pipeline.infer import MOST_ROWS, infer, name_for
 from flows.pipeline.open_secret import veiled
@@ -28,8 +29,10 @@ def pipelines(*, as_json: bool) -> int:
         err.print(str(fault), style="red", markup=False)
     if found.withheld_notice:
         err.print(found.withheld_notice, markup=False)
+    advices = {name: said for name, definition in found.items() if (said := advice(definition))}
     if as_json:
-        print_json({"pipelines": [veiled(definition.resolved()) for definition in found.values()]})
+        told = {"pipelines": [veiled(definition.resolved()) for definition in found.values()]}
+        print_json(told | {"advice": advices})
         return 0
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("pipeline", "columns", "sends to", "limit", "defined in"):
@@ -38,6 +41,9 @@ def pipelines(*, as_json: bool) -> int:
         words = (definition.name, ", ".join(definition.column_names), _target(definition), _limit(definition))
         table.add_row(*map(Text, words), Text(str(found.files[definition.name])))
     out.print(table)
+    for name, said in advices.items():
+        for text in said:
+            err.print(f"{name}: {text}", style="yellow", markup=False)
     return 0
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flows.pipeline.advice import advice
 from flows.pipeline.definition import Definition
 from flows.pipeline.outgoing import SparseAddress
 from flows.pipeline.rendering import Rendering
@@ -36,6 +37,7 @@ class Notices:
     """Looks at the cells of a file, frame by frame, in flat memory."""
 
     def __init__(self, definition: Definition, cells: Mapping[str, Cell]) -> None:
+        self._advice = advice(definition)
         self._rendering = Rendering.of(definition)
         self._used: dict[str, bool] = {}
         for rendering in (self._rendering, *_others(definition)):
@@ -48,9 +50,6 @@ class Notices:
         wipes = self._method in _REPLACING and self._empty != "omit"
         self._wiped = [name for name, how in cells.items() if wipes and how.null and name in typed]
         self._found: dict[tuple[str, str], _Found] = {}
-        self._unkeyed = (
-            [] if definition.key else [step.name for step in definition.steps if step.when and step.is_write]
-        )
 
     def look(self, text: pd.DataFrame, lines: npt.NDArray[np.int64]) -> None:
         """Take note of a frame's cells; `lines` are its rows' lines in the file."""
@@ -74,13 +73,8 @@ class Notices:
         found.count += len(at)
 
     def told(self, absent: Collection[str]) -> Iterator[str]:
-        """The notices in words. `absent` are the columns of the pipeline that the file does not have."""
-        if self._unkeyed:
-            yield (
-                f"{' and '.join(self._unkeyed)}: a step that writes on a condition, in a pipeline without `key`. "
-                "Two rows about the same thing may be under way at once, so that neither sees what the other writes; "
-                "name the columns that say which row is which, e.g. key: [id]"
-            )
+        """The notices in words, the definition's own first. `absent`: columns of the pipeline that the file lacks."""
+        yield from self._advice
         for name in self._used:
             if name in absent:
                 yield f"{name} is missing in the file: {self._goes_out(name)} in every row"
