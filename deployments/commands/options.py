@@ -45,6 +45,14 @@ class Chosen(StrEnum):
     TROUBLED = "troubled"
 
 
+class Question(StrEnum):
+    """What an answer answers."""
+
+    REQUEST = "request"
+    RECONCILE = "reconcile"
+    POLL = "poll"
+
+
 class Form(StrEnum):
     """How results are written."""
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deployments.commands.options import AsJson, Delimiter, Encoding, Yes, group
+from deployments.commands.options import AsJson, Delimiter, Encoding, Question, Yes, group
 
 commands = group()
 
@@ -31,6 +31,51 @@ def pipelines(as_json: AsJson = False) -> int:
     from deployments.commands import describing
 
     return describing.pipelines(as_json=as_json)
+
+
+@commands.command(
+    epilog="\b\nExample:\n  rowrelay answer contacts --status 200 --body answer.json\n"
+    "  rowrelay answer contacts --status 429 --header 'Retry-After: 30'\n"
+    "  rowrelay answer contacts --status 207 --body answer.json --file contacts.csv\n"
+    "  curl -s https://api.example.com/jobs/7 | rowrelay answer contacts --status 200 --body - --of poll"
+)
+def answer(
+    pipeline: Annotated[str, typer.Argument(help="Name of the pipeline; `rowrelay pipelines` lists them.")],
+    status: Annotated[int, typer.Option(min=200, max=599, help="The status of the answer.")],
+    body: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="The body of the answer; - is standard input.", show_default="none"),
+    ] = None,
+    header: Annotated[
+        list[str] | None, typer.Option(metavar="'NAME: VALUE'", help="A header of the answer; may be given often.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file of rows. Those of its first request are answered.")
+    ] = None,
+    step: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which step is answered.", show_default="the first")
+    ] = None,
+    of: Annotated[Question, typer.Option(help="What is answered: the request, or the question of another part.")] = (
+        Question.REQUEST
+    ),
+    as_json: AsJson = False,
+) -> int:
+    """Say what an answer of the API would mean: for which rows, by which rule, and for everybody under the limit.
+
+    Take the answer from the API's documentation, or save one with curl. Sends nothing and needs no server. The first
+    rule of the definition that fits decides; where none fits, what is built in. A body that begins with { or [ counts
+    as JSON unless a Content-Type is given.
+
+    In a batch the answer says something of each row, so Rowrelay has to know which rows travelled: --file FILE. Where a
+    row is found by its idempotency key, write row-1, row-2, … for the keys of the rows 1, 2, …
+
+    Exit codes: 0 every row would be done; 1 some would not, or not yet; 2 the pipeline, the answer or the file is
+    unusable; 3 the run would stop.
+    """
+    from deployments.commands import answering
+
+    told = answering.Told(status, body, tuple(header or ()), file, step or "", of.value)
+    return answering.answer(pipeline, told, as_json=as_json)
 
 
 @commands.command(epilog="\b\nExample:\n  rowrelay schema > pipeline.schema.json")

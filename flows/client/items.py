@@ -110,6 +110,14 @@ class Items:
                 found.append(self._unspoken(row, reply))
         return found
 
+    def decided(self, reply: Reply, values: Values) -> dict[int, list[Rule | None]]:
+        """The rule that each item of a row is read by, by the row's position; None where no rule fits it."""
+        spoken = {} if reply.value is UNSET else self._spoken(reply, values)[0] or {}
+        return {
+            at: [self.rules.first(Said(reply.status or 0, reply.headers, item), values[at]) for item in items]
+            for at, items in spoken.items()
+        }
+
     def _unspoken(self, row: int, reply: Reply) -> Outcome:
         state, why = _UNSPOKEN[(reply.by_rule.missing if reply.by_rule is not None else None) or self.missing]
         return Outcome(row, state, why, again=state is RowState.WAITING)

@@ -30,7 +30,7 @@ __all__ = ["here", "rowrelay"]
 
 COMMANDS = (
     "check", "send", "runs", "show", "export", "cancel", "delete", "mark-done", "restored", "backup", "restore",
-    "limits", "limits show", "limits open", "limits trust", "pipelines", "schema", "init", "up", "version",
+    "limits", "limits show", "limits open", "limits trust", "pipelines", "answer", "schema", "init", "up", "version",
     "serve", "worker", "register", "notify", "metrics", "standin",
 )  # fmt: skip
 
