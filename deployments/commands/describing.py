@@ -11,12 +11,13 @@ from rich.text import Text
 
 from deployments.commands.session import err, out
 from deployments.commands.showing import print_json, replacing
-from flows.errors import FileError
+from flows.errors import FileError, RowrelayError
 from flows.pipeline.advice import advice
 from flows.pipeline.definition import Definition, json_schema
+from flows.pipeline.fault import suggestion
 from flows.pipeline.infer import MOST_ROWS, infer, name_for
 from flows.pipeline.open_secret import veiled
-from flows.pipeline.pipelines import present
+from flows.pipeline.pipelines import examples, present
 from flows.settings import Settings
 from flows.source.source import open_file
 from flows.words import limit_words
@@ -76,15 +77,30 @@ def init(sample: Path, *, out: str, encoding: str | None, delimiter: str | None)
             name=name_for(sample.name),
             file=sample.name,
         )
+    words = f"rowrelay check {sample} --pipeline {name_for(sample.name)}"
+    return _write(text.encode(), out, words)
+
+
+def copy_example(name: str, *, sample: Path | None, out: str) -> int:
+    """One of the example definitions as it stands."""
+    if sample is not None:
+        raise RowrelayError("--example goes without a SAMPLE file.", hint="Its columns are edited by hand.")
+    found = examples()
+    if name not in found:
+        raise RowrelayError(f"There is no example {name!r}.", hint=suggestion(name, found, most=99).capitalize())
+    return _write(found[name].read_bytes(), out, "rowrelay check FILE --pipeline NAME")
+
+
+def _write(text: bytes, out: str, then: str) -> int:
+    """Write a definition where it is wished, and say what comes next."""
     if out == "-":
         sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode())  # UTF-8, whatever the terminal is
+        sys.stdout.buffer.write(text)  # UTF-8, whatever the terminal is
         return 0
     path = Path(out)
     if path.is_file():
         raise FileError("is there already, and may have been edited", file=out, hint="Give --out another name.")
     with replacing(path) as file:
-        file.write(text.encode())
-    words = f"ROWRELAY_PIPELINES={path.parent} rowrelay check {sample} --pipeline {name_for(sample.name)}"
-    err.print(f"{out}: edit it, then {words}", markup=False)
+        file.write(text)
+    err.print(f"{out}: edit it, then ROWRELAY_PIPELINES={path.parent} {then}", markup=False)
     return 0

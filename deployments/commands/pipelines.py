@@ -8,20 +8,34 @@ from typing import Annotated
 import typer
 
 from deployments.commands.options import AsJson, Delimiter, Encoding, Question, Yes, group
+from flows.errors import RowrelayError
 
 commands = group()
 
 
-@commands.command(epilog="\b\nExample:\n  rowrelay init orders.csv --out pipelines/orders.yaml")
+@commands.command(
+    epilog="\b\nExample:\n  rowrelay init orders.csv --out pipelines/orders.yaml\n"
+    "  rowrelay init --example graphql --out pipelines/contacts.yaml"
+)
 def init(
-    sample: Annotated[Path, typer.Argument(help="A file like those that will be sent.")],
+    sample: Annotated[
+        Path | None, typer.Argument(help="A file like those that will be sent.", show_default=False)
+    ] = None,
+    example: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Copy an example instead: graphql, jsonrpc, upsert, items207, job202, …"),
+    ] = None,
     out: Annotated[str, typer.Option(metavar="FILE", help="Where to; - is standard output.")] = "-",
     encoding: Encoding = None,
     delimiter: Delimiter = None,
 ) -> int:
-    """Write a pipeline definition inferred from a sample file, to be edited."""
+    """Write a pipeline definition, inferred from a sample file or copied from an example, to be edited."""
     from deployments.commands import describing
 
+    if example is not None:
+        return describing.copy_example(example, sample=sample, out=out)
+    if sample is None:
+        raise RowrelayError("Nothing to begin with is named.", hint="Give a SAMPLE file, or --example NAME.")
     return describing.init(sample, out=out, encoding=encoding, delimiter=delimiter)
 
 

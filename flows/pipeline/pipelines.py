@@ -58,6 +58,16 @@ def shipped() -> Path:
     return Path(__file__).resolve().parent.parent.parent / "deployments" / "pipelines"
 
 
+def examples_folder() -> Path:
+    """The folder of the example definitions, which are no pipelines of an installation until somebody copies one."""
+    return shipped() / "examples"
+
+
+def examples() -> dict[str, Path]:
+    """The example definitions by name, sorted."""
+    return {path.stem.replace("_", "-"): path for path in sorted(examples_folder().glob("*.yaml"))}
+
+
 def load_all(paths: Iterable[Path | str], *, environ: Mapping[str, str] = os.environ) -> Pipelines:
     """The definitions of all files and folders (their *.yaml and *.yml) that can be used, sorted by name."""
     found = Pipelines()

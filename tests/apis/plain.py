@@ -1,7 +1,7 @@
 """Reads a definition and delivers rows by it, one request after another: a second reading of the language, to hold the
 definitions, the stand-ins and the expectations against each other without the product.
 
-It is no sender: it knows no limit, no time-out, no ledger, and only what the definitions of this folder say.
+It is no sender: it knows no limit, no time-out, no ledger, and only what the example definitions say.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import jmespath
 from ruamel.yaml import YAML
 
 from flows.pipeline.environment import resolve
+from flows.pipeline.pipelines import examples_folder
 
-HERE = Path(__file__).parent / "definitions"
+HERE = examples_folder()
 _PLACEHOLDER = re.compile(r"\{([\w.]+)\}")
 Row = dict[str, Any]
 
@@ -36,7 +37,7 @@ class Outcome:
 
 
 def definition(name: str, environ: Mapping[str, str]) -> Any:
-    """A definition of this folder as data, with its variables filled in."""
+    """An example definition as data, with its variables filled in."""
     faults: list[Any] = []
     data = resolve(YAML(typ="safe").load(HERE / f"{name}.yaml"), faults, environ)
     assert not faults

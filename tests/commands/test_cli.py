@@ -20,6 +20,7 @@ from flows.errors import SettingError, StackError
 from flows.ledger.connection import connect
 from flows.limit.limiter import Limiter
 from flows.limit.script import Keys
+from flows.pipeline.pipelines import examples
 from flows.records import LimitTerms, RowState, RunState
 from tests.harness.bad_inputs import FILES, GOOD
 from tests.harness.command import PROGRAM, Run, here, rowrelay
@@ -382,6 +383,29 @@ def test_init_writes_a_definition_that_the_sample_passes(
     assert code == 0
     assert '{"id":1,"paid":true,"at":"2026-01-31"}' in out
     assert rowrelay("init", "orders.csv")[1] == (here / "orders.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", examples())
+def test_an_example_is_copied_to_be_edited_and_is_no_pipeline_before(
+    here: Path, rowrelay: Run, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    assert [each["name"] for each in json.loads(rowrelay("pipelines", "--json")[1])["pipelines"]] == ["posts"]
+
+    code, _, err = rowrelay("init", "--example", name, "--out", "mine.yaml")
+    monkeypatch.setenv("ROWRELAY_PIPELINES", str(here))
+
+    assert (code, "mine.yaml: edit it" in err) == (0, True)
+    assert (here / "mine.yaml").read_bytes() == examples()[name].read_bytes()
+    told = json.loads(rowrelay("pipelines", "--json")[1])
+    assert [each["name"] for each in told["pipelines"]] == sorted(["posts", name])
+    assert told["advice"] == {}
+
+
+def test_an_example_that_is_not_there_is_named_with_those_that_are(rowrelay: Run) -> None:
+    code, _, err = rowrelay("init", "--example", "graphq")
+    assert (code, err) == (2, "rowrelay: There is no example 'graphq'.\nDid you mean `graphql`?\n")
+    assert "items207" in rowrelay("init", "--example", "zzz")[2]
+    assert rowrelay("init")[0] == 2
 
 
 def test_pipelines_and_schema_are_told(rowrelay: Run) -> None:
