@@ -217,7 +217,7 @@ def _of_question(
     if of == "poll" and poll is not None and rule.rule.means == "items":
         if not told:
             return Meaning(reply, rule, (), unread=True)
-        items = Items.of_report(compiled.definition, poll)
+        items = compiled.report or Items.of_report(compiled.definition, poll)
         values = [filling(row, own_key(row)) for row in parcel.rows]
         found = items.outcomes(reply, [row.row for row in parcel.rows], values, compiled.masker.text)
         rows = _by_row(compiled, items, reply, parcel, found, ("poll", "item_answers"))
