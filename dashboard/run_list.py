@@ -76,7 +76,7 @@ def sent_before(view: View, digest: str, *, but: str = "") -> list[Run]:
 
 
 def _has_sent(run: Run) -> bool:
-    sent = (RowState.DONE, RowState.FAILED, RowState.UNKNOWN, RowState.SENDING)
+    sent = (RowState.DONE, RowState.FAILED, RowState.UNKNOWN, RowState.ACCEPTED, RowState.SENDING)
     return any(run.counts[state] for state in sent) or (run.busy and run.state is RunState.SENDING)
 
 

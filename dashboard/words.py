@@ -21,7 +21,8 @@ class Look:
 # Told apart with any kind of colour vision, and at least 3 : 1 against the light and the dark background (but
 # for `rejected` on white, which always has its outline and word).
 ROW: dict[RowState, Look] = {
-    RowState.DONE: Look("#0d9c75", "✓", "done", "the API accepted it"),
+    RowState.DONE: Look("#0d9c75", "✓", "done", "the API took it"),
+    RowState.ACCEPTED: Look("#a37e59", "…", "accepted", "the API took it for later; it is asked about it"),
     RowState.SENDING: Look("#2f8fd8", "→", "sending", "its request is under way"),
     RowState.WAITING: Look("#8b95a3", "·", "waiting", "not sent yet"),
     RowState.FAILED: Look("#d55e00", "✕", "failed", "the API refused it"),
@@ -40,6 +41,7 @@ _SIGNS = {
     "cancelling": ("#8b95a3", "◌"),
     "interrupted": ("#d55e00", "!"),
     "finished": ("#0d9c75", "✓"),
+    "accepted": ("#a37e59", "…"),
     "with errors": ("#b98a00", "!"),
     "stopped": ("#d55e00", "✕"),
     "cancelled": ("#8b95a3", "–"),

@@ -27,7 +27,7 @@ from flows.records import RowState, RunState
 RATE_SECONDS = 15  # the stretch over which the current rate is taken
 SETTLE_SECONDS = 2  # outcomes are written in batches, so the last seconds are not complete
 TRIPS = 100  # the latest rows of a run from which its round trip is read
-OUTCOMES = ("done", "failed", "unknown")
+OUTCOMES = ("done", "accepted", "failed", "unknown")
 _ALIVE = (RunState.CHECKING, RunState.SENDING)
 ENDINGS = ("finished", "finished_with_errors", "stopped", "cancelled")
 _LIMIT_STATES = ("open", "waiting to be sure", "paused", "latched")

@@ -38,6 +38,7 @@ class ShownAs(StrEnum):
     CANCELLING = "cancelling"
     INTERRUPTED = "interrupted"
     FINISHED = "finished"
+    ACCEPTED = "sent, waiting for the API"
     WITH_ERRORS = "finished, some not done"
     STOPPED = "stopped"
     CANCELLED = "cancelled"
@@ -117,6 +118,7 @@ class Counts(Answer):
     rejected: int
     waiting: int
     sending: int
+    accepted: int = Field(description="The API took them for later; it is asked about them")
     done: int
     failed: int
     unknown: int
@@ -145,7 +147,7 @@ class Reading(Answer):
 
 
 class Run(Answer):
-    """A run as it stands. total = rejected + waiting + sending + done + failed + unknown."""
+    """A run as it stands. total = rejected + waiting + sending + accepted + done + failed + unknown."""
 
     id: str
     pipeline: str
@@ -228,6 +230,7 @@ class Moment(Answer):
 
     at: datetime
     sent: int = 0
+    accepted: int = 0
     done: int = 0
     failed: int = 0
     unknown: int = 0

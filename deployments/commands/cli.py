@@ -42,8 +42,8 @@ app = typer.Typer(
     help="Send every row of a file to an HTTP API, as fast as is safe, and know what became of each one.\n\n"
     "\b\nExample:\n  rowrelay check orders.csv --pipeline posts\n  rowrelay send orders.csv --pipeline posts\n"
     "  rowrelay export last --format csv --out results.csv\n\n"
-    "Exit codes: 0 all rows done; 1 some rejected, failed or unknown; 2 nothing was sent; 3 stopped; 70 internal error;"
-    " 130 interrupted. `--debug` anywhere shows where an internal error came from.",
+    "Exit codes: 0 all rows done; 1 some rejected, failed, unknown or only accepted; 2 nothing was sent; 3 stopped;"
+    " 70 internal error; 130 interrupted. `--debug` anywhere shows where an internal error came from.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -31,9 +31,11 @@ PLAIN_SECONDS = 5.0
 RATE_SECONDS = 15.0  # a rate is what happened in this time
 LONG_WAIT_SECONDS = 20.0  # from here on people are told how to end it
 SURE_SECONDS = 3.0  # and is told when it is of so long at least
-_SHOWN = (RowState.DONE, RowState.FAILED, RowState.UNKNOWN, RowState.REJECTED)
+_SHOWN = (RowState.DONE, RowState.ACCEPTED, RowState.FAILED, RowState.UNKNOWN, RowState.REJECTED)
+_ENDED = (RowState.DONE, RowState.ACCEPTED, RowState.FAILED, RowState.UNKNOWN)
 STYLES: dict[str, str] = {
     RowState.DONE: "green",
+    RowState.ACCEPTED: "cyan",
     RowState.FAILED: "red",
     RowState.UNKNOWN: "yellow",
     RowState.REJECTED: "magenta",
@@ -131,7 +133,8 @@ def bar(moment: Moment) -> RenderableType:
 
 
 def _shown(run: Run) -> tuple[str, ...]:
-    return (*_SHOWN, "skipped") if run.skipped else _SHOWN
+    shown = tuple(state for state in _SHOWN if state is not RowState.ACCEPTED or run.counts[state])
+    return (*shown, "skipped") if run.skipped else shown
 
 
 def _counted(run: Run, word: str) -> Text:
@@ -200,7 +203,7 @@ class Progress(threading.Thread):
                 return None
             away = "Redis does not answer; nothing is sent until it does"
             return Moment(self._last.run, None, None, ". ".join(part for part in (away, note) if part), time.time())
-        ended = sum(run.counts[state] for state in (RowState.DONE, RowState.FAILED, RowState.UNKNOWN))
+        ended = sum(run.counts[state] for state in _ENDED)
         rate = self._rate.note(time.monotonic(), ended) if run.state is RunState.SENDING else None
         self._last = Moment(run, limit, rate, note, time.time())
         return self._last

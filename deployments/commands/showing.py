@@ -36,6 +36,7 @@ MEANINGS: dict[str, str] = {
     RowState.REJECTED: "not as the pipeline demands; never sent",
     RowState.WAITING: "not sent yet",
     RowState.SENDING: "under way",
+    RowState.ACCEPTED: "the API took it for later",
     RowState.DONE: "the API took it",
     RowState.FAILED: "the API refused it",
     RowState.UNKNOWN: "sent, but it is not known whether the API acted on it",
@@ -75,7 +76,7 @@ def print_runs(session: Session, limit: int, *, as_json: bool) -> int:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("run", "begun", "pipeline", "file", "state"):
         table.add_column(name, no_wrap=True)
-    states = [*STYLES, "skipped"]
+    states = [word for word in (*STYLES, "skipped") if word != RowState.ACCEPTED or any(_accepted(run) for run in runs)]
     for name in ("rows", *states, "left"):
         table.add_column(name, justify="right")
     for run in runs:
@@ -87,6 +88,10 @@ def print_runs(session: Session, limit: int, *, as_json: bool) -> int:
     if (more := session.view.count() - len(runs)) > 0:
         out.print(f"… and {more:,} older; see --limit")
     return 0
+
+
+def _accepted(run: Run) -> int:
+    return run.counts[RowState.ACCEPTED]
 
 
 def print_run(session: Session, run: Run, *, as_json: bool) -> int:
@@ -225,6 +230,8 @@ def next_steps(run: Run) -> Iterator[str]:
         yield f"To mend:  rowrelay export {name} --rows troubled --out troubled.csv"
     if run.counts[RowState.WAITING] or run.counts[RowState.SENDING] or not run.total:
         yield f"Resume:   rowrelay send --resume {name}"
+    if _accepted(run):
+        yield f"Ask now:  rowrelay send --resume {name} --rows accepted --wait"
     for state in (RowState.FAILED, RowState.UNKNOWN):
         if run.counts[state]:
             warning = "  (the API may have acted on them already)" if state is RowState.UNKNOWN else ""
@@ -247,7 +254,7 @@ _WAITS = {
 }
 CHOICES: dict[str, tuple[RowState, ...] | None] = {
     "all": None,
-    **{str(state): (state,) for state in (RowState.DONE, RowState.FAILED, RowState.REJECTED, RowState.UNKNOWN)},
+    **{str(state): (state,) for state in RowState if state is not RowState.SENDING},
     "waiting": (RowState.WAITING, RowState.SENDING),
     "troubled": (RowState.REJECTED, RowState.FAILED),
 }

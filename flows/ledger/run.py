@@ -19,6 +19,7 @@ KINDS = {  # how a run is shown to people, everywhere
     "cancelling": "cancelling",
     "interrupted": "interrupted",
     "finished": "finished",
+    "accepted": "sent, waiting for the API",
     "with errors": "finished, some not done",
     "stopped": "stopped",
     "cancelled": "cancelled",
@@ -50,6 +51,8 @@ class Run:
     def kind(self) -> str:
         """Which of KINDS it is."""
         if self.state is RunState.FINISHED:
+            if self.counts[RowState.ACCEPTED]:
+                return "accepted"
             return "finished" if self.ended_well else "with errors"
         if self.state in (RunState.STOPPED, RunState.CANCELLED):
             return str(self.state)
@@ -73,8 +76,13 @@ class Run:
 
     @property
     def finished_rows(self) -> int:
-        """Rows that need nothing more: all but the waiting and the sending."""
+        """Rows that need not be sent any more: all but the waiting and the sending."""
         return self.total - self.counts[RowState.WAITING] - self.counts[RowState.SENDING]
+
+    @property
+    def decided_rows(self) -> int:
+        """Rows that need nothing more at all: the finished ones but those that the API only accepted."""
+        return self.finished_rows - self.counts[RowState.ACCEPTED]
 
     @property
     def any_sent(self) -> bool:

@@ -319,3 +319,18 @@ def test_every_state_has_a_colour_a_sign_and_a_word_of_its_own() -> None:
     assert set(ROW) == set(RowState)
     assert len({each.color for each in ROW.values()}) == len(RowState)
     assert len({each.sign for each in ROW.values()}) == len(RowState)
+
+
+def test_rows_that_the_api_only_accepted_are_told_as_such(settings: Settings, redis_url: str, tmp_path: Path) -> None:
+    made = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 6))
+    made.outcomes(D, [1, 2])
+    made.outcomes(RowState.ACCEPTED, [3, 4, 5, 6])
+    made.leave(RunState.FINISHED)
+
+    page, listed = show("run", id=made.id), show("runs")
+
+    assert not page.exception
+    assert "sent, waiting for the API" in text(page)
+    assert "4 rows are with the API" in text(page)
+    assert "33 %" in text(page)
+    assert "sent, waiting for the API" in text(listed)

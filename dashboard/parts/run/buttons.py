@@ -136,7 +136,7 @@ def _resume(run: Run, rows: int) -> None:
     took = f" That takes at least {duration(seconds)}." if rows and seconds is not None else ""
     what = f"{_n(rows)} rows that were not sent go out."
     _warn(run, RowState.WAITING)
-    st.text(f"{what}{took} Rows that are done, failed or unknown are left alone.")
+    st.text(f"{what}{took} Rows that are done, accepted, failed or unknown are left alone.")
     _confirm("Send", lambda: actions.resume(run, "unfinished", by=who()))
 
 

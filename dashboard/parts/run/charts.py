@@ -11,7 +11,7 @@ from dashboard.words import LIMIT_COLOR, ROW
 from flows.records import RowState
 
 LAST_SECONDS = 180
-OUTCOMES = (RowState.DONE, RowState.FAILED, RowState.UNKNOWN)
+OUTCOMES = (RowState.DONE, RowState.ACCEPTED, RowState.FAILED, RowState.UNKNOWN)
 _SENT = ROW[RowState.SENDING].color
 MOST_BUCKETS = 300  # more are not told apart, and cost on every refresh
 _WIDTHS = {
@@ -109,7 +109,13 @@ def outcomes_over_time(seconds: Series, minutes: Series) -> Chart:
         },
     }  # fmt: skip
     ended = {state: int(frame.loc[frame["outcome"] == str(state), "rows"].sum()) for state in OUTCOMES}
-    return Chart(frame, spec, "Outcomes over time: " + ", ".join(f"{n} {state}" for state, n in ended.items()) + ".")
+    return Chart(
+        frame,
+        spec,
+        "Outcomes over time: "
+        + ", ".join(f"{n} {state}" for state, n in ended.items() if n or state is not RowState.ACCEPTED)
+        + ".",
+    )
 
 
 def _whole_story(seconds: Series, minutes: Series) -> tuple[Series, int]:

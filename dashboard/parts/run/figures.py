@@ -43,7 +43,7 @@ def figures(run: Run, definition: Definition, seconds: charts.Series, at: Locale
         note = f"of {at.number(window[0])} allowed"
         cells.append((f"Worst {name} so far" if run.busy else f"Worst {name}", at.number(peak) if peak else "–", note))
     sent = run.facts.sent or sum(each.get("sent", 0) for each in seconds.values())
-    cells.append(("Finished", _percent(run.finished_rows, run.total), _rows(run.finished_rows, at)))
+    cells.append(("Finished", _percent(run.decided_rows, run.total), _rows(run.decided_rows, at)))
     if not run.busy and sent:
         cells.append(("Requests", at.number(sent), "retries included"))
     return theme.numbers(*cells)

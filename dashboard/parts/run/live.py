@@ -72,6 +72,13 @@ def _state_in_words(run: Run, definition: Definition) -> list[Markup]:
         message, hint = reason(run)
         stays = "What is finished stays finished; the rest can be resumed." if run.total else "Nothing was sent."
         return [notice("bad", message or "The run stopped.", hint, stays)]
+    if kind == "accepted":
+        number = run.counts[RowState.ACCEPTED]
+        rows = "1 row is" if number == 1 else f"{number:,} rows are"
+        asks = "Rowrelay asks what became of them from time to time."
+        if definition.poll is None:
+            asks = "The pipeline does not say how to ask what became of them."
+        return [notice("info", f"All is sent. {rows} with the API, which takes its time.", asks)]
     if kind == "interrupted":
         if not run.total:
             return [notice("warn", "The check was interrupted.", "Nothing was sent. Check the file again.")]

@@ -56,10 +56,12 @@ def _columns_of(run: Run) -> list[str]:
 
 def _question(run: Run, columns: list[str]) -> Question:
     # What can be chosen are plain words, because they are what stands in the address; all of them at any time, so
-    # that a link to the unknown rows is one before there are any.
+    # that a link to the unknown rows is one before there are any. Few pipelines have accepted ones.
+    accepts = run.counts[RowState.ACCEPTED] or RowState.ACCEPTED in (st.session_state.get("state") or [])
+    states = [str(state) for state in ORDER if accepts or state is not RowState.ACCEPTED]
     chosen = st.pills(
         "State",
-        [*map(str, ORDER), *([SKIPPED.word] if run.skipped else [])],
+        [*states, *([SKIPPED.word] if run.skipped else [])],
         selection_mode="multi",
         key="state",
         bind="query-params",
