@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flows.client.request import build, idempotency_key, mask
+from flows.client.compiled import Compiled
+from flows.client.outlook import Planned, planned
+from flows.client.outlook import shown as as_shown
+from flows.client.request import parcel_keys
+from flows.delivery.first_parcel import first_parcel
 from flows.errors import SettingError
 from flows.ledger.keys import Record
+from flows.ledger.parcels import in_words
 from flows.ledger.run import Run
 from flows.masking import NO_SECRET
 from flows.pipeline.definition import Definition
 from flows.pipeline.reading import from_resolved
-from flows.pipeline.rendering import Rendering
 from flows.pipeline.secret import secret_names, secrets_of
-from flows.pipeline.template import Unsendable
-from flows.records import Row, RowState
+from flows.records import Parcel, Row, RowState
 from flows.settings import Settings
+
+MOST_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +36,87 @@ class Shown:
     headers: Mapping[str, str] | None = None
     body: str = ""
     problem: str = ""
+    title: str = ""  # which rows it carries, and of which step it is
+    rows: tuple[int, ...] = ()
 
 
-def request_of(run: str, definition: Definition, row: Row, settings: Settings, *, generation: int = 0) -> Shown:
-    """The request of a row, secrets masked."""
+def first_requests(run: str, definition: Definition, rows: Sequence[Row], settings: Settings) -> list[Shown]:
+    """The first requests of these rows: of a few, of those that travel together first, or each step of the first."""
+    if not rows:
+        return []
+    compiled = compiled_of(definition, settings)
+    if definition.batch is not None:
+        return _shown(run, compiled, first_parcel(compiled, rows))
+    return [shown for row in rows[: 1 if definition.steps else MOST_SHOWN] for shown in _shown(run, compiled, [row])]
+
+
+def sent_as(
+    run: Run, definition: Definition, row: Row, record: Record, settings: Settings, parcel: Sequence[Row] = ()
+) -> list[Shown]:
+    """The request of a row as it went out, or would, secrets masked; of several steps each.
+
+    `parcel`: the rows that travelled together, it among them.
+    """
+    if record.state is not RowState.WAITING and record.attempts and record.epoch <= run.facts.redefined:
+        former = run.facts.former_of(record.epoch)
+        if former is None:
+            said = "It was sent by the definition before that was changed: not kept."
+            return [Shown(row.row, row.line, problem=said)]
+        definition = from_resolved(former)
+    rows = list(parcel) if parcel and definition.batch is not None else [row]
+    return _shown(run.id, compiled_of(definition, settings), rows, generation=record.generation, kept=record.kept)
+
+
+def compiled_of(definition: Definition, settings: Settings) -> Compiled:
+    """The definition ready for use, though a secret may be missing: nothing is sent by it."""
     try:
         secrets = secrets_of(definition, settings.secrets)
     except SettingError:
         secrets = dict.fromkeys(secret_names(definition), NO_SECRET)
-    try:
-        request = build(Rendering.of(definition), row, key=idempotency_key(run, row, generation), secrets=secrets)
-        shown: dict[str, Any] = mask(request, secrets)
-    except (Unsendable, UnicodeError, ValueError) as exc:
-        return Shown(row.row, row.line, problem=str(exc))
-    return Shown(row.row, row.line, shown["method"], shown["url"], shown["headers"], shown["body"])
+    return Compiled.of(definition, secrets)
 
 
-def sent_as(run: Run, definition: Definition, row: Row, record: Record, settings: Settings) -> Shown:
-    """The request of a row as it went out, or would; secrets masked."""
-    if record.state is not RowState.WAITING and record.attempts and record.epoch <= run.facts.redefined:
-        former = run.facts.former_of(record.epoch)
-        if former is None:
-            return Shown(row.row, row.line, problem="It was sent by the definition before that was changed: not kept.")
-        definition = from_resolved(former)
-    return request_of(run.id, definition, row, settings, generation=record.generation)
+def _shown(
+    run: str, compiled: Compiled, rows: Sequence[Row], *, generation: int = 0, kept: Mapping[str, Any] | None = None
+) -> list[Shown]:
+    key, own_keys = parcel_keys(run, Parcel(tuple(rows)), [generation] * len(rows))
+    made = []
+    for each in planned(compiled, rows, key=key, own_keys=own_keys, kept=kept or {}):
+        first = rows[0]
+        about, numbers = _title(each), tuple(row.row for row in each.rows)
+        if each.request is None:
+            made.append(Shown(first.row, first.line, problem=each.problem, title=about, rows=numbers))
+        else:
+            shown = as_shown(each, compiled.secrets)
+            made.append(
+                Shown(
+                    first.row,
+                    first.line,
+                    shown["method"],
+                    shown["url"],
+                    shown["headers"],
+                    shown["body"],
+                    title=about,
+                    rows=numbers,
+                )
+            )
+    return made
+
+
+def _title(each: Planned) -> str:
+    """What a request is of."""
+    first = each.rows[0]
+    if len(each.rows) > 1:
+        return f"Rows {in_words(row.row for row in each.rows)}, in one request"
+    step = f", step {each.step}{f', if {each.when}' if each.when else ''}" if each.step else ""
+    return f"Row {first.row}, line {first.line}{step}"
+
+
+def in_text(shown: Sequence[Shown]) -> str:
+    """All of them, one below the other."""
+    if len(shown) == 1:
+        return as_text(shown[0])
+    return "\n\n".join(f"{each.title}:\n{as_text(each)}" for each in shown)
 
 
 def as_text(shown: Shown) -> str:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from flows.errors import FileError
 from flows.ledger.keys import Record
+from flows.ledger.parcels import Place, places
 from flows.ledger.run import Run
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
@@ -33,6 +34,7 @@ from flows.spool.spool import Spool
 
 BATCH = 5000
 OWN = ("row", "line", "result", "status", "reason")  # a column of the same name gets an underscore behind it
+OF_A_PARCEL = ("parcel", "position")  # the same, where rows travel together
 TROUBLED = (RowState.REJECTED, RowState.FAILED)
 
 _JSON = msgspec.json.Encoder(decimal_format="number")
@@ -47,20 +49,22 @@ class Layout:
     shown: tuple[str, ...]  # `columns`, under names that collide with nothing
     shown_kept: tuple[str, ...]
     delimiter: str = ","  # of the CSV form: that of the file, so that it opens as columns where the file did
+    parcel: tuple[str, ...] = ()  # OF_A_PARCEL, where rows travel together
 
     @classmethod
     def of(cls, definition: Definition, delimiter: str | None = None) -> Layout:
         """The layout of the results of a file with this delimiter."""
         columns, kept = definition.column_names, definition.kept
-        taken = set(OWN)
+        parcel = OF_A_PARCEL if definition.batch is not None else ()
+        taken = {*OWN, *parcel}
         shown = [_free(name, taken) for name in (*columns, *kept)]
         delimiter = named_delimiter(delimiter or definition.source.delimiter or ",", FileError)
-        return cls(columns, kept, tuple(shown[: len(columns)]), tuple(shown[len(columns) :]), delimiter)
+        return cls(columns, kept, tuple(shown[: len(columns)]), tuple(shown[len(columns) :]), delimiter, parcel)
 
     @property
     def header(self) -> tuple[str, ...]:
         """The columns of the CSV form."""
-        return (*FIRST, *self.shown, "result", *self.shown_kept, *LAST)
+        return (*FIRST, *self.shown, "result", *self.shown_kept, *self.parcel, *LAST)
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -76,7 +80,8 @@ def results(
     """Every row of a run, or those in `states`, in the file's order.
 
     Each is `row`, `line`, the columns (typed; text where the row was rejected), `result`, the kept fields, `reason`
-    where there is one, and where it is not done the `status`.
+    where there is one, and where it is not done the `status`. With `batch` also the `parcel` that the row went in, if
+    it went, and its `position` there, counted from 0.
     """
     if not run.total:
         return
@@ -84,9 +89,10 @@ def results(
     header = spool.manifest().header
     positions = [at for _, at in _positions(layout, header)]
     for batch in _batches(view, spool, run, layout, states):
+        where = places(view, run.id, [record for record, _ in batch]) if layout.parcel else {}
         for record, row in batch:
             if isinstance(row, Row):
-                yield _result(record, row, layout)
+                yield _result(record, row, layout, where.get(record.row))
             else:
                 yield _rejected(row, layout, positions, len(header))
 
@@ -96,12 +102,14 @@ def layout_of(view: View, run: Run) -> Layout:
     return Layout.of(from_resolved(view.definition(run.id)), run.facts.delimiter)
 
 
-def _result(record: Record, row: Row, layout: Layout) -> dict[str, Any]:
+def _result(record: Record, row: Row, layout: Layout, place: Place | None) -> dict[str, Any]:
     item: dict[str, Any] = {"row": record.row, "line": row.line}
     item.update(zip(layout.shown, row.values.values(), strict=True))
     item["result"] = record.state
     if record.kept:
         item.update(zip(layout.shown_kept, (record.kept.get(name) for name in layout.kept), strict=True))
+    if place is not None:
+        item.update(zip(layout.parcel, place, strict=True))
     if record.state is not RowState.DONE and record.status is not None:
         item["status"] = record.status
     if record.reason:  # of a done row: what its answer lacked

@@ -24,6 +24,7 @@ from dashboard.rows import choice
 from dashboard.rows.book import Rowbook
 from dashboard.rows.question import Question
 from flows import export
+from flows.client.outlook import number_of_requests
 from flows.errors import FileError, RunDeleted, RunNotFound, SpoolDamaged, SpoolGone, StorageError
 from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
@@ -57,13 +58,16 @@ def preview_run(run: str) -> schemas.Preview:
     found, book = _book(run)
     terms = book.definition.terms
     ready = found.total - found.counts[RowState.REJECTED]
-    first = book.spool.read(0, 3) if ready else []
+    first = book.spool.read(0, max(preview.MOST_SHOWN, book.definition.rows_per_request)) if ready else []
+    shown = preview.first_requests(found.id, book.definition, first, settings())
+    number = number_of_requests(book.definition, ready, first=len(shown[0].rows) if shown else 0)
     digest = found.facts.digest
     return schemas.Preview(
         rejections=[schemas.Rejection.of(each) for each in view().samples(found.id)],
-        requests=[_request(preview.request_of(found.id, book.definition, row, settings())) for row in first],
+        requests=[_request(each) for each in shown],
+        requests_to_send=schemas.NumberOfRequests.model_validate(number.as_object()),
         rows_to_send=ready,
-        seconds=expected_seconds(ready, terms.windows),
+        seconds=expected_seconds(number.likely, terms.windows),
         runs_with_same_content=[other.id for other in run_list.sent_before(view(), digest, but=found.id)],
     )
 
@@ -110,8 +114,10 @@ def get_row(run: str, row: int) -> schemas.RowDetail:
     if each.record.state is RowState.REJECTED:
         return schemas.RowDetail.of(each)
     row_sent = Row(each.record.row, each.line, each.values)
-    shown = preview.sent_as(found, book.definition, row_sent, each.record, settings())
-    return schemas.RowDetail.of(each, _request(shown))
+    parcel = book.parcel(row) if each.place else []
+    shown = preview.sent_as(found, book.definition, row_sent, each.record, settings(), parcel)
+    rows = [other.row for other in parcel] or None
+    return schemas.RowDetail.of(each, [_request(each) for each in shown], rows)
 
 
 @router.get("/results.json", response_class=StreamingResponse, responses={200: {"model": schemas.Results}})
@@ -168,7 +174,12 @@ def _spool(run: Run) -> Spool:
 
 def _request(shown: preview.Shown) -> schemas.Request:
     return schemas.Request(
-        method=shown.method, url=shown.url, headers=dict(shown.headers or {}), body=shown.body, problem=shown.problem
+        method=shown.method,
+        url=shown.url,
+        headers=dict(shown.headers or {}),
+        body=shown.body,
+        problem=shown.problem,
+        title=shown.title,
     )
 
 

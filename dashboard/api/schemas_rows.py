@@ -27,6 +27,8 @@ class Row(Answer):
     answer_excerpt: str
     took_seconds: float | None
     at: datetime | None
+    parcel: str | None = Field(None, description="The request that it last went in; only where many rows travel in one")
+    position: int | None = Field(None, description="Its place there, counted from 0")
 
     @classmethod
     def of(cls, found: Found) -> Row:
@@ -49,17 +51,22 @@ class Request(Answer):
     headers: dict[str, str]
     body: str
     problem: str = ""
+    title: str = Field("", description="Which rows it carries, and which of several steps it is")
 
 
 class RowDetail(Row):
     """A row with its request; null for a rejected row."""
 
     request: Request | None = None
+    requests: list[Request] = Field([], description="Of a pipeline with several steps: the request of each")
+    parcel_rows: list[int] | None = Field(None, description="The rows of its parcel, in their order")
 
     @classmethod
-    def of(cls, found: Found, request: Request | None = None) -> RowDetail:
-        """From a row of the rowbook."""
-        return cls.model_validate({**_row(found), "request": request})
+    def of(cls, found: Found, requests: list[Request] | None = None, rows: list[int] | None = None) -> RowDetail:
+        """From a row of the rowbook. `rows`: those of its parcel."""
+        made = requests or []
+        first = made[0] if made else None
+        return cls.model_validate({**_row(found), "request": first, "requests": made, "parcel_rows": rows})
 
 
 class Reason(Answer):
@@ -85,12 +92,21 @@ class Rejection(Answer):
         return cls(row=rejection.row, line=rejection.line, reasons=reasons, cells=list(rejection.cells))
 
 
+class NumberOfRequests(Answer):
+    """How many requests the rows make, without what has to be repeated. `most`: null where that depends on the rows."""
+
+    least: int
+    most: int | None
+    likely: int
+
+
 class Preview(Answer):
     """What a check found: the first rejected rows, the first requests, and the shortest time it can take."""
 
     rejections: list[Rejection]
     requests: list[Request]
     rows_to_send: int
+    requests_to_send: NumberOfRequests
     seconds: float | None
     runs_with_same_content: list[str]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dashboard.rows.question import Found
 from flows.errors import FileError
 from flows.ledger.keys import Record
+from flows.ledger.parcels import Place, places
 from flows.ledger.run import Run
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
@@ -45,7 +46,20 @@ class Rowbook:
         rejected = [record.row for record in records if record.state is RowState.REJECTED]
         accepted = [record.row for record in records if record.state is not RowState.REJECTED]
         known: dict[int, Row | Rejection] = {**self._accepted(accepted), **self._rejections(rejected)}
-        return [self._found(record, known.get(record.row)) for record in records]
+        where = places(self.view, self.run.id, records) if self.definition.batch is not None else {}
+        return [self._found(record, known.get(record.row), where.get(record.row)) for record in records]
+
+    def travelled_with(self, number: int) -> list[int]:
+        """The numbers of the rows that last went in one request with this one, itself included, in their order."""
+        return self.view.parcel(self.run.id, number) if self.definition.batch is not None else [number]
+
+    def parcel(self, number: int) -> list[Row]:
+        """The same with what stands in them; empty where rows do not travel together."""
+        if self.definition.batch is None:
+            return []
+        numbers = self.travelled_with(number)
+        known = self._accepted(numbers)
+        return [known[each] for each in numbers if each in known]
 
     def places(self) -> dict[str, int | None]:
         """Where each column of the definition stands in the file, and so among a rejected row's cells."""
@@ -81,11 +95,11 @@ class Rowbook:
         ordinals = np.searchsorted(self.rejected, np.array(numbers, dtype=np.int64))
         return {each.row: each for each in self.spool.rejections_at(ordinals.tolist())}
 
-    def _found(self, record: Record, row: Row | Rejection | None) -> Found:
+    def _found(self, record: Record, row: Row | Rejection | None, place: Place | None) -> Found:
         if isinstance(row, Rejection):
             header = self.spool.manifest().header
             return Found(record, row.line, dict(zip(header, row.cells, strict=False)), row.reasons)
-        return Found(record, row.line if row else 0, row.values if row else {})
+        return Found(record, row.line if row else 0, row.values if row else {}, place=place)
 
 
 @lru_cache(maxsize=8)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from flows.export import OF_A_PARCEL
 from flows.ledger.keys import Record
+from flows.ledger.parcels import Place
 from flows.records import Reason, Rejection
 
 WRONG, SKIPPED = "wrong", "skipped"  # the two kinds of rejected rows, see `Run.wrong` and `Run.skipped`
@@ -34,6 +36,7 @@ class Found:
     line: int
     values: dict[str, Any]
     reasons: tuple[Reason, ...] = ()
+    place: Place | None = None  # the parcel that it last went in, and its position there; only with `batch`
 
     @property
     def why(self) -> str:
@@ -55,7 +58,7 @@ class Found:
             "answer_excerpt": record.excerpt,
             "took_seconds": record.took_seconds,
             "at": record.at,
-        }
+        } | (dict(zip(OF_A_PARCEL, self.place, strict=True)) if self.place else {})
 
     @property
     def skipped(self) -> bool:

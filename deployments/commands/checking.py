@@ -17,18 +17,22 @@ from deployments.commands.delivered import ADVICE, Known, known
 from deployments.commands.progress import PLAIN_SECONDS
 from deployments.commands.session import err, out
 from deployments.commands.showing import print_json, rejections_table, replacing
+from flows.client.compiled import Compiled
+from flows.client.meaning import own_key
+from flows.client.outlook import Number, number_of_requests, planned
+from flows.client.outlook import shown as shown_of
 from flows.client.proxy import proxy_warning
-from flows.client.request import build, mask
 from flows.delivery.check import CheckResult, check_file
+from flows.delivery.first_parcel import first_parcel, first_rows
 from flows.errors import FileError, RowrelayError
 from flows.export import Correctable
+from flows.ledger.parcels import in_words
 from flows.limit.pace import sending_seconds
 from flows.masking import NO_SECRET
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
-from flows.pipeline.rendering import Rendering
 from flows.pipeline.secret import missing_secrets, secret, secret_names, where_to_put
-from flows.records import Apostrophes, Rejection
+from flows.records import Apostrophes, Rejection, Row
 from flows.settings import Settings
 from flows.sheet import Table as Sheet
 from flows.sheet import for_spreadsheets
@@ -38,6 +42,7 @@ from flows.words import duration, limit_words
 
 SHOWN_REJECTIONS = 20
 SHOWN_REQUESTS = 3
+_LATER = "(given when it is sent)"
 
 
 def check(
@@ -72,16 +77,18 @@ def check(
             delivered=before.index,
             **options,
         )
-    requests = list(_requests(definition, result, secrets))
+    first = _first_parcel(file, compiled := Compiled.of(definition, secrets), result, options)
+    requests = list(_requests(compiled, result, first))
+    number = number_of_requests(definition, result.accepted, first=len(first))
     missing = missing_secrets(definition, settings)
-    least = sending_seconds(result.accepted, definition.limit.pairs)
+    least = sending_seconds(number.likely, definition.limit.pairs)
     if warning := proxy_warning(definition.main.url):
         err.print(warning, style="yellow", markup=False)
     if as_json:
         earlier = {"delivered_before": before.as_object(result)} if definition.key else {}
-        print_json(_object(file, definition, result, requests, least) | {"missing_secrets": missing} | earlier)
+        print_json(_object(file, definition, result, requests, number, least) | {"missing_secrets": missing} | earlier)
     else:
-        _print(file, definition, result, requests, least)
+        _print(file, definition, result, requests, number, least)
         _print_earlier(before, result)
         if rejects:
             out.print(f"The rejected rows are in {rejects}: correct them there and check that file.", markup=False)
@@ -102,17 +109,34 @@ def _secret(name: str, settings: Settings) -> str:
         return NO_SECRET
 
 
-def _requests(definition: Definition, result: CheckResult, secrets: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    rendering = Rendering.of(definition)
-    for row in result.first[:SHOWN_REQUESTS]:
-        try:
-            yield mask(build(rendering, row, key="(given when it is sent)", secrets=secrets), secrets)
-        except RowrelayError as exc:
-            yield {"error": exc.message, "row": row.row}
+def _first_parcel(file: Path, compiled: Compiled, result: CheckResult, options: Mapping[str, Any]) -> list[Row]:
+    """The rows that travel together first, where many do. The file is read once more, no further than they reach."""
+    if compiled.definition.batch is None or not result.accepted:
+        return []
+    return first_parcel(compiled, first_rows(file, compiled.definition, **options))
+
+
+def _requests(compiled: Compiled, result: CheckResult, first: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    """The first requests: of some rows, of the first that travel together, or each step of the first row."""
+    shown = 1 if compiled.steps else SHOWN_REQUESTS
+    for rows in [first] if first else [[row] for row in result.first[:shown]]:
+        for each in planned(compiled, rows, key=_LATER, own_keys=[own_key(row) for row in rows]):
+            numbers = [row.row for row in rows]
+            about: dict[str, Any] = {"rows": numbers} if first else {}
+            about |= {"step": each.step, "when": each.when or None} if each.step else {}
+            if each.request is None:
+                yield {"error": each.problem, "row": numbers[0], **about}
+            else:
+                yield shown_of(each, compiled.secrets) | about
 
 
 def _object(
-    file: Path, definition: Definition, result: CheckResult, requests: list[dict[str, Any]], least: float
+    file: Path,
+    definition: Definition,
+    result: CheckResult,
+    requests: list[dict[str, Any]],
+    number: Number,
+    least: float,
 ) -> dict[str, Any]:
     rejections = [
         {"row": item.row, "line": item.line, "reasons": [asdict(reason) for reason in item.reasons]}
@@ -135,6 +159,7 @@ def _object(
         "file": str(file),
         "pipeline": definition.name,
         **{name: getattr(result, name) for name in names},
+        "requests": number.as_object(),
         "sending_seconds": least,
         "first_rejections": rejections,
         "first_requests": requests,
@@ -146,6 +171,7 @@ def _print(
     definition: Definition,
     result: CheckResult,
     requests: list[dict[str, Any]],
+    number: Number,
     least: float,
 ) -> None:
     separated = DELIMITERS.get(result.delimiter, repr(result.delimiter))
@@ -161,12 +187,14 @@ def _print(
         if (more := result.rejected - SHOWN_REJECTIONS) > 0:
             out.print(f"… and {more:,} more; --rejects FILE.csv writes them all down")
     if requests:
-        out.print(Text("\nThe first requests as they would go out:", style="bold"))
+        title = "The first request" if requests[0].get("rows") else "The first requests"
+        out.print(Text(f"\n{title} as {'it' if title[-1] == 't' else 'they'} would go out:", style="bold"))
         for request in requests:
             _print_request(request)
     if result.accepted:
         limit = limit_words(definition.limit.pairs, definition.terms.in_flight)
-        out.print(f"\nSending {result.accepted:,} rows takes at least {duration(least)} (limit: {limit})")
+        made = f" in {number.words}" if number.least != result.accepted or number.most != number.least else ""
+        out.print(f"\nSending {result.accepted:,} rows{made} takes at least {duration(least)} (limit: {limit})")
 
 
 def _print_earlier(before: Known, result: CheckResult) -> None:
@@ -178,6 +206,11 @@ def _print_earlier(before: Known, result: CheckResult) -> None:
 
 
 def _print_request(request: dict[str, Any]) -> None:
+    if rows := request.get("rows"):
+        out.print(Text(f"  {'row' if len(rows) == 1 else 'rows'} {in_words(rows)}, in one request:", style="dim"))
+    if step := request.get("step"):
+        when = f", if {request['when']}" if request["when"] else ""
+        out.print(Text(f"  step {step}{when}:", style="dim"))
     if "error" in request:
         out.print(Text(f"  row {request['row']} makes no request: {request['error']}", style="red"))
         return

@@ -13,6 +13,7 @@ from dashboard.parts.theme import facts
 from dashboard.rows.book import Rowbook
 from dashboard.rows.question import Found
 from dashboard.words import ROW, SKIPPED
+from flows.ledger.parcels import in_words
 from flows.records import Row, RowState
 from flows.sheet import plain
 
@@ -45,6 +46,11 @@ def _row(book: Rowbook, found: Found, at: Locale) -> None:
             *((name, plain(value)) for name, value in record.kept.items()),
         )
     )
+    if found.place:
+        rows = book.travelled_with(record.row)
+        parcel = f"{found.place[0]}, at position {at.number(found.place[1])} (counted from 0)"
+        alone = "none: it went alone"
+        st.html(facts(("Parcel", parcel), ("Rows in it", in_words(rows) if len(rows) > 1 else alone)))
     if found.why:
         st.html(facts(("Why", found.why)))
     if record.excerpt:
@@ -64,6 +70,8 @@ def _contents(book: Rowbook, found: Found) -> None:
         st.html(theme.code("\n".join(f"{name}: {plain(value)}" for name, value in found.values.items())))
         return
     row = Row(found.record.row, found.line, found.values)
-    shown = preview.sent_as(book.run, book.definition, row, found.record, book.settings)
-    st.html(tag("div", "Its request, secrets masked", cls="rr-label"))
-    st.html(theme.code(preview.as_text(shown)))
+    parcel = book.parcel(row.row) if found.place else []
+    shown = preview.sent_as(book.run, book.definition, row, found.record, book.settings, parcel)
+    title = "The request that it went in" if len(parcel) > 1 else "Its requests" if len(shown) > 1 else "Its request"
+    st.html(tag("div", f"{title}, secrets masked", cls="rr-label"))
+    st.html(theme.code(preview.in_text(shown)))

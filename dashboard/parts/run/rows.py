@@ -58,10 +58,10 @@ def _question(run: Run, columns: list[str]) -> Question:
     # What can be chosen are plain words, because they are what stands in the address; all of them at any time, so
     # that a link to the unknown rows is one before there are any. Few pipelines have accepted ones.
     accepts = run.counts[RowState.ACCEPTED] or RowState.ACCEPTED in (st.session_state.get("state") or [])
-    states = [str(state) for state in ORDER if accepts or state is not RowState.ACCEPTED]
+    pills = [str(state) for state in ORDER if accepts or state is not RowState.ACCEPTED]
     chosen = st.pills(
         "State",
-        [*states, *([SKIPPED.word] if run.skipped else [])],
+        [*pills, *([SKIPPED.word] if run.skipped else [])],
         selection_mode="multi",
         key="state",
         bind="query-params",

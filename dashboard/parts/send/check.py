@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import pandas as pd
 import streamlit as st
 
 from dashboard import actions, preview, target
+from dashboard.connections import settings
 from dashboard.parts import apostrophes, cached, theme
 from dashboard.parts.cached import locale, show_errors, who
 from dashboard.parts.html import tag
@@ -19,11 +20,12 @@ from dashboard.parts.send import decide, reading
 from dashboard.parts.target import here_notice
 from dashboard.parts.theme import notice, numbers
 from dashboard.words import RUN, reason
+from flows.client.outlook import number_of_requests
 from flows.errors import FileError, RowrelayError, RunNotFound, StackError
 from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
 from flows.pipeline.definition import Definition
-from flows.records import RowState
+from flows.records import Row, RowState
 from flows.words import duration
 
 _OPEN = ("starting", "waits", "checking", "checked")  # what the Send page leads back to
@@ -206,7 +208,9 @@ def _checked(run: Run) -> None:
     definition = cached.definition(run.id, run.facts.epoch)
     ready = run.total - run.counts[RowState.REJECTED]
     terms = definition.terms
-    seconds = expected_seconds(ready, terms.windows)
+    shown, _ = _planned(run, definition) if ready else ([], [])
+    number = number_of_requests(definition, ready, first=len(shown[0].rows) if shown else 0)
+    seconds = expected_seconds(number.likely, terms.windows)
     at = locale()
     _title(decide.name_of(run))
     st.html(tag("div", f"{run.pipeline} to {target.in_words(definition)}", cls="rr-muted rr-small"))
@@ -216,6 +220,7 @@ def _checked(run: Run) -> None:
             ("Ready to send", at.number(ready), _share(ready, run.total)),
             ("Rejected", at.number(run.wrong), _share(run.wrong, run.total)),
             *([("Left out", at.number(run.skipped), "delivered before")] if run.skipped else []),
+            *([("Requests", at.number(number.likely), number.words)] if _many(definition) and ready else []),
             *([("Will take at least", duration(seconds), f"at {cached.pace(terms)}")] if ready else []),
             *([("Done at the earliest", at.time(time.time() + (seconds or 0.0)), "if sent now")] if ready else []),
         )
@@ -229,7 +234,7 @@ def _checked(run: Run) -> None:
     if run.wrong:
         _rejected(run, definition)
     if ready:
-        _first_requests(run, definition)
+        _first_requests(shown)
 
 
 def _rejected(run: Run, definition: Definition) -> None:
@@ -273,14 +278,36 @@ def _places_of_key(run: Run, definition: Definition) -> dict[str, int]:
     return {}
 
 
-def _first_requests(run: Run, definition: Definition) -> None:
-    st.header("The first requests, as they would go out", anchor=False)
-    with show_errors():
-        book = cached.rowbook(run)
-        for row in book.spool.read(0, 3):
-            shown = preview.request_of(run.id, definition, row, book.settings)
-            with st.expander(f"Row {row.row}, line {row.line}", expanded=row.row == 1):
-                st.html(theme.code(preview.as_text(shown)))
+def _many(definition: Definition) -> bool:
+    """Whether a row is not simply a request."""
+    return definition.batch is not None or bool(definition.steps)
+
+
+def _planned(run: Run, definition: Definition) -> tuple[list[preview.Shown], list[Row]]:
+    """(the first requests, the rows that the very first carries); none where the rows cannot be read, which is said.
+
+    Made once: a batch may be large.
+    """
+    known = (run.id, run.facts.epoch)
+    if st.session_state.get("planned", (None,))[0] != known:
+        shown: list[preview.Shown] = []
+        rows: list[Row] = []
+        with show_errors():
+            rows = cached.rowbook(run).spool.read(0, max(preview.MOST_SHOWN, definition.rows_per_request))
+            shown = preview.first_requests(run.id, definition, rows, settings())
+        carried = set(shown[0].rows) if shown else set[int]()
+        st.session_state["planned"] = (known, shown, [row for row in rows if row.row in carried])
+    _, shown, rows = st.session_state["planned"]
+    return shown, rows
+
+
+def _first_requests(shown: Sequence[preview.Shown]) -> None:
+    several = len(shown) > 1
+    title = "The first requests, as they would go out" if several else "The first request, as it would go out"
+    st.header(title, anchor=False)
+    for at, each in enumerate(shown):
+        with st.expander(each.title, expanded=at == 0 or bool(several and "step" in each.title)):
+            st.html(theme.code(preview.as_text(each)))
 
 
 def _share(part: int, whole: int) -> str:
