@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-import msgspec
 from rich.table import Table
 from rich.text import Text
 
@@ -16,20 +14,21 @@ from deployments.commands.progress import STYLES
 from deployments.commands.session import out
 from deployments.commands.showing import print_json
 from flows.client.compiled import Compiled
-from flows.client.meaning import NOBODY, Meaning, Of, OfRow, meaning
+from flows.client.meaning import NOBODY, Meaning, Of, OfRow, headers_of, meaning
 from flows.client.meaning_words import (
     BUILT_IN,
     UNREAD,
     as_object,
     becomes,
     by_which,
+    kept_in_words,
     limit_says,
     lines_of,
     which,
     whole,
 )
 from flows.delivery.first_parcel import first_parcel, first_rows
-from flows.errors import FileError, RowrelayError
+from flows.errors import FileError
 from flows.masking import NO_SECRET
 from flows.pipeline.definition import Definition
 from flows.pipeline.fault import Place
@@ -65,7 +64,7 @@ def answer(pipeline: str, told: Told, *, as_json: bool) -> int:
     }
     compiled = Compiled.of(definition, secrets)
     body = _read(told.body)
-    headers = _headers(told.headers, body)
+    headers = headers_of(told.headers, body)
     rows = _rows(compiled, told.file, settings)
     means = meaning(compiled, told.status, headers, body, rows, step=told.step, of=told.of)
     lines = lines_of(path)
@@ -97,23 +96,6 @@ def _read(body: str | None) -> bytes:
         raise FileError(f"cannot be read: {exc.strerror}", file=body, hint="--body FILE is the answer's body.") from exc
 
 
-def _headers(given: tuple[str, ...], body: bytes) -> httpx.Headers:
-    """The headers as they were given, and a type for JSON where none was."""
-    pairs: list[tuple[str, str]] = []
-    for text in given:
-        name, colon, value = text.partition(":")
-        if not (colon and name.strip()):
-            raise RowrelayError(f"--header {text!r} has no colon.", hint="Write it as 'Retry-After: 30'.")
-        pairs.append((name.strip(), value.strip()))
-    try:
-        headers = httpx.Headers(pairs)
-    except UnicodeError as exc:
-        raise RowrelayError("A header has characters that HTTP does not allow.", hint="Use ASCII.") from exc
-    if "content-type" not in headers and body.lstrip()[:1] in (b"{", b"["):
-        headers["content-type"] = "application/json"
-    return headers
-
-
 def _rows(compiled: Compiled, file: Path | None, settings: Settings) -> list[Row]:
     """The rows that are answered: those of a file's first request."""
     if file is None:
@@ -139,7 +121,7 @@ def _print(means: Meaning, definition: Definition, lines: Mapping[Place, int], p
     if means.rows and not means.goes_on:
         out.print(_table(means, definition, lines))
     elif means.goes_on and (kept := means.rows[0].outcome.kept):
-        out.print(Text.assemble(("  kept    ", "dim"), _kept(kept)))
+        out.print(Text.assemble(("  kept    ", "dim"), kept_in_words(kept)))
 
 
 def _table(means: Meaning, definition: Definition, lines: Mapping[Place, int]) -> Table:
@@ -148,7 +130,7 @@ def _table(means: Meaning, definition: Definition, lines: Mapping[Place, int]) -
         (
             _name(each),
             Text(becomes(each.outcome, means, definition), style=STYLES.get(each.outcome.state, "")),
-            _kept(each.outcome.kept),
+            kept_in_words(each.outcome.kept),
             each.outcome.reason,
             by_which(each, lines),
         )
@@ -165,7 +147,3 @@ def _table(means: Meaning, definition: Definition, lines: Mapping[Place, int]) -
 
 def _name(each: OfRow) -> str:
     return "any" if each.row is NOBODY else str(each.row.row)
-
-
-def _kept(kept: dict[str, object]) -> str:
-    return ", ".join(f"{name} = {msgspec.json.encode(value, enc_hook=str).decode()}" for name, value in kept.items())

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import httpx
 from msgspec import UNSET
 
 from flows.client.answer import understood
@@ -81,6 +82,26 @@ class Meaning:
     def halved(self) -> bool:
         """Whether the parcel would be sent in halves, until the bad row stands alone."""
         return any(each.outcome.refused for each in self.rows)
+
+
+def headers_of(lines: Sequence[str], body: bytes) -> httpx.Headers:
+    """Headers as people write them, `Name: value`; a body that looks like JSON counts as JSON if they do not say.
+
+    Raises RowrelayError for what is no header.
+    """
+    pairs: list[tuple[str, str]] = []
+    for text in lines:
+        name, colon, value = text.partition(":")
+        if not (colon and name.strip()):
+            raise RowrelayError(f"The header {text!r} has no colon.", hint="Write it as Retry-After: 30.")
+        pairs.append((name.strip(), value.strip()))
+    try:
+        headers = httpx.Headers(pairs)
+    except UnicodeError as exc:
+        raise RowrelayError("A header has characters that HTTP does not allow.", hint="Use ASCII.") from exc
+    if "content-type" not in headers and body.lstrip()[:1] in (b"{", b"["):
+        headers["content-type"] = "application/json"
+    return headers
 
 
 def own_key(row: Row) -> str:

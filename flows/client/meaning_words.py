@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from flows.client.meaning import Meaning, OfRow, RuleAt
 from flows.pipeline.definition import Definition
 from flows.pipeline.document import parse, read_text
@@ -81,6 +83,11 @@ def by_which(each: OfRow, lines: Mapping[Place, int]) -> str:
         return ""
     told = [which(rule, lines) if rule is not None else "no rule fits this item" for rule in each.rules]
     return "; ".join(dict.fromkeys(told))
+
+
+def kept_in_words(kept: Mapping[str, Any]) -> str:
+    """What is kept, by name: `contactId = 17`."""
+    return ", ".join(f"{name} = {msgspec.json.encode(value, enc_hook=str).decode()}" for name, value in kept.items())
 
 
 def as_object(meaning: Meaning, definition: Definition, lines: Mapping[Place, int], file: str) -> dict[str, Any]:

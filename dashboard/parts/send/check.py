@@ -11,7 +11,7 @@ import streamlit as st
 
 from dashboard import actions, preview, target
 from dashboard.connections import settings
-from dashboard.parts import apostrophes, cached, theme
+from dashboard.parts import answer, apostrophes, cached, theme
 from dashboard.parts.cached import locale, show_errors, who
 from dashboard.parts.html import tag
 from dashboard.parts.locale import size
@@ -208,7 +208,7 @@ def _checked(run: Run) -> None:
     definition = cached.definition(run.id, run.facts.epoch)
     ready = run.total - run.counts[RowState.REJECTED]
     terms = definition.terms
-    shown, _ = _planned(run, definition) if ready else ([], [])
+    shown, first = _planned(run, definition) if ready else ([], [])
     number = number_of_requests(definition, ready, first=len(shown[0].rows) if shown else 0)
     seconds = expected_seconds(number.likely, terms.windows)
     at = locale()
@@ -235,6 +235,7 @@ def _checked(run: Run) -> None:
         _rejected(run, definition)
     if ready:
         _first_requests(shown)
+        answer.show(definition, first)
 
 
 def _rejected(run: Run, definition: Definition) -> None:

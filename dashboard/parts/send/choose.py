@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import PurePath
 
 import pandas as pd
@@ -10,7 +12,7 @@ import streamlit as st
 from dashboard import actions, target
 from dashboard.connections import settings
 from dashboard.files.template import rule_of, template_csv
-from dashboard.parts import cached
+from dashboard.parts import answer, cached
 from dashboard.parts.cached import ask, known_pipelines, locale, query, show_errors, who
 from dashboard.parts.html import tag
 from dashboard.parts.locale import size
@@ -18,8 +20,11 @@ from dashboard.parts.send.uploader import uploader
 from dashboard.parts.target import here_notice
 from dashboard.parts.theme import empty, facts, notice
 from dashboard.words import visible
-from flows.errors import RowrelayError
+from flows.client.meaning_words import lines_of
+from flows.errors import DefinitionError, RowrelayError
 from flows.pipeline.definition import Definition
+from flows.pipeline.fault import Place
+from flows.pipeline.pipelines import Pipelines
 from flows.storage.located import find
 
 
@@ -100,6 +105,16 @@ def _describe(definition: Definition) -> None:
                 icon=":material/download:",
                 on_click="ignore",
             )
+        answer.show(definition, lines=_lines(definition.name))
+
+
+def _lines(name: str) -> Mapping[Place, int]:
+    """Where the keys of a definition stand in its file; nothing where it cannot be read just now."""
+    found = known_pipelines()
+    with suppress(DefinitionError):
+        if isinstance(found, Pipelines) and name in found.files:
+            return lines_of(found.files[name])
+    return {}
 
 
 def _file(definition: Definition | None, file: str) -> None:
