@@ -13,6 +13,7 @@ from dashboard import target
 from dashboard.api.envelope import Answer, Body, Page
 from dashboard.prefect_api.schedules import Schedule as Planned
 from flows.limit.status import LimitStatus
+from flows.pipeline.advice import advice
 from flows.pipeline.definition import Definition
 from flows.words import limit_words
 
@@ -49,11 +50,12 @@ class PipelineDetail(Pipeline):
     """A pipeline with its whole definition."""
 
     definition: dict[str, Any] = Field(description="Its keys are those of docs/pipelines.md; secrets are only named")
+    advice: list[str] = Field(description="What is no fault, but to be known before anything is sent")
 
     @classmethod
     def of(cls, definition: Definition, shown: dict[str, Any] | None = None) -> PipelineDetail:
         """From its definition, and what of it may be shown."""
-        return cls.model_validate({**_pipeline(definition), "definition": shown or {}})
+        return cls.model_validate({**_pipeline(definition), "definition": shown or {}, "advice": advice(definition)})
 
 
 class LimitState(StrEnum):

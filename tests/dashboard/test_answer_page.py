@@ -11,6 +11,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import connections
+from dashboard.api.schemas_setup import PipelineDetail
+from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import examples_folder
 from flows.pipeline.reading import load
 from flows.records import RunState
@@ -89,3 +91,17 @@ def test_headers_count_and_what_is_none_is_said(settings: Settings) -> None:
 
     page = pasted(show("send", pipeline="graphql"), {}, headers="Retry-After")
     assert "has no colon" in text(page)
+
+
+def test_a_definition_over_http_comes_with_what_is_to_be_known_of_it(settings: Settings, tmp_path: Path) -> None:
+    text = (examples_folder() / "upsert.yaml").read_text()
+    unkeyed = load_text(tmp_path, text.replace("key: [email]\n", ""))
+
+    assert PipelineDetail.of(load(examples_folder() / "upsert.yaml")).advice == []
+    (said,) = PipelineDetail.of(unkeyed).advice
+    assert said.startswith("create and update: a step that writes on a condition")
+
+
+def load_text(folder: Path, text: str) -> Definition:
+    (folder / "made.yaml").write_text(text)
+    return load(folder / "made.yaml")
