@@ -18,6 +18,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import logs
 from flows.delivery.delivered import refuse_skipping
 from flows.delivery.delivery import Delivery
+from flows.delivery.earlier_run import results_of, undoing
 from flows.delivery.order import Order, changes
 from flows.delivery.plan import Chunk
 from flows.errors import Broken, RowrelayError, RunBusy, RunDeleted, RunNotFound, Stopped, Superseded
@@ -25,7 +26,7 @@ from flows.flow_runs import drain
 from flows.flow_runs.launch import Launch, launched
 from flows.flow_runs.mapping import send_all
 from flows.flow_runs.missed import missed
-from flows.flow_runs.names import DELIVER, title
+from flows.flow_runs.names import DELIVER, source_name, title
 from flows.flow_runs.next_look import schedule_look
 from flows.flow_runs.outcome import CHECKED, SKIPPED
 from flows.flow_runs.report import Report
@@ -50,6 +51,8 @@ THREADS = 16  # chunks under way at once; each only waits for the sending loop
 def _name() -> str:
     given = flow_run.parameters or {}
     pipeline, file, resume = (str(given.get(name) or "") for name in ("pipeline", "file", "resume"))
+    if from_run := str(given.get("from_run") or ""):
+        file = source_name(from_run, undo=bool(given.get("undo")))
     if resume:  # the form wants a pipeline and a file, and the run has its own
         pipeline, file, resume = _resumed(resume) or (pipeline, "", resume)
     return title(pipeline, file, resume=resume, rows=str(given.get("rows")), dry_run=bool(given.get("dry_run")))
@@ -88,6 +91,8 @@ def deliver(
     skip_delivered: bool = False,
     encoding: str = "",
     apostrophes: Apostrophes | None = None,
+    from_run: str = "",
+    undo: bool = False,
 ) -> State[Any]:
     """Send every row of a file to the pipeline's API, at the API's own pace, and record what became of each.
 
@@ -103,6 +108,8 @@ def deliver(
         encoding: What the file is written in, e.g. cp1252; empty: it is found.
         apostrophes: What an apostrophe before a formula, a number or a date is: part of the text (keep), or a guard
             against spreadsheets (remove); empty: as the pipeline says.
+        from_run: Id of a run whose done rows are sent instead of a file, with what was kept of them.
+        undo: With from_run: undo that run, as its pipeline says.
     """
     launch, settings = launched(), Settings.read()
     try:
@@ -112,8 +119,13 @@ def deliver(
             run = view.resolve(resume) if resume else str(flow_run.id)
             if (known := _known(view, run)) is not None:
                 order = Order.stored(known, view, settings)
+            elif undo:
+                order = undoing(view.run(view.resolve(from_run)), run, ledger, view, settings)
             else:
                 order = _new(pipeline, file, launch, settings, encoding=encoding, apostrophes=apostrophes)
+                if from_run:
+                    first = view.run(view.resolve(from_run))
+                    order = results_of(first, run, order.definition, view, settings)
             refuse_skipping(order.definition, known, wished=skip_delivered)
             if known is None and (why := missed(Claims(client, order.definition.name), settings)):
                 return told(Completed(message=f"Skipped: {why}"), SKIPPED)
@@ -168,7 +180,8 @@ def _announce(
     ledger.flow(run, str(flow_run.id))
     logs.speak_of(run=run)
     launch.on_run(run)
-    for text in (*cautions(client), *(changes(order.definition, settings) if resumes else ())):
+    keeps = resumes and not order.undoes  # what undoes a run never was the pipeline of today
+    for text in (*cautions(client), *(changes(order.definition, settings) if keeps else ())):
         ledger.event(run, text)
 
 

@@ -69,12 +69,17 @@ class Reason:
 
 
 UNUSED = "Columns that the pipeline does not use"  # how the remark about them begins
-_BEFORE = "delivered before"
+_BEFORE, _NOTHING = "delivered before", ": nothing to undo"
 
 
 def delivered_before(what: str = "") -> Reason:
     """Why a good row is left out on request: it was delivered before, `what` says as which."""
     return Reason("", f"{_BEFORE} {what}".strip(), "")
+
+
+def left_alone(why: str) -> Reason:
+    """Why a row of a run that undoes another is left out."""
+    return Reason("", why + _NOTHING, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,11 @@ class Rejection:
 
     @property
     def skipped(self) -> bool:
-        """Whether it is a good row that is only left out because it was delivered before."""
-        return len(self.reasons) == 1 and not self.reasons[0].column and self.reasons[0].check.startswith(_BEFORE)
+        """Whether it is a good row that is only left out: it was delivered before, or there is nothing to undo."""
+        if len(self.reasons) != 1 or self.reasons[0].column:
+            return False
+        check = self.reasons[0].check
+        return check.startswith(_BEFORE) or check.endswith(_NOTHING)
 
 
 @dataclass(frozen=True, slots=True)

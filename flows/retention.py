@@ -14,7 +14,7 @@ from flows.ledger.inbox import Claims, Ended
 from flows.ledger.ledger import Ledger
 from flows.ledger.run import Run
 from flows.ledger.view import View
-from flows.records import RunState
+from flows.records import RowState, RunState
 from flows.settings import Settings
 from flows.spool.spool import Spool
 from flows.storage.located import stored, upload_of
@@ -45,6 +45,7 @@ def delete_run(run: str, ledger: Ledger, settings: Settings, *, by: str = "") ->
         raise RunBusy(f"Run {run} is being delivered.", hint="Cancel it first.")
     Spool(settings.spool_url, run).delete()
     _remember(found, ledger)
+    _tell_what_it_undid(found, ledger, view)
     erase(ledger.client, run, by=by)
     journal(settings, run).forget()
     uploads = stored(settings)
@@ -61,6 +62,22 @@ def _remember(run: Run, ledger: Ledger) -> None:
     if claims.holder(digest) == run.id and claims.ended(digest) is None:
         name = run.shown_file
         claims.end(digest, Ended(run.id, name, time.time(), well=run.ended_well))
+
+
+def _tell_what_it_undid(run: Run, ledger: Ledger, view: View) -> None:
+    """Note it of the run that this one undid: whoever undoes that one again must know that nobody can tell which."""
+    try:
+        first = view.run(run.facts.undoes) if run.facts.undoes else None
+    except RunNotFound:
+        return
+    if first is None:
+        return
+    if run.any_sent:
+        undone = first.facts.undone_rows | {run.id: run.counts[RowState.DONE]}
+        ledger.facts(first.id, undone_rows=undone)
+    else:
+        by = {other: at for other, at in first.facts.undone_by.items() if other != run.id}
+        ledger.facts(first.id, undone_by=by)
 
 
 def purge(ledger: Ledger, view: View, settings: Settings, *, now: float | None = None) -> list[str]:

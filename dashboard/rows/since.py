@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dashboard.rows.book import Rowbook
+from flows.delivery.undoing import undone
 from flows.errors import FileError
 from flows.ledger.run import Run
 from flows.ledger.view import View
@@ -72,6 +73,8 @@ def delivered_since(view: View, book: Rowbook, later: Sequence[Run]) -> Since:
         left = dict(_open_keys(view, book, key))
         for each in later:
             done = view.bitmap(each.id, RowState.DONE, each.total)
+            if each.facts.undone_by:
+                done &= ~undone(view, book.settings.spool_url, each)
             rows = (
                 row for rows in Spool(book.settings.spool_url, each.id).walk(key) for row in rows if done[row.row - 1]
             )
@@ -90,7 +93,7 @@ def _newer(view: View, created: float) -> Iterator[Run]:
         for each in view.runs(first, _RUNS):
             if each.created <= created:
                 return
-            if each.counts[RowState.DONE]:
+            if each.counts[RowState.DONE] and not each.facts.undoes:
                 yield each
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.pipeline.definition import Definition
-from flows.records import UNUSED, Apostrophes, Rejection, Row, delivered_before
+from flows.records import UNUSED, Apostrophes, Reason, Rejection, Row
 from flows.schema.schema import Checked, Checker
 from flows.source.frame import Frame
 from flows.source.source import MAX_BYTES, Source, open_file
@@ -30,8 +30,13 @@ SHOWN_CELLS, SHOWN_CHARS = 100, 500
 
 
 class Before(Protocol):
-    """A row that was sent in an earlier run. `sure`: it was delivered; otherwise its answer was lost."""
+    """A row that was sent in an earlier run. `sure`: it was delivered; otherwise its answer was lost.
 
+    `why`: the reason to leave it out. `run`: "" where no run is to be told of.
+    """
+
+    @property
+    def why(self) -> Reason: ...  # noqa: D102
     @property
     def run(self) -> str: ...  # noqa: D102
     @property
@@ -156,7 +161,7 @@ class _Known:
     def __init__(self, delivered: Delivered, *, skip: bool) -> None:
         self._delivered, self._skip = delivered, skip
         self._runs: Counter[str] = Counter()
-        self._unsure = 0
+        self._unsure = self._skipped = 0
 
     def judge(self, frame: Frame, checked: Checked) -> Checked:
         """What is left of a frame's good rows."""
@@ -166,20 +171,17 @@ class _Known:
         found = self._delivered.find(rows)
         sure = {int(positions[at]): before for at, before in found.items() if before.sure}
         self._unsure += len(found) - len(sure)
-        self._runs.update(before.run for before in sure.values())
+        self._runs.update(before.run for before in sure.values() if before.run)
         if not (self._skip and sure):
             return checked
-        reasons = {
-            at: (delivered_before(f"as row {before.row} of run {before.run}" if before.run else ""),)
-            for at, before in sure.items()
-        }
+        self._skipped += len(sure)
+        reasons = {at: (before.why,) for at, before in sure.items()}
         together = dict(sorted((checked.reasons | reasons).items()))
         return Checked(checked.values.drop(index=list(sure)), together)
 
     def told(self, result: CheckResult) -> CheckResult:
         """The result with what was found."""
-        skipped = self._runs.total() if self._skip else 0
-        return replace(result, delivered=dict(self._runs.most_common()), unsure=self._unsure, skipped=skipped)
+        return replace(result, delivered=dict(self._runs.most_common()), unsure=self._unsure, skipped=self._skipped)
 
 
 class _Tally:

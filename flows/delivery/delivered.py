@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from flows.delivery.undoing import undone
 from flows.errors import DefinitionError, FileError, RowrelayError
 from flows.ledger.run import Run
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
-from flows.records import Row, RowState
+from flows.records import Reason, Row, RowState, delivered_before
 from flows.schema.key import joined, text_of
 from flows.scratch_index import ScratchIndex
 from flows.spool.spool import Spool
@@ -41,6 +42,11 @@ class Earlier:
     run: str
     row: int
     sure: bool
+
+    @property
+    def why(self) -> Reason:
+        """The reason to leave it out."""
+        return delivered_before(f"as row {self.row} of run {self.run}" if self.run else "")
 
 
 class DeliveredIndex(ScratchIndex):
@@ -65,6 +71,8 @@ class DeliveredIndex(ScratchIndex):
             done = view.bitmap(run.id, RowState.DONE, run.total)
             unknown = view.bitmap(run.id, RowState.UNKNOWN, run.total)
             try:
+                if run.facts.undone_by:  # what was taken back may be delivered again
+                    done &= ~undone(view, spool_url, run)
                 for rows in Spool(spool_url, run.id).walk(self.key):
                     self._add(run.id, rows, done, unknown)
             except FileError as exc:
@@ -168,5 +176,5 @@ def _runs(view: View, pipeline: str, but: str) -> Iterator[Run]:
     for first in range(0, view.count(), _AT_ONCE):
         for run in view.runs(first, _AT_ONCE):
             sent = run.counts[RowState.DONE] + run.counts[RowState.UNKNOWN]
-            if run.pipeline == pipeline and run.id != but and sent:
+            if run.pipeline == pipeline and run.id != but and sent and not run.facts.undoes:
                 yield run

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.delivery.undoing import with_limit_of_today
 from flows.errors import DefinitionError, LedgerError
 from flows.ledger.ledger import Ledger
 from flows.ledger.run import Run
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition, digest_of
-from flows.pipeline.pipelines import pick, present
-from flows.pipeline.reading import from_resolved, with_limit_of
+from flows.pipeline.pipelines import present
+from flows.pipeline.reading import from_resolved
 from flows.records import Apostrophes
 from flows.settings import Settings
 
@@ -29,6 +30,7 @@ class Order:
     encoding: str = ""
     delimiter: str = ""
     apostrophes: Apostrophes | None = None
+    undoes: str = ""  # the run whose rows it takes back
 
     @classmethod
     def stored(cls, run: Run, view: View, settings: Settings) -> Order:
@@ -43,6 +45,7 @@ class Order:
             encoding=facts.asked_encoding,
             delimiter=facts.asked_delimiter,
             apostrophes=facts.asked_apostrophes,
+            undoes=facts.undoes,
         )
 
     def store(self, ledger: Ledger, run: str, *, by: str, only_check: bool) -> None:
@@ -63,7 +66,10 @@ class Order:
             asked_encoding=self.encoding or None,
             asked_delimiter=self.delimiter or None,
             asked_apostrophes=self.apostrophes,
+            undoes=self.undoes or None,
         )
+        if self.undoes:
+            ledger.event(self.undoes, f"{by} undoes this run, by run {run}")
 
 
 def _definition(run: Run, view: View, settings: Settings) -> Definition:
@@ -74,11 +80,7 @@ def _definition(run: Run, view: View, settings: Settings) -> Definition:
             " others.",
             hint="Send the file as a new run.",
         )
-    begun_with = from_resolved(kept)
-    try:
-        return with_limit_of(begun_with, pick(present(settings), begun_with.name))
-    except DefinitionError:  # what it was begun with is all that it needs
-        return begun_with
+    return with_limit_of_today(from_resolved(kept), settings)
 
 
 def changes(definition: Definition, settings: Settings) -> Iterator[str]:

@@ -61,6 +61,8 @@ def renew(run: Run, rows: Wanted, ledger: Ledger, view: View, settings: Settings
 def _fit(run: Run, view: View, settings: Settings) -> Definition:
     """The pipeline of today. Raises DefinitionError where the run may not go on by it."""
     old, new = from_resolved(view.definition(run.id)), pick(present(settings), run.pipeline)
+    if run.facts.undoes:
+        raise _refusal("it undoes another run, as that one's definition said", "Leave out the new definition.")
     if run.counts[RowState.UNKNOWN] or run.counts[RowState.SENDING]:
         raise _refusal("it has unknown rows, whose requests must stay what they were", "Settle those first.")
     if _of_the_file(old) != _of_the_file(new):

@@ -9,11 +9,13 @@ from flows.delivery.check import CheckResult, check_file
 from flows.delivery.delivered import DeliveredIndex, told
 from flows.delivery.lease import Lease
 from flows.delivery.respool import respool
+from flows.delivery.undoing import Before, LeftAlone, needed
 from flows.errors import FileError, UnclearEncoding
 from flows.ledger.connection import translated
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
+from flows.pipeline.reading import from_resolved
 from flows.records import Apostrophes, RowState
 from flows.settings import Settings
 from flows.spool.spool import Spool
@@ -55,7 +57,8 @@ class Spooling:
         with scratch(data) as folder, ExitStack() as exits:
             self._ledger.check_afresh(self._run, epoch)  # whoever was superseded must learn it before it deletes
             self._spool.delete()
-            delivered = None
+            delivered: DeliveredIndex | None = None
+            alone = self._left_alone()
             if key := self._definition.key:
                 delivered = exits.enter_context(DeliveredIndex(folder, key))
                 delivered.take(self._view, self._settings.spool_url, self._definition.name, but=self._run)
@@ -71,8 +74,8 @@ class Spooling:
                     scratch=folder,
                     on_progress=self._note_progress,
                     on_rejections=lambda rejections: self._ledger.reject(self._run, epoch, rejections),
-                    delivered=delivered,
-                    skip_delivered=skip_delivered,
+                    delivered=alone or delivered,
+                    skip_delivered=skip_delivered or alone is not None,
                 )
             except UnclearEncoding as exc:
                 self._ledger.facts(self._run, epoch=epoch, readings=tuple(exc.readings))
@@ -98,6 +101,15 @@ class Spooling:
             for text in (*result.remarks, *told(result, delivered.unread if delivered else {})):
                 self._ledger.event(self._run, text)
         return result
+
+    def _left_alone(self) -> LeftAlone | None:
+        """Where the run undoes another: who knows which of its rows are left alone. Raises CannotUndo, RunBusy."""
+        if not (undoes := self._view.run(self._run).facts.undoes):
+            return None
+        first = self._view.run(undoes)
+        before = Before.read(self._view, self._settings.spool_url, first, but=self._run)
+        needs = needed(from_resolved(self._view.definition(undoes)))
+        return LeftAlone(needs, self._definition.column_names[-1], before)
 
     def _note_progress(self, rows: int, done: int, total: int) -> None:
         self._lease.require()

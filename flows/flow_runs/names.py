@@ -20,3 +20,8 @@ def title(pipeline: str, file: str, *, resume: str = "", rows: str = "unfinished
     if dry_run:
         parts.append("check")
     return " · ".join(filter(None, parts))
+
+
+def source_name(run: str, *, undo: bool) -> str:
+    """What stands for a file where the rows are those of a run."""
+    return f"{'undo' if undo else 'results'} of {run[:8]}"

@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx
 
 from flows.errors import RowrelayError, StackError
-from flows.flow_runs.names import title
+from flows.flow_runs.names import source_name, title
 from flows.records import Apostrophes, Wanted
 
 
@@ -29,13 +29,16 @@ def start(
     skip_delivered: bool = False,
     encoding: str = "",
     apostrophes: Apostrophes | None = None,
+    from_run: str = "",
+    undo: bool = False,
     by: str,
     idempotency_key: str | None = None,
     after_seconds: float = 0.0,
 ) -> UUID:
     """Ask Prefect for a run of `deliver/<pipeline>` and return the flow run's id, which is a new run's id.
 
-    The same `idempotency_key` gives the same flow run. It begins now, or `after_seconds`.
+    `from_run`: the run whose done rows are sent; with `undo` it is undone. The same `idempotency_key` gives the same
+    flow run. It begins now, or `after_seconds`.
 
     Raises:
         KeyReused: the key has started something else.
@@ -46,6 +49,8 @@ def start(
     from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
     from prefect.states import Scheduled
 
+    if from_run:
+        file = source_name(from_run, undo=undo)
     parameters: dict[str, Any] = {
         "pipeline": pipeline,
         "file": file or f"of run {resume}",  # the form wants one; who resumes, reads it from the ledger
@@ -55,7 +60,8 @@ def start(
         "skip_delivered": skip_delivered,
     }
     # Left out where nothing is said of it: a deployment that an earlier version serves does not know them.
-    parameters |= {name: said for name, said in (("encoding", encoding), ("apostrophes", apostrophes)) if said}
+    told = {"encoding": encoding, "apostrophes": apostrophes, "from_run": from_run, "undo": undo}
+    parameters |= {name: said for name, said in told.items() if said}
     try:
         with get_client(sync_client=True) as client:
             deployment = client.read_deployment_by_name(f"deliver/{pipeline}")

@@ -27,6 +27,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     asked_encoding: str = ""  # how the file is to be read, as far as that was said
     asked_delimiter: str = ""
     asked_apostrophes: Apostrophes | None = None
+    undoes: str = ""  # the run whose rows it takes back
+    undone_by: dict[str, float] = {}  # the runs that undo this one, and since when
+    undone_rows: dict[str, int] = {}  # how many rows of it those had undone that are deleted
 
     # The delivery, when it takes the run
     only_check: bool = False
@@ -96,7 +99,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 _RUN = frozenset(("pipeline", "file", "state", "reason"))  # written like facts; read as what a run is
 _NAMES = frozenset(Facts.__struct_fields__)
-_JSON = ("former", "readings", "delivered_in", "notices", "held_by")
+_JSON = ("former", "readings", "delivered_in", "notices", "held_by", "undone_by", "undone_rows")
 
 
 def read(stored: Mapping[str, str]) -> Facts:

@@ -26,6 +26,8 @@ def plain(run: Run) -> dict[str, Any]:
         "skipped": run.skipped,
         "being_delivered": run.busy,
         "cancelling": run.cancelling,
+        "undoes": facts.undoes,
+        "undone_by": dict(run.undone),
         "notices": run.notices,
         "delivered_before": {
             "rows": facts.delivered,

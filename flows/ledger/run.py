@@ -46,6 +46,7 @@ class Run:
     facts: Facts = field(default_factory=Facts)
     stored: Mapping[str, str] = field(default_factory=dict)
     held_until: float = 0.0  # end of the latest lease: about when somebody last worked on it
+    undone: Mapping[str, int] = field(default_factory=dict)  # how many of its rows which runs have undone
 
     @property
     def kind(self) -> str:
@@ -106,8 +107,10 @@ class Run:
 
     @property
     def notices(self) -> list[str]:
-        """What its check noticed of the file as a whole, and its sending of the answers."""
-        return [*self.facts.notices, *filter(None, [self.facts.kept_notice])]
+        """What its check noticed of the file as a whole, its sending of the answers, and what was undone of it."""
+        back = [f"Run {run[:8]} has undone {rows:,} of its rows." for run, rows in self.undone.items()]
+        undoes = [f"It undoes run {self.facts.undoes[:8]}."] if self.facts.undoes else []
+        return [*self.facts.notices, *filter(None, [self.facts.kept_notice]), *undoes, *back]
 
     @property
     def ended_well(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from flows.errors import RunDeleted, RunNotFound
 from flows.ledger import keys
 from flows.ledger.connection import translated
 from flows.ledger.run import Run, read
+from flows.records import RowState
 
 
 class Runs:
@@ -135,4 +137,18 @@ class Runs:
         pipe.time()
         *raw, (seconds, micros) = pipe.execute()
         now = seconds * 1000 + micros / 1000
-        return [read(run, found, now) for run, found in zip(ids, raw, strict=True) if found]
+        return self._with_undone([read(run, found, now) for run, found in zip(ids, raw, strict=True) if found])
+
+    def _with_undone(self, runs: list[Run]) -> list[Run]:
+        """The same with how many of their rows others have undone: mostly there are none, and nothing is asked."""
+        others = [other for run in runs for other in run.facts.undone_by]
+        if not others:
+            return runs
+        pipe = self.client.pipeline(transaction=False)
+        for other in others:
+            pipe.hget(keys.run_key(other), RowState.DONE)
+        done = {other: int(found) for other, found in zip(others, pipe.execute(), strict=True) if found}
+        return [
+            replace(run, undone=run.facts.undone_rows | {by: done[by] for by in run.facts.undone_by if done.get(by)})
+            for run in runs
+        ]
