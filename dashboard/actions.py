@@ -15,7 +15,10 @@ from dashboard.prefect_api.schedules import Schedule
 from dashboard.prefect_api.server import FlowRun
 from dashboard.words import visible
 from flows.delivery.delivered import refuse_skipping
+from flows.delivery.earlier_run import file_name
 from flows.delivery.renewal import renew
+from flows.delivery.undoing import Plan, plan
+from flows.delivery.undone import CannotUndo
 from flows.errors import RowrelayError, RunBusy, StackError
 from flows.flow_runs.start import start
 from flows.ledger.backup_guard import BackupGuard
@@ -101,6 +104,36 @@ def check_again(run: Run, *, by: str, key: str | None = None) -> str:
     return _go_on(run, "unfinished", dry_run=True, by=by, key=key or _wish(run, "check"))
 
 
+def undo(run: Run, *, by: str, dry_run: bool = False, key: str | None = None) -> str:
+    """Begin a run that undoes this one, as its pipeline said when it began; returns the new run's id.
+
+    `dry_run`: it is only checked, and can be resumed to undo.
+
+    Raises:
+        RunBusy: it is being delivered, or about to be, or another run is about to undo it.
+        NotPossible: its pipeline did not say how, or nothing is left to undo.
+        KeyReused: the key stands for another request.
+        StackError: Prefect does not answer.
+    """
+    # Who asks again with a key gets what was begun with it, which may have left nothing to undo.
+    name = f"undo:{run.id}:{key}" if key else f"undo:{run.id}:{dry_run}:{int(time.time() / _SAME_WISH_SECONDS)}"
+    if key is None or server.with_key(name) is None:
+        planned_undo(run)
+    ready_prefect()
+    file = file_name(run, "undo of")
+    return str(start(run.pipeline, file, from_run=run.id, undo=True, dry_run=dry_run, by=by, idempotency_key=name))
+
+
+def planned_undo(run: Run) -> Plan:
+    """What undoing a run would do. Raises RunBusy, NotPossible, FileError, StackError."""
+    if asked(run):
+        raise RunBusy("The run is about to be delivered.", hint="Cancel it first, or wait until it ends.")
+    try:
+        return plan(view(), settings(), run)
+    except CannotUndo as exc:
+        raise NotPossible(exc.message, hint=exc.hint) from exc
+
+
 def only_check(run: Run) -> bool:
     """Whether nothing of the run may be sent before a person has said so."""
     return run.facts.only_check
@@ -170,9 +203,12 @@ def put_into_inbox(run: Run, *, by: str) -> str:
     """Put the file of a checked run into its pipeline's inbox, for the next look there; returns where it is.
 
     Raises:
+        NotPossible: the run undoes another one.
         FileError: the file is gone, or one of this name lies there already.
         StorageError: the inbox cannot be written to.
     """
+    if run.facts.undoes:
+        raise NotPossible("The run undoes another one: from the inbox its rows would be sent.")
     definition = pick(pipelines(), run.pipeline)
     path = deposit(run.file, run.facts.name or run.file, definition, settings())
     with translated():

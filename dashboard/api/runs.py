@@ -138,6 +138,25 @@ def check_run(run: str, request: Request, response: Response, idempotency_key: K
     return schemas.Started(id=found.id, flow_run=flow)
 
 
+@router.post("/{run}/undo", status_code=202)
+@raises(RunNotFound, RunDeleted, RunBusy, actions.NotPossible, FileError, KeyReused, PrefectRefused)
+def undo_run(
+    run: str,
+    request: Request,
+    response: Response,
+    body: Annotated[schemas.UndoRun, Body(default_factory=schemas.UndoRun)],
+    idempotency_key: Key = None,
+) -> schemas.Started:
+    """Begin a new run that takes back the done rows of this one, as its pipeline's `undo` says.
+
+    Rows of which nothing was kept that `undo` needs, and those that an earlier undo has, are skipped with a reason.
+    """
+    found = begun(run, exact)
+    undoing = actions.undo(found, by=by(request), dry_run=body.dry_run, key=idempotency_key)
+    say_where(request, response, f"/runs/{undoing}")
+    return schemas.Started(id=undoing, flow_run=undoing)
+
+
 @router.post("/{run}/mark-done")
 @raises(RunNotFound, RunDeleted, RunBusy, actions.NotFound, actions.NotPossible)
 def mark_rows_done(

@@ -68,6 +68,12 @@ class Resume(Body):
     )
 
 
+class UndoRun(Body):
+    """How to undo a run."""
+
+    dry_run: bool = Field(False, description="Only check what would be undone; the new run can be resumed to undo it")
+
+
 class MarkDone(Body):
     """Which unknown rows to call done."""
 
@@ -163,6 +169,8 @@ class Run(Answer):
     skipped: int = Field(description="So many of the rejected rows are good: an earlier run delivered them")
     being_delivered: bool
     cancelling: bool
+    undoes: str = Field(description="Id of the run that this one undoes; empty for all others")
+    undone_by: dict[str, int] = Field(description="How many of its rows were undone, by the id of each run that did it")
     notices: list[str] = Field(description="What was noticed of the file as a whole, and of the answers")
     delivered_before: DeliveredBefore
     checked: Checked

@@ -236,6 +236,12 @@ def is_mended(run: Run) -> bool:
     return renewal.is_mended(run, view(), settings())
 
 
+@st.cache_data(ttl=600, show_spinner=False, max_entries=500)
+def says_undo(run_id: str) -> bool:
+    """Whether the pipeline that a run began with says how to undo it."""
+    return "undo" in view().definition(run_id)
+
+
 def delivered_since(run: Run) -> Since:
     """How many rows that are not done later runs have delivered. Raises StackError."""
     book = rowbook(run)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dashboard.rows.book import Rowbook
-from flows.delivery.undoing import undone
+from flows.delivery.undone import undone
 from flows.errors import FileError
 from flows.ledger.run import Run
 from flows.ledger.view import View

@@ -41,14 +41,15 @@ def cancel(session: Session, run: Run) -> int:
 
 def delete(session: Session, run: Run, *, yes: bool) -> int:
     """Remove a run from ledger and spool."""
-    if not yes and not _sure(f"Delete run {run.id[:SHORT]} of {run.file} and what became of its {run.total:,} rows?"):
+    if not yes and not sure(f"Delete run {run.id[:SHORT]} of {run.file} and what became of its {run.total:,} rows?"):
         return 2
     delete_run(run.id, session.ledger, session.settings, by=person())
     out.print(f"Run {run.id} is deleted.")
     return 0
 
 
-def _sure(question: str) -> bool:
+def sure(question: str) -> bool:
+    """Ask a person. Raises SettingError where nobody can be asked."""
     if not sys.stdin.isatty():
         raise SettingError("This has to be confirmed.", hint="Add --yes.")
     return err.input(f"{question} [y/N] ", markup=False).strip().lower() in ("y", "yes")
@@ -59,7 +60,7 @@ def restored(session: Session, *, yes: bool) -> int:
     runs = doubtful(session.view)
     rows = sum(run.counts[RowState.WAITING] for run in runs)
     question = f"Was Redis restored from a backup? {rows:,} waiting rows of {len(runs):,} runs become unknown."
-    if not yes and not _sure(question):
+    if not yes and not sure(question):
         return 2
     if addresses.prefect_is_used(session.settings):
         for name in flow_runs.cancel_due(session.settings):
@@ -155,7 +156,7 @@ def trust_limit(session: Session, name: str, *, yes: bool) -> int:
     """End the quarantine of a limit's long windows."""
     _known(session, name)
     question = f"Is it certain that nothing else was sent to the account of {name} during its longest window?"
-    if not yes and not _sure(question):
+    if not yes and not sure(question):
         return 2
     with translated():
         trust(session.client, name, person())

@@ -82,6 +82,12 @@ def send(
     wait: Annotated[
         bool, typer.Option("--wait", help="End when the API has decided about the rows that it only accepted.")
     ] = False,
+    from_run: Annotated[
+        str | None,
+        typer.Option(
+            "--from-run", metavar="RUN", help="Send the done rows of a run, with what was kept of them, by --pipeline."
+        ),
+    ] = None,
     skip_delivered: Annotated[
         bool,
         typer.Option("--skip-delivered", help="Leave out rows that earlier runs delivered, by the pipeline's `key`."),
@@ -108,8 +114,15 @@ def send(
     Ctrl-C takes no new rows and waits for the answers under way; twice leaves at once. Either way nothing that is
     finished is lost, and `--resume` sends the rest.
     """
-    if resume is None and file is None:
+    if resume is None and file is None and from_run is None:
         raise RowrelayError("Nothing to send is named.", hint="Give a FILE, or a run with --resume RUN.")
+    if from_run is not None:
+        read = {"FILE": file, "--resume": resume, "--encoding": encoding, "--delimiter": delimiter}
+        read["--apostrophes"] = apostrophes
+        if given := [name for name, value in read.items() if value is not None]:
+            raise RowrelayError(f"--from-run goes without {given[0]}.", hint="The rows are those of the run.")
+        if pipeline is None:
+            raise RowrelayError("--from-run needs a --pipeline.", hint="`rowrelay pipelines` lists them.")
     if resume is None and rows is not None:
         raise RowrelayError("--rows goes with --resume RUN only.", hint="A new run sends all of its rows.")
     if resume is None and definition is not None:
@@ -126,9 +139,10 @@ def send(
     if resume is not None and (given := [name for name, value in fixed.items() if value is not None]):
         raise RowrelayError(f"--resume goes without {given[0]}.", hint="A run keeps what it was begun with.")
     from deployments.commands import sending
+    from deployments.commands.wish import Wish
 
     return sending.send(
-        sending.Wish(
+        Wish(
             file=file,
             pipeline=pipeline or "posts",
             resume=resume or "",
@@ -143,6 +157,7 @@ def send(
             ledger_is_current=ledger_is_current,
             yes=yes,
             as_json=as_json,
+            from_run=from_run or "",
         )
     )
 
@@ -161,8 +176,32 @@ def reconcile(
     settle stays unknown. Rows that were only accepted are asked about as well.
     """
     from deployments.commands import sending
+    from deployments.commands.wish import Wish
 
-    return sending.send(sending.Wish(resume=run, rows="reconcile", waits=wait, as_json=as_json))
+    return sending.send(Wish(resume=run, rows="reconcile", waits=wait, as_json=as_json))
+
+
+@commands.command(epilog="\b\nExample:\n  rowrelay undo last --dry-run\n  rowrelay undo 0198c5a2-77aa")
+def undo(
+    run: RunName,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be undone. Sends nothing.")] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> int:
+    """Take back what a run has done, by the `undo` of its pipeline: in a run of its own, under the same limit.
+
+    Rows of which nothing was kept that it needs are left alone, as are unknown ones and those that were undone before.
+    """
+    if dry_run:
+        from deployments.commands import from_run
+        from deployments.commands.session import opened
+
+        with opened() as session:
+            return from_run.print_plan(session, session.find(run), as_json=as_json)
+    from deployments.commands import sending
+    from deployments.commands.wish import Wish
+
+    return sending.send(Wish(from_run=run, undo=True, yes=yes, as_json=as_json))
 
 
 @commands.command(epilog="\b\nExample:\n  rowrelay runs --limit 5")

@@ -14,11 +14,12 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from deployments.commands.delivered import ask, at_terminal, refuse_unmeant
+from deployments.commands.delivered import ask, refuse_unmeant
 from deployments.commands.progress import Progress
 from deployments.commands.session import Session, err, log_to_file, out, person, quiet_prefect, waiting
 from deployments.commands.showing import SHORT, as_object, print_json, print_summary
 from deployments.commands.terminal import ending, hung_up
+from deployments.commands.wish import Wish
 from flows.client.proxy import proxy_warning
 from flows.delivery.delivered import refuse_skipping
 from flows.delivery.renewal import renew
@@ -31,7 +32,7 @@ from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
 from flows.pipeline.reading import redirected
 from flows.pipeline.secret import missing_secrets
-from flows.records import Apostrophes, RowState, RunState, Wanted
+from flows.records import RowState, RunState
 from flows.schema.schema import Checker
 from flows.settings import Settings
 from flows.source.source import open_file
@@ -44,31 +45,6 @@ DRAINING = (
 )
 LEAVING = "Ctrl-C: leaving at once"
 ALL_DONE, SOME_TROUBLED, NOTHING_SENT, STOPPED, INTERRUPTED = 0, 1, 2, 3, 130
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a person asked to be sent: a file, or the rest of a run."""
-
-    file: Path | None = None
-    pipeline: str = ""
-    resume: str = ""
-    rows: Wanted = "unfinished"
-    url: str | None = None
-    encoding: str | None = None
-    delimiter: str | None = None
-    apostrophes: Apostrophes | None = None
-    skip_delivered: bool = False
-    new_definition: bool = False
-    waits: bool = False
-    ledger_is_current: bool = False
-    yes: bool = False
-    as_json: bool = False
-
-    @property
-    def askable(self) -> bool:
-        """Whether there is somebody who wants to be asked."""
-        return not (self.yes or self.as_json) and at_terminal()
 
 
 def send(wish: Wish) -> int:
@@ -95,14 +71,22 @@ def _send(wish: Wish, signals: Signals) -> int:
     from deployments.embedded import stack
 
     settings = Settings.read()
-    definition = None if wish.resume else _ready(wish, settings)
+    definition = None if wish.resume or wish.from_run else _ready(wish, settings)
     with _stack(settings) as addresses:
         session = Session.of(settings, addresses.redis_url)
         if wish.ledger_is_current:
             with translated():
                 turn(session.client)
         before = session.find(wish.resume) if wish.resume else None
-        if before is not None:
+        first = session.find(wish.from_run) if wish.from_run else None
+        if first is not None:
+            definition = _of_run(wish, session, first)
+            if definition is None:
+                err.print("Nothing was sent.")
+                return NOTHING_SENT
+            _refuse_missing_secrets(definition, settings)
+            err.print(f"Sending to {_host(definition)}, pipeline {definition.name}", markup=False)
+        elif before is not None:
             refuse_unmeant(before, resume=wish.resume, rows=wish.rows)
             if wish.new_definition:
                 renew(before, wish.rows, session.ledger, session.view, settings, by=person())
@@ -121,7 +105,7 @@ def _send(wish: Wish, signals: Signals) -> int:
         if definition is not None and (warning := proxy_warning(definition.main.url)):
             err.print(warning, style="yellow", markup=False)
         stack.apply(addresses, settings)
-        exc = _deliver(wish, session, before, signals)
+        exc = _deliver(wish, session, before, first, signals)
         if exc is not None or signals.run is None:
             raise exc or RuntimeError("the run did not begin")
         return _report(wish, session, session.view.run(signals.run), signals)
@@ -150,6 +134,15 @@ def _ready(wish: Wish, settings: Settings) -> Definition:
     ):
         next(source.frames())  # the whole is checked as a part of the run
     return definition
+
+
+def _of_run(wish: Wish, session: Session, first: Run) -> Definition | None:
+    """The definition by which a run's results are sent; None where a person would rather not."""
+    from deployments.commands import from_run
+
+    if wish.undo:
+        return from_run.agreed(session, first, yes=wish.yes)
+    return from_run.other(session, first, wish.pipeline, wish.url)
 
 
 def _refuse_missing_secrets(definition: Definition, settings: Settings) -> None:
@@ -264,8 +257,8 @@ class Signals:
         return f" Resume with: rowrelay send --resume {self.run[:SHORT]}"
 
 
-def _deliver(wish: Wish, session: Session, before: Run | None, signals: Signals) -> Exception | None:
-    """Run the flow here; returns the exception that ended it, if one did."""
+def _deliver(wish: Wish, session: Session, before: Run | None, first: Run | None, signals: Signals) -> Exception | None:
+    """Run the flow here; returns the exception that ended it, if one did. `first`: the run whose results are sent."""
     with waiting("Loading Prefect …"):
         handler = log_to_file(session.settings.data)
         from flows.deliver import deliver
@@ -299,11 +292,13 @@ def _deliver(wish: Wish, session: Session, before: Run | None, signals: Signals)
     )
     try:
         state = deliver(
-            pipeline=before.pipeline if before else wish.pipeline,
+            pipeline=before.pipeline if before else first.pipeline if first and wish.undo else wish.pipeline,
             file=before.file if before else str(wish.file.absolute() if wish.file else ""),
             rows=wish.rows,
             resume=before.id if before else "",
             skip_delivered=wish.skip_delivered,
+            from_run=first.id if first else "",
+            undo=wish.undo,
             return_state=True,
         )
         return _exception(state)

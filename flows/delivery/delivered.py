@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from flows.delivery.undoing import undone
+from flows.delivery.undone import undone
 from flows.errors import DefinitionError, FileError, RowrelayError
 from flows.ledger.run import Run
 from flows.ledger.view import View

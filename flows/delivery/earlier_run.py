@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from flows.delivery.order import Order
-from flows.delivery.undoing import Plan, done_rows, link, plan
+from flows.delivery.undoing import Plan, done_rows, plan
+from flows.delivery.undone import link
 from flows.errors import RowrelayError, RunBusy
 from flows.ledger.ledger import Ledger
 from flows.ledger.run import Run

@@ -9,7 +9,8 @@ from flows.delivery.check import CheckResult, check_file
 from flows.delivery.delivered import DeliveredIndex, told
 from flows.delivery.lease import Lease
 from flows.delivery.respool import respool
-from flows.delivery.undoing import Before, LeftAlone, needed
+from flows.delivery.undoing import LeftAlone, needed
+from flows.delivery.undone import Before
 from flows.errors import FileError, UnclearEncoding
 from flows.ledger.connection import translated
 from flows.ledger.ledger import Ledger

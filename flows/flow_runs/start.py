@@ -49,7 +49,7 @@ def start(
     from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
     from prefect.states import Scheduled
 
-    if from_run:
+    if from_run and not file:
         file = source_name(from_run, undo=undo)
     parameters: dict[str, Any] = {
         "pipeline": pipeline,

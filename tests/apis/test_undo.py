@@ -19,7 +19,8 @@ from deployments.standin.server import serving
 from flows.delivery.delivery import Delivery
 from flows.delivery.earlier_run import undoing
 from flows.delivery.order import Order
-from flows.delivery.undoing import CannotUndo, plan
+from flows.delivery.undoing import plan
+from flows.delivery.undone import CannotUndo
 from flows.errors import RunBusy
 from flows.export import results
 from flows.ledger.connection import connect
@@ -57,7 +58,7 @@ class Office:
     def truth(self) -> dict[str, int]:
         """How many contacts each e-mail has at the API."""
         found: dict[str, Any] = httpx.get(f"{self.url}/truth", trust_env=False).json()
-        return {email: count for email, count in found["there"].items()}
+        return dict(found["there"])
 
     def send(self, emails: Sequence[str], run: str = "first") -> Run:
         """Send a file through the pipeline."""

@@ -12,6 +12,7 @@ from dashboard import actions
 from dashboard.parts import apostrophes, cached
 from dashboard.parts.cached import show_errors, who
 from dashboard.parts.html import tag
+from dashboard.parts.run import undo
 from dashboard.parts.theme import notice
 from dashboard.rows.since import NOTHING, Since
 from flows.errors import RowrelayError
@@ -28,6 +29,7 @@ def show(run: Run) -> None:
     waits = cached.waits(run)
     rests = not run.busy and not waits
     since = _since(run) if rests and run.total else NOTHING
+    undo.links(run)
     left = counts[RowState.WAITING] + counts[RowState.SENDING]
     with st.container(horizontal=True):
         if (run.busy and not run.cancelling) or waits:
@@ -55,6 +57,8 @@ def show(run: Run) -> None:
         if rests and counts[RowState.UNKNOWN]:
             _send_again(run, "unknown", since)
             _button("Mark unknown as done", "done_all", lambda: _mark(run))
+        if rests and counts[RowState.DONE] and not run.facts.undoes and cached.says_undo(run.id):
+            _button("Undo", "undo", lambda: undo.ask(run))
         if rests:
             _button("Delete", "delete", lambda: _delete(run), kind="tertiary")
     if run.total:
@@ -94,7 +98,7 @@ def _downloads(run: Run, since: Since) -> None:
         tag("a", "Results as CSV", href=f"{base}/results.csv", download=True),
     ]
     # This part of the page is not drawn anew as rows come in, so while they do the links carry no numbers.
-    if run.to_correct:
+    if run.to_correct and not run.facts.undoes:  # sent again as a file, they would be sent and not undone
         there = since.states.get(RowState.REJECTED, 0) + since.states.get(RowState.FAILED, 0)
         kinds = " and ".join(
             word for word, count in (("rejected", run.wrong), ("failed", run.counts[RowState.FAILED])) if count

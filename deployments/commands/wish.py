@@ -1,0 +1,36 @@
+"""What a person at the command line asked to be sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from deployments.commands.delivered import at_terminal
+from flows.records import Apostrophes, Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asked to be sent: a file, the rest of a run, or the results of one, to undo it or elsewhere."""
+
+    file: Path | None = None
+    pipeline: str = ""
+    resume: str = ""
+    rows: Wanted = "unfinished"
+    url: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    apostrophes: Apostrophes | None = None
+    skip_delivered: bool = False
+    new_definition: bool = False
+    waits: bool = False
+    ledger_is_current: bool = False
+    yes: bool = False
+    as_json: bool = False
+    from_run: str = ""
+    undo: bool = False
+
+    @property
+    def askable(self) -> bool:
+        """Whether there is somebody who wants to be asked."""
+        return not (self.yes or self.as_json) and at_terminal()
