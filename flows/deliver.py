@@ -52,7 +52,7 @@ def _name() -> str:
     given = flow_run.parameters or {}
     pipeline, file, resume = (str(given.get(name) or "") for name in ("pipeline", "file", "resume"))
     if from_run := str(given.get("from_run") or ""):
-        file = source_name(from_run, undo=bool(given.get("undo")))
+        file = file or source_name(from_run, undo=bool(given.get("undo")))
     if resume:  # the form wants a pipeline and a file, and the run has its own
         pipeline, file, resume = _resumed(resume) or (pipeline, "", resume)
     return title(pipeline, file, resume=resume, rows=str(given.get("rows")), dry_run=bool(given.get("dry_run")))

@@ -39,6 +39,8 @@ def why_not(run: Run, *, same_content: bool, delivered_before: bool, blocked: bo
     sent. What was decided about this check does not go along: who takes the file from there reads all of it anew.
     """
     facts = run.facts
+    if facts.undoes:
+        return "it undoes another run, and from the inbox its rows would be sent"
     if run.skipped or facts.skip_delivered:
         return "a schedule checks the file anew, and may send the rows that are left out here"
     if facts.asked_encoding or facts.asked_apostrophes:

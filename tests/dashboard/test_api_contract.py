@@ -33,6 +33,7 @@ __all__ = ["api", "mixed", "settings"]
 OPERATIONS = {
     "upload_file", "list_files", "get_file",
     "start_run", "list_runs", "get_run", "list_events", "get_chart", "cancel_run", "resume_run", "check_run",
+    "undo_run",
     "mark_rows_done", "delete_run",
     "preview_run", "list_rows", "get_row", "download_results", "download_results_as_lines",
     "download_results_as_csv", "download_rows_to_correct",

@@ -27,7 +27,7 @@ D, F, U = RowState.DONE, RowState.FAILED, RowState.UNKNOWN
 
 
 @pytest.mark.parametrize("name", ["last", "beginning", "x"])
-@pytest.mark.parametrize("act", ["resume", "cancel", "check", "mark-done"])
+@pytest.mark.parametrize("act", ["resume", "cancel", "check", "mark-done", "undo"])
 def test_only_the_whole_id_acts_on_a_run(api: TestClient, mixed: Seeded, act: str, name: str) -> None:
     """A program whose variable was cut off must not resume or cancel whatever begins like it."""
     said = mixed.id[:8] if name == "beginning" else name

@@ -93,7 +93,7 @@ def _decide(run: Run, ready: int, *, blocked: bool) -> None:
         st.html(notice("info", "There is nothing to send."))
     with st.container(horizontal=True):
         which = f"{'all ' if twice and ready > 1 else ''}{at.number(ready)} {'good ' if run.wrong else ''}"
-        label = f"Send {which}row{'s' if ready != 1 else ''}"
+        label = f"{'Undo' if run.facts.undoes else 'Send'} {which}row{'s' if ready != 1 else ''}"
         # What is safe is the button that stands out.
         kind: Literal["primary", "secondary"] = "secondary" if twice else "primary"
         if ready and st.button(label, type=kind, icon=":material/send:", disabled=blocked or bool(there)):
