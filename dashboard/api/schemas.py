@@ -166,7 +166,7 @@ class Run(Answer):
     ended: datetime | None
     total: int
     counts: Counts
-    skipped: int = Field(description="So many of the rejected rows are good: an earlier run delivered them")
+    skipped: int = Field(description="So many of the rejected rows are good: delivered before, or nothing to undo")
     being_delivered: bool
     cancelling: bool
     undoes: str = Field(description="Id of the run that this one undoes; empty for all others")

@@ -143,7 +143,8 @@ def counts_table(run: Run) -> Table:
     for word, count in run.shown_counts.items():
         if count or word == RowState.DONE:
             style = STYLES.get(word, "")
-            table.add_row(Text(f"{count:,}", style=style), Text(word, style=style), MEANINGS[word])
+            meaning = "left alone: nothing to undo" if word == "skipped" and run.facts.undoes else MEANINGS[word]
+            table.add_row(Text(f"{count:,}", style=style), Text(word, style=style), meaning)
     table.add_row(f"{run.total:,}", "in all")
     return table
 

@@ -11,6 +11,7 @@ import pytest
 from flows.delivery.check import check_file
 from flows.delivery.delivery import Delivery
 from flows.delivery.earlier_run import file_name, lines, results_of, undoing
+from flows.delivery.order import Order
 from flows.delivery.renewal import renew
 from flows.delivery.undoing import KeptTypes, plan, undo_definition
 from flows.delivery.undone import CannotUndo
@@ -254,6 +255,22 @@ def test_a_run_that_undid_nothing_and_is_deleted_is_forgotten(shop: Shop) -> Non
     first = run.delivery.view.run(first.id)
     assert first.facts.undone_by == {}
     assert plan(run.delivery.view, shop.settings, first).rows == 2
+
+
+def test_an_undo_goes_on_by_what_it_began_with_also_where_its_spool_is_gone(shop: Shop) -> None:
+    run = shop.sent(["a", "b", "c"], {2: {}})
+    made = shop.undo(shop.ended(run), "undo-1", by=run)
+    begun = made.delivery.definition
+    shop.definition(YAML.replace("requests: 7", "requests: 3").replace("DELETE", "PUT"))  # the pipeline is another now
+    made.delivery.spool.delete()
+
+    order = Order.stored(run.delivery.view.run("undo-1"), run.delivery.view, shop.settings)
+    with opened(order.file, shop.settings, order.definition) as file:
+        made.delivery.spooling.make_anew(file)
+
+    assert (order.undoes, order.definition.main) == (run.id, begun.main)
+    assert order.definition.limit.requests == 3  # of today
+    assert [row.values["orderId"] for row in made.delivery.spool.read(0, 2)] == [101, 103]
 
 
 def test_a_run_that_is_delivered_is_not_undone(shop: Shop) -> None:

@@ -212,6 +212,7 @@ def _checked(run: Run) -> None:
     number = number_of_requests(definition, ready, first=len(shown[0].rows) if shown else 0)
     seconds = expected_seconds(number.likely, terms.windows)
     at = locale()
+    left = "nothing to undo" if run.facts.undoes else "delivered before"
     _title(decide.name_of(run))
     st.html(tag("div", f"{run.pipeline} to {target.in_words(definition)}", cls="rr-muted rr-small"))
     st.html(
@@ -219,7 +220,7 @@ def _checked(run: Run) -> None:
             ("Rows in the file", at.number(run.total), f"checked in {duration(max(1.0, run.facts.check_seconds))}"),
             ("Ready to send", at.number(ready), _share(ready, run.total)),
             ("Rejected", at.number(run.wrong), _share(run.wrong, run.total)),
-            *([("Left out", at.number(run.skipped), "delivered before")] if run.skipped else []),
+            *([("Left out", at.number(run.skipped), left)] if run.skipped else []),
             *([("Requests", at.number(number.likely), number.words)] if _many(definition) and ready else []),
             *([("Will take at least", duration(seconds), f"at {cached.pace(terms)}")] if ready else []),
             *([("Done at the earliest", at.time(time.time() + (seconds or 0.0)), "if sent now")] if ready else []),

@@ -39,7 +39,7 @@ def show(run: Run, definition: Definition, ready: int) -> None:
 def _delivered(run: Run) -> None:
     """What earlier runs delivered of these rows, and a way to leave that out."""
     before = run.facts.delivered
-    if run.skipped:
+    if run.skipped and not run.facts.undoes:
         rows = "1 row was" if before == 1 else f"{locale().number(before)} rows were"
         st.html(notice("info", f"{rows} delivered before. {'It is' if before == 1 else 'They are'} left out."))
     elif count := before or _since(run):
