@@ -30,7 +30,9 @@ ROW: dict[RowState, Look] = {
     RowState.REJECTED: Look("#c29200", "⊘", "rejected", "not valid, never sent"),
 }
 ORDER = tuple(ROW)  # of lists and filters
-SKIPPED = Look("#7d8fd1", "↷", "skipped", "left out: delivered before, or nothing to undo")  # counts as rejected in the ledger
+SKIPPED = Look(
+    "#7d8fd1", "↷", "skipped", "left out: delivered before, or nothing to undo"
+)  # counts as rejected in the ledger
 SHOWN: dict[str, Look] = {str(state): look for state, look in ROW.items()} | {"skipped": SKIPPED}  # `Run.shown_counts`
 
 _SIGNS = {

@@ -118,7 +118,9 @@ class Result(Answer):
 
     row: int
     line: int
-    result: RowState | Literal["skipped"] = Field(description="skipped: left out, since it was delivered before or there is nothing to undo")
+    result: RowState | Literal["skipped"] = Field(
+        description="skipped: left out, since it was delivered before or there is nothing to undo"
+    )
 
 
 class Results(Answer):
