@@ -108,11 +108,6 @@ def test_what_cannot_be_undone_is_refused_as_a_problem(
     assert api.post(f"/runs/{run.id}/undo", json={"dry": True}).status_code == 422
 
 
-def test_without_prefect_nothing_is_undone_and_the_run_says_nothing_of_it(api: TestClient, sent: Seeded) -> None:
-    assert api.post(f"/runs/{sent.id}/undo").status_code == 503
-    assert found(sent).facts.undone_by == {}
-
-
 def test_a_run_that_undoes_another_never_gets_into_the_inbox(sent: Seeded) -> None:
     sent.ledger.facts(sent.id, undoes="other")
 
