@@ -209,6 +209,8 @@ class Plan:
                 f"{_rows(unknown)} left alone: unknown, so nobody knows whether there is anything to undo."
                 " Settle those first if you want them undone."
             )
+        if accepted := self.run.counts[RowState.ACCEPTED]:
+            said.append(f"{_rows(accepted)} left alone: the API has only accepted them, and not decided yet.")
         return said
 
 

@@ -15,7 +15,7 @@ from flows.ledger.run import Run
 
 def links(run: Run) -> None:
     """From a run to those that undid it, and back."""
-    others = [("Undone by", other) for other in run.facts.undone_by]
+    others = [("Undone by" if run.undone.get(other) else "Undo:", other) for other in run.facts.undone_by]
     others += [("Undoes", run.facts.undoes)] if run.facts.undoes else []
     if others:
         made = [tag("a", f"{what} run {other[:8]}", href=f"run?id={other}", target="_self") for what, other in others]
@@ -37,7 +37,8 @@ def ask(run: Run) -> None:
     with st.container(horizontal=True):
         leaves = st.button("Leave it", key="leave")
         checks = st.button("Check first", key="check")
-        sure = st.button(f"Undo {cached.locale().number(planned.rows)} rows", type="primary", key="sure")
+        rows = f"{cached.locale().number(planned.rows)} row{'' if planned.rows == 1 else 's'}"
+        sure = st.button(f"Undo {rows}", type="primary", key="sure")
     if leaves:
         st.rerun()
     if not (sure or checks):
