@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from dashboard.preview import as_text, request_of
+from dashboard.preview import as_text, first_requests
 from deployments.commands.changing import sure
 from deployments.commands.session import Session, err, out
 from deployments.commands.showing import print_json
@@ -21,7 +21,7 @@ def print_plan(session: Session, run: Run, *, as_json: bool) -> int:
     """What undoing a run would do, with its first request. Sends nothing."""
     planned = plan(session.view, session.settings, run)
     assert planned.first is not None
-    shown = request_of(run.id, planned.definition, planned.first, session.settings)
+    (shown,) = first_requests(run.id, planned.definition, [planned.first], session.settings)
     if as_json:
         print_json(_object(planned) | {"first": asdict(shown)})
         return 0

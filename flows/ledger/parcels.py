@@ -21,12 +21,12 @@ def places(view: View, run: str, records: Sequence[Record]) -> dict[int, Place]:
         return {}
     with translated():
         raw = view.client.hmget(keys.run_key(run) + ":parcels", [f"{epoch}:{serial}" for epoch, serial in names])
-    found: dict[int, Place] = {}
-    for (epoch, serial), rows in zip(names, raw, strict=True):
-        if isinstance(rows, bytes):
-            found |= {int(row): (f"{epoch}-{serial}", at) for at, row in enumerate(rows.split(b","))}
-    alone = {row: (f"{epoch}-{serial}", 0) for row, (epoch, serial) in claimed.items()}
-    return {row: found[row] if row in found and found[row][0] == alone[row][0] else alone[row] for row in claimed}
+    found = {row: (f"{epoch}-{serial}", 0) for row, (epoch, serial) in claimed.items()}
+    for claim, rows in zip(names, raw, strict=True):
+        for at, text in enumerate(rows.split(b",") if isinstance(rows, bytes) else ()):
+            if claimed.get(row := int(text)) == claim:  # others of that parcel have travelled elsewhere since
+                found[row] = (found[row][0], at)
+    return found
 
 
 def in_words(rows: Iterable[int], *, most: int = 20) -> str:

@@ -126,17 +126,6 @@ class View(Runs):
             pipe.hget(*keys.place(run, "rows", row))
         return {row: raw for row, raw in zip(rows, pipe.execute(), strict=True) if isinstance(raw, bytes)}
 
-    @translated()
-    def parcel_names(self, run: str) -> dict[int, tuple[str, int]]:
-        """Of each row that travelled with others: (its parcel's name, its position in it, from 0)."""
-        found: dict[int, tuple[str, int]] = {}
-        for name, raw in self.client.hscan_iter(keys.run_key(run) + ":parcels", count=1000):
-            for at, row in enumerate(raw.split(b",")):
-                known = found.get(int(row))
-                if known is None or _order(name) > _order(known[0]):
-                    found[int(row)] = (name.decode(), at)
-        return found
-
     def blocks(self, run: str, total: int, *, names: tuple[str, ...], created: float) -> Iterator[list[Record]]:
         """Every row of the run in order, a few thousand at a time: flat memory for any size."""
         rejected = self.bitmap(run, RowState.REJECTED, total)
@@ -193,12 +182,6 @@ class View(Runs):
         """The Prefect flow runs that delivered this run, oldest first."""
         raw: list[bytes] = self.client.lrange(keys.run_key(run) + ":flows", 0, -1)  # type: ignore[assignment]
         return [item.decode() for item in raw]
-
-
-def _order(name: bytes | str) -> tuple[int, ...]:
-    """Claims in their order."""
-    text = name.decode() if isinstance(name, bytes) else name
-    return tuple(map(int, text.split(":")))
 
 
 def _padded(raw: object, total: int) -> NDArray[np.uint8]:

@@ -52,6 +52,8 @@ def _valid(text: str) -> str:
 
 def _negates_too_early(node: Any) -> bool:
     """Whether something is looked for in what a negation says, which is true or false."""
+    if not isinstance(node, dict):  # a bound of a slice
+        return False
     inner = node["children"]
     into = node["type"] in ("subexpression", "filter_projection") and inner[0]["type"] == "not_expression"
     return into or any(map(_negates_too_early, inner))
