@@ -17,7 +17,7 @@ from flows.client.answer import GATEWAY_STATUSES, understood
 from flows.client.breakage import broken, words_for
 from flows.client.compiled import Compiled
 from flows.client.connections import Connections
-from flows.client.exchange import NO_PROGRESS, Exchange, Progress, exchange
+from flows.client.exchange import NO_NOTE, Exchange, Note, exchange
 from flows.client.question import Question
 from flows.client.request import build
 from flows.client.transport import Body, Flight, Permit, Transport
@@ -83,11 +83,11 @@ class Client:
         key: str,
         own_keys: Sequence[str] = (),
         parts: Sequence[Any] | None = None,
-        progress: Progress = NO_PROGRESS,
+        note: Note = NO_NOTE,
     ) -> Exchange:
         """All requests of a parcel; each is to be sent by `send`."""
         own_keys = own_keys or [key]
-        return exchange(self.compiled, parcel, key=key, own_keys=own_keys, parts=parts, progress=progress)
+        return exchange(self.compiled, parcel, key=key, own_keys=own_keys, parts=parts, note=note)
 
     async def send(self, request: httpx.Request, permit: Permit) -> Reply:
         """Have a connection, wait for the permit's start, send, and say what came back.

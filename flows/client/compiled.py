@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from flows.client.items import Items
+from flows.client.kept import is_altered
 from flows.client.question import Question
 from flows.client.request import build, filling
 from flows.masking import Masker
@@ -78,8 +79,10 @@ class Compiled:
         return cls(definition, rendering, rules, dict(secrets), masker, items, steps, report, asks, fixed)
 
     def reconciliation(self, row: Row, own_key: str, kept: Mapping[str, Any]) -> httpx.Request:
-        """The question about what became of a row. Raises Unsendable."""
+        """The question about what became of a row. `own_key` is the key that went with it. Raises Unsendable."""
         rendering, rules = self._asks["reconcile"]
+        if altered := [name for name in rendering.names if is_altered(kept.get(name))]:
+            raise Unsendable(f"{', '.join(altered)} holds a secret or is too long, and is not stored as it was")
         request = build(rendering, row, key=own_key, secrets=self.secrets, more=kept)
         values = {**filling(row, own_key), **kept}
         request.extensions["question"] = Question(rules, values, reads=True, timeout_seconds=rendering.timeout_seconds)
@@ -89,7 +92,9 @@ class Compiled:
         """The question about a job. Raises Unsendable where its name was not kept."""
         rendering, rules = self._asks["poll"]
         if missing := [name for name in rendering.names if kept.get(name) in (None, "")]:
-            raise Unsendable(f"{', '.join(missing)} was not in the answer")
+            raise Unsendable(f"the answer did not name the job: {', '.join(missing)} was not in it")
+        if altered := [name for name in rendering.names if is_altered(kept[name])]:
+            raise Unsendable(f"{', '.join(altered)} holds a secret or is too long, and is not stored as it was")
         request = build(rendering, Row(0, 0, dict(kept)), key="", secrets=self.secrets)
         request.extensions["question"] = Question(
             rules, kept, reads=True, items=self.report is not None, timeout_seconds=rendering.timeout_seconds

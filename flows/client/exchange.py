@@ -16,15 +16,19 @@ from msgspec.structs import replace
 
 from flows.client.answer import but
 from flows.client.compiled import Compiled, CompiledStep
-from flows.client.kept import kept_of
+from flows.client.kept import capped, kept_of
 from flows.client.question import Question
 from flows.client.reading import parsed
 from flows.client.request import build, build_batch, filling
-from flows.pipeline.expression import as_answered, holds
+from flows.pipeline.expression import holds, search
 from flows.pipeline.template import Unsendable
 from flows.records import Outcome, Parcel, Reply, Row, RowState
 
 _REFUSED = frozenset((400, 409, 413, 422))
+_LOSSY = (
+    "a value that an earlier step kept holds a secret or is too long to be stored, "
+    "so that the row cannot go on after an interruption"
+)
 _NOT_THE_ROWS = frozenset((401, 403, 404, 405, 415))
 
 
@@ -32,18 +36,30 @@ _NOT_THE_ROWS = frozenset((401, 403, 404, 405, 415))
 class Progress:
     """How far the steps of a row are: which comes next, and what those before have kept, by step.
 
-    `writes`: the request that is about to go may change something.
+    `lossy`: it was stored, and a kept value was too long for that or held a secret, so that nobody can go on with it.
     """
 
     next: int = 0
     known: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fitted: bool = False  # one of the steps that have a condition was gone through
-    writes: bool = False
+    lossy: bool = False
 
 
-NO_PROGRESS = Progress()
-Exchange = Generator[httpx.Request | Progress, Reply | None, list[Outcome]]
-"""Yields requests, each to be answered by its reply, and progress that is to be noted before anything else happens."""
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is to be known of a row's steps if its sender dies now.
+
+    `safe`: after the last write that was answered; whoever has no doubt goes on from there, and looks everything up
+    again. `open`: before the write that may be under way; whoever is in doubt about it may only send that one again.
+    """
+
+    safe: Progress = Progress()
+    open: Progress | None = None
+
+
+NO_NOTE = Note()
+Exchange = Generator[httpx.Request | Note, Reply | None, list[Outcome]]
+"""Yields requests, each to be answered by its reply, and notes that are to be taken before anything else happens."""
 
 
 def exchange(
@@ -53,16 +69,15 @@ def exchange(
     key: str,
     own_keys: Sequence[str],
     parts: Sequence[Any] | None = None,
-    progress: Progress = NO_PROGRESS,
+    note: Note = NO_NOTE,
 ) -> Exchange:
     """The exchange of a parcel under its idempotency key. A row that makes no request is `failed` without one.
 
     `parts` are those of the rows of a batch, where they have been made already.
-    Each request carries its `Question` in the extension `question`, and the `Progress` before it in `progress` where
-    it is one of several.
+    Each request carries its `Question` in the extension `question`. `note` is what is known of earlier steps.
     """
     if compiled.steps:
-        return (yield from _steps(compiled, parcel.rows[0], key, progress))
+        return (yield from _steps(compiled, parcel.rows[0], key, note))
     row = parcel.rows[0]
     try:
         if compiled.definition.batch is None:
@@ -136,44 +151,58 @@ def _is_refusal(reply: Reply, splits: bool) -> bool:
     return reply.by_rule is not None or reply.status in _REFUSED
 
 
-def _steps(compiled: Compiled, row: Row, key: str, progress: Progress) -> Exchange:
-    """Several requests of one row, in order. What an earlier process knew of them is `progress`."""
-    known, fitted = {name: dict(kept) for name, kept in progress.known.items()}, progress.fitted
+def _steps(compiled: Compiled, row: Row, key: str, note: Note) -> Exchange:
+    """Several requests of one row, in order. What an earlier process knew of them is in `note`."""
+    safe, begun = note.safe, note.open or note.safe
+    known, fitted = {name: dict(kept) for name, kept in begun.known.items()}, begun.fitted
+    if begun.lossy:
+        state = RowState.UNKNOWN if note.open is not None else RowState.FAILED
+        return [Outcome(row.row, state, _LOSSY, _all_kept(compiled, known))]
     reason = ""
-    for at in range(progress.next, len(compiled.steps)):
+    for at in range(begun.next, len(compiled.steps)):
         each = compiled.steps[at]
         step = each.step
         if step.when is not None:
-            if not holds(step.when, {**known, "row": as_answered(row.values)}, {}, filling(row, key)):
+            if not holds(step.when, {**known, "row": row.values}, {}, filling(row, key)):
                 continue
             fitted = True
         if each.rendering is None:
             state = RowState(step.means or "failed")
             return [Outcome(row.row, state, step.reason or "", _all_kept(compiled, known))]
-        before = Progress(at, {name: dict(kept) for name, kept in known.items()}, fitted, step.is_write)
         try:
             request = _request(compiled, each, row, key, known)
         except Unsendable as exc:
             why = compiled.masker.text(f"step {step.name}: {exc.message}; it was not sent")
             return [Outcome(row.row, RowState.FAILED, why, _all_kept(compiled, known))]
-        request.extensions["progress"] = before
+        if step.is_write:
+            yield Note(safe, Progress(at, _copied(known), fitted))
         reply = yield request
         assert reply is not None
         if reply.means is not RowState.DONE:
             return [_ended(compiled, reply, row, each, known)]
         known[step.name], reason = _kept_by(compiled, reply, each, row)
         if step.is_write and at + 1 < len(compiled.steps):  # what was answered is never sent again
-            yield Progress(at + 1, {name: dict(kept) for name, kept in known.items()}, fitted)
+            safe = Progress(at + 1, _copied(known), fitted)
+            yield Note(safe)
     if not fitted and any(each.step.when is not None for each in compiled.steps):
         return [Outcome(row.row, RowState.FAILED, "no step fitted", _all_kept(compiled, known))]
     return [Outcome(row.row, RowState.DONE, reason, _all_kept(compiled, known))]
+
+
+def _copied(known: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: dict(kept) for name, kept in known.items()}
+
+
+def step_key(key: str, step: str) -> str:
+    """The idempotency key of one step of a row."""
+    return hashlib.blake2b(f"{key}:{step}".encode(), digest_size=16).hexdigest()
 
 
 def _request(
     compiled: Compiled, each: CompiledStep, row: Row, key: str, known: Mapping[str, Mapping[str, Any]]
 ) -> httpx.Request:
     more = {f"{name}.{kept}": value for name, found in known.items() for kept, value in found.items()}
-    own = hashlib.blake2b(f"{key}:{each.step.name}".encode(), digest_size=16).hexdigest()
+    own = step_key(key, each.step.name)
     assert each.rendering is not None
     if missing := [name for name in each.needs if more.get(name) is None]:
         raise Unsendable(f"{', '.join(missing)} was not in the answer")
@@ -186,11 +215,12 @@ def _request(
 
 
 def _kept_by(compiled: Compiled, reply: Reply, each: CompiledStep, row: Row) -> tuple[dict[str, Any], str]:
-    """(what is kept of the answer to a step, what there was not)."""
+    """(what is kept of the answer to a step, as it goes on to others; what there was not)."""
     paths = {**compiled.definition.response.keep, **each.step.keep, **(reply.by_rule.keep if reply.by_rule else {})}
-    kept, _ = kept_of(paths, None if reply.value is UNSET else reply.value, reply.headers, row.values)
+    body = None if reply.value is UNSET else reply.value
+    kept = {name: search(path, body, reply.headers, row.values) for name, path in paths.items()}
     lacking = but(reply.status, "nothing was kept of it") if each.step.keep and reply.value is UNSET else ""
-    return compiled.masker.value(kept), lacking
+    return kept, lacking
 
 
 def _all_kept(compiled: Compiled, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -200,7 +230,7 @@ def _all_kept(compiled: Compiled, known: Mapping[str, Mapping[str, Any]]) -> dic
         for name, value in known.get(each.step.name, {}).items():
             if value is not None or name not in kept:
                 kept[name] = value
-    return kept
+    return {name: compiled.masker.value(capped(value)) for name, value in kept.items()}
 
 
 def _ended(

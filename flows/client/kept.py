@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from flows.masking import DOTS
 from flows.pipeline.expression import search
 
 KEPT_CHARACTERS = 2000  # of one kept value, as JSON
@@ -18,14 +19,14 @@ def kept_of(
     """What is kept of an answer, by name, and in words what there was not, or not whole."""
     found = {name: search(path, answer, headers, values) for name, path in paths.items()}
     missing = [paths[name] for name, value in found.items() if value is None]
-    kept = {name: _capped(value) for name, value in found.items()}
+    kept = {name: capped(value) for name, value in found.items()}
     cut = [paths[name] for name, value in found.items() if kept[name] is not value]
     said = [f"the answer has no {', '.join(missing)}"] if missing else []
     said += [f"of {', '.join(cut)} the first {KEPT_CHARACTERS:,} characters are kept"] if cut else []
     return kept, "; ".join(said)
 
 
-def _capped(value: Any) -> Any:
+def capped(value: Any) -> Any:
     """The value, or where it is too long the beginning of its text."""
     if value is None or isinstance(value, bool | float) or (isinstance(value, int) and value.bit_length() <= 64):
         return value
@@ -34,3 +35,10 @@ def _capped(value: Any) -> Any:
     except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
         return None
     return value if len(text) <= KEPT_CHARACTERS else text[:KEPT_CHARACTERS] + "…"
+
+
+def is_altered(value: Any) -> bool:
+    """Whether a kept value is not what the answer had: a secret in it is hidden, or its end is cut."""
+    if not isinstance(value, str):
+        return False
+    return DOTS in value or (len(value) == KEPT_CHARACTERS + 1 and value.endswith("…"))

@@ -11,7 +11,7 @@ import redis
 
 from flows.delivery.context import Context
 from flows.delivery.job import Job
-from flows.delivery.stepping import progress_of
+from flows.delivery.stepping import notes_of
 from flows.errors import Stopped
 from flows.ledger.connection import may_pass
 from flows.ledger.ledger import SERIALS
@@ -60,10 +60,10 @@ class Claiming:
     async def _learn(self, jobs: Sequence[Job]) -> None:
         """How far the steps of these rows were before."""
         found = await self._context.call(
-            progress_of, self._context.ledger.client, self._context.run, [job.rows[0] for job in jobs]
+            notes_of, self._context.ledger.client, self._context.run, [job.rows[0] for job in jobs]
         )
-        for job, progress in zip(jobs, found, strict=True):
-            job.progress = progress
+        for job, note in zip(jobs, found, strict=True):
+            job.note = note
 
     async def _serial(self) -> int:
         """The next claim number. They rise, as they order the claims of a row, and no process has another's."""

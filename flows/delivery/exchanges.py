@@ -7,24 +7,24 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-import httpx
 import redis
 
 from flows.client.client import Client
-from flows.client.exchange import Progress
+from flows.client.exchange import Note
 from flows.client.items import adjusted
+from flows.client.question import Question
 from flows.client.request import parcel_keys
 from flows.delivery.context import Context
 from flows.delivery.job import Job
-from flows.delivery.stepping import note_progress
+from flows.delivery.stepping import packed
 from flows.errors import Stopped
+from flows.ledger.connection import AWAY_SECONDS
 from flows.limit.limiter import Permit
 from flows.records import Outcome, Reply, RowState
 
 logger = logging.getLogger(__name__)
 
 UNTRIED = Reply(RowState.WAITING, wrote=False, attempted=False)
-_TAKEN_OVER = "another process took the run over between two steps"
 _NO_REQUEST = Reply(RowState.FAILED, wrote=False)
 
 
@@ -87,7 +87,9 @@ class Exchanges:
         except Exception as exc:
             logger.exception("rows %s failed inside", job.rows)
             came.permit.lost()
-            came.reply = Reply(RowState.UNKNOWN, f"internal error: {exc!r}", wrote=not came.permit.is_unused)
+            state = RowState.FAILED if came.reads else RowState.UNKNOWN
+            why = self._client.compiled.masker.text(f"internal error: {exc!r}")
+            came.reply = Reply(state, why, wrote=not came.permit.is_unused)
         finally:
             del self._under_way[task]
         reply = came.reply
@@ -96,7 +98,7 @@ class Exchanges:
 
     async def _drive(self, job: Job, generations: Sequence[int], came: Came) -> None:
         key, own_keys = parcel_keys(self._run, job.parcel, generations)
-        exchange = self._client.exchange(job.parcel, key=key, own_keys=own_keys, parts=job.parts, progress=job.progress)
+        exchange = self._client.exchange(job.parcel, key=key, own_keys=own_keys, parts=job.parts, note=job.note)
         try:
             step = next(exchange)
         except BaseException as exc:
@@ -105,22 +107,27 @@ class Exchanges:
                 raise
             came.reply, came.outcomes = _NO_REQUEST, exc.value
             return
-        asked = False  # a request was sent, so that the next one needs a permit of its own
+        has_permit = True
         try:
             while True:
-                if isinstance(step, Progress):
-                    if why := await self._noted(job, step):
-                        came.outcomes = [Outcome(row, RowState.UNKNOWN, why) for row in job.rows]
+                if isinstance(step, Note) and step.open is None:
+                    came.reads = True  # nothing is under way
+                    if not await self._goes_on(job, step, came):
                         return
                     step = exchange.send(None)
                     continue
-                if asked:
+                if not has_permit:
                     await self._on_reply(came.reply, came.permit)
-                    if not await self._next_permit(job, came):
+                    if not (has_permit := await self._next_permit(job, came)):
                         return
-                if not await self._may_go(job, step, came):
-                    return
-                came.reply, asked = await self._client.send(step, came.permit), True
+                if isinstance(step, Note):
+                    if not await self._may_write(job, step, came):
+                        return
+                    step = exchange.send(None)
+                    continue
+                question: Question | None = step.extensions.get("question")
+                came.reads = question is not None and question.reads
+                came.reply, has_permit = await self._client.send(step, came.permit), False
                 step = exchange.send(came.reply)
         except StopIteration as end:
             came.outcomes = end.value
@@ -132,27 +139,54 @@ class Exchanges:
             (came.permit,) = await self._limit.acquire(1)
         except Stopped as exc:
             self._context.stop(exc)
-            came.reply = UNTRIED
-            came.outcomes = [Outcome(row, RowState.WAITING) for row in job.rows]
+            self._put_off(job, came)
             return False
         return True
 
-    async def _may_go(self, job: Job, request: httpx.Request, came: Came) -> bool:
-        """Note that a step that writes goes now; it does not where that cannot be noted."""
-        progress: Progress | None = request.extensions.get("progress")
-        if progress is None:
-            return True
-        if not progress.writes or not await self._noted(job, progress):
-            came.reads = not progress.writes
-            return True
+    async def _may_write(self, job: Job, note: Note, came: Came) -> bool:
+        """Note that a step that writes goes now; it does not where that is not taken."""
+        try:
+            if await self._take(job, note) == 1:
+                return True
+        except redis.RedisError:
+            logger.warning("Redis did not take how far row %d is; its next step is put off", job.rows[0])
         came.permit.unused()
-        came.reply = UNTRIED
-        came.outcomes = [Outcome(row, RowState.WAITING) for row in job.rows]
+        self._put_off(job, came)
         return False
 
-    async def _noted(self, job: Job, progress: Progress) -> str:
-        """Note how far the steps of a row are; why that was not taken, or ""."""
-        try:
-            return "" if await note_progress(self._context, job, progress) else _TAKEN_OVER
-        except redis.RedisError as exc:
-            return f"Redis did not take how far the steps are: {exc}"
+    async def _goes_on(self, job: Job, note: Note, came: Came) -> bool:
+        """Note that a step that writes was answered. Redis is waited for: what is lost here may be written again."""
+        deadline = self._context.clock() + self._context.give_up_seconds
+        while True:
+            try:
+                taken = await self._take(job, note)
+                break
+            except redis.RedisError as exc:
+                if self._context.clock() > deadline:
+                    why = f"Redis did not take that a step was answered: {exc}"
+                    came.outcomes = [Outcome(row, RowState.UNKNOWN, why) for row in job.rows]
+                    return False
+                await asyncio.sleep(AWAY_SECONDS)
+        if taken == 1:
+            return True
+        await self._on_reply(came.reply, came.permit)
+        self._put_off(job, came)
+        return False
+
+    def _put_off(self, job: Job, came: Came) -> None:
+        """Nothing is under way: the row goes on another time, here or elsewhere."""
+        came.reply = UNTRIED
+        came.outcomes = [Outcome(row, RowState.WAITING) for row in job.rows]
+
+    async def _take(self, job: Job, note: Note) -> int:
+        """1: noted, and it may go on; 2: noted, and it may not; 0: not noted. Raises redis.RedisError."""
+        return await self._context.call(
+            self._context.ledger.progress,
+            self._run,
+            self._context.epoch,
+            job.rows[0],
+            job.serial,
+            writes=note.open is not None,
+            known=packed(note, self._client.compiled),
+            patience_seconds=2 * self._context.definition.timeout_seconds + 1.0,
+        )

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from msgspec import UNSET
 
-from flows.client.exchange import NO_PROGRESS, Progress
+from flows.client.exchange import NO_NOTE, Note
 from flows.ledger.moves import Answer
 from flows.records import Parcel, Row
 
@@ -59,7 +59,7 @@ class Job:
         default_factory=list
     )  # the other half of a refused parcel, until it is known of this one
     held: list[Ticket] = field(default_factory=list)  # rows that surely are not refused, until the search is over
-    progress: Progress = NO_PROGRESS
+    note: Note = NO_NOTE  # what is known of the steps of its row
 
     @property
     def apart(self) -> list[Ticket]:

@@ -16,11 +16,13 @@ import msgspec
 from msgspec import UNSET
 
 from flows.client.compiled import Compiled
+from flows.client.exchange import NO_NOTE, Note, step_key
 from flows.client.items import Items
 from flows.client.kept import kept_of
 from flows.client.request import filling, idempotency_key
 from flows.delivery.engine import Engine
 from flows.delivery.lease import Lease
+from flows.delivery.stepping import advanced, packed, stored
 from flows.ledger import keys
 from flows.ledger.connection import translated
 from flows.ledger.keys import Record
@@ -88,24 +90,41 @@ class Settling:
 
     def _settle(self, records: Sequence[Record]) -> int:
         rows = self._rows([record.row for record in records])
-        asked: list[tuple[Record, Row, httpx.Request]] = []
-        for record, row in zip(records, rows, strict=True):
-            own = idempotency_key(self._run, row, record.generation)
+        steps = self._compiled.steps
+        notes = stored(self._ledger.client, self._run, [record.row for record in records]) if steps else []
+        asked: list[tuple[Record, Row, Note, httpx.Request]] = []
+        for at, (record, row) in enumerate(zip(records, rows, strict=True)):
+            own, note = idempotency_key(self._run, row, record.generation), notes[at] if steps else NO_NOTE
+            more = dict(record.kept)
+            if note.open is not None:
+                own = step_key(own, steps[note.open.next].step.name)
+                more |= {
+                    f"{name}.{each}": value for name, kept in note.open.known.items() for each, value in kept.items()
+                }
             try:
-                asked.append((record, row, self._compiled.reconciliation(row, own, record.kept)))
+                asked.append((record, row, note, self._compiled.reconciliation(row, own, more)))
             except Unsendable:
                 continue
         replies = self._engine.ask([request for *_, request in asked])
-        found, waiting = [], 0
-        for (record, row, _), reply in zip(asked, replies, strict=True):
-            if reply is None or reply.by_rule is None or reply.means is RowState.UNKNOWN or reply.stop:
+        found = []
+        for (record, row, note, _), reply in zip(asked, replies, strict=True):
+            if reply is None or reply.by_rule is None or reply.means is RowState.UNKNOWN or reply.stop or reply.ban:
                 continue
             outcome = self._outcome(reply, row, record.kept)
-            found.append(self._found(record, outcome, reply))
-            waiting += outcome.state is RowState.WAITING
+            if outcome.state is RowState.DONE and note.open is not None and note.open.next + 1 < len(steps):
+                found.append(self._goes_on(record, note, outcome, reply))
+            else:
+                found.append(self._found(record, outcome, reply))
         moved = self._ledger.resolve(self._run, self._lease.epoch, found)
-        lost = [each for each, ok in zip(found, moved, strict=True) if not ok]
-        return waiting - sum(each.state is RowState.WAITING for each in lost)
+        return sum(each.state is RowState.WAITING for each, ok in zip(found, moved, strict=True) if ok)
+
+    def _goes_on(self, record: Record, note: Note, outcome: Outcome, reply: Reply) -> Found:
+        """The write in doubt is done, and others may follow: the row waits for its next step."""
+        assert note.open is not None
+        name = self._compiled.steps[note.open.next].step.name
+        waits = msgspec.structs.replace(outcome, state=RowState.WAITING, reason="")
+        found = self._found(record, waits, reply)
+        return found._replace(steps=packed(advanced(note, name, outcome.kept), self._compiled))
 
     @translated()
     def poll(self) -> int:
@@ -151,7 +170,7 @@ class Settling:
 
     def _report(self, records: Sequence[Record], reply: Reply | None) -> None:
         """What the answer about a job means for its rows."""
-        if reply is None or reply.by_rule is None or reply.stop:
+        if reply is None or reply.by_rule is None or reply.stop or reply.ban:
             return
         means = reply.by_rule.means
         if means == "items" and (items := self._compiled.report) is not None:
@@ -169,13 +188,17 @@ class Settling:
         self._ledger.resolve(self._run, self._lease.epoch, found)
 
     def _by_items(self, items: Items, records: Sequence[Record], reply: Reply) -> list[Outcome]:
-        rows = self._rows([record.row for record in records])
+        """What a report says of these rows, which may speak of others of their parcels that are decided by now."""
+        parcels = self._view.parcels_of(self._run, [record.row for record in records])
+        whole = self._records(list(dict.fromkeys(row for parcel in parcels for row in parcel)))
+        rows = self._rows([record.row for record in whole])
         values = [
             filling(row, idempotency_key(self._run, row, record.generation))
-            for row, record in zip(rows, records, strict=True)
+            for row, record in zip(rows, whole, strict=True)
         ]
         mask = self._compiled.masker
-        outcomes = items.outcomes(reply, [row.row for row in rows], values, mask.text)
+        by_row = {each.row: each for each in items.outcomes(reply, [row.row for row in rows], values, mask.text)}
+        outcomes = [by_row[record.row] for record in records]
         return [
             msgspec.structs.replace(outcome, kept={**record.kept, **_stated(mask.value(outcome.kept))})
             for record, outcome in zip(records, outcomes, strict=True)

@@ -65,13 +65,23 @@ local function holders()
   return 'rowrelay:keys:' .. field('pipeline')
 end
 
+-- Whether a row may hold a key: nobody else does. A row holds it while it is under way: as long as its deliverer keeps
+-- the run, or its attempt can still be answered.
 local function may_hold(digest, row)
   local holder = redis.call('HGET', holders(), digest)
   if not holder then
     return true
   end
-  local until_, who = string.match(holder, '^(%d+) (.*)$')
-  return tonumber(until_) <= now or who == run .. ' ' .. string.format('%.0f', row)
+  local until_, other, its = string.match(holder, '^(%d+) (.+) (%d+)$')
+  its = tonumber(its)
+  if other == run and its == row then
+    return true
+  end
+  local raw = redis.call('HGET', other .. ':rows:' .. math.floor((its - 1) / 100), (its - 1) % 100)
+  if not raw or string.byte(raw) % DOUBT ~= CODES.sending then
+    return true
+  end
+  return tonumber(until_) <= now and (tonumber(redis.call('HGET', other, 'lease') or '0') or 0) <= now
 end
 
 local function hold_key(digest, row, until_)
@@ -408,21 +418,34 @@ function ask.claim(epoch, patience, idempotency, ...)
   return answers
 end
 
--- progress, epoch, ms until its attempt is given up, row, serial, whether a request that writes goes now (1 or 0), and
--- what is known of its steps: before it goes. → 1, or 0 where the row is not in the hands of this claim any more
+-- progress, epoch, ms until its attempt is given up, row, serial, whether a request that writes goes now (1) or was
+-- answered (0), and what is known of its steps. What was answered is noted of a row's latest claim also where the run is
+-- another's by now, or is to end. → 1 noted, and it may go on; 2 noted, and it may not; 0 not noted
 function ask.progress(epoch, patience, row, serial, open, known)
   local rec = load(tonumber(row))
-  if tonumber(field('epoch')) ~= tonumber(epoch) or field('cancel') ~= '' or rec.state ~= 'sending'
-    or rec.epoch ~= tonumber(epoch) or rec.serial ~= tonumber(serial) then
+  if rec.epoch ~= tonumber(epoch) or rec.serial ~= tonumber(serial) then
+    return 0
+  end
+  local goes_on = tonumber(field('epoch')) == rec.epoch and field('cancel') == '' and rec.state == 'sending'
+  local digest = redis.call('HGET', run .. ':held', rec.row)
+  if digest and not may_hold(digest, rec.row) then
+    goes_on = false
+  end
+  if open == '1' and not goes_on or rec.state ~= 'sending' and rec.state ~= 'unknown' then
     return 0
   end
   redis.call('HSET', run .. ':steps', rec.row, struct.pack(STEPS, rec.epoch, rec.serial, tonumber(open)) .. known)
-  redis.call('ZADD', run .. ':sending', string.format('%.0f', now + patience), rec.row)
-  local digest = redis.call('HGET', run .. ':held', rec.row)
-  if digest then
-    hold_key(digest, rec.row, now + patience)
+  if rec.state == 'unknown' and move('answer', rec, 'waiting') then
+    rec.doubt, rec.at = false, 0
+    save(rec)
+    count()
+  elseif rec.state == 'sending' then
+    redis.call('ZADD', run .. ':sending', string.format('%.0f', now + patience), rec.row)
+    if digest and goes_on then
+      hold_key(digest, rec.row, now + patience)
+    end
   end
-  return 1
+  return goes_on and 1 or 2
 end
 
 -- The next so many bytes of a text, a piece at a time: msgpack has no bytes in Lua.
@@ -435,8 +458,8 @@ local function cutter(text)
 end
 
 -- resolve, epoch, then of each row in one msgpack list: row, epoch and serial of its latest claim as it was read, state
--- to move to, and how long its tail and detail are, which follow in one text: what was found out about rows that nobody
--- has under way. → a row: 1 moved, 0 not
+-- to move to, and how long its tail, its detail and what is known of its steps are, which follow in one text: what was
+-- found out about rows that nobody has under way. → a row: 1 moved, 0 not
 function ask.resolve(epoch, packed, texts)
   local answers, ended, cut = {}, {}, cutter(texts)
   if not has(epoch) then
@@ -444,12 +467,15 @@ function ask.resolve(epoch, packed, texts)
   end
   for _, item in ipairs(cmsgpack.unpack(packed)) do
     local rec = load(item[1])
-    local from, to, taken, tail, detail = rec.state, item[4], 0, cut(item[5]), cut(item[6])
+    local from, to, taken, tail, detail, steps = rec.state, item[4], 0, cut(item[5]), cut(item[6]), cut(item[7])
     if rec.epoch == item[2] and rec.serial == item[3] and move('resolve', rec, to) then
       rec.doubt, rec.tail = false, tail
       if to == 'waiting' then
         rec.at = 0
         redis.call('SETBIT', run .. ':asked', rec.row - 1, 1)
+      end
+      if steps ~= '' then
+        redis.call('HSET', run .. ':steps', rec.row, struct.pack(STEPS, rec.epoch, rec.serial, 0) .. steps)
       end
       save(rec)
       local block = run .. ':detail:' .. math.floor((rec.row - 1) / 100)

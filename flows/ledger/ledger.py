@@ -136,18 +136,23 @@ class Ledger(Notes):
 
     def progress(
         self, run: str, epoch: int, row: int, serial: int, *, writes: bool, known: bytes, patience_seconds: float
-    ) -> bool:
-        """Note how far the steps of a claimed row are, before its next request goes. False: it must not go."""
+    ) -> int:
+        """Note how far the steps of a claimed row are: before one that `writes` goes, or once one was answered.
+
+        1: noted, and it may go on; 2: noted, and it may not; 0: not noted, so that it may not.
+        """
         patience = round(patience_seconds * 1000)
-        return bool(self._ask(run, "progress", epoch, patience, row, serial, int(writes), known))
+        return int(self._ask(run, "progress", epoch, patience, row, serial, int(writes), known))
 
     def resolve(self, run: str, epoch: int, found: Sequence[Found]) -> list[bool]:
         """Record what was found out about rows that nobody has under way. Says of each whether it moved."""
         moved: list[bool] = []
         for first in range(0, len(found), BATCH):
             some = found[first : first + BATCH]
-            packed = msgspec.msgpack.encode([(*each[:4], len(each.tail), len(each.detail)) for each in some])
-            texts = b"".join([part for each in some for part in (each.tail, each.detail)])
+            packed = msgspec.msgpack.encode(
+                [(*each[:4], len(each.tail), len(each.detail), len(each.steps)) for each in some]
+            )
+            texts = b"".join([part for each in some for part in (each.tail, each.detail, each.steps)])
             moved += map(bool, self._ask(run, "resolve", epoch, packed, texts) or [0] * len(some))
         return moved
 

@@ -48,7 +48,10 @@ class Claim(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What was found out about a row, already packed. `epoch` and `serial`: its latest claim as it was read."""
+    """What was found out about a row, already packed. `epoch` and `serial`: its latest claim as it was read.
+
+    `steps`: how far its steps are now, where that was found out.
+    """
 
     row: int
     epoch: int
@@ -56,6 +59,7 @@ class Found(NamedTuple):
     state: RowState
     tail: bytes
     detail: bytes
+    steps: bytes = b""
 
 
 class Answer(Struct, frozen=True):

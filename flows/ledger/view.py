@@ -98,6 +98,20 @@ class View(Runs):
         return [int(each) for each in rows.split(b",")] if isinstance(rows, bytes) else [row]
 
     @translated()
+    def parcels_of(self, run: str, rows: Sequence[int]) -> list[list[int]]:
+        """The parcels in which these rows last went, each once, in the order of the rows."""
+        names = {row: keys.claim_of(raw) for row, raw in self._raw(run, rows).items()}
+        if not names:
+            return []
+        wanted = list(dict.fromkeys(names.values()))
+        raw = dict(zip(wanted, self.client.hmget(keys.run_key(run) + ":parcels", wanted), strict=True))
+        found: dict[str, list[int]] = {}
+        for row, name in names.items():
+            text = raw[name]
+            found.setdefault(name, [int(each) for each in text.split(b",")] if isinstance(text, bytes) else [row])
+        return list(found.values())
+
+    @translated()
     def doubtful_parcels(self, run: str, rows: Sequence[int]) -> dict[int, list[int]]:
         """The parcels of those of the rows that may have been acted on, while that is so of all rows of the parcel."""
         records = self._raw(run, rows)

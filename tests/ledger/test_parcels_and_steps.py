@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from flows.ledger import keys
 from flows.ledger.connection import connect
+from flows.ledger.keys import run_key
 from flows.ledger.ledger import Ledger
 from flows.ledger.moves import TRANSITIONS, Claim, Found
 from flows.ledger.view import View
@@ -277,10 +278,12 @@ def test_a_key_is_held_over_all_runs_of_the_pipeline(client: redis.Redis) -> Non
 def test_a_key_is_free_when_its_row_can_no_longer_be_answered(client: redis.Redis) -> None:
     ledger, _, epoch = begin(client)
     held(ledger, epoch, (1, 1, "a"), patience=0)
+    assert held(ledger, epoch, (2, 2, "a")) == [-2]  # its deliverer still has the run, and may still send it
+    client.hset(run_key(RUN), "lease", 0)
 
-    assert held(ledger, epoch, (2, 2, "a")) == [0]
+    assert held(ledger, epoch, (2, 3, "a")) == [0]
     ledger.answer(RUN, [outcome(1, epoch, 1, D)])  # late: the key is another's by now
-    assert held(ledger, epoch, (3, 3, "a")) == [-2]
+    assert held(ledger, epoch, (3, 4, "a"), patience=60) == [-2]
 
 
 def test_a_settled_row_lets_its_key_go(client: redis.Redis) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from flows.client.answer import understood
 from flows.client.compiled import Compiled
-from flows.client.exchange import NO_PROGRESS, Progress, exchange
+from flows.client.exchange import NO_NOTE, Note, Progress, exchange
+from flows.delivery.stepping import packed
 from flows.pipeline.definition import Definition
 from flows.records import Outcome, Parcel, Row
 
@@ -52,17 +54,17 @@ def compiled(steps: Sequence[dict[str, Any]] = UPSERT, secrets: dict[str, str] |
 def play(
     made: Compiled,
     *answers: Any,
-    progress: Progress = NO_PROGRESS,
+    note: Note = NO_NOTE,
     row: Row = ROW,
-    notes: list[Progress] | None = None,
+    notes: list[Note] | None = None,
 ) -> tuple[list[httpx.Request], Outcome]:
     """The requests that went, each with one answer: its JSON, or (status, JSON or bytes)."""
-    steps = exchange(made, Parcel((row,)), key=KEY, own_keys=[KEY], progress=progress)
+    steps = exchange(made, Parcel((row,)), key=KEY, own_keys=[KEY], note=note)
     sent, left, noted = [], list(answers), [] if notes is None else notes
     try:
         request = next(steps)
         while True:
-            if isinstance(request, Progress):
+            if isinstance(request, Note):
                 noted.append(request)
                 request = steps.send(None)
                 continue
@@ -219,45 +221,70 @@ def test_a_write_that_says_nothing_is_unknown() -> None:
 @pytest.mark.parametrize(("method", "writes", "is_write"), [("GET", None, False), ("POST", None, True), ("POST", False, False), ("GET", True, True), ("DELETE", None, True)])  # noqa: E501  # fmt: skip
 def test_which_steps_write(method: str, writes: bool | None, is_write: bool) -> None:
     step = {"name": "a", "request": {"method": method, "url": API}} | ({} if writes is None else {"writes": writes})
-    sent, outcome = play(compiled([step]), (500, {}))
+    notes: list[Note] = []
+    sent, outcome = play(compiled([step]), (500, {}), notes=notes)
 
-    assert sent[0].extensions["progress"].writes is is_write
+    assert notes == [Note(Progress(), Progress())] * is_write
     assert sent[0].extensions["question"].reads is not is_write
     assert outcome.state == ("unknown" if is_write else "waiting")
 
 
-def test_each_request_knows_how_far_the_row_was_before_it() -> None:
-    sent, _ = play(compiled(), {"items": []}, {"id": 5})
+def test_a_write_is_told_before_it_goes_and_once_it_is_answered() -> None:
+    tag = {"name": "tag", "request": {"url": API + "/tags"}}
+    notes: list[Note] = []
+    play(compiled([FIND, CREATE, UPDATE, tag]), {"items": []}, {"id": 5}, {}, notes=notes)
 
-    assert [request.extensions["progress"] for request in sent] == [
-        Progress(0, {}, fitted=False, writes=False),
-        Progress(1, {"find": {"id": None, "found": 0}}, fitted=True, writes=True),
+    found = {"find": {"id": None, "found": 0}}
+    created = Progress(2, {**found, "create": {"id": 5, "createdId": 5}}, fitted=True)
+    assert notes == [
+        Note(Progress(), Progress(1, found, fitted=True)),
+        Note(created),
+        Note(created, Progress(3, created.known, fitted=True)),
     ]
 
 
-def test_what_a_write_has_answered_is_told_before_anything_else_happens() -> None:
-    tag = {"name": "tag", "request": {"url": API + "/tags"}}
-    notes: list[Progress] = []
-    play(compiled([FIND, CREATE, UPDATE, tag]), {"items": []}, {"id": 5}, {}, notes=notes)
-
-    known = {"find": {"id": None, "found": 0}, "create": {"id": 5, "createdId": 5}}
-    assert notes == [Progress(2, known, fitted=True)]
-
-
-def test_a_row_goes_on_where_it_was() -> None:
+def test_a_row_goes_on_after_its_last_answered_write() -> None:
     steps = [FIND, CREATE, {"name": "tag", "request": {"url": API + "/tags/{create.id}"}, "keep": {"tag": "t"}}]
     known = {"find": {"id": None, "found": 0}, "create": {"id": 5, "createdId": 5}}
-    sent, outcome = play(compiled(steps), {"t": 1}, progress=Progress(2, known, fitted=True, writes=True))
+    sent, outcome = play(compiled(steps), {"t": 1}, note=Note(Progress(2, known, fitted=True)))
 
     assert ways(sent) == ["POST /tags/5"]
     assert (outcome.state, outcome.kept) == ("done", {"id": 5, "found": 0, "createdId": 5, "tag": 1})
 
 
+def test_a_row_in_doubt_sends_that_very_write_again_without_looking() -> None:
+    known = {"find": {"id": None, "found": 0}}
+    sent, _ = play(compiled(), {"id": 5}, note=Note(Progress(), Progress(1, known, fitted=True)))
+
+    assert ways(sent) == ["POST /contacts"]
+
+
+def test_a_value_that_was_not_stored_as_it_was_is_sent_nowhere() -> None:
+    known = {"find": {"id": "••••-7", "found": 1}}
+    for note, state in (
+        (Note(Progress(2, known, fitted=True, lossy=True)), "failed"),
+        (Note(Progress(), Progress(2, known, fitted=True, lossy=True)), "unknown"),
+    ):
+        sent, outcome = play(compiled(), note=note)
+        assert (sent, outcome.state) == ([], state)
+        assert outcome.reason.startswith("a value that an earlier step kept holds a secret or is too long")
+
+
+def test_what_goes_on_to_the_next_step_is_what_the_api_said() -> None:
+    long = "x" * 3000
+    attach = {"name": "attach", "request": {"url": API + "/{make.id}", "json": {"to": "{make.url}"}}}
+    make = {"name": "make", "request": {"url": API}, "keep": {"id": "id", "url": "url"}}
+    sent, outcome = play(compiled([make, attach], secrets={"T": "acme"}), {"id": "acme-7", "url": long}, {})
+
+    assert (ways(sent)[1], json.loads(sent[1].content)) == ("POST /acme-7", {"to": long})
+    assert (outcome.kept["id"], len(outcome.kept["url"])) == ("••••-7", 2001)
+
+
 def test_a_row_that_went_through_a_condition_before_has_fitted_one() -> None:
     steps = [FIND, CREATE, {"name": "tag", "request": {"url": API + "/tags"}}]
 
-    assert play(compiled(steps), {}, progress=Progress(2, {}, fitted=True))[1].state == "done"
-    assert play(compiled(steps), {}, progress=Progress(2, {}))[1].reason == "no step fitted"
+    assert play(compiled(steps), {}, note=Note(Progress(2, {}, fitted=True)))[1].state == "done"
+    assert play(compiled(steps), {}, note=Note(Progress(2, {})))[1].reason == "no step fitted"
 
 
 @pytest.mark.parametrize(
@@ -304,7 +331,11 @@ def test_any_other_meaning_of_a_step_s_answer_is_the_row_s(means: str) -> None:
 
 def test_secrets_that_an_api_repeats_are_not_kept() -> None:
     steps = [{**FIND, "keep": {"echo": "echo"}}, {"name": "b", "request": {"url": API, "json": "{find.echo}"}}]
-    sent, outcome = play(compiled(steps, secrets={"KEY": "geheimnis"}), {"echo": "a geheimnis"}, {})
+    made, notes = compiled(steps, secrets={"KEY": "geheimnis"}), list[Note]()
+    sent, outcome = play(made, {"echo": "a geheimnis"}, {}, notes=notes)
 
     assert "geheimnis" not in str(outcome.kept)
-    assert b"geheimnis" not in sent[1].content
+    assert json.loads(sent[1].content) == "a geheimnis"  # the API gets what it said, and nobody else
+    stored = [packed(note, made) for note in notes]
+    assert not any(b"geheimnis" in each for each in stored)
+    assert msgspec.msgpack.decode(stored[0], type=Note).open == Progress(1, {"find": {"echo": "a ••••"}}, lossy=True)
