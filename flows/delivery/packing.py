@@ -83,7 +83,8 @@ class Batches:
                 part = Raw(self._rendering.encoded(part))
             if not self._rendering.needs_more:
                 ticket.part = part
-        names = list(part) if self._merges and isinstance(part, Mapping) else []
+        merged = self._merges and isinstance(part, Mapping)
+        names = [name for name in part if _KEY not in name] if merged else []  # each row's key is its own
         if self._items is not None:
             names.append("=" + self._items.value_of(filling(ticket.row, _KEY)))
         if self._bytes is None:

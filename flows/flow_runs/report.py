@@ -36,7 +36,7 @@ class Report:
         """Bring the bar up to date with the ledger."""
         with _optional():
             run = view.run(self.run)
-            percent = 100.0 * run.finished_rows / run.total if run.total else 0.0
+            percent = 100.0 * run.decided_rows / run.total if run.total else 0.0
             if self._bar is None:
                 self._bar = create_progress_artifact(  # type: ignore[assignment]
                     progress=percent,

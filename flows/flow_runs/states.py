@@ -15,9 +15,9 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
-from flows.flow_runs.outcome import OUTCOMES, SAYS_WITH_ERRORS, STOPPED, WITH_ERRORS
+from flows.flow_runs.outcome import OUTCOMES, SAYS_WITH_ERRORS, STOPPED, WAITING, WITH_ERRORS
 from flows.ledger.run import Run
-from flows.records import RunState
+from flows.records import RowState, RunState
 
 
 def started_by() -> str:
@@ -66,7 +66,10 @@ def final(run: Run, logger: Any) -> State[Any]:
     if run.state is RunState.STOPPED:
         logger.error(message)
         return told(Failed(message=message), STOPPED)
-    logger.log(logging.INFO if run.ended_well else logging.WARNING, message)
+    waits = run.counts[RowState.ACCEPTED] > 0  # who asks about them later says how the run came out
+    logger.log(logging.INFO if run.ended_well or waits else logging.WARNING, message)
+    if waits:
+        return told(Completed(message=f"Waiting for the API: {message}"), WAITING)
     if not run.ended_well:
         return told(Completed(message=f"{SAYS_WITH_ERRORS}{message}"), WITH_ERRORS)
     return told(Completed(message=message))
