@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from flows.client.kept import is_altered
 from flows.delivery.undone import SHORT, Before, CannotUndo
 from flows.errors import DefinitionError, RunBusy
 from flows.ledger.run import Run
@@ -154,6 +155,9 @@ class LeftAlone:
     def why(self, values: Mapping[str, Any]) -> str:
         """Why a row is left alone; "" if it is not."""
         lacks = (why for name, why in self._needs.items() if _is_missing(values[name]))
+        altered = (name for name in self._needs if is_altered(values[name]))
+        if name := next(altered, ""):
+            return f"its {name} holds a secret or is too long, and is not stored as it was"
         return next(lacks, "") or self._before.words(values[self._number])
 
 
