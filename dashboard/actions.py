@@ -42,6 +42,10 @@ class NotPossible(RowrelayError):
     """The run is not in a state in which that can be done."""
 
 
+class DeliveredSince(RowrelayError):
+    """A later run has delivered some of the rows that would be sent."""
+
+
 class NotFound(RowrelayError):
     """There is no such thing."""
 

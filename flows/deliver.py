@@ -230,7 +230,7 @@ def _deliver(
             _check(delivery, order)
             if not dry_run:
                 delivery.open()
-                for chunks in delivery.rounds(rows, request=request):
+                for chunks in delivery.rounds(rows, request=request, left_out=launched().left_out):
                     send_all(send, chunks, delivery, report)
                 if launched().waits:
                     delivery.wait_for_accepted()

@@ -15,12 +15,16 @@ from dashboard.api import schemas
 from dashboard.api.envelope import Cursor, cursor_of, place_of
 from dashboard.api.problems import raises
 from dashboard.api.request import Key, by, say_where
-from dashboard.connections import view
+from dashboard.connections import settings, view
 from dashboard.prefect_api.server import PrefectRefused
+from dashboard.rows.book import Rowbook
+from dashboard.rows.since import NOTHING, SENT, delivered_since, later_runs
 from flows.errors import DefinitionError, FileError, LedgerOlder, RunBusy, RunDeleted, RunNotFound, StorageError
 from flows.flow_runs.start import KeyReused
 from flows.ledger.notes import EVENTS
 from flows.ledger.run import Run
+from flows.pipeline.reading import from_resolved
+from flows.records import Wanted
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -109,7 +113,17 @@ def cancel_run(run: str, request: Request, response: Response) -> schemas.Run:
 
 
 @router.post("/{run}/resume", status_code=202)
-@raises(RunNotFound, RunDeleted, RunBusy, actions.NotPossible, DefinitionError, LedgerOlder, KeyReused, PrefectRefused)
+@raises(
+    RunNotFound,
+    RunDeleted,
+    RunBusy,
+    actions.NotPossible,
+    actions.DeliveredSince,
+    DefinitionError,
+    LedgerOlder,
+    KeyReused,
+    PrefectRefused,
+)
 def resume_run(
     run: str,
     request: Request,
@@ -122,7 +136,10 @@ def resume_run(
     A run that was only to be checked, and whose check did not end, is checked again.
     """
     found = begun(run, exact)
-    key, renewed = _key(found, idempotency_key), body.definition == "new"
+    key = _key(found, idempotency_key)
+    if not (body.delivered_too or found.busy or (key and found.facts.asked_key == key)):
+        _refuse_delivered(found, body.rows)
+    renewed = body.definition == "new"
     flow = actions.resume(found, body.rows, by=by(request), key=key, renewed=renewed)
     say_where(request, response, f"/runs/{found.id}")
     return schemas.Started(id=found.id, flow_run=flow)
@@ -172,6 +189,21 @@ def mark_rows_done(
 def delete_run(run: str, request: Request) -> None:
     """Remove a run, all that is known of its rows, and its uploaded file. That it was deleted, and by whom, stays."""
     actions.delete(view().run(run), by=by(request))
+
+
+def _refuse_delivered(run: Run, rows: Wanted) -> None:
+    """Raises DeliveredSince where later runs have delivered some of these rows."""
+    if (state := SENT.get(rows)) is None or not run.counts[state]:
+        return
+    book = Rowbook(view(), run, from_resolved(view().definition(run.id)), settings())
+    later = later_runs(view(), book)
+    found = delivered_since(view(), book, later) if later else NOTHING
+    if count := found.states.get(state, 0):
+        raise actions.DeliveredSince(
+            f"A later run has delivered {count:,} of the {run.counts[state]:,} {state} rows.",
+            hint="Send `delivered_too: true` to send all of them again; to leave those out, send the file as a new run"
+            " with `skip_delivered`.",
+        )
 
 
 def begun(name: str, find: Callable[[str], Run]) -> Run:

@@ -67,6 +67,12 @@ class Resume(Body):
         "own", description="`new`: by the pipeline as it is at present, where that changes no row that was sent"
     )
 
+    delivered_too: bool = Field(
+        False,
+        description="Send also rows that a later run has delivered since, as the pipeline's `key` says. Otherwise the"
+        " answer is 409 where there are such rows",
+    )
+
 
 class UndoRun(Body):
     """How to undo a run."""

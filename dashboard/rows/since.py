@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ from flows.delivery.undone import undone
 from flows.errors import FileError
 from flows.ledger.run import Run
 from flows.ledger.view import View
-from flows.records import RowState
+from flows.records import RowState, Wanted
 from flows.schema.key import joined, text_of
 from flows.spool.spool import Spool
 
@@ -20,14 +20,23 @@ _AT_ONCE, _RUNS = 200, 25  # rows and runs read in one go; mostly there are few 
 
 
 _OPEN = (RowState.FAILED, RowState.UNKNOWN, RowState.REJECTED, RowState.WAITING)
+SENT: dict[Wanted, RowState] = {  # which rows a resumption sends, of those that a later run may have delivered
+    "unfinished": RowState.WAITING,
+    "failed": RowState.FAILED,
+    "unknown": RowState.UNKNOWN,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """What later runs have delivered of a run: how many of its rows each of them, by id, and of each state how many."""
+    """What later runs have delivered of a run: how many of its rows each of them, by id, and of each state how many.
+
+    `numbers` are those rows, by their state here.
+    """
 
     runs: Mapping[str, int] = field(default_factory=dict)
     states: Mapping[RowState, int] = field(default_factory=dict)
+    numbers: Mapping[RowState, frozenset[int]] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -41,6 +50,11 @@ NOTHING = Since()
 def few_open(run: Run) -> bool:
     """Whether some of its rows are not done, and not more than there is the time to look at."""
     return 0 < sum(run.counts[state] for state in _OPEN) - run.skipped <= MOST_OPEN
+
+
+def too_many(run: Run) -> bool:
+    """Whether so many of its rows are not done that nobody looks whether they were delivered since."""
+    return sum(run.counts[state] for state in _OPEN) - run.skipped > MOST_OPEN
 
 
 def later_runs(view: View, book: Rowbook) -> list[Run]:
@@ -68,9 +82,11 @@ def delivered_since(view: View, book: Rowbook, later: Sequence[Run]) -> Since:
     """How many rows that are not done here each of these runs has delivered. Raises StackError."""
     key = book.definition.key
     runs: dict[str, int] = {}
-    states: Counter[RowState] = Counter()
+    numbers: defaultdict[RowState, set[int]] = defaultdict(set)
     try:
-        left = dict(_open_keys(view, book, key))
+        left: defaultdict[str, list[tuple[int, RowState]]] = defaultdict(list)
+        for text, row, state in _open_keys(view, book, key):
+            left[text].append((row, state))
         for each in later:
             done = view.bitmap(each.id, RowState.DONE, each.total)
             if each.facts.undone_by:
@@ -79,13 +95,15 @@ def delivered_since(view: View, book: Rowbook, later: Sequence[Run]) -> Since:
                 row for rows in Spool(book.settings.spool_url, each.id).walk(key) for row in rows if done[row.row - 1]
             )
             keys = left.keys() & {joined([text_of(row.values[name]) for name in key]) for row in rows}
-            found = [left.pop(one) for one in keys]
-            states.update(found)
+            found = [each for one in keys for each in left.pop(one)]
+            for row, state in found:
+                numbers[state].add(row)
             if found:
                 runs[each.id] = len(found)
     except FileError:
-        return Since(runs, states)  # a spool is gone: what it held cannot be told
-    return Since(runs, states)
+        pass  # a spool is gone: what it held cannot be told
+    states = {state: len(rows) for state, rows in numbers.items()}
+    return Since(runs, states, {state: frozenset(rows) for state, rows in numbers.items()})
 
 
 def _newer(view: View, created: float) -> Iterator[Run]:
@@ -97,7 +115,7 @@ def _newer(view: View, created: float) -> Iterator[Run]:
                 yield each
 
 
-def _open_keys(view: View, book: Rowbook, key: list[str]) -> Iterator[tuple[str, RowState]]:
+def _open_keys(view: View, book: Rowbook, key: list[str]) -> Iterator[tuple[str, int, RowState]]:
     numbers = view.select(book.run.id, _OPEN, book.run.total).tolist()
     in_file = book.names_in_file()
     for first in range(0, len(numbers), _AT_ONCE):
@@ -106,4 +124,4 @@ def _open_keys(view: View, book: Rowbook, key: list[str]) -> Iterator[tuple[str,
                 continue
             values = [found.values.get(name, found.values.get(in_file.get(name, name))) for name in key]
             if (text := joined([text_of(value) for value in values])) is not None:
-                yield text, found.record.state
+                yield text, found.record.row, found.record.state

@@ -90,7 +90,10 @@ def send(
     ] = None,
     skip_delivered: Annotated[
         bool,
-        typer.Option("--skip-delivered", help="Leave out rows that earlier runs delivered, by the pipeline's `key`."),
+        typer.Option(
+            "--skip-delivered",
+            help="Leave out rows that another run delivered, by the pipeline's `key`; with --resume: a later run.",
+        ),
     ] = False,
     definition: Annotated[
         Whose | None,
@@ -135,7 +138,11 @@ def send(
         "--delimiter": delimiter,
         "--apostrophes": apostrophes,
     }
-    fixed["--skip-delivered"] = skip_delivered or None
+    if resume is not None and skip_delivered and rows not in (Rows.FAILED, Rows.UNKNOWN):
+        raise RowrelayError(
+            "With --resume, --skip-delivered goes with --rows failed or --rows unknown only.",
+            hint="Send the file as a new run to leave out what was delivered.",
+        )
     if resume is not None and (given := [name for name, value in fixed.items() if value is not None]):
         raise RowrelayError(f"--resume goes without {given[0]}.", hint="A run keeps what it was begun with.")
     from deployments.commands import sending

@@ -18,6 +18,7 @@ from deployments.commands.delivered import ask, refuse_unmeant
 from deployments.commands.progress import Progress
 from deployments.commands.session import Session, err, log_to_file, out, person, quiet_prefect, waiting
 from deployments.commands.showing import SHORT, as_object, print_json, print_summary
+from deployments.commands.since import left_out
 from deployments.commands.terminal import ending, hung_up
 from deployments.commands.wish import Wish
 from flows.client.proxy import proxy_warning
@@ -88,6 +89,8 @@ def _send(wish: Wish, signals: Signals) -> int:
             err.print(f"Sending to {_host(definition)}, pipeline {definition.name}", markup=False)
         elif before is not None:
             refuse_unmeant(before, resume=wish.resume, rows=wish.rows)
+            left = left_out(session, before, wish.rows, skips=wish.skip_delivered, askable=wish.askable, sure=wish.yes)
+            wish = replace(wish, skip_delivered=False, left_out=left)
             if wish.new_definition:
                 renew(before, wish.rows, session.ledger, session.view, settings, by=person())
             definition = session.definition(before)
@@ -286,6 +289,7 @@ def _deliver(wish: Wish, session: Session, before: Run | None, first: Run | None
             delimiter=wish.delimiter,
             apostrophes=wish.apostrophes,
             waits=wish.waits,
+            left_out=wish.left_out,
             on_run=begin,
             on_delivery=take,
         )

@@ -15,8 +15,10 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from dashboard.rows.since import NOTHING, Since
 from deployments.commands.progress import STYLES
 from deployments.commands.session import Session, err, out
+from deployments.commands.since import since, told
 from deployments.commands.terminal import escaped
 from flows.errors import FileError
 from flows.ledger.plain import plain
@@ -102,7 +104,9 @@ def print_run(session: Session, run: Run, *, as_json: bool) -> int:
         facts = {name: value for name, value in run.stored.items() if name not in ("serials", "epoch")}
         said = [{"at": _utc(at), "text": text} for at, text in view.events(run.id)]
         flows = view.flows(run.id)
-        print_json(as_object(run) | {"facts": facts, "troubles": troubles, "events": said, "prefect_flow_runs": flows})
+        found = since(session, run)
+        more = {"facts": facts, "troubles": troubles, "events": said, "prefect_flow_runs": flows}
+        print_json(as_object(run) | more | {"delivered_since": {"rows": found.states, "runs": found.runs}})
         return 0
     out.print(Text(f"{run.pipeline} · {run.file}", style="bold"))
     out.print(f"run {run.id}, {run.shown_as}, begun {local(run.created)} by {run.by}", markup=False)
@@ -129,10 +133,13 @@ def print_summary(session: Session, run: Run) -> None:
         out.print(Text(run.reason, style="yellow"))
     for text in run.notices:
         out.print(Text(text, style="yellow"))
+    found = since(session, run)
+    if text := told(found):
+        out.print(Text(text, style="yellow"))
     if troubles := list(first_troubles(session.view, run)):
         out.print(Text("\nFirst troubles:", style="bold"))
         out.print(troubles_table(troubles))
-    for text in next_steps(run):
+    for text in next_steps(run, found):
         out.print(text, markup=False)
 
 
@@ -220,7 +227,7 @@ def _reason(reason: Reason) -> tuple[Text, Text, Text]:
     return Text(reason.column or "(whole row)"), Text(reason.check), Text(found[:80])
 
 
-def next_steps(run: Run) -> Iterator[str]:
+def next_steps(run: Run, found: Since = NOTHING) -> Iterator[str]:
     """What a person may want to do now."""
     name = run.id[:SHORT]
     if run.busy:
@@ -236,7 +243,11 @@ def next_steps(run: Run) -> Iterator[str]:
     for state in (RowState.FAILED, RowState.UNKNOWN):
         if run.counts[state]:
             warning = "  (the API may have acted on them already)" if state is RowState.UNKNOWN else ""
-            yield f"Again:    rowrelay send --resume {name} --rows {state}{warning}"
+            since = found.states.get(state, 0)
+            if since == run.counts[state]:
+                continue  # a later run has delivered all of them
+            skip = f" --skip-delivered  ({since:,} of them delivered since)" if since else ""
+            yield f"Again:    rowrelay send --resume {name} --rows {state}{skip}{warning}"
 
 
 _BOUNDS = {

@@ -23,6 +23,7 @@ class Wish:
     apostrophes: Apostrophes | None = None
     skip_delivered: bool = False
     new_definition: bool = False
+    left_out: frozenset[int] = frozenset()  # rows of the run that are not sent again
     waits: bool = False
     ledger_is_current: bool = False
     yes: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import redis
 
@@ -116,11 +116,11 @@ class Delivery:
         self.lease.keep(epoch)
         self.sending.open(first_serial=self.ledger.serials(self.run))
 
-    def rounds(self, wanted: Wanted, *, request: str = "") -> Iterator[list[Chunk]]:
+    def rounds(self, wanted: Wanted, *, request: str = "", left_out: Collection[int] = ()) -> Iterator[list[Chunk]]:
         """What is to be sent, round by round: each is to be sent before the next is asked for. See `Rounds.plan`."""
         epoch = self.lease.epoch
         if wanted not in ("reconcile", "accepted"):
-            yield self.planned.plan(wanted, epoch=epoch, request=request)
+            yield self.planned.plan(wanted, epoch=epoch, request=request, left_out=left_out)
             self.settle()
         if wanted == "unfinished":
             yield from self._late(epoch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,16 +29,18 @@ class Rounds:
         self.resends = False  # whether the plan's rows are unknown ones, which the API knows by their keys
 
     @translated()
-    def plan(self, wanted: Wanted, *, epoch: int, request: str = "") -> list[Chunk]:
+    def plan(self, wanted: Wanted, *, epoch: int, request: str = "", left_out: Collection[int] = ()) -> list[Chunk]:
         """The chunks of what is to be sent now: all that waits, or what a person wishes to be sent again.
 
-        `request` names such a wish, which is granted once a row. Rows that merely wait are not part of it.
+        `request` names such a wish, which is granted once a row. Rows that merely wait are not part of it, and those
+        `left_out` keep their state.
         Raises Superseded where the wish is not this epoch's to grant.
         """
         run = self._view.run(self._run)
         if wanted in _RESENDS:
             number = self._ledger.request(self._run, f"{wanted}:{request}")
             rows = self._view.select(self._run, _RESENDS[wanted], run.total)
+            rows = rows[~np.isin(rows, list(left_out))]
             for first in range(0, len(rows), _RESENT_AT_ONCE):
                 self._ledger.resend(self._run, epoch, number, rows[first : first + _RESENT_AT_ONCE].tolist())
         waiting = self._view.bits(self._run, RowState.WAITING, run.total)

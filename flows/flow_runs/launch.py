@@ -19,7 +19,8 @@ class Launch:
 
     `trusted` lets the file lie anywhere: the person at the command line may read it anyway. `on_run` hears the
     run's id as soon as it is known, `on_delivery` gets the object that can be drained. `within` is the flow run that
-    this one is a part of. `waits`: it ends when the API has decided about every accepted row.
+    this one is a part of. `waits`: it ends when the API has decided about every accepted row. `left_out`: failed or
+    unknown rows, by number, that are not to be sent again with the others.
     """
 
     by: str = ""
@@ -30,6 +31,7 @@ class Launch:
     delimiter: str | None = None
     apostrophes: Apostrophes | None = None
     waits: bool = False
+    left_out: frozenset[int] = frozenset()
     on_run: Callable[[str], None] = lambda run: None
     on_delivery: Callable[[Any], None] = lambda delivery: None
 

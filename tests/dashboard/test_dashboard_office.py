@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pytest
 import streamlit as st
 from hypothesis import given
 from hypothesis import strategies as st_
+from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 from dashboard import actions, connections
+from dashboard.api.app import make_api
 from dashboard.files.deposit import deposit
 from dashboard.files.fitting import fitting
 from dashboard.prefect_api import schedules
@@ -24,7 +27,8 @@ from dashboard.words import encoding_in_words
 from deployments.commands.delivered import refuse_unmeant
 from deployments.commands.one_row import print_row
 from deployments.commands.session import Session
-from deployments.commands.showing import print_runs
+from deployments.commands.showing import print_run, print_runs
+from deployments.commands.since import left_out
 from flows.errors import FileError, RowrelayError
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
@@ -153,6 +157,68 @@ def test_rows_that_a_later_run_delivered_are_told_on_the_first(
     assert "Send 2 failed again (1 of them delivered since)" in [each.label for each in page.button]
     assert "3 rejected and failed rows, to correct and send again (2 of them delivered since)" in text(page)
     assert "2 delivered since" in text(show("runs"))
+
+
+def corrected(settings: Settings, redis_url: str, tmp_path: Path) -> tuple[Seeded, Seeded]:
+    """A run of which rows 4 and 6 failed, and a later one that delivered row 4."""
+    definition = keyed(settings)
+    first = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 6, bad=(5,)), definition=definition)
+    first.outcomes(RowState.DONE, [1, 2, 3])
+    first.outcomes(RowState.FAILED, [4, 6])
+    first.leave(RunState.FINISHED)
+    later = seed(settings, redis_url, write_posts(tmp_path / "again.csv", 4), definition=definition)
+    later.outcomes(RowState.DONE, [4])
+    later.leave(RunState.FINISHED)
+    return first, later
+
+
+def test_the_command_line_tells_what_was_delivered_since_and_how_to_leave_it_out(
+    settings: Settings, redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, later = corrected(settings, redis_url, tmp_path)
+    session = Session.of(settings, redis_url)
+
+    print_run(session, session.view.run(first.id), as_json=False)
+    said = capsys.readouterr().out
+    print_run(session, session.view.run(first.id), as_json=True)
+    as_json = json.loads(capsys.readouterr().out)
+
+    name = first.id[:8]
+    assert f"Delivered since by a later run: 1 failed (run {later.id[:8]}: 1)." in said
+    assert f"rowrelay send --resume {name} --rows failed --skip-delivered  (1 of them delivered since)" in said
+    assert as_json["delivered_since"] == {"rows": {"failed": 1}, "runs": {later.id: 1}}
+
+
+def test_rows_that_were_delivered_since_are_not_sent_again_without_a_word(
+    settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    first, _ = corrected(settings, redis_url, tmp_path)
+    session = Session.of(settings, redis_url)
+    run = session.view.run(first.id)
+
+    with pytest.raises(RowrelayError, match=r"Of the 2 failed rows of run .{8}, 1 row was delivered since") as refused:
+        left_out(session, run, "failed", skips=False, askable=False, sure=False)
+
+    assert refused.value.hint == (
+        "Add --skip-delivered to leave out what was delivered, or --yes to send all of them again."
+    )
+    assert left_out(session, run, "failed", skips=True, askable=False, sure=False) == {4}
+    assert left_out(session, run, "failed", skips=False, askable=False, sure=True) == frozenset()
+    assert left_out(session, run, "reconcile", skips=False, askable=False, sure=False) == frozenset()
+
+
+def test_over_http_rows_that_were_delivered_since_are_sent_again_only_on_request(
+    settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    first, _ = corrected(settings, redis_url, tmp_path)
+
+    with TestClient(make_api(), base_url="http://127.0.0.1:8501") as api:
+        refused = api.post(f"/runs/{first.id}/resume", json={"rows": "failed"})
+        wanted = api.post(f"/runs/{first.id}/resume", json={"rows": "failed", "delivered_too": True})
+
+    assert (refused.status_code, refused.json()["type"]) == (409, "/api/problems/delivered-since")
+    assert refused.json()["detail"] == "A later run has delivered 1 of the 2 failed rows."
+    assert wanted.status_code == 503  # as Prefect is away
 
 
 def test_what_was_all_delivered_since_is_not_what_a_run_invites_to_send(

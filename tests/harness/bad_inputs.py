@@ -431,7 +431,7 @@ COMMANDS: list[tuple[list[str], str]] = [
     ),
     (
         ["send", "--resume", "a", "--skip-delivered"],
-        "--resume goes without --skip-delivered.\nA run keeps what it was begun with.",
+        "With --resume, --skip-delivered goes with --rows failed or --rows unknown only.\nSend the file as a new run to leave out what was delivered.",
     ),
     (
         ["send", "good.csv", "--pipeline", "post"],

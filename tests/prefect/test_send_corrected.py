@@ -55,6 +55,27 @@ def test_send_leaves_out_what_was_delivered_if_asked_to(keyed: World, stack: Run
     assert keyed.report()["arrivals"] == 12
 
 
+def test_failed_rows_that_a_later_run_delivered_stay_where_they_are(keyed: World, stack: RunningStack) -> None:
+    given: dict[str, Any] = {"cwd": ROOT, "env": environment(keyed, stack), "capture_output": True, "timeout": 90}
+    keyed.control(faults={"unprocessable": 1.0})
+    first = json.loads(subprocess.run(command(keyed, "--json"), **given).stdout)
+    assert first["counts"]["failed"] == 10
+    keyed.control(faults={})
+    keyed.file(4)
+    assert subprocess.run(command(keyed, "--yes"), **given).returncode == 0
+    before = keyed.report()["arrivals"]
+    again = [*PROGRAM, "send", "--resume", first["run"], "--rows", "failed"]
+
+    refused = subprocess.run(again, **given)
+    sent = subprocess.run([*again, "--skip-delivered", "--json"], **given)
+
+    assert (refused.returncode, sent.returncode) == (2, 1), sent.stderr
+    assert b"4 rows were delivered since by a later run" in refused.stderr
+    counts = json.loads(sent.stdout)["counts"]
+    assert (counts["done"], counts["failed"]) == (6, 4)
+    assert keyed.report()["arrivals"] == before + 6
+
+
 @pytest.mark.parametrize(
     ("answer", "code", "arrivals"), [("l", 0, 12), pytest.param("a", 0, 22, marks=pytest.mark.slow), ("n", 2, 10)]
 )
