@@ -9,6 +9,7 @@ RowrelayError                      anything a person can mend; carries a message
 │   ├── SpoolGone                  what was kept of a run's rows is not there any more
 │   └── SpoolDamaged               or is not as it was written
 ├── SettingError                   an environment setting is missing or impossible
+│   └── SecretMissing              a pipeline can send nothing without it
 ├── StackError                     Redis or Prefect is not there, or cannot be started
 ├── LedgerError                    Redis holds something this version must not touch, or refuses to keep it
 │   ├── RunNotFound
@@ -97,6 +98,10 @@ class SpoolDamaged(FileError):
 
 class SettingError(RowrelayError):
     """A setting is missing or impossible."""
+
+
+class SecretMissing(SettingError):
+    """The pipeline needs a secret that is not there."""
 
 
 class StackError(RowrelayError):

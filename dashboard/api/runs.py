@@ -19,7 +19,16 @@ from dashboard.connections import settings, view
 from dashboard.prefect_api.server import PrefectRefused
 from dashboard.rows.book import Rowbook
 from dashboard.rows.since import NOTHING, SENT, delivered_since, later_runs
-from flows.errors import DefinitionError, FileError, LedgerOlder, RunBusy, RunDeleted, RunNotFound, StorageError
+from flows.errors import (
+    DefinitionError,
+    FileError,
+    LedgerOlder,
+    RunBusy,
+    RunDeleted,
+    RunNotFound,
+    SecretMissing,
+    StorageError,
+)
 from flows.flow_runs.start import KeyReused
 from flows.ledger.notes import EVENTS
 from flows.ledger.run import Run
@@ -30,7 +39,7 @@ router = APIRouter(prefix="/runs", tags=["runs"])
 
 
 @router.post("", status_code=202)
-@raises(DefinitionError, FileError, StorageError, KeyReused, PrefectRefused)
+@raises(DefinitionError, SecretMissing, FileError, StorageError, KeyReused, PrefectRefused)
 def start_run(
     body: schemas.NewRun, request: Request, response: Response, idempotency_key: Key = None
 ) -> schemas.Started:
@@ -120,6 +129,7 @@ def cancel_run(run: str, request: Request, response: Response) -> schemas.Run:
     actions.NotPossible,
     actions.DeliveredSince,
     DefinitionError,
+    SecretMissing,
     LedgerOlder,
     KeyReused,
     PrefectRefused,

@@ -20,6 +20,7 @@ from dashboard.prefect_api.schedules import Schedule
 from dashboard.words import Look
 from flows.errors import RowrelayError
 from flows.pipeline.definition import Definition
+from flows.pipeline.secret import missing_secrets, where_to_put
 from flows.pipeline.timing import Rule
 
 _ACTIVE, _PAUSED = Look("#0d9c75", "✓", "active"), Look("#8b95a3", "‖", "paused")
@@ -64,6 +65,9 @@ def _one(each: Schedule) -> None:
                 ("Last time", last(each, at)),
             )
         )
+        for name in _missing(each.deployment.name):
+            text = f"It will send nothing: the secret {name} is missing."
+            st.html(notice("bad", text, theme.prose(where_to_put(name, settings().secrets))))
         if found := files(each, at):
             st.html(found)
         with st.container(horizontal=True):
@@ -77,6 +81,12 @@ def _one(each: Schedule) -> None:
                 _change(each)
             if st.button("Remove", key=f"remove-{each.id}", icon=":material/delete:", type="tertiary"):
                 _remove(each)
+
+
+def _missing(pipeline: str) -> list[str]:
+    """The secrets without which a pipeline sends nothing."""
+    definition = cached.known_pipelines().get(pipeline)
+    return missing_secrets(definition, settings()) if definition else []
 
 
 def _do(act: Callable[[], object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import streamlit as st
 
@@ -16,6 +17,8 @@ from dashboard.prefect_api.health import Service
 from dashboard.words import Look
 from flows.errors import RowrelayError
 from flows.limit.status import LimitStatus
+from flows.pipeline.definition import Definition
+from flows.pipeline.secret import missing_secrets, where_to_put
 from flows.words import duration
 
 _WELL = Look("#0d9c75", "✓", "answers")
@@ -36,10 +39,20 @@ def show() -> None:
         st.html(notice("warn", f"{ill[0].name}: {ill[0].says}".rstrip(".") + ".", ill[0].todo))
     else:
         st.html(notice("good", "Everything answers."))
+    _secrets()
     st.html(_table(services))
     _limits()
     _targets()
     _access()
+
+
+def _secrets() -> None:
+    """Which pipelines can send nothing, though everything answers."""
+    with suppress(RowrelayError):  # what cannot be read is said under "Where rows go"
+        for definition in cached.known_pipelines().values():
+            for name in missing_secrets(definition, settings()):
+                todo = theme.prose(where_to_put(name, settings().secrets))
+                st.html(notice("bad", f"{definition.name} can send nothing: the secret {name} is missing.", todo))
 
 
 def _table(services: list[Service]) -> Markup:
@@ -132,11 +145,16 @@ def _targets() -> None:
                 tag(
                     "tr",
                     tag("td", tag("strong", definition.name)),
-                    tag("td", target.in_words(definition)),
+                    tag("td", target.in_words(definition), _cannot(definition)),
                     tag("td", target.WHO_LISTENS if target.stays_here(definition) else "", cls="rr-muted"),
                 )
             )
         st.html(tag("div", tag("table", tag("tbody", *lines), cls="rr-table rr-stack"), cls="rr-scroll"))
+
+
+def _cannot(definition: Definition) -> Markup | None:
+    missing = missing_secrets(definition, settings())
+    return tag("div", f"sends nothing: the secret {missing[0]} is missing") if missing else None
 
 
 def _access() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
 from itertools import islice, tee
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from flows.pipeline.fault import suggestion
 from flows.pipeline.infer import MOST_ROWS, infer, name_for
 from flows.pipeline.open_secret import veiled
 from flows.pipeline.pipelines import examples, present
+from flows.pipeline.secret import missing_secrets, where_to_put
 from flows.settings import Settings
 from flows.source.source import open_file
 from flows.words import limit_words
@@ -25,7 +27,8 @@ from flows.words import limit_words
 
 def pipelines(*, as_json: bool) -> int:
     """All pipelines: those of ROWRELAY_PIPELINES, and the shipped examples where they are offered."""
-    found = present(Settings.read())
+    settings = Settings.read()
+    found = present(settings)
     for fault in found.refused.values():
         err.print(str(fault), style="red", markup=False)
     if found.withheld_notice:
@@ -45,7 +48,17 @@ def pipelines(*, as_json: bool) -> int:
     for name, said in advices.items():
         for text in said:
             err.print(f"{name}: {text}", style="yellow", markup=False)
+    for text in without_secrets(found, settings):
+        err.print(text, style="yellow", markup=False)
     return 0
+
+
+def without_secrets(definitions: Mapping[str, Definition], settings: Settings) -> Iterator[str]:
+    """Which pipelines can send nothing, and where the secret that they lack belongs."""
+    for definition in definitions.values():
+        for name in missing_secrets(definition, settings):
+            where = where_to_put(name, settings.secrets)
+            yield f"Pipeline {definition.name} can send nothing: the secret {name} is missing. {where}"
 
 
 def _target(definition: Definition) -> str:

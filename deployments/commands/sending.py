@@ -24,7 +24,7 @@ from deployments.commands.wish import Wish
 from flows.client.proxy import proxy_warning
 from flows.delivery.delivered import refuse_skipping
 from flows.delivery.renewal import renew
-from flows.errors import FileError, RowrelayError, SettingError, StackError, Stopped
+from flows.errors import FileError, RowrelayError, StackError, Stopped
 from flows.flow_runs.launch import LAUNCH, Launch
 from flows.ledger.backup_guard import turn
 from flows.ledger.connection import translated
@@ -32,7 +32,7 @@ from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
 from flows.pipeline.reading import redirected
-from flows.pipeline.secret import missing_secrets
+from flows.pipeline.secret import refuse_missing_secrets
 from flows.records import RowState, RunState
 from flows.schema.schema import Checker
 from flows.settings import Settings
@@ -85,7 +85,7 @@ def _send(wish: Wish, signals: Signals) -> int:
             if definition is None:
                 err.print("Nothing was sent.")
                 return NOTHING_SENT
-            _refuse_missing_secrets(definition, settings)
+            refuse_missing_secrets(definition, settings)
             err.print(f"Sending to {_host(definition)}, pipeline {definition.name}", markup=False)
         elif before is not None:
             refuse_unmeant(before, resume=wish.resume, rows=wish.rows)
@@ -97,7 +97,7 @@ def _send(wish: Wish, signals: Signals) -> int:
             if wish.rows in ("reconcile", "accepted") and not (definition.reconcile or definition.poll):
                 hint = "Write `reconcile` into the pipeline's definition, or see docs/pipelines.md."
                 raise RowrelayError(f"The pipeline {definition.name} does not say how to ask the API.", hint=hint)
-            _refuse_missing_secrets(definition, settings)
+            refuse_missing_secrets(definition, settings)
         elif definition is not None:
             skip = _skipping(wish, definition, session, settings)
             if skip is None and not _wanted_again(wish, session):
@@ -122,7 +122,7 @@ def _ready(wish: Wish, settings: Settings) -> Definition:
     if wish.url:
         definition = redirected(definition, wish.url)
     refuse_skipping(definition, None, wished=wish.skip_delivered)
-    _refuse_missing_secrets(definition, settings)
+    refuse_missing_secrets(definition, settings)
     with (
         TemporaryDirectory(prefix="rowrelay-") as folder,
         Checker(definition, folder=Path(folder)) as checker,
@@ -146,16 +146,6 @@ def _of_run(wish: Wish, session: Session, first: Run) -> Definition | None:
     if wish.undo:
         return from_run.agreed(session, first, yes=wish.yes)
     return from_run.other(session, first, wish.pipeline, wish.url)
-
-
-def _refuse_missing_secrets(definition: Definition, settings: Settings) -> None:
-    if missing := missing_secrets(definition, settings):
-        name = missing[0]
-        where = f"the environment variable {name}" + (f" or a file in {settings.secrets}" if settings.secrets else "")
-        raise SettingError(
-            f"Pipeline {definition.name} needs the secret {name}, which is not there.",
-            hint=f"Put it into {where}.",
-        )
 
 
 def _host(definition: Definition) -> str:

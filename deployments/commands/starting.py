@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from deployments.commands.describing import without_secrets
 from deployments.commands.session import Session, err, out, waiting
 from deployments.commands.terminal import ending, hung_up
 from flows.client.proxy import proxy_warning
@@ -23,7 +24,6 @@ from flows.errors import StackError
 from flows.ledger.connection import cautions
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import present
-from flows.pipeline.secret import missing_secrets, where_to_put
 from flows.private import private_folder
 from flows.settings import Settings
 
@@ -67,7 +67,7 @@ def up(*, port: int | None) -> int:
         err.print(f"Left out: {fault}", style="red", markup=False)
     if definitions.withheld_notice:
         err.print(definitions.withheld_notice, markup=False)
-    for text in _without_secrets(definitions, settings):
+    for text in without_secrets(definitions, settings):
         err.print(text, style="yellow", markup=False)
     dashboard_port = _port(port)
     children: list[Child] = []
@@ -92,14 +92,6 @@ def up(*, port: int | None) -> int:
             if children:
                 _tell_unfinished(Session.of(settings, addresses.redis_url))
     return 1 if any(child.gone for child in children) else 0
-
-
-def _without_secrets(definitions: Mapping[str, Definition], settings: Settings) -> Iterator[str]:
-    """Which pipelines can send nothing, and where the secret that they lack belongs."""
-    for definition in definitions.values():
-        for name in missing_secrets(definition, settings):
-            where = where_to_put(name, settings.secrets)
-            yield f"Pipeline {definition.name} can send nothing: the secret {name} is missing. {where}"
 
 
 def _cautions(settings: Settings, redis_url: str, definitions: Mapping[str, Definition]) -> list[str]:

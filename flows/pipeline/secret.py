@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from flows.errors import SettingError
+from flows.errors import SecretMissing, SettingError
 from flows.pipeline.definition import Definition
 from flows.pipeline.template import FromSecret, pieces
 from flows.settings import Settings
@@ -24,7 +24,7 @@ def secret(name: str, folder: Path | None) -> str:
 
 def where_to_put(name: str, folder: Path | None) -> str:
     """What helps where a secret is missing. A file is read by the next run, an environment only by a new process."""
-    anew = f"set the environment variable {name} and start `rowrelay up` or the worker again"
+    anew = f"set the environment variable {name}; where `rowrelay up` or a worker runs, start that again"
     return f"Put it into the file {name} in {folder}, or {anew}." if folder else f"To mend it, {anew}."
 
 
@@ -42,6 +42,15 @@ def secrets_of(definition: Definition, folder: Path | None) -> dict[str, str]:
 def missing_secrets(definition: Definition, settings: Settings) -> list[str]:
     """Names of the secrets that the definition needs and that are not there, sorted."""
     return [name for name in secret_names(definition) if not _find(name, settings.secrets)]
+
+
+def refuse_missing_secrets(definition: Definition, settings: Settings) -> None:
+    """Raises SecretMissing for the first secret that the definition needs and that is not there."""
+    if missing := missing_secrets(definition, settings):
+        raise SecretMissing(
+            f"Pipeline {definition.name} needs the secret {missing[0]}, which is not there.",
+            hint=where_to_put(missing[0], settings.secrets),
+        )
 
 
 def _find(name: str, folder: Path | None) -> str:

@@ -148,7 +148,7 @@ def test_a_missing_secret_is_named_before_anything_is_started(
     assert "Pipeline guarded needs the secret POSTS_TOKEN, which is not there." in err
     assert checked == as_json[0] == 2
     assert "The secret POSTS_TOKEN is missing, so nothing can be sent." in told
-    assert "set the environment variable POSTS_TOKEN and start `rowrelay up` or the worker again" in told
+    assert "set the environment variable POSTS_TOKEN; where `rowrelay up` or a worker runs, start that again" in told
     assert json.loads(as_json[1])["missing_secrets"] == ["POSTS_TOKEN"]
     assert "Pipeline guarded can send nothing: the secret POSTS_TOKEN is missing. To mend it, set" in up[2]
     assert "can be sent" in out

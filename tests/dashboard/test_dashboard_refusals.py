@@ -128,6 +128,48 @@ def test_a_schedule_that_is_removed_meanwhile_is_not_there(answers: Answers) -> 
         assert api.delete("/schedules/s").status_code == 204
 
 
+GUARDED = """
+name: guarded
+columns: {note: {type: str}}
+request: {url: "http://127.0.0.1:9/notes", headers: {Authorization: "Bearer ${secret:CRM_TOKEN}"}}
+limit: {name: guarded, requests: 7, window_seconds: 1}
+"""
+
+
+@pytest.fixture
+def guarded(answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A pipeline without its secret, with a schedule; Prefect still has the deployment of one that is gone."""
+    (tmp_path / "guarded.yaml").write_text(GUARDED)
+    monkeypatch.setenv("ROWRELAY_PIPELINES", str(tmp_path / "guarded.yaml"))
+    for clear in (connections.settings, connections._pipelines):
+        clear.cache_clear()
+    stated = [{"id": "s", "active": True, "schedule": {"cron": "0 7 * * *", "timezone": "Europe/Berlin"}}]
+    places = [
+        {"id": name, "flow_id": "f", "name": name, "status": "READY", "schedules": stated if name == "guarded" else []}
+        for name in ("guarded", "slowcust")
+    ]
+    answers["POST", "/deployments/filter"] = (200, places)
+    answers["POST", "/flows/filter"] = (200, [{"id": "f", "name": "deliver"}])
+    answers["POST", "/flow_runs/filter"] = (200, [])
+    yield
+    connections._pipelines.cache_clear()
+
+
+def test_a_pipeline_without_its_secret_is_told_before_anybody_waits_for_it(guarded: None) -> None:
+    says = "the secret CRM_TOKEN is missing"
+
+    status, schedules = text(show("status")), text(show("schedules"))
+
+    assert f"guarded can send nothing: {says}" in status
+    assert f"It will send nothing: {says}" in schedules
+    with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as api:
+        name = api.put("/files/n.csv", content=b"note\nx\n").json()["file"]
+        refused = api.post("/runs", json={"pipeline": "guarded", "file": name})
+    assert (refused.status_code, refused.json()["type"]) == (409, "/api/problems/secret-missing")
+    assert "needs the secret CRM_TOKEN" in refused.json()["detail"]
+    assert "set the environment variable CRM_TOKEN" in refused.json()["hint"]
+
+
 def test_what_else_runs_in_the_same_prefect_is_nobodys_business(answers: Answers) -> None:
     run, other = str(uuid4()), str(uuid4())
     answers["GET", f"/flow_runs/{run}"] = (200, begun(run) | {"flow_id": other, "parameters": FOREIGN})

@@ -559,7 +559,7 @@ def test_a_secret_comes_from_its_file_first_and_then_from_the_environment(
 
 def test_a_process_has_to_start_again_for_a_new_variable() -> None:
     assert where_to_put("T", None) == (
-        "To mend it, set the environment variable T and start `rowrelay up` or the worker again."
+        "To mend it, set the environment variable T; where `rowrelay up` or a worker runs, start that again."
     )
 
 
