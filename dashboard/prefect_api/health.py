@@ -61,7 +61,8 @@ def _runner(prefect_well: bool) -> Service:
         wanted = set(pipelines())
     except RowrelayError as exc:
         return Service("Runner", False, exc.message, does, exc.hint)
-    served = {place.name for place in places if place.flow == DELIVER and place.ready}
+    # Prefect keeps what was registered until the next start, also of a definition that is gone since.
+    served = {place.name for place in places if place.flow == DELIVER and place.ready} & wanted
     if missing := sorted(wanted - served):
         says = f"nobody serves {', '.join(missing)}"
         return Service(

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from dashboard import connections
 from dashboard.api.app import make_api
-from dashboard.prefect_api import server
+from dashboard.prefect_api import health, server
 from dashboard.prefect_api.server import NotInPrefect, PrefectRefused
 from flows.errors import StackError
 from flows.ledger.erase import erase
@@ -168,6 +168,10 @@ def test_a_pipeline_without_its_secret_is_told_before_anybody_waits_for_it(guard
     assert (refused.status_code, refused.json()["type"]) == (409, "/api/problems/secret-missing")
     assert "needs the secret CRM_TOKEN" in refused.json()["detail"]
     assert "set the environment variable CRM_TOKEN" in refused.json()["hint"]
+
+
+def test_a_runner_serves_no_pipeline_that_is_gone(guarded: None) -> None:
+    assert health._runner(True).says == "serves guarded"
 
 
 def test_what_else_runs_in_the_same_prefect_is_nobodys_business(answers: Answers) -> None:
