@@ -16,11 +16,12 @@ from flows.storage.located import opened
 def fitting(file: str, own: Definition, others: Mapping[str, Definition], settings: Settings) -> list[str]:
     """The others, by name, of which a file that was meant for `own` has every column that they need."""
     with suppress(RowrelayError), opened(file, settings, own) as path:
-        return [name for name, definition in others.items() if _fits(path, definition, settings)]
+        return [name for name, definition in others.items() if fits(path, definition, settings)]
     return []
 
 
-def _fits(path: Path, definition: Definition, settings: Settings) -> bool:
+def fits(path: Path, definition: Definition, settings: Settings) -> bool:
+    """Whether a file has every column that a pipeline needs, and one of its columns at least."""
     wanted = {name: column.optional for name, column in definition.columns.items()}
     most, encoding, delimiter = settings.max_upload_bytes, definition.source.encoding, definition.source.delimiter
     with (

@@ -13,6 +13,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
+from deployments.commands.choosing import chosen
 from deployments.commands.delivered import ADVICE, Known, known
 from deployments.commands.progress import PLAIN_SECONDS
 from deployments.commands.session import err, out
@@ -30,7 +31,6 @@ from flows.ledger.parcels import in_words
 from flows.limit.pace import sending_seconds
 from flows.masking import NO_SECRET
 from flows.pipeline.definition import Definition
-from flows.pipeline.pipelines import pick, present
 from flows.pipeline.secret import missing_secrets, secret, secret_names, where_to_put
 from flows.records import Apostrophes, Rejection, Row
 from flows.settings import Settings
@@ -60,7 +60,7 @@ def check(
     Returns 0 if all rows are good, 1 if some are rejected, 2 if a secret is missing.
     """
     settings = Settings.read()
-    definition = pick(present(settings), pipeline)
+    definition = chosen(pipeline, file, settings)
     secrets = {name: _secret(name, settings) for name in secret_names(definition)}
     options: dict[str, Any] = {"encoding": encoding, "delimiter": delimiter, "apostrophes": apostrophes}
     options["max_bytes"] = settings.max_upload_bytes

@@ -31,7 +31,7 @@ commands = group()
 )
 def check(
     file: Annotated[Path, typer.Argument(help="CSV or TSV, also packed with gzip.")],
-    pipeline: Pipeline = "posts",
+    pipeline: Pipeline = None,
     encoding: Encoding = None,
     delimiter: Delimiter = None,
     apostrophes: Apostrophes = None,
@@ -49,7 +49,7 @@ def check(
 
     return checking.check(
         file,
-        pipeline=pipeline,
+        pipeline=pipeline or "",
         encoding=encoding,
         delimiter=delimiter,
         apostrophes=apostrophes.value if apostrophes else None,
@@ -64,9 +64,7 @@ def check(
 )
 def send(
     file: Annotated[Path | None, typer.Argument(help="CSV or TSV, also packed with gzip.", show_default=False)] = None,
-    pipeline: Annotated[
-        str | None, typer.Option(help="Name of the pipeline; `rowrelay pipelines` lists them.", show_default="posts")
-    ] = None,
+    pipeline: Pipeline = None,
     url: Annotated[str | None, typer.Option(help="Send to this address instead of the pipeline's.")] = None,
     encoding: Encoding = None,
     delimiter: Delimiter = None,
@@ -151,7 +149,7 @@ def send(
     return sending.send(
         Wish(
             file=file,
-            pipeline=pipeline or "posts",
+            pipeline=pipeline or "",
             resume=resume or "",
             rows=rows.value if rows else "unfinished",
             url=url,

@@ -71,7 +71,10 @@ class Apostrophe(StrEnum):
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, a Prefect flow run's id, or `last`.")
 ]
-Pipeline = Annotated[str, typer.Option(help="Name of the pipeline; `rowrelay pipelines` lists them.")]
+Pipeline = Annotated[
+    str | None,
+    typer.Option(help="Name of the pipeline; `rowrelay pipelines` lists them.", show_default="the only one"),
+]
 Encoding = Annotated[str | None, typer.Option(help="The file's encoding, e.g. cp1252. Default: found.")]
 Delimiter = Annotated[str | None, typer.Option(help="What separates the cells: , ; | or tab. Default: found.")]
 Apostrophes = Annotated[

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from deployments.commands.choosing import chosen
 from deployments.commands.delivered import ask, refuse_unmeant
 from deployments.commands.progress import Progress
 from deployments.commands.session import Session, err, log_to_file, out, person, quiet_prefect, waiting
@@ -30,7 +31,6 @@ from flows.ledger.backup_guard import turn
 from flows.ledger.connection import translated
 from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
-from flows.pipeline.pipelines import pick, present
 from flows.pipeline.reading import redirected
 from flows.pipeline.secret import refuse_missing_secrets
 from flows.records import RowState, RunState
@@ -103,7 +103,7 @@ def _send(wish: Wish, signals: Signals) -> int:
             if skip is None and not _wanted_again(wish, session):
                 err.print("Nothing was sent.")
                 return NOTHING_SENT
-            wish = replace(wish, skip_delivered=bool(skip))
+            wish = replace(wish, pipeline=definition.name, skip_delivered=bool(skip))
             err.print(f"Sending to {_host(definition)}, pipeline {definition.name}", markup=False)
         if definition is not None and (warning := proxy_warning(definition.main.url)):
             err.print(warning, style="yellow", markup=False)
@@ -118,7 +118,7 @@ def _ready(wish: Wish, settings: Settings) -> Definition:
     """The pipeline, once it and the beginning of the file are found fit."""
     assert wish.file is not None
     str(wish.file.absolute()).encode()  # what is kept of the run names it: refused here, where nothing has begun
-    definition = pick(present(settings), wish.pipeline)
+    definition = chosen(wish.pipeline, wish.file, settings)
     if wish.url:
         definition = redirected(definition, wish.url)
     refuse_skipping(definition, None, wished=wish.skip_delivered)

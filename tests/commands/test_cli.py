@@ -52,6 +52,36 @@ def test_an_unusable_file_is_named_with_what_to_do_and_nothing_is_started(
     assert not (here / "data").exists()
 
 
+NOTES = """
+name: {0}
+columns: {{{0}: {{type: str}}}}
+request: {{url: "http://127.0.0.1:9/{0}", json: {{text: "{{{0}}}"}}}}
+limit: {{name: {0}, requests: 7, window_seconds: 1}}
+"""
+
+
+def test_of_one_pipeline_none_need_be_named_and_of_several_the_fitting_one_is_told(
+    here: Path, rowrelay: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "own").mkdir()
+    (here / "notes.csv").write_text("note\nx\n")
+    (here / "other.csv").write_text("age\n1\n")
+    monkeypatch.setenv("ROWRELAY_PIPELINES", str(here / "own"))
+    (here / "own" / "note.yaml").write_text(NOTES.format("note"))
+    only = rowrelay("check", "notes.csv")
+    (here / "own" / "memo.yaml").write_text(NOTES.format("memo"))
+
+    fitting, other = rowrelay("send", "notes.csv"), rowrelay("check", "other.csv")
+
+    assert only[0] == 0, only[2]
+    assert fitting[0] == other[0] == 2
+    assert fitting[2] == (
+        "rowrelay: No pipeline is named. The columns of notes.csv fit the pipeline note.\n"
+        "If that is meant, add --pipeline note\n"
+    )
+    assert other[2] == "rowrelay: No pipeline is named.\nAdd --pipeline NAME. There are: memo, note.\n"
+
+
 def apart(*args: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
     """A command in a process of its own, with another terminal than ours."""
     given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
