@@ -21,6 +21,7 @@ from flows.pipeline.reading import from_resolved
 from flows.records import RowState, Wanted
 from flows.settings import Settings
 
+_SHORT = 8  # characters of a run's id
 _LATER = {"says", "example", "goes_out"}  # keys of a column that say nothing of how a file is read
 
 
@@ -64,7 +65,7 @@ def _fit(run: Run, view: View, settings: Settings) -> Definition:
     if run.facts.undoes:
         raise _refusal("it undoes another run, as that one's definition said", "Leave out the new definition.")
     if run.counts[RowState.UNKNOWN] or run.counts[RowState.SENDING]:
-        raise _refusal("it has unknown rows, whose requests must stay what they were", "Settle those first.")
+        raise _refusal("it has unknown rows, whose requests must stay what they were", _settle(run, old))
     if _of_the_file(old) != _of_the_file(new):
         raise _refusal("its rows were read by other columns", "Send the file as a new run.")
     if old.kept != new.kept:
@@ -72,6 +73,16 @@ def _fit(run: Run, view: View, settings: Settings) -> Definition:
     if urlsplit(old.main.url).netloc != urlsplit(new.main.url).netloc:
         raise _refusal("requests would go to another host", "Send the file as a new run.")
     return new
+
+
+def _settle(run: Run, definition: Definition) -> str:
+    """The ways to settle unknown rows."""
+    name = run.id[:_SHORT]
+    asks = f"`rowrelay reconcile {name}` asks the API, " if definition.reconcile else ""
+    return (
+        f"Settle those first: {asks}`rowrelay mark-done {name} ROW...` calls rows done that the API has, and"
+        f" `rowrelay send --resume {name} --rows unknown` sends the others again as they were."
+    )
 
 
 def _has_doubtful(run: Run, view: View) -> bool:

@@ -104,8 +104,11 @@ def test_unknown_rows_keep_what_they_were_sent_as(seeded: Seeded, settings: Sett
     with pytest.raises(DefinitionError, match="sent again as they were"):
         renew(run, "unknown", seeded.ledger, view, settings, by="Ada")
     doubtful = replace(run, counts={**run.counts, RowState.UNKNOWN: 1})
-    with pytest.raises(DefinitionError, match=r"it has unknown rows.*\nSettle those first"):
+    with pytest.raises(DefinitionError, match=r"it has unknown rows.*\nSettle those first") as refused:
         renew(doubtful, "failed", seeded.ledger, view, settings, by="Ada")
+    for words in (f"rowrelay mark-done {run.id[:8]}", f"rowrelay send --resume {run.id[:8]} --rows unknown"):
+        assert words in refused.value.hint
+    assert "reconcile" not in refused.value.hint  # the pipeline does not say how to ask
 
 
 @pytest.mark.parametrize(("rows", "state"), [("failed", RowState.FAILED), ("unfinished", RowState.WAITING)])
