@@ -28,6 +28,21 @@ class RunStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class RunKind(StrEnum):
+    """How a run stands. `checked`: nothing of it is sent; `with errors`: it is finished, with some rows not done."""
+
+    STARTING = "starting"
+    CHECKING = "checking"
+    CHECKED = "checked"
+    SENDING = "sending"
+    CANCELLING = "cancelling"
+    INTERRUPTED = "interrupted"
+    FINISHED = "finished"
+    WITH_ERRORS = "with errors"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+
+
 class ShownAs(StrEnum):
     """The state of a run in the words of the pages."""
 
@@ -165,7 +180,8 @@ class Run(Answer):
     pipeline: str
     file: str = Field(description="The file's name")
     state: RunStatus
-    shown_as: ShownAs
+    kind: RunKind = Field(description="How it stands, for programs: these words stay the same")
+    shown_as: ShownAs = Field(description="The same in the words of the pages")
     reason: str = Field(description="Why it ended as it did, and what to do; empty where there is nothing to say")
     by: str
     created: datetime | None
@@ -220,7 +236,7 @@ class Run(Answer):
             cancelling=False,
             busy=False,
         )
-        shown = {"state": run.kind, "shown_as": ledger.KINDS[run.kind], "created": created}
+        shown = {"state": run.kind, "kind": run.kind, "shown_as": ledger.KINDS[run.kind], "created": created}
         return cls.model_validate(plain(nothing) | shown)
 
 

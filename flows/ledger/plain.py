@@ -16,6 +16,7 @@ def plain(run: Run) -> dict[str, Any]:
         "pipeline": run.pipeline,
         "file": facts.name or run.file,
         "state": str(run.state),
+        "kind": run.kind,
         "shown_as": run.shown_as,
         "reason": run.reason,
         "by": run.by,

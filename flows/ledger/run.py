@@ -11,7 +11,7 @@ from flows.ledger import facts
 from flows.ledger.facts import Facts
 from flows.records import RowState, RunState
 
-KINDS = {  # how a run is shown to people, everywhere
+KINDS = {  # how a run stands, for programs, and how that is shown to people, everywhere
     "starting": "starting",
     "checking": "checking",
     "checked": "checked, not sent",

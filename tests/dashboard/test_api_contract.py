@@ -175,6 +175,8 @@ def test_the_command_line_calls_a_run_that_was_only_checked_as_the_api_does(api:
     mine, told = as_object(mixed.delivery.view.run(mixed.id)), api.get(f"/runs/{mixed.id}").json()
 
     assert mine["shown_as"] == told["shown_as"] == "checked, not sent"
+    assert mine["kind"] == told["kind"] == "checked"
+    assert [each.value for each in schemas.RunKind] == list(KINDS)
 
 
 def test_events_are_paged_from_where_one_has_got_to(api: TestClient, mixed: Seeded) -> None:
