@@ -81,7 +81,8 @@ def said_of(column: Column, text: str) -> str:
     try:
         value = text if column.type == "str" else _read(column.type, text.strip(" \t"))
     except ValueError as exc:
-        return str(exc)
+        said = str(exc)
+        return words_of(column.type, column.says) if said == WORDS[column.type] else said
     return next((each.words for each in asked(column) if not holds(each.test, value)), "")
 
 
@@ -130,8 +131,18 @@ def kept(text: str, number: float) -> bool:
     return Decimal(repr(number)) == Decimal(text)
 
 
+def words_of(kind: str, says: str | None) -> str:
+    """What is told of a cell that is no value of its column's type. `says`: the column's own words."""
+    return f"must be {says}" if says else WORDS[kind]
+
+
 def asked(column: Column) -> Iterator[Asked]:
-    """The value checks of a column, in the order in which their words are told."""
+    """The value checks of a column, in the order in which their words are told: its own ones, where it `says` them."""
+    made = _asked(column)
+    return (each._replace(words=f"must be {column.says}") for each in made) if column.says else made
+
+
+def _asked(column: Column) -> Iterator[Asked]:
     least, most, shortest, longest = column.min, column.max, column.min_length, column.max_length
     if not column.blank:
         yield Asked("blank", lambda value: value.strip() != "", "must not be blank")
@@ -146,8 +157,7 @@ def asked(column: Column) -> Iterator[Asked]:
     if column.pattern is not None:
         # Python's own expressions: Arrow's would read some of them otherwise, and lack others.
         matches = re.compile(column.pattern).fullmatch
-        words = f"must be {column.says}" if column.says else f"must match {column.pattern}"
-        yield Asked("pattern", lambda value: matches(value) is not None, words)
+        yield Asked("pattern", lambda value: matches(value) is not None, f"must match {column.pattern}")
     if (options := column.one_of) is not None:
         yield Asked("one_of", lambda value: value in options, "must be one of " + ", ".join(map(_shown, options)))
 

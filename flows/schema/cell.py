@@ -32,6 +32,7 @@ from flows.pipeline.judge import (
     WORDS,
     fits,
     kept,
+    words_of,
 )
 
 SURE_DIGITS = 18  # so many always fit into 64 bits
@@ -59,12 +60,13 @@ class Column:
         return Column(values, more | self.faults)
 
 
-def read(kind: str, text: pd.Series, *, optional: bool, zoned: bool | None = None) -> Column:
+def read(kind: str, text: pd.Series, *, optional: bool, zoned: bool | None = None, says: str | None = None) -> Column:
     """A column of text as values of `kind`: int, float, decimal, str, bool, date or datetime.
 
     An empty cell is null in an optional column, and in a `str` column that is not optional an empty text. Values are
     Python objects for decimal, date and datetime (which keeps its offset), pandas' nullable arrays for the others.
-    `zoned` says whether a datetime must or must not state its offset; None allows both.
+    `zoned` says whether a datetime must or must not state its offset; None allows both. `says`: words for
+    a cell that is no value of the kind.
     """
     cells = as_arrow(text)
     if kind == "str":
@@ -82,7 +84,10 @@ def read(kind: str, text: pd.Series, *, optional: bool, zoned: bool | None = Non
     values, more = _READERS[kind](good)
     if zoned is not None:
         more |= _wrongly_zoned(values, zoned)
-    return Column(values, faults | more)
+    faults |= more
+    if says:
+        faults = {at: words_of(kind, says) if fault == WORDS[kind] else fault for at, fault in faults.items()}
+    return Column(values, faults)
 
 
 def _whole(shape: str) -> str:

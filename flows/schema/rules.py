@@ -20,13 +20,15 @@ _DTYPES = {"int": "Int64", "float": "Float64", "bool": "boolean", "str": "str"} 
 class Cell:
     """How the cells of a column are read: as what, whether empty ones are null, whether the column may be missing.
 
-    `zoned` says whether a datetime must (True), must not (False) or may (None) state its offset.
+    `zoned` says whether a datetime must (True), must not (False) or may (None) state its offset. `says`: words for
+    a cell that cannot be read.
     """
 
     kind: str
     null: bool
     optional: bool
     zoned: bool | None = None
+    says: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,10 @@ class Rules:
 def of_columns(columns: Mapping[str, Column]) -> Rules:
     """The rules that a definition states column by column."""
     return Rules(
-        cells={name: Cell(column.type, column.optional, column.optional) for name, column in columns.items()},
+        cells={
+            name: Cell(column.type, column.optional, column.optional, says=column.says)
+            for name, column in columns.items()
+        },
         schema=pandera.DataFrameSchema(
             {
                 name: pandera.Column(_DTYPES.get(column.type), _checks(column), nullable=column.optional)

@@ -80,7 +80,7 @@ class Checker:
         """
         self._notices.look(text, lines)
         columns = {
-            name: cell.read(how.kind, text[name], optional=how.null, zoned=how.zoned)
+            name: cell.read(how.kind, text[name], optional=how.null, zoned=how.zoned, says=how.says)
             for name, how in self._rules.cells.items()
         }
         for name, points in self._points.items():

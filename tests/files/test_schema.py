@@ -145,6 +145,11 @@ CHECKS = [
     ("{type: datetime, max: '2024-01-31T12:00:00Z'}", "2024-01-31T12:00:00Z", "2024-01-31T11:00:00",
      "must be at most 2024-01-31T12:00:00+00:00 and, like that, state its offset"),
     ("{type: int}", "1", "", "must not be empty"),
+    ("{type: decimal, says: a price such as 12.50}", "1", "dear", "must be a price such as 12.50"),
+    ("{type: decimal, min: 1, says: a price such as 12.50}", "1", "0.5", "must be a price such as 12.50"),
+    ("{type: date, says: a day such as 2024-01-31}", "2024-01-31", "2024-02-30", "must be a day such as 2024-01-31"),
+    ("{type: str, one_of: [a], says: the letter a}", "a", "b", "must be the letter a"),
+    ("{type: int, says: a year}", "1", "", "must not be empty"),
     ("{type: date}", "2024-01-01", "  ", "must not be empty"),
 ]  # fmt: skip
 
