@@ -34,6 +34,7 @@ _MONTHS = (
     "nov dec dez déc dic янв фев мар апр май мая июн июл авг сен окт ноя дек"
 )
 _DATE = re.compile(rf"[\d\s.,/\-]*+({_MONTHS.replace(' ', '|')})[^\W\d_]*+[\d\s.,:/\-]*+", re.IGNORECASE)
+_CODE = re.compile(r"\s*[TZEtze].*\d", re.DOTALL)  # Z-2: times end with such a letter, and nothing begins with it
 _TRUTH = re.compile(r"\s*(true|false|wahr|falsch|vrai|faux|verdadero|verdadeiro|falso|vero|истина|ложь)\s*", re.I)
 _DIGIT = re.compile(r"\d")
 _JSON = msgspec.json.Encoder(decimal_format="number")
@@ -80,7 +81,8 @@ def neutral(text: str) -> str:
 def guarded(text: str) -> str:
     """The same, and so that a spreadsheet saves it as it was: nothing is taken for a number or a date."""
     bare = text.lstrip("'")
-    return "'" + text if _risky(bare) or _changed(bare) else text
+    # A code without an apostrophe stays itself. With one it gets another: `restored` takes one away.
+    return "'" + text if _risky(bare) or (_changed(bare) and (bare != text or not _CODE.match(bare))) else text
 
 
 def restored(cell: str) -> str:

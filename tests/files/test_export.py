@@ -24,7 +24,7 @@ from flows.ledger.ledger import Ledger
 from flows.ledger.view import View
 from flows.pipeline.reading import load
 from flows.records import Reason, RowState
-from flows.sheet import cell, neutral, restored
+from flows.sheet import cell, guarded, neutral, restored
 from flows.source.source import open_file
 from flows.spool.spool import Spool
 from tests.harness.sent import FILE, POSTS, Sent, sent
@@ -269,7 +269,10 @@ CHANGED_BY_SPREADSHEETS = [
     "1.50", "3,5", "-0.5", ".5", "5 ", " 5", "50%", "$5", "5 €", "1 000", "1'000", "(5)", "2024-01-31T13:45:31+01:00",
     "10:30 PM", "MARCH1", "SEP-2", "5 Mai 2024", "true", "FALSCH",
 ]  # fmt: skip
-LEFT_ALONE = ["5", "-5", "0", "98101", "40063813339", "", "plain", "A1", "5 pieces", "12 Main Street", "x-1", "truely"]
+LEFT_ALONE = [
+    "5", "-5", "0", "98101", "40063813339", "", "plain", "A1", "Z-2", "T-1", "E5", "5 pieces", "12 Main Street", "x-1",
+    "truely",
+]  # fmt: skip
 
 
 def test_what_a_spreadsheet_would_change_is_guarded_in_a_file_to_be_corrected(redis_url: str, tmp_path: Path) -> None:
@@ -291,6 +294,13 @@ def test_what_a_spreadsheet_would_change_is_guarded_in_a_file_to_be_corrected(re
     (tmp_path / "corrected.csv").write_bytes(given_out.replace(b",0,", b",1,"))
     with open_file(tmp_path / "corrected.csv", {"userId": False, "title": False}) as source:
         assert [cells[2] for frame in source.frames() for cells in frame.cells] == texts
+
+
+def test_a_code_that_begins_with_a_letter_of_times_comes_back_with_an_apostrophe_and_without() -> None:
+    for text in ("Z-2", "'Z-2", "''Z-2", "T-1", "'E5"):
+        assert restored(guarded(text)) == text
+    assert guarded("Z-2") == "Z-2"
+    assert restored("'Z-2") == "Z-2"  # as earlier versions wrote it
 
 
 SAVED = [
