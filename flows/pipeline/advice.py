@@ -18,7 +18,17 @@ _DONE = ("done", "accepted")
 
 def advice(definition: Definition) -> list[str]:
     """What to look at, each in a sentence or two that say what to write."""
-    return [*_unread_refusals(definition), *_twice(definition)]
+    return [*_unread_refusals(definition), *_twice(definition), *_never_ending(definition)]
+
+
+def _never_ending(definition: Definition) -> Iterator[str]:
+    """Rows that are accepted, and that nobody asks about."""
+    rules = [*definition.answers, *(definition.batch.answers if definition.batch else ())]
+    if definition.poll is None and any(rule.means == "accepted" for rule in rules):
+        yield (
+            "a rule means accepted, and without `poll` nobody asks the API what became of such rows: they stay "
+            "accepted for ever"
+        )
 
 
 def _unread_refusals(definition: Definition) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pydantic import Field
 from flows.pipeline.batch import Matching
 from flows.pipeline.column import Bool, Float, Part, left_out
 from flows.pipeline.expression import Expression
-from flows.pipeline.request import Request
+from flows.pipeline.request import READING, Request
 from flows.pipeline.rules import Missing, Rule
 
 
@@ -28,7 +28,7 @@ class Step(Part):
     answers: list[Rule] = Field(default=[], exclude_if=operator.not_)
     """Rules on this step's answer, asked before the common ones; done means: go on"""
     writes: Bool | None = Field(default=None, exclude_if=left_out)
-    """false: it only reads. Default: true, except for GET"""
+    """false: it only reads. Default: true, except for GET and HEAD"""
     means: Literal["done", "failed", "unknown"] | None = Field(default=None, exclude_if=left_out)
     """Instead of a request: how the row ends here"""
     reason: str | None = Field(default=None, exclude_if=left_out)
@@ -39,7 +39,7 @@ class Step(Part):
         """Whether its request may change something."""
         if self.request is None:
             return False
-        return self.request.method != "GET" if self.writes is None else self.writes
+        return self.request.method not in READING if self.writes is None else self.writes
 
 
 class Reconcile(Part):

@@ -12,7 +12,7 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from flows.pipeline.batch import Batch
 from flows.pipeline.column import Bool, Column, Float, Int, Part, left_out, pandera_model
@@ -37,8 +37,8 @@ class Response(Part):
     """Status codes that mean the row is done"""
     expects_json: Bool = Field(default=True, alias="json")
     """false: the answer need not be JSON"""
-    max_bytes: Annotated[Int, Field(ge=0, le=64 * 2**20)] = MOST_BYTES
-    """An answer is read up to here; with batch 16 MB if not stated"""
+    max_bytes: Annotated[Int, Field(ge=0, le=64 * 2**20)] | None = Field(default=None, exclude_if=left_out)
+    """An answer is read up to here. Default: 65536, with batch 16 MB"""
 
 
 class Window(Part):
@@ -176,6 +176,15 @@ class Definition(Part):
     schedules: list[Schedule] = Field(default=[])
     """When new files of the inbox are delivered"""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_length(cls, data: Any) -> Any:
+        """For single rows the usual length is the same, stated or not; and what is stored always states it."""
+        response = data.get("response") if isinstance(data, dict) and not data.get("batch") else None
+        if not isinstance(response, dict) or response.get("max_bytes") != MOST_BYTES:
+            return data
+        return data | {"response": {key: value for key, value in response.items() if key != "max_bytes"}}
+
     @property
     def pandera_model(self) -> Any:
         """The pandera DataFrameModel that `schema` names, or None. Raises SchemaImportError."""
@@ -234,8 +243,9 @@ class Definition(Part):
     @property
     def most_bytes(self) -> int:
         """An answer is read up to here."""
-        many = self.batch is not None and self.response.max_bytes == MOST_BYTES
-        return BATCH_MOST_BYTES if many else self.response.max_bytes
+        if (stated := self.response.max_bytes) is not None:
+            return stated
+        return MOST_BYTES if self.batch is None else BATCH_MOST_BYTES
 
     @property
     def terms(self) -> LimitTerms:
@@ -252,7 +262,10 @@ class Definition(Part):
 
     def resolved(self) -> dict[str, Any]:
         """All of it as JSON data, environment filled in and secrets left as `${secret:NAME}`: what a run stores."""
-        return self.model_dump(mode="json", by_alias=True)
+        data = self.model_dump(mode="json", by_alias=True)
+        if self.batch is None:  # as it has always been stored, and so with the same digest
+            data["response"]["max_bytes"] = self.most_bytes
+        return data
 
     def digest(self) -> str:
         """SHA-256 (hex) of what it does, whatever the limit's numbers: those may change during a run."""

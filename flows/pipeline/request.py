@@ -12,7 +12,8 @@ from flows.pipeline.column import Float, Part, left_out
 from flows.pipeline.fault import Place, suggestion
 from flows.pipeline.template import KEY, texts
 
-METHODS = ("POST", "PUT", "PATCH", "GET", "DELETE")
+METHODS = ("POST", "PUT", "PATCH", "GET", "HEAD", "DELETE")
+READING = ("GET", "HEAD")
 WITH_BODY = ("POST", "PUT", "PATCH")
 BODIES = ("json", "form", "ndjson", "multipart", "text", "graphql")
 _METHOD_SCHEMA = {"anyOf": [{"enum": list(METHODS)}, {"type": "string", "pattern": r"^\{.+\}$"}]}

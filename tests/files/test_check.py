@@ -334,3 +334,20 @@ def test_a_write_on_a_condition_without_a_key_is_noticed(
     result = check_file(tmp_path / "rows.csv", load(tmp_path / "p.yaml"))
 
     assert [text.startswith("create: a step that writes on a condition") for text in result.notices] == [True] * said
+
+
+@pytest.mark.parametrize("poll", [False, True])
+def test_accepted_rows_that_nobody_asks_about_are_noticed(tmp_path: Path, poll: bool) -> None:
+    asks = "poll: {request: {method: GET, url: 'http://127.0.0.1/{job}'}, answers: [{status: 200, means: done}]}\n"
+    (tmp_path / "p.yaml").write_text(
+        "name: p\ncolumns: {title: {type: str}}\nlimit: {name: p, in_flight: 1}\n"
+        "request: {url: 'http://127.0.0.1'}\nresponse: {keep: {job: id}}\n"
+        "answers: [{status: 202, means: accepted}]\n" + (asks if poll else "")
+    )
+    (tmp_path / "rows.csv").write_text("title\na\n")
+    result = check_file(tmp_path / "rows.csv", load(tmp_path / "p.yaml"))
+
+    assert [text for text in result.notices if "accepted for ever" in text] == [
+        "a rule means accepted, and without `poll` nobody asks the API what became of such rows: they stay accepted"
+        " for ever"
+    ] * (not poll)

@@ -632,7 +632,7 @@ COURSES: list[tuple[str, str, str]] = [
         _own('request: {url: "https://api.example.com/rows", method: "{title}"}').replace(
             "title: {type: str}", "title: {type: str, one_of: [POST, FETCH]}"
         ),
-        "own.yaml:6: request.method: 'FETCH' of column title is no method; possible: POST, PUT, PATCH, GET, DELETE",
+        "own.yaml:6: request.method: 'FETCH' of column title is no method; possible: POST, PUT, PATCH, GET, HEAD, DELETE",
     ),
     (
         "kept by the answer and by items",

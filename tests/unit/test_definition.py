@@ -469,6 +469,20 @@ def test_the_digest_ignores_the_limits_numbers_and_nothing_else(tmp_path: Path) 
     assert with_limit_of(made, faster).limit == faster.limit
 
 
+def test_a_stated_length_of_answers_counts_for_many_rows_too(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(GOOD)
+    plain = load(tmp_path / "a.yaml").resolved()
+    assert plain["response"]["max_bytes"] == 65_536  # as it was always stored, so that digests stay
+    many = {key: value for key, value in plain.items() if key != "response"} | {"batch": {"rows": 10}}
+
+    unstated = Definition.model_validate(many | {"response": {}})
+    stated = Definition.model_validate(many | {"response": {"max_bytes": 65_536}})
+
+    assert (unstated.most_bytes, stated.most_bytes) == (16 * 2**20, 65_536)
+    assert from_resolved(unstated.resolved()).most_bytes == 16 * 2**20
+    assert from_resolved(stated.resolved()).most_bytes == 65_536
+
+
 def test_what_an_earlier_version_stored_keeps_its_digest_and_is_not_judged_anew(tmp_path: Path) -> None:
     made = loaded(tmp_path, GOOD)
     stored = made.resolved()

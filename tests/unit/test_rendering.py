@@ -164,7 +164,7 @@ def test_a_column_says_the_method(cell: str, method: str) -> None:
 
 @pytest.mark.parametrize("cell", ["", "FETCH", "POST /x", None])
 def test_a_cell_that_is_no_method_is_not_sent(cell: str | None) -> None:
-    with pytest.raises(Unsendable, match="no method that can be sent; possible: POST, PUT, PATCH, GET, DELETE"):
+    with pytest.raises(Unsendable, match="no method that can be sent; possible: POST, PUT, PATCH, GET, HEAD, DELETE"):
         request(other(method=cell), method="{method}")
 
 

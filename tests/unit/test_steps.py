@@ -218,7 +218,7 @@ def test_a_write_that_says_nothing_is_unknown() -> None:
     assert play(compiled(idempotent=True), {"items": []}, (500, {}))[1].again
 
 
-@pytest.mark.parametrize(("method", "writes", "is_write"), [("GET", None, False), ("POST", None, True), ("POST", False, False), ("GET", True, True), ("DELETE", None, True)])  # noqa: E501  # fmt: skip
+@pytest.mark.parametrize(("method", "writes", "is_write"), [("GET", None, False), ("HEAD", None, False), ("POST", None, True), ("POST", False, False), ("GET", True, True), ("DELETE", None, True)])  # noqa: E501  # fmt: skip
 def test_which_steps_write(method: str, writes: bool | None, is_write: bool) -> None:
     step = {"name": "a", "request": {"method": method, "url": API}} | ({} if writes is None else {"writes": writes})
     notes: list[Note] = []
