@@ -11,9 +11,10 @@ import streamlit as st
 from dashboard import actions
 from dashboard.connections import settings
 from dashboard.parts import cached, theme
-from dashboard.parts.cached import locale, show_errors, who
+from dashboard.parts.cached import show_errors, who
 from dashboard.parts.html import tag
 from dashboard.parts.last_look import files, last
+from dashboard.parts.locale import Locale
 from dashboard.parts.theme import facts, notice
 from dashboard.prefect_api import schedules
 from dashboard.prefect_api.schedules import Schedule
@@ -45,7 +46,8 @@ def show() -> None:
 
 
 def _one(each: Schedule) -> None:
-    at = locale()
+    # As the rule is told: by its own clock, and the day in 24 hours.
+    at = replace(Locale.of(st.context.locale, each.timezone), twelve_hours=False)
     with st.container(border=True):
         st.html(
             tag(
@@ -61,7 +63,7 @@ def _one(each: Schedule) -> None:
                 ("When", f"{each.rule} ({each.timezone})"),
                 ("Takes files from", each.source or tag("code", str(settings().inbox / each.deployment.name))),
                 *([("Rows delivered before", "left out")] if each.skips else []),
-                ("Next", coming or "not planned yet; Prefect does so within a minute"),
+                (f"Next ({at.place})", coming or "not planned yet; Prefect does so within a minute"),
                 ("Last time", last(each, at)),
             )
         )

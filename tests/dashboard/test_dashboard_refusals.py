@@ -162,6 +162,7 @@ def test_a_pipeline_without_its_secret_is_told_before_anybody_waits_for_it(guard
 
     assert f"guarded can send nothing: {says}" in status
     assert f"It will send nothing: {says}" in schedules
+    assert "Next (Europe/Berlin)" in schedules  # by whose clock the rule says 07:00
     with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as api:
         name = api.put("/files/n.csv", content=b"note\nx\n").json()["file"]
         refused = api.post("/runs", json={"pipeline": "guarded", "file": name})
