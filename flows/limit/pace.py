@@ -16,6 +16,11 @@ def sending_seconds(rows: int, windows: Sequence[tuple[int, float]]) -> float:
     return max(((rows - 1) // requests * seconds for requests, seconds in windows if rows > 0), default=0.0)
 
 
+def first_wait_seconds(terms: LimitTerms) -> float:
+    """How long a limit that is new here waits, since nobody knows what was sent before."""
+    return terms.lapse_seconds + max((seconds for _, seconds in terms.windows), default=0.0)
+
+
 def expected_seconds(rows: int, windows: Sequence[tuple[int, float]], rate: float | None = None) -> float | None:
     """How long so many rows will take at this rate, never less than the windows allow; None where there is neither.
 

@@ -17,6 +17,7 @@ from dashboard import actions, connections
 from dashboard.api.app import make_api
 from dashboard.files.deposit import deposit
 from dashboard.files.fitting import fitting
+from dashboard.parts.run import charts
 from dashboard.prefect_api import schedules
 from dashboard.prefect_api.sending import in_words
 from dashboard.rows.across import look
@@ -30,6 +31,7 @@ from deployments.commands.session import Session
 from deployments.commands.showing import print_run, print_runs
 from deployments.commands.since import left_out
 from flows.errors import FileError, RowrelayError
+from flows.ledger.keys import run_key
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import present
@@ -38,7 +40,9 @@ from flows.pipeline.timing import Rule
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from flows.source.readings import COMMON
+from flows.words import duration
 from tests.harness.browser import ROOT
+from tests.harness.limits import long_known
 from tests.harness.pages import settings, show, text
 from tests.harness.seeding import Seeded, seed, write_posts
 
@@ -628,3 +632,39 @@ def test_of_several_pipelines_none_is_taken_before_the_file_or_a_person_says_whi
         assert again.run().selectbox[0].value == "notes"
     finally:
         connections._pipelines.cache_clear()
+
+
+# -- estimates ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_estimate_of_a_new_limit_has_its_wait_in_it(settings: Settings, redis_url: str, tmp_path: Path) -> None:
+    raw = present(settings)["posts"].resolved()
+    raw["limit"] |= {"name": f"new-{tmp_path.name}", "requests": 7, "window_seconds": 30.0}
+    run = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 3), definition=from_resolved(raw))
+    run.leave(RunState.CHECKING, CHECKED)
+
+    said = text(show("check", run=run.id))
+
+    terms = run.delivery.definition.terms
+    assert f'Will take at least</div><div class="rr-value">{duration(30.0 + terms.lapse_seconds)}<' in said
+
+
+@pytest.mark.parametrize(("sent_for", "early"), [(0, True), (25, False)])
+def test_the_time_left_waits_until_enough_was_sent(
+    settings: Settings, redis_url: str, tmp_path: Path, sent_for: int, early: bool
+) -> None:
+    run = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 190))
+    long_known(run.ledger.client, run.delivery.definition.limit.name)
+    run.outcomes(RowState.DONE, list(range(1, 21)))
+    run.ledger.client.delete(run_key(run.id) + ":seconds", run_key(run.id) + ":minutes")
+    if sent_for:
+        run.spread(rate=2, seconds=sent_for)
+
+    said = text(show("run", id=run.id))
+
+    assert ("under a minute" in said) is early
+    assert f'Worst second so far</div><div class="rr-value">{"–" if early else 2}<' in said
+    assert charts.most_in({1: {"sent": 2}, 2: {"sent": 3}, 9: {"sent": 4}}, 1) == 4
+    assert charts.most_in({1: {"sent": 2}, 2: {"sent": 3}, 9: {"sent": 4}}, 2) == 5
+    assert not charts.has_sent_for_a_while({99: {"sent": 7}, 98: {"sent": 7}}, 100.0)
+    assert charts.has_sent_for_a_while({99: {"sent": 7}, 90: {"sent": 7}}, 100.0)

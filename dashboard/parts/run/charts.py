@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from dashboard.words import LIMIT_COLOR, ROW
 from flows.records import RowState
 
 LAST_SECONDS = 180
+_LATELY_SECONDS = 30
 OUTCOMES = (RowState.DONE, RowState.ACCEPTED, RowState.FAILED, RowState.UNKNOWN)
 _SENT = ROW[RowState.SENDING].color
 MOST_BUCKETS = 300  # more are not told apart, and cost on every refresh
@@ -34,6 +36,27 @@ def rate_now(seconds: Series, now: float, *, over: int = 5) -> float:
     """Requests a second over the last few whole seconds; the present one is not over, the last may not be recorded."""
     last = int(now) - 2
     return sum(seconds.get(at, {}).get("sent", 0) for at in range(last - over + 1, last + 1)) / over
+
+
+def has_sent_for_a_while(seconds: Series, now: float) -> bool:
+    """Whether so much was sent lately that `rate_now` tells how long the rest takes."""
+    return any(seconds.get(at, {}).get("sent", 0) for at in range(int(now) - _LATELY_SECONDS, int(now) - 6))
+
+
+def most_in(seconds: Series, length: float) -> int:
+    """The most requests of so many seconds that follow each other; 0 where they are no whole ones."""
+    if length < 1 or length % 1:
+        return 0
+    most = held = 0
+    window: deque[tuple[int, int]] = deque()
+    for at in sorted(seconds):
+        sent = seconds[at].get("sent", 0)
+        window.append((at, sent))
+        held += sent
+        while window[0][0] <= at - length:
+            held -= window.popleft()[1]
+        most = max(most, held)
+    return most
 
 
 def requests_per_second(seconds: Series, *, now: float, limit: float | None) -> Chart:

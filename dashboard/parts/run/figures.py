@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 from dashboard.parts import cached, theme
+from dashboard.parts.estimate import wait_seconds
 from dashboard.parts.html import Markup, tag
 from dashboard.parts.locale import Locale
 from dashboard.parts.run import charts
-from flows.errors import StackError
 from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
 from flows.pipeline.definition import Definition
@@ -28,12 +28,13 @@ def figures(run: Run, definition: Definition, seconds: charts.Series, at: Locale
     terms = definition.terms
     left = run.counts[RowState.WAITING] + run.counts[RowState.SENDING]
     window = shortest(terms)
-    peak = run.facts.peak
+    peak = run.facts.peak or (charts.most_in(seconds, window[1]) if window else 0)  # the fact is noted at the end
     cells = []
     if run.busy:
         rate = charts.rate_now(seconds, time.time())
         cells.append(("Rate now", f"{at.rate(rate)}/s", f"limit: {cached.pace(terms)}"))
-        cells.append(("Time left", _time_left(left, rate, terms), f"{_rows(left, at)} to go"))
+        seen = charts.has_sent_for_a_while(seconds, time.time())
+        cells.append(("Time left", _time_left(left, rate if seen else None, terms), f"{_rows(left, at)} to go"))
     else:
         rate = run.facts.rate
         cells.append(("Rate", f"{at.rate(rate)}/s" if rate else "–", f"limit: {cached.pace(terms)}"))
@@ -58,19 +59,17 @@ def _percent(part: int, whole: int) -> str:
     return f"{100 * part // whole} %"
 
 
-def _time_left(rows: int, rate: float, terms: LimitTerms) -> str:
+def _time_left(rows: int, rate: float | None, terms: LimitTerms) -> str:
+    """`rate` is None as long as too little was sent for one: a guess from the first second would be far off."""
     if not rows:
         return "done"
     seconds = expected_seconds(rows, terms.windows, rate)
-    return duration(seconds if seconds is None else seconds + _wait(terms.name))
-
-
-def _wait(limit: str) -> float:
-    """Seconds until anything may be sent."""
-    try:
-        return cached.limit(limit).wait_seconds(time.time())
-    except StackError:
-        return 0.0
+    if seconds is None:
+        return duration(None)
+    left = seconds + wait_seconds(terms)
+    if rate is None:
+        return "under a minute" if left < 60 else f"at least {duration(left)}"
+    return duration(left)
 
 
 def _share_of_limit(run: Run) -> str:

@@ -13,6 +13,7 @@ from dashboard import actions, preview, target
 from dashboard.connections import settings
 from dashboard.parts import answer, apostrophes, cached, theme
 from dashboard.parts.cached import locale, show_errors, who
+from dashboard.parts.estimate import wait_seconds
 from dashboard.parts.html import tag
 from dashboard.parts.locale import size
 from dashboard.parts.run.waiting import LATE_SECONDS, gone, status_link, take_back
@@ -210,7 +211,7 @@ def _checked(run: Run) -> None:
     terms = definition.terms
     shown, first = _planned(run, definition) if ready else ([], [])
     number = number_of_requests(definition, ready, first=len(shown[0].rows) if shown else 0)
-    seconds = expected_seconds(number.likely, terms.windows)
+    seconds = max(1.0, (expected_seconds(number.likely, terms.windows) or 0.0) + wait_seconds(terms))
     at = locale()
     left = "nothing to undo" if run.facts.undoes else "delivered before"
     _title(decide.name_of(run))
@@ -223,7 +224,7 @@ def _checked(run: Run) -> None:
             *([("Left out", at.number(run.skipped), left)] if run.skipped else []),
             *([("Requests", at.number(number.likely), number.words)] if _many(definition) and ready else []),
             *([("Will take at least", duration(seconds), f"at {cached.pace(terms)}")] if ready else []),
-            *([("Done at the earliest", at.time(time.time() + (seconds or 0.0)), "if sent now")] if ready else []),
+            *([("Done at the earliest", at.time(time.time() + seconds), "if sent now")] if ready else []),
         )
     )
     st.html(theme.bar({**run.shown_counts, RowState.WAITING: ready}, run.total))
