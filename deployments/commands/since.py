@@ -37,9 +37,11 @@ def left_out(session: Session, run: Run, rows: Wanted, *, skips: bool, askable: 
     """
     if (state := SENT.get(rows)) is None or run.busy or not run.total or sure:
         return frozenset()
+    if not session.definition(run).key:
+        return frozenset()  # nobody can tell
     with waiting("Looking for rows that were delivered since …"):
         found = since(session, run)
-    if too_many(run) and session.definition(run).key:
+    if too_many(run):
         err.print(NOT_LOOKED, style="yellow", markup=False)
     numbers = found.numbers.get(state, frozenset())
     if numbers and not skips:

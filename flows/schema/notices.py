@@ -51,7 +51,6 @@ class Notices:
         self._wiped = [name for name, how in cells.items() if wipes and how.null and name in typed]
         self._found: dict[tuple[str, str], _Found] = {}
 
-
     def look(self, text: pd.DataFrame, lines: npt.NDArray[np.int64]) -> None:
         """Take note of a frame's cells; `lines` are its rows' lines in the file."""
         for name in self._texts:

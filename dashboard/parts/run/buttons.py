@@ -136,7 +136,7 @@ def _cancel(run: Run, waits: bool) -> None:
 @st.dialog("Send the rest?")
 def _resume(run: Run, rows: int) -> None:
     definition = cached.definition(run.id, run.facts.epoch)
-    seconds = expected_seconds(rows, definition.terms.windows)
+    seconds = expected_seconds(definition.least_requests(rows), definition.terms.windows)
     took = f" That takes at least {duration(seconds)}." if rows and seconds is not None else ""
     what = f"{_n(rows)} rows that were not sent go out."
     _warn(run, RowState.WAITING)

@@ -34,7 +34,13 @@ def figures(run: Run, definition: Definition, seconds: charts.Series, at: Locale
         rate = charts.rate_now(seconds, time.time())
         cells.append(("Rate now", f"{at.rate(rate)}/s", f"limit: {cached.pace(terms)}"))
         seen = charts.has_sent_for_a_while(seconds, time.time())
-        cells.append(("Time left", _time_left(left, rate if seen else None, terms), f"{_rows(left, at)} to go"))
+        cells.append(
+            (
+                "Time left",
+                _time_left(definition.least_requests(left), rate if seen else None, terms),
+                f"{_rows(left, at)} to go",
+            )
+        )
     else:
         rate = run.facts.rate
         cells.append(("Rate", f"{at.rate(rate)}/s" if rate else "–", f"limit: {cached.pace(terms)}"))
@@ -59,11 +65,11 @@ def _percent(part: int, whole: int) -> str:
     return f"{100 * part // whole} %"
 
 
-def _time_left(rows: int, rate: float | None, terms: LimitTerms) -> str:
+def _time_left(requests: int, rate: float | None, terms: LimitTerms) -> str:
     """`rate` is None as long as too little was sent for one: a guess from the first second would be far off."""
-    if not rows:
+    if not requests:
         return "done"
-    seconds = expected_seconds(rows, terms.windows, rate)
+    seconds = expected_seconds(requests, terms.windows, rate)
     if seconds is None:
         return duration(None)
     left = seconds + wait_seconds(terms)
