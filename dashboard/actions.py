@@ -259,7 +259,7 @@ def change_schedule(schedule: Schedule, rule: Rule, *, skip_delivered: bool | No
 
 
 def set_schedule(schedule: Schedule, active: bool, *, by: str) -> None:
-    """Pause a schedule or resume it. Raises PrefectRefused, StackError."""
+    """Pause a schedule or resume it. Raises ScheduleRefused, PrefectRefused, StackError."""
     schedules.set_active(schedule, active)
     _note("%s %s the schedule %s of %s", by, "resumed" if active else "paused", schedule.rule, schedule.deployment.name)
 

@@ -11,8 +11,7 @@ from deployments.embedded import addresses
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import View
-from flows.pipeline.definition import Definition
-from flows.pipeline.pipelines import present
+from flows.pipeline.pipelines import Pipelines, present
 from flows.settings import Settings
 
 _PIPELINES_SECONDS = 10.0
@@ -54,7 +53,7 @@ def ledger() -> Ledger:
     return Ledger(client())
 
 
-def pipelines() -> dict[str, Definition]:
+def pipelines() -> Pipelines:
     """The pipelines by name, read again every few seconds. Raises DefinitionError."""
     return _pipelines(int(time.monotonic() / _PIPELINES_SECONDS))
 
@@ -65,6 +64,6 @@ def _client(url: str) -> redis.Redis:
 
 
 @lru_cache(maxsize=1)
-def _pipelines(moment: int) -> dict[str, Definition]:
+def _pipelines(moment: int) -> Pipelines:
     del moment  # only makes the cache forget
     return present(settings())

@@ -12,6 +12,8 @@ from flows.private import private_folder, whole_file
 from flows.settings import Settings
 from flows.storage.located import opened
 
+_MAY_SEND = "may send the rows"
+
 
 def deposit(file: str, name: str, definition: Definition, settings: Settings) -> Path:
     """Copy a file into the inbox under this name, whole or not at all; returns its path.
@@ -32,21 +34,27 @@ def deposit(file: str, name: str, definition: Definition, settings: Settings) ->
     return target
 
 
-def why_not(run: Run, *, same_content: bool, delivered_before: bool, blocked: bool) -> str:
+def why_not(run: Run, *, same_content: bool, delivered_before: bool, skips: bool, blocked: bool) -> str:
     """Why a checked file is not to go into the inbox, in words; empty where it may.
 
-    `same_content`: a file like it was sent before; `delivered_before`: some of its rows were; `blocked`: nothing can be
-    sent. What was decided about this check does not go along: who takes the file from there reads all of it anew.
+    `same_content`: a file like it was sent before; `delivered_before`: some of its rows were; `skips`: each schedule
+    that takes it from there leaves those out; `blocked`: nothing can be sent. What was decided about this check does
+    not go along: who takes the file from there reads all of it anew.
     """
     facts = run.facts
     if facts.undoes:
         return "it undoes another run, and from the inbox its rows would be sent"
-    if run.skipped or facts.skip_delivered:
-        return "a schedule checks the file anew, and may send the rows that are left out here"
     if facts.asked_encoding or facts.asked_apostrophes:
         return "a schedule reads the file anew, without what was chosen here about its letters or apostrophes"
     if same_content:
         return "a schedule passes over what was sent before"
-    if delivered_before:
-        return "a schedule may send the rows again that were delivered before"
+    if not skips and (run.skipped or facts.skip_delivered):
+        return f"a schedule checks the file anew, and {_MAY_SEND} that are left out here"
+    if not skips and delivered_before:
+        return f"a schedule {_MAY_SEND} again that were delivered before"
     return "nothing can be sent for the reason above" if blocked else ""
+
+
+def may_send(why: str) -> bool:
+    """Whether a schedule that leaves out delivered rows would do away with this reason."""
+    return _MAY_SEND in why

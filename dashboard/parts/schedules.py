@@ -25,6 +25,8 @@ from flows.pipeline.secret import missing_secrets, where_to_put
 from flows.pipeline.timing import Rule
 
 _ACTIVE, _PAUSED = Look("#0d9c75", "✓", "active"), Look("#8b95a3", "‖", "paused")
+_GONE = Look("#b98a00", "!", "no pipeline")
+_UNPLANNED = "not planned yet; Prefect does so within a minute"
 _ZONES = ("UTC", "Europe/London", "Europe/Berlin", "America/New_York", "America/Los_Angeles", "Asia/Tokyo")
 _UNITS = {"minutes": 60, "hours": 3600, "days": 86_400}
 _WEEKS = {"Monday to Friday": range(5), "Every day": range(7)}
@@ -53,17 +55,19 @@ def _one(each: Schedule) -> None:
             tag(
                 "div",
                 tag("strong", each.deployment.name),
-                theme.chip(_ACTIVE if each.active else _PAUSED),
+                theme.chip(_GONE if each.gone else _ACTIVE if each.active else _PAUSED),
                 cls="rr-head",
             )
         )
+        if each.gone:
+            st.html(notice("warn", schedules.GONE, schedules.GONE_HINT))
         coming = theme.lines(*(at.day_and_time(moment) for moment in each.coming[:3])) if each.active else "–"
         st.html(
             facts(
                 ("When", f"{each.rule} ({each.timezone})"),
                 ("Takes files from", each.source or tag("code", str(settings().inbox / each.deployment.name))),
                 *([("Rows delivered before", "left out")] if each.skips else []),
-                (f"Next ({at.place})", coming or "not planned yet; Prefect does so within a minute"),
+                *([] if each.gone else [(f"Next ({at.place})", coming or _UNPLANNED)]),
                 ("Last time", last(each, at)),
             )
         )
@@ -72,7 +76,12 @@ def _one(each: Schedule) -> None:
             st.html(notice("bad", text, theme.prose(where_to_put(name, settings().secrets))))
         if found := files(each, at):
             st.html(found)
-        with st.container(horizontal=True):
+        _buttons(each)
+
+
+def _buttons(each: Schedule) -> None:
+    with st.container(horizontal=True):
+        if not each.gone:
             if each.active:
                 if st.button("Pause", key=f"pause-{each.id}", icon=":material/pause:"):
                     _do(lambda: actions.set_schedule(each, False, by=who()))
@@ -81,8 +90,8 @@ def _one(each: Schedule) -> None:
             why = "It stands in the pipeline's definition: change it there" if each.stated else None
             if st.button("Change", key=f"change-{each.id}", icon=":material/edit:", disabled=each.stated, help=why):
                 _change(each)
-            if st.button("Remove", key=f"remove-{each.id}", icon=":material/delete:", type="tertiary"):
-                _remove(each)
+        if st.button("Remove", key=f"remove-{each.id}", icon=":material/delete:", type="tertiary"):
+            _remove(each)
 
 
 def _missing(pipeline: str) -> list[str]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dashboard.connections import ready_prefect
+from dashboard.connections import pipelines, ready_prefect
 from dashboard.prefect_api import server
 from dashboard.prefect_api.server import Deployment, FlowRun
 from flows.delivery.delivered import refuse_skipping
-from flows.errors import RowrelayError, StackError
+from flows.errors import DefinitionError, RowrelayError, StackError
 from flows.flow_runs.names import INBOX, STATED
 from flows.intake.origin import origin
 from flows.pipeline.definition import Definition
@@ -24,6 +26,8 @@ from flows.storage.access import resolve
 
 TIMES = 5  # are shown of what is to come
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+GONE = "Its pipeline is not there any more."
+GONE_HINT = "Remove the schedule, or put the definition back."
 SKIP = "skip_delivered"  # the parameter of our flows
 SOURCE_NAMES = ("inbox", "source", "folder", "file")  # how a flow may call what it takes files from, best first
 
@@ -49,11 +53,36 @@ class Schedule:
     stated: bool  # it stands in the definition of its pipeline
     wished: bool  # it is not paused itself, though all of its deployment may be
     skips: bool  # rows that earlier runs delivered are left out
+    gone: bool  # its pipeline is not there any more
 
 
 def every() -> list[Schedule]:
     """All schedules of our deployments. Raises StackError."""
-    return [_schedule(each, place) for place in server.deployments() for each in place.schedules]
+    found = server.deployments()
+    gone = _gone({each.name for each in found})
+    return [_schedule(each, place, place.name in gone) for place in found for each in place.schedules]
+
+
+def _gone(names: Set[str]) -> Set[str]:
+    """Those of these pipelines that have no definition; none while one is wrong, as it may be the one that is missing.
+
+    Whose definitions cannot be read at all has them called there.
+    """
+    with suppress(DefinitionError):
+        known = pipelines()
+        return names - known.keys() if not known.refused else set()
+    return set()
+
+
+def of_inbox(found: Sequence[Schedule], pipeline: str, folder: Path) -> list[Schedule]:
+    """Those that are active and take files from the pipeline's own inbox, which is `folder`; the soonest first."""
+    active = [each for each in found if each.active and each.deployment.name == pipeline]
+    own = [each for each in active if not each.source or _is_folder(each.source, folder)]
+    return sorted(own, key=lambda each: each.coming[:1] or [float("inf")])
+
+
+def _is_folder(source: str, folder: Path) -> bool:
+    return "://" not in source.removeprefix("file://") and folder.parent / source.removeprefix("file://") == folder
 
 
 def targets() -> dict[str, Deployment]:
@@ -142,13 +171,26 @@ def _same(one: Rule, other: Rule) -> bool:
 
 
 def set_active(schedule: Schedule, active: bool) -> None:
-    """Pause, or go on. Where all of the deployment is paused, that ends too."""
-    where = f"/deployments/{schedule.deployment.id}"
+    """Pause, or go on. Where all of the deployment is paused, that ends too, and its other schedules stay paused.
+
+    Raises ScheduleRefused where there is no pipeline to go on with, PrefectRefused, StackError.
+    """
+    if active and schedule.gone:
+        raise ScheduleRefused(GONE, hint=GONE_HINT)
+    place = schedule.deployment
+    wakes = active and place.paused
+    others = [each for each in place.schedules if each["id"] != schedule.id and each.get("active")] if wakes else []
+    for each in others:
+        _patch(place, each["id"], False, each.get("parameters") or {})
+    _patch(place, schedule.id, active, schedule.parameters)
+    if wakes:
+        server.ask("POST", f"/deployments/{place.id}/resume_deployment")
+
+
+def _patch(place: Deployment, schedule: str, active: bool, parameters: dict[str, Any]) -> None:
     # Prefect takes parameters that are left out for none, and the folder would be forgotten.
-    changes = {"active": active, "parameters": schedule.parameters}
-    server.ask("PATCH", f"{where}/schedules/{schedule.id}", changes)
-    if active and schedule.deployment.paused:
-        server.ask("POST", f"{where}/resume_deployment")
+    changes = {"active": active, "parameters": parameters}
+    server.ask("PATCH", f"/deployments/{place.id}/schedules/{schedule}", changes)
 
 
 def remove(schedule: Schedule) -> None:
@@ -231,22 +273,24 @@ def _days(days: Sequence[int]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def _schedule(raw: dict[str, Any], place: Deployment) -> Schedule:
-    rule = _planned(raw)
+def _schedule(raw: dict[str, Any], place: Deployment, gone: bool) -> Schedule:
+    rule, now = _planned(raw), time.time()
+    planned = [run.expected or 0.0 for run in server.upcoming(raw["id"], limit=TIMES)]
     return Schedule(
         id=raw["id"],
         deployment=place,
         rule=in_words(rule),
         timezone=rule.timezone,
         source=_source_of(raw, place),
-        active=bool(raw.get("active")) and not place.paused,
-        coming=[run.expected for run in server.upcoming(raw["id"], limit=TIMES) if run.expected],
+        active=bool(raw.get("active")) and not place.paused and not gone,
+        coming=[at for at in planned if at > now and not gone],
         last=server.latest(raw["id"]),
         parameters=raw.get("parameters") or {},
         planned=rule,
         stated=str(raw.get("slug") or "").startswith(STATED),
         wished=bool(raw.get("active")),
         skips=bool((raw.get("parameters") or {}).get(SKIP)),
+        gone=gone,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -14,6 +15,8 @@ from dashboard.parts import cached
 from dashboard.parts.cached import locale, who
 from dashboard.parts.html import Markup, tag
 from dashboard.parts.theme import notice
+from dashboard.prefect_api import schedules
+from dashboard.prefect_api.schedules import Schedule
 from flows.errors import RowrelayError
 from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
@@ -89,6 +92,7 @@ def _same_content(run: Run) -> bool:
 def _decide(run: Run, ready: int, *, blocked: bool) -> None:
     at, twice = locale(), (bool(run.facts.delivered) and not run.skipped) or bool(_since(run))
     there = st.session_state.get("in_inbox", {}).get(run.id, "")  # where it lies since somebody put it there
+    begun = st.session_state.get("depositing") == run.id and not there
     if not ready:
         st.html(notice("info", "There is nothing to send."))
     with st.container(horizontal=True):
@@ -96,7 +100,7 @@ def _decide(run: Run, ready: int, *, blocked: bool) -> None:
         label = f"{'Undo' if run.facts.undoes else 'Send'} {which}row{'s' if ready != 1 else ''}"
         # What is safe is the button that stands out.
         kind: Literal["primary", "secondary"] = "secondary" if twice else "primary"
-        if ready and st.button(label, type=kind, icon=":material/send:", disabled=blocked or bool(there)):
+        if ready and st.button(label, type=kind, icon=":material/send:", disabled=blocked or bool(there) or begun):
             _send(run)
         if run.wrong:
             st.link_button(
@@ -105,15 +109,23 @@ def _decide(run: Run, ready: int, *, blocked: bool) -> None:
         start_over(run.pipeline, "Upload the corrected file" if run.wrong else "Take another file")
         if run.wrong:
             start_over(run.pipeline)
+        takers = _takers(run)
+        skips = bool(takers) and all(each.skips for each in takers)
         sent = any(each.pipeline == run.pipeline for each in cached.same_content(run.facts.digest, but=run.id))
-        why = deposit.why_not(run, same_content=sent, delivered_before=twice, blocked=blocked)
-        offered = ready and not why
-        if offered and st.button("Put it into the inbox", icon=":material/inbox:", help=_INBOX_HELP):
-            _put_into_inbox(run)
+        why = deposit.why_not(run, same_content=sent, delivered_before=twice, skips=skips, blocked=blocked)
+        if ready and not why:
+            st.button(
+                "Put it into the inbox", icon=":material/inbox:", help=_INBOX_HELP, disabled=begun or bool(there),
+                on_click=st.session_state.update, kwargs={"depositing": run.id},
+            )  # fmt: skip
     if ready and why:
-        st.caption(f"Not for the inbox: {why}.")
+        st.html(tag("div", f"Not for the inbox: {why}. ", _way_to_schedules(run, why), cls="rr-muted rr-small"))
     if there:
-        st.html(notice("good", "The file is in the inbox.", tag("code", there), _who_takes_it(run)))
+        st.html(notice("good", "The file is in the inbox.", tag("code", there), _who_takes_it(run, takers)))
+    elif begun:
+        _put_into_inbox(run)
+    elif (failed := st.session_state.get("not_in_inbox")) and failed[0] == run.id:
+        st.html(notice("warn", *failed[1:]))
 
 
 def _send(run: Run) -> None:
@@ -128,20 +140,39 @@ def _send(run: Run) -> None:
 
 
 def _put_into_inbox(run: Run) -> None:
+    """Do what the button was clicked for, now that all buttons are drawn as ones that wait for it."""
+    st.session_state["depositing"] = ""
     try:
-        path = actions.put_into_inbox(run, by=who())
+        with st.spinner("Putting the file into the inbox …"):
+            path = actions.put_into_inbox(run, by=who())
+        st.session_state["in_inbox"] = {run.id: path}
     except RowrelayError as exc:
-        st.html(notice("warn", exc.message, exc.hint))
-        return
-    st.session_state["in_inbox"] = {run.id: path}
+        st.session_state["not_in_inbox"] = (run.id, exc.message, exc.hint)
+    st.rerun()
 
 
-def _who_takes_it(run: Run) -> Markup:
-    """What becomes of a file in the inbox."""
+def _takers(run: Run) -> list[Schedule]:
+    """The schedules that would take its file from the inbox; none where nobody can say."""
     with suppress(RowrelayError):
-        if any(each.deployment.name == run.pipeline and not each.source for each in cached.all_schedules()):
-            return tag("span", "The next schedule of this pipeline takes it.")
-    return tag("a", "No schedule takes files from there yet: make one", href="schedules", target="_self")
+        return schedules.of_inbox(cached.all_schedules(), run.pipeline, settings().inbox / run.pipeline)
+    return []
+
+
+def _way_to_schedules(run: Run, why: str) -> Markup | None:
+    """Where a schedule would help that leaves out what was delivered, to where one is made."""
+    if not deposit.may_send(why):
+        return None
+    return tag("a", "Make one that leaves out delivered rows", href="schedules", target="_self")
+
+
+def _who_takes_it(run: Run, takers: Sequence[Schedule]) -> Markup:
+    """What becomes of a file in the inbox, and when."""
+    if not takers:
+        return tag("a", "No schedule takes files from there yet: make one", href="schedules", target="_self")
+    first, at = takers[0], locale()
+    when = f": {at.day_and_time(first.coming[0])}" if first.coming else ""
+    left = " It leaves out the rows that were delivered before." if first.skips else ""
+    return tag("span", f"The next schedule of {run.pipeline} takes it{when}.{left}")
 
 
 def offer_others(run: Run) -> None:
