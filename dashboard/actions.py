@@ -162,9 +162,9 @@ def to_send(run: Run, rows: Wanted) -> int:
 
 
 def asked(run: Run) -> str:
-    """The flow run that was asked for and has not begun, so that every tab can say so; "" if there is none."""
+    """The flow run that was asked for and has not taken the run yet, so that every tab can say so; "" if none."""
     flow = run.facts.asked
-    if not flow or run.busy or flow in view().flows(run.id):
+    if not flow or run.busy or run.facts.epoch > run.facts.asked_epoch:
         return ""
     try:
         found = server.flow_run(flow)
@@ -316,7 +316,8 @@ def _go_on(run: Run, rows: Wanted, *, dry_run: bool, by: str, key: str, renewed:
     flow = str(start(run.pipeline, resume=run.id, rows=rows, dry_run=dry_run, by=by, idempotency_key=key))
     if flow != before:
         with translated():
-            ledger().facts(run.id, asked=flow, asked_at=f"{time.time():.0f}", asked_key=key)
+            at, epoch = f"{time.time():.0f}", run.facts.epoch
+            ledger().facts(run.id, asked=flow, asked_at=at, asked_key=key, asked_epoch=epoch)
     return flow
 
 

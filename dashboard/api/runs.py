@@ -76,9 +76,13 @@ def _seconds(moment: datetime | None) -> float:
 @router.get("/{run}")
 @raises(RunNotFound, RunDeleted)
 def get_run(run: str) -> schemas.Run:
-    """A run as it stands. `last`, the beginning of an id, or a flow run's id will do. 404 once it is deleted."""
+    """A run as it stands. `last`, the beginning of an id, or a flow run's id will do. 404 once it is deleted.
+
+    It is shown as `starting` while what was asked of it has not begun.
+    """
     try:
-        return schemas.Run.of(known(run))
+        found = known(run)
+        return schemas.Run.of(found, asked=bool(actions.asked(found)))
     except RunNotFound as exc:
         return schemas.Run.not_begun(not_begun(run, exc))
 

@@ -213,9 +213,10 @@ class Run(Answer):
     )
 
     @classmethod
-    def of(cls, run: ledger.Run) -> Run:
-        """From the ledger's view of it."""
-        return cls.model_validate(plain(run))
+    def of(cls, run: ledger.Run, *, asked: bool = False) -> Run:
+        """From the ledger's view of it. `asked`: it was asked for, and nobody delivers it yet."""
+        shown = {"shown_as": ledger.KINDS["starting"]} if asked else {}
+        return cls.model_validate(plain(run) | shown)
 
     @classmethod
     def not_begun(cls, run: NotBegun) -> Run:

@@ -166,16 +166,16 @@ def same_content(digest: str, but: str = "") -> list[Run]:
 
 
 @st.cache_data(ttl=_NOW, show_spinner=False, max_entries=100)
-def _asked(run_id: str, flow: str, busy: bool, _run: Run) -> bool:
-    del run_id, flow, busy
+def _asked(run_id: str, flow: str, epoch: int, _run: Run) -> bool:
+    del run_id, flow, epoch
     return bool(actions.asked(_run))
 
 
 def waits(run: Run) -> bool:
-    """Whether something was asked of the run that no runner has taken up. Never raises: a guess is no reason to."""
+    """Whether something was asked of the run, and nobody delivers it yet. Never raises: a guess is no reason to."""
     flow = run.facts.asked
     try:
-        return bool(flow) and not run.busy and _asked(run.id, flow, run.busy, run)
+        return bool(flow) and not run.busy and _asked(run.id, flow, run.facts.epoch, run)
     except RowrelayError:
         return False
 

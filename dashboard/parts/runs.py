@@ -124,7 +124,7 @@ def _line(run: Run, locale: Locale, since: int) -> Markup:
         "tr",
         tag("td", tag("a", name, href=f"run?id={run.id}"), tag("div", run.pipeline, cls="rr-muted rr-small"),
             tag("div", locale.time(run.created), cls="rr-muted rr-small rr-narrow")),
-        tag("td", theme.chip(RUN[run.kind]),
+        tag("td", theme.chip(RUN["starting" if cached.waits(run) else run.kind]),
             tag("div", f"{locale.number(since)} delivered since", cls="rr-muted rr-small") if since else None),
         tag("td", theme.bar(run.shown_counts, run.total, thin=True), cls="rr-progress"),
         tag("td", locale.number(counts[RowState.DONE]),

@@ -82,6 +82,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     # The dashboard: the flow run that a person has asked for
     asked: str = ""
     asked_at: float = 0.0
+    asked_epoch: int = -1  # the run's epoch then: a later one says that somebody has taken it since
     asked_key: str = ""
 
     # The script
