@@ -16,8 +16,8 @@ _AT_FIRST, _AT_ONCE = 200, 2_000  # runs a round trip of a search, which may fin
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """Which runs: those whose file, pipeline, starter, id or reason hold every word of `search`, shown as `kind`,
-    begun between `since` and `until` (Unix seconds; 0: at any time).
+    """Which runs: those whose file, pipeline, starter or id hold every word of `search`, shown as `kind`, begun between
+    `since` and `until` (Unix seconds; 0: at any time). A reason is not searched: it may quote a row.
     """
 
     search: str = ""
@@ -94,4 +94,4 @@ def find(runs: Sequence[Run], wanted: RunFilter) -> list[Run]:
 
 
 def _text(run: Run) -> str:
-    return f"{run.facts.name} {run.file} {run.pipeline} {run.by} {run.id} {run.reason}".casefold()
+    return f"{run.facts.name} {run.file} {run.pipeline} {run.by} {run.id}".casefold()

@@ -53,7 +53,7 @@ def start_run(
 
 @router.get("")
 def list_runs(
-    search: Annotated[str, Query(description="Words of its file, pipeline, id, reason, or who started it")] = "",
+    search: Annotated[str, Query(description="Words of its file, pipeline, id, or who started it")] = "",
     pipeline: Annotated[str, Query(description="Only runs of this pipeline")] = "",
     state: Annotated[schemas.ShownAs | None, Query(description="Only runs in this state")] = None,
     since: Annotated[datetime | None, Query(description="Only runs begun at this moment or later")] = None,

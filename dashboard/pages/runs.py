@@ -25,8 +25,7 @@ def table() -> None:
             return
         if not fitting:
             named = "No run fits." if not wanted.search else "No run has such a name."
-            below = " Below, it can be looked for in their rows." if wanted.search else ""
-            st.html(theme.empty(named, f"Clear the search to see all {at.number(every)}.{below}"))
+            st.html(theme.empty(named, f"Clear the search to see all {at.number(every)}."))
             st.button("Clear the search", on_click=runs.clear)
             return
         pages = -(-fitting // PAGE)
@@ -40,5 +39,5 @@ def table() -> None:
         st.caption(f"{at.number(fitting)} run{'s' if fitting != 1 else ''}{fit}. Times are in {at.place}.")
 
 
-table()
 runs.in_rows(wanted)
+table()

@@ -23,7 +23,8 @@ from dashboard.prefect_api import health, schedules, sending, server
 from dashboard.prefect_api.health import Service
 from dashboard.prefect_api.schedules import Schedule
 from dashboard.prefect_api.sending import Sending
-from dashboard.rows import choice, since
+from dashboard.rows import across, choice, since
+from dashboard.rows.across import Hit
 from dashboard.rows.book import Rowbook
 from dashboard.rows.question import Page, Question
 from dashboard.rows.since import Since
@@ -113,6 +114,19 @@ def runs(first: int, count: int, wanted: RunFilter) -> tuple[list[Run], int, int
 def _matching(wanted: RunFilter) -> list[str]:
     """Looked up less often than a page of them is read: it costs a look at every run."""
     return run_list.matching(view(), wanted)
+
+
+@st.cache_data(ttl=_LATER, show_spinner=False, max_entries=20)
+def _in_rows(
+    text: str, seconds: float, rows: tuple[tuple[str, int], ...], _runs: Sequence[Run]
+) -> tuple[list[Hit], int]:
+    del rows
+    return across.look(view(), settings(), _runs, text, seconds=seconds)
+
+
+def in_rows(text: str, seconds: float, runs: Sequence[Run]) -> tuple[list[Hit], int]:
+    """Those of the runs that have a text in a row, and how many were looked through in this time. Raises StackError."""
+    return _in_rows(text, seconds, tuple((run.id, run.finished_rows) for run in runs), runs)
 
 
 def forget_runs() -> None:

@@ -9,15 +9,14 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from dashboard.connections import settings, view
 from dashboard.parts import cached, theme
 from dashboard.parts.cached import known_pipelines, locale, show_errors
 from dashboard.parts.html import Markup, tag
 from dashboard.parts.locale import Locale
-from dashboard.rows import across
 from dashboard.rows.across import Hit
+from dashboard.rows.question import Found
 from dashboard.run_list import RunFilter
-from dashboard.words import RUN
+from dashboard.words import ROW, RUN, SKIPPED
 from flows.errors import RowrelayError
 from flows.ledger.run import Run
 from flows.records import RowState
@@ -25,6 +24,7 @@ from flows.sheet import plain
 
 _ALL = "all"
 _AT_ONCE, _LOOK_SECONDS = 200, 5.0  # runs and time of one look through rows
+_FEW_RUNS, _SHORT_LOOK_SECONDS, _FEW_CHARACTERS = 3, 1.5, 3  # a look without a click, while somebody may be typing
 
 
 def filters() -> RunFilter:
@@ -38,7 +38,7 @@ def filters() -> RunFilter:
         "Search",
         key="find",
         bind="query-params",
-        placeholder="File, pipeline, who started it, id",
+        placeholder="File, pipeline, who, id, or text in a row",
         icon=":material/search:",
         live=True,
     )
@@ -65,37 +65,57 @@ def clear() -> None:
 
 
 def in_rows(wanted: RunFilter) -> None:
-    """On request, the runs that have what is searched for in one of their rows."""
+    """The runs that have what is searched for in one of their rows: on request, or where few runs fit by name."""
     text = wanted.search.strip()
     if not text:
         return
-    if st.button(f"Look for “{text}” in the rows", icon=":material/manage_search:"):
-        st.session_state["in_rows"] = text
-    if st.session_state.get("in_rows") != text:
-        return
-    with show_errors(), st.spinner("Looking through the rows, the newest runs first …"):
-        runs, fitting, _ = cached.runs(0, _AT_ONCE, replace(wanted, search=""))
-        hits, looked = across.look(view(), settings(), runs, text, seconds=_LOOK_SECONDS)
+    with show_errors():
+        asked = st.session_state.get("in_rows") == text
+        few = len(text) >= _FEW_CHARACTERS and cached.runs(0, 1, wanted)[1] <= _FEW_RUNS
+        if not asked and not few:
+            _offer(text)
+            return
+        with st.spinner("Looking through the rows, the newest runs first …"):
+            runs, fitting, every = cached.runs(0, _AT_ONCE, replace(wanted, search=""))
+            hits, looked = cached.in_rows(text, _LOOK_SECONDS if asked else _SHORT_LOOK_SECONDS, runs)
+        if not every:
+            return
         at = locale()
-        for hit in hits:
-            st.html(_hit(hit, text, at))
-        if not hits:
-            runs_seen = "1 run was" if looked == 1 else f"{at.number(looked)} runs were"
-            st.html(theme.empty("No row has it.", f"{runs_seen} looked through."))
-        if looked < fitting:
-            seen = f"the newest {at.number(looked)} of {at.number(fitting)} runs"
-            st.caption(f"Looked through were {seen}. Choose days to look at others.")
+        seen = f"the newest {at.number(looked)} of {at.number(fitting)} runs"
+        with st.container(border=True):
+            st.html(tag("div", f"Rows with “{text}”" if hits else f"No row has “{text}”.", cls="rr-notice-title"))
+            for hit in hits:
+                st.html(_hit(hit, text, at))
+            if looked < fitting:
+                st.caption(f"Looked through were {seen}." + (" Choose days to look at others." if asked else ""))
+                if not asked:
+                    _offer(text)
+
+
+def _offer(text: str) -> None:
+    look = {"in_rows": text}
+    label, icon = f"Look for “{text}” in the rows", ":material/manage_search:"
+    st.button(label, icon=icon, on_click=st.session_state.update, kwargs=look)
 
 
 def _hit(hit: Hit, text: str, at: Locale) -> Markup:
     run, rows = hit.run, "row" if hit.matching == 1 else "rows"
     address = f"run?{urlencode({'id': run.id, 'search': text})}"
-    named = ["; ".join(plain(found.values.get(name)) for name in hit.key) for found in hit.rows]
-    more = " …" if hit.matching > len(named) else ""
+    named = [tag("span", _state(found), tag("span", _named(found, hit.key)), cls="rr-head") for found in hit.rows]
+    more = tag("span", "…") if hit.matching > len(named) else None
     link = tag("a", run.facts.name or run.file, href=address, target="_self")
-    about = f"{run.pipeline} · {at.time(run.created)} · {at.number(hit.matching)} {rows}: {', '.join(named)}{more}"
-    head = tag("div", link, theme.chip(RUN[run.kind]), cls="rr-head")
-    return tag("div", head, tag("div", about, cls="rr-muted rr-small"))
+    about = f"{run.pipeline} · {at.time(run.created)} · {at.number(hit.matching)} {rows}"
+    head = tag("div", link, tag("span", about, cls="rr-muted rr-small"), cls="rr-head")
+    return tag("div", head, tag("div", *named, more, cls="rr-head rr-small"))
+
+
+def _state(found: Found) -> Markup:
+    """What became of the row itself: its run may have ended otherwise."""
+    return theme.chip(SKIPPED if found.skipped else ROW[found.record.state])
+
+
+def _named(found: Found, key: Sequence[str]) -> str:
+    return "; ".join(plain(found.values.get(name)) for name in key)
 
 
 def table(runs: Sequence[Run], locale: Locale, since: Mapping[str, int]) -> Markup:
