@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from flows.pipeline.definition import Definition
 
 _HERE = frozenset(("localhost", "127.0.0.1", "::1"))
-WHO_LISTENS = "That may be the practice API of Rowrelay, or a tunnel to a real API: ask, if you do not know."
+WHO_LISTENS = "The practice API of Rowrelay, or a tunnel to a real API."
 
 
 def host_of(definition: Definition) -> str:

@@ -41,6 +41,7 @@ _SIGNS = {
     "checked": ("#8b95a3", "◇"),
     "sending": ("#2f8fd8", "→"),
     "cancelling": ("#8b95a3", "◌"),
+    "asks": ("#8b95a3", "?"),
     "interrupted": ("#d55e00", "!"),
     "finished": ("#0d9c75", "✓"),
     "accepted": ("#a37e59", "…"),
@@ -49,6 +50,7 @@ _SIGNS = {
     "cancelled": ("#8b95a3", "–"),
 }
 RUN = {kind: Look(*_SIGNS[kind], word) for kind, word in KINDS.items()}  # by `Run.kind`
+SEVERAL_READINGS = "The letters of this file can be read in several ways."
 LIMIT_COLOR = "#8b95a3"
 
 

@@ -49,6 +49,7 @@ class ShownAs(StrEnum):
     STARTING = "starting"
     CHECKING = "checking"
     CHECKED = "checked, not sent"
+    NEEDS_ANSWER = "checked, needs an answer"
     SENDING = "sending"
     CANCELLING = "cancelling"
     INTERRUPTED = "interrupted"

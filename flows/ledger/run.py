@@ -15,6 +15,7 @@ KINDS = {  # how a run stands, for programs, and how that is shown to people, ev
     "starting": "starting",
     "checking": "checking",
     "checked": "checked, not sent",
+    "asks": "checked, needs an answer",
     "sending": "sending",
     "cancelling": "cancelling",
     "interrupted": "interrupted",
@@ -55,6 +56,8 @@ class Run:
             if self.counts[RowState.ACCEPTED]:
                 return "accepted"
             return "finished" if self.ended_well else "with errors"
+        if self.state is RunState.STOPPED and not self.total and self.facts.readings:
+            return "asks"  # how its letters are to be read: a file is checked anew with the answer, as another run
         if self.state in (RunState.STOPPED, RunState.CANCELLED):
             return str(self.state)
         if self.busy:

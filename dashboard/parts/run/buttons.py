@@ -44,7 +44,7 @@ def show(run: Run) -> None:
         checked = rests and kind == "checked" and left  # what was found, and has gone out since, is seen there first
         if checked and st.button("See the check and send", icon=":material/fact_check:", type="primary"):
             st.switch_page("check.py", query_params={"run": run.id})
-        if rests and not run.total and kind in ("stopped", "interrupted", "cancelled"):
+        if rests and not run.total and kind in ("stopped", "asks", "interrupted", "cancelled"):
             _button("Check again", "refresh", lambda: _check_again(run), kind="primary")
             if st.button("Take another file", icon=":material/upload_file:"):
                 st.switch_page("send.py", query_params={"pipeline": run.pipeline})
@@ -109,6 +109,8 @@ def _downloads(run: Run, since: Since) -> None:
         else:
             text = f"{rows}, to correct and send again" + (f" ({_n(there)} of them delivered since)" if there else "")
         links.append(tag("a", text, href=f"{base}/troubled.csv", download=True))
+        if not run.busy and there < run.to_correct:
+            links.append(tag("a", "Upload the corrected file", href=f"./?pipeline={run.pipeline}", target="_self"))
     if run.counts[RowState.UNKNOWN]:
         text = "Unknown rows" if run.busy else _rows(run.counts[RowState.UNKNOWN], "unknown")
         links.append(tag("a", text, href=f"{base}/troubled.csv?state=unknown", download=True))

@@ -14,7 +14,7 @@ from dashboard.parts.locale import Locale
 from dashboard.parts.run import figures
 from dashboard.parts.run.waiting import waiting
 from dashboard.parts.theme import notice
-from dashboard.words import RUN, reason
+from dashboard.words import RUN, SEVERAL_READINGS, reason
 from flows.errors import RowrelayError
 from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
@@ -68,6 +68,9 @@ def _state_in_words(run: Run, definition: Definition) -> list[Markup]:
     kind = run.kind
     if cached.waits(run):
         return [waiting(time.time() - run.facts.asked_at, "You can cancel the request.")]
+    if kind == "asks":
+        link = tag("a", "Choose how to read it", href=f"check?run={run.id}", target="_self")
+        return [notice("info", SEVERAL_READINGS, link)]
     if kind == "stopped":
         message, hint = reason(run)
         stays = "What is finished stays finished; the rest can be resumed." if run.total else "Nothing was sent."

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from typing import Literal
 
-import pandas as pd
 import streamlit as st
 
 from dashboard import actions, preview, target
@@ -14,19 +14,19 @@ from dashboard.connections import settings
 from dashboard.parts import answer, apostrophes, cached, theme
 from dashboard.parts.cached import locale, show_errors, who
 from dashboard.parts.estimate import wait_seconds
-from dashboard.parts.html import tag
+from dashboard.parts.html import Markup, tag
 from dashboard.parts.locale import size
 from dashboard.parts.run.waiting import LATE_SECONDS, gone, status_link, take_back
 from dashboard.parts.send import decide, reading
 from dashboard.parts.target import here_notice
 from dashboard.parts.theme import notice, numbers
-from dashboard.words import RUN, reason
+from dashboard.words import RUN, SEVERAL_READINGS, reason, visible
 from flows.client.outlook import number_of_requests
 from flows.errors import FileError, RowrelayError, RunNotFound, StackError
 from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
 from flows.pipeline.definition import Definition
-from flows.records import Row, RowState
+from flows.records import Reason, Rejection, Row, RowState
 from flows.words import duration
 
 _OPEN = ("starting", "waits", "checking", "checked")  # what the Send page leads back to
@@ -170,18 +170,13 @@ def _checking(run: Run) -> None:
 def _refused(run: Run) -> None:
     _title(decide.name_of(run))
     kind = run.kind
-    if kind == "stopped":
-        message, hint = reason(run)
-        readings = run.facts.readings
-        if readings:
-            ask = "Choose below the reading in which every name and every umlaut is right."
-            st.html(notice("warn", "The letters of this file can be read in several ways.", ask))
-        else:
-            st.html(notice("bad", "This file cannot be sent.", message, hint))
-        if readings:
-            reading.choose_encoding(run, readings)
-        else:
-            decide.offer_others(run)
+    if kind == "asks":
+        ask = "Choose below the reading in which every name and every umlaut is right."
+        st.html(notice("warn", SEVERAL_READINGS, ask))
+        reading.choose_encoding(run, run.facts.readings)
+    elif kind == "stopped":
+        st.html(notice("bad", "This file cannot be sent.", *reason(run)))
+        decide.offer_others(run)
     elif kind == "interrupted":
         st.html(notice("warn", "The check was interrupted.", "Nothing was sent. Check the file again."))
     elif kind == "cancelled":
@@ -189,7 +184,8 @@ def _refused(run: Run) -> None:
     else:
         st.html(notice("info", f"The run is {RUN[kind].word}.", run.reason))
     with st.container(horizontal=True):
-        if st.button("Check again", type="primary" if kind != "stopped" else "secondary", icon=":material/refresh:"):
+        again: Literal["primary", "secondary"] = "secondary" if kind in ("stopped", "asks") else "primary"
+        if st.button("Check again", type=again, icon=":material/refresh:"):
             _do(lambda: actions.check_again(run, by=who()))
         decide.start_over(run.pipeline)
 
@@ -246,30 +242,30 @@ def _rejected(run: Run, definition: Definition) -> None:
     reading.choose_apostrophes(run, samples)
     apostrophes.explain(cell for each in samples if not each.skipped for cell in each.cells)
     st.header("Rejected rows", anchor=False)
-    table = pd.DataFrame(
-        [
-            {"line": each.line}
-            | {f"key:{name}": each.cells[at] if at < len(each.cells) else "" for name, at in key.items()}
-            | {"column": reason.column or "whole row", "value": reason.value, "reason": reason.check}
-            for each in samples
-            for reason in each.reasons
-        ]
-    )
-    st.dataframe(
-        table,
-        hide_index=True,
-        height=min(420, 38 + 35 * len(table)),
-        column_config={
-            "line": st.column_config.NumberColumn("line", width="small", format="localized"),
-            **{f"key:{name}": st.column_config.TextColumn(name, width="small") for name in key},
-            "column": st.column_config.TextColumn("column", width="small"),
-            "value": st.column_config.TextColumn("what stands there", width="medium"),
-            "reason": st.column_config.TextColumn("what is wrong", width="large"),
-        },
-        alt="Rejected rows with their reasons",
-    )
+    names = [*key, "what is wrong", "what stands there", "line"]
+    head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in names)))
+    lines = (_wrong(each, why, key.values()) for each in samples for why in each.reasons)
+    table = tag("table", head, tag("tbody", *lines), cls="rr-table rr-stack", aria_label="Rejected rows, with reasons")
+    st.html(tag("div", table, cls="rr-scroll rr-tall", tabindex=0))
     if run.wrong > len(samples):
         st.caption(f"The first {len(samples)} of {locale().number(run.wrong)}; the download has all.")
+
+
+def _wrong(row: Rejection, why: Reason, key: Iterable[int]) -> Markup:
+    """Whose row it is, what is wrong with it, and where: the first two are seen without scrolling on a phone, too."""
+    cells = [row.cells[at] if at < len(row.cells) else "" for at in key]
+    value = _cell(why.value) if why.column or why.value else None
+    return tag(
+        "tr",
+        *(tag("td", tag("strong", _cell(cell))) for cell in cells),
+        tag("td", why.check),
+        tag("td", tag("span", why.column or "whole row", cls="rr-muted rr-small"), " ", value),
+        tag("td", tag("span", f"line {locale().number(row.line)}", cls="rr-muted rr-small"), cls="rr-right"),
+    )
+
+
+def _cell(text: str) -> str:
+    return visible(text) if text.strip() else "(empty)"
 
 
 def _places_of_key(run: Run, definition: Definition) -> dict[str, int]:

@@ -17,7 +17,6 @@ from dashboard.parts.cached import ask, known_pipelines, locale, query, show_err
 from dashboard.parts.html import tag
 from dashboard.parts.locale import size
 from dashboard.parts.send.uploader import uploader
-from dashboard.parts.target import here_notice
 from dashboard.parts.theme import empty, facts, notice
 from dashboard.words import visible
 from flows.client.meaning_words import lines_of
@@ -87,8 +86,6 @@ def _describe(definition: Definition) -> None:
                 ("How fast", cached.pace(terms)),
             )
         )
-        if here := here_notice(definition):
-            st.html(here)
         with st.expander("Columns that the file needs"):
             names = definition.column_names
             rules = [rule_of(definition.columns.get(name)) for name in names]
@@ -140,8 +137,8 @@ def _arrived(definition: Definition | None, file: str) -> None:
     done = st.session_state.get("arrived") or {}
     known = done.get("file") == file
     name = PurePath(file).name
-    which = "" if definition else "Its columns do not say which pipeline it is for: choose one above."
-    st.html(notice("good", name, f"{size(done['bytes'])} are here." if known else "The file is here.", which))
+    here = f"{size(done['bytes'])} are here." if known else "The file is here."
+    st.html(notice("good", name, here) if definition else notice("info", name, here, _which(file)))
     if definition and known and st.session_state.get("checked") != file:
         st.session_state["checked"] = file
         _check(definition, file)
@@ -155,6 +152,15 @@ def _arrived(definition: Definition | None, file: str) -> None:
     if right.button("Take another file", width="stretch"):
         ask(file="")
         st.rerun()
+
+
+def _which(file: str) -> str:
+    """What its columns say of the pipeline that it is for, where they leave a choice."""
+    fits = cached.pipelines_of(file)
+    if len(fits) == 1:
+        return f"It fits {fits[0]}. Choose a pipeline above."
+    named = f"It fits {', '.join(fits[:-1])} and {fits[-1]}" if fits else "It has the columns of no pipeline"
+    return f"{named}: choose one above."
 
 
 def _check(definition: Definition, file: str) -> None:

@@ -72,8 +72,8 @@ def _check_anew(pipeline: str, file: str, how: actions.How = actions.AS_FOUND) -
 
 
 def _same_content(run: Run) -> bool:
-    """Whether a file with this content was sent before, and the person has not yet said to send it again."""
-    others = cached.same_content(run.facts.digest, but=run.id)
+    """Whether this pipeline has sent a file with this content, and the person has not yet said to send it again."""
+    others = [each for each in cached.same_content(run.facts.digest, but=run.id) if each.pipeline == run.pipeline]
     if not others:
         return False
     at, last = locale(), others[0]

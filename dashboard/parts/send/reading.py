@@ -16,6 +16,7 @@ from dashboard.words import encoding_in_words
 from flows.errors import RowrelayError
 from flows.ledger.run import Run
 from flows.records import Apostrophes, Reading, Rejection
+from flows.sheet import is_reason
 from flows.source.content import GUARDED
 from flows.source.header import find_delimiter
 from flows.source.quoting import records
@@ -27,11 +28,12 @@ SHOWN_COLUMNS, SHOWN_CHARS = 20, 60
 def choose_encoding(run: Run, readings: Sequence[Reading]) -> None:
     """The readings that fit, each with its rows, and a button that checks the file so."""
     st.header("How does it read right?", anchor=False)
-    for at, reading in enumerate(readings):
+    tables = telling([table(reading.lines) for reading in readings])
+    for at, (reading, sample) in enumerate(zip(readings, tables, strict=True)):
         name = reading.encoding
         with st.container(border=True):
             words = encoding_in_words(name)
-            st.dataframe(table(reading.lines), hide_index=True, alt=f"Rows of the file, read as {words}")
+            st.dataframe(sample, hide_index=True, alt=f"Rows of the file, read as {words}")
             if st.button(f"Read it as {words}", key=f"reading-{name}", type="primary" if at == 0 else "secondary"):
                 _again(run, encoding=name)
     others = [name for name in COMMON if name not in {reading.encoding for reading in readings}]
@@ -73,6 +75,15 @@ def table(lines: Sequence[str]) -> pd.DataFrame:
     names += [f"({at + 1})" for at in range(len(names), width)]
     cells = [[cell[:SHOWN_CHARS] for cell in (*row, *[""] * width)][:width] for row in rows[1:]]
     return pd.DataFrame(cells, columns=names[:width])
+
+
+def telling(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """The same tables, with what tells the readings apart first, and without the reasons that Rowrelay wrote."""
+    shown = [each.loc[:, [not is_reason(str(name)) for name in each.columns]] for each in tables]
+    width = min(each.shape[1] for each in shown)
+    texts = [[(str(each.columns[at]), *each.iloc[:, at]) for at in range(width)] for each in shown]
+    differ = [at for at in range(width) if any(other[at] != texts[0][at] for other in texts)]
+    return [each.iloc[:, [*differ, *(at for at in range(each.shape[1]) if at not in differ)]] for each in shown]
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
