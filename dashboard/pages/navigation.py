@@ -16,13 +16,14 @@ def main() -> None:
     """Show the page that the address names."""
     st.set_page_config(page_title="Rowrelay", page_icon=str(PAGES.parent / "icon.svg"), layout="centered")
     st.html(theme.style())
+    run = st.Page(PAGES / "run.py", title="Run", icon=":material/play_arrow:", visibility="hidden")
     send = st.Page(PAGES / "send.py", title="Send", icon=":material/upload_file:", default=True)
     check = st.Page(PAGES / "check.py", title="Check", icon=":material/fact_check:", visibility="hidden")
     pages = [
         send,
         check,
         st.Page(PAGES / "runs.py", title="Runs", icon=":material/list:"),
-        st.Page(PAGES / "run.py", title="Run", icon=":material/play_arrow:", visibility="hidden"),
+        run,
         st.Page(PAGES / "schedules.py", title="Schedules", icon=":material/schedule:"),
         st.Page(PAGES / "status.py", title="Status", icon=":material/monitor_heart:"),
     ]
@@ -34,8 +35,10 @@ def main() -> None:
         return
     st.logo(str(PAGES.parent / "logo.svg"), size="medium", link=None)
     page = st.navigation(pages, position="top")
-    if page == send and (run := st.query_params.get("run")):  # where checks were until 0.1
-        st.switch_page(check, query_params={"run": run})
+    if page == send and (checked := st.query_params.get("run")):  # where checks were until 0.1
+        st.switch_page(check, query_params={"run": checked})
+    if page in (check, run):
+        st.html(theme.marked("" if page == check else "runs"))
     page.run()
 
 

@@ -91,6 +91,15 @@ def style() -> Markup:
     return Markup(f"<style>{files('dashboard.parts').joinpath('style.css').read_text('utf-8')}</style>")
 
 
+def marked(path: str) -> Markup:
+    """A style by which the navigation marks the page at this path, for a page of its own that belongs to it."""
+    link = f'[data-testid$="NavLink"][href$="/{path}"]'
+    return Markup(
+        f"<style>{link} {{ background: light-dark(rgba(151,166,195,.25), rgba(163,179,199,.25)) }} "
+        f"{link} span {{ color: var(--rr-text); font-weight: 600 }}</style>"
+    )
+
+
 def legend(counts: Mapping[str, int], total: int, number: Callable[[float], str], address: str = "") -> Markup:
     """Every state with its number, those that have no row left out unless they are part of every run; and the total.
 

@@ -732,3 +732,24 @@ def test_no_page_asks_anything_of_another_server_and_none_can_be_framed(here: Si
         headers = page.request.get(f"{here.board.url}{path}").headers
         assert headers["x-frame-options"] == "DENY"
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
+
+
+def test_the_navigation_marks_the_page_that_a_check_or_a_run_belongs_to(here: Site, page: Page, tmp_path: Path) -> None:
+    run = here.seed(write_posts(tmp_path / "posts.csv", 3))
+    run.leave(RunState.CHECKING, "checked; nothing sent yet")
+    chosen = "element => getComputedStyle(element).backgroundColor"
+
+    for address, marked, other in ((f"/check?run={run.id}", "Send", "Runs"), (f"/run?id={run.id}", "Runs", "Send")):
+        here.board.open(page, address)
+        expect(page.get_by_role("button", name="Delete" if "run?" in address else "Send 3 rows")).to_be_visible()
+        backgrounds = [page.get_by_role("link", name=name, exact=True).evaluate(chosen) for name in (marked, other)]
+        assert (backgrounds[0] != "rgba(0, 0, 0, 0)", backgrounds[1]) == (True, "rgba(0, 0, 0, 0)")
+
+
+def test_a_chosen_pill_looks_chosen_in_the_dark(here: Site, page: Page) -> None:
+    page.emulate_media(color_scheme="dark")
+    here.board.open(page, "/schedules")
+
+    page.get_by_role("button", name="Tuesday", exact=True).click()
+
+    expect(page.locator("button[data-selected=true]", has_text="Tuesday")).to_have_css("color", "rgb(255, 255, 255)")

@@ -108,6 +108,7 @@ def test_what_was_put_into_the_inbox_says_at_once_when_it_is_taken(
     assert "It leaves out the rows that were delivered before." in told
     disabled = {each.label: each.disabled for each in page.button}
     assert disabled["Send all 3 rows"]
+    assert disabled["Leave them out"]
     assert disabled["Put it into the inbox"]
 
 

@@ -45,7 +45,8 @@ def show(run: Run) -> None:
         if checked and st.button("See the check and send", icon=":material/fact_check:", type="primary"):
             st.switch_page("check.py", query_params={"run": run.id})
         if rests and not run.total and kind in ("stopped", "asks", "interrupted", "cancelled"):
-            _button("Check again", "refresh", lambda: _check_again(run), kind="primary")
+            again = "secondary" if kind == "asks" else "primary"
+            _button("Check again", "refresh", lambda: _check_again(run), kind=again)
             if st.button("Take another file", icon=":material/upload_file:"):
                 st.switch_page("send.py", query_params={"pipeline": run.pipeline})
         if rests and counts[RowState.FAILED]:

@@ -260,7 +260,7 @@ def _wrong(row: Rejection, why: Reason, key: Iterable[int]) -> Markup:
         *(tag("td", tag("strong", _cell(cell))) for cell in cells),
         tag("td", why.check),
         tag("td", tag("span", why.column or "whole row", cls="rr-muted rr-small"), " ", value),
-        tag("td", tag("span", f"line {locale().number(row.line)}", cls="rr-muted rr-small"), cls="rr-right"),
+        tag("td", tag("span", f"line {locale().number(row.line)}", cls="rr-muted rr-small")),
     )
 
 

@@ -49,7 +49,8 @@ def _delivered(run: Run) -> None:
         rows = "1 of these rows was" if count == 1 else f"{locale().number(count)} of these rows were"
         when = "before" if before else "after this check"
         st.html(notice("warn", f"{rows} delivered {when}, as the pipeline's key says."))
-        if st.button("Leave them out", help="Checks the file once more", type="primary"):
+        done = run.id in st.session_state.get("in_inbox", {})
+        if st.button("Leave them out", help="Checks the file once more", type="primary", disabled=done):
             _check_anew(run.pipeline, run.file, actions.How(skip_delivered=True))
 
 
@@ -170,7 +171,10 @@ def _who_takes_it(run: Run, takers: Sequence[Schedule]) -> Markup:
     if not takers:
         return tag("a", "No schedule takes files from there yet: make one", href="schedules", target="_self")
     first, at = takers[0], locale()
-    when = f": {at.day_and_time(first.coming[0])}" if first.coming else ""
+    soonest = first.coming[:1]
+    with suppress(RowrelayError):  # one that was made just now is not planned yet
+        soonest = soonest or [each.timestamp() for each in schedules.coming(first.planned)]
+    when = f": {at.day_and_time(soonest[0])}" if soonest else ""
     left = " It leaves out the rows that were delivered before." if first.skips else ""
     return tag("span", f"The next schedule of {run.pipeline} takes it{when}.{left}")
 
