@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from flows.limit.script import hold_seconds
 from flows.records import LimitTerms
 
+VOUCHED_ABOVE_SECONDS = 60.0  # LONG of limiter.lua
+
 
 def sending_seconds(rows: int, windows: Sequence[tuple[int, float]]) -> float:
     """The least time that so many requests take under windows of (requests, seconds)."""
@@ -17,8 +19,12 @@ def sending_seconds(rows: int, windows: Sequence[tuple[int, float]]) -> float:
 
 
 def first_wait_seconds(terms: LimitTerms) -> float:
-    """How long a limit that is new here waits, since nobody knows what was sent before."""
-    return terms.lapse_seconds + max((seconds for _, seconds in terms.windows), default=0.0)
+    """The least time that a limit that is new here waits, since nobody knows what was sent before.
+
+    Windows above a minute may take longer, unless a person vouches for them (`rowrelay limits trust`).
+    """
+    short = (seconds for _, seconds in terms.windows if seconds <= VOUCHED_ABOVE_SECONDS)
+    return terms.lapse_seconds + max(short, default=0.0)
 
 
 def expected_seconds(rows: int, windows: Sequence[tuple[int, float]], rate: float | None = None) -> float | None:
