@@ -29,15 +29,19 @@ class RunStatus(StrEnum):
 
 
 class RunKind(StrEnum):
-    """How a run stands. `checked`: nothing of it is sent; `with errors`: it is finished, with some rows not done."""
+    """How a run stands. `checked`: nothing of it is sent; `asks`: its check needs an answer; `accepted`: all is sent, and the API has not
+    decided about some rows; `with errors`: it is finished, with some rows not done.
+    """
 
     STARTING = "starting"
     CHECKING = "checking"
     CHECKED = "checked"
+    ASKS = "asks"
     SENDING = "sending"
     CANCELLING = "cancelling"
     INTERRUPTED = "interrupted"
     FINISHED = "finished"
+    ACCEPTED = "accepted"
     WITH_ERRORS = "with errors"
     STOPPED = "stopped"
     CANCELLED = "cancelled"
