@@ -18,7 +18,7 @@
 
 The rules of a definition come first (flows.pipeline.rules): this table is for answers that none of them fits, and for
 429, 503 with Retry-After and bans, unless a rule names that very status. An HTML page where JSON was due is never
-`done` by a rule.
+`done` by a rule. Of a read, rules say nothing of such a page, nor of a 5xx that they do not name.
 
 A `done` row is never sent again, so that a success status with a broken body is `done`: the API said that it acted.
 How a body is read is in flows.client.reading, what a wait is written as in flows.client.pause.
@@ -141,9 +141,11 @@ def _by_rules(
 ) -> Reply | None:
     """What the first rule that fits says; None where none does."""
     said = Said(status, headers, *_read(body, headers, trouble))
-    page = definition.response.expects_json and definition.ban.html and is_html(headers, body)
+    html = definition.response.expects_json and is_html(headers, body)
+    page = html and definition.ban.html
     guarded = (
         status == 429
+        or (question.reads and status >= 500)
         or status in definition.ban.status
         or (status == 503 and retry_after(headers) is not None)
         or (page and (200 <= status < 300 or _bans_by_html(status)))
@@ -158,9 +160,20 @@ def _by_rules(
         if reply.ban:  # it may have been no ban, as the rule would say: everybody waits, and a second one is one
             reply = replace(reply, ban=False, bans_if_again=True, pause_seconds=_window_seconds(definition))
         return reply
-    if rule is None or (page and 200 <= status < 300 and _STATES[rule.means] in (RowState.DONE, RowState.ACCEPTED)):
+    if rule is None:
         return None
+    if 200 <= status < 300:
+        if page and _STATES[rule.means] in (RowState.DONE, RowState.ACCEPTED):
+            return None
+        if question.reads and (html or (rule.means == "waiting" and _says_nothing(said, rule, definition))):
+            return None
     return by_rule(rule, said, body, definition, values=values, mask=mask)
+
+
+def _says_nothing(said: Said, rule: Rule, definition: Definition) -> bool:
+    """Whether an answer without the JSON that was due cannot show that a row is not there."""
+    no_body = said.status in _EMPTY and rule.names(said.status)
+    return definition.response.expects_json and said.value is NO_JSON and not no_body
 
 
 def _read(body: bytes, headers: Headers, trouble: str) -> tuple[Any, bool]:

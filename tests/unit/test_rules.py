@@ -314,3 +314,36 @@ def test_of_a_read_that_says_nothing_nothing_follows(status: int, headers: dict[
 def test_a_read_is_what_a_rule_says() -> None:
     assert understand(500, {}, {"status": 500, "means": "unknown"}, reads=True).means == "unknown"
     assert understand(404, {}, reads=True).means == "failed"
+
+
+WAITING = {"status": 200, "means": "waiting"}
+
+
+@pytest.mark.parametrize("ban", [{"html": True}, {"html": False}])
+@pytest.mark.parametrize("means", ["waiting", "failed", "done", "unknown"])
+def test_a_page_in_place_of_json_says_nothing_to_a_read(means: str, ban: dict[str, Any]) -> None:
+    reply = understand(200, PAGE, {"status": 200, "means": means}, headers=HTML, reads=True, ban=ban)
+
+    assert (reply.by_rule, reply.again, reply.ban) == (None, True, ban["html"])
+
+
+@pytest.mark.parametrize(("headers", "body"), [({}, b""), (JSON, b""), ({"content-type": "text/plain"}, b"ok")])
+def test_only_json_says_that_a_row_is_not_there(headers: dict[str, str], body: bytes) -> None:
+    assert understand(200, body, WAITING, headers=headers, reads=True).by_rule is None
+    assert understand(200, body, WAITING, headers=headers, reads=True, response={"json": False}).by_rule is not None
+    assert understand(200, [], WAITING, reads=True).by_rule is not None
+
+
+def test_a_rule_may_name_the_status_without_a_body() -> None:
+    assert understand(204, b"", {"status": 204, "means": "waiting"}, headers={}, reads=True).by_rule is not None
+    assert understand(204, b"", {"status": "2xx", "means": "waiting"}, headers={}, reads=True).by_rule is None
+
+
+@pytest.mark.parametrize("wanted", ["any", "5xx", ["4xx", "5xx"]])
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_of_a_read_only_the_very_number_of_a_5xx_is_heard(status: int, wanted: Any) -> None:
+    reply = understand(status, {}, {"status": wanted, "means": "waiting"}, reads=True)
+
+    assert (reply.by_rule, reply.means, reply.again) == (None, "waiting", True)
+    assert understand(status, {}, {"status": status, "means": "waiting"}, reads=True).by_rule is not None
+    assert understand(status, {}, {"status": wanted, "means": "failed"}).means == "failed"
