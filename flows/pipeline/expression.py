@@ -76,7 +76,7 @@ def search(text: str, answer: Any, headers: Mapping[str, str] = _NOTHING, values
         text = _filled(text, values)
     try:
         return _compiled(text).search(answer)
-    except (jmespath.exceptions.JMESPathError, RecursionError, ArithmeticError):  # a function that does not fit
+    except (ValueError, TypeError, RecursionError, ArithmeticError):  # a function that does not fit; JMESPathError, too
         return None
 
 

@@ -188,7 +188,7 @@ def _number(found: Any) -> float | None:
         return None
     try:
         number = float(found)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if number == number and abs(number) != float("inf") else None
 
@@ -206,6 +206,9 @@ def _moment(found: Any) -> float | None:
 
         try:
             moment = parsedate_to_datetime(found)
-        except ValueError:
+        except (ValueError, TypeError, IndexError, OverflowError):
             return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -41,6 +41,14 @@ def test_what_an_expression_finds(text: str, found: Any) -> None:
     assert search(text, ITEMS, HEADERS) == found
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 10**400])
+@pytest.mark.parametrize("text", ["ceil(n)", "floor(n)", "sum([n, `0.5`])", "avg([n, n])", "to_number(to_string(n))"])
+def test_a_number_that_cannot_be_reckoned_with_stops_nothing(text: str, number: float) -> None:
+    found = search(text, {"n": number})
+
+    assert found is None or isinstance(found, float | int)
+
+
 @pytest.mark.parametrize("answer", [None, [], "text", 7, True])
 def test_a_name_finds_nothing_in_what_is_no_object(answer: Any) -> None:
     assert search("id", answer) is None

@@ -261,6 +261,7 @@ NOW = 1_770_000_000.0
         ({"seconds": "retry"}, {"retry": "soon"}, None),
         ({"seconds": "retry"}, {"retry": "nan"}, None),
         ({"seconds": "retry"}, {"retry": "inf"}, None),
+        ({"seconds": "retry"}, {"retry": 10**400}, None),
         ({"seconds": "retry"}, {}, None),
         ({"seconds": "retry"}, {"retry": 10**9}, 86_400),
         ({"seconds": "header:X-Wait"}, {}, 11),
@@ -274,6 +275,9 @@ NOW = 1_770_000_000.0
         ({"until": "at"}, {"at": formatdate(NOW + 30, usegmt=True)}, 30),
         ({"until": "at"}, {"at": "tomorrow"}, None),
         ({"until": "at"}, {"at": [1]}, None),
+        ({"until": "at"}, {"at": 10**400}, None),
+        ({"until": "at"}, {"at": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}, None),
+        ({"until": "at"}, {"at": "0001-01-01T00:00:00+14:00"}, 0),
         ({"until": "at"}, {}, None),
     ],
 )
