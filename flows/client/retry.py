@@ -11,6 +11,7 @@ from flows.records import Outcome, Reply, RowState
 
 BASE_SECONDS = 0.5
 CAP_SECONDS = 30.0
+LEAST_WAIT_SECONDS = 0.1  # of a row that was asked to wait for no time at all
 _STATUSES_OF_ALL = (401, 403, 404, 408, 425, 429)
 _DETAILS = re.compile(r" \(|; |: ")  # what follows differs from one time to the next
 
@@ -44,7 +45,8 @@ def after(
     if reply.stop:  # the rows wait for whoever resumes the run
         return outcome, None
     if outcome.again and not outcome.counts:  # it was asked to wait, and will be heard when it comes back
-        return outcome, outcome.pause_seconds or reply.pause_seconds or 0.0
+        asked = outcome.pause_seconds or reply.pause_seconds or 0.0
+        return outcome, asked if asked >= LEAST_WAIT_SECONDS else max(LEAST_WAIT_SECONDS, backoff(1, rng))
     if outcome.again and attempts < most:
         wait = backoff(attempts, rng)
         if elapsed_seconds + wait <= most_seconds:

@@ -52,6 +52,20 @@ def test_the_time_that_the_api_asks_for_does_not_use_up_a_row_s_seconds() -> Non
     assert (found.state, wait) == (RowState.WAITING, 120.0)
 
 
+@pytest.mark.parametrize("pause", [None, 0.0, 0.01])
+def test_a_row_that_is_asked_to_wait_for_no_time_waits_all_the_same(pause: float | None) -> None:
+    reply = Reply(RowState.WAITING, "wait", status=200, again=True, pause_seconds=pause)
+    asked = Outcome(1, RowState.WAITING, "wait", again=True, counts=False, pause_seconds=pause)
+
+    for seed in range(50):
+        found, wait = retry.after(
+            asked, reply, attempts=9, elapsed_seconds=0, most=1, most_seconds=60, rng=random.Random(seed)
+        )
+        assert found.state is RowState.WAITING
+        assert wait is not None
+        assert retry.LEAST_WAIT_SECONDS <= wait <= 1.0
+
+
 @pytest.mark.parametrize(("attempts", "elapsed"), [(4, 0.0), (2, 60.0)])
 def test_a_row_without_effect_fails_when_its_attempts_or_seconds_are_used_up(attempts: int, elapsed: float) -> None:
     found, wait = decide(REFUSED, attempts=attempts, elapsed=elapsed)
