@@ -35,6 +35,7 @@ from typing import Any
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from flows.client.kept import without_body
 from flows.client.message import message_of
 from flows.client.pause import MAX_PAUSE_SECONDS, Headers, pause_of, retry_after
 from flows.client.question import Question
@@ -233,8 +234,9 @@ def reason_by(rule: Rule, said: Said, values: Mapping[str, Any], mask: Mask) -> 
 def _success(status: int, headers: Headers, body: bytes, definition: Definition, *, trouble: str, mask: Mask) -> Reply:
     if not definition.response.expects_json:
         return Reply(RowState.DONE, but(status, trouble))
+    lost = without_body(definition.response.keep)
     if status in _EMPTY or not (body or trouble):
-        missing = "the answer is empty: nothing kept" if definition.response.keep and status not in _EMPTY else ""
+        missing = f"the answer is empty: {lost}" if lost and status not in _EMPTY else ""
         return Reply(RowState.DONE, but(status, missing))
     whole = not trouble
     if whole:
@@ -251,7 +253,7 @@ def _success(status: int, headers: Headers, body: bytes, definition: Definition,
         reason = f"an HTML page came with {status} where JSON was due"
         return Reply(RowState.UNKNOWN, reason, excerpt=excerpt, ban=definition.ban.html)
     if says_json(headers):
-        return Reply(RowState.DONE, but(status, f"{trouble}: nothing kept"), excerpt=brief)
+        return Reply(RowState.DONE, but(status, f"{trouble}: {lost or 'nothing was kept'}"), excerpt=brief)
     kind = shown(headers.get("content-type", ""), mask) or "no content type"
     reason = f"the API said {status}, but with {kind} where JSON was due"
     return Reply(RowState.UNKNOWN, reason, excerpt=excerpt, again=definition.idempotent)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from flows.client.answer import but
 from flows.client.compiled import Compiled, CompiledStep
-from flows.client.kept import capped, kept_of
+from flows.client.kept import capped, kept_of, without_body
 from flows.client.question import Question
 from flows.client.reading import parsed
 from flows.client.request import build, build_batch, filling
@@ -110,8 +110,10 @@ def outcomes(compiled: Compiled, reply: Reply, parcel: Parcel, own_keys: Sequenc
     values: Mapping[str, Any] = rows[0].values if len(rows) == 1 else {}
     kept: dict[str, Any] = {}
     missing = ""
-    if reply.value is not UNSET and definition.response.keep:
+    if definition.response.keep and (reply.value is not UNSET or reply.means in (RowState.DONE, RowState.ACCEPTED)):
         kept, missing = kept_of(definition.response.keep, reply.value, reply.headers, values)
+        if reply.value is UNSET:  # headers may have been found
+            kept = {name: value for name, value in kept.items() if value is not None}
     if rule is not None and rule.keep:
         kept |= kept_of(rule.keep, _json(reply), reply.headers, values)[0]
     kept = mask.value(kept)
@@ -219,7 +221,8 @@ def _kept_by(compiled: Compiled, reply: Reply, each: CompiledStep, row: Row) -> 
     paths = {**compiled.definition.response.keep, **each.step.keep, **(reply.by_rule.keep if reply.by_rule else {})}
     body = None if reply.value is UNSET else reply.value
     kept = {name: search(path, body, reply.headers, row.values) for name, path in paths.items()}
-    lacking = but(reply.status, "nothing was kept of it") if each.step.keep and reply.value is UNSET else ""
+    lost = without_body(each.step.keep) if reply.value is UNSET else ""
+    lacking = but(reply.status, f"{lost} of it") if lost else ""
     return kept, lacking
 
 

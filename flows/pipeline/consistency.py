@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from flows.pipeline.column import SchemaImportError, column_faults
 from flows.pipeline.course_faults import course_faults
 from flows.pipeline.definition import Definition, Limit, Response, Schedule, Source
+from flows.pipeline.expression import reads_body
 from flows.pipeline.fault import Fault, Place, brief, nearest, suggestion
 from flows.pipeline.judge import example_faults
 from flows.pipeline.known import Known, sensible
@@ -225,7 +226,7 @@ def _response(response: Response, columns: tuple[str, ...]) -> Iterator[Fault]:
             yield Fault(("response", "keep", name), f"is {what} already; keep it under another name")
         elif not name.strip() or not name.isprintable():
             yield Fault(("response", "keep", name), "must be a visible name")
-    if response.keep and not response.expects_json:
+    if not response.expects_json and any(map(reads_body, response.keep.values())):
         yield Fault(("response", "json"), "is false, but `keep` takes values out of JSON; leave one of the two out")
     for at, status in enumerate(response.success):
         if not 200 <= status <= 599 or 300 <= status <= 399 or status in (429, 503):

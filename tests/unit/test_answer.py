@@ -20,7 +20,7 @@ from flows.client.exchange import outcomes
 from flows.client.pause import pause_of
 from flows.client.request import mask
 from flows.masking import Masker
-from flows.pipeline.definition import Definition
+from flows.pipeline.definition import Definition, Response
 from flows.records import Outcome, Parcel, Reply, Row, RowState
 
 JSON = {"content-type": "application/json; charset=utf-8"}
@@ -71,7 +71,7 @@ def judge(status: int, headers: dict[str, str], body: bytes, *, trouble: str = "
         (200, {}, b'{"id": 101}', "done", ""),
         (201, JSON, b'{"name": "x"}', "done", "the answer has no id"),
         (201, JSON, b"[1, 2]", "done", "the answer has no id"),
-        (201, JSON, b'{"id": 101', "done", "no valid JSON: nothing kept"),
+        (201, JSON, b'{"id": 101', "done", "no valid JSON: nothing was kept"),
         (201, JSON, b'{"id": NaN}', "done", "the answer has no id"),
         (201, JSON, b'{"id": 101, "score": NaN, "max": -Infinity}', "done", ""),
         (201, JSON, b'{"id": 101, "name": "caf\\ud83d"}', "done", ""),
@@ -80,7 +80,7 @@ def judge(status: int, headers: dict[str, str], body: bytes, *, trouble: str = "
         (201, JSON | {"content-encoding": "br"}, packed(b'{"id": 101}', "brotli"), "done", ""),
         (201, JSON | {"content-encoding": "ZSTD"}, packed(b'{"id": 101}', "zstd"), "done", ""),
         (201, JSON | {"content-encoding": "br"}, b'{"id": 101}', "done", "packed (br) and cannot be unpacked: nothing"),
-        (201, JSON | {"content-encoding": "zstd"}, b"", "done", "the answer is empty: nothing kept"),
+        (201, JSON | {"content-encoding": "zstd"}, b"", "done", "the answer is empty: nothing was kept"),
         (201, JSON, WARNING + b'{"id": 101}', "done", "other text stands before its JSON"),
         (201, HTML, WARNING + b'{"id": 101}\r\n', "done", "other text stands before its JSON"),
         (201, HTML, b"\nNotice: a in {main} [x]\n" + b'[{"id": 1}]', "done", "before its JSON; the answer has no id"),
@@ -90,7 +90,7 @@ def judge(status: int, headers: dict[str, str], body: bytes, *, trouble: str = "
         (201, {"content-type": "application/json; charset=klingon"}, b"\xff", "done", "no valid JSON"),
         (201, {"content-type": "application/hal+json"}, b"{", "done", "no valid JSON"),
         (201, JSON, b"[" * 50_000, "done", "no valid JSON"),
-        (201, JSON, b"", "done", "the answer is empty: nothing kept"),
+        (201, JSON, b"", "done", "the answer is empty: nothing was kept"),
         (204, {}, b"", "done", ""),
         (201, {"content-type": "text/plain"}, b"created", "unknown", "with text/plain where JSON was due"),
         (201, {}, b"created", "unknown", "with no content type where JSON was due"),
@@ -197,7 +197,46 @@ def test_a_body_that_was_not_read_to_its_end_is_not_parsed() -> None:
     outcome = judge(201, JSON, b'{"id": 101}', trouble="the answer did not end within 2 s")
 
     assert (outcome.state, outcome.kept) == (RowState.DONE, {})
-    assert outcome.reason == "the API said 201, but the answer did not end within 2 s: nothing kept"
+    assert outcome.reason == "the API said 201, but the answer did not end within 2 s: nothing was kept"
+
+
+LOCATED = JSON | {"Location": "/posts/7"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "more", "reason"),
+    [
+        (201, b"", {}, ""),
+        (204, b"", {}, ""),
+        (202, b"", {"means": "accepted"}, ""),
+        (201, b"plain", {"json": False}, ""),
+        (201, b'{"a', {"id": "id"}, "the API said 201, but the answer is no valid JSON: only headers were kept"),
+        (201, b"", {"id": "id"}, "the API said 201, but the answer is empty: only headers were kept"),
+        (201, b"", {"why": "header:X-Why"}, "the API said 201, but the answer has no header:X-Why"),
+    ],
+)
+def test_a_header_is_kept_of_an_answer_without_json(
+    status: int, body: bytes, more: dict[str, Any], reason: str
+) -> None:
+    keep = {"place": "header:Location"} | {name: path for name, path in more.items() if name in ("id", "why")}
+    response = {"keep": keep, "json": more.get("json", True)}
+    answers = [{"status": 202, "means": more["means"]}] if "means" in more else []
+    made = definition(answers=answers).model_copy(update={"response": Response.model_validate(response)})
+    compiled = Compiled.of(made, {})
+
+    reply = understood(status, httpx.Headers(LOCATED), body, made, question=compiled.question({}))
+    (outcome,) = outcomes(compiled, reply, Parcel((Row(1, 2, {}),)))
+
+    assert outcome.state is (RowState.ACCEPTED if answers else RowState.DONE)
+    assert outcome.kept == {"place": "/posts/7"}
+    assert outcome.reason == reason
+
+
+def test_of_a_refusal_nothing_is_said_of_what_would_have_been_kept() -> None:
+    refused = judge(400, JSON, b"", response={"keep": {"place": "header:Location"}})
+
+    assert (refused.state, refused.kept) == (RowState.FAILED, {})
+    assert "Location" not in refused.reason
 
 
 def test_what_is_kept_is_kept_whatever_stands_around_it() -> None:

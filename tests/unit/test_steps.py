@@ -329,6 +329,28 @@ def test_any_other_meaning_of_a_step_s_answer_is_the_row_s(means: str) -> None:
     assert outcome.counts is (means != "wait")
 
 
+@pytest.mark.parametrize(
+    ("keep", "kept", "reason"),
+    [
+        ({"kind": "header:Content-Type"}, {"kind": "application/json"}, ""),
+        ({"id": "id"}, {"id": None}, "the API said 204, but nothing was kept of it"),
+        (
+            {"kind": "header:Content-Type", "id": "id"},
+            {"kind": "application/json", "id": None},
+            "the API said 204, but only headers were kept of it",
+        ),
+    ],
+)
+def test_a_step_keeps_a_header_of_an_answer_without_a_body(
+    keep: dict[str, str], kept: dict[str, Any], reason: str
+) -> None:
+    step = {"name": "create", "request": {"url": API + "/contacts"}, "keep": keep}
+
+    _, outcome = play(compiled([step]), (204, b""))
+
+    assert (outcome.state, outcome.kept, outcome.reason) == ("done", kept, reason)
+
+
 def test_secrets_that_an_api_repeats_are_not_kept() -> None:
     steps = [{**FIND, "keep": {"echo": "echo"}}, {"name": "b", "request": {"url": API, "json": "{find.echo}"}}]
     made, notes = compiled(steps, secrets={"KEY": "geheimnis"}), list[Note]()
