@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import get_args
 
 from flows.pipeline.batch import Batch, Match
-from flows.pipeline.course import Step
 from flows.pipeline.definition import Definition
+from flows.pipeline.expression_faults import expression_faults, lists_of_rules
 from flows.pipeline.fault import Fault, Place, brief
-from flows.pipeline.known import SPECIAL, Known, kept_before
-from flows.pipeline.request import METHODS
+from flows.pipeline.known import SPECIAL, Known
+from flows.pipeline.request import METHODS, Request
 from flows.pipeline.rule_faults import rule_faults
-from flows.pipeline.rules import Means, Rule
+from flows.pipeline.rules import Means
 from flows.pipeline.template import FromRow, Piece, TemplateError, pieces
 
 _WORDS = {"row", "line", "result", "parcel", "position"}
@@ -35,6 +35,7 @@ def course_faults(definition: Definition, columns: tuple[str, ...] | None) -> It
     yield from _settling(definition, columns)
     yield from _names(definition, columns)
     yield from _methods(definition, columns)
+    yield from expression_faults(definition, columns)
 
 
 def _means(definition: Definition) -> tuple[str, ...]:
@@ -185,22 +186,6 @@ def _step(definition: Definition, at: int, columns: tuple[str, ...] | None) -> I
         yield Fault((*place, "reason"), "is for a step that ends the row by `means`")
     possible = tuple(each for each in get_args(Means) if each not in ("waiting", "items", "accepted"))
     yield from rule_faults((*place, "answers"), step.answers, possible, columns, bans=definition.ban.status)
-    if step.when is not None:
-        yield from _condition(definition, step, at, columns)
-
-
-def _condition(definition: Definition, step: Step, at: int, columns: tuple[str, ...] | None) -> Iterator[Fault]:
-    """What the condition of a step asks for, as far as its text shows it."""
-    kept = kept_before(definition, at)
-    names = {each.name for each in definition.steps}
-    known = Known(columns or (), kept)
-    plain = re.sub(r"""'(?:\\.|[^'\\])*'|`(?:\\.|[^`\\])*`""", "", step.when or "")
-    for found in re.finditer(r"(?<![\w.\"])([A-Za-z_]\w*)\.([A-Za-z_]\w*)", plain):
-        owner, name = found[1], found[2]
-        if owner == "row" and columns is not None and name not in columns:
-            yield Fault(("steps", at, "when"), Known(columns).words(name))
-        elif owner in names and f"{owner}.{name}" not in kept:
-            yield Fault(("steps", at, "when"), known.words(f"{owner}.{name}"))
 
 
 def _settling(definition: Definition, columns: tuple[str, ...] | None) -> Iterator[Fault]:
@@ -208,13 +193,17 @@ def _settling(definition: Definition, columns: tuple[str, ...] | None) -> Iterat
         possible = ("done", "failed", "waiting", "unknown", "wait", "retry", "stop", "ban")
         reconciles = definition.reconcile.answers
         yield from rule_faults(("reconcile", "answers"), reconciles, possible, columns, bans=definition.ban.status)
-        if definition.reconcile.request.method != "GET" and definition.reconcile.request.method_column:
-            yield Fault(("reconcile", "request", "method"), "must be fixed")
+        yield from _asks(("reconcile", "request"), definition.reconcile.request)
+        if not _differs(definition.reconcile.request):
+            yield Fault(
+                ("reconcile", "request", "url"), 'asks the same for every row; name what finds it, e.g. "{email}"'
+            )
     accepts = [*definition.answers, *(definition.batch.answers if definition.batch else ())]
     accepted = any(rule.means == "accepted" for rule in accepts)
     poll = definition.poll
     if poll is None:
         return
+    yield from _asks(("poll", "request"), poll.request)
     if not accepted:
         yield Fault(("poll",), "asks about accepted rows, but no rule under `answers` means accepted")
     if not any(isinstance(piece, FromRow) for _, text in poll.request.templates() for piece in _pieces(text)):
@@ -229,6 +218,23 @@ def _settling(definition: Definition, columns: tuple[str, ...] | None) -> Iterat
         yield Fault(("poll", "items"), "is missing; a rule says items, so say where they stand in the report")
     yield from _match((), ("poll",), poll.match, poll.items, columns)
     yield from rule_faults(("poll", "item_answers"), poll.item_answers, _OF_ITEMS, columns, items=True)
+
+
+def _asks(place: Place, request: Request) -> Iterator[Fault]:
+    """Whether the method of a question may ask."""
+    if request.method_column:
+        yield Fault((*place, "method"), "must be fixed")
+    elif request.method == "DELETE":
+        yield Fault((*place, "method"), "asks nothing: it deletes what it should ask about; write GET")
+
+
+def _differs(request: Request) -> bool:
+    """Whether a request is another one for each row: by a placeholder, a key, or all columns as its body."""
+    if request.idempotency_key is not None and not request.idempotency_key.is_nowhere:
+        return True
+    if request.has_body and not request.bodies:
+        return True
+    return any(isinstance(piece, FromRow) for _, text in request.templates() for piece in _pieces(text))
 
 
 def _names(definition: Definition, columns: tuple[str, ...] | None) -> Iterator[Fault]:
@@ -255,25 +261,12 @@ def _kept(definition: Definition) -> Iterator[tuple[Place, str, str]]:
     if definition.batch is not None:
         for name in definition.batch.keep:
             yield ("batch", "keep"), name, "batch"
-    for place, rules in _lists_of_rules(definition):
+    for place, rules in lists_of_rules(definition):
         for at, rule in enumerate(rules):
             for name in rule.keep:
                 yield (*place, at, "keep"), name, "answers"
     for name in definition.poll.keep if definition.poll is not None else ():
         yield ("poll", "keep"), name, "answers"
-
-
-def _lists_of_rules(definition: Definition) -> Iterator[tuple[Place, Sequence[Rule]]]:
-    yield ("answers",), definition.answers
-    for at, step in enumerate(definition.steps):
-        yield ("steps", at, "answers"), step.answers
-    if definition.batch is not None:
-        yield ("batch", "answers"), definition.batch.answers
-    if definition.reconcile is not None:
-        yield ("reconcile", "answers"), definition.reconcile.answers
-    if definition.poll is not None:
-        yield ("poll", "answers"), definition.poll.answers
-        yield ("poll", "item_answers"), definition.poll.item_answers
 
 
 def _methods(definition: Definition, columns: tuple[str, ...] | None) -> Iterator[Fault]:

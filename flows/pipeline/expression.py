@@ -25,6 +25,7 @@ from flows.values import as_text
 _HEADER = "header:"
 # What stands in quotes is JMESPath's; `{name: value}` with its colon makes an object.
 _TOKEN = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`(?:\\.|[^`\\])*`|\{(?P<column>[^{}:,`'"\[\]]+)\}""")
+_BRACES = re.compile(r"\{([^{}]+)\}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~-]+")
 _NOTHING: Mapping[str, Any] = {}
 
@@ -36,16 +37,76 @@ def columns_of(text: str) -> list[str]:
     return [str(found["column"]) for found in _TOKEN.finditer(text) if found["column"] is not None]
 
 
+def quoted_columns(text: str) -> list[str]:
+    """What stands in braces within quotes of an expression, where it is only text."""
+    if text.startswith(_HEADER):
+        return []
+    quoted = [found[0] for found in _TOKEN.finditer(text) if found["column"] is None]
+    return [name for each in quoted for name in _BRACES.findall(each)]
+
+
+def references(text: str) -> list[tuple[str, str]]:
+    """What an expression takes from the object that it is read in: (a name, the name within that, or "")."""
+    found: list[tuple[str, ...]] = []
+    _follow(_parsed(text), (), found)
+    deeper = {path[0] for path in found if len(path) == 2}
+    paths = [path for path in found if len(path) == 2 or path[0] not in deeper]
+    return list(dict.fromkeys((path[0], path[1] if len(path) == 2 else "") for path in paths))
+
+
+def shifts_positions(text: str) -> bool:
+    """Whether what an expression finds may be another list than stands in the answer: shorter, or in another order."""
+    return not _names_a_list(_parsed(text))
+
+
+def _names_a_list(node: Any) -> bool:
+    """Whether a tree only goes down by names and single places."""
+    if node["type"] in ("subexpression", "pipe", "index_expression"):
+        return all(map(_names_a_list, node["children"]))
+    return node["type"] in ("field", "index", "current", "identity", "literal")
+
+
+def _parsed(text: str) -> Any:
+    return jmespath.compile(_TOKEN.sub(lambda found: found[0] if found["column"] is None else "`null`", text)).parsed
+
+
+def _follow(node: Any, at: tuple[str, ...] | None, found: list[tuple[str, ...]]) -> tuple[str, ...] | None:
+    """Gather the paths of a tree that is read at a path; returns where it leads, None where nobody knows."""
+    if not isinstance(node, dict):  # a bound of a slice
+        return None
+    kind, inner = node["type"], node["children"]
+    if kind in ("identity", "current"):
+        return at
+    if kind == "field":
+        if at is None or len(at) > 1:
+            return None
+        found.append((*at, node["value"]))
+        return found[-1]
+    if kind in ("subexpression", "pipe", "index_expression"):
+        for each in inner:
+            at = _follow(each, at, found)
+        return at
+    if kind.endswith("projection") or kind in ("flatten", "expref"):
+        if kind != "expref":
+            _follow(inner[0], at, found)
+        for each in inner if kind == "expref" else inner[1:]:
+            _follow(each, None, found)
+        return None
+    for each in inner:
+        _follow(each, at, found)
+    return None
+
+
 def _valid(text: str) -> str:
     if text.startswith(_HEADER):
         if not _HEADER_NAME.fullmatch(text.removeprefix(_HEADER).strip()):
             raise ValueError("names no header; write header:NAME, e.g. header:X-Request-Id")
         return text
     try:
-        made = jmespath.compile(_TOKEN.sub(lambda found: found[0] if found["column"] is None else "`null`", text))
+        made = _parsed(text)
     except (jmespath.exceptions.JMESPathError, RecursionError) as exc:
         raise ValueError(f"is no JMESPath expression: {str(exc).splitlines()[0]}") from exc
-    if _negates_too_early(made.parsed):
+    if _negates_too_early(made):
         raise ValueError("finds nothing: JMESPath reads !a.b as (!a).b; write !(a.b)")
     return text
 

@@ -712,4 +712,139 @@ COURSES: list[tuple[str, str, str]] = [
         _own('request: {url: "https://api.example.com/rows"}', "batch: {rows: 9, items: null}"),
         "own.yaml:7: batch.items: has no value; give it one, or leave the key out",
     ),
+    (
+        "a condition on a step that there is not",
+        _own(
+            "steps:",
+            '  - {name: find, request: {method: GET, url: "https://api.example.com/rows?id={id}"}, keep: {found: "length(items)"}}',
+            '  - {name: create, when: "fnd.found == `0`", request: {url: "https://api.example.com/rows"}}',
+        ),
+        "own.yaml:8: steps[1].when: no earlier step is called 'fnd'; did you mean `find`?",
+    ),
+    (
+        "a condition on a kept name without its step",
+        _own(
+            "steps:",
+            '  - {name: find, request: {method: GET, url: "https://api.example.com/rows?id={id}"}, keep: {found: "length(items)"}}',
+            '  - {name: create, when: "found == `0`", request: {url: "https://api.example.com/rows"}}',
+        ),
+        "own.yaml:8: steps[1].when: 'found' stands alone; say whose it is: find.found",
+    ),
+    (
+        "a condition on a column without the row",
+        _own(
+            "steps:",
+            '  - {name: find, request: {method: GET, url: "https://api.example.com/rows?id={id}"}, keep: {found: "length(items)"}}',
+            '  - {name: create, when: "title == \'a\'", request: {url: "https://api.example.com/rows"}}',
+        ),
+        "own.yaml:8: steps[1].when: 'title' stands alone; say whose it is: row.title",
+    ),
+    (
+        "a condition on a column that there is not",
+        _own(
+            "steps:",
+            '  - {name: find, request: {method: GET, url: "https://api.example.com/rows?id={id}"}, keep: {found: "length(items)"}}',
+            '  - {name: create, when: "{titel} == `1`", request: {url: "https://api.example.com/rows"}}',
+        ),
+        "own.yaml:8: steps[1].when: there is no column 'titel'; did you mean `title`?",
+    ),
+    (
+        "a condition with braces around what is kept",
+        _own(
+            "steps:",
+            '  - {name: find, request: {method: GET, url: "https://api.example.com/rows?id={id}"}, keep: {found: "length(items)"}}',
+            '  - {name: create, when: "{find.found} == `0`", request: {url: "https://api.example.com/rows"}}',
+        ),
+        "own.yaml:8: steps[1].when: what a step has kept stands here without braces; write find.found",
+    ),
+    (
+        "a condition on a header",
+        _own(
+            "steps:",
+            '  - {name: find, request: {method: GET, url: "https://api.example.com/rows?id={id}"}, keep: {found: "length(items)"}}',
+            '  - {name: create, when: "header:X-Go", request: {url: "https://api.example.com/rows"}}',
+        ),
+        "own.yaml:8: steps[1].when: there is no answer yet whose header it could read; keep it in an earlier step and write find.found",
+    ),
+    (
+        "a condition within a function on what nobody keeps",
+        _own(
+            "steps:",
+            '  - {name: find, request: {method: GET, url: "https://api.example.com/rows?id={id}"}, keep: {found: "length(items)"}}',
+            '  - {name: create, when: "length(find.fond) > `0`", request: {url: "https://api.example.com/rows"}}',
+        ),
+        "own.yaml:8: steps[1].when: the step find keeps no 'fond'; did you mean `found`?",
+    ),
+    (
+        "a column in quotes",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'reconcile: {request: {method: GET, url: "https://api.example.com/rows?id={id}"}, answers: [{when: "items[?title==\'{title}\']", means: done}]}',
+        ),
+        "own.yaml:7: reconcile.answers[0].when: {title} in quotes is no value but these very letters; leave the quotes out",
+    ),
+    (
+        "a column in the quotes of a name",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            "response: {keep: {made: 'a.\"{title}\"'}}",
+        ),
+        "own.yaml:7: response.keep.made: {title} in quotes is no value but these very letters; leave the quotes out",
+    ),
+    (
+        "a kept value by a column that there is not",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'response: {keep: {made: "items[?title=={titel}]"}}',
+        ),
+        "own.yaml:7: response.keep.made: there is no column 'titel'; did you mean `title`?",
+    ),
+    (
+        "a kept value of many rows by a column",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'response: {keep: {made: "items[?title=={title}]"}}\nbatch: {rows: 9}',
+        ),
+        "own.yaml:7: response.keep.made: 'title' has no value here: an answer to many rows has no single row",
+    ),
+    (
+        "items by a column",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'batch: {rows: 9, items: "items[?title=={title}]", match: {index: at}}',
+        ),
+        "own.yaml:7: batch.items: 'title' has no value here: it is read before anybody knows of which row an item speaks",
+    ),
+    (
+        "items by a header",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'batch: {rows: 9, items: "header:X-Items", match: {index: at}}',
+        ),
+        "own.yaml:7: batch.items: is a header, which holds no items; name where they stand in the JSON",
+    ),
+    (
+        "what a batch keeps by a column that there is not",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'batch: {rows: 9, items: items, match: {index: at}, keep: {made: "ids[?title=={titel}]"}}',
+        ),
+        "own.yaml:7: batch.keep.made: there is no column 'titel'; did you mean `title`?",
+    ),
+    (
+        "a reconciliation that asks the same for every row",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'reconcile: {request: {method: GET, url: "https://api.example.com/rows"}, answers: [{when: "id", means: done}]}',
+        ),
+        'own.yaml:7: reconcile.request.url: asks the same for every row; name what finds it, e.g. "{email}"',
+    ),
+    (
+        "a reconciliation that deletes",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'reconcile: {request: {method: DELETE, url: "https://api.example.com/rows/{id}"}, answers: [{when: "id", means: done}]}',
+        ),
+        "own.yaml:7: reconcile.request.method: asks nothing: it deletes what it should ask about; write GET",
+    ),
 ]

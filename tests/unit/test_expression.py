@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from flows.pipeline.expression import Expression, as_answered, columns_of, holds, search
+from flows.pipeline.expression import Expression, as_answered, columns_of, holds, quoted_columns, references, search
 
 ITEMS = {"items": [{"sku": "a", "n": 0}, {"sku": "b", "n": 2}], "none": None, "no": False, "zero": 0, "text": ""}
 HEADERS = httpx.Headers({"X-Wait": "007", "X-Name": "seven", "X-Long": "9" * 19, "X-Other": "+7"})
@@ -168,3 +168,40 @@ def test_a_negation_of_the_whole_is_accepted(text: str) -> None:
 def test_what_is_no_expression_is_refused(text: str, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         TypeAdapter(Expression).validate_python(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("items[?a=='{email}']", ["email"]),
+        ('items[?a==`"{email}"`]', ["email"]),
+        ('a."{email}"', ["email"]),
+        ("items[?a=={email}]", []),
+        ("{a: '{email}', b: {n}}", ["email"]),
+        ("header:X-{email}", []),
+    ],
+)
+def test_braces_in_quotes(text: str, names: list[str]) -> None:
+    assert quoted_columns(text) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("find.found", [("find", "found")]),
+        ("find.items[0].id", [("find", "items")]),
+        ("find", [("find", "")]),
+        ("find.a == `1` && !(row.b) || length(c.d) > {n}", [("find", "a"), ("row", "b"), ("c", "d")]),
+        ("find | found", [("find", "found")]),
+        ("@.find.found", [("find", "found")]),
+        ("find.items[?id == row].name", [("find", "items")]),
+        ("sort_by(find.items, &row)[0]", [("find", "items")]),
+        ("find.[a, b]", [("find", "a"), ("find", "b")]),
+        ("{x: find.a, y: row.b}", [("find", "a"), ("row", "b")]),
+        ("find.items[1:2].x | [0]", [("find", "items")]),
+        ("'find.found'", []),
+        ("*.found", []),
+    ],
+)
+def test_what_an_expression_takes_from_the_object_that_it_is_read_in(text: str, found: list[tuple[str, str]]) -> None:
+    assert references(text) == found
