@@ -18,6 +18,7 @@ from flows.pipeline.template import FromRow, Piece, TemplateError, pieces
 
 _WORDS = {"row", "line", "result", "parcel", "position"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_OF_REPORTS = ("done", "accepted", "failed", "unknown")  # what was sent goes out no more
 _OF_ITEMS = ("done", "accepted", "failed", "retry", "wait", "unknown", "stop", "ban")
 _NO_NULLS = re.compile(r"\[\*?\]|\[\?|\.\*|\[-?\d*:")
 
@@ -33,6 +34,7 @@ def course_faults(definition: Definition, columns: tuple[str, ...] | None) -> It
     for at, _ in enumerate(definition.steps):
         yield from _step(definition, at, columns)
     yield from _settling(definition, columns)
+    yield from _unread(definition)
     yield from _names(definition, columns)
     yield from _methods(definition, columns)
     yield from expression_faults(definition, columns)
@@ -211,13 +213,27 @@ def _settling(definition: Definition, columns: tuple[str, ...] | None) -> Iterat
             ("poll", "request", "url"), 'asks the same for every row; name the job that `keep` took, e.g. "{job}"'
         )
     possible = tuple(each for each in get_args(Means) if each != "waiting")
-    yield from rule_faults(("poll", "answers"), poll.answers, possible, definition.kept, bans=definition.ban.status)
+    kept, bans = definition.kept, definition.ban.status
+    yield from rule_faults(("poll", "answers"), poll.answers, possible, kept, special=(), bans=bans)
+    says = [(("poll", "answers", at, "missing"), rule.missing) for at, rule in enumerate(poll.answers)]
+    for place, missing in [(("poll", "missing"), poll.missing), *says]:
+        if missing == "retry":
+            yield Fault(place, "retry is not possible: the rows of a job were sent; possible: unknown, done, failed")
     if not any(rule.means in ("done", "items", "failed") for rule in poll.answers):
         yield Fault(("poll", "answers"), "never end: no rule means done, failed or items")
     if any(rule.means == "items" for rule in poll.answers) and poll.items is None:
         yield Fault(("poll", "items"), "is missing; a rule says items, so say where they stand in the report")
     yield from _match((), ("poll",), poll.match, poll.items, columns)
-    yield from rule_faults(("poll", "item_answers"), poll.item_answers, _OF_ITEMS, columns, items=True)
+    yield from rule_faults(("poll", "item_answers"), poll.item_answers, _OF_REPORTS, columns, items=True)
+
+
+def _unread(definition: Definition) -> Iterator[Fault]:
+    """Items in what need not be JSON."""
+    for name, part in (("batch", definition.batch), ("poll", definition.poll)):
+        if part is not None and part.items is not None and not definition.response.expects_json:
+            yield Fault(
+                ("response", "json"), f"is false, but {name}.items are read from JSON; leave one of the two out"
+            )
 
 
 def _asks(place: Place, request: Request) -> Iterator[Fault]:

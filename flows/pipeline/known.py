@@ -53,7 +53,7 @@ def sensible(definition: Definition, place: Place, columns: tuple[str, ...] | No
     if place[0] == "steps":
         return Known(columns, (*SPECIAL, *kept_before(definition, int(place[1]))))
     if place[0] == "poll":
-        return Known(definition.kept, SPECIAL, is_none="no answer keeps")
+        return Known(definition.kept, is_none="no answer keeps")
     if place[0] == "undo":
         return Known((*columns, *definition.kept), SPECIAL, is_none="there is neither a column nor a kept value")
     return Known(columns, SPECIAL)

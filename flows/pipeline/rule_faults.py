@@ -19,9 +19,13 @@ def rule_faults(
     *,
     batch: bool = False,
     items: bool = False,
+    special: Collection[str] = SPECIAL,
     bans: Collection[int] = (),
 ) -> Iterator[Fault]:
-    """The faults of a list of rules. `bans`: the statuses that mean a ban by themselves."""
+    """The faults of a list of rules. `bans`: the statuses that mean a ban by themselves.
+
+    `special`: what may stand in braces beside `columns`.
+    """
     for at, rule in enumerate(rules):
         here: Place = (*place, at)
         if rule.means not in possible:
@@ -36,7 +40,7 @@ def rule_faults(
             for name in columns_of(text):
                 if batch:
                     yield Fault(where, f"{brief(name)} has no value here: an answer to many rows has no single row")
-                elif columns is not None and name not in columns and name not in SPECIAL:
+                elif columns is not None and name not in columns and name not in special:
                     yield Fault(where, Known(columns).words(name))
         guarded = () if items else (429, 503, *bans)
         earlier = next((n for n, other in enumerate(rules[:at]) if _covers(other, rule, guarded, items=items)), None)

@@ -847,4 +847,85 @@ COURSES: list[tuple[str, str, str]] = [
         ),
         "own.yaml:7: reconcile.request.method: asks nothing: it deletes what it should ask about; write GET",
     ),
+    (
+        "an item of a report that means retry",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'answers: [{status: 202, means: accepted, keep: {job: id}}]\npoll: {request: {method: GET, url: "https://api.example.com/jobs/{job}"}, answers: [{when: a, means: items}], items: a, match: {item: b, row: "{title}"}, item_answers: [{when: c, means: retry}]}',
+        ),
+        "own.yaml:8: poll.item_answers[0].means: retry is not possible here; possible: done, accepted, failed, unknown",
+    ),
+    (
+        "an item of a report that means wait",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'answers: [{status: 202, means: accepted, keep: {job: id}}]\npoll: {request: {method: GET, url: "https://api.example.com/jobs/{job}"}, answers: [{when: a, means: items}], items: a, match: {item: b, row: "{title}"}, item_answers: [{when: c, means: wait}]}',
+        ),
+        "own.yaml:8: poll.item_answers[0].means: wait is not possible here; possible: done, accepted, failed, unknown",
+    ),
+    (
+        "an item of a report that means stop",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'answers: [{status: 202, means: accepted, keep: {job: id}}]\npoll: {request: {method: GET, url: "https://api.example.com/jobs/{job}"}, answers: [{when: a, means: items}], items: a, match: {item: b, row: "{title}"}, item_answers: [{when: c, means: stop}]}',
+        ),
+        "own.yaml:8: poll.item_answers[0].means: stop is not possible here; possible: done, accepted, failed, unknown",
+    ),
+    (
+        "an item of a report that means ban",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'answers: [{status: 202, means: accepted, keep: {job: id}}]\npoll: {request: {method: GET, url: "https://api.example.com/jobs/{job}"}, answers: [{when: a, means: items}], items: a, match: {item: b, row: "{title}"}, item_answers: [{when: c, means: ban}]}',
+        ),
+        "own.yaml:8: poll.item_answers[0].means: ban is not possible here; possible: done, accepted, failed, unknown",
+    ),
+    (
+        "rows of a job that are to be sent again",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'answers: [{status: 202, means: accepted, keep: {job: id}}]\npoll: {request: {method: GET, url: "https://api.example.com/jobs/{job}"}, answers: [{when: a, means: items}], items: a, match: {item: b, row: "{title}"}, missing: retry}',
+        ),
+        "own.yaml:8: poll.missing: retry is not possible: the rows of a job were sent; possible: unknown, done, failed",
+    ),
+    (
+        "rows of a job that a rule sends again",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'answers: [{status: 202, means: accepted, keep: {job: id}}]\npoll: {request: {method: GET, url: "https://api.example.com/jobs/{job}"}, answers: [{when: a, means: items, missing: retry}], items: a, match: {item: b, row: "{title}"}}',
+        ),
+        "own.yaml:8: poll.answers[0].missing: retry is not possible: the rows of a job were sent; possible: unknown, done, failed",
+    ),
+    (
+        "a job asked about by a key",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'answers: [{status: 202, means: accepted, keep: {job: id}}]\npoll: {request: {method: GET, url: "https://api.example.com/jobs/{job}?key={idempotency_key}"}, answers: [{when: a, means: items}], items: a, match: {item: b, row: "{title}"}}',
+        ),
+        "own.yaml:8: poll.request.url: no answer keeps 'idempotency_key'; possible: job",
+    ),
+    (
+        "a job asked about by a row",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'answers: [{status: 202, means: accepted, keep: {job: id}}]\npoll: {request: {method: GET, url: "https://api.example.com/jobs/{job}?row={row}"}, answers: [{when: a, means: items}], items: a, match: {item: b, row: "{title}"}}',
+        ),
+        "own.yaml:8: poll.request.url: no answer keeps 'row'; possible: job",
+    ),
+    (
+        "a report that need not be JSON",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'answers: [{status: 202, means: accepted, keep: {job: id}}]\npoll: {request: {method: GET, url: "https://api.example.com/jobs/{job}"}, answers: [{when: a, means: items}], items: a, match: {item: b, row: "{title}"}}\nresponse: {json: false}',
+        ),
+        "own.yaml:9: response.json: is false, but poll.items are read from JSON; leave one of the two out",
+    ),
+    (
+        "items of what need not be JSON",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            "batch: {rows: 9, items: items, match: position}",
+            "response: {json: false}",
+        ),
+        "own.yaml:8: response.json: is false, but batch.items are read from JSON; leave one of the two out",
+    ),
 ]
