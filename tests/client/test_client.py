@@ -515,6 +515,26 @@ def test_an_address_goes_out_as_it_was_made(raw: Any) -> None:
     assert server.heads[0].split(b" ")[1] == b"/posts/" + value + b"/%7Ex?next=" + value
 
 
+def test_an_answer_to_head_has_no_body(raw: Any) -> None:
+    """Its Content-Length is that of a body which does not come."""
+
+    def serve(server: RawServer, sock: socket.socket, number: int) -> None:
+        while server.read(sock):
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Id: 7\r\nContent-Length: 99\r\n\r\n")
+
+    server = raw(serve)
+    made = definition(server.url, request={"method": "head"}, response={"keep": {"postId": "header:X-Id"}})
+
+    async def twice(client: Client) -> list[tuple[Came, list[str]]]:
+        return [await send(client), await send(client)]
+
+    for came, _ in run(made, twice):
+        assert (came.outcome.state, came.outcome.reason, came.outcome.kept) == (RowState.DONE, "", {"postId": 7})
+    assert (len(server.heads), server.connections) == (2, 1)
+    assert server.heads[0].startswith(b"HEAD ")
+    assert b"content-length" not in server.heads[0].lower()
+
+
 # -- what is not kept, used or followed --------------------------------------------------------------------------------
 
 

@@ -152,7 +152,9 @@ def test_graphql_of_many_rows() -> None:
     assert json.loads(made.content)["variables"] == {"input": [{"email": "a@x"}, {"email": "b@x"}]}
 
 
-@pytest.mark.parametrize(("cell", "method"), [("POST", "POST"), (" put ", "PUT"), ("DELETE", "DELETE"), ("get", "GET")])
+@pytest.mark.parametrize(
+    ("cell", "method"), [("POST", "POST"), (" put ", "PUT"), ("DELETE", "DELETE"), ("get", "GET"), ("head", "HEAD")]
+)
 def test_a_column_says_the_method(cell: str, method: str) -> None:
     made = request(other(method=cell), method="{method}", json={"n": "{n}"})
 
