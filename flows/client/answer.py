@@ -48,7 +48,7 @@ from flows.records import Reply, RowState
 EXCERPT_CHARACTERS = 2000  # of an answer that is no success
 MESSAGE_CHARACTERS = 300  # of what the API says, where it stands in a reason
 GATEWAY_STATUSES = frozenset((502, 503, 504))
-_EMPTY = frozenset((204, 205))
+EMPTY = frozenset((204, 205))
 _NOT_ACTED = frozenset((408, 425))
 _MOVED = frozenset((301, 307, 308))
 # Web servers answer a single odd request with an HTML page of their own under these; no sign of a ban.
@@ -173,7 +173,7 @@ def _by_rules(
 
 def _says_nothing(said: Said, rule: Rule, definition: Definition) -> bool:
     """Whether an answer without the JSON that was due cannot show that a row is not there."""
-    no_body = said.status in _EMPTY and rule.names(said.status)
+    no_body = said.status in EMPTY and rule.names(said.status)
     return definition.response.expects_json and said.value is NO_JSON and not no_body
 
 
@@ -235,8 +235,8 @@ def _success(status: int, headers: Headers, body: bytes, definition: Definition,
     if not definition.response.expects_json:
         return Reply(RowState.DONE, but(status, trouble))
     lost = without_body(definition.response.keep)
-    if status in _EMPTY or not (body or trouble):
-        missing = f"the answer is empty: {lost}" if lost and status not in _EMPTY else ""
+    if status in EMPTY or not (body or trouble):
+        missing = f"the answer is empty: {lost}" if lost and status not in EMPTY else ""
         return Reply(RowState.DONE, but(status, missing))
     whole = not trouble
     if whole:

@@ -4,7 +4,7 @@
 |---------------------------------------------------|----------------------------------------------------------|
 | by position: a list of another length             | every row is unknown                                     |
 | an item that fits no row, or more than one        | rows that no other item speaks of are unknown            |
-| no item for a row                                 | what `missing` says: unknown, unless stated              |
+| no item for a row, or no body at all (204)        | what `missing` says: unknown, unless stated              |
 | several items for a row                           | the worst counts                                         |
 | an item that no rule fits                         | done where the answer means done, else unknown           |
 """
@@ -19,7 +19,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from flows.client.answer import MESSAGE_CHARACTERS, Mask, by_rule, reason_by, shown
+from flows.client.answer import EMPTY, MESSAGE_CHARACTERS, Mask, by_rule, reason_by, shown
 from flows.client.kept import kept_of
 from flows.pipeline.batch import Batch, Match
 from flows.pipeline.course import Poll
@@ -93,6 +93,8 @@ class Items:
 
     def outcomes(self, reply: Reply, rows: Sequence[int], values: Values, mask: Mask) -> list[Outcome]:
         """One outcome a row, of rows whose `values` stand in the same order."""
+        if reply.value is UNSET and _is_empty(reply):
+            reply = replace(reply, value=None)
         if reply.value is UNSET:
             why = reply.reason or f"the API said {reply.status}, but what it says of single rows cannot be read"
             return [Outcome(row, RowState.UNKNOWN, why, excerpt=reply.excerpt) for row in rows]
@@ -210,6 +212,12 @@ def _worst(outcomes: Sequence[Outcome]) -> Outcome:
         stop=any(outcome.stop for outcome in outcomes),
         ban=any(outcome.ban for outcome in outcomes),
     )
+
+
+def _is_empty(reply: Reply) -> bool:
+    """Whether an answer is whole and has no body: it speaks of no row, which is no body that cannot be read."""
+    said_so = reply.status in EMPTY or (reply.headers.get("content-length") or "").strip() == "0"
+    return said_so and not reply.body
 
 
 def _state(rule: Rule) -> RowState:

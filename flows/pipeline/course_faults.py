@@ -8,6 +8,7 @@ from typing import get_args
 
 from flows.pipeline.batch import Batch, Match
 from flows.pipeline.definition import Definition
+from flows.pipeline.expression import reads_body, shifts_positions
 from flows.pipeline.expression_faults import expression_faults, lists_of_rules
 from flows.pipeline.fault import Fault, Place, brief
 from flows.pipeline.known import SPECIAL, Known
@@ -20,7 +21,6 @@ _WORDS = {"row", "line", "result", "parcel", "position"}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _OF_REPORTS = ("done", "accepted", "failed", "unknown")  # what was sent goes out no more
 _OF_ITEMS = ("done", "accepted", "failed", "retry", "wait", "unknown", "stop", "ban")
-_NO_NULLS = re.compile(r"\[\*?\]|\[\?|\.\*|\[-?\d*:")
 
 
 def course_faults(definition: Definition, columns: tuple[str, ...] | None) -> Iterator[Fault]:
@@ -131,9 +131,9 @@ def _match(
         )
     if match.ignore_case and not match.text:
         yield Fault((*here, "ignore_case"), "is for what is compared as text: {item: …, row: …} or {name: …}")
-    if match.by_position and items is not None and _NO_NULLS.search(items):
+    if match.by_position and items is not None and reads_body(items) and shifts_positions(items):
         yield Fault(
-            (*place, "items"), "drops items that are null, so their positions would shift; name the list itself"
+            (*place, "items"), "drops or moves items, so that their positions would shift; name the list itself"
         )
     if match.text and columns is not None:
         where = (*here, "name" if match.name is not None else "row")

@@ -59,11 +59,17 @@ def shifts_positions(text: str) -> bool:
     return not _names_a_list(_parsed(text))
 
 
+_KEEP_PLACES = ("subexpression", "pipe", "index_expression", "or_expression", "and_expression", "key_val_pair")
+_WHOLE = ("field", "index", "current", "identity", "literal", "multi_select_list", "multi_select_dict")
+
+
 def _names_a_list(node: Any) -> bool:
-    """Whether a tree only goes down by names and single places."""
-    if node["type"] in ("subexpression", "pipe", "index_expression"):
-        return all(map(_names_a_list, node["children"]))
-    return node["type"] in ("field", "index", "current", "identity", "literal")
+    """Whether a tree finds a list as it stands: by names and single places, or by functions that leave nothing out."""
+    kind, inner = node["type"], node["children"]
+    if kind == "function_expression":
+        whole = {"map": inner[1:], "not_null": inner, "to_array": inner}.get(node["value"])
+        return whole is not None and all(map(_names_a_list, whole))
+    return kind in _WHOLE or (kind in _KEEP_PLACES and all(map(_names_a_list, inner)))
 
 
 def _parsed(text: str) -> Any:

@@ -255,21 +255,21 @@ COURSES: list[tuple[str, str, str]] = [
             'request: {url: "https://api.example.com/rows"}',
             'batch: {rows: 9, items: "results[*].item", match: position}',
         ),
-        "own.yaml:7: batch.items: drops items that are null, so their positions would shift; name the list itself",
+        "own.yaml:7: batch.items: drops or moves items, so that their positions would shift; name the list itself",
     ),
     (
         "positions of a filter",
         _own(
             'request: {url: "https://api.example.com/rows"}', 'batch: {rows: 9, items: "results[?ok]", match: position}'
         ),
-        "own.yaml:7: batch.items: drops items that are null, so their positions would shift; name the list itself",
+        "own.yaml:7: batch.items: drops or moves items, so that their positions would shift; name the list itself",
     ),
     (
         "positions of a slice",
         _own(
             'request: {url: "https://api.example.com/rows"}', 'batch: {rows: 9, items: "results[1:]", match: position}'
         ),
-        "own.yaml:7: batch.items: drops items that are null, so their positions would shift; name the list itself",
+        "own.yaml:7: batch.items: drops or moves items, so that their positions would shift; name the list itself",
     ),
     (
         "rules of items that are not named",
@@ -927,5 +927,18 @@ COURSES: list[tuple[str, str, str]] = [
             "response: {json: false}",
         ),
         "own.yaml:8: response.json: is false, but batch.items are read from JSON; leave one of the two out",
+    ),
+    (
+        "positions of what is sorted",
+        _own(
+            'request: {url: "https://api.example.com/rows"}',
+            'batch: {rows: 9, items: "sort_by(results, &id)", match: position}',
+        ),
+        "own.yaml:7: batch.items: drops or moves items, so that their positions would shift; name the list itself",
+    ),
+    (
+        "positions of values",
+        _own('request: {url: "https://api.example.com/rows"}', 'batch: {rows: 9, items: "*.r", match: position}'),
+        "own.yaml:7: batch.items: drops or moves items, so that their positions would shift; name the list itself",
     ),
 ]

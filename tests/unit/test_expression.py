@@ -10,7 +10,16 @@ import httpx
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from flows.pipeline.expression import Expression, as_answered, columns_of, holds, quoted_columns, references, search
+from flows.pipeline.expression import (
+    Expression,
+    as_answered,
+    columns_of,
+    holds,
+    quoted_columns,
+    references,
+    search,
+    shifts_positions,
+)
 
 ITEMS = {"items": [{"sku": "a", "n": 0}, {"sku": "b", "n": 2}], "none": None, "no": False, "zero": 0, "text": ""}
 HEADERS = httpx.Headers({"X-Wait": "007", "X-Name": "seven", "X-Long": "9" * 19, "X-Other": "+7"})
@@ -205,3 +214,33 @@ def test_braces_in_quotes(text: str, names: list[str]) -> None:
 )
 def test_what_an_expression_takes_from_the_object_that_it_is_read_in(text: str, found: list[tuple[str, str]]) -> None:
     assert references(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "shifts"),
+    [
+        ("items", False),
+        ("@", False),
+        ("a.b[0].items", False),
+        ("a | b", False),
+        ("a || b", False),
+        ("not_null(a, b.items)", False),
+        ("map(&id, items)", False),
+        ("to_array(items)", False),
+        ("[item]", False),
+        ("*.r", True),
+        ("*", True),
+        ("items[ * ].x", True),
+        ("items[]", True),
+        ("items [? a]", True),
+        ("items[ 1 : 5 ]", True),
+        ("sort_by(items, &id)", True),
+        ("reverse(items)", True),
+        ("values(items)", True),
+        ("items | [*]", True),
+        ("map(&id, items[*])", True),
+        ("a || sort(b)", True),
+    ],
+)
+def test_positions_hold_in_a_list_as_it_stands(text: str, shifts: bool) -> None:
+    assert shifts_positions(text) is shifts

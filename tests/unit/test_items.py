@@ -54,11 +54,16 @@ def keys_of(parcel: Parcel) -> list[str]:
 
 
 def judged(
-    body: Any, emails: tuple[str | None, ...] = ("a@x", "b@x", "c@x"), *, status: int = 200, **changes: Any
+    body: Any,
+    emails: tuple[str | None, ...] = ("a@x", "b@x", "c@x"),
+    *,
+    status: int = 200,
+    more: dict[str, str] | None = None,
+    **changes: Any,
 ) -> tuple[Reply, list[Outcome]]:
     compiled, parcel = Compiled.of(definition(**changes), {}), rows_of(*emails)
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    headers = httpx.Headers({"content-type": "application/json"})
+    headers = httpx.Headers({"content-type": "application/json"} | (more or {}))
     reply = understood(status, headers, content, compiled.definition, question=compiled.question(None))
     return reply, outcomes(compiled, reply, parcel, keys_of(parcel))
 
@@ -319,3 +324,15 @@ def test_the_item_s_row_stands_in_conditions() -> None:
     items = [{"at": 0, "want": 1}, {"at": 1, "want": 1}, {"at": 2, "want": 3}]
 
     assert states({"items": items}, match=match, of_items=rules) == ["done", "failed", "done"]
+
+
+@pytest.mark.parametrize(("status", "more"), [(204, {}), (200, {"Content-Length": "0"})])
+@pytest.mark.parametrize("missing", ["unknown", "done", "failed"])
+def test_an_answer_that_has_no_body_speaks_of_no_row(status: int, more: dict[str, str], missing: str) -> None:
+    assert states(b"", status=status, more=more, missing=missing) == [missing] * 3
+    assert states(b"", status=status, more=more, missing=missing, match="position") == UNKNOWN
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"plain"])
+def test_an_answer_that_was_cut_or_is_no_json_decides_nothing(body: bytes) -> None:
+    assert states(body, missing="done", more={"Content-Length": "99"}) == UNKNOWN
