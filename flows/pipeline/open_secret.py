@@ -31,11 +31,13 @@ def open_secrets(data: Any) -> Iterator[Fault]:
         for part in _PARTS:
             yield from _within(request.get(part), (*place, part), "")
         if isinstance(url := request.get("url"), str):
+            yield from _faults(_path(url.partition("?")[0]), (*place, "url"), "")
             for pair in url.partition("?")[2].split("&"):
                 name, _, value = pair.partition("=")
                 yield from _faults(value, (*place, "url"), name)
 
 
+_HOST = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://)?(?:\$\{[^}]*\}|[^/$]|\$(?!\{))*")
 _PARTS = ("headers", "json", "form", "ndjson", "multipart", "text", "graphql")
 
 
@@ -47,6 +49,11 @@ def _requests(data: Any, place: Place = ()) -> Iterator[tuple[Place, Mapping[str
             yield (*place, key), value
         elif key in ("steps", "reconcile", "poll", "undo") or place[:1] == ("steps",):
             yield from _requests(value, (*place, key))
+
+
+def _path(address: str) -> str:
+    """What stands behind the host. A variable in place of the host is none that holds a secret, whatever its name."""
+    return _HOST.sub("", address, count=1)
 
 
 def _within(value: Any, place: Place, name: str) -> Iterator[Fault]:
@@ -77,6 +84,8 @@ def veiled(definition: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: _veiled_request(value)
         if key == "request" and isinstance(value, Mapping)
+        else {**veiled(value), "each": _veiled(value["each"], "")}
+        if key == "batch" and isinstance(value, Mapping) and "each" in value
         else veiled(value)
         if isinstance(value, Mapping)
         else [veiled(each) if isinstance(each, Mapping) else each for each in value]

@@ -21,7 +21,7 @@ from flows.errors import DefinitionError, SettingError
 from flows.masking import DOTS
 from flows.pipeline.definition import Definition, digest_of, json_schema
 from flows.pipeline.document import MOST_BYTES
-from flows.pipeline.open_secret import veiled
+from flows.pipeline.open_secret import open_secrets, veiled
 from flows.pipeline.pipelines import load_all, shipped
 from flows.pipeline.reading import from_resolved, load, redirected, with_limit_of
 from flows.pipeline.rendering import Rendering
@@ -173,6 +173,12 @@ BAD = {
     "key of the environment": Bad("X-From: rowrelay", 'X-Api-Key: "${CRM}"', 11, "write ${secret:CRM},"),
     "secret in a query": Bad(
         "https://api.example.com/posts", '"https://a.example/p?accessToken=${CRM}&x=1"', 10, "write ${secret:CRM},"
+    ),
+    "secret in a path": Bad(
+        "https://api.example.com/posts", '"https://a.example/bot${BOT_TOKEN}/p?x=1"', 10, "write ${secret:BOT_TOKEN},"
+    ),
+    "secret in the path behind a variable": Bad(
+        "https://api.example.com/posts", '"${AUTH_URL:-https://a.example}/${A_KEY}"', 10, "${A_KEY} looks like"
     ),
     "secret deep in the body": Bad(
         'body: "{body}"', 'login: {apiKeys: ["${CRM}"]}', 12, "request.json.login.apiKeys[0]: ${CRM} looks"
@@ -652,3 +658,26 @@ def test_a_secret_that_stands_in_a_definition_as_it_is_is_not_shown(tmp_path: Pa
     assert shown["headers"] == {"Authorization": DOTS, "X-From": "rowrelay", "Cookie": "${secret:C}"}
     assert shown["url"] == f"https://api.example.com/posts?api_key={DOTS}&page=1"
     assert shown["json"] == {"userId": "{userId}", "title": "{title}", "token": "{body}", "pwd": DOTS}
+
+
+def test_the_parts_of_a_batch_are_shown_without_the_secrets_in_them() -> None:
+    each = {"email": "{email}", "api_key": "sk-live-1", "in": [{"token": "{email}", "password": "x"}]}
+
+    shown = veiled({"name": "own", "batch": {"rows": 9, "each": each}, "request": {"url": "https://a.example/"}})
+
+    hidden = {"email": "{email}", "api_key": DOTS, "in": [{"token": "{email}", "password": DOTS}]}
+    assert shown["batch"] == {"rows": 9, "each": hidden}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "${AUTH_URL}/posts",
+        "https://${AUTH_HOST}/posts",
+        "${AUTH_URL:-https://a.example/token}/posts",
+        "https://a.example/bot${secret:BOT_TOKEN}/posts",
+        "https://a.example/$token/{key}",
+    ],
+)
+def test_an_address_without_an_open_secret(url: str) -> None:
+    assert list(open_secrets({"request": {"url": url}})) == []
