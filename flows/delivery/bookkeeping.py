@@ -190,7 +190,7 @@ class Bookkeeping:
                 again.append((ticket, state, wait))
         if len(again) == len(states) and len({state for _, state, _ in again}) == 1:
             job.resends = again[0][1] is RowState.UNKNOWN  # only as the parcel that the API knows by its key
-            job.whole = job.resends or bool(job.apart)
+            job.whole = job.whole or job.resends  # rows in doubt never travel with others
             self.again(job, max(wait for _, _, wait in again))
             return
         for ticket, state, wait in again:
@@ -199,8 +199,10 @@ class Bookkeeping:
             else:
                 self.again(Job([ticket]), wait)
         if job.apart:
+            failed = any(state is RowState.FAILED for state in states)
             lost = any(state is None or state is RowState.UNKNOWN for state in states)
-            is_one = len(states) == 1 and states[0] is RowState.FAILED
+            lost = lost or (job.resends and failed and len(states) > 1)
+            is_one = len(states) == 1 and failed
             self._next(Next(loose=job.apart) if lost else decided(job, taken=not is_one))
 
     def _next(self, following: Next) -> None:
@@ -220,6 +222,6 @@ class Bookkeeping:
 
 def _definite(outcome: Outcome, job: Job) -> Outcome:
     """What a refusal means for a row of a parcel that could only go as it was: that cannot be split."""
-    if not outcome.refused or not job.whole or job.apart:
+    if not outcome.refused or not (job.resends or (job.whole and not job.apart)):
         return outcome
     return replace(outcome, state=RowState.FAILED, again=False, refused=False)

@@ -155,12 +155,13 @@ class Dispatch:
             for ticket in late:
                 ticket.slice.end("elsewhere")
             late = []
+        stays = job.resends or (job.whole and not job.apart and len(late) == len(job.tickets))
         job.tickets, loose = late, Job(job.apart)
         job.others, job.held = [], []
         if loose.tickets:
             self._books.again(loose, 0.0)
         if late:
-            job.whole = job.resends
+            job.whole = stays
             self._books.again(job, NOT_YET_SECONDS)
 
     def _refused(self, why: str) -> None:

@@ -1,0 +1,156 @@
+"""An API that answers as a test says, and whole deliveries to it in this process."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from flows.delivery.delivery import Delivery
+from flows.errors import RowrelayError
+from flows.ledger.connection import connect
+from flows.ledger.ledger import Ledger
+from flows.ledger.run import Run
+from flows.pipeline.reading import load
+from flows.records import Wanted
+from flows.settings import Settings
+from tests.harness.limits import long_known
+
+
+class Asked(NamedTuple):
+    """A request as it came."""
+
+    at: float
+    method: str
+    path: str
+    key: str
+    body: Any
+
+    @property
+    def values(self) -> list[str]:
+        """The emails in it."""
+        rows = self.body if isinstance(self.body, list) else [self.body]
+        return [row["email"] for row in rows]
+
+
+class Scripted:
+    """Answers (status, body, headers) as `answer` says; `log` has what came."""
+
+    def __init__(self, answer: Callable[[Asked], Sequence[Any]]) -> None:
+        self.log: list[Asked] = []
+        self.answer = answer
+        self.url = ""
+
+    def reply(self, handler: BaseHTTPRequestHandler) -> None:
+        """Answer one request."""
+        raw = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        asked = Asked(
+            time.monotonic(),
+            handler.command,
+            handler.path,
+            handler.headers.get("Idempotency-Key", ""),
+            json.loads(raw or b"null"),
+        )
+        self.log.append(asked)
+        status, body, *more = self.answer(asked)
+        content = json.dumps(body).encode()
+        with suppress(OSError):
+            handler.send_response(status)
+            for name, value in {"Content-Type": "application/json", **(more[0] if more else {})}.items():
+                handler.send_header(name, value)
+            handler.send_header("Content-Length", str(len(content)))
+            handler.end_headers()
+            handler.wfile.write(content)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Those who give up are what is tested."""
+
+
+@contextmanager
+def scripted(answer: Callable[[Asked], Sequence[Any]]) -> Iterator[Scripted]:
+    """The API, while it serves."""
+    api = Scripted(answer)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            api.reply(self)
+
+        do_GET = do_PUT = do_POST
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    server = _Server(("127.0.0.1", 0), Handler)
+    api.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield api
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def delivered(
+    redis_url: str,
+    folder: Path,
+    definition: dict[str, Any],
+    emails: Sequence[str],
+    *,
+    rows: Wanted = "unfinished",
+    request: str = "",
+    act: Callable[[Delivery], None] = lambda delivery: None,
+) -> Run:
+    """Deliver the run `r1` of these rows, or go on with it; returns how it ended. `act` is called once it is open."""
+    given = {"name": "scripted", "columns": {"email": {"type": "str"}}, **definition}
+    given["limit"] = {"name": "scripted", "in_flight": 4, "grace_seconds": 0.2, **given.get("limit", {})}
+    path = folder / "scripted.yaml"
+    path.write_text(yaml.safe_dump(given, sort_keys=False))
+    loaded, file = load(path), folder / "rows.csv"
+    file.write_text("\n".join(["email", *emails]) + "\n")
+    long_known(connect(redis_url), loaded.limit.name)
+    new = Ledger(connect(redis_url)).create(
+        "r1", definition=loaded.resolved(), by="test", pipeline=loaded.name, file=str(file)
+    )
+    delivery = Delivery("r1", loaded, Settings(data=folder / "data", give_up_seconds=20), redis_url)
+    failure: RowrelayError | None = None
+    delivery.take(resume=not new)
+    try:
+        delivery.connect()
+        if new:
+            delivery.spooling.check(file)
+        delivery.open()
+        act(delivery)
+        with ThreadPoolExecutor(8) as pool:
+            for chunks in delivery.rounds(rows, request=request):
+                list(pool.map(delivery.send, chunks))
+    except RowrelayError as exc:
+        failure = exc
+    finally:
+        delivery.close()
+    ended = delivery.end(failure)
+    delivery.release()
+    return ended
+
+
+def patient(run: Callable[[], Run], *, seconds: float) -> Run:
+    """What `run` returns, which must not take longer."""
+    found: list[Run] = []
+    thread = threading.Thread(target=lambda: found.append(run()), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert found, f"it had not ended after {seconds:g} s"
+    return found[0]
