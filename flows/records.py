@@ -133,6 +133,7 @@ class Reply(Struct, frozen=True):
     again: bool = False  # worth another attempt: always for `waiting`, for `unknown` only if the API is idempotent
     wrote: bool = True
     attempted: bool = True  # False: the permit went stale before anything was tried, so it was no attempt
+    no_connection: bool = False  # none came about, so that it was no attempt
     pause_seconds: float | None = None  # the API asked everybody who shares the limit to wait this long
     ban: bool = False  # the API has shut us out: latch the limit
     bans_if_again: bool = False  # it says so and when to come back: a ban if it says so again after that

@@ -96,11 +96,10 @@ def broken(exc: BaseException, *, wrote: bool, idempotent: bool, within_seconds:
     `waiting`, everything else `unknown`.
     """
     words = mask(words_for(exc))[:MESSAGE_CHARACTERS]
-    if isinstance(exc, NotReady):
-        return Reply(RowState.WAITING, f"{exc}; nothing was sent", wrote=False, attempted=False, again=True)
-    if isinstance(exc, TimeoutError) and not wrote:  # the one that was ready had died, and another took too long
-        words = f"no connection within {within_seconds:g} s; nothing was sent"
-        return Reply(RowState.WAITING, words, wrote=False, attempted=False, again=True)
+    too_slow = isinstance(exc, TimeoutError) and not wrote  # the one that was ready had died, and another took too long
+    if isinstance(exc, NotReady) or too_slow:
+        words = f"{f'no connection within {within_seconds:g} s' if too_slow else exc}; nothing was sent"
+        return Reply(RowState.WAITING, words, wrote=False, attempted=False, again=True, no_connection=True)
     if isinstance(exc, TimeoutError):
         words = f"no answer within {within_seconds:g} s"
     if wrote:

@@ -12,6 +12,8 @@ from flows.records import Outcome, Reply, RowState
 BASE_SECONDS = 0.5
 CAP_SECONDS = 30.0
 LEAST_WAIT_SECONDS = 0.1  # of a row that was asked to wait for no time at all
+_CONNECT_BASE_SECONDS, _CONNECT_CAP_SECONDS = 0.25, 2.0
+NO_CONNECTION = "no connection"
 _STATUSES_OF_ALL = (401, 403, 404, 408, 425, 429)
 _DETAILS = re.compile(r" \(|; |: ")  # what follows differs from one time to the next
 
@@ -24,6 +26,11 @@ def backoff(attempts: int, rng: random.Random) -> float:
     return rng.uniform(0, min(CAP_SECONDS, BASE_SECONDS * 2.0**attempts))
 
 
+def before_connecting(times: int, rng: random.Random) -> float:
+    """Seconds to wait after no connection came about so many times in a row: never 0."""
+    return min(_CONNECT_CAP_SECONDS, _CONNECT_BASE_SECONDS * 2.0 ** min(times, 10)) * rng.uniform(0.5, 1.0)
+
+
 def after(
     outcome: Outcome,
     reply: Reply,
@@ -33,13 +40,17 @@ def after(
     most: int,
     most_seconds: float,
     rng: random.Random,
+    unconnected: int = 0,
 ) -> tuple[Outcome, float | None]:
     """The outcome to record, and the seconds to wait before the next attempt (None: there is none).
 
-    `attempts` counts this one; an attempt that never was does not count and is repeated at once. A row that
+    `attempts` counts this one; an attempt that never was does not count and is repeated at once, or after a while
+    where no connection came about, `unconnected` times in a row with this one. A row that
     surely had no effect ends as `failed` when its attempts or seconds are used up. `elapsed_seconds` leaves out, and
     so does this, the time that the API asked for: its pauses hold everybody, and are no failure of the row.
     """
+    if reply.no_connection:
+        return outcome, before_connecting(unconnected, rng)
     if not reply.attempted or outcome.refused:
         return outcome, 0.0
     if reply.stop:  # the rows wait for whoever resumes the run
@@ -62,6 +73,8 @@ def trouble(reply: Reply) -> str | None:
     A refusal of one row (400, 409, 422, …) shows that the API is well; an expired token, a login page that answers
     everything, a quota that is used up, an API that fails, hangs or cannot be reached are troubles of all rows.
     """
+    if reply.no_connection:
+        return NO_CONNECTION
     makes_no_request = reply.means is RowState.FAILED and not reply.wrote
     if not reply.attempted or makes_no_request:
         return None

@@ -23,9 +23,14 @@ class Alarm:
     def __init__(self, context: Context, breaker: Breaker) -> None:
         self._context, self._limit, self._breaker = context, context.limit, breaker
         self._pardon = Pardon()
+        # A request to one host that is answered well says nothing of another, to which the next one of a row goes.
+        self._reach = Breaker(stop_after=context.definition.stop_after, in_flight=self._limit.terms.in_flight)
 
-    async def heed(self, reply: Reply, *, left: float, broken_off: bool) -> None:
-        """A reply to what `left` at this moment of the limit's clock. Of one that was broken off nothing follows."""
+    async def heed(self, reply: Reply, *, left: float, broken_off: bool, last: bool = True) -> None:
+        """A reply to what `left` at this moment of the limit's clock. Of one that was broken off nothing follows.
+
+        `last`: no other request of that row follows on it.
+        """
         if self._pardon.is_spent(reply, left=left, seen=self._limit.clock()):
             reply = replace(reply, ban=True, reason=f"{reply.reason}, and again after that: a ban")
         kind = None if reply.ban or broken_off else retry.trouble(reply)
@@ -33,6 +38,8 @@ class Alarm:
             self._breaker.unsent()
         elif not kind:
             self._breaker.well(left=left)
+            if last:
+                self._reach.well(left=left)
         else:
             self._trouble(kind, reply, left)
         if reply.stop:
@@ -46,14 +53,17 @@ class Alarm:
 
     def _trouble(self, kind: str, reply: Reply, left: float) -> None:
         self._breaker.trouble(kind, left=left, seen=self._limit.clock(), pause_seconds=reply.pause_seconds or 0.0)
-        if self._breaker.is_open:
-            self._context.stop(Stopped(self._breaker.reason(reply.reason), hint=_HINT))
+        if kind == retry.NO_CONNECTION:
+            self._reach.trouble(kind, left=left, seen=self._limit.clock())
+        for breaker in (self._breaker, self._reach):
+            if breaker.is_open:
+                self._context.stop(Stopped(breaker.reason(reply.reason), hint=_HINT))
 
     def unreachable(self, trouble: NotReady, times: int) -> None:
         """No connection could be set up, so many times in a row. Raises Stopped when that is too much."""
         now = self._limit.clock()
         began = now - (asyncio.get_running_loop().time() - trouble.began)
-        self._breaker.trouble("no connection", left=began, seen=now)
+        self._breaker.trouble(retry.NO_CONNECTION, left=began, seen=now)
         if self._breaker.is_open:
             reason = self._breaker.reason(str(trouble))
             if times >= self._context.definition.stop_after:

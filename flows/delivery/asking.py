@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import httpx
 
@@ -38,15 +39,13 @@ class Asking:
         return list(await asyncio.gather(*map(one, requests)))
 
     async def _one(self, request: httpx.Request) -> Reply | None:
-        attempts = 0
-        while not self._context.is_ending:
-            try:
-                (permit,) = await self._context.limit.acquire(1)
-            except Stopped as exc:
-                self._context.stop(exc)
-                return None
+        attempts = unconnected = 0
+        while (permit := await self._permit()) is not None:
             reply = await self._client.send(request, permit)
             await self._on_reply(reply, permit)
+            unconnected = unconnected + 1 if reply.no_connection else 0
+            if unconnected:
+                await self._sleep(retry.before_connecting(unconnected, self._rng))
             if not reply.attempted:
                 continue
             if reply.means is not RowState.WAITING or not reply.again:
@@ -55,5 +54,36 @@ class Asking:
             attempts += not waits
             if attempts >= self._retry.attempts:
                 return None
-            await asyncio.sleep(reply.pause_seconds or retry.backoff(max(1, attempts), self._rng))
+            await self._sleep(reply.pause_seconds or retry.backoff(max(1, attempts), self._rng))
         return None
+
+    async def _permit(self) -> Permit | None:
+        """The right to ask once more; None where nothing more is to be sent."""
+        if self._context.is_ending:
+            return None
+        granted = asyncio.ensure_future(self._context.limit.acquire(1))
+        ended = asyncio.ensure_future(self._context.ended.wait())
+        try:
+            await asyncio.wait([granted, ended], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+            if not granted.done():
+                granted.cancel()  # what it would be granted is handed back
+                await asyncio.wait([granted])
+        try:
+            (permit,) = granted.result()
+        except asyncio.CancelledError:
+            return None
+        except Stopped as exc:
+            self._context.stop(exc)
+            return None
+        if self._context.is_ending:
+            permit.unused()
+            return None
+        return permit
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait so long, or until nothing more is to be sent."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._context.ended.wait()

@@ -66,6 +66,7 @@ class Bookkeeping:
             if reply.attempted:
                 ticket.attempts += found.counts
                 ticket.first = ticket.first or now
+            ticket.unconnected = ticket.unconnected + 1 if reply.no_connection else 0
             outcome, wait = retry.after(
                 found,
                 reply,
@@ -74,6 +75,7 @@ class Bookkeeping:
                 most=self._retry.attempts,
                 most_seconds=self._retry.max_seconds,
                 rng=self._rng,
+                unconnected=ticket.unconnected,
             )
             ticket.first += reply.pause_seconds or 0.0
             outcomes.append(outcome)

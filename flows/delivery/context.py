@@ -39,6 +39,7 @@ class Context:
     cancelled: bool = False
     closing: bool = False
     wake: asyncio.Event = field(default_factory=asyncio.Event)  # something may be sent that could not before
+    ended: asyncio.Event = field(default_factory=asyncio.Event)  # nothing more is sent
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4, "ledger"))
 
     @property
@@ -51,12 +52,14 @@ class Context:
         if self.stopped is None:
             self.stopped = reason
             self.event(reason.message)
+        self.ended.set()
         self.on_end()
 
     def end(self, *, cancelled: bool = False) -> None:
         """Send nothing more, and that is well so. `cancelled`: though there is more to be sent."""
         self.cancelled = self.cancelled or cancelled
         self.closing = True
+        self.ended.set()
         self.on_end()
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

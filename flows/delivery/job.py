@@ -44,6 +44,7 @@ class Ticket:
     slice: Slice
     attempts: int = 0
     first: float = 0.0  # when its first attempt ended, later by the pauses that the API has asked for since
+    unconnected: int = 0  # so many times in a row there was no connection for a request of it
     part: Any = UNSET  # its part of a batch, where that is known already
 
 

@@ -11,6 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import httpx
@@ -83,7 +84,7 @@ class Sender:
         breaker = Breaker(stop_after=definition.stop_after, in_flight=limit.terms.in_flight)
         self._alarm = Alarm(context, breaker)
         self._staleness = Staleness(clock=limit.clock, on_event=on_event)
-        self._exchanges = Exchanges(context, client, on_reply=self._heed)
+        self._exchanges = Exchanges(context, client, on_reply=partial(self._heed, last=False))
         self._asking = Asking(context, client, on_reply=self._heed)
         self._claiming = Claiming(context, first_serial=first_serial)
         self._queue = Queue(clock, packing(client.compiled))
@@ -190,12 +191,12 @@ class Sender:
         await self._heed(came.reply, came.permit)
         await self._books.tell_kept(outcomes)
 
-    async def _heed(self, reply: Reply, permit: Permit) -> None:
+    async def _heed(self, reply: Reply, permit: Permit, *, last: bool = True) -> None:
         """What a reply means for everybody."""
         self._staleness.note(permit, wrote=reply.wrote)
         if reply.attempted and reply.wrote:
             self.pace.note(permit.start, reply.took_seconds if reply.status is not None else None)
-        await self._alarm.heed(reply, left=permit.start, broken_off=self._exchanges.broken_off)
+        await self._alarm.heed(reply, left=permit.start, broken_off=self._exchanges.broken_off, last=last)
 
     async def _say_again(self) -> None:
         """Claims under way and the latest outcomes, of which a restarted Redis may have lost the last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flows.records import RowState
+import pytest
+
+from flows.delivery.delivery import Delivery
+from flows.ledger.connection import connect
+from flows.ledger.keys import run_key
+from flows.records import RowState, RunState
 from tests.harness.scripted_api import Asked, delivered, patient, scripted
 
 RESENT: dict[str, Any] = {"batch": {"rows": 4}, "limit": {"in_flight": 1}}
@@ -63,3 +69,74 @@ def test_a_parcel_that_a_person_asked_for_stays_whole_though_the_api_says_later(
     assert run.counts[RowState.DONE] == 10
     assert {asked.key: asked.values for asked in api.log} == parcels
     assert sorted(map(len, parcels.values())) == [2, 4, 4]
+
+
+NOBODY = "http://127.0.0.1:9"
+
+
+def test_a_run_ends_where_the_api_that_is_asked_about_jobs_cannot_be_reached(redis_url: str, tmp_path: Path) -> None:
+    with scripted(lambda asked: (202, {"job": "j"})) as api:
+        definition = {
+            "request": {"url": api.url},
+            "answers": [{"status": 202, "means": "accepted", "keep": {"job": "job"}}],
+            "poll": {
+                "request": {"method": "GET", "url": NOBODY + "/j/{job}"},
+                "answers": [{"when": "a", "means": "done"}, {"means": "accepted"}],
+            },
+            "stop_after": 3,
+        }
+        run = patient(partial(delivered, redis_url, tmp_path, definition, ["a"]), seconds=20)
+
+    assert (run.state, run.counts[RowState.ACCEPTED]) == (RunState.STOPPED, 1)
+    assert "no connection ×3" in run.reason
+    assert "127.0.0.1:9 could not be reached" in run.reason
+
+
+def test_a_run_ends_where_the_host_of_a_later_step_cannot_be_reached(redis_url: str, tmp_path: Path) -> None:
+    with scripted(lambda asked: (200, {"id": 1})) as api:
+        definition = {
+            "steps": [
+                {"name": "find", "request": {"method": "GET", "url": api.url}, "keep": {"id": "id"}},
+                {"name": "put", "request": {"method": "PUT", "url": NOBODY + "/c/{find.id}"}},
+            ],
+            "stop_after": 4,
+        }
+        run = patient(partial(delivered, redis_url, tmp_path, definition, ["a"]), seconds=20)
+
+    assert (run.state, run.counts[RowState.WAITING]) == (RunState.STOPPED, 1)
+    assert "no connection ×4" in run.reason
+    assert len(api.log) <= 4
+
+
+@pytest.mark.parametrize("wish", ["cancel", "drain"])
+def test_who_asks_hears_that_nothing_more_is_to_be_sent(redis_url: str, tmp_path: Path, wish: str) -> None:
+    begun: list[Delivery] = []
+    at: list[float] = []
+
+    def end() -> None:
+        at.append(time.monotonic())
+        if wish == "drain":
+            begun[0].drain()
+        else:
+            connect(redis_url).hset(run_key("r1"), "cancel", "somebody")
+
+    def answer(asked: Asked) -> Sequence[Any]:
+        if asked.method == "POST":
+            time.sleep(0.6)
+            return 200, {}
+        threading.Timer(0.5, end).start()
+        return 429, {}, {"Retry-After": "600"}
+
+    with scripted(answer) as api:
+        definition = {
+            "request": {"url": api.url, "timeout_seconds": 0.3},
+            "reconcile": {
+                "request": {"method": "GET", "url": api.url + "?e={email}"},
+                "after_seconds": 0,
+                "answers": [{"when": "id", "means": "done"}],
+            },
+        }
+        run = patient(partial(delivered, redis_url, tmp_path, definition, ["a"], act=begun.append), seconds=20)
+
+    assert time.monotonic() - at[0] < 5
+    assert run.counts[RowState.UNKNOWN] == 1
