@@ -77,7 +77,7 @@ class Asking:
         except Stopped as exc:
             self._context.stop(exc)
             return None
-        if self._context.is_ending:
+        if self._context.ended.is_set():
             permit.unused()
             return None
         return permit

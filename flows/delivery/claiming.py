@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 
-import msgspec
 import redis
 
 from flows.delivery.context import Context
 from flows.delivery.job import Job
+from flows.delivery.packing import held_names, key_of
 from flows.delivery.stepping import notes_of
 from flows.errors import Stopped
 from flows.ledger.connection import may_pass
@@ -48,14 +47,9 @@ class Claiming:
         return found
 
     def _key(self, job: Job) -> str:
-        """What a row must hold while it is under way, where a lookup of one has to see what another has made."""
-        definition = self._context.definition
-        if not definition.key or not (definition.steps or definition.reconcile) or len(job.tickets) > 1:
-            return ""
-        values = job.tickets[0].row.values
-        return hashlib.blake2b(
-            msgspec.json.encode([values[name] for name in definition.key], enc_hook=str)
-        ).hexdigest()[:32]
+        """What its rows must hold while they are under way, where a lookup of one has to see what another has made."""
+        names = held_names(self._context.definition)
+        return ",".join(key_of(ticket.row, names) for ticket in job.tickets) if names else ""
 
     async def _learn(self, jobs: Sequence[Job]) -> None:
         """How far the steps of these rows were before."""

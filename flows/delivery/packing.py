@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
 from msgspec import UNSET, Raw
 
 from flows.client.compiled import Compiled
 from flows.client.request import OWN_KEY, ROW, filling, part_of
 from flows.delivery.job import Ticket
+from flows.pipeline.definition import Definition
 from flows.pipeline.template import FromRow, Unsendable
+from flows.records import Row
 
 _KEY = "0" * 32  # as long as a row's own key, which is not known before the row is claimed
 
@@ -42,6 +46,7 @@ class Batches:
         assert batch is not None
         self.rows, self._bytes = batch.rows, batch.bytes
         self._compiled, self._rendering = compiled, compiled.rendering
+        self._held = held_names(compiled.definition)
         self._items = compiled.items if _is_about_columns(compiled) else None
         self._merges = self._rendering.merges
         # What an additional part takes beside its own bytes: a comma, and of an object to be merged not its braces.
@@ -87,9 +92,22 @@ class Batches:
         names = [name for name in part if _KEY not in name] if merged else []  # each row's key is its own
         if self._items is not None:
             names.append("=" + self._items.value_of(filling(ticket.row, _KEY)))
+        if self._held:
+            names.append("#" + key_of(ticket.row, self._held))
         if self._bytes is None:
             return 0, names
         return len(self._rendering.encoded(part) if isinstance(part, Mapping) else bytes(part)), names
+
+
+def held_names(definition: Definition) -> Sequence[str]:
+    """The columns by which rows are the same to the API, where a lookup of one has to see what another has made."""
+    return definition.key if definition.steps or definition.reconcile else ()
+
+
+def key_of(row: Row, names: Sequence[str]) -> str:
+    """A digest of what stands in these columns. Rows that have the same are not under way at once."""
+    values = msgspec.json.encode([row.values[name] for name in names], enc_hook=str)
+    return hashlib.blake2b(values).hexdigest()[:32]
 
 
 def _is_about_columns(compiled: Compiled) -> bool:

@@ -329,9 +329,30 @@ function ask.open(epoch)
   return 1
 end
 
--- The rows of the parcel that a row last went in, as text. Where nothing is kept of it, it went alone.
+-- The rows of the parcel that a row last went in, as text. Where nothing is kept of it, it went alone. A parcel is read
+-- once a call, however many of its rows are asked about.
+local kept = {}
 local function went_in(rec)
-  return redis.call('HGET', run .. ':parcels', rec.epoch .. ':' .. rec.serial) or string.format('%.0f', rec.row)
+  local name = rec.epoch .. ':' .. rec.serial
+  if kept[name] == nil then
+    kept[name] = redis.call('HGET', run .. ':parcels', name)
+  end
+  return kept[name] or string.format('%.0f', rec.row)
+end
+
+-- Keep which rows a claim has. What the claim before had is of no use any more where this one has the very same rows.
+local function keep_parcel(epoch, serial, parcel, recs)
+  local first, name = recs[1], epoch .. ':' .. serial
+  local old = first.epoch .. ':' .. first.serial
+  local anew = first.serial > 0 and old ~= name and went_in(first) == parcel
+  for _, rec in ipairs(recs) do
+    anew = anew and rec.epoch == first.epoch and rec.serial == first.serial
+  end
+  if anew then
+    redis.call('HDEL', run .. ':parcels', old)
+  end
+  redis.call('HSET', run .. ':parcels', name, parcel)
+  kept[name] = parcel
 end
 
 -- Whether a row's parcel is to be had again: as long as nothing is known of any of its rows.
@@ -373,7 +394,7 @@ local function claimable(rec, epoch, serial, idempotency, parcel)
 end
 
 -- claim, epoch, ms until an unanswered attempt is given up, idempotency ms (0: unknown rows stay), then of each parcel
--- the claim's serial, its rows with commas between them, and the digest of the key that its row must hold, or ''.
+-- the claim's serial, its rows with commas between them, and as many digests of the keys that its rows must hold, or ''.
 -- → {why, answer a row…}: why is 'ok', 'superseded', 'cancelled' or the run's state; the answer as `claimable` has it. A
 -- parcel goes whole or not at all: where one of its rows is not to be had, those that are answer -2.
 function ask.claim(epoch, patience, idempotency, ...)
@@ -387,19 +408,20 @@ function ask.claim(epoch, patience, idempotency, ...)
   end
   local values, answers = {...}, {'ok'}
   for at = 1, #values, 3 do
-    local serial, parcel, key = tonumber(values[at]), values[at + 1], values[at + 2]
+    local serial, parcel, next_key = tonumber(values[at]), values[at + 1], string.gmatch(values[at + 2], '[^,]+')
     local recs, whole = {}, true
     for row in string.gmatch(parcel, '%d+') do
       local rec = load(tonumber(row))
       rec.answer, rec.event = claimable(rec, epoch, serial, idempotency, parcel)
-      if rec.answer >= 0 and key ~= '' and not may_hold(key, rec.row) then
+      rec.digest = next_key()
+      if rec.answer >= 0 and rec.digest and not may_hold(rec.digest, rec.row) then
         rec.answer = -2
       end
       whole = whole and rec.answer >= 0
       recs[#recs + 1] = rec
     end
     if whole and #recs > 1 then
-      redis.call('HSET', run .. ':parcels', epoch .. ':' .. serial, parcel)
+      keep_parcel(epoch, serial, parcel, recs)
     end
     for _, rec in ipairs(recs) do
       if whole and rec.event and move(rec.event, rec, 'sending') then
@@ -407,8 +429,8 @@ function ask.claim(epoch, patience, idempotency, ...)
         rec.attempts = math.min(255, rec.attempts + 1)
         save(rec)
         redis.call('ZADD', run .. ':sending', string.format('%.0f', now + patience), rec.row)
-        if key ~= '' then
-          hold_key(key, rec.row, now + patience)
+        if rec.digest then
+          hold_key(rec.digest, rec.row, now + patience)
         end
       end
       answers[#answers + 1] = (whole or rec.answer < 0) and rec.answer or -2

@@ -39,7 +39,8 @@ BATCH = 400  # rows a call, unless one parcel has more: so long does nobody else
 class Claim(NamedTuple):
     """The wish to send a parcel. `serial` is this claim's alone in the run, and rises.
 
-    `key` is a digest of what says which row it is, where rows of the same key are not to be under way at once.
+    `key` is a digest of what says which row it is, where rows of the same key are not to be under way at once; of a
+    parcel of several rows their digests, with commas between them.
     """
 
     rows: Sequence[int]

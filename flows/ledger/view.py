@@ -127,12 +127,12 @@ class View(Runs):
         }
         others = {row for parcel in parcels.values() for row in parcel} - set(records)
         records |= self._raw(run, sorted(others))
-        whole = {row: parcels.get(name, [row]) for row, name in doubtful.items()}
-        return {
-            row: parcel
-            for row, parcel in whole.items()
+        whole = {
+            name
+            for name, parcel in parcels.items()
             if all(each in records and keys.is_doubtful(records[each]) for each in parcel)
         }
+        return {row: parcels.get(name, [row]) for row, name in doubtful.items() if name in whole or name not in parcels}
 
     def _raw(self, run: str, rows: Sequence[int]) -> dict[int, bytes]:
         pipe = self.client.pipeline(transaction=False)

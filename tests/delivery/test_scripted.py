@@ -140,3 +140,33 @@ def test_who_asks_hears_that_nothing_more_is_to_be_sent(redis_url: str, tmp_path
 
     assert time.monotonic() - at[0] < 5
     assert run.counts[RowState.UNKNOWN] == 1
+
+
+def test_rows_of_one_key_never_travel_together_nor_at_once(redis_url: str, tmp_path: Path) -> None:
+    under_way: list[str] = []
+    together: list[list[str]] = []
+
+    def answer(asked: Asked) -> Sequence[Any]:
+        under_way.extend(asked.values)
+        together.append(list(under_way))
+        time.sleep(0.3)
+        for value in asked.values:
+            under_way.remove(value)
+        return 200, {}
+
+    with scripted(answer) as api:
+        definition = {
+            "key": ["email"],
+            "request": {"url": api.url},
+            "batch": {"rows": 10},
+            "reconcile": {
+                "request": {"method": "GET", "url": api.url + "?e={email}"},
+                "answers": [{"when": "id", "means": "done"}],
+            },
+        }
+        emails = ["a", "b", "a", "c", "b", "d"]
+        run = patient(partial(delivered, redis_url, tmp_path, definition, emails), seconds=20)
+
+    assert run.counts[RowState.DONE] == 6
+    assert next(asked.values for asked in api.log) == ["a", "b"]
+    assert all(len(set(each)) == len(each) for each in together)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 import redis
@@ -375,3 +376,55 @@ def test_an_accepted_row_is_never_sent_again(client: redis.Redis) -> None:
     heir = taken_over(client, ledger)
     assert claim(ledger, heir, (1, 3), memory=3600) == [-1]
     assert states(view, [1]) == [A]
+
+
+def test_a_parcel_in_doubt_is_read_once_however_many_rows_it_has(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client, total=10_000)
+    rows = tuple(range(1, 10_001))
+    claim_parcels(ledger, epoch, (rows, 1))
+    for first in range(0, len(rows), 2000):
+        ledger.answer(RUN, [outcome(row, epoch, 1, U) for row in rows[first : first + 2000]])
+
+    began = time.monotonic()
+    assert len(view.doubtful_parcels(RUN, rows)) == len(rows)
+    assert time.monotonic() - began < 5.0  # a time that grew with the square would be some 15 s
+
+    client.config_resetstat()
+    assert set(*claim_parcels(ledger, epoch, (rows, 2), memory=3600.0)) == {0}
+    assert client.info("commandstats")["cmdstat_hget"]["calls"] < 1.2 * len(rows)
+
+
+def test_a_parcel_that_goes_again_as_it_was_is_kept_once(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    for serial in range(1, 20):
+        assert claim_parcels(ledger, epoch, ((1, 2, 3), serial)) == [[0, 0, 0]]
+        ledger.answer(RUN, [outcome(row, epoch, serial, W, idle=True) for row in (1, 2, 3)])
+
+    assert client.hgetall(KEY + ":parcels") == {f"{epoch}:19".encode(): b"1,2,3"}
+    assert view.parcel(RUN, 2) == [1, 2, 3]
+
+
+def test_what_another_parcel_was_is_kept_where_not_all_of_its_rows_go_anew(client: redis.Redis) -> None:
+    ledger, view, epoch = begin(client)
+    claim_parcels(ledger, epoch, ((1, 2, 3), 1))
+    ledger.answer(RUN, [outcome(row, epoch, 1, state, idle=True) for row, state in ((1, W), (2, W), (3, D))])
+    claim_parcels(ledger, epoch, ((1, 2), 2))
+
+    assert view.parcel(RUN, 3) == [1, 2, 3]
+    assert view.parcel(RUN, 1) == [1, 2]
+
+
+def test_each_row_of_a_parcel_holds_its_key(client: redis.Redis) -> None:
+    ledger, _, epoch = begin(client)
+
+    def claimed(rows: tuple[int, ...], serial: int, key: str) -> list[int]:
+        claims = [Claim(rows, serial, key)]
+        (_, [answers]) = ledger.claim(RUN, epoch, claims, patience_seconds=60, idempotency_seconds=0)
+        return answers
+
+    assert claimed((1, 2), 1, "a,b") == [0, 0]
+    assert claimed((3, 4), 2, "c,b") == [-2, -2]
+    ledger.answer(RUN, [outcome(1, epoch, 1, D)])
+    assert claimed((3, 4), 3, "c,b") == [-2, -2]
+    ledger.answer(RUN, [outcome(2, epoch, 1, D)])
+    assert claimed((3, 4), 4, "c,b") == [0, 0]
