@@ -12,6 +12,7 @@ from flows.client.answer import understood
 from flows.client.compiled import Compiled
 from flows.client.exchange import outcomes
 from flows.client.items import adjusted
+from flows.client.retry import trouble
 from flows.pipeline.definition import Definition
 from flows.records import Outcome, Parcel, Reply, Row
 
@@ -336,3 +337,12 @@ def test_an_answer_that_has_no_body_speaks_of_no_row(status: int, more: dict[str
 @pytest.mark.parametrize("body", [b"", b"{", b"plain"])
 def test_an_answer_that_was_cut_or_is_no_json_decides_nothing(body: bytes) -> None:
     assert states(body, missing="done", more={"Content-Length": "99"}) == UNKNOWN
+
+
+def test_an_answer_by_which_no_row_got_on_is_none_that_is_well() -> None:
+    def kind(*states: str) -> str | None:
+        items = [{"email": f"{at}@x", "status": status} for at, status in enumerate(states)]
+        return trouble(adjusted(*judged({"items": items}, tuple(f"{at}@x" for at in range(len(states))))))
+
+    assert [kind("busy", "busy"), kind("again"), kind("busy", "again")] == ["200", "200", "200"]
+    assert [kind("busy", "ok"), kind("busy", "error"), kind("busy", "taken"), kind("ok")] == ["", "", "", ""]
