@@ -237,9 +237,9 @@ def _excerpt(item: Any, mask: Mask) -> str:
 
 def adjusted(reply: Reply, outcomes: Sequence[Outcome]) -> Reply:
     """The reply with what its items say for everybody under the limit. Where all rows only wait, so does it."""
-    if reply.means in (RowState.DONE, RowState.ACCEPTED) and outcomes:
-        if all(outcome.state is RowState.WAITING for outcome in outcomes):
-            reply = replace(reply, means=RowState.WAITING, reason=outcomes[0].reason)
+    waits = outcomes and all(outcome.state is RowState.WAITING for outcome in outcomes)
+    if waits and reply.means in (RowState.DONE, RowState.ACCEPTED):
+        reply = replace(reply, means=RowState.WAITING, reason=outcomes[0].reason)
     pauses = [outcome.pause_seconds for outcome in outcomes if outcome.pause_seconds]
     stop, ban = any(outcome.stop for outcome in outcomes), any(outcome.ban for outcome in outcomes)
     if not (pauses or stop or ban):

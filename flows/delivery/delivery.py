@@ -134,7 +134,7 @@ class Delivery:
 
     def wait_for_accepted(self) -> None:
         """Ask until the API has decided about every accepted row."""
-        while not self.sending.is_ending and self.settling.poll():
+        while not self.sending.is_ending and self.settling.poll(waits=True):
             pass
 
     def _late(self, epoch: int) -> Iterator[list[Chunk]]:

@@ -8,7 +8,7 @@ has decided. Of a question that no rule has an answer for nothing follows.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -20,6 +20,7 @@ from flows.client.exchange import NO_NOTE, Note, step_key
 from flows.client.items import Items
 from flows.client.kept import kept_of
 from flows.client.request import filling, idempotency_key
+from flows.delivery.accepted import READ_AT_ONCE, Accepted
 from flows.delivery.engine import Engine
 from flows.delivery.lease import Lease
 from flows.delivery.stepping import advanced, packed, stored
@@ -38,6 +39,7 @@ from flows.spool.spool import Spool
 
 _AT_ONCE = 500  # rows, or jobs, asked about before the ledger is told
 _PAUSE_SECONDS = 0.2
+_SOON_SECONDS = 5.0  # so long is waited for the next look in any case: clocks differ
 _GROWTH, _LONGEST_SECONDS = 1.5, 60.0
 
 
@@ -83,7 +85,9 @@ class Settling:
             records = [record for record in records if record.state is RowState.UNKNOWN]
             lapse = self._definition.terms.lapse_seconds + reconcile.after_seconds
             latest = max([record.at or 0.0 for record in records] + [sent_at or 0.0], default=0.0)
-            if not records or not self._sleep_until(latest + (reconcile.after_seconds if sent_at else lapse)):
+            if not records:  # they were settled by others meanwhile
+                continue
+            if not self._sleep_until(latest + (reconcile.after_seconds if sent_at else lapse)):
                 break
             waiting += self._settle(records)
         return waiting
@@ -127,53 +131,46 @@ class Settling:
         return found._replace(steps=packed(advanced(note, name, outcome.kept), self._compiled))
 
     @translated()
-    def poll(self) -> int:
+    def poll(self, *, waits: bool = False) -> int:
         """Ask about every job that accepted rows are in; returns how many rows are still accepted.
 
-        Raises StackError, LedgerError.
+        Where it is not time for that yet, `waits` says whether to wait. Raises StackError, LedgerError.
         """
         poll, run = self._definition.poll, self._view.run(self._run)
         if poll is None or not run.counts[RowState.ACCEPTED]:
             return 0
-        if not self._sleep_until(run.facts.polled_at + next_look_seconds(poll, run.facts.looks)):
+        due = run.facts.polled_at + next_look_seconds(poll, run.facts.looks)
+        if (not waits and due - time.time() > _SOON_SECONDS) or not self._sleep_until(due):
             return run.counts[RowState.ACCEPTED]
         looks, now = run.facts.looks + 1, round(time.time(), 3)
         self._ledger.facts(self._run, epoch=self._lease.epoch, polled_at=now, looks=looks)
-        rows = self._view.select(self._run, [RowState.ACCEPTED], run.total).tolist()
-        jobs = list(self._jobs(rows))
-        for first in range(0, len(jobs), _AT_ONCE):
-            some = [(records, request) for records, request in jobs[first : first + _AT_ONCE] if request is not None]
-            replies = self._engine.ask([request for _, request in some if request is not None])
-            for (records, _), reply in zip(some, replies, strict=True):
-                self._report(records, reply)
-        self._give_up(jobs, poll.until.hours * 3600.0)
+        accepted = Accepted(poll, self._compiled, read=self._accepted)
+        accepted.sort(self._view.select(self._run, [RowState.ACCEPTED], run.total).tolist())
+        for some in accepted.questions(_AT_ONCE):
+            replies = self._engine.ask([request for _, request in some])
+            for (rows, _), reply in zip(some, replies, strict=True):
+                if reply is None or reply.by_rule is None or reply.stop or reply.ban:
+                    continue
+                at_once = len(rows) if reply.by_rule.means == "items" else READ_AT_ONCE
+                for first in range(0, len(rows), at_once):
+                    self._report(self._accepted(rows[first : first + at_once]), reply)
+        self._give_up(
+            accepted.nameless,
+            "the answer did not name the job, or not in a way that can be stored, so that it cannot be asked about",
+        )
+        self._give_up(accepted.overdue, f"the API has not decided within {poll.until.hours:g} hours")
         left = self._view.run(self._run).counts[RowState.ACCEPTED]
         if left < run.counts[RowState.ACCEPTED]:
             self._ledger.facts(self._run, epoch=self._lease.epoch, looks=0)
         return left
 
-    def _jobs(self, rows: Sequence[int]) -> Iterable[tuple[list[Record], httpx.Request | None]]:
-        """Accepted rows by the question about them."""
-        jobs: dict[tuple[str, bytes], tuple[list[Record], httpx.Request | None]] = {}
-        for first in range(0, len(rows), 5000):
-            for record in self._records(rows[first : first + 5000]):
-                if record.state is not RowState.ACCEPTED:
-                    continue
-                try:
-                    request = self._compiled.poll(record.kept)
-                except (Unsendable, KeyError):
-                    jobs[("", str(record.row).encode())] = ([record], None)
-                    continue
-                name = (str(request.url), request.content)
-                jobs.setdefault(name, ([], request))[0].append(record)
-        return jobs.values()
+    def _accepted(self, rows: Sequence[int]) -> list[Record]:
+        """Those of the rows that are accepted still."""
+        return [record for record in self._records(rows) if record.state is RowState.ACCEPTED]
 
-    def _report(self, records: Sequence[Record], reply: Reply | None) -> None:
+    def _report(self, records: Sequence[Record], reply: Reply) -> None:
         """What the answer about a job means for its rows."""
-        if reply is None or reply.by_rule is None or reply.stop or reply.ban:
-            return
-        means = reply.by_rule.means
-        if means == "items" and (items := self._compiled.report) is not None:
+        if reply.by_rule.means == "items" and (items := self._compiled.report) is not None:
             outcomes = self._by_items(items, records, reply)
         elif reply.means in (RowState.DONE, RowState.FAILED, RowState.UNKNOWN):
             rows = self._rows([record.row for record in records])
@@ -204,25 +201,14 @@ class Settling:
             for record, outcome in zip(records, outcomes, strict=True)
         ]
 
-    def _give_up(self, jobs: Iterable[tuple[list[Record], httpx.Request | None]], seconds: float) -> None:
-        """Rows of which nothing can be asked, or that have been accepted for too long, are unknown."""
-        now, found = time.time(), []
-        for records, request in jobs:
-            for record in records:
-                why = ""
-                if request is None:
-                    why = "the answer did not name the job, so that it cannot be asked about"
-                elif record.at is not None and now - record.at > seconds:
-                    why = f"the API has not decided within {seconds / 3600:g} hours"
-                if why:
-                    found.append(self._found(record, Outcome(record.row, RowState.UNKNOWN, why, record.kept), None))
-        if found:  # of those that were decided a moment ago nothing moves
-            still = {
-                record.row
-                for record in self._records([each.row for each in found])
-                if record.state is RowState.ACCEPTED
-            }
-            self._ledger.resolve(self._run, self._lease.epoch, [each for each in found if each.row in still])
+    def _give_up(self, rows: Sequence[int], why: str) -> None:
+        """Call rows unknown that are accepted still."""
+        for first in range(0, len(rows), READ_AT_ONCE):
+            found = [
+                self._found(record, Outcome(record.row, RowState.UNKNOWN, why, record.kept), None)
+                for record in self._accepted(rows[first : first + READ_AT_ONCE])
+            ]
+            self._ledger.resolve(self._run, self._lease.epoch, found)
 
     def _outcome(self, reply: Reply, row: Row, kept: Mapping[str, Any]) -> Outcome:
         rule = reply.by_rule

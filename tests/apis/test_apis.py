@@ -66,7 +66,7 @@ def delivered(
             with ThreadPoolExecutor(16) as pool:
                 for chunks in delivery.rounds("unfinished"):
                     list(pool.map(delivery.send, chunks))
-            while delivery.settling.poll():
+            while delivery.settling.poll(waits=True):
                 pass
         finally:
             delivery.close()

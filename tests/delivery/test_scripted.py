@@ -15,6 +15,7 @@ import pytest
 from flows.delivery.delivery import Delivery
 from flows.ledger.connection import connect
 from flows.ledger.keys import run_key
+from flows.ledger.ledger import Ledger
 from flows.records import RowState, RunState
 from tests.harness.scripted_api import Asked, delivered, patient, scripted
 
@@ -170,3 +171,52 @@ def test_rows_of_one_key_never_travel_together_nor_at_once(redis_url: str, tmp_p
     assert run.counts[RowState.DONE] == 6
     assert next(asked.values for asked in api.log) == ["a", "b"]
     assert all(len(set(each)) == len(each) for each in together)
+
+
+def test_rows_that_others_settle_meanwhile_do_not_keep_the_rest_from_being_asked_about(
+    redis_url: str, tmp_path: Path
+) -> None:
+    lookups: list[str] = []
+
+    def answer(asked: Asked) -> Sequence[Any]:
+        if asked.method == "POST":
+            time.sleep(1.0)
+            return 200, {}
+        if not lookups:
+            assert Ledger(connect(redis_url)).mark_done("r1", range(501, 1001), by="somebody") == 500
+        lookups.append(asked.path)
+        return 200, {"id": 1}
+
+    with scripted(answer) as api:
+        definition = {
+            "request": {"url": api.url, "timeout_seconds": 0.5},
+            "batch": {"rows": 400},
+            "reconcile": {
+                "request": {"method": "GET", "url": api.url + "/{email}"},
+                "after_seconds": 0,
+                "answers": [{"when": "id", "means": "done"}],
+            },
+        }
+        emails = [f"r{row}" for row in range(1, 1051)]
+        run = patient(partial(delivered, redis_url, tmp_path, definition, emails), seconds=60)
+
+    assert run.counts[RowState.DONE] == 1050
+    assert len(lookups) == 550
+
+
+def test_a_run_that_is_resumed_does_not_wait_for_the_next_look(redis_url: str, tmp_path: Path) -> None:
+    with scripted(lambda asked: (202, {"job": "j"}) if asked.method == "POST" else (200, {})) as api:
+        definition = {
+            "request": {"url": api.url},
+            "answers": [{"status": 202, "means": "accepted", "keep": {"job": "job"}}],
+            "poll": {
+                "request": {"method": "GET", "url": api.url + "/j/{job}"},
+                "every_seconds": 3600,
+                "answers": [{"when": "d", "means": "done"}, {"means": "accepted"}],
+            },
+        }
+        for _ in range(2):
+            run = patient(partial(delivered, redis_url, tmp_path, definition, ["a"]), seconds=15)
+            assert run.counts[RowState.ACCEPTED] == 1
+
+    assert [asked.method for asked in api.log] == ["POST", "GET"]
