@@ -69,12 +69,14 @@ class Batches:
         known: set[str] = set()
         size = self._around
         for count, ticket in enumerate(waiting):
+            if count == self.rows:
+                return count
             try:
                 length, names = self._part(ticket)
             except Unsendable:
                 return max(1, count)
             too_long = self._bytes is not None and size + length + self._beside > self._bytes
-            if count == self.rows or (count and (too_long or known.intersection(names))):
+            if count and (too_long or known.intersection(names)):
                 return count
             size += length + self._beside
             known.update(names)

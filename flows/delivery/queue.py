@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable
-from itertools import count, islice
+from itertools import count
 from math import ceil
 
 from flows.delivery.job import Job, Ticket
@@ -25,13 +25,14 @@ class Queue:
         self._whole: deque[Job] = deque()
         self._backing_off: list[tuple[float, int, Job]] = []
         self._order = count()
+        self._rows = 0.0  # about so many rows a parcel where bytes or names bound it; 0: as many as may be
 
     def __len__(self) -> int:
-        """How many parcels may be sent now, or a few more."""
+        """About how many parcels may be sent now."""
         now = self._clock()
         while self._backing_off and self._backing_off[0][0] <= now:
             self.first(heapq.heappop(self._backing_off)[2])  # its seconds are counted
-        return len(self._whole) + ceil(len(self._loose) / self.packing.rows)
+        return len(self._whole) + ceil(len(self._loose) / (self._rows or self.packing.rows))
 
     @property
     def next_in(self) -> float | None:
@@ -41,6 +42,13 @@ class Queue:
     def add(self, tickets: Iterable[Ticket]) -> None:
         """Let rows wait behind those that do."""
         self._loose.extend(tickets)
+        if not self._rows and self.packing.rows > 1 and self._loose:
+            self._learn(self.packing.take(self._loose))
+
+    def _learn(self, rows: int) -> None:
+        """The next parcel has so many rows. The last one of all tells nothing."""
+        if rows < len(self._loose):
+            self._rows = (self._rows + rows) / 2 if self._rows else rows
 
     def first(self, job: Job) -> None:
         """Let a job go before the others; its rows with whichever others, unless it is to go whole."""
@@ -66,8 +74,9 @@ class Queue:
             elif self.packing.rows == 1:
                 jobs.append(Job([self._loose.popleft()]))
             else:
-                near = list(islice(self._loose, self.packing.rows + 1))
-                jobs.append(Job([self._loose.popleft() for _ in range(self.packing.take(near))]))
+                rows = self.packing.take(self._loose)
+                self._learn(rows)
+                jobs.append(Job([self._loose.popleft() for _ in range(rows)]))
         return jobs
 
     def clear(self) -> list[Job]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, cast
 
@@ -168,3 +170,39 @@ def test_parts_are_made_once_where_the_row_has_no_other() -> None:
     Batches(made).take(waiting)
 
     assert [bytes(ticket.part) for ticket in waiting] == [b'"a@x"', b'"b@x"']
+
+
+def test_the_queue_knows_about_how_many_parcels_there_are_where_bytes_bound_them() -> None:
+    queue = Queue(MovedClock(), packing(compiled(rows=5000, bytes=200)))
+    queue.add(tickets(*["x" * 40] * 5000))
+
+    said = len(queue)
+    assert said == len(queue.take(10**6))
+    assert said > 1000
+    assert len(queue) == 0
+
+
+def test_a_parcel_is_taken_without_a_look_at_all_that_might_be_in_one() -> None:
+    class Looks(deque[Ticket]):
+        seen = 0
+
+        def __iter__(self) -> Iterator[Ticket]:
+            for each in super().__iter__():
+                Looks.seen += 1
+                yield each
+
+    waiting = Looks(tickets(*["x" * 40] * 5000))
+    assert Batches(compiled(rows=5000, bytes=200)).take(waiting) == Looks.seen - 1 < 10
+    Looks.seen = 0
+    assert Batches(compiled(rows=7)).take(waiting) == 7
+
+
+def test_rows_of_one_key_travel_apart_where_a_lookup_of_one_sees_what_another_made() -> None:
+    lookup = {"request": {"method": "GET", "url": "http://127.0.0.1/{email}"}, "answers": [{"means": "done"}]}
+
+    def parted(more: dict[str, Any]) -> list[int]:
+        given = compiled(rows=9).definition.model_dump(mode="json", exclude_unset=True, by_alias=True)
+        return sizes(Compiled.of(Definition.model_validate(given | more), {}), tickets("a", "b", "a", "c"))
+
+    assert parted({"key": ["email"], "reconcile": lookup}) == [2, 2]
+    assert parted({"key": ["email"]}) == [4]
