@@ -341,14 +341,9 @@ local function went_in(rec)
 end
 
 -- Keep which rows a claim has. What the claim before had is of no use any more where this one has the very same rows.
-local function keep_parcel(epoch, serial, parcel, recs)
-  local first, name = recs[1], epoch .. ':' .. serial
-  local old = first.epoch .. ':' .. first.serial
-  local anew = first.serial > 0 and old ~= name and went_in(first) == parcel
-  for _, rec in ipairs(recs) do
-    anew = anew and rec.epoch == first.epoch and rec.serial == first.serial
-  end
-  if anew then
+local function keep_parcel(epoch, serial, parcel, first)
+  local name, old = epoch .. ':' .. serial, first.epoch .. ':' .. first.serial
+  if first.serial > 0 and old ~= name and went_in(first) == parcel then
     redis.call('HDEL', run .. ':parcels', old)
   end
   redis.call('HSET', run .. ':parcels', name, parcel)
@@ -421,7 +416,7 @@ function ask.claim(epoch, patience, idempotency, ...)
       recs[#recs + 1] = rec
     end
     if whole and #recs > 1 then
-      keep_parcel(epoch, serial, parcel, recs)
+      keep_parcel(epoch, serial, parcel, recs[1])
     end
     for _, rec in ipairs(recs) do
       if whole and rec.event and move(rec.event, rec, 'sending') then

@@ -538,6 +538,7 @@ ANSWERS = [
         ("unit/test_packing.py",),
         ("a comma too many", "-1 if self._merges else 1", "-1 if self._merges else 2"),
         ("rows alike travel together", "or known.intersection(names))", "or False)"),
+        ("rows of one key travel together", "        if self._held:\n", "        if False:\n"),
         ("a row without part takes others with it", "return max(1, count)", "return count + 1"),
     ),
     *_of(
@@ -559,6 +560,9 @@ ANSWERS = [
         ("steps: a write leaves none", "epoch == rec.epoch and serial == rec.serial and open == 1", "false"),
         ("a broken parcel is never sent", "and not (rec.state == 'waiting' and is_broken(rec)) then", "then"),
         ("keys: anybody's", "if not raw or string.byte(raw) % DOUBT ~= CODES.sending then", "if true then"),
+        ("keys: one a parcel", "      rec.digest = next_key()\n", "      rec.digest = #recs == 0 and next_key()\n"),
+        ("parcels of earlier claims stay", "old ~= name and went_in(first) == parcel then", "false then"),
+        ("parcels that rows still have go", "old ~= name and went_in(first) == parcel then", "old ~= name then"),
         ("keys: never let go", "      release(rec.row)\n", ""),
         ("resolve: of any claim", "if rec.epoch == item[2] and rec.serial == item[3] and move(", "if move("),
     ),
