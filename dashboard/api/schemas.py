@@ -29,7 +29,9 @@ class RunStatus(StrEnum):
 
 
 class RunKind(StrEnum):
-    """How a run stands. `checked`: nothing of it is sent; `asks`: its check needs an answer; `accepted`: all is sent, and the API has not
+    """How a run stands.
+
+    `checked`: nothing of it is sent; `asks`: its check needs an answer; `accepted`: all is sent, and the API has not
     decided about some rows; `with errors`: it is finished, with some rows not done.
     """
 
