@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import httpx
-from msgspec import UNSET
 
 from flows.client.answer import understood
 from flows.client.compiled import Compiled, CompiledStep
@@ -209,8 +208,7 @@ def _of_step(compiled: Compiled, reply: Reply, rule: RuleAt | None, row: Row, at
     """What it means in a step: done there means that the next one comes."""
     each = compiled.steps[at]
     paths = {**compiled.definition.response.keep, **each.step.keep, **(rule.rule.keep if rule else {})}
-    value = None if reply.value is UNSET else reply.value
-    kept = compiled.masker.value(kept_of(paths, value, reply.headers, row.values)[0]) if value is not None else {}
+    kept = compiled.masker.value(kept_of(paths, reply.value, reply.headers, row.values)[0])
     goes_on = reply.means is RowState.DONE
     counts = rule is None or rule.rule.means != "wait"
     outcome = Outcome(row.row, reply.means, reply.reason, kept, reply.excerpt, reply.again, counts=counts)
@@ -245,7 +243,7 @@ def _of_question(
         return Meaning(adjusted(reply, found), rule, rows)
     counts = rule.rule.means != "wait"
     kept: dict[str, Any] = {}
-    if rule.rule.keep and reply.value is not UNSET:
+    if rule.rule.keep:
         kept = compiled.masker.value(kept_of(rule.rule.keep, reply.value, reply.headers, parcel.rows[0].values)[0])
     rows = tuple(
         OfRow(row, Outcome(row.row, reply.means, reply.reason, kept, reply.excerpt, reply.again, counts=counts))

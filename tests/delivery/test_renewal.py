@@ -151,7 +151,7 @@ def test_a_row_that_was_sent_before_is_shown_as_it_was_sent(seeded: Seeded, sett
     found = view.records(run.id, [1, 2, 3], names=("postId",), created=run.created)
 
     def bodies(run: Run) -> list[str]:
-        rows = (sent_as(run, definition, Row(each.row, 1, {"userId": 7}), each, settings) for each in found)
+        rows = (sent_as(run, definition, Row(each.row, 1, {"userId": 7}), each, settings)[0] for each in found)
         return [each.body or each.problem for each in rows]
 
     assert bodies(run) == ['{"user":7}', '{"user":7}', '{"userId":7}']
@@ -178,7 +178,7 @@ def test_of_several_definitions_each_row_has_its_own(seeded: Seeded, settings: S
     run, view = state_of(seeded)
     definition = Order.stored(run, view, settings).definition
     found = view.records(run.id, [1, 2, 3], names=("postId",), created=run.created)
-    shown = [sent_as(run, definition, Row(each.row, 1, {"userId": 7}), each, settings).body for each in found]
+    shown = [sent_as(run, definition, Row(each.row, 1, {"userId": 7}), each, settings)[0].body for each in found]
     assert shown == ['{"user":7}', '{"user":7}', '{"second":7}']
 
     # A run that an earlier version has mended: what it sent before that stays unknown.
