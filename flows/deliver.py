@@ -233,7 +233,7 @@ def _deliver(
                 for chunks in delivery.rounds(rows, request=request, left_out=launched().left_out):
                     send_all(send, chunks, delivery, report)
                 if launched().waits:
-                    delivery.wait_for_accepted()
+                    delivery.settling.wait()
     except Exception as exc:
         return exc
     return None

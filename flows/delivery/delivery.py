@@ -132,11 +132,6 @@ class Delivery:
         if not self.sending.is_ending:
             self.settling.poll()
 
-    def wait_for_accepted(self) -> None:
-        """Ask until the API has decided about every accepted row."""
-        while not self.sending.is_ending and self.settling.poll(waits=True):
-            pass
-
     def _late(self, epoch: int) -> Iterator[list[Chunk]]:
         # An earlier deliverer that was cut off may have said meanwhile that some of its rows were never sent.
         for _ in range(ROUNDS_AFTER):

@@ -164,6 +164,11 @@ class Settling:
             self._ledger.facts(self._run, epoch=self._lease.epoch, looks=0)
         return left
 
+    def wait(self) -> None:
+        """Ask until the API has decided about every accepted row. Raises StackError, LedgerError."""
+        while not self._engine.is_ending and self.poll(waits=True):
+            pass
+
     def _accepted(self, rows: Sequence[int]) -> list[Record]:
         """Those of the rows that are accepted still."""
         return [record for record in self._records(rows) if record.state is RowState.ACCEPTED]

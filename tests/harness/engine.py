@@ -69,7 +69,7 @@ def deliver(
             for chunks in delivery.rounds(rows, request=request):
                 list(pool.map(delivery.send, chunks))
         if wait:
-            delivery.wait_for_accepted()
+            delivery.settling.wait()
     except RowrelayError as exc:
         failure = exc
     finally:
