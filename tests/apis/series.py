@@ -47,6 +47,7 @@ from tests.harness.limits import long_known
 NAMES = sorted(path.stem for path in HERE.glob("*.yaml"))
 REQUESTS, IN_FLIGHT, TIMEOUT_SECONDS = 60, 5, 0.6
 STARTS = 12  # so often is a run that stopped or was killed taken up again
+MOST_SECONDS = 200.0  # of one of them, on a machine that does other things as well
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def _deliver(
     kills = list(trial.kills) + [30.0] * bool(moment)
     for number in range(STARTS):
         process = Forked(json.dumps(given), folder / f"engine-{number}.json")
-        begin, until = time.monotonic(), kills.pop(0) if kills else 60.0
+        begin, until = time.monotonic(), kills.pop(0) if kills else MOST_SECONDS
         while process.poll() is None and time.monotonic() - begin < until:
             found += _sums(view, run)
             if moment is not None and moment():
@@ -175,8 +176,8 @@ def _deliver(
         if process.poll() is None:
             process.kill()
             process.wait(5)
-            if until == 60.0:
-                return [*found, "the delivery did not end within a minute"]
+            if until == MOST_SECONDS:
+                return [*found, "the delivery did not end in time"]
             continue
         if process.returncode != 0:
             return [*found, f"the engine ended with {process.returncode}"]
