@@ -107,6 +107,7 @@ def test_a_look_that_was_lost_is_scheduled_anew(served: tuple[Serving, str]) -> 
     uploads = serving.stack.settings.uploads
     uploads.mkdir(parents=True, exist_ok=True)
     made.write(uploads / "lost.csv", samples)
+    serving.environment["JOB202_EVERY_SECONDS"] = "30"  # or the next look would be under way already
     process = serving.serve()
     run = serving.trigger("lost.csv")
     wait_until(

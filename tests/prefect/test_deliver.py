@@ -292,7 +292,7 @@ def test_a_run_triggered_from_outside_is_delivered_and_cancelled_and_retried(flo
     with served(flows, stack):
         deployment = httpx.get(f"{stack.addresses.prefect_api_url}/deployments/name/deliver/flowposts").json()
         schema = deployment["parameter_openapi_schema"]["properties"]
-        assert schema["rows"]["enum"] == ["unfinished", "failed", "unknown"]
+        assert schema["rows"]["enum"] == ["unfinished", "failed", "unknown", "reconcile", "accepted"]
         assert all(schema[name]["description"] for name in PARAMETERS)
 
         path = f"/deployments/{deployment['id']}/create_flow_run"
