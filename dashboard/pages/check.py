@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.parts.cached import query
+from dashboard.parts.address import query
 from dashboard.parts.send import check
 
 if not query("run"):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.parts import cached
+from dashboard.parts.address import ask, query
 from dashboard.parts.cached import show_errors
 from dashboard.parts.html import tag
 from dashboard.parts.run import buttons, live, rows, story, waiting
 from flows.errors import RowrelayError
 
-name = cached.query("id") or "last"
+name = query("id") or "last"
 try:
     run = cached.run(name)
 except RowrelayError:
@@ -27,7 +28,7 @@ if run is None:
 
 st.session_state["seen"] = {run.id: run, name: run}
 if name != run.id:
-    cached.ask(id=run.id)  # a link to this page is one to this run, whatever comes after it
+    ask(id=run.id)  # a link to this page is one to this run, whatever comes after it
 st.fragment(live.show, run_every=live.pace_of(run))(run.id, live.mark(run))
 st.fragment(story.show, run_every=story.STORY_SECONDS if run.busy else None)(run.id)
 buttons.show(run)

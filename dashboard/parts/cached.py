@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import streamlit as st
 
@@ -133,6 +132,13 @@ def forget_runs() -> None:
     """Read the list of runs anew: something was done to one."""
     runs.clear()
     _matching.clear()
+
+
+def forget_run() -> None:
+    """Read everything about runs anew: something was done to this one."""
+    run.clear()
+    not_begun.clear()
+    forget_runs()
 
 
 @st.cache_data(ttl=60, show_spinner=False, max_entries=100)
@@ -335,26 +341,6 @@ def known_pipelines() -> dict[str, Definition]:
     return pipelines()
 
 
-def query(name: str, default: str = "") -> str:
-    """A value from the address."""
-    return str(st.query_params.get(name, default))
-
-
-def query_number(name: str) -> int | None:
-    """A number from the address, None where there is none that can be meant."""
-    asked = query(name)
-    return int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 16 else None
-
-
 def pace(terms: LimitTerms) -> str:
     """The limit in words, its numbers as the reader writes them."""
     return limit_words(terms.windows, terms.in_flight, number=locale().number)
-
-
-def ask(**values: Any) -> None:
-    """Put values into the address; empty ones are taken out."""
-    for name, value in values.items():
-        if value:
-            st.query_params[name] = str(value)
-        elif name in st.query_params:
-            del st.query_params[name]

@@ -78,23 +78,32 @@ def exchange(
     """
     if compiled.steps:
         return (yield from _steps(compiled, parcel.rows[0], key, note))
-    row = parcel.rows[0]
     try:
-        if compiled.definition.batch is None:
-            request = build(compiled.rendering, row, key=key, secrets=compiled.secrets)
-        else:
-            request = build_batch(
-                compiled.rendering, parcel.rows, key=key, own_keys=own_keys, secrets=compiled.secrets, parts=parts
-            )
-            most = compiled.definition.batch.bytes
-            if most is not None and len(request.content) > most:
-                raise Unsendable(f"the request has {len(request.content):,} bytes, and batch.bytes allows {most:,}")
+        request = whole_request(compiled, parcel.rows, key=key, own_keys=own_keys, parts=parts)
     except Unsendable as exc:
         return unsendable(compiled, parcel, exc)
-    request.extensions["question"] = compiled.question(row.values)
+    request.extensions["question"] = compiled.question(parcel.rows[0].values)
     reply = yield request
     assert reply is not None
     return outcomes(compiled, reply, parcel, own_keys)
+
+
+def whole_request(
+    compiled: Compiled,
+    rows: Sequence[Row],
+    *,
+    key: str,
+    own_keys: Sequence[str],
+    parts: Sequence[Any] | None = None,
+) -> httpx.Request:
+    """The one request of a parcel without steps. Raises Unsendable."""
+    batch = compiled.definition.batch
+    if batch is None:
+        return build(compiled.rendering, rows[0], key=key, secrets=compiled.secrets)
+    request = build_batch(compiled.rendering, rows, key=key, own_keys=own_keys, secrets=compiled.secrets, parts=parts)
+    if batch.bytes is not None and len(request.content) > batch.bytes:
+        raise Unsendable(f"the request has {len(request.content):,} bytes, and batch.bytes allows {batch.bytes:,}")
+    return request
 
 
 def unsendable(compiled: Compiled, parcel: Parcel, exc: Unsendable) -> list[Outcome]:

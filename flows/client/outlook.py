@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 
 from flows.client.compiled import Compiled, CompiledStep
-from flows.client.request import build, build_batch, mask
+from flows.client.exchange import whole_request
+from flows.client.request import build, mask
 from flows.pipeline.definition import Definition
 from flows.pipeline.template import Unsendable
 from flows.records import Row
@@ -46,19 +47,9 @@ def planned(
     if compiled.steps:
         return [_step(compiled, each, together[0], key, kept) for each in compiled.steps if each.rendering is not None]
     try:
-        return [Planned(together, _request(compiled, together, key, own_keys))]
+        return [Planned(together, whole_request(compiled, together, key=key, own_keys=own_keys))]
     except (Unsendable, UnicodeError, ValueError) as exc:
         return [Planned(together, None, compiled.masker.text(str(exc)))]
-
-
-def _request(compiled: Compiled, rows: Sequence[Row], key: str, own_keys: Sequence[str]) -> httpx.Request:
-    batch = compiled.definition.batch
-    if batch is None:
-        return build(compiled.rendering, rows[0], key=key, secrets=compiled.secrets)
-    request = build_batch(compiled.rendering, rows, key=key, own_keys=own_keys, secrets=compiled.secrets)
-    if batch.bytes is not None and len(request.content) > batch.bytes:
-        raise Unsendable(f"the request has {len(request.content):,} bytes, and batch.bytes allows {batch.bytes:,}")
-    return request
 
 
 def _step(compiled: Compiled, each: CompiledStep, row: Row, key: str, kept: Mapping[str, Any]) -> Planned:
@@ -102,12 +93,13 @@ def _requests(count: int) -> str:
 def number_of_requests(definition: Definition, rows: int, *, first: int = 0) -> Number:
     """How many requests so many rows make. `first`: how many of them travel in the first, if that is known.
 
+    Where every step has a condition, one request a row is likely: a row that fits none of them fails.
     A batch that is bounded by bytes, or whose rows must not look alike, may hold fewer rows than `batch.rows`.
     """
     if definition.steps:
         requests = [step for step in definition.steps if step.request is not None]
         always = sum(step.when is None for step in requests)
-        return Number(rows * always, rows * len(requests), rows * always)
+        return Number(rows * always, rows * len(requests), rows * max(always, 1))
     if (batch := definition.batch) is None:
         return Number(rows, rows, rows)
     least = -(-rows // batch.rows)

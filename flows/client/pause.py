@@ -15,12 +15,11 @@ What lies in the past, is negative or is no number asks for nothing.
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+
+from flows.values import moment_of, number_of
 
 MAX_PAUSE_SECONDS = 3600.0
 Headers = Mapping[str, str]
@@ -57,7 +56,7 @@ def _first(found: list[float | None]) -> float | None:
 
 
 def _asked(headers: Headers, now: float) -> list[float | None]:
-    exact = [_number(headers.get(name, "")) for name in _MILLISECONDS]
+    exact = [number_of(headers.get(name, "")) for name in _MILLISECONDS]
     return [*(each / 1000 if each is not None else None for each in exact), _seconds("retry-after", headers, now)]
 
 
@@ -68,19 +67,19 @@ def _resets(headers: Headers, now: float) -> list[float | None]:
 def _seconds(name: str, headers: Headers, now: float) -> float | None:
     """Seconds to go, however a header writes them."""
     value = headers.get(name, "").strip()
-    if (number := _number(value)) is not None:
+    if (number := number_of(value)) is not None:
         a_second = next((many for least, many in _EPOCHS if number >= least), None)
         return number if a_second is None else number / a_second - _sent(headers, now)
     if found := _DURATION.fullmatch(value):
         name = found[2].lower()
         return float(found[1]) * _UNITS["ms" if name == "ms" else name[0]]
-    moment = _moment(value)
+    moment = moment_of(value)
     return None if moment is None else moment - _sent(headers, now)
 
 
 def _sent(headers: Headers, now: float) -> float:
     """When the answer was sent, by the clock that it was written by."""
-    return _moment(headers.get("date", "")) or now
+    return moment_of(headers.get("date", "")) or now
 
 
 def _quota(value: str) -> float | None:
@@ -97,25 +96,3 @@ def _quotas(value: str) -> Iterator[tuple[float, float]]:
         wait = said.get("t", said.get("res"))
         if wait is not None:
             yield said.get("r", said.get("rem", 0.0)), wait
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _moment(text: str) -> float | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            return None
-    try:
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None

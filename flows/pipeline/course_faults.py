@@ -98,7 +98,7 @@ def _batch(definition: Definition, batch: Batch, columns: tuple[str, ...] | None
     for where, text in definition.templates():
         if where[:2] == ("batch", "each") and columns is not None:
             yield from _unknown(where, text, Known(columns, SPECIAL))
-    yield from _match((), place, batch.match, batch.items, columns)
+    yield from _match(place, batch.match, batch.items, columns)
     means = any(rule.means == "items" for rule in definition.answers)
     if means and batch.items is None:
         at = next(at for at, rule in enumerate(definition.answers) if rule.means == "items")
@@ -109,9 +109,7 @@ def _batch(definition: Definition, batch: Batch, columns: tuple[str, ...] | None
     yield from rule_faults((*place, "answers"), batch.answers, _OF_ITEMS, columns, items=True)
 
 
-def _match(
-    _: Place, place: Place, match: Match | None, items: str | None, columns: tuple[str, ...] | None
-) -> Iterator[Fault]:
+def _match(place: Place, match: Match | None, items: str | None, columns: tuple[str, ...] | None) -> Iterator[Fault]:
     here: Place = (*place, "match")
     if items is not None and match is None:
         yield Fault(
@@ -223,7 +221,7 @@ def _settling(definition: Definition, columns: tuple[str, ...] | None) -> Iterat
         yield Fault(("poll", "answers"), "never end: no rule means done, failed or items")
     if any(rule.means == "items" for rule in poll.answers) and poll.items is None:
         yield Fault(("poll", "items"), "is missing; a rule says items, so say where they stand in the report")
-    yield from _match((), ("poll",), poll.match, poll.items, columns)
+    yield from _match(("poll",), poll.match, poll.items, columns)
     yield from rule_faults(("poll", "item_answers"), poll.item_answers, _OF_REPORTS, columns, items=True)
 
 

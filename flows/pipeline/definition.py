@@ -240,10 +240,6 @@ class Definition(Part):
         """The most rows that travel in one request."""
         return self.batch.rows if self.batch is not None else 1
 
-    def least_requests(self, rows: int) -> int:
-        """The fewest requests that so many rows take."""
-        return -(-rows // self.rows_per_request)
-
     @property
     def most_bytes(self) -> int:
         """An answer is read up to here."""

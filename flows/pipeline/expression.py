@@ -103,7 +103,8 @@ def _follow(node: Any, at: tuple[str, ...] | None, found: list[tuple[str, ...]])
     return None
 
 
-def _valid(text: str) -> str:
+def valid(text: str) -> str:
+    """An expression as it was written. Raises ValueError where it is none."""
     if text.startswith(_HEADER):
         if not _HEADER_NAME.fullmatch(text.removeprefix(_HEADER).strip()):
             raise ValueError("names no header; write header:NAME, e.g. header:X-Request-Id")
@@ -126,7 +127,7 @@ def _negates_too_early(node: Any) -> bool:
     return into or any(map(_negates_too_early, inner))
 
 
-Expression = Annotated[str, AfterValidator(_valid)]
+Expression = Annotated[str, AfterValidator(valid)]
 
 
 def search(text: str, answer: Any, headers: Mapping[str, str] = _NOTHING, values: Mapping[str, Any] = _NOTHING) -> Any:

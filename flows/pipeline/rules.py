@@ -9,19 +9,20 @@ import operator
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from flows.pipeline.column import Part, left_out
-from flows.pipeline.expression import Expression, columns_of, holds, reads_body, search
+from flows.pipeline.expression import Expression, columns_of, holds, reads_body, search, valid
+from flows.values import moment_of, number_of
 
 Means = Literal["done", "items", "accepted", "failed", "retry", "wait", "unknown", "stop", "ban", "waiting"]
 Missing = Literal["unknown", "done", "failed", "retry"]
 MOST_WAIT_SECONDS = 86_400.0
 _CLASS = re.compile(r"[1-5]xx")
-_NO_JSON = object()
+NO_JSON = object()
+"""In place of the JSON of a body that is none."""
 
 
 def _statuses(value: Any) -> Any:
@@ -42,9 +43,7 @@ def _seconds(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("must be a number of seconds, or an expression that finds one in the answer")
     if isinstance(value, str):
-        from pydantic import TypeAdapter  # small, and only where a definition says so
-
-        return TypeAdapter(Expression).validate_python(value)
+        return valid(value)
     if not 0 <= value <= MOST_WAIT_SECONDS:
         raise ValueError(f"must be from 0 to {MOST_WAIT_SECONDS:g} seconds")
     return float(value)
@@ -108,10 +107,6 @@ class Said:
     headers: Mapping[str, str]
     value: Any
     whole: bool = True
-
-
-NO_JSON = _NO_JSON
-"""In place of the JSON of a body that is none."""
 
 
 class Unreadable(Exception):
@@ -179,36 +174,12 @@ def wait_of(rule: Rule, said: Said, values: Mapping[str, Any], *, now: float) ->
         moment = _moment(search(rule.until, said.value, said.headers, values))
         return None if moment is None else min(max(0.0, moment - now), MOST_WAIT_SECONDS)
     found = search(rule.seconds, said.value, said.headers, values) if isinstance(rule.seconds, str) else rule.seconds
-    number = _number(found)
+    number = number_of(found)
     return None if number is None or number < 0 else min(number, MOST_WAIT_SECONDS)
-
-
-def _number(found: Any) -> float | None:
-    if isinstance(found, bool) or found is None:
-        return None
-    try:
-        number = float(found)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if number == number and abs(number) != float("inf") else None
 
 
 def _moment(found: Any) -> float | None:
     """Unix seconds: of a number in seconds or milliseconds, or of a date."""
-    if (number := _number(found)) is not None:
+    if (number := number_of(found)) is not None:
         return number / 1000 if number > 1e11 else number
-    if not isinstance(found, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(found.strip())
-    except ValueError:
-        from email.utils import parsedate_to_datetime
-
-        try:
-            moment = parsedate_to_datetime(found)
-        except (ValueError, TypeError, IndexError, OverflowError):
-            return None
-    try:
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
+    return moment_of(found) if isinstance(found, str) else None

@@ -100,6 +100,18 @@ def test_how_many_fit_into_a_request_may_depend_on_the_rows() -> None:
     assert number_of_requests(whole, 0) == Number(0, 0, 0)
 
 
+def test_a_row_whose_steps_all_have_a_condition_is_likely_to_make_one_request() -> None:
+    steps = [
+        {"name": name, "when": f"row.kind == '{name}'", "request": {"url": f"https://a.b/{name}"}}
+        for name in ("a", "b")
+    ]
+    columns = {"id": {"type": "int"}, "kind": {"type": "str"}}
+    limit = {"name": "a", "requests": 7, "window_seconds": 1}
+    branches = Definition.model_validate({"name": "a", "columns": columns, "steps": steps, "limit": limit})
+
+    assert number_of_requests(branches, 250) == Number(0, 500, 250)
+
+
 def seeded(settings: Settings, redis_url: str, folder: Path, name: str) -> Seeded:
     made = seed(settings, redis_url, write(folder / "rows.csv", 150), definition=load(examples_folder() / name))
     made.leave(RunState.CHECKING, "checked; nothing sent yet")

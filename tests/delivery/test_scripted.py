@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from flows.ledger.connection import connect
 from flows.ledger.keys import run_key
 from flows.ledger.ledger import Ledger
 from flows.records import RowState, RunState
+from tests.harness.scripted import Answer
 from tests.harness.scripted_api import Asked, delivered, patient, scripted
 
 RESENT: dict[str, Any] = {"batch": {"rows": 4}, "limit": {"in_flight": 1}}
@@ -25,7 +25,7 @@ RESENT: dict[str, Any] = {"batch": {"rows": 4}, "limit": {"in_flight": 1}}
 def test_a_half_in_doubt_that_is_refused_fails_and_the_others_are_sent(redis_url: str, tmp_path: Path) -> None:
     timed_out: set[str] = set()
 
-    def answer(asked: Asked) -> Sequence[Any]:
+    def answer(asked: Asked) -> Answer:
         if len(asked.body) == 2 and "r1" in asked.values and not timed_out:
             timed_out.add(asked.key)
             time.sleep(1.0)
@@ -48,11 +48,11 @@ def test_a_parcel_that_a_person_asked_for_stays_whole_though_the_api_says_later(
     later: set[str] = set()
     emails = [f"r{row}" for row in range(1, 11)]
 
-    def lost(asked: Asked) -> Sequence[Any]:
+    def lost(asked: Asked) -> Answer:
         time.sleep(0.6)
         return 200, {}
 
-    def answer(asked: Asked) -> Sequence[Any]:
+    def answer(asked: Asked) -> Answer:
         if asked.key in later:
             return 200, {}
         later.add(asked.key)
@@ -121,7 +121,7 @@ def test_who_asks_hears_that_nothing_more_is_to_be_sent(redis_url: str, tmp_path
         else:
             connect(redis_url).hset(run_key("r1"), "cancel", "somebody")
 
-    def answer(asked: Asked) -> Sequence[Any]:
+    def answer(asked: Asked) -> Answer:
         if asked.method == "POST":
             time.sleep(0.6)
             return 200, {}
@@ -147,7 +147,7 @@ def test_rows_of_one_key_never_travel_together_nor_at_once(redis_url: str, tmp_p
     under_way: list[str] = []
     together: list[list[str]] = []
 
-    def answer(asked: Asked) -> Sequence[Any]:
+    def answer(asked: Asked) -> Answer:
         under_way.extend(asked.values)
         together.append(list(under_way))
         time.sleep(0.3)
@@ -178,7 +178,7 @@ def test_rows_that_others_settle_meanwhile_do_not_keep_the_rest_from_being_asked
 ) -> None:
     lookups: list[str] = []
 
-    def answer(asked: Asked) -> Sequence[Any]:
+    def answer(asked: Asked) -> Answer:
         if asked.method == "POST":
             time.sleep(1.0)
             return 200, {}

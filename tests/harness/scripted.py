@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -67,13 +68,24 @@ def scripted(folder: Path, redis_url: str, script: Script) -> Iterator[Scripted]
     """The API on a port of this machine."""
     asked: list[str] = []
 
+    def reply(method: str, path: str, _: Message, body: bytes) -> Answer:
+        asked.append(f"{method} {path}")
+        return script(method, path, body)
+
+    with answering(reply) as url:
+        yield Scripted(url, redis_url, folder, asked)
+
+
+@contextmanager
+def answering(reply: Callable[[str, str, Message, bytes], Answer]) -> Iterator[str]:
+    """The address of a server that answers (method, path, headers, body) as `reply` says."""
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            asked.append(f"{self.command} {self.path}")
-            status, said, *more = script(self.command, self.path, body)
+            status, said, *more = reply(self.command, self.path, self.headers, body)
             content = said if isinstance(said, bytes) else json.dumps(said).encode()
             try:
                 self.send_response(status)
@@ -101,7 +113,7 @@ def scripted(folder: Path, redis_url: str, script: Script) -> Iterator[Scripted]
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield Scripted(f"http://127.0.0.1:{server.server_port}", redis_url, folder, asked)
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.message import Message
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from flows.pipeline.reading import load
 from flows.records import Wanted
 from flows.settings import Settings
 from tests.harness.limits import long_known
+from tests.harness.scripted import Answer, answering
 
 
 class Asked(NamedTuple):
@@ -41,67 +43,28 @@ class Asked(NamedTuple):
         return [row["email"] for row in rows]
 
 
+@dataclass
 class Scripted:
     """Answers (status, body, headers) as `answer` says; `log` has what came."""
 
-    def __init__(self, answer: Callable[[Asked], Sequence[Any]]) -> None:
-        self.log: list[Asked] = []
-        self.answer = answer
-        self.url = ""
+    answer: Callable[[Asked], Answer]
+    url: str = ""
+    log: list[Asked] = field(default_factory=list)
 
-    def reply(self, handler: BaseHTTPRequestHandler) -> None:
+    def reply(self, method: str, path: str, headers: Message, body: bytes) -> Answer:
         """Answer one request."""
-        raw = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        asked = Asked(
-            time.monotonic(),
-            handler.command,
-            handler.path,
-            handler.headers.get("Idempotency-Key", ""),
-            json.loads(raw or b"null"),
-        )
+        key = headers.get("Idempotency-Key", "")
+        asked = Asked(time.monotonic(), method, path, key, json.loads(body or b"null"))
         self.log.append(asked)
-        status, body, *more = self.answer(asked)
-        content = json.dumps(body).encode()
-        with suppress(OSError):
-            handler.send_response(status)
-            for name, value in {"Content-Type": "application/json", **(more[0] if more else {})}.items():
-                handler.send_header(name, value)
-            handler.send_header("Content-Length", str(len(content)))
-            handler.end_headers()
-            handler.wfile.write(content)
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Those who give up are what is tested."""
+        return self.answer(asked)
 
 
 @contextmanager
-def scripted(answer: Callable[[Asked], Sequence[Any]]) -> Iterator[Scripted]:
+def scripted(answer: Callable[[Asked], Answer]) -> Iterator[Scripted]:
     """The API, while it serves."""
     api = Scripted(answer)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            api.reply(self)
-
-        do_GET = do_PUT = do_POST
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
-
-    server = _Server(("127.0.0.1", 0), Handler)
-    api.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with answering(api.reply) as api.url:
         yield api
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def delivered(

@@ -289,7 +289,7 @@ CLIENTS = [
     *_of(
         "flows/client/pause.py",
         ANSWER,
-        ("a date is read by our clock", 'return _moment(headers.get("date", "")) or now', "return now"),
+        ("a date is read by our clock", 'return moment_of(headers.get("date", "")) or now', "return now"),
         ("pauses without end", "min(seconds, MAX_PAUSE_SECONDS) if seconds", "seconds if seconds"),
         ("milliseconds read as seconds", "((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (1e9, 1.0))", "((1e9, 1.0),)"),
     ),

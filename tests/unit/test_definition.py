@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.client.outlook import number_of_requests
 from flows.errors import DefinitionError, SettingError
 from flows.masking import DOTS
 from flows.pipeline.definition import Definition, digest_of, json_schema
@@ -484,7 +485,7 @@ def test_a_stated_length_of_answers_counts_for_many_rows_too(tmp_path: Path) -> 
     unstated = Definition.model_validate(many | {"response": {}})
     stated = Definition.model_validate(many | {"response": {"max_bytes": 65_536}})
 
-    assert [stated.least_requests(rows) for rows in (0, 1, 10, 11)] == [0, 1, 1, 2]
+    assert [number_of_requests(stated, rows).likely for rows in (0, 1, 10, 11)] == [0, 1, 1, 2]
     assert (unstated.most_bytes, stated.most_bytes) == (16 * 2**20, 65_536)
     assert from_resolved(unstated.resolved()).most_bytes == 16 * 2**20
     assert from_resolved(stated.resolved()).most_bytes == 65_536

@@ -15,6 +15,7 @@ from dashboard.parts.html import tag
 from dashboard.parts.run import undo
 from dashboard.parts.theme import notice
 from dashboard.rows.since import NOTHING, Since
+from flows.client.outlook import number_of_requests
 from flows.errors import RowrelayError
 from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
@@ -139,7 +140,7 @@ def _cancel(run: Run, waits: bool) -> None:
 @st.dialog("Send the rest?")
 def _resume(run: Run, rows: int) -> None:
     definition = cached.definition(run.id, run.facts.epoch)
-    seconds = expected_seconds(definition.least_requests(rows), definition.terms.windows)
+    seconds = expected_seconds(number_of_requests(definition, rows).likely, definition.terms.windows)
     took = f" That takes at least {duration(seconds)}." if rows and seconds is not None else ""
     what = f"{_n(rows)} rows that were not sent go out."
     _warn(run, RowState.WAITING)
@@ -227,9 +228,7 @@ def _confirm(label: str, act: Callable[[], object], *, then: str = "", **query: 
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint, "Nothing was changed."))
         return
-    cached.run.clear()
-    cached.forget_runs()
-    cached.not_begun.clear()
+    cached.forget_run()
     if then:
         st.switch_page(then, query_params=query)
     st.rerun()

@@ -9,6 +9,7 @@ from dashboard.parts.estimate import wait_seconds
 from dashboard.parts.html import Markup, tag
 from dashboard.parts.locale import Locale
 from dashboard.parts.run import charts
+from flows.client.outlook import number_of_requests
 from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
 from flows.pipeline.definition import Definition
@@ -37,7 +38,7 @@ def figures(run: Run, definition: Definition, seconds: charts.Series, at: Locale
         cells.append(
             (
                 "Time left",
-                _time_left(definition.least_requests(left), rate if seen else None, terms),
+                _time_left(number_of_requests(definition, left).likely, rate if seen else None, terms),
                 f"{_rows(left, at)} to go",
             )
         )

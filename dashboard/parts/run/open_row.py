@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import preview
-from dashboard.parts import cached, theme
-from dashboard.parts.cached import ask
+from dashboard.parts import theme
+from dashboard.parts.address import ask, query_number
 from dashboard.parts.html import tag
 from dashboard.parts.locale import Locale
 from dashboard.parts.theme import facts
@@ -20,7 +20,7 @@ from flows.sheet import plain
 
 def show(book: Rowbook, at: Locale) -> None:
     """The row that the address names, over the page."""
-    asked = cached.query_number("row")
+    asked = query_number("row")
     if asked is None or not 1 <= asked <= book.run.total:
         return
     (found,) = book.rows([asked])

@@ -8,7 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.parts import cached, theme
-from dashboard.parts.cached import ask, locale, show_errors
+from dashboard.parts.address import ask, query_number
+from dashboard.parts.cached import locale, show_errors
 from dashboard.parts.run import open_row, to_rows
 from dashboard.rows.book import Rowbook
 from dashboard.rows.question import WRONG, Found, Page, Question
@@ -99,7 +100,7 @@ def _page(book: Rowbook, question: Question) -> None:
     if st.session_state.setdefault("question", question) != question:
         st.session_state["question"] = question
         ask(page="")  # another question, another first page
-    number = cached.query_number("page") or 1
+    number = query_number("page") or 1
     # While it is live, all tabs share one copy for a few seconds; at rest, what has changed is seen at once.
     moved = () if run.busy else tuple(run.counts.values())
     page = cached.page(run.id, question, number, moved, book)

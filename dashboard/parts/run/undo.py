@@ -48,7 +48,5 @@ def ask(run: Run) -> None:
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint, "Nothing was changed."))
         return
-    cached.run.clear()
-    cached.forget_runs()
-    cached.not_begun.clear()
+    cached.forget_run()
     st.switch_page("send.py" if checks else "run.py", query_params={"run" if checks else "id": made})

@@ -13,7 +13,8 @@ from dashboard import actions, target
 from dashboard.connections import settings
 from dashboard.files.template import rule_of, template_csv
 from dashboard.parts import answer, cached
-from dashboard.parts.cached import ask, known_pipelines, locale, query, show_errors, who
+from dashboard.parts.address import ask, query
+from dashboard.parts.cached import known_pipelines, locale, show_errors, who
 from dashboard.parts.html import tag
 from dashboard.parts.locale import size
 from dashboard.parts.send.uploader import uploader

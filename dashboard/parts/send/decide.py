@@ -12,6 +12,7 @@ from dashboard import actions
 from dashboard.connections import settings
 from dashboard.files import deposit
 from dashboard.parts import cached
+from dashboard.parts.address import ask
 from dashboard.parts.cached import locale, who
 from dashboard.parts.html import Markup, tag
 from dashboard.parts.theme import notice
@@ -68,7 +69,7 @@ def _check_anew(pipeline: str, file: str, how: actions.How = actions.AS_FOUND) -
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint))
         return
-    cached.ask(run=again)
+    ask(run=again)
     st.rerun()
 
 

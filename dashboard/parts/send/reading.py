@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import actions
-from dashboard.parts import cached
+from dashboard.parts.address import ask
 from dashboard.parts.cached import who
 from dashboard.parts.theme import notice
 from dashboard.words import encoding_in_words
@@ -105,5 +105,5 @@ def _again(run: Run, *, encoding: str = "", apostrophes: Apostrophes | None = No
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint))
         return
-    cached.ask(run=again)
+    ask(run=again)
     st.rerun()
