@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from deployments.standin.faults import FAULTS
 from flows.records import RowState, RunState
 from flows.sheet import restored
-from tests.harness.browser import open_browser, open_windows, settle
+from tests.harness.browser import open_browser, open_windows, patient, settle
 from tests.harness.dashboard_site import SECONDS, Site, rows_file, site, titles
 from tests.harness.seeding import Seeded, write_posts
 from tests.harness.wait import wait_until
@@ -57,6 +57,7 @@ def page(here: Site, windows: BrowserContext) -> Iterator[Page]:
     """A fresh browser window; an error that a page's script throws, or something that the policy forbids, fails."""
     page = windows.new_page()
     page.set_default_timeout(SLOW)
+    patient(page)
     thrown: list[str] = []
     page.on("pageerror", lambda error: thrown.append(str(error)))
     page.on("dialog", lambda dialog: thrown.append(dialog.message) or dialog.dismiss())
@@ -603,6 +604,7 @@ def test_a_row_is_opened_by_keyboard_or_mouse_closed_and_its_page_is_in_the_addr
     expect(page.get_by_text("Row 201, line 202")).to_be_hidden()
 
     for number in ("7", "8"):
+        settle(page)  # what is typed before that can be lost
         page.get_by_role("spinbutton", name="Open row").focus()
         page.keyboard.press("Control+a")
         page.keyboard.type(number)
@@ -612,7 +614,6 @@ def test_a_row_is_opened_by_keyboard_or_mouse_closed_and_its_page_is_in_the_addr
         page.keyboard.press("Escape")
         expect(page.get_by_text(f"Row {number}, line")).to_be_hidden()
         expect(page.get_by_role("spinbutton", name="Open row")).to_have_value("")
-        settle(page)  # what is typed before that can be lost
 
     page.get_by_role("button", name="rejected", exact=True).click()
     expect(page.get_by_text("1–1 of 1 row", exact=True)).to_be_visible()

@@ -130,6 +130,18 @@ def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
 
 
 def settle(page: Page, *, seconds: float = 90.0) -> None:
-    """Wait until Streamlit is connected and its script has run through."""
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=seconds * 1000)
+    """Wait until Streamlit is connected and its script has run through.
+
+    The heading first: before the script has begun, Streamlit's state is "not running" as well.
+    """
     page.wait_for_selector(".stMainBlockContainer h1, .rr-empty", timeout=seconds * 1000)
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=seconds * 1000)
+
+
+def patient(page: Page) -> None:
+    """Let every click and every entry wait until the script has run through: one that comes in between can be lost.
+
+    Not where something else than a click is sent, such as keys: `settle` first.
+    """
+    running = page.locator('[data-testid="stApp"][data-test-script-state="running"]')
+    page.add_locator_handler(running, lambda: None)
