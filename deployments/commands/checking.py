@@ -81,7 +81,7 @@ def check(
     requests = list(_requests(compiled, result, first))
     number = number_of_requests(definition, result.accepted, first=len(first))
     missing = missing_secrets(definition, settings)
-    least = sending_seconds(number.likely, definition.limit.pairs)
+    least = sending_seconds(number.likely, definition.terms.windows)
     if warning := proxy_warning(definition.main.url):
         err.print(warning, style="yellow", markup=False)
     if as_json:
@@ -192,7 +192,7 @@ def _print(
         for request in requests:
             _print_request(request)
     if result.accepted:
-        limit = limit_words(definition.limit.pairs, definition.terms.in_flight)
+        limit = limit_words(definition.terms.windows, definition.terms.in_flight)
         made = f" in {number.words}" if number.least != result.accepted or number.most != number.least else ""
         out.print(f"\nSending {result.accepted:,} rows{made} takes at least {duration(least)} (limit: {limit})")
 

@@ -47,7 +47,7 @@ def whole(meaning: Meaning) -> str:
 
 def limit_says(meaning: Meaning, definition: Definition) -> str:
     """What happens to everybody under the limit."""
-    reply, name = meaning.reply, definition.limit.name
+    reply, name = meaning.reply, definition.limit_name
     if reply.ban:
         return f"a ban: nothing is sent under the limit {name} until a person opens it (`rowrelay limits open {name}`)"
     if reply.stop:
@@ -102,7 +102,7 @@ def as_object(meaning: Meaning, definition: Definition, lines: Mapping[Place, in
         "step": meaning.step or None,
         "next_step": meaning.then or None,
         "halved": meaning.halved,
-        "limit": {"name": definition.limit.name, "pause_seconds": reply.pause_seconds, "ban": reply.ban},
+        "limit": {"name": definition.limit_name, "pause_seconds": reply.pause_seconds, "ban": reply.ban},
         "stop": reply.stop,
         "items_unread": meaning.unread,
         "rows": [_row(each, meaning.goes_on, lines, file) for each in meaning.rows],

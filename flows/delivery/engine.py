@@ -41,7 +41,7 @@ def _tidy_memory() -> None:
 class Engine:
     """Sends one run's rows in this process. Methods are for plain threads, and `deliver` for many at once."""
 
-    def __init__(self, redis_url: str, terms: LimitTerms, settings: Settings) -> None:
+    def __init__(self, redis_url: str, terms: Sequence[LimitTerms], settings: Settings) -> None:
         self.sender: Sender | None = None
         self.client: Client | None = None
         self.limit: Limit | None = None
@@ -70,7 +70,7 @@ class Engine:
             stops_folder=self._settings.data / "journal",
         )
         await self._exits.enter_async_context(limiter)
-        self.limit = limiter.limit(self._terms)
+        self.limit = limiter.limit(*self._terms)
         self.limit.on_event = on_event
         self._first = asyncio.create_task(self._first_permit(self.limit))
 
@@ -89,7 +89,7 @@ class Engine:
         client = Client(
             definition,
             secrets=secrets_of(definition, self._settings.secrets),
-            connections=max(8, round(self._terms.in_flight * 1.5)),
+            connections=max(8, round(self.limit.terms.in_flight * 1.5)),
         )
         await self._exits.enter_async_context(client)
         self.client = client
@@ -112,11 +112,11 @@ class Engine:
         found: Counter[str] = self.run(partial(self.sender.deliver, rows, parcels=parcels, resends=resends))
         return found
 
-    def ask(self, requests: Sequence[httpx.Request]) -> list[Reply | None]:
-        """Ask the API what changes nothing; None where nothing was answered that says anything."""
+    def ask(self, questions: Sequence[tuple[httpx.Request, Row | None]]) -> list[Reply | None]:
+        """Ask the API what changes nothing, each about a row or not; None where no answer says anything."""
         if self.sender is None:
             raise RuntimeError("the engine is not open")
-        found: list[Reply | None] = self.run(self.sender.ask, requests)
+        found: list[Reply | None] = self.run(self.sender.ask, questions)
         return found
 
     @property

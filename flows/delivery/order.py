@@ -58,7 +58,7 @@ class Order:
             pipeline=definition.name,
             file=self.file,
             name=Path(self.file).name,
-            limit=definition.limit.name,
+            limit=definition.limit_name,
             trusted=self.trusted,
             definition_digest=definition.digest(),
             skip_delivered=self.skip_delivered,

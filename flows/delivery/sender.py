@@ -25,6 +25,7 @@ from flows.delivery.chores import Chores
 from flows.delivery.claiming import Claiming
 from flows.delivery.connecting import Connecting
 from flows.delivery.context import Context
+from flows.delivery.demand import Demand
 from flows.delivery.dispatch import Dispatch
 from flows.delivery.exchanges import Exchanges
 from flows.delivery.gate import Gate
@@ -79,6 +80,7 @@ class Sender:
             clock=clock,
             event=on_event,
             on_end=self._empty,
+            demand=Demand.of(definition),
         )
         self._limit, self._on_second = limit, on_second
         breaker = Breaker(stop_after=definition.stop_after, in_flight=limit.terms.in_flight)
@@ -153,9 +155,12 @@ class Sender:
         self._context.wake.set()
         return await whole.done
 
-    async def ask(self, requests: Sequence[httpx.Request]) -> list[Reply | None]:
-        """Ask what changes nothing, under the limit; None where nothing was answered that says anything."""
-        return await self._asking.ask(requests)
+    async def ask(self, questions: Sequence[tuple[httpx.Request, Row | None]]) -> list[Reply | None]:
+        """Ask what changes nothing, under the limits; None where nothing was answered that says anything.
+
+        With each request comes the row that it is about, if it is about one.
+        """
+        return await self._asking.ask(questions)
 
     def drain(self, *, cancelled: bool = False) -> None:
         """Take no new rows; those under way are waited for."""
@@ -196,7 +201,7 @@ class Sender:
         self._staleness.note(permit, wrote=reply.wrote)
         if reply.attempted and reply.wrote:
             self.pace.note(permit.start, reply.took_seconds if reply.status is not None else None)
-        await self._alarm.heed(reply, left=permit.start, broken_off=self._exchanges.broken_off, last=last)
+        await self._alarm.heed(reply, permit, broken_off=self._exchanges.broken_off, last=last)
 
     async def _say_again(self) -> None:
         """Claims under way and the latest outcomes, of which a restarted Redis may have lost the last."""

@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 
 from flows.pipeline.column import SchemaImportError, column_faults
 from flows.pipeline.course_faults import course_faults
-from flows.pipeline.definition import Definition, Limit, Response, Schedule, Source
+from flows.pipeline.definition import Definition, Response, Schedule, Source
 from flows.pipeline.expression import reads_body
 from flows.pipeline.fault import Fault, Place, brief, nearest, suggestion
 from flows.pipeline.judge import example_faults
 from flows.pipeline.known import Known, sensible
+from flows.pipeline.limit_faults import limit_faults
 from flows.pipeline.request import Request
 from flows.pipeline.template import FromRow, Piece, TemplateError, pieces, texts
 from flows.pipeline.timing import Rule, RuleRefused
@@ -36,8 +37,7 @@ def faults(definition: Definition) -> Iterator[Fault]:
         yield from _request(request, place, sensible(definition, place, columns))
     yield from course_faults(definition, columns)
     yield from _response(definition.response, columns or ())
-    yield from _limit(definition.limit)
-    yield from _timeouts(definition)
+    yield from limit_faults(definition, columns)
     yield from _bans(definition)
     yield from _source(definition.source)
     for at, schedule in enumerate(definition.schedules):
@@ -49,11 +49,11 @@ def faults(definition: Definition) -> Iterator[Fault]:
 
 
 def _names(definition: Definition) -> Iterator[Fault]:
-    for place, name in ((("name",), definition.name), (("limit", "name"), definition.limit.name)):
-        if not _NAME.fullmatch(name) or len(name) > 60:
-            made = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:60]
-            near = f"; did you mean `{made}`?" if made and made != name else ""
-            yield Fault(place, f"must be small letters, digits and single hyphens (found {brief(name)}){near}")
+    name = definition.name
+    if not _NAME.fullmatch(name) or len(name) > 60:
+        made = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:60]
+        near = f"; did you mean `{made}`?" if made and made != name else ""
+        yield Fault(("name",), f"must be small letters, digits and single hyphens (found {brief(name)}){near}")
 
 
 def _column_names(definition: Definition) -> tuple[str, ...] | None:
@@ -233,29 +233,6 @@ def _response(response: Response, columns: tuple[str, ...]) -> Iterator[Fault]:
             why = "redirects are not followed" if 300 <= status <= 399 else "the API asks to slow down"
             why = why if 200 <= status <= 599 else "not a final HTTP status"
             yield Fault(("response", "success", at), f"{status} cannot mean success: {why}")
-
-
-def _limit(limit: Limit) -> Iterator[Fault]:
-    place: Place = ("limit",)
-    if limit.windows is not None and (limit.requests is not None or limit.window_seconds is not None):
-        yield Fault((*place, "windows"), "write either `windows` or `requests` and `window_seconds`, not both")
-    elif limit.requests is not None and limit.window_seconds is None:
-        yield Fault((*place, "window_seconds"), "is missing; `requests` are counted per window_seconds, e.g. 1")
-    elif limit.window_seconds is not None and limit.requests is None:
-        yield Fault((*place, "requests"), "is missing; how many requests may arrive in a window?")
-    elif not limit.pairs and limit.in_flight is None:
-        yield Fault((*place, "requests"), "is missing; state requests and window_seconds, windows, or only in_flight")
-    seconds = [window.seconds for window in limit.windows or ()]
-    if len(set(seconds)) < len(seconds):
-        yield Fault((*place, "windows"), "two windows have the same length; keep the stricter one")
-
-
-def _timeouts(definition: Definition) -> Iterator[Fault]:
-    most = definition.limit.max_timeout_seconds
-    for place, request in definition.requests:
-        if most is not None and request.timeout_seconds > most:
-            found = f"{request.timeout_seconds:g} is above the limit's max_timeout_seconds of {most:g}"
-            yield Fault((*place, "timeout_seconds"), f"{found}; lower it, or raise that")
 
 
 def _bans(definition: Definition) -> Iterator[Fault]:

@@ -159,10 +159,17 @@ def _files(paths: Iterable[Path | str]) -> Iterator[Path]:
 
 
 def _limits_apart(made: Definition, other: Definition, where: Path) -> str:
-    """How the one limit of two definitions differs, in words; `where` the other one stands."""
-    mine, theirs = made.terms, other.terms
+    """How a limit that two definitions share differs, in words; `where` the other one stands."""
+    others = {terms.name: terms for terms in other.limit_terms}
+    apart = (_apart(mine, others[mine.name], where) for mine in made.limit_terms if mine.name in others)
+    return next(filter(None, apart), "")
+
+
+def _apart(mine: LimitTerms, theirs: LimitTerms, where: Path) -> str:
     different = [name for name in LimitTerms.__dataclass_fields__ if getattr(mine, name) != getattr(theirs, name)]
-    if mine.name != theirs.name or not different:
+    if mine.units and "in_flight" in different:  # it follows from what each pays, and the smaller holds for both
+        different.remove("in_flight")
+    if not different:
         return ""
     numbers = "; ".join(f"{name}: {getattr(mine, name)} here, {getattr(theirs, name)} there" for name in different)
     hint = "Give both the same numbers, or the limits different names."

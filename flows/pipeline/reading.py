@@ -70,7 +70,12 @@ def with_limit_of(definition: Definition, other: Definition) -> Definition:
 
     Raises DefinitionError where the two do not go together.
     """
-    return _sibling(definition, definition.resolved() | {"limit": other.resolved()["limit"]})
+    data, theirs = definition.resolved(), other.resolved()
+    kept = {key: value for key, value in data.items() if key not in _LIMITS}
+    return _sibling(definition, kept | {key: theirs[key] for key in _LIMITS if key in theirs})
+
+
+_LIMITS = ("limit", "limits")
 
 
 def _sibling(definition: Definition, data: Mapping[str, Any], *, file: str = "") -> Definition:

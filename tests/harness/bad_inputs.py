@@ -8,6 +8,8 @@ import gzip
 import io
 import zipfile
 
+from tests.harness.bad_limits import LIMITS
+
 GOOD = "userId,title,body\n1,one,b\n2,two,b\n3,three,b\n"
 DEFINITION = """\
 name: own
@@ -366,7 +368,12 @@ DEFINITIONS: list[tuple[str, str, str]] = [
         _but("window_seconds: 1", "window_seconds: 1, windows: [{requests: 1, seconds: 1}]"),
         "own.yaml:6: limit.windows: write either `windows` or `requests` and `window_seconds`, not both",
     ),
-    ("no limit", _but("limit: {name: own, requests: 7, window_seconds: 1}\n", ""), "own.yaml:1: limit: is missing"),
+    (
+        "no limit",
+        _but("limit: {name: own, requests: 7, window_seconds: 1}\n", ""),
+        "own.yaml:1: limit: is missing; say how fast requests may go, e.g. {name: posts, requests: 7, window_seconds: 1}",
+    ),
+    *LIMITS,
     (
         "a time-out above the most",
         _but("window_seconds: 1", "window_seconds: 1, max_timeout_seconds: 1"),
