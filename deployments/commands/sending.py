@@ -32,7 +32,7 @@ from flows.ledger.connection import translated
 from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
 from flows.pipeline.reading import redirected
-from flows.pipeline.secret import refuse_missing_secrets
+from flows.pipeline.secret_hosts import refuse_secrets
 from flows.records import RowState, RunState
 from flows.schema.schema import Checker
 from flows.settings import Settings
@@ -85,7 +85,7 @@ def _send(wish: Wish, signals: Signals) -> int:
             if definition is None:
                 err.print("Nothing was sent.")
                 return NOTHING_SENT
-            refuse_missing_secrets(definition, settings)
+            refuse_secrets(definition, settings)
             err.print(f"Sending to {_host(definition)}, pipeline {definition.name}", markup=False)
         elif before is not None:
             refuse_unmeant(before, resume=wish.resume, rows=wish.rows)
@@ -97,7 +97,7 @@ def _send(wish: Wish, signals: Signals) -> int:
             if wish.rows in ("reconcile", "accepted") and not (definition.reconcile or definition.poll):
                 hint = "Write `reconcile` into the pipeline's definition, or see docs/pipelines.md."
                 raise RowrelayError(f"The pipeline {definition.name} does not say how to ask the API.", hint=hint)
-            refuse_missing_secrets(definition, settings)
+            refuse_secrets(definition, settings, outside=before.facts.outside)
         elif definition is not None:
             skip = _skipping(wish, definition, session, settings)
             if skip is None and not _wanted_again(wish, session):
@@ -122,7 +122,7 @@ def _ready(wish: Wish, settings: Settings) -> Definition:
     if wish.url:
         definition = redirected(definition, wish.url)
     refuse_skipping(definition, None, wished=wish.skip_delivered)
-    refuse_missing_secrets(definition, settings)
+    refuse_secrets(definition, settings)
     with (
         TemporaryDirectory(prefix="rowrelay-") as folder,
         Checker(definition, folder=Path(folder)) as checker,

@@ -23,6 +23,7 @@ from flows.client.request import build
 from flows.client.transport import Body, Flight, Permit, Transport
 from flows.limit.clock import boot_time
 from flows.pipeline.definition import Definition
+from flows.pipeline.secret_hosts import UNRESTRICTED, Guard, SecretHosts
 from flows.records import Parcel, Reply, Row, RowState
 
 __all__ = ["Client", "Permit"]
@@ -35,7 +36,7 @@ class Client:
     """The API of one definition, over at most `connections` connections. Use it as an async context manager.
 
     `transport` replaces the network, e.g. httpx.MockTransport; then the permit is checked before it is called.
-    `resolver` replaces the system's way to find the API's addresses.
+    `resolver` replaces the system's way to find the API's addresses. `hosts`: where secrets may go.
     Of httpx the requests, the answers and the transport are used. AsyncClient would add what must not happen here
     (redirects, cookies, whole URLs in the log) and about 100 µs a request (bench/client.py).
     """
@@ -46,12 +47,13 @@ class Client:
         *,
         secrets: Mapping[str, str],
         connections: int,
+        hosts: SecretHosts = UNRESTRICTED,
         transport: httpx.AsyncBaseTransport | None = None,
         resolver: AbstractResolver | None = None,
     ) -> None:
         self._definition, self._secrets, self._connections = definition, dict(secrets), connections
         self.compiled = Compiled.of(definition, self._secrets)
-        self._masker = self.compiled.masker
+        self._masker, self._guard = self.compiled.masker, Guard(hosts, self._secrets)
         self._given, self._resolver = transport, resolver
         self._transport: httpx.AsyncBaseTransport | None = None
 
@@ -98,6 +100,9 @@ class Client:
         current = Flight(permit)
         request.extensions["flight"] = current
         question: Question = request.extensions.get("question") or self.compiled.question(None)
+        if refused := self._guard.refusal(request):
+            permit.unused()
+            return Reply(RowState.WAITING, f"{refused}; nothing was sent", wrote=False, attempted=False, stop=True)
         try:
             if isinstance(self._transport, Transport):
                 try:

@@ -43,7 +43,8 @@ class Alarm:
         else:
             self._trouble(kind, reply, left)
         if reply.stop:
-            self._context.stop(Stopped(f"The API's answer stops the run: {reply.reason}", hint=_HINT))
+            why = f"The API's answer stops the run: {reply.reason}" if reply.wrote else f"{reply.reason}."
+            self._context.stop(Stopped(why, hint=_HINT))
         if reply.ban:
             self._context.stop(LimitLatched.of(self._limit.terms.name, reply.reason))
             await self._limit.latch(reply.reason, self._context.run)

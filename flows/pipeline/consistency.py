@@ -22,6 +22,7 @@ from flows.pipeline.timing import Rule, RuleRefused
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_PASSWORD = re.compile(r"[a-z0-9+]+://(?:\$\{[^}]*\}|\$(?!\{)|[^/?#:@$])*:(?!\$\{secret:[^}]*\}@)[^/?#@]+@")  # as it is
 _PARTS = {"filename", "content", "type"}
 _OURS = {"content-length", "transfer-encoding", "connection", "host", "expect", "upgrade", "te"}
 _RESULT_WORDS = {"row", "line", "result"}
@@ -284,7 +285,7 @@ def _schedule(place: Place, schedule: Schedule) -> Iterator[Fault]:
     stated = [key for key in ("cron", "interval_seconds", "rrule") if getattr(schedule, key) is not None]
     if len(stated) != 1:
         yield Fault(place, "must have exactly one of cron, interval_seconds and rrule")
-    if schedule.inbox is not None and re.match(r"[a-z0-9+]+://[^/?#]*:(?!\$\{secret:)[^/?#@]+@", schedule.inbox):
+    if schedule.inbox is not None and _PASSWORD.match(schedule.inbox):
         yield Fault((*place, "inbox"), "has a password in it, which would be shown; write ${secret:NAME} in its place")
     zone = schedule.timezone
     for key in stated:
