@@ -22,7 +22,7 @@ from deployments.commands.showing import SHORT, as_object, print_json, print_sum
 from deployments.commands.since import left_out
 from deployments.commands.terminal import ending, hung_up
 from deployments.commands.wish import Wish
-from flows.client.proxy import proxy_warning
+from flows.client.proxy import unused_proxy
 from flows.delivery.delivered import refuse_skipping
 from flows.delivery.renewal import renew
 from flows.errors import FileError, RowrelayError, StackError, Stopped
@@ -105,7 +105,7 @@ def _send(wish: Wish, signals: Signals) -> int:
                 return NOTHING_SENT
             wish = replace(wish, pipeline=definition.name, skip_delivered=bool(skip))
             err.print(f"Sending to {_host(definition)}, pipeline {definition.name}", markup=False)
-        if definition is not None and (warning := proxy_warning(definition.main.url)):
+        if definition is not None and (warning := unused_proxy(definition)):
             err.print(warning, style="yellow", markup=False)
         stack.apply(addresses, settings)
         exc = _deliver(wish, session, before, first, signals)

@@ -43,8 +43,8 @@ class Alarm:
         else:
             self._trouble(kind, reply, left)
         if reply.stop:
-            why = f"The API's answer stops the run: {reply.reason}" if reply.wrote else f"{reply.reason}."
-            self._context.stop(Stopped(why, hint=_HINT))
+            who = "The API's answer stops the run" if reply.attempted else "The run stops"
+            self._context.stop(Stopped(f"{who}: {reply.reason}", hint=_HINT))
         if reply.ban:
             self._context.stop(LimitLatched.of(self._limit.terms.name, reply.reason))
             await self._limit.latch(reply.reason, self._context.run)

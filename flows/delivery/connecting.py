@@ -26,6 +26,11 @@ _DOING = {
     "connect": "{host} has not taken the connection yet",
     "tls": "{host} has taken the connection, but the TLS handshake is not over yet",
 }
+_DOING_BY_PROXY = {
+    "name": "the name {name} of the proxy has not been resolved yet",
+    "connect": "the proxy {proxy} has not taken the connection yet",
+    "tls": "the proxy {proxy} has taken the connection, but has not connected it to {host} yet",
+}
 
 
 class Connecting:
@@ -75,7 +80,7 @@ class Connecting:
                 return min(free, most)
             if loop.time() >= tell_at and not self._told and (set_up := connections.under_way) is not None:
                 self._told = True
-                doing = _DOING[set_up.step].format(host=connections.host, name=connections.host.rpartition(":")[0])
+                doing = _doing(connections, set_up.step)
                 self._event(f"Nothing is sent while there is no connection to the API: {doing}")
             await connections.changed(_LOOK_SECONDS)
         return 0
@@ -122,3 +127,11 @@ class Connecting:
             self._told = True
             self._event(f"The API cannot be reached, it is tried again and again: {trouble}")
         self._on_trouble(trouble, self._troubles)
+
+
+def _doing(connections: Connections, step: str) -> str:
+    """What is waited for, in words."""
+    host, proxy = connections.host, connections.proxy
+    if proxy is None:
+        return _DOING[step].format(host=host, name=host.rpartition(":")[0])
+    return _DOING_BY_PROXY[step].format(host=host, name=proxy.host, proxy=proxy.address)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from flows.pipeline import proxy
 from flows.pipeline.column import SchemaImportError, column_faults
 from flows.pipeline.course_faults import course_faults
 from flows.pipeline.definition import Definition, Limit, Response, Schedule, Source
@@ -40,6 +41,7 @@ def faults(definition: Definition) -> Iterator[Fault]:
     yield from _limit(definition.limit)
     yield from _timeouts(definition)
     yield from _bans(definition)
+    yield from proxy.faults(definition.proxy)
     yield from _source(definition.source)
     for at, schedule in enumerate(definition.schedules):
         yield from _schedule(("schedules", at), schedule)
@@ -312,7 +314,8 @@ def _stray_secrets(definition: Definition) -> Iterator[Fault]:
         if "request" in place or place[:2] == ("batch", "each"):
             continue
         of_inbox = place[0] == "schedules" and place[-1] == "inbox" and "://" in text
-        if "${secret:" in text and not of_inbox:
+        if "${secret:" in text and not of_inbox and place != ("proxy",):
             yield Fault(
-                place, "a secret may only stand in a request: its headers, its url and its body; and in an inbox"
+                place,
+                "a secret may only stand in a request: its headers, its url and its body; and in an inbox or a proxy",
             )

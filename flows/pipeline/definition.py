@@ -155,6 +155,8 @@ class Definition(Part):
     """How rows that were only accepted are asked about"""
     undo: Undo | None = Field(default=None, exclude_if=left_out)
     """The request that takes a done row back"""
+    proxy: str | None = Field(default=None, exclude_if=left_out)
+    """An HTTP proxy that all requests go through: http://HOST:PORT, or environment. Default: none"""
     response: Response = Response()
     """What counts as success, and what is kept"""
     limit: Limit

@@ -42,13 +42,18 @@ class Use:
 
 
 def uses(definition: Definition) -> Iterator[Use]:
-    """Every secret of every request that a definition makes, and of its inboxes. What cannot be read holds none."""
+    """Every secret of every request that a definition makes, of its proxy and its inboxes.
+
+    What cannot be read holds none.
+    """
     for place, request in definition.requests:
         for where, text in request.templates(place):
             yield from (Use(where, name, request.url) for name in named(text))
     if definition.batch is not None and definition.request is not None:
         for where, text in all_texts(definition.batch.each, ("batch", "each")):
             yield from (Use(where, name, definition.request.url) for name in named(text))
+    for name in named(definition.proxy or ""):
+        yield Use(("proxy",), name, definition.proxy or "")
     for at, schedule in enumerate(definition.schedules):
         for name in named(schedule.inbox or ""):
             yield Use(("schedules", at, "inbox"), name, schedule.inbox or "")
@@ -63,9 +68,8 @@ def named(text: str) -> list[str]:
 
 
 def secret_names(definition: Definition) -> tuple[str, ...]:
-    """The secrets that the definition's requests need, sorted. Raises TemplateError."""
-    found = (piece for _, text in definition.templates() for piece in pieces(text))
-    return tuple(sorted({piece.name for piece in found if isinstance(piece, FromSecret)}))
+    """The secrets that the definition's requests need, and its proxy, sorted."""
+    return tuple(sorted({use.secret for use in uses(definition) if use.place[0] != "schedules"}))
 
 
 def secrets_of(definition: Definition, folder: Path | None) -> dict[str, str]:

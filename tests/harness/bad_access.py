@@ -33,6 +33,7 @@ class Access:
         return _BASE + "".join(f"{part}\n" for part in self.parts)
 
 
+_PLAIN = 'request: {url: "https://api.example.com/rows"}'
 _ADD = "if that is meant, whoever keeps the secrets writes the line"
 ACCESS = [
     Access(
@@ -134,5 +135,92 @@ ACCESS = [
         (_ROWS,),
         "ROWRELAY_SECRET_HOSTS: 'https://api.example.com' is no host; write one such as api.example.com, or *.example.com",
         environ={"TOKEN": "t", "ROWRELAY_SECRET_HOSTS": "TOKEN=https://api.example.com"},
+    ),
+    Access(
+        "a SOCKS proxy",
+        (_PLAIN, 'proxy: "socks5://127.0.0.1:1080"'),
+        "own.yaml:7: proxy: SOCKS is not supported; put an HTTP proxy in front of it (privoxy does that), or run Rowrelay on a machine that reaches the API directly",
+    ),
+    Access(
+        "a proxy by TLS",
+        (_PLAIN, 'proxy: "https://proxy.example.com:3128"'),
+        "own.yaml:7: proxy: the way to a proxy is plain HTTP; write http:// (a request to https://… is encrypted inside, up to the API)",
+    ),
+    Access(
+        "a proxy without a scheme",
+        (_PLAIN, 'proxy: "proxy.example.com:3128"'),
+        "own.yaml:7: proxy: must be http://HOST:PORT or environment (found 'proxy.example.com:3128'); did you mean http://proxy.example.com:3128?",
+    ),
+    Access(
+        "a proxy by another word",
+        (_PLAIN, 'proxy: "env"'),
+        "own.yaml:7: proxy: must be http://HOST:PORT or environment (found 'env'); did you mean `environment`?",
+    ),
+    Access(
+        "a proxy without a port",
+        (_PLAIN, 'proxy: "http://proxy.example.com"'),
+        "own.yaml:7: proxy: names no port; write http://proxy.example.com:3128, with the port of your proxy",
+    ),
+    Access(
+        "a proxy of an impossible port",
+        (_PLAIN, 'proxy: "http://proxy.example.com:70000"'),
+        "own.yaml:7: proxy: is no address of a proxy; write http://HOST:PORT",
+    ),
+    Access(
+        "a proxy with a path",
+        (_PLAIN, 'proxy: "http://proxy.example.com:3128/pac"'),
+        "own.yaml:7: proxy: is the address of a proxy, with nothing behind the port",
+    ),
+    Access(
+        "a password of a proxy in the open",
+        (_PLAIN, 'proxy: "http://me:hunter2@proxy.example.com:3128"'),
+        "own.yaml:7: proxy: has a password in it, which would be stored and shown; write ${secret:NAME} in its place",
+    ),
+    Access(
+        "a password of a proxy and no scheme",
+        (_PLAIN, 'proxy: "me:hunter2@proxy.example.com:3128"'),
+        "own.yaml:7: proxy: must be http://HOST:PORT or environment",
+    ),
+    Access(
+        "half a password of a proxy in the open",
+        (_PLAIN, 'proxy: "http://me:${secret:PW}x@proxy.example.com:3128"'),
+        "own.yaml:7: proxy: has a password in it, which would be stored and shown; write ${secret:NAME} in its place",
+    ),
+    Access(
+        "a user of a proxy without a password",
+        (_PLAIN, 'proxy: "http://me@proxy.example.com:3128"'),
+        "own.yaml:7: proxy: names a user without a password; write http://${secret:USER}:${secret:PASSWORD}@HOST:PORT",
+    ),
+    Access(
+        "a secret in the host of a proxy",
+        (_PLAIN, 'proxy: "http://${secret:PROXY}:3128"'),
+        "own.yaml:7: proxy: a secret may stand in its user and password, not in its host",
+    ),
+    Access(
+        "a proxy by a column",
+        (_PLAIN, 'proxy: "http://{title}:3128"'),
+        "own.yaml:7: proxy: is the same for all rows: there are no placeholders in it but ${secret:NAME}",
+    ),
+    Access(
+        "a password of a proxy from the environment",
+        (_PLAIN, 'proxy: "http://me:${PROXY_PW}@proxy.example.com:3128"'),
+        "own.yaml:7: proxy: has a password in it, which would be stored and shown; write ${secret:NAME} in its place",
+        environ={"PROXY_PW": "hunter2"},
+    ),
+    Access(
+        "no proxy, by a truth value",
+        (_PLAIN, "proxy: false"),
+        "own.yaml:7: proxy: must be text; put it in quotes (found false)",
+    ),
+    Access(
+        "proxies in place of a proxy",
+        (_PLAIN, "proxies: {https: 'http://p:1'}"),
+        "own.yaml:7: proxies: write it at the top of the definition: proxy: http://HOST:PORT, or proxy: environment",
+    ),
+    Access(
+        "a secret of a proxy for another host",
+        (_PLAIN, 'proxy: "http://me:${secret:TOKEN}@proxy.example.com:3128"'),
+        f"own.yaml:7: proxy: the secret TOKEN may not go to proxy.example.com, only to api.example.com; {_ADD} proxy.example.com into secrets/TOKEN.hosts",
+        {"TOKEN": "t", "TOKEN.hosts": "api.example.com\n"},
     ),
 ]
