@@ -55,7 +55,7 @@ class Proxies:
 
     @classmethod
     def of(cls, definition: Definition, secrets: Mapping[str, str]) -> Proxies:
-        """As a definition says; none by default."""
+        """As a definition says; none by default. Raises SettingError."""
         if definition.proxy is None:
             return cls()
         if definition.proxy == ENVIRONMENT:
@@ -64,7 +64,13 @@ class Proxies:
         if found is None:
             raise SettingError(f"The proxy of the pipeline {definition.name} is no address.")
         user, password, host, port = found
-        return cls(Proxy(host, port, _filled(user, secrets), _filled(password, secrets)))
+        made = Proxy(host, port, _filled(user, secrets), _filled(password, secrets))
+        if ":" in made.user:
+            raise SettingError(
+                f"The user of the proxy {made.address} has a colon in it, which HTTP does not allow.",
+                hint="Keep user and password as two secrets.",
+            )
+        return cls(made)
 
     def to(self, scheme: str, host: str) -> Proxy | None:
         """The proxy that leads to a host; None: requests go there directly. Raises SettingError."""

@@ -333,6 +333,17 @@ def test_the_password_is_masked_wherever_it_comes_back(
     assert "••••" in came.outcome.excerpt
 
 
+def test_user_and_password_in_one_secret_are_refused_without_being_shown() -> None:
+    made = definition("https://api.test/", proxy=f"http://{WITH_SECRETS}@p.example:3128")
+
+    with pytest.raises(SettingError) as caught:
+        Client(made, secrets={"USER": "me:hunter2", "PW": "x"}, connections=1)
+    assert str(caught.value) == (
+        "The user of the proxy http://p.example:3128 has a colon in it, which HTTP does not allow.\n"
+        "Keep user and password as two secrets."
+    )
+
+
 def test_a_secret_of_the_proxy_goes_to_the_proxy_alone() -> None:
     made = definition("https://api.example.com/", proxy=f"http://{WITH_SECRETS}@proxy.corp:3128")
 

@@ -22,7 +22,7 @@ class HttpProxy:
         self.heads: list[bytes] = []
         self.connections = 0
         self._target, self._says, self._silent = target, says, silent
-        self._user = b64encode(user.encode()) if user else b""
+        self.takes(user)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
@@ -36,6 +36,10 @@ class HttpProxy:
     def with_user(self, user: str) -> str:
         """The same with a user and a password in front."""
         return f"http://{user}@127.0.0.1:{self.port}"
+
+    def takes(self, user: str) -> None:
+        """From now on it wants this `user:password`; "" for none."""
+        self._user = b64encode(user.encode()) if user else b""
 
     def close(self) -> None:
         """End it, and all that goes through it."""
