@@ -69,7 +69,8 @@ def named(text: str) -> list[str]:
 
 def secret_names(definition: Definition) -> tuple[str, ...]:
     """The secrets that the definition's requests need, and its proxy, sorted."""
-    return tuple(sorted({use.secret for use in uses(definition) if use.place[0] != "schedules"}))
+    texts = (*(text for _, text in definition.templates()), definition.proxy or "")
+    return tuple(sorted({name for text in texts for name in named(text)}))
 
 
 def secrets_of(definition: Definition, folder: Path | None) -> dict[str, str]:
