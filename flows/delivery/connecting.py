@@ -20,7 +20,7 @@ from flows.limit.limiter import Limit
 TOLD_AFTER_SECONDS = 2.0
 _BASE_SECONDS, _CAP_SECONDS = 0.25, 2.0
 _LOOK_SECONDS = 0.05
-_SMOOTHED_SECONDS = 60.0  # windows up to this length are paced evenly
+SMOOTHED_SECONDS = 60.0  # windows up to this length are paced evenly
 _DOING = {
     "name": "the name {name} has not been resolved yet",
     "connect": "{host} has not taken the connection yet",
@@ -54,7 +54,7 @@ class Connecting:
         self._granted_at = -math.inf
         self._connections, self._limit = connections, limit
         self._rate = min(
-            (n / seconds for n, seconds in limit.terms.windows if seconds <= _SMOOTHED_SECONDS), default=None
+            (n / seconds for n, seconds in limit.terms.windows if seconds <= SMOOTHED_SECONDS), default=None
         )
         self._event, self._on_trouble = on_event, on_trouble
         self._made = self._troubles = 0  # connections so far, and troubles since the latest of them

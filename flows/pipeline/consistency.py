@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from flows.pipeline import proxy
+from flows.pipeline import proxy, slow_by
 from flows.pipeline.column import SchemaImportError, column_faults
 from flows.pipeline.course_faults import course_faults
 from flows.pipeline.definition import Definition, Limit, Response, Schedule, Source
@@ -42,6 +42,7 @@ def faults(definition: Definition) -> Iterator[Fault]:
     yield from _timeouts(definition)
     yield from _bans(definition)
     yield from proxy.faults(definition.proxy)
+    yield from slow_by.faults(definition.slow_by)
     yield from _source(definition.source)
     for at, schedule in enumerate(definition.schedules):
         yield from _schedule(("schedules", at), schedule)

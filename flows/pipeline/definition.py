@@ -21,6 +21,7 @@ from flows.pipeline.expression import Expression
 from flows.pipeline.fault import Place
 from flows.pipeline.request import Request, all_texts
 from flows.pipeline.rules import Rule
+from flows.pipeline.slow_by import Slows
 from flows.records import Apostrophes, LimitTerms
 
 IN_FLIGHT_BY_DEFAULT = 500  # most: connections, and rows that a kill leaves unknown; more has to be asked for
@@ -161,6 +162,8 @@ class Definition(Part):
     """What counts as success, and what is kept"""
     limit: Limit
     """How fast"""
+    slow_by: Slows | None = Field(default=None, exclude_if=left_out)
+    """Headers of answers that slow the pace: {remaining: NAME, reset: NAME}, or standard. Default: none"""
     retry: Retry = Retry()
     """How often"""
     ban: Ban = Ban()

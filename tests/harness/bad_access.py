@@ -223,4 +223,34 @@ ACCESS = [
         f"own.yaml:7: proxy: the secret TOKEN may not go to proxy.example.com, only to api.example.com; {_ADD} proxy.example.com into secrets/TOKEN.hosts",
         {"TOKEN": "t", "TOKEN.hosts": "api.example.com\n"},
     ),
+    Access(
+        "what remains, but not until when",
+        (_PLAIN, "slow_by: {remaining: X-Left}"),
+        "own.yaml:7: slow_by.reset: is missing; what remains and until when go together",
+    ),
+    Access(
+        "until when, but not what remains",
+        (_PLAIN, "slow_by: {reset: X-Reset}"),
+        "own.yaml:7: slow_by.remaining: is missing; what remains and until when go together",
+    ),
+    Access(
+        "an expression in place of a header",
+        (_PLAIN, 'slow_by: {remaining: "header:X-Left", reset: X-Reset}'),
+        "own.yaml:7: slow_by.remaining: is no header name; letters, digits and hyphens (found 'header:X-Left')",
+    ),
+    Access(
+        "one header for both",
+        (_PLAIN, "slow_by: {remaining: X-RateLimit, reset: x-ratelimit}"),
+        "own.yaml:7: slow_by.reset: names the same header as `remaining`",
+    ),
+    Access(
+        "headers in a list",
+        (_PLAIN, "slow_by: [X-Left, X-Reset]"),
+        "own.yaml:7: slow_by: must be standard, or {remaining: NAME, reset: NAME} with the names of two headers (found ['X-Left', 'X-Reset'])",
+    ),
+    Access(
+        "a misspelt kind of header",
+        (_PLAIN, "slow_by: {remain: X-Left, reset: X-Reset}"),
+        "own.yaml:7: slow_by.remain: unknown key; did you mean `remaining`?",
+    ),
 ]
