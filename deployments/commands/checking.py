@@ -22,7 +22,7 @@ from flows.client.compiled import Compiled
 from flows.client.meaning import own_key
 from flows.client.outlook import Number, number_of_requests, planned
 from flows.client.outlook import shown as shown_of
-from flows.client.proxy import proxy_warning
+from flows.client.proxy import unused_proxy
 from flows.delivery.check import CheckResult, check_file
 from flows.delivery.first_parcel import first_parcel, first_rows
 from flows.errors import FileError, RowrelayError
@@ -82,7 +82,7 @@ def check(
     number = number_of_requests(definition, result.accepted, first=len(first))
     missing = missing_secrets(definition, settings)
     least = sending_seconds(number.likely, definition.terms.windows)
-    if warning := proxy_warning(definition.main.url):
+    if warning := unused_proxy(definition):
         err.print(warning, style="yellow", markup=False)
     if as_json:
         earlier = {"delivered_before": before.as_object(result)} if definition.key else {}

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from flows.client.meaning import Meaning, OfRow, RuleAt
+from flows.client.slowing import budget_in
 from flows.pipeline.definition import Definition
 from flows.pipeline.document import parse, read_text
 from flows.pipeline.fault import Place, line_of
@@ -58,6 +59,8 @@ def limit_says(meaning: Meaning, definition: Definition) -> str:
         return (
             f"everybody under the limit {name} waits {f'{seconds:g} s' if seconds < 60 else duration(seconds)}{again}"
         )
+    if (budget := budget_in(reply, definition.slow_by)) is not None:
+        return f"{budget.words}: everybody under the limit {name} goes no faster than that"
     return "nothing changes for the limit"
 
 

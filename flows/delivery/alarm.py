@@ -46,7 +46,8 @@ class Alarm:
         else:
             self._trouble(kind, reply, left)
         if reply.stop:
-            self._context.stop(Stopped(f"The API's answer stops the run: {reply.reason}", hint=_HINT))
+            who = "The API's answer stops the run" if reply.attempted else "The run stops"
+            self._context.stop(Stopped(f"{who}: {reply.reason}", hint=_HINT))
         if reply.ban:
             self._context.stop(LimitLatched.of(self._limit.each[0].name, reply.reason))
             await self._limit.latch(reply.reason, self._context.run)

@@ -20,6 +20,7 @@ from flows.errors import Stopped
 from flows.limit.limiter import Limit, Limiter
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secrets_of
+from flows.pipeline.secret_hosts import SecretHosts
 from flows.records import LimitTerms, Reply, Row
 from flows.settings import Settings
 
@@ -79,17 +80,23 @@ class Engine:
             for permit in await limit.acquire(1):
                 permit.unused()
 
-    def open(self, definition: Definition, make: Callable[[Limit, Client], Sender]) -> None:
-        """Start sending by the sender that `make` makes. Raises StackError, LedgerError."""
-        _tidy_memory()
-        self.run(self._open, definition, make)
+    def open(self, definition: Definition, make: Callable[[Limit, Client], Sender], *, outside: bool = False) -> None:
+        """Start sending by the sender that `make` makes. `outside`: the definition came in over dashboard or HTTP.
 
-    async def _open(self, definition: Definition, make: Callable[[Limit, Client], Sender]) -> None:
+        Raises SettingError, StackError, LedgerError.
+        """
+        hosts = SecretHosts.of(self._settings, outside=outside)
+        hosts.refuse(definition)
+        _tidy_memory()
+        self.run(self._open, definition, make, hosts)
+
+    async def _open(self, definition: Definition, make: Callable[[Limit, Client], Sender], hosts: SecretHosts) -> None:
         assert self.limit is not None
         client = Client(
             definition,
             secrets=secrets_of(definition, self._settings.secrets),
             connections=max(8, round(self.limit.terms.in_flight * 1.5)),
+            hosts=hosts,
         )
         await self._exits.enter_async_context(client)
         self.client = client

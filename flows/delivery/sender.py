@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -34,6 +34,7 @@ from flows.delivery.journal import Journal
 from flows.delivery.packing import packing
 from flows.delivery.queue import Queue
 from flows.delivery.recorder import FLUSH_ROWS, FLUSH_SECONDS
+from flows.delivery.slowing import Slowing, Slows
 from flows.delivery.staleness import Staleness
 from flows.errors import Broken, Stopped
 from flows.ledger.ledger import Ledger
@@ -85,6 +86,7 @@ class Sender:
         self._limit, self._on_second = limit, on_second
         breaker = Breaker(stop_after=definition.stop_after, in_flight=limit.terms.in_flight)
         self._alarm = Alarm(context, breaker)
+        self._slowing = Slowing(context, cast(Slows, limit))
         self._staleness = Staleness(clock=limit.clock, on_event=on_event)
         self._exchanges = Exchanges(context, client, on_reply=partial(self._heed, last=False))
         self._asking = Asking(context, client, on_reply=self._heed)
@@ -202,6 +204,7 @@ class Sender:
         if reply.attempted and reply.wrote:
             self.pace.note(permit.start, reply.took_seconds if reply.status is not None else None)
         await self._alarm.heed(reply, permit, broken_off=self._exchanges.broken_off, last=last)
+        await self._slowing.heed(reply)
 
     async def _say_again(self) -> None:
         """Claims under way and the latest outcomes, of which a restarted Redis may have lost the last."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from flows.pipeline import proxy, slow_by
 from flows.pipeline.column import SchemaImportError, column_faults
 from flows.pipeline.course_faults import course_faults
 from flows.pipeline.definition import Definition, Response, Schedule, Source
@@ -23,6 +24,7 @@ from flows.pipeline.timing import Rule, RuleRefused
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_PASSWORD = re.compile(r"[a-z0-9+]+://(?:\$\{[^}]*\}|\$(?!\{)|[^/?#:@$])*:(?!\$\{secret:[^}]*\}@)[^/?#@]+@")  # as it is
 _PARTS = {"filename", "content", "type"}
 _OURS = {"content-length", "transfer-encoding", "connection", "host", "expect", "upgrade", "te"}
 _RESULT_WORDS = {"row", "line", "result"}
@@ -39,6 +41,8 @@ def faults(definition: Definition) -> Iterator[Fault]:
     yield from _response(definition.response, columns or ())
     yield from limit_faults(definition, columns)
     yield from _bans(definition)
+    yield from proxy.faults(definition.proxy)
+    yield from slow_by.faults(definition.slow_by)
     yield from _source(definition.source)
     for at, schedule in enumerate(definition.schedules):
         yield from _schedule(("schedules", at), schedule)
@@ -261,7 +265,7 @@ def _schedule(place: Place, schedule: Schedule) -> Iterator[Fault]:
     stated = [key for key in ("cron", "interval_seconds", "rrule") if getattr(schedule, key) is not None]
     if len(stated) != 1:
         yield Fault(place, "must have exactly one of cron, interval_seconds and rrule")
-    if schedule.inbox is not None and re.match(r"[a-z0-9+]+://[^/?#]*:(?!\$\{secret:)[^/?#@]+@", schedule.inbox):
+    if schedule.inbox is not None and _PASSWORD.match(schedule.inbox):
         yield Fault((*place, "inbox"), "has a password in it, which would be shown; write ${secret:NAME} in its place")
     zone = schedule.timezone
     for key in stated:
@@ -288,7 +292,8 @@ def _stray_secrets(definition: Definition) -> Iterator[Fault]:
         if "request" in place or place[:2] == ("batch", "each"):
             continue
         of_inbox = place[0] == "schedules" and place[-1] == "inbox" and "://" in text
-        if "${secret:" in text and not of_inbox:
+        if "${secret:" in text and not of_inbox and place != ("proxy",):
             yield Fault(
-                place, "a secret may only stand in a request: its headers, its url and its body; and in an inbox"
+                place,
+                "a secret may only stand in a request: its headers, its url and its body; and in an inbox or a proxy",
             )

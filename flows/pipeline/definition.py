@@ -23,6 +23,7 @@ from flows.pipeline.fault import Place
 from flows.pipeline.limits import Limit
 from flows.pipeline.request import Request, all_texts
 from flows.pipeline.rules import Rule
+from flows.pipeline.slow_by import Slows
 from flows.records import Apostrophes, LimitTerms
 
 MOST_BYTES, BATCH_MOST_BYTES = 65_536, 16 * 2**20  # of an answer, to one row and to many, unless it is stated
@@ -116,12 +117,16 @@ class Definition(Part):
     """How rows that were only accepted are asked about"""
     undo: Undo | None = Field(default=None, exclude_if=left_out)
     """The request that takes a done row back"""
+    proxy: str | None = Field(default=None, exclude_if=left_out)
+    """An HTTP proxy that all requests go through: http://HOST:PORT, or environment. Default: none"""
     response: Response = Response()
     """What counts as success, and what is kept"""
     limit: Limit | None = Field(default=None, exclude_if=left_out)
     """How fast"""
     limits: Annotated[list[Limit], Field(max_length=10)] = Field(default=[], exclude_if=operator.not_)
     """Instead of limit: several, each of which a request needs a place under"""
+    slow_by: Slows | None = Field(default=None, exclude_if=left_out)
+    """Headers of answers that slow the pace: {remaining: NAME, reset: NAME}, or standard. Default: none"""
     retry: Retry = Retry()
     """How often"""
     ban: Ban = Ban()

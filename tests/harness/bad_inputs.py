@@ -330,7 +330,7 @@ DEFINITIONS: list[tuple[str, str, str]] = [
     (
         "a proxy",
         _but('rows"}', 'rows", proxy: "http://p:1"}'),
-        "own.yaml:5: request.proxy: HTTP proxies are not supported: run Rowrelay on a machine that reaches the API directly",
+        "own.yaml:5: request.proxy: write it at the top of the definition: proxy: http://HOST:PORT, or proxy: environment",
     ),
     (
         "a sheet",
