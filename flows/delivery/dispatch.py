@@ -62,6 +62,7 @@ class Dispatch:
                 return
             if not (most := await self._connecting.have(self._wanted)):
                 continue
+            await self._context.admit()
             permits = await self._context.limit.acquire(most)
             jobs = self._queue.take(min(len(permits), self._gate.room))  # trouble may have been seen meanwhile
             for permit in permits[len(jobs) :]:

@@ -136,6 +136,7 @@ class Exchanges:
         """A permit for another request; False where nothing more is sent, and the row goes on another time."""
         came.reads = True  # nothing is under way
         try:
+            await self._context.admit()
             (came.permit,) = await self._limit.acquire(1)
         except Stopped as exc:
             self._context.stop(exc)

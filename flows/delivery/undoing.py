@@ -27,7 +27,17 @@ from flows.records import Reason, Row, RowState, left_alone
 from flows.settings import Settings
 from flows.spool.spool import Spool
 
-_LIKE_THE_RUN = ("name", "description", "limit", "retry", "ban", "idempotent", "idempotency_hours", "counts_at_edge")
+_LIKE_THE_RUN = (
+    "name",
+    "description",
+    "limit",
+    "retry",
+    "ban",
+    "idempotent",
+    "idempotency_hours",
+    "counts_at_edge",
+    "auth",
+)
 _NO_PART = ("", ".", "..")  # of a path: the request would go to what lies above
 
 

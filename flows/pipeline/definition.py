@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from flows.pipeline.auth import SECRET, Auth
 from flows.pipeline.batch import Batch
 from flows.pipeline.column import Bool, Column, Float, Int, Part, left_out, pandera_model
 from flows.pipeline.course import Poll, Reconcile, Step, Undo
@@ -155,6 +156,8 @@ class Definition(Part):
     """How rows that were only accepted are asked about"""
     undo: Undo | None = Field(default=None, exclude_if=left_out)
     """The request that takes a done row back"""
+    auth: Auth | None = Field(default=None, exclude_if=left_out)
+    """What lets requests in: a token, a password, a session, a certificate, a signature"""
     response: Response = Response()
     """What counts as success, and what is kept"""
     limit: Limit
@@ -201,7 +204,9 @@ class Definition(Part):
         parts = [(("reconcile", "request"), self.reconcile), (("poll", "request"), self.poll)]
         found: list[tuple[Place, Request]] = [(("request",), self.request)] if self.request is not None else []
         found += [(("steps", at, "request"), step.request) for at, step in enumerate(self.steps) if step.request]
-        return found + [(place, part.request) for place, part in (*parts, (("undo", "request"), self.undo)) if part]
+        found += [(place, part.request) for place, part in (*parts, (("undo", "request"), self.undo)) if part]
+        login = self.auth.login if self.auth is not None else None
+        return found + ([(("auth", "login", "request"), login.request)] if login is not None else [])
 
     def templates(self) -> Iterator[tuple[Place, str]]:
         """Every text in which placeholders may stand, with its place."""
@@ -209,6 +214,8 @@ class Definition(Part):
             yield from request.templates(place)
         if self.batch is not None:
             yield from all_texts(self.batch.each, ("batch", "each"))
+        for place, text in self.auth.texts() if self.auth is not None else ():
+            yield place, "".join(found[0] for found in SECRET.finditer(text))  # other braces there are its own
 
     @property
     def main(self) -> Request:

@@ -1,0 +1,173 @@
+"""A delivery to an API that asks for an OAuth2 token: fetched once for all, renewed, tried again, or told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.records import RowState
+from tests.harness.oauth import OAuth
+from tests.harness.token_runs import definition, deliver, file_of, keep_secrets, oauth2, start
+from tests.harness.traces import in_files, in_redis
+
+
+def counts(run: Any) -> dict[str, int]:
+    return {state.value: run.counts[state] for state in RowState if run.counts[state]}
+
+
+def test_rows_over_several_lives_of_a_token_are_all_done_and_none_is_refused(redis_url: str, tmp_path: Path) -> None:
+    with OAuth(lifetime=1.5) as server:
+        path = definition(tmp_path, server.url + "/rows", oauth2(server), limit={"requests": 15})
+        ended, stopped = deliver(redis_url, tmp_path, path, file_of(tmp_path, 80))
+
+    assert stopped == ""
+    assert counts(ended) == {"done": 80}
+    assert max(server.rows.values()) == 1
+    assert server.refused == 0
+    assert 3 <= len(server.asked) <= 6  # each some 1.2 s, over 5 s and a bit
+
+
+def test_a_token_that_ends_before_its_time_is_renewed_once_and_the_rows_go_again(
+    redis_url: str, tmp_path: Path
+) -> None:
+    with OAuth(lifetime=1.0, stated=3600.0) as server:
+        path = definition(tmp_path, server.url + "/rows", oauth2(server))
+        ended, stopped = deliver(redis_url, tmp_path, path, file_of(tmp_path, 60))
+
+    assert stopped == ""
+    assert counts(ended) == {"done": 60}
+    assert max(server.rows.values()) == 1
+    assert server.refused >= 2
+    assert len(server.asked) <= 6
+
+
+def test_a_second_401_with_a_fresh_token_stops_the_run_and_the_rows_wait(redis_url: str, tmp_path: Path) -> None:
+    with OAuth(refuses_all=True) as server:
+        path = definition(tmp_path, server.url + "/rows", oauth2(server), limit={"in_flight": 4})
+        ended, stopped = deliver(redis_url, tmp_path, path, file_of(tmp_path, 50))
+
+    assert stopped.startswith("The API says 401 to a token that was just fetched.\n")
+    assert counts(ended) == {"waiting": 50}
+    assert len(server.asked) == 2
+    assert server.refused <= 8
+
+
+def test_a_row_that_no_token_lets_in_stops_the_run_though_others_are_taken(redis_url: str, tmp_path: Path) -> None:
+    with OAuth(refuses_rows=frozenset([7])) as server:
+        path = definition(tmp_path, server.url + "/rows", oauth2(server), limit={"in_flight": 4})
+        ended, stopped = deliver(redis_url, tmp_path, path, file_of(tmp_path, 40))
+
+    assert "401" in stopped or "does not let row 7 in" in stopped
+    assert ended.counts[RowState.FAILED] == ended.counts[RowState.UNKNOWN] == 0
+    assert len(server.asked) <= 4
+
+
+def test_a_refused_renewal_stops_the_run_and_says_how_to_connect_again(redis_url: str, tmp_path: Path) -> None:
+    with OAuth() as server:
+        keep_secrets(tmp_path, R="gone-5tQx8Lr2")
+        auth = oauth2(server, "refresh_token", refresh_token="${secret:R}")
+        path = definition(tmp_path, server.url + "/rows", auth)
+        ended, stopped = deliver(redis_url, tmp_path, path, file_of(tmp_path, 5))
+
+    assert stopped == (
+        f"The token server {server.url}/token refuses to renew the token: "
+        "invalid_grant: the refresh token •••• is void.\n"
+        "Connect again: `rowrelay auth tokens`. Then resume the run."
+    )
+    assert counts(ended) == {"waiting": 5}
+
+
+def test_a_200_with_an_error_in_it_is_a_refusal(redis_url: str, tmp_path: Path) -> None:
+    with OAuth(says=[(200, {"error": "invalid_scope"})]) as server:
+        path = definition(tmp_path, server.url + "/rows", oauth2(server))
+        _, stopped = deliver(redis_url, tmp_path, path, file_of(tmp_path, 5))
+
+    assert stopped.startswith(f"The token server {server.url}/token refuses us: invalid_scope.\n")
+
+
+def test_a_token_server_that_fails_for_a_while_is_asked_again(redis_url: str, tmp_path: Path) -> None:
+    with OAuth(says=[(503, {}), (500, {}), (429, {}), (502, {})]) as server:
+        path = definition(tmp_path, server.url + "/rows", oauth2(server))
+        ended, _ = deliver(redis_url, tmp_path, path, file_of(tmp_path, 5))
+
+    assert counts(ended) == {"done": 5}
+    assert len(server.asked) == 5
+
+
+def test_a_refresh_token_is_used_once_and_the_next_one_goes_on(redis_url: str, tmp_path: Path) -> None:
+    with OAuth(lifetime=1.5) as server:
+        keep_secrets(tmp_path, R=server.allow())
+        auth = oauth2(server, "refresh_token", refresh_token="${secret:R}")
+        path = definition(tmp_path, server.url + "/rows", auth, limit={"requests": 15})
+        first, _ = deliver(redis_url, tmp_path, path, file_of(tmp_path, 60))
+        second, stopped = deliver(redis_url, tmp_path, path, file_of(tmp_path, 10, first=101), run="r2")
+
+    assert stopped == ""
+    assert (counts(first), counts(second)) == ({"done": 60}, {"done": 10})
+    used = [asked["refresh_token"] for asked in server.asked]
+    assert len(used) == len(set(used)) >= 3
+    assert server.refused == 0
+    assert not server.grants[0].revoked
+
+
+def test_two_processes_share_one_token(redis_url: str, tmp_path: Path) -> None:
+    with OAuth(lifetime=2.0) as server:
+        keep_secrets(tmp_path, R=server.allow())
+        auth = oauth2(server, "refresh_token", refresh_token="${secret:R}")
+        path = definition(tmp_path, server.url + "/rows", auth, limit={"requests": 30})
+        files = [file_of(tmp_path, 70, first=first) for first in (1, 101)]
+        both = [start(redis_url, tmp_path, path, file, run=f"r{at}") for at, file in enumerate(files)]
+        ended = [json.loads(process.communicate(timeout=90)[0]) for process in both]
+
+    assert [each["counts"]["done"] for each in ended] == [70, 70]
+    assert len(server.rows) == 140
+    assert server.refused == 0
+    assert not server.grants[0].revoked
+    assert len(server.asked) <= 6  # over some 5 s; two processes on their own would have asked for ten
+
+
+@pytest.mark.parametrize("grace", [None, 30.0], ids=["revokes on reuse", "has a grace"])
+def test_a_process_killed_in_the_middle_of_a_renewal_locks_nobody_out(
+    redis_url: str, tmp_path: Path, grace: float | None
+) -> None:
+    """The server has used the refresh token up, and its answer is on its way: the renewal outlives who wished it."""
+    with OAuth(lifetime=0.8, hold_seconds=0.6, reuse=grace) as server:
+        keep_secrets(tmp_path, R=server.allow())
+        auth = oauth2(server, "refresh_token", refresh_token="${secret:R}")
+        path = definition(tmp_path, server.url + "/rows", auth, limit={"requests": 10})
+        file = file_of(tmp_path, 12)
+        killed = 0
+        for at in range(4):
+            asked = len(server.asked)
+            process = start(redis_url, tmp_path, path, file, run="r1" if at == 0 else f"r{at}")
+            while len(server.asked) == asked and process.poll() is None:
+                pass
+            process.kill()
+            process.wait()
+            killed += 1
+        ended, stopped = deliver(redis_url, tmp_path, path, file, run="last")
+
+    assert killed == 4
+    assert stopped == ""
+    assert counts(ended) == {"done": 12}
+    used = [asked["refresh_token"] for asked in server.asked]
+    assert len(used) == len(set(used)) >= 5
+    assert not server.grants[0].revoked
+
+
+def test_what_is_kept_shows_no_token(redis_url: str, tmp_path: Path) -> None:
+    """Every answer says the token back, and one refuses: Redis and the data folder have none of it."""
+    with OAuth(lifetime=1.2) as server:
+        keep_secrets(tmp_path, R=server.allow())
+        auth = oauth2(server, "refresh_token", refresh_token="${secret:R}")
+        path = definition(tmp_path, server.url + "/rows", auth, limit={"requests": 15})
+        ended, _ = deliver(redis_url, tmp_path, path, file_of(tmp_path, 30))
+
+    assert counts(ended) == {"done": 30}
+    stored = b"".join(kept for _, kept in (*in_redis(redis_url), *in_files(tmp_path / "data")))
+    assert "••••".encode() in stored
+    assert [token for token in server.issued if token.encode() in stored] == []
+    assert [path.stat().st_mode & 0o777 for path in (tmp_path / "data" / "tokens").iterdir()] == [0o600]
