@@ -7,7 +7,6 @@ from typing import Protocol
 
 import httpx
 
-from flows.masking import DOTS
 from flows.pipeline.auth import Auth
 from flows.records import Reply
 
@@ -25,19 +24,27 @@ class Credentials(Protocol):
         """What an answer means if it says that the credentials do not hold; None where it does not."""
 
 
-def shown_headers(auth: Auth) -> dict[str, str]:
-    """The headers that requests will have, with dots for what is not fetched before something is sent."""
+def planned(request: httpx.Request, auth: Auth, unknown: str, *, logs_in: bool = False) -> None:
+    """Put on a request that is only shown what it will have; `unknown` is in place of what is not fetched yet."""
+    request.headers.update(_headers(auth, unknown, logs_in=logs_in))
+    if auth.hmac is not None:
+        for name in (auth.hmac.timestamp_query, auth.hmac.query):
+            if name:
+                request.url = request.url.copy_add_param(name, unknown)
+
+
+def _headers(auth: Auth, unknown: str, *, logs_in: bool) -> dict[str, str]:
     found: dict[str, str] = {}
     if auth.oauth2 is not None:
         name, value = auth.oauth2.header_parts
-        found[name] = value.replace("{token}", DOTS)
+        found[name] = value.replace("{token}", unknown)
     elif auth.basic is not None:
-        found["Authorization"] = f"Basic {DOTS}"
+        found["Authorization"] = f"Basic {unknown}"
     elif auth.bearer is not None:
-        found["Authorization"] = f"Bearer {DOTS}"
-    if auth.login is not None:
-        found |= dict.fromkeys(auth.login.headers, DOTS) | ({"Cookie": DOTS} if auth.login.cookies else {})
+        found["Authorization"] = f"Bearer {unknown}"
+    if auth.login is not None and not logs_in:
+        found |= dict.fromkeys(auth.login.headers, unknown) | ({"Cookie": unknown} if auth.login.cookies else {})
     if auth.hmac is not None:
         names = (auth.hmac.timestamp_header, auth.hmac.nonce_header, auth.hmac.header)
-        found |= dict.fromkeys((name for name in names if name), DOTS)
+        found |= dict.fromkeys((name for name in names if name), unknown)
     return found

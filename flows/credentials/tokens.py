@@ -232,7 +232,8 @@ class Tokens:
         if held.sealed:
             raise Stopped(
                 f"The stored token of pipeline {self._pipeline} cannot be opened with this machine's key.",
-                hint=f"Give every machine the same secret ROWRELAY_TOKEN_KEY, or {_connect(self._pipeline)}",
+                hint="Give every machine the same file rowrelay-token-key in its secrets folder, or "
+                f"{_connect(self._pipeline)}",
             )
         if self._is_ours(held):
             if held.refresh:

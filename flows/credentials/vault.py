@@ -17,7 +17,7 @@ from flows.pipeline.secret import secret
 from flows.private import private_folder, sync_folder
 from flows.settings import Settings
 
-KEY = "ROWRELAY_TOKEN_KEY"
+KEY = "rowrelay-token-key"
 _LEAST_CHARACTERS = 16
 
 

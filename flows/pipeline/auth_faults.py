@@ -75,7 +75,7 @@ def _together(auth: Auth) -> Iterator[Fault]:
 def _only_a_secret(place: Place, text: str) -> Iterator[Fault]:
     """A place where nothing but a secret belongs: what stands there would be stored with every run, and shown."""
     if not SECRET.fullmatch(text.strip()):
-        yield Fault(place, "must be a secret, as it would be stored and shown: write ${secret:NAME}")
+        yield Fault(place, "must be ${secret:NAME}: what stands here is stored with every run, and shown")
 
 
 def _oauth2(oauth2: OAuth2) -> Iterator[Fault]:
@@ -125,7 +125,9 @@ def _fields(place: Place, fields: Mapping[str, Any], *, nested: bool) -> Iterato
         if isinstance(value, dict | list) and not nested:
             yield Fault((*place, name), "a form field is text or a number; write body: json for nested values")
         if isinstance(value, str) and looks_secret(name) and not SECRET.search(value):
-            yield Fault((*place, name), "looks like a secret, as it would be stored and shown: write ${secret:NAME}")
+            yield Fault(
+                (*place, name), "looks like a secret, and would be stored and shown as it is; write ${secret:NAME}"
+            )
 
 
 def _header_text(place: Place, text: str, names: tuple[str, ...]) -> Iterator[Fault]:
@@ -158,11 +160,13 @@ def _login(login: Login) -> Iterator[Fault]:
 
 def _certificate(auth: Auth) -> Iterator[Fault]:
     assert auth.certificate is not None
-    for key in ("cert", "key", "password"):
+    for key in ("cert", "key"):
         text = getattr(auth.certificate, key)
         if text is not None and not SECRET.fullmatch(text):
-            what = "must be ${secret:NAME}" if key == "password" else "must be the name of a file in ROWRELAY_SECRETS"
-            yield Fault(("auth", "certificate", key), f"{what}, without folders (found {brief(text)})")
+            what = "must be the name of a file in ROWRELAY_SECRETS, without folders"
+            yield Fault(("auth", "certificate", key), f"{what} (found {brief(text)})")
+    if auth.certificate.password is not None:
+        yield from _only_a_secret(("auth", "certificate", "password"), auth.certificate.password)
 
 
 def _hmac(hmac: Hmac) -> Iterator[Fault]:

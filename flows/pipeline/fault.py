@@ -38,12 +38,12 @@ OTHER_WORDS = {
 }  # fmt: skip
 
 _OAUTH = (
-    "OAuth2 stands under auth: at the top: "
+    "OAuth2 is a part of its own beside `request`: "
     'auth: {oauth2: {grant: client_credentials, token_url: …, client_id: …, client_secret: "${secret:NAME}"}}'
 )
 _AUTH = (
-    'write auth: at the top, e.g. auth: {bearer: "${secret:NAME}"}; '
-    'or a header of its own under request.headers, with "${secret:NAME}"'
+    'write it beside `request`, e.g. auth: {bearer: "${secret:NAME}"}; '
+    'or as a header under request.headers, with "${secret:NAME}"'
 )
 _PROXY = "HTTP proxies are not supported: run Rowrelay on a machine that reaches the API directly"
 _XLSX = "spreadsheets are not read: save the sheet as CSV (UTF-8) and send that file"

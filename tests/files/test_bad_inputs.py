@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deployments.commands import cli
+from tests.harness.bad_auth import AUTHS
 from tests.harness.bad_courses import COURSES
 from tests.harness.bad_inputs import COMMANDS, DEFINITIONS, FILES, GOOD, MISTYPED
 
@@ -42,6 +43,7 @@ def refused(said: tuple[int, str, str], message: str) -> None:
 def test_the_table_is_long_enough() -> None:
     assert len(FILES) + len(DEFINITIONS) + len(COMMANDS) + len(MISTYPED) >= 80
     assert len(COURSES) >= 90
+    assert len(AUTHS) >= 40
 
 
 @pytest.mark.parametrize(("name", "content", "message"), FILES, ids=[name for name, *_ in FILES])
@@ -53,7 +55,9 @@ def test_a_bad_file(rowrelay: Run, tmp_path: Path, name: str, content: bytes | N
 
 
 @pytest.mark.parametrize(
-    ("what", "text", "message"), [*DEFINITIONS, *COURSES], ids=[what for what, *_ in (*DEFINITIONS, *COURSES)]
+    ("what", "text", "message"),
+    [*DEFINITIONS, *COURSES, *AUTHS],
+    ids=[what for what, *_ in (*DEFINITIONS, *COURSES, *AUTHS)],
 )
 def test_a_bad_definition(
     rowrelay: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, text: str, message: str
