@@ -246,6 +246,8 @@ request:
   # empty: omit  # what becomes of a field whose cell is empty: omit, null or text
   timeout_seconds: 10
 
+# auth: {{bearer: "${{secret:API_TOKEN}}"}}  # or oauth2, basic, login, certificate, hmac: see docs/connect.md
+
 response:
   keep: {{}}  # what to keep of the answer, e.g. {{newId: id}} (JMESPath)
   success: [200, 201, 202, 204]
