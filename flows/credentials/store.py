@@ -128,7 +128,7 @@ class Store:
         now, flat = float(found[1]), found[2]
         data = {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
         if not data.get("generation"):
-            return Held(now=now, trouble=data.get("trouble", b"").decode())
+            return Held(now=now, intent=_moment(data.get("intent")), trouble=data.get("trouble", b"").decode())
         try:
             access, refresh = self._vault.unseal(data["sealed"])
             closed = False

@@ -6,12 +6,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from flows.credentials.grant import Token
+from flows.credentials.store import Store
+from flows.credentials.vault import Vault
+from flows.ledger.connection import connect
+from flows.pipeline.reading import load
 from flows.records import RowState
-from tests.harness.oauth import OAuth
+from flows.settings import Settings
+from tests.harness.oauth import CLIENT, SECRET, OAuth
 from tests.harness.token_runs import definition, deliver, file_of, keep_secrets, oauth2, start
 from tests.harness.traces import in_files, in_redis
+from tests.harness.wait import wait_until
+
+KNOWN = {"client_id": CLIENT, "client_secret": SECRET}
 
 
 def counts(run: Any) -> dict[str, int]:
@@ -129,33 +139,85 @@ def test_two_processes_share_one_token(redis_url: str, tmp_path: Path) -> None:
     assert len(server.asked) <= 6  # over some 5 s; two processes on their own would have asked for ten
 
 
-@pytest.mark.parametrize("grace", [None, 30.0], ids=["revokes on reuse", "has a grace"])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_process_killed_in_the_middle_of_a_renewal_locks_nobody_out(
-    redis_url: str, tmp_path: Path, grace: float | None
+    redis_url: str, tmp_path: Path, kills: int
 ) -> None:
-    """The server has used the refresh token up, and its answer is on its way: the renewal outlives who wished it."""
-    with OAuth(lifetime=0.8, hold_seconds=0.6, reuse=grace) as server:
+    """The server has used the refresh token up, and its answer is on its way: the renewal outlives who wished it.
+
+    This server shuts the account out as soon as a refresh token comes twice.
+    """
+    with OAuth(lifetime=0.8, hold_seconds=0.6) as server:
         keep_secrets(tmp_path, R=server.allow())
         auth = oauth2(server, "refresh_token", refresh_token="${secret:R}")
         path = definition(tmp_path, server.url + "/rows", auth, limit={"requests": 10})
-        file = file_of(tmp_path, 12)
-        killed = 0
-        for at in range(4):
+        file = file_of(tmp_path, 5)
+        for at in range(kills):
             asked = len(server.asked)
-            process = start(redis_url, tmp_path, path, file, run="r1" if at == 0 else f"r{at}")
-            while len(server.asked) == asked and process.poll() is None:
-                pass
+            process = start(redis_url, tmp_path, path, file, run=f"r{at}")
+            wait_until(lambda before=asked: len(server.asked) > before, seconds=60, what="a renewal")
             process.kill()
             process.wait()
-            killed += 1
         ended, stopped = deliver(redis_url, tmp_path, path, file, run="last")
 
-    assert killed == 4
     assert stopped == ""
-    assert counts(ended) == {"done": 12}
+    assert counts(ended) == {"done": 5}
     used = [asked["refresh_token"] for asked in server.asked]
-    assert len(used) == len(set(used)) >= 5
+    assert len(used) == len(set(used)) > kills
     assert not server.grants[0].revoked
+
+
+def errands(generation: int) -> list[psutil.Process]:
+    """The processes that renew a token."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if "flows.credentials.errand" in (process.info["cmdline"] or ()) and process.ppid() == generation:
+            found.append(process)
+    return found
+
+
+@pytest.mark.parametrize("grace", [None, 30.0], ids=["revokes on reuse", "has a grace"])
+def test_the_death_of_the_renewal_itself_is_survived_where_the_server_has_a_grace_and_told_elsewhere(
+    redis_url: str, tmp_path: Path, grace: float | None
+) -> None:
+    with OAuth(hold_seconds=1.5, reuse=grace) as server:
+        keep_secrets(tmp_path, R=server.allow())
+        path = definition(tmp_path, server.url + "/rows", oauth2(server, "refresh_token", refresh_token="${secret:R}"))
+        process = start(redis_url, tmp_path, path, file_of(tmp_path, 5), run="r1")
+        wait_until(lambda: server.asked, seconds=60, what="a renewal")
+        (errand,) = [each for each in errands(1) if each.create_time() > psutil.Process(process.pid).create_time()]
+        errand.kill()
+        ended = json.loads(process.communicate(timeout=60)[0])
+
+    assert [asked["refresh_token"] for asked in server.asked] == [server.asked[0]["refresh_token"]] * 2
+    if grace is not None:
+        assert ended["counts"]["done"] == 5
+        return
+    assert ended["counts"]["waiting"] == 5
+    assert ended["stopped"] == (
+        f"The token server {server.url}/token refuses to renew the token, after a renewal whose answer was lost: "
+        "invalid_grant: the refresh token •••• is void.\nConnect again: `rowrelay auth tokens`. Then resume the run."
+    )
+
+
+def test_a_new_token_that_redis_did_not_take_is_found_on_the_disk(redis_url: str, tmp_path: Path) -> None:
+    """As if the process that renewed it had died between the two."""
+    with OAuth() as server:
+        keep_secrets(tmp_path, R=server.allow())
+        path = definition(tmp_path, server.url + "/rows", oauth2(server, "refresh_token", refresh_token="${secret:R}"))
+        settings = Settings(data=tmp_path / "data", secrets=tmp_path / "secrets")
+        vault, first = Vault.of(settings), (tmp_path / "secrets" / "R").read_text()
+        name = load(path).auth.oauth2.token_name  # type: ignore[union-attr]
+        store = Store(connect(redis_url), vault, name, owner="dead")
+        _, made = server.token({"grant_type": "refresh_token", "refresh_token": first, **KNOWN})
+        token = Token(made["access_token"], made["refresh_token"], made["expires_in"])
+        store.shelve(0, token, first=vault.print_of(first), before=first)
+        ended, stopped = deliver(redis_url, tmp_path, path, file_of(tmp_path, 5))
+
+    assert stopped == ""
+    assert counts(ended) == {"done": 5}
+    assert len(server.asked) == 1
+    assert list((tmp_path / "data" / "tokens").glob("*.new")) == []
 
 
 def test_what_is_kept_shows_no_token(redis_url: str, tmp_path: Path) -> None:
