@@ -108,6 +108,11 @@ class Access:
         if self._session is not None:
             await self._session.ready()
 
+    async def aclose(self) -> None:
+        """Nothing more is sent."""
+        if self._tokens is not None:
+            await self._tokens.aclose()
+
     def apply(self, request: httpx.Request) -> str:
         """Put all of it on a request that is about to go; "" or why it cannot go now."""
         if self._fixed:

@@ -133,8 +133,11 @@ def run(errand: Errand) -> Came:
         flow = asking(errand.where, lambda: errand.asked, attempts=errand.attempts)
         token = driven(flow, certified=errand.certified, before=before)
     except TokenRefused as exc:
-        return Came(refused=mask(exc.message))
+        told = mask(exc.message)
+        store.fail(errand.generation, told)
+        return Came(refused=told)
     except RowrelayError as exc:
+        store.free()
         return Came(away=mask(exc.message))
     return _keep(store, errand, token)
 

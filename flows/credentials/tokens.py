@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 PATIENCE_SECONDS = 60.0  # so long a token server, or a process that renews, is waited for
 _LOOK_SECONDS = (0.05, 0.2)  # between two looks at what another process renews
 _MARGIN, _MOST_MARGIN_SECONDS = 0.2, 60.0  # of its life; it is renewed when no more is left
+_EDGE_SECONDS = 2.0  # so long before its end it is not sent any more: requests take their time to arrive
 _MOST_FETCHED = 2  # in one go: what is void when it comes would be fetched for ever
 _AGAIN_SECONDS = 5.0  # between two tries to renew a token that still holds
 
@@ -73,6 +74,9 @@ class Tokens:
         self._access = ""
         self._renew_at = self._ends_at = 0.0
         self._lock = asyncio.Lock()
+        self._on_errand = False
+        self._beside: asyncio.Task[None] | None = None
+        self._failed: Stopped | None = None
         self.standing = Standing()
 
     def _print(self) -> str:
@@ -93,18 +97,37 @@ class Tokens:
         """The token, "" where none holds."""
         return self._access if self.standing.holds and self._clock() < self._ends_at else ""
 
-    @property
-    def left(self) -> float | None:
-        """Seconds that it lasts; None where nobody knows."""
-        return None if self._ends_at == float("inf") else self._ends_at - self._clock()
-
     async def ready(self) -> None:
-        """Have a token that holds. Raises Stopped where there is none to be had, and says what to do."""
+        """Have a token that holds. Raises Stopped where there is none to be had, and says what to do.
+
+        One that lasts a little longer is renewed beside what goes on.
+        """
+        if self._failed is not None:
+            raise self._failed
         if self.is_ready:
             return
+        if self.access:
+            if self._beside is None or self._beside.done():
+                self._beside = asyncio.create_task(self._renew_beside())
+            return
+        await self._renew_once()
+
+    async def _renew_once(self) -> None:
         async with self._lock:
             if not self.is_ready:
                 await self._renew()
+
+    async def _renew_beside(self) -> None:
+        try:
+            await self._renew_once()
+        except Stopped as exc:
+            self._failed = exc
+
+    async def aclose(self) -> None:
+        """Nobody needs another token. What is being renewed is waited for by the process that does."""
+        if self._beside is not None:
+            self._beside.cancel()
+            await asyncio.gather(self._beside, return_exceptions=True)
 
     async def _renew(self) -> None:
         until, fetched = self._clock() + PATIENCE_SECONDS, 0
@@ -151,8 +174,8 @@ class Tokens:
             self.standing.begin(held.generation, since=since, after_refusal=held.why == "refused")
             self._on_token([held.access, held.refresh])
         self._access = held.access
-        self._ends_at = float("inf") if left is None else now + left
-        self._renew_at = self._ends_at - spare
+        self._ends_at = float("inf") if left is None else now + left - min(_EDGE_SECONDS, spare / 4)
+        self._renew_at = float("inf") if left is None else now + left - spare
         return True
 
     async def _fetched(self, seen: Held, why: str) -> bool:
@@ -174,7 +197,8 @@ class Tokens:
             await self._call(self._store.fail, held.generation, told)
             raise self._refusal(told, held) from None
         except BaseException:
-            await asyncio.shield(self._call(self._store.free))
+            if not self._on_errand:  # while a refresh token is being used up nobody else may use it
+                await asyncio.shield(self._call(self._store.free))
             raise
         return True
 
@@ -191,6 +215,7 @@ class Tokens:
 
     async def _use_up(self, held: Held, why: str) -> None:
         """By the refresh token, which may be void as soon as it was used."""
+        self._on_errand = False
         before, first = self._refresh_token(held), self._first
         if (token := self._store.shelved(held.generation, first)) is not None:
             await self._call(self._store.put, held.generation, token, why=why, first=first)
@@ -219,7 +244,9 @@ class Tokens:
         sent = await self._call(Sent, errand)
         try:
             async with self._paid():
+                self._on_errand = True
                 came = await self._call(sent.go)
+                self._on_errand = False
         finally:
             sent.leave()
         if came.refused:

@@ -98,19 +98,20 @@ class Engine:
         await self._exits.enter_async_context(client)
         self.client = client
         if definition.auth is not None:
-            told = connect(self._redis_url)
-            self._exits.callback(told.close)
-            client.credentials = Access(
+            redis_client = connect(self._redis_url)
+            self._exits.callback(redis_client.close)
+            client.credentials = access = Access(
                 definition,
                 definition.auth,
                 secrets,
                 self._settings,
                 redis_url=self._redis_url,
-                redis_client=told,
+                redis_client=redis_client,
                 client=client,
                 limit=self.limit,
                 event=self.limit.on_event,
             )
+            self._exits.push_async_callback(access.aclose)
         sender = make(self.limit, client)
         await sender.start()
         self.sender = sender
