@@ -118,7 +118,7 @@ def test_a_refresh_token_is_used_once_and_the_next_one_goes_on(redis_url: str, t
     assert stopped == ""
     assert (counts(first), counts(second)) == ({"done": 90}, {"done": 10})
     used = [asked["refresh_token"] for asked in server.asked]
-    assert len(used) == len(set(used)) >= 3
+    assert len(used) == len(set(used)) >= 2
     assert server.refused == 0
     assert not server.grants[0].revoked
 
