@@ -7,8 +7,9 @@ from typing import Protocol
 
 import httpx
 
-from flows.pipeline.auth import Auth
-from flows.records import Reply
+from flows.pipeline.auth import Auth, Login
+from flows.pipeline.rules import NO_JSON, Rule, Rules, Said
+from flows.records import Reply, RowState
 
 
 class Credentials(Protocol):
@@ -22,6 +23,25 @@ class Credentials(Protocol):
 
     def heed(self, request: httpx.Request, status: int, headers: Mapping[str, str]) -> Reply | None:
         """What an answer means if it says that the credentials do not hold; None where it does not."""
+
+
+def turned_away(auth: Auth | None, status: int, headers: Mapping[str, str]) -> Reply | None:
+    """What an answer means that says that a token or a session does not hold; None where it says no such thing.
+
+    It had no effect, so that the rows go again with another one.
+    """
+    if auth is None or not auth.can_renew:
+        return None
+    if status != 401 and (auth.login is None or not _is_expired(auth.login, status, headers)):
+        return None
+    return Reply(RowState.WAITING, f"the API says {status}: it does not let us in", again=True, renews=True)
+
+
+def _is_expired(login: Login, status: int, headers: Mapping[str, str]) -> bool:
+    if (expired := login.expired_when) is None:
+        return False
+    rule = Rule(status=expired.status or "any", headers=expired.headers, means="retry")
+    return Rules((rule,)).first(Said(status, headers, NO_JSON), {}) is not None
 
 
 def planned(request: httpx.Request, auth: Auth, unknown: str, *, logs_in: bool = False) -> None:

@@ -43,7 +43,7 @@ def login(compiled: Compiled, rows: Sequence[Row]) -> list[Planned]:
     auth = compiled.definition.auth
     if auth is None or auth.login is None or not rows:
         return []
-    rendering = Rendering.of(compiled.definition, auth.login.request)
+    rendering = Rendering.of(compiled.definition, auth.login.opening)
     try:
         request = build(rendering, Row(0, 0, {}), key="", secrets=compiled.secrets)
     except (Unsendable, UnicodeError, ValueError) as exc:

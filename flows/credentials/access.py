@@ -13,6 +13,7 @@ import redis
 
 from flows.client.certificate import Certified
 from flows.client.client import Client
+from flows.client.credential import turned_away
 from flows.credentials.session import LOGS_IN, Session
 from flows.credentials.signing import sign, text_of
 from flows.credentials.standing import Standing
@@ -24,7 +25,7 @@ from flows.limit.limiter import Limit, Permit
 from flows.pipeline.auth import SECRET, Auth
 from flows.pipeline.definition import Definition
 from flows.pipeline.template import Secrets
-from flows.records import Reply, RowState
+from flows.records import Reply
 from flows.settings import Settings
 
 _MARK = "credentials"
@@ -52,6 +53,7 @@ class Access:
         self._auth, self._secrets, self._limit, self._event = auth, secrets, limit, event
         self._masker = client.compiled.masker
         self._stopped: Stopped | None = None
+        self._told = 0  # the last generation of which people have heard that it did not hold
         self._fixed = self._fixed_header()
         self._tokens = (
             Tokens(
@@ -137,21 +139,18 @@ class Access:
         """A 401, or what says that a session is over: the row may go again, with what is fetched anew."""
         if LOGS_IN in request.extensions or (generation := request.extensions.get(_MARK)) is None:
             return None
-        expired = self._session.says_expired(status, headers) if self._session is not None else status == 401
         what = self._session or self._tokens
         assert what is not None
         standing: Standing = what.standing
-        if not expired:
+        if (reply := turned_away(self._auth, status, headers)) is None:
             standing.worked(generation)
             return None
         if not standing.refused(generation, boot_time()):
             self._stop(status)
-        elif standing.refused_up_to == generation and not standing.holds and self._told != generation:
+        elif standing.refused_up_to == generation and self._told != generation:
             self._told = generation
             self._event(f"The API says {status}: {'logging in again' if self._session else 'the token is renewed'}")
-        return Reply(RowState.WAITING, f"the API says {status}: it does not let us in", again=True, renews=True)
-
-    _told = 0
+        return reply
 
     def _stop(self, status: int) -> None:
         if self._session is not None:

@@ -32,7 +32,8 @@ from flows.credentials.wire import driven
 from flows.errors import RowrelayError
 
 START_SECONDS = 15.0  # Python and its libraries may take so long on a machine that is busy
-KEEP_SECONDS = 300.0  # so long a Redis that is away is told again and again; after that what came lies on the disk
+KEEP_SECONDS = 20.0  # so long a Redis that is away is told again and again; after that what came lies on the disk
+ONLY_SECONDS = 600.0  # the same where the disk did not take it
 
 
 class Errand(msgspec.Struct, frozen=True):
@@ -151,7 +152,7 @@ def _keep(store: Store, errand: Errand, token: Token, sleep: Callable[[float], N
         store.shelve(errand.generation, token, first=errand.first, before=errand.before)
     except OSError:
         shelved = False  # then Redis is all that is left
-    until = time.monotonic() + KEEP_SECONDS
+    until = time.monotonic() + (KEEP_SECONDS if shelved else ONLY_SECONDS)
     while True:
         try:
             store.put(errand.generation, token, why=errand.why, first=errand.first, before=errand.before)

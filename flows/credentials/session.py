@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +22,6 @@ from flows.pipeline.auth import Login
 from flows.pipeline.definition import Definition
 from flows.pipeline.expression import search
 from flows.pipeline.rendering import Rendering
-from flows.pipeline.rules import NO_JSON, Rule, Rules, Said
 from flows.pipeline.template import Secrets, Unsendable
 from flows.records import Reply, Row
 
@@ -49,22 +48,12 @@ class Session:
     ) -> None:
         self._login, self._secrets = login, secrets
         self._acquire, self._send, self._pause, self._hide, self._clock = acquire, send, pause, hide, clock
-        self._rendering = Rendering.of(definition, login.request)
-        expired = login.expired_when
-        self._expired = (
-            Rules((Rule(status=expired.status or "any", headers=expired.headers, means="retry"),)) if expired else None
-        )
+        self._rendering = Rendering.of(definition, login.opening)
         self._cookies = httpx.Cookies()
         self._headers: dict[str, str] = {}
         self._lock = asyncio.Lock()
         self._rng = random.Random()
         self.standing = Standing()
-
-    def says_expired(self, status: int, headers: Mapping[str, str]) -> bool:
-        """Whether an answer says that the session is over."""
-        if status == 401:
-            return True
-        return self._expired is not None and self._expired.first(Said(status, headers, NO_JSON), {}) is not None
 
     def apply(self, request: httpx.Request) -> None:
         """Put the session on a request."""

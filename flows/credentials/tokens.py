@@ -130,7 +130,7 @@ class Tokens:
             await asyncio.gather(self._beside, return_exceptions=True)
 
     async def _renew(self) -> None:
-        until, fetched = self._clock() + PATIENCE_SECONDS, 0
+        until, fetched, told = self._clock() + PATIENCE_SECONDS, 0, False
         why = "refused" if self.standing.generation and not self.standing.holds else "expiry"
         while True:
             pause = 1.0
@@ -155,6 +155,9 @@ class Tokens:
                     return
             if self._clock() >= until or fetched:
                 raise trouble
+            if pause == 1.0 and not told:
+                told = True
+                self._event(f"{trouble.message} It is asked again for {PATIENCE_SECONDS:.0f} s.")
             await asyncio.sleep(pause)
 
     def _is_ours(self, held: Held) -> bool:

@@ -120,6 +120,12 @@ class Login(Part):
     expired_when: Expired | None = Field(default=None, exclude_if=left_out)
     """What says, beside a 401, that the session is over: status and headers"""
 
+    @property
+    def opening(self) -> Request:
+        """The request as it goes out: where no body is stated it has none, as there are no columns yet."""
+        empty = self.request.has_body and not self.request.bodies
+        return self.request.model_copy(update={"form": {}}) if empty else self.request
+
 
 class Certificate(Part):
     """A client certificate, as PEM files in the folder ROWRELAY_SECRETS."""

@@ -180,3 +180,12 @@ def test_a_check_shows_the_request_that_logs_in_first(ready: Path, rowrelay: Run
     )
     assert "x-session" not in first["headers"]
     assert (second["headers"]["x-session"], second["headers"]["cookie"]) == ("••••", "••••")
+
+
+def test_an_answer_of_401_means_that_the_token_is_renewed(ready: Path, rowrelay: Run) -> None:
+    definition(ready, "https://api.example.com/rows", oauth2(OAuth(url="https://login.example.com")))
+    code, out, _ = rowrelay("answer", "tokens", "--status", "401")
+
+    assert code == 1
+    assert "goes out again; this was no attempt" in out
+    assert "the token or session is renewed once for everybody; if the API says so again, the run stops" in out

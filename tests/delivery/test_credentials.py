@@ -162,3 +162,12 @@ def test_a_certificate_that_cannot_be_used_is_refused_before_anything_is_sent(
     _, stopped = deliver(redis_url, tmp_path, path, file_of(tmp_path, 3))
 
     assert "me.pem" in stopped
+
+
+def test_a_login_without_a_body_has_none_and_the_columns_stay_out_of_it(redis_url: str, tmp_path: Path) -> None:
+    with Guarded() as api:
+        request = {"method": "POST", "url": api.url + "/login", "headers": {"X-CSRF-Token": "Fetch"}}
+        path = definition(tmp_path, api.url + "/rows", session(api.url, request=request))
+        ended, stopped = deliver(redis_url, tmp_path, path, file_of(tmp_path, 3))
+
+    assert (stopped, ended.counts[DONE]) == ("", 3)
