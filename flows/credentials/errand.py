@@ -99,9 +99,10 @@ class Sent:
             pass  # what it says, or does not say, tells
 
     def go(self) -> Came:
-        """Let it ask; waits for what came of it."""
+        """Let it ask; waits for what came of it, and leaves it."""
         self._say(b"go")
         line = self._out.readline()
+        self.leave()
         return msgspec.json.decode(line, type=Came) if line else Came(away="the renewal was killed")
 
     def leave(self) -> None:

@@ -183,8 +183,7 @@ class Tokens:
 
     async def _fetched(self, seen: Held, why: str) -> bool:
         """Renew it if nobody else does; False where somebody does. Raises TokenRefused, TokenAway."""
-        seconds = START_SECONDS if self._oauth2.grant == "refresh_token" else self._oauth2.timeout_seconds * 4
-        taken, held = await self._call(self._store.take, seconds)
+        taken, held = await self._call(self._store.take, START_SECONDS)
         if not taken:
             return False
         if held.generation != seen.generation:
@@ -250,8 +249,10 @@ class Tokens:
                 self._on_errand = True
                 came = await self._call(sent.go)
                 self._on_errand = False
-        finally:
-            sent.leave()
+        except BaseException:
+            if not self._on_errand:  # else the thread that waits for it leaves it
+                await asyncio.shield(self._call(sent.leave))
+            raise
         if came.refused:
             raise TokenRefused(came.refused)
         if came.away:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -233,3 +235,20 @@ def test_what_is_kept_shows_no_token(redis_url: str, tmp_path: Path) -> None:
     assert "••••".encode() in stored
     assert [token for token in server.issued if token.encode() in stored] == []
     assert [path.stat().st_mode & 0o777 for path in (tmp_path / "data" / "tokens").iterdir()] == [0o600]
+
+
+def test_a_run_that_is_told_to_end_in_the_middle_of_a_renewal_loses_no_token(redis_url: str, tmp_path: Path) -> None:
+    """As on SIGTERM: nobody else uses the refresh token up meanwhile, and what came is there for the next run."""
+    with OAuth(hold_seconds=2.0) as server:
+        keep_secrets(tmp_path, R=server.allow())
+        path = definition(tmp_path, server.url + "/rows", oauth2(server, "refresh_token", refresh_token="${secret:R}"))
+        process = start(redis_url, tmp_path, path, file_of(tmp_path, 5), run="r1")
+        wait_until(lambda: server.asked, seconds=60, what="a renewal")
+        os.kill(process.pid, signal.SIGTERM)
+        ended = json.loads(process.communicate(timeout=60)[0])
+        second, stopped = deliver(redis_url, tmp_path, path, file_of(tmp_path, 5), run="r2")
+
+    assert ended["counts"]["failed"] == ended["counts"]["unknown"] == 0
+    assert (stopped, counts(second)) == ("", {"done": 5})
+    assert len(server.asked) == 1
+    assert not server.grants[0].revoked
