@@ -138,6 +138,7 @@ class Reply(Struct, frozen=True):
     ban: bool = False  # the API has shut us out: latch the limit
     bans_if_again: bool = False  # it says so and when to come back: a ban if it says so again after that
     stop: bool = False  # the definition says that the run has to stop
+    renews: bool = False  # our token or session did not hold: the request had no effect, and goes again with another
     by_rule: Any = None  # the rule of the definition that decided, if one did (flows.pipeline.rules)
     took_seconds: float = 0.0  # from the permit's start to the response head, or to giving up
 

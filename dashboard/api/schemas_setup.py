@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from dashboard import target
 from dashboard.api.envelope import Answer, Body, Page
 from dashboard.prefect_api.schedules import Schedule as Planned
+from flows.credentials.account import Standing
 from flows.limit.status import LimitStatus
 from flows.pipeline.advice import advice
 from flows.pipeline.definition import Definition
@@ -214,11 +215,35 @@ class Service(Answer):
     address: str
 
 
+class Account(Answer):
+    """The OAuth2 token of a pipeline: one for everything that uses the same account."""
+
+    pipeline: str
+    grant: str
+    connected: bool = Field(description="There is a token, or the next run can fetch one by itself")
+    expires: datetime | None = Field(description="When the token runs out; it is renewed before")
+    refused: str = Field(description="What the token server said when it refused us last; empty: it did not")
+    todo: str
+
+    @classmethod
+    def of(cls, standing: Standing) -> Account:
+        """From how it stands."""
+        return cls(
+            pipeline=standing.pipeline,
+            grant=standing.grant,
+            connected=standing.connected,
+            expires=_moment(standing.expires),
+            refused=standing.trouble,
+            todo=standing.todo,
+        )
+
+
 class Status(Answer):
     """Whether everything that sending needs is there."""
 
     well: bool
     services: list[Service]
+    accounts: list[Account] = Field(description="Of the pipelines that fetch tokens")
 
 
 class ProblemKind(Answer):

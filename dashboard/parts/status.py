@@ -23,6 +23,7 @@ from flows.words import duration
 
 _WELL = Look("#0d9c75", "✓", "answers")
 _ILL = Look("#d55e00", "✕", "away")
+_CONNECTED, _CUT_OFF = Look("#0d9c75", "✓", "connected"), Look("#d55e00", "✕", "to be connected")
 _LIMIT = {
     "open": Look("#0d9c75", "✓", "open"),
     "waiting to be sure": Look("#2f8fd8", "◔", "waiting to be sure"),
@@ -42,6 +43,7 @@ def show() -> None:
     _secrets()
     st.html(_table(services))
     _limits()
+    _accounts()
     _targets()
     _access()
 
@@ -151,6 +153,26 @@ def _open(name: str) -> None:
             return
         cached.limits.clear()
         st.rerun()
+
+
+def _accounts() -> None:
+    """Until when the tokens of the pipelines last, and which account has to be connected again."""
+    with show_errors():
+        found = cached.accounts()
+        if not found:
+            return
+        st.header("Accounts", anchor=False)
+        at, now = locale(), time.time()
+        lines = [
+            tag(
+                "tr",
+                tag("td", tag("strong", each.pipeline), tag("div", each.grant, cls="rr-muted rr-small")),
+                tag("td", theme.chip(_CONNECTED if each.well else _CUT_OFF)),
+                tag("td", theme.prose(each.words(now=now, until=at.day_and_time(each.expires)))),
+            )
+            for each in found
+        ]
+        st.html(tag("div", tag("table", tag("tbody", *lines), cls="rr-table rr-stack"), cls="rr-scroll"))
 
 
 def _targets() -> None:

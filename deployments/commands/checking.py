@@ -20,7 +20,7 @@ from deployments.commands.session import err, out
 from deployments.commands.showing import print_json, rejections_table, replacing
 from flows.client.compiled import Compiled
 from flows.client.meaning import own_key
-from flows.client.outlook import Number, number_of_requests, planned
+from flows.client.outlook import Number, login, number_of_requests, planned
 from flows.client.outlook import shown as shown_of
 from flows.client.proxy import unused_proxy
 from flows.delivery.check import CheckResult, check_file
@@ -118,6 +118,10 @@ def _first_parcel(file: Path, compiled: Compiled, result: CheckResult, options: 
 
 def _requests(compiled: Compiled, result: CheckResult, first: Sequence[Row]) -> Iterator[dict[str, Any]]:
     """The first requests: of some rows, of the first that travel together, or each step of the first row."""
+    for each in login(compiled, first or result.first):
+        yield (shown_of(each, compiled.secrets) if each.request else {"error": each.problem, "row": 1}) | {
+            "step": each.step, "when": None
+        }  # fmt: skip
     shown = 1 if compiled.steps else SHOWN_REQUESTS
     for rows in [first] if first else [[row] for row in result.first[:shown]]:
         for each in planned(compiled, rows, key=_LATER, own_keys=[own_key(row) for row in rows]):
@@ -160,6 +164,7 @@ def _object(
         "pipeline": definition.name,
         **{name: getattr(result, name) for name in names},
         "requests": number.as_object(),
+        **({"auth": definition.auth.words} if definition.auth is not None else {}),
         "sending_seconds": least,
         "first_rejections": rejections,
         "first_requests": requests,
@@ -191,6 +196,8 @@ def _print(
         out.print(Text(f"\n{title} as {'it' if title[-1] == 't' else 'they'} would go out:", style="bold"))
         for request in requests:
             _print_request(request)
+    if definition.auth is not None:
+        out.print(f"\nLet in by: {definition.auth.words}. Nothing was fetched for this check.", markup=False)
     if result.accepted:
         limit = limit_words(definition.terms.windows, definition.terms.in_flight)
         made = f" in {number.words}" if number.least != result.accepted or number.most != number.least else ""

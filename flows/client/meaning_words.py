@@ -49,6 +49,8 @@ def whole(meaning: Meaning) -> str:
 def limit_says(meaning: Meaning, definition: Definition) -> str:
     """What happens to everybody under the limit."""
     reply, name = meaning.reply, definition.limit_name
+    if reply.renews:
+        return "the token or session is renewed once for everybody; if the API says so again, the run stops"
     if reply.ban:
         return f"a ban: nothing is sent under the limit {name} until a person opens it (`rowrelay limits open {name}`)"
     if reply.stop:

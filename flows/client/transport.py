@@ -40,6 +40,7 @@ from yarl import URL
 
 from flows import logs
 from flows.client import tolerant
+from flows.client.certificate import Certified, tls_context
 from flows.client.connections import Connections, SetUp
 from flows.client.proxies import DIRECTLY, Proxies, Proxy
 
@@ -163,7 +164,7 @@ class Transport(httpx.AsyncBaseTransport):
     To be made in a running loop. `timeout_seconds` is how long setting up a connection may take, and how long the
     kernel may try to get rid of a request. Requests carry their Flight as the extension `flight` and their whole
     content. Raises aiohttp's errors, NotReady (flows.client.breakage) and NotSent. `resolver` finds addresses.
-    Certificates are verified against certifi's roots, or those that SSL_CERT_FILE or SSL_CERT_DIR name.
+    `certified` is the certificate that we show; making one may raise SettingError.
     """
 
     def __init__(
@@ -173,13 +174,14 @@ class Transport(httpx.AsyncBaseTransport):
         timeout_seconds: float,
         resolver: AbstractResolver | None = None,
         proxies: Proxies = DIRECTLY,
+        certified: Certified | None = None,
     ) -> None:
         logs.hush()
         self._loop = asyncio.get_running_loop()
         self._most, self._seconds, self._proxies = connections, timeout_seconds, proxies
         self._connector = tolerant.Connector(
             limit=0,  # Connections counts them
-            ssl=httpx.create_ssl_context(),
+            ssl=tls_context(certified),
             resolver=resolver or aiohttp.ThreadedResolver(),
             ttl_dns_cache=60,
             socket_factory=SetUp.noting(partial(open_socket, seconds=timeout_seconds)),

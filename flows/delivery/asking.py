@@ -65,7 +65,7 @@ class Asking:
         """The right to ask once more; None where nothing more is to be sent."""
         if self._context.is_ending:
             return None
-        granted = asyncio.ensure_future(self._context.limit.acquire(1, places))
+        granted = asyncio.ensure_future(self._granted(places))
         ended = asyncio.ensure_future(self._context.ended.wait())
         try:
             await asyncio.wait([granted, ended], return_when=asyncio.FIRST_COMPLETED)
@@ -85,6 +85,10 @@ class Asking:
             permit.unused()
             return None
         return permit
+
+    async def _granted(self, places: Places) -> list[Permit]:
+        await self._context.admit()
+        return await self._context.limit.acquire(1, places)
 
     async def _sleep(self, seconds: float) -> None:
         """Wait so long, or until nothing more is to be sent."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -37,6 +37,7 @@ class Context:
     event: Callable[[str], None]
     on_end: Callable[[], None]
     demand: Demand
+    admit: Callable[[], Awaitable[None]]  # have what lets requests in, before permits are taken; raises Stopped
     stopped: Stopped | None = None
     cancelled: bool = False
     closing: bool = False

@@ -67,6 +67,7 @@ class Dispatch:
                 return
             if not (most := await self._connecting.have(self._wanted)):
                 continue
+            await self._context.admit()
             jobs, permits = await self._granted(most)
             if jobs:
                 self._gate.leave(len(jobs))

@@ -15,8 +15,10 @@ import pyarrow as pa
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from flows.client.client import Client
+from flows.credentials.access import Access, certified
 from flows.delivery.sender import Sender
 from flows.errors import Stopped
+from flows.ledger.connection import connect
 from flows.limit.limiter import Limit, Limiter
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secrets_of
@@ -92,14 +94,31 @@ class Engine:
 
     async def _open(self, definition: Definition, make: Callable[[Limit, Client], Sender], hosts: SecretHosts) -> None:
         assert self.limit is not None
+        secrets, folder = secrets_of(definition, self._settings.secrets), self._settings.secrets
         client = Client(
             definition,
-            secrets=secrets_of(definition, self._settings.secrets),
+            secrets=secrets,
             connections=max(8, round(self.limit.terms.in_flight * 1.5)),
             hosts=hosts,
+            certified=certified(definition.auth, secrets, folder),
         )
         await self._exits.enter_async_context(client)
         self.client = client
+        if definition.auth is not None:
+            redis_client = connect(self._redis_url)
+            self._exits.callback(redis_client.close)
+            client.credentials = access = Access(
+                definition,
+                definition.auth,
+                secrets,
+                self._settings,
+                redis_url=self._redis_url,
+                redis_client=redis_client,
+                client=client,
+                limit=self.limit,
+                event=self.limit.on_event,
+            )
+            self._exits.push_async_callback(access.aclose)
         sender = make(self.limit, client)
         await sender.start()
         self.sender = sender

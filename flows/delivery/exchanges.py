@@ -136,6 +136,7 @@ class Exchanges:
         """A permit for another request; False where nothing more is sent, and the row goes on another time."""
         came.reads = True  # nothing is under way
         try:
+            await self._context.admit()
             places = self._context.demand.places(job.parcel.rows)
             (came.permit,) = await self._context.limit.acquire(1, places)
         except Stopped as exc:

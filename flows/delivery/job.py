@@ -46,6 +46,7 @@ class Ticket:
     attempts: int = 0
     first: float = 0.0  # when its first attempt ended, later by the pauses that the API has asked for since
     unconnected: int = 0  # so many times in a row there was no connection for a request of it
+    let_out: int = 0  # so many times in a row our token or session did not hold when it was sent
     part: Any = UNSET  # its part of a batch, where that is known already
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flows.pipeline import proxy, slow_by
+from flows.pipeline.auth_faults import auth_faults
 from flows.pipeline.column import SchemaImportError, column_faults
 from flows.pipeline.course_faults import course_faults
 from flows.pipeline.definition import Definition, Response, Schedule, Source
@@ -18,12 +19,11 @@ from flows.pipeline.fault import Fault, Place, brief, nearest, suggestion
 from flows.pipeline.judge import example_faults
 from flows.pipeline.known import Known, sensible
 from flows.pipeline.limit_faults import limit_faults
-from flows.pipeline.request import Request
+from flows.pipeline.request import HEADER_NAME, Request
 from flows.pipeline.template import FromRow, Piece, TemplateError, pieces, texts
 from flows.pipeline.timing import Rule, RuleRefused
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _PASSWORD = re.compile(r"[a-z0-9+]+://(?:\$\{[^}]*\}|\$(?!\{)|[^/?#:@$])*:(?!\$\{secret:[^}]*\}@)[^/?#@]+@")  # as it is
 _PARTS = {"filename", "content", "type"}
 _OURS = {"content-length", "transfer-encoding", "connection", "host", "expect", "upgrade", "te"}
@@ -38,6 +38,7 @@ def faults(definition: Definition) -> Iterator[Fault]:
     for place, request in definition.requests:
         yield from _request(request, place, sensible(definition, place, columns))
     yield from course_faults(definition, columns)
+    yield from auth_faults(definition)
     yield from _response(definition.response, columns or ())
     yield from limit_faults(definition, columns)
     yield from _bans(definition)
@@ -134,7 +135,7 @@ def _key_place(request: Request, place: Place) -> Iterator[Fault]:
     stated = [name for name, value in (("header", key.header), ("json", key.in_json), ("query", key.query)) if value]
     if len(stated) > 1:
         yield Fault(place, f"goes to one place; write either `{stated[0]}` or `{stated[1]}`")
-    if key.header and not _HEADER_NAME.fullmatch(key.header):
+    if key.header and not HEADER_NAME.fullmatch(key.header):
         yield Fault((*place, "header"), "is no header name; letters, digits and hyphens")
     if key.in_json and not ({"json", "graphql"}.issuperset(kind for kind, _ in request.bodies) and request.has_body):
         yield Fault((*place, "json"), "there is no JSON body that it could go into")
@@ -211,7 +212,7 @@ def _headers(headers: dict[str, str], where: Place, key_header: str) -> Iterator
     folded: set[str] = set()
     for name, text in headers.items():
         place: Place = (*where, name)
-        if not _HEADER_NAME.fullmatch(name):
+        if not HEADER_NAME.fullmatch(name):
             yield Fault(place, "is no header name; letters, digits and hyphens")
         if name.casefold() in _OURS or name.casefold() == key_header.casefold():
             yield Fault(place, "is set by Rowrelay itself; leave it out")
@@ -289,7 +290,7 @@ def _stray_secrets(definition: Definition) -> Iterator[Fault]:
     """Secrets outside of the request: they would be stored and shown."""
     data = definition.model_dump(by_alias=True)
     for place, text in texts(data):
-        if "request" in place or place[:2] == ("batch", "each"):
+        if "request" in place or place[0] == "auth" or place[:2] == ("batch", "each"):
             continue
         of_inbox = place[0] == "schedules" and place[-1] == "inbox" and "://" in text
         if "${secret:" in text and not of_inbox and place != ("proxy",):

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from flows.limit.places import bounding
+from flows.pipeline.auth import SECRET, Auth
 from flows.pipeline.batch import Batch
 from flows.pipeline.column import Bool, Column, Float, Int, Part, left_out, pandera_model
 from flows.pipeline.course import Poll, Reconcile, Step, Undo
@@ -119,6 +120,8 @@ class Definition(Part):
     """The request that takes a done row back"""
     proxy: str | None = Field(default=None, exclude_if=left_out)
     """An HTTP proxy that all requests go through: http://HOST:PORT, or environment. Default: none"""
+    auth: Auth | None = Field(default=None, exclude_if=left_out)
+    """What lets requests in: a token, a password, a session, a certificate, a signature"""
     response: Response = Response()
     """What counts as success, and what is kept"""
     limit: Limit | None = Field(default=None, exclude_if=left_out)
@@ -169,7 +172,9 @@ class Definition(Part):
         parts = [(("reconcile", "request"), self.reconcile), (("poll", "request"), self.poll)]
         found: list[tuple[Place, Request]] = [(("request",), self.request)] if self.request is not None else []
         found += [(("steps", at, "request"), step.request) for at, step in enumerate(self.steps) if step.request]
-        return found + [(place, part.request) for place, part in (*parts, (("undo", "request"), self.undo)) if part]
+        found += [(place, part.request) for place, part in (*parts, (("undo", "request"), self.undo)) if part]
+        login = self.auth.login if self.auth is not None else None
+        return found + ([(("auth", "login", "request"), login.request)] if login is not None else [])
 
     def templates(self) -> Iterator[tuple[Place, str]]:
         """Every text in which placeholders may stand, with its place."""
@@ -177,6 +182,8 @@ class Definition(Part):
             yield from request.templates(place)
         if self.batch is not None:
             yield from all_texts(self.batch.each, ("batch", "each"))
+        for place, text in self.auth.texts() if self.auth is not None else ():
+            yield place, "".join(found[0] for found in SECRET.finditer(text))  # other braces there are its own
 
     @property
     def main(self) -> Request:

@@ -10,6 +10,7 @@ import pytest
 
 from deployments.commands import cli
 from tests.harness.bad_access import ACCESS, Access
+from tests.harness.bad_auth import AUTHS
 from tests.harness.bad_courses import COURSES
 from tests.harness.bad_inputs import COMMANDS, DEFINITIONS, FILES, GOOD, MISTYPED
 
@@ -44,6 +45,7 @@ def test_the_table_is_long_enough() -> None:
     assert len(FILES) + len(DEFINITIONS) + len(COMMANDS) + len(MISTYPED) >= 80
     assert len(COURSES) >= 90
     assert len(ACCESS) >= 35
+    assert len(AUTHS) >= 40
 
 
 @pytest.mark.parametrize(("name", "content", "message"), FILES, ids=[name for name, *_ in FILES])
@@ -55,7 +57,9 @@ def test_a_bad_file(rowrelay: Run, tmp_path: Path, name: str, content: bytes | N
 
 
 @pytest.mark.parametrize(
-    ("what", "text", "message"), [*DEFINITIONS, *COURSES], ids=[what for what, *_ in (*DEFINITIONS, *COURSES)]
+    ("what", "text", "message"),
+    [*DEFINITIONS, *COURSES, *AUTHS],
+    ids=[what for what, *_ in (*DEFINITIONS, *COURSES, *AUTHS)],
 )
 def test_a_bad_definition(
     rowrelay: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, text: str, message: str

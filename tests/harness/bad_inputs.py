@@ -325,7 +325,7 @@ DEFINITIONS: list[tuple[str, str, str]] = [
     (
         "OAuth2",
         _but('rows"}', 'rows", oauth2: {token_url: x}}'),
-        'own.yaml:5: request.oauth2: OAuth2 is not supported: get the token with your own tool, keep it as a secret, and write headers: {Authorization: "Bearer ${secret:NAME}"} under request',
+        'own.yaml:5: request.oauth2: OAuth2 is a part of its own beside `request`: auth: {oauth2: {grant: client_credentials, token_url: …, client_id: …, client_secret: "${secret:NAME}"}}',
     ),
     (
         "a proxy",

@@ -20,7 +20,11 @@ from tests.harness.world import ROOT
 __all__ = ["here", "rowrelay"]
 
 POSTS = ROOT / "deployments" / "pipelines" / "posts.yaml"
-PAGES = [ROOT / "docs" / "pipelines.md", *sorted((ROOT / "docs" / "patterns").glob("*.md"))]
+PAGES = [
+    ROOT / "docs" / "pipelines.md",
+    ROOT / "docs" / "connect.md",
+    *sorted((ROOT / "docs" / "patterns").glob("*.md")),
+]
 # What a part of a definition leaves out.
 REST: dict[str, Any] = {
     "name": "example",
@@ -113,7 +117,7 @@ def test_every_key_of_a_definition_is_in_an_example() -> None:
     parts = {name: part.get("properties", {}) for name, part in schema["$defs"].items()}
     known = {key for keys in parts.values() for key in keys} | set(schema["properties"])
     shown = POSTS.read_text() + "".join(text for page in PAGES for text in _YAML.findall(page.read_text()))
-    used = set(re.findall(r"([a-z_]+)\"?:", shown))
+    used = set(re.findall(r"([a-z_0-9]+)\"?:", shown))
 
     assert known - used == set()
 

@@ -233,6 +233,8 @@ def _checked(run: Run) -> None:
         _rejected(run, definition)
     if ready:
         _first_requests(shown)
+        if definition.auth is not None:
+            st.caption(f"Let in by: {definition.auth.words}. Nothing was fetched for this check.")
         answer.show(definition, first)
 
 
@@ -294,7 +296,7 @@ def _planned(run: Run, definition: Definition) -> tuple[list[preview.Shown], lis
         with show_errors():
             rows = cached.rowbook(run).spool.read(0, max(preview.MOST_SHOWN, definition.rows_per_request))
             shown = preview.first_requests(run.id, definition, rows, settings())
-        carried = set(shown[0].rows) if shown else set[int]()
+        carried = set(next((each.rows for each in shown if each.rows), ()))
         st.session_state["planned"] = (known, shown, [row for row in rows if row.row in carried])
     _, shown, rows = st.session_state["planned"]
     return shown, rows
