@@ -36,6 +36,7 @@ from flows.pipeline.secret import refuse_missing_secrets
 from flows.records import RowState, RunState
 from flows.schema.schema import Checker
 from flows.settings import Settings
+from flows.source.header import Called
 from flows.source.source import open_file
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def _ready(wish: Wish, settings: Settings) -> Definition:
         open_file(
             wish.file,
             checker.wanted,
+            called=Called(definition.other_names),
             encoding=wish.encoding or definition.source.encoding,
             delimiter=wish.delimiter or definition.source.delimiter,
             apostrophes=wish.apostrophes or definition.source.apostrophes,

@@ -19,6 +19,7 @@ from flows.pipeline.definition import Definition
 from flows.records import UNUSED, Apostrophes, Reason, Rejection, Row
 from flows.schema.schema import Checked, Checker
 from flows.source.frame import Frame
+from flows.source.header import Called
 from flows.source.source import MAX_BYTES, Source, open_file
 from flows.spool.spool import Spool
 from flows.spool.stored import to_rows, to_table
@@ -135,6 +136,7 @@ def check_file(
             open_file(
                 path,
                 checker.wanted,
+                called=Called(definition.other_names),
                 encoding=encoding or definition.source.encoding,
                 delimiter=delimiter or definition.source.delimiter,
                 apostrophes=apostrophes or definition.source.apostrophes,

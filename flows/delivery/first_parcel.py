@@ -13,6 +13,7 @@ from flows.delivery.packing import packing
 from flows.pipeline.definition import Definition
 from flows.records import Apostrophes, Row
 from flows.schema.schema import Checker
+from flows.source.header import Called
 from flows.source.source import MAX_BYTES, open_file
 from flows.spool.stored import to_rows, to_table
 
@@ -43,6 +44,7 @@ def first_rows(
     most = most or definition.rows_per_request
     found: list[Row] = []
     reading: dict[str, Any] = {
+        "called": Called(definition.other_names),
         "encoding": encoding or definition.source.encoding,
         "delimiter": delimiter or definition.source.delimiter,
         "apostrophes": apostrophes or definition.source.apostrophes,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice
 
@@ -33,6 +33,18 @@ class Header:
         """The positions of all other columns."""
         used = set(self.positions.values())
         return tuple(at for at in range(len(self.names)) if at not in used)
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What else the wanted columns are called. `others`: by column its other names; `mapped`: its name in this file."""
+
+    others: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    mapped: Mapping[str, str] = field(default_factory=dict)
+
+    def names(self, wanted: Iterable[str]) -> list[str]:
+        """All names that the header may hold."""
+        return [*wanted, *(other for others in self.others.values() for other in others), *self.mapped.values()]
 
 
 def named_delimiter(asked: str, refuse: Refuse) -> str:
@@ -79,8 +91,12 @@ def first_record(lines: list[str], delimiter: str) -> list[str] | None:
         return None
 
 
-def match(names: list[str], wanted: Mapping[str, bool] | None, delimiter: str, refuse: Refuse) -> Header:
+def match(
+    names: list[str], wanted: Mapping[str, bool] | None, delimiter: str, refuse: Refuse, called: Called | None = None
+) -> Header:
     """Which of the file's columns is which wanted one (name → may it be missing): exactly, or but for case and blanks.
+
+    A column that a person named for this file is that one and no other.
 
     Other columns are ignored, and listed, unless one looks like a wanted column that is missing: then it is more
     likely a slip than an extra. Raises FileError with the lists of missing, unknown and duplicate columns.
@@ -88,7 +104,10 @@ def match(names: list[str], wanted: Mapping[str, bool] | None, delimiter: str, r
     if wanted is None:
         _refuse_duplicates(names, refuse)
         return Header(tuple(names), {name: at for at, name in enumerate(names)}, ())
-    positions, taken, doubled = _assign(names, wanted)
+    called = called or Called()
+    if absent := [name for name, other in called.mapped.items() if name in wanted and not _at(names, other)]:
+        raise refuse(_not_there(names, called.mapped[absent[0]], absent[0]), line=None, hint=_all(names))
+    positions, taken, doubled = _assign(names, wanted, called)
     extra = [name for at, name in enumerate(names) if at not in taken]
     missing = [name for name in wanted if name not in positions and name not in doubled]
     near = {name: _near(name, extra) for name in missing}
@@ -103,28 +122,50 @@ def match(names: list[str], wanted: Mapping[str, bool] | None, delimiter: str, r
     return Header(tuple(names), {name: positions.get(name) for name in wanted}, tuple(extra))
 
 
-def _assign(names: list[str], wanted: Mapping[str, bool]) -> tuple[dict[str, int], set[int], list[str]]:
-    """(position by column, positions used or in dispute, columns that are there more than once)."""
+def _assign(
+    names: list[str], wanted: Mapping[str, bool], called: Called
+) -> tuple[dict[str, int], set[int], dict[str, list[str]]]:
+    """(position by column, positions used or in dispute, by column that is there more than once: under which names)."""
     positions: dict[str, int] = {}
     taken: set[int] = set()
-    doubled: list[str] = []
-    for exact in (True, False):
-        for name in wanted:
-            at = [
-                index
-                for index, other in enumerate(names)
-                if (other == name if exact else _loose(other) == _loose(name) and other not in wanted)
-            ]
-            if len(at) > 1 or (at and name in positions and not exact):
-                doubled.append(name)
-            elif at:
-                positions.setdefault(name, at[0])
-            taken.update(at)
-    return positions, taken, list(dict.fromkeys(doubled))
+    doubled: dict[str, list[str]] = {}
+    mapped = {name: _at(names, other) for name, other in called.mapped.items() if name in wanted}
+    given = {at for found in mapped.values() for at in found}
+    for name in wanted:
+        own = {_loose(name), *map(_loose, called.others.get(name, ()))}
+        at = mapped.get(name) or [
+            index
+            for index, other in enumerate(names)
+            if index not in given and (other == name or (_loose(other) in own and other not in wanted))
+        ]
+        if len(at) > 1:
+            doubled[name] = [names[index] for index in at]
+        elif at:
+            positions[name] = at[0]
+        taken.update(at)
+    return positions, taken, doubled
+
+
+def _at(names: list[str], other: str) -> list[int]:
+    """Where a column of the file stands that a person named: as it is written, else but for case and blanks."""
+    exact = [at for at, name in enumerate(names) if name == other]
+    return exact or [at for at, name in enumerate(names) if _loose(name) == _loose(other)]
+
+
+def _not_there(names: list[str], other: str, name: str) -> str:
+    return f"has no column {_shown(other)!r}, which was said to be {name}"
+
+
+def _all(names: list[str]) -> str:
+    return "Its columns: " + ", ".join(_shown(name) for name in names[:20]) + (", …" if len(names) > 20 else "")
 
 
 def _complaint(
-    required: list[str], slips: dict[str, str], doubled: list[str], extra: list[str], wanted: Mapping[str, bool]
+    required: list[str],
+    slips: dict[str, str],
+    doubled: Mapping[str, Sequence[str]],
+    extra: list[str],
+    wanted: Mapping[str, bool],
 ) -> str:
     parts = []
     if required:
@@ -132,10 +173,16 @@ def _complaint(
     if optional := [name for name in slips if name not in required]:
         parts.append("missing, though optional: " + ", ".join(optional))
     if doubled:
-        parts.append("more than once: " + ", ".join(doubled))
+        parts.append("more than once: " + ", ".join(name + _as(found) for name, found in doubled.items()))
     if extra:
         parts.append("unknown: " + ", ".join(_shown(name) for name in extra[:20]))
     return f"{COLUMNS_DIFFER} ({', '.join(wanted)}). " + "; ".join(parts)
+
+
+def _as(found: Sequence[str]) -> str:
+    """Under which names a column is there more than once, where they differ."""
+    different = list(dict.fromkeys(found))
+    return f" (as {' and as '.join(map(repr, map(_shown, different)))})" if len(different) > 1 else ""
 
 
 def _advice(names: list[str], wanted: Mapping[str, bool], delimiter: str, slips: dict[str, str]) -> str:

@@ -91,7 +91,12 @@ BAD_FILES = [
         f": {COLUMNS}missing: title; unknown: titel\nIs 'titel' meant to be 'title'?",
     ),
     ("twice.csv", b"userId,title,body,title\n1,a,b,c\n", {}, f": {COLUMNS}more than once: title\n{ONCE}"),
-    ("twice2.csv", b"userId,title,body, TITLE\n1,a,b,c\n", {}, f": {COLUMNS}more than once: title\n{ONCE}"),
+    (
+        "twice2.csv",
+        b"userId,title,body, TITLE\n1,a,b,c\n",
+        {},
+        f": {COLUMNS}more than once: title (as 'title' and as ' TITLE')\n{ONCE}",
+    ),
     (
         "no_header.csv",
         b"1,Hello,World\n2,a,b\n",
