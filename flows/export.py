@@ -105,7 +105,7 @@ def results(
         return
     layout = layout_of(view, run)
     header = spool.manifest().header
-    positions = [at for _, at in _positions(layout, header)]
+    positions = [at for _, at in _positions(layout, header, run)]
     for batch in _batches(view, spool, run, layout, states):
         where = places(view, run.id, [record for record, _ in batch]) if layout.parcel else {}
         for record, row in batch:
@@ -148,9 +148,9 @@ def _rejected(row: Rejection, layout: Layout, positions: Sequence[int | None], w
     return item
 
 
-def _positions(layout: Layout, header: Sequence[str]) -> list[tuple[str, int | None]]:
+def _positions(layout: Layout, header: Sequence[str], run: Run) -> list[tuple[str, int | None]]:
     """Where each column of the definition stands in the file."""
-    called = Called(layout.other_names)
+    called = Called(layout.other_names, {column: name for name, column in run.facts.asked_map.items()})
     found = match(list(header), dict.fromkeys(layout.columns, True), ",", FileError, called).positions
     return [(name, found[name]) for name in layout.columns]
 
@@ -254,7 +254,7 @@ def troubled_csv(view: View, spool: Spool, run: Run, *, states: Collection[RowSt
     form = Correctable.of(header, layout.columns)
     table = Table(layout.delimiter, for_spreadsheets(definition.source.encoding))
     writers = {name: writer(definition.columns.get(name)) for name in layout.columns}
-    used = {at: (name, writers[name]) for name, at in _positions(layout, header) if at is not None}
+    used = {at: (name, writers[name]) for name, at in _positions(layout, header, run) if at is not None}
     rejected = _rejected_rows(view, run)
     yield table.lines([form.header])
     for batch in _batches(view, spool, run, layout, states):

@@ -64,7 +64,7 @@ class Rowbook:
     def places(self) -> dict[str, int | None]:
         """Where each column of the definition stands in the file, and so among a rejected row's cells."""
         header, columns = self.spool.manifest().header, self.definition.column_names
-        called = Called(self.definition.other_names)
+        called = Called.of(self.definition, self.run.facts.asked_map)
         return match(list(header), dict.fromkeys(columns, True), ",", FileError, called).positions
 
     def names_in_file(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,6 +35,7 @@ def first_rows(
     encoding: str | None = None,
     delimiter: str | None = None,
     apostrophes: Apostrophes | None = None,
+    mapping: Mapping[str, str] | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> list[Row]:
     """The first rows of a file that can be sent: as many as one request takes, or `most`. Reads no further.
@@ -44,7 +45,7 @@ def first_rows(
     most = most or definition.rows_per_request
     found: list[Row] = []
     reading: dict[str, Any] = {
-        "called": Called(definition.other_names),
+        "called": Called.of(definition, mapping),
         "encoding": encoding or definition.source.encoding,
         "delimiter": delimiter or definition.source.delimiter,
         "apostrophes": apostrophes or definition.source.apostrophes,

@@ -142,7 +142,7 @@ class _Seen:
         elif self.empty:
             parts.append(f"{self.empty} empty, sent as null")
         if self.type == "str" and not truths(self.distinct) and len(self.distinct) <= _MOST_DISTINCT < self.filled:
-            parts.append("perhaps one_of: [" + ", ".join(map(_quoted, sorted(self.distinct))) + "]")
+            parts.append("perhaps one_of: [" + ", ".join(map(quoted, sorted(self.distinct))) + "]")
         return "; ".join(parts)
 
     def _odd_ones(self) -> list[str]:
@@ -182,10 +182,10 @@ def infer(
     return _TEXT.format(
         sample=_shown(file or "a sample"),
         count=f"{count:,} row" + ("" if count == 1 else "s"),
-        name=_quoted(name_for(name)),
+        name=quoted(name_for(name)),
         keys="".join(_keys(columns, seen)),
         columns="\n".join(_lines(column, found) for column, found in zip(columns, seen, strict=True)),
-        body="\n".join(f"    {_quoted(column)}: {_quoted('{' + column + '}')}" for column in columns),
+        body="\n".join(f"    {quoted(column)}: {quoted('{' + column + '}')}" for column in columns),
     )
 
 
@@ -214,7 +214,7 @@ def _check_header(columns: Sequence[str], file: str) -> None:
 
 def _lines(column: str, found: _Seen) -> str:
     comment = found.comment()
-    return f"  {_quoted(column)}: {found.rules()}" + (f"  # {comment}" if comment else "")
+    return f"  {quoted(column)}: {found.rules()}" + (f"  # {comment}" if comment else "")
 
 
 def _keys(columns: Sequence[str], seen: Sequence[_Seen]) -> Iterator[str]:
@@ -227,10 +227,10 @@ def _keys(columns: Sequence[str], seen: Sequence[_Seen]) -> Iterator[str]:
     if ranked:
         yield "\n# What tells rows apart over all runs: `rowrelay send --skip-delivered` goes by it.\n"
     for _, _, at in sorted(ranked)[:_MOST_KEYS]:
-        yield f"#key: [{_quoted(columns[at])}]  # unique in the sample\n"
+        yield f"#key: [{quoted(columns[at])}]  # unique in the sample\n"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Text as a YAML scalar: bare where that is safe, otherwise in double quotes."""
     bare = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", text, re.ASCII) and isinstance(plain_value(text), str)
     if bare and text.lower() not in ("yes", "no", "on", "off", "y", "n"):  # truth values to older YAML tools

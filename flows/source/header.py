@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice
 
+from flows.errors import BadFile, ColumnsDiffer
+from flows.pipeline.column import Column
+from flows.pipeline.definition import Definition
+from flows.pipeline.fault import suggestion
+from flows.pipeline.proposal import propose
 from flows.source.encoding import Refuse
 from flows.source.quoting import records
 
@@ -37,10 +42,36 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """What else the wanted columns are called. `others`: by column its other names; `mapped`: its name in this file."""
+    """What else the wanted columns are called. `others`: by column its other names; `mapped`: its name in this file.
+
+    `columns`: their rules, by which a column of the file that has none of the names is recognized; `none`: columns of
+    the file that are none of them, as a person said.
+    """
 
     others: Mapping[str, Sequence[str]] = field(default_factory=dict)
     mapped: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    none: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, definition: Definition, mapping: Mapping[str, str] | None = None) -> Called:
+        """What a definition says. `mapping`: by column of the file the column that a person said it is; "" for none.
+
+        Raises BadFile where there is no such column, or two columns of the file are to be one.
+        """
+        mapped: dict[str, str] = {}
+        said = {name: column for name, column in (mapping or {}).items() if column}
+        for name, column in said.items():
+            if column not in definition.column_names:
+                near = suggestion(column, definition.column_names)
+                raise BadFile(f"{name!r} was said to be {column}, and the pipeline has no such column; {near}")
+            if column in mapped:
+                raise BadFile(
+                    f"both {mapped[column]!r} and {name!r} were said to be {column}", hint="Name one of them."
+                )
+            mapped[column] = name
+        none = tuple(name for name, column in (mapping or {}).items() if not column)
+        return cls(definition.other_names, mapped, definition.columns, none)
 
     def names(self, wanted: Iterable[str]) -> list[str]:
         """All names that the header may hold."""
@@ -64,14 +95,14 @@ def find_delimiter(lines: list[str], wanted: Iterable[str] | None) -> str:
     wanted = {_loose(name) for name in wanted or ()}
 
     def merit(delimiter: str) -> tuple[int, bool, float, int]:
-        names, *others = _records(lines, delimiter) or [[]]
+        names, *others = first_records(lines, delimiter) or [[]]
         alike = sum(len(cells) == len(names) for cells in others) / len(others) if others else 0.0
         return len(wanted & {_loose(cell) for cell in names}), len(names) > 1, alike, len(names)
 
     return max(DELIMITERS, key=merit)  # the first of equals: a file of one column is read as comma-separated
 
 
-def _records(lines: list[str], delimiter: str) -> list[list[str]]:
+def first_records(lines: list[str], delimiter: str) -> list[list[str]]:
     """The first records that are no blank lines, as far as quotes leave them readable."""
     found: list[list[str]] = []
     try:
@@ -92,14 +123,20 @@ def first_record(lines: list[str], delimiter: str) -> list[str] | None:
 
 
 def match(
-    names: list[str], wanted: Mapping[str, bool] | None, delimiter: str, refuse: Refuse, called: Called | None = None
+    names: list[str],
+    wanted: Mapping[str, bool] | None,
+    delimiter: str,
+    refuse: Refuse,
+    called: Called | None = None,
+    samples: Sequence[Sequence[str]] = (),
 ) -> Header:
     """Which of the file's columns is which wanted one (name → may it be missing): exactly, or but for case and blanks.
 
     A column that a person named for this file is that one and no other.
 
     Other columns are ignored, and listed, unless one looks like a wanted column that is missing: then it is more
-    likely a slip than an extra. Raises FileError with the lists of missing, unknown and duplicate columns.
+    likely a slip than an extra. Raises ColumnsDiffer with the lists of missing, unknown and duplicate columns, and with
+    what the missing ones may be, by their names and the `samples`, some rows of the file.
     """
     if wanted is None:
         _refuse_duplicates(names, refuse)
@@ -110,15 +147,15 @@ def match(
     positions, taken, doubled = _assign(names, wanted, called)
     extra = [name for at, name in enumerate(names) if at not in taken]
     missing = [name for name in wanted if name not in positions and name not in doubled]
-    near = {name: _near(name, extra) for name in missing}
+    free = [name for name in extra if name not in called.none]
+    near = {name: _near(name, free) for name in missing}
     required = [name for name in missing if not wanted[name]]
     slips = {name: other for name, other in near.items() if other}
     if required or slips or doubled:
-        raise refuse(
-            _complaint(required, slips, doubled, extra, wanted),
-            line=None,
-            hint=_advice(names, wanted, delimiter, slips),
-        )
+        said = _complaint(required, slips, doubled, extra, wanted)
+        hint = _no_table(names, wanted) or _may_be(missing, free, names, samples, called)
+        hint = hint or _advice(names, wanted, delimiter)
+        raise ColumnsDiffer.of(refuse(said, line=None, hint=hint), names, samples)
     return Header(tuple(names), {name: positions.get(name) for name in wanted}, tuple(extra))
 
 
@@ -185,13 +222,25 @@ def _as(found: Sequence[str]) -> str:
     return f" (as {' and as '.join(map(repr, map(_shown, different)))})" if len(different) > 1 else ""
 
 
-def _advice(names: list[str], wanted: Mapping[str, bool], delimiter: str, slips: dict[str, str]) -> str:
-    if slips:
-        return " ".join(f"Is {other!r} meant to be {name!r}?" for name, other in slips.items())
+def _may_be(
+    missing: list[str], extra: list[str], names: list[str], samples: Sequence[Sequence[str]], called: Called
+) -> str:
+    """What the missing columns may be, and how to say so; "" where nobody can tell."""
+    places = [names.index(name) for name in extra]
+    rows = [[row[at] if at < len(row) else "" for at in places] for row in samples]
+    return "\n".join(map(str, propose({name: called.columns.get(name) for name in missing}, extra, rows).pairs))
+
+
+def _no_table(names: list[str], wanted: Mapping[str, bool]) -> str:
+    """What to do where the first line is no header at all; "" where it may be one."""
     if names[0].lstrip().startswith(("{", "[")):
         return "This looks like JSON; save the rows as CSV."
     if len(names) == 1 and len(wanted) > 1:
         return f"The first line is one cell: {names[0][:80]!r}. Is the delimiter neither of , ; tab |? Then name it."
+    return ""
+
+
+def _advice(names: list[str], wanted: Mapping[str, bool], delimiter: str) -> str:
     if not any(_loose(name) == _loose(other) for name in names for other in wanted):
         return f"The first line must name the columns; found {delimiter.join(names)[:120]!r}."
     return "Each column of the pipeline must be there once: mend the first line, or name the pipeline it belongs to."

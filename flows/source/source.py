@@ -15,7 +15,7 @@ from flows.source.content import MARK, Noticed
 from flows.source.encoding import decode, line_end
 from flows.source.encoding import find as find_encoding
 from flows.source.frame import FRAME_ROWS, Assembly, Frame
-from flows.source.header import Called, Header, find_delimiter, first_record, match, named_delimiter
+from flows.source.header import Called, Header, find_delimiter, first_record, first_records, match, named_delimiter
 from flows.source.quoting import MAX_CELL, Batch, Splitter
 from flows.source.rawfile import OnRead, RawFile, nothing
 
@@ -72,7 +72,9 @@ class Source:
         self._asks = apostrophes == "ask" and not self._bare and wanted is not None
         if self._bare:
             names = [self._bare(name) for name in names]
-        self._header: Header = match(names, wanted, self.delimiter, raw.error, called)
+        self._header: Header = match(
+            names, wanted, self.delimiter, raw.error, called, first_records(lines, self.delimiter)[1:]
+        )
         self._text = chain([start], self._text)
 
     @property

@@ -292,12 +292,12 @@ def test_check_tells_what_would_be_sent(here: Path, rowrelay: Run) -> None:
 
 
 def test_check_tells_what_it_noticed_of_columns_as_a_whole(here: Path, rowrelay: Run) -> None:
-    (here / "odd.csv").write_text("userId,title,body,Remark\n1,4.00638E+12,b,\n")
+    (here / "odd.csv").write_text("userId,title,body,Remark\n1,NULL,b,\n")
 
     code, out, _ = rowrelay("check", "odd.csv")
     as_json = json.loads(rowrelay("check", "odd.csv", "--json")[1])
 
-    noticed = "column title: 1 cell looks like a number that a spreadsheet shortened (4.00638E+12, at line 2)"
+    noticed = "column title: 1 cell holds a word for no value (NULL, at line 2)"
     assert code == 0
     assert "Columns that the pipeline does not use: Remark" in out
     assert noticed in " ".join(out.split())

@@ -88,7 +88,8 @@ BAD_FILES = [
         "slip.csv",
         b"userId,titel,body\n1,a,b\n",
         {},
-        f": {COLUMNS}missing: title; unknown: titel\nIs 'titel' meant to be 'title'?",
+        f": {COLUMNS}missing: title; unknown: titel\n"
+        "title may be \"titel\": --map 'titel=title', or from: [titel] in the definition",
     ),
     ("twice.csv", b"userId,title,body,title\n1,a,b,c\n", {}, f": {COLUMNS}more than once: title\n{ONCE}"),
     (

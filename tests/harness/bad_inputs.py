@@ -95,7 +95,7 @@ FILES: list[tuple[str, bytes | None, str]] = [
     (
         "columns.csv",
         b"userId,titel,body\n1,a,b\n",
-        "columns.csv: its columns are not those of the pipeline (userId, title, body). missing: title; unknown: titel\nIs 'titel' meant to be 'title'?",
+        "columns.csv: its columns are not those of the pipeline (userId, title, body). missing: title; unknown: titel\ntitle may be \"titel\": --map 'titel=title', or from: [titel] in the definition",
     ),
     (
         "twice.csv",
