@@ -650,3 +650,18 @@ def test_a_service_that_does_not_become_ready_is_not_announced(tmp_path: Path) -
     finally:
         process.kill()
         process.wait()
+
+
+def test_check_follows_what_is_said_of_the_columns_and_tells_it(here: Path, rowrelay: Run) -> None:
+    (here / "named.csv").write_text("userId,Titel,Text\n1,one,b\n")
+    code, _, err = rowrelay("check", "named.csv")
+    assert code == 2
+    assert "title may be \"Titel\": --map 'Titel=title', or from: [Titel] in the definition" in err
+
+    code, out, _ = rowrelay(
+        "check", "named.csv", "--map", "Titel=title", "--map", "Text=body", "--rejects", "wrong.csv"
+    )
+
+    assert code == 0
+    assert "the column 'Titel' of the file is taken for title, as was said" in out
+    assert '{"userId":1,"title":"one","body":"b"}' in out

@@ -511,3 +511,22 @@ def test_results_are_typed_in_json_and_in_csv_as_their_columns_read_them(redis_u
     first, second = b"".join(as_csv(found, layout_of(made.view, made.run))).decode().splitlines()[1:]
     assert first == "1;2;1,234;31.12.2026;Nein;a|b;waiting;;"
     assert second.startswith("2;3;1.23;1;?;;rejected;;")
+
+
+def test_rows_of_a_file_whose_columns_were_named_by_a_person_come_out_in_their_columns(
+    redis_url: str, tmp_path: Path
+) -> None:
+    made = sent(redis_url, tmp_path, text="Nr,title,price\n1,a,\n0,b,\n", mapping={"Nr": "userId"})
+    made.end(1, RowState.FAILED, reason="no")
+
+    rows = list(results(made.view, made.spool, made.run))
+
+    assert [(row["userId"], row["title"], row["result"]) for row in rows] == [
+        (1, "a", "failed"),
+        ("0", "b", "rejected"),
+    ]
+    assert read_csv(troubled_csv(made.view, made.spool, made.run)) == [
+        ["reason (rowrelay)", "Nr", "title", "price"],
+        ["no", "1", "a", ""],
+        ["userId: must be at least 1 (found '0')", "0", "b", ""],
+    ]

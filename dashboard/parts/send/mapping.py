@@ -57,10 +57,9 @@ def _column(run: Run, definition: Definition, name: str, names: Sequence[str], p
     own.html(tag("div", tag("strong", name), rule))
     chosen = choice.selectbox(
         f"Column of the file for {name}",
-        names,
-        index=names.index(first) if first in names else None,
-        placeholder="No column",
-        format_func=_named,
+        [None, *names],
+        index=names.index(first) + 1 if first in names else 0,
+        format_func=lambda other: "No column" if other is None else _named(other),
         label_visibility="collapsed",
         key=f"map-{run.id}-{name}",
     )
