@@ -62,6 +62,8 @@ class Spooling:
         with scratch(data) as folder, ExitStack() as exits:
             self._ledger.check_afresh(self._run, epoch)  # whoever was superseded must learn it before it deletes
             self._spool.delete()
+            if self._view.run(self._run).facts.header:  # of an earlier check
+                self._ledger.facts(self._run, epoch=epoch, header=(), header_rows=())
             delivered: DeliveredIndex | None = None
             alone = self._left_alone()
             if key := self._definition.key:
