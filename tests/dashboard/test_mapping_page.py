@@ -9,9 +9,12 @@ from uuid import uuid4
 
 import pytest
 import streamlit as st
+from prefect.context import refresh_global_settings_context
+from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 from dashboard import connections
+from dashboard.api.app import make_api
 from flows.delivery.check import check_file
 from flows.errors import ColumnsDiffer
 from flows.pipeline.reading import load
@@ -103,6 +106,7 @@ def test_the_button_checks_the_file_with_what_was_chosen(differs: str, answers: 
     answers["POST", f"/deployments/{deployment}/create_flow_run"] = (
         201, {"id": flow, "flow_id": str(uuid4()), "name": "x", "parameters": {}},
     )  # fmt: skip
+    refresh_global_settings_context()  # an earlier test of this process may have imported Prefect for another server
     page = show("check", run=differs)
     page.selectbox(f"map-{differs}-note").set_value("Rest").run()
 
@@ -130,3 +134,22 @@ def test_a_file_whose_columns_fit_is_not_asked_about(differs: str) -> None:
 
     assert not page.selectbox
     assert "Check with these columns" not in labels(page)
+
+
+def test_a_mapping_over_http_is_what_the_run_is_begun_with(differs: str, answers: Answers) -> None:
+    flow, deployment = str(uuid4()), str(uuid4())
+    known = {"id": deployment, "flow_id": str(uuid4()), "name": "contacts"}
+    answers["GET", "/deployments/name/deliver/contacts"] = (200, known)
+    made = {"id": flow, "flow_id": str(uuid4()), "name": "x", "parameters": {}}
+    answers["POST", f"/deployments/{deployment}/create_flow_run"] = (201, made)
+    refresh_global_settings_context()
+    body = {"pipeline": "contacts", "file": "f.csv", "map": {"Kontakt": "email"}}
+
+    with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as api:
+        answer = api.post("/runs", json=body)
+        refused = api.get(f"/runs/{differs}").json()
+
+    assert (answer.status_code, answer.json()["id"]) == (202, flow)
+    (asked,) = [json.loads(body) for path, body in ASKED if path.endswith("/create_flow_run")]
+    assert asked["parameters"]["map"] == {"Kontakt": "email"}
+    assert (refused["header"], refused["map"]) == (["Kontakt", "geboren", "note", "Rest"], {})
