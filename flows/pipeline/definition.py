@@ -167,6 +167,11 @@ class Definition(Part):
         return tuple(map(str, self.pandera_model.to_schema().columns)) if self.schema_path else tuple(self.columns)
 
     @property
+    def other_names(self) -> dict[str, tuple[str, ...]]:
+        """By column the other names that it may have in a file."""
+        return {name: tuple(column.other_names) for name, column in self.columns.items() if column.other_names}
+
+    @property
     def requests(self) -> list[tuple[Place, Request]]:
         """Every request that it makes, with its place."""
         parts = [(("reconcile", "request"), self.reconcile), (("poll", "request"), self.poll)]
