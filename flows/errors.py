@@ -9,7 +9,8 @@ RowrelayError                      anything a person can mend; carries a message
 │   ├── SpoolGone                  what was kept of a run's rows is not there any more
 │   └── SpoolDamaged               or is not as it was written
 ├── SettingError                   an environment setting is missing or impossible
-│   └── SecretMissing              a pipeline can send nothing without it
+│   ├── SecretMissing              a pipeline can send nothing without it
+│   └── SecretAbroad               a secret would go to a host that its owner does not allow
 ├── StackError                     Redis or Prefect is not there, or cannot be started
 ├── LedgerError                    Redis holds something this version must not touch, or refuses to keep it
 │   ├── RunNotFound
@@ -102,6 +103,10 @@ class SettingError(RowrelayError):
 
 class SecretMissing(SettingError):
     """The pipeline needs a secret that is not there."""
+
+
+class SecretAbroad(SettingError):
+    """A secret would go to a host that its owner does not allow."""
 
 
 class StackError(RowrelayError):

@@ -167,6 +167,9 @@ class LimitTerms:
     pace. `max_timeout_seconds` is the longest any request under this limit may take from its permit to the head
     of its answer; `grace_seconds` the longest queue behind our socket that is accepted after giving up on one.
     `late_seconds`, if stated, is the longest a request may take to *arrive*.
+
+    `units`: what the windows count is units, of which a request may cost any number. `calendar` holds (requests or
+    units, period) pairs such as (10000, "day Europe/Berlin"). A name with a placeholder is one limit for each value.
     """
 
     name: str
@@ -175,6 +178,18 @@ class LimitTerms:
     max_timeout_seconds: float
     grace_seconds: float = 2.0
     late_seconds: float | None = None
+    units: bool = False
+    calendar: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def is_family(self) -> bool:
+        """Whether it is one limit for each value of a column."""
+        return "{" in self.name
+
+    @property
+    def is_special(self) -> bool:
+        """Whether it is more than so many requests in a window."""
+        return self.is_family or self.units or bool(self.calendar)
 
     @property
     def lapse_seconds(self) -> float:

@@ -26,6 +26,7 @@ from flows.errors import (
     RunBusy,
     RunDeleted,
     RunNotFound,
+    SecretAbroad,
     SecretMissing,
     StorageError,
 )
@@ -39,7 +40,7 @@ router = APIRouter(prefix="/runs", tags=["runs"])
 
 
 @router.post("", status_code=202)
-@raises(DefinitionError, SecretMissing, FileError, StorageError, KeyReused, PrefectRefused)
+@raises(DefinitionError, SecretMissing, SecretAbroad, FileError, StorageError, KeyReused, PrefectRefused)
 def start_run(
     body: schemas.NewRun, request: Request, response: Response, idempotency_key: Key = None
 ) -> schemas.Started:
@@ -134,6 +135,7 @@ def cancel_run(run: str, request: Request, response: Response) -> schemas.Run:
     actions.DeliveredSince,
     DefinitionError,
     SecretMissing,
+    SecretAbroad,
     LedgerOlder,
     KeyReused,
     PrefectRefused,

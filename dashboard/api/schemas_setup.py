@@ -71,11 +71,13 @@ class LimitState(StrEnum):
 
 
 class Window(Answer):
-    """At most `requests` in any `seconds`; `held` places are taken now."""
+    """At most `requests` (or units) in any `seconds`, or in a period of the calendar; `held` are taken now."""
 
     requests: int
     seconds: float
     held: int
+    units: bool = Field(description="It counts units, of which a request may cost several")
+    period: str = Field(description="By the calendar, e.g. `day Europe/Berlin`; empty: by seconds")
 
 
 class Limit(Answer):
@@ -95,6 +97,9 @@ class Limit(Answer):
     latched_at: datetime | None = Field(description="The API shut us out")
     latched_because: str
     latched_by_run: str
+    values: int = Field(description="Of a limit for each value: how many are in use; their places are not in `held`")
+    slowed_until: datetime | None = Field(description="The API said how much is left until then, which is spread out")
+    slow_seconds: float = Field(description="So far apart requests start until then")
 
     @classmethod
     def of(cls, limit: LimitStatus) -> Limit:
@@ -114,6 +119,9 @@ class Limit(Answer):
             latched_at=_moment(limit.latched_at),
             latched_because=limit.latch_reason,
             latched_by_run=limit.latch_run,
+            values=limit.values,
+            slowed_until=_moment(limit.slowed_until),
+            slow_seconds=limit.slow_seconds,
         )
 
 

@@ -16,7 +16,7 @@ from dashboard.parts.theme import notice
 from dashboard.prefect_api.health import Service
 from dashboard.words import Look
 from flows.errors import RowrelayError
-from flows.limit.status import LimitStatus
+from flows.limit.status import LimitStatus, WindowStatus
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import missing_secrets, where_to_put
 from flows.words import duration
@@ -111,11 +111,28 @@ def _limit(limit: LimitStatus) -> None:
         elif limit.quarantine_until:
             left = duration(limit.quarantine_until - time.time())
             st.html(notice("info", f"Sending starts in {left}.", limit.quarantine_reason, live=True))
-        used = [(f"In {_span(w.seconds)}", f"{at.number(w.held)} of {at.number(w.requests)}") for w in limit.windows]
+        elif limit.slowed_until:
+            left = duration(limit.slowed_until - time.time())
+            text = f"A request starts every {at.number(limit.slow_seconds)} s, for {left} more."
+            st.html(notice("info", "The API said how much is left.", text, live=True))
+        used = [(_window(w), _used(limit, w)) for w in limit.windows]
         under_way = f"{limit.flying} of {limit.in_flight}" if limit.in_flight else "nobody uses it now"
         st.html(theme.facts(*used, ("Under way", under_way), ("Processes that share it", at.number(limit.askers))))
         if limit.numbers_in_force > 1:
             st.html(notice("warn", "It is used with different numbers at the same time.", "All of them are kept to."))
+
+
+def _window(window: WindowStatus) -> str:
+    kind, _, zone = window.period.partition(" ")
+    span = f"this {kind} ({zone})" if kind else _span(window.seconds)
+    return f"{'Units in' if window.units else 'In'} {span}"
+
+
+def _used(limit: LimitStatus, window: WindowStatus) -> str:
+    at = locale()
+    if "{" in limit.name:
+        return f"{at.number(window.requests)} for each of {at.number(limit.values)} values in use"
+    return f"{at.number(window.held)} of {at.number(window.requests)}"
 
 
 @st.dialog("Open this limit?")

@@ -22,7 +22,7 @@ from flows.client.compiled import Compiled
 from flows.client.meaning import own_key
 from flows.client.outlook import Number, login, number_of_requests, planned
 from flows.client.outlook import shown as shown_of
-from flows.client.proxy import proxy_warning
+from flows.client.proxy import unused_proxy
 from flows.delivery.check import CheckResult, check_file
 from flows.delivery.first_parcel import first_parcel, first_rows
 from flows.errors import FileError, RowrelayError
@@ -81,8 +81,8 @@ def check(
     requests = list(_requests(compiled, result, first))
     number = number_of_requests(definition, result.accepted, first=len(first))
     missing = missing_secrets(definition, settings)
-    least = sending_seconds(number.likely, definition.limit.pairs)
-    if warning := proxy_warning(definition.main.url):
+    least = sending_seconds(number.likely, definition.terms.windows)
+    if warning := unused_proxy(definition):
         err.print(warning, style="yellow", markup=False)
     if as_json:
         earlier = {"delivered_before": before.as_object(result)} if definition.key else {}
@@ -199,7 +199,7 @@ def _print(
     if definition.auth is not None:
         out.print(f"\nLet in by: {definition.auth.words}. Nothing was fetched for this check.", markup=False)
     if result.accepted:
-        limit = limit_words(definition.limit.pairs, definition.terms.in_flight)
+        limit = limit_words(definition.terms.windows, definition.terms.in_flight)
         made = f" in {number.words}" if number.least != result.accepted or number.most != number.least else ""
         out.print(f"\nSending {result.accepted:,} rows{made} takes at least {duration(least)} (limit: {limit})")
 

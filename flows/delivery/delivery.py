@@ -108,13 +108,14 @@ class Delivery:
         before = self.view.run(self.run)
         if before.facts.sent and not self.view.paces(self.run):
             self.ledger.pace(self.run, EARLIER, earlier(before).packed, 0)
-        self.sending.open(first_serial=self.ledger.serials(self.run))
+        self.sending.open(first_serial=self.ledger.serials(self.run), outside=before.facts.outside)
 
     @translated()
     def join(self, epoch: int) -> None:
         """Send under the epoch of the process that holds the lease. Raises SettingError."""
         self.lease.keep(epoch)
-        self.sending.open(first_serial=self.ledger.serials(self.run))
+        outside = self.view.run(self.run).facts.outside
+        self.sending.open(first_serial=self.ledger.serials(self.run), outside=outside)
 
     def rounds(self, wanted: Wanted, *, request: str = "", left_out: Collection[int] = ()) -> Iterator[list[Chunk]]:
         """What is to be sent, round by round: each is to be sent before the next is asked for. See `Rounds.plan`."""

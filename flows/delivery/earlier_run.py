@@ -40,7 +40,7 @@ def undoing(first: Run, run: str, ledger: Ledger, view: View, settings: Settings
     link(ledger.client, first, run)
     definition = planned.definition
     file = _written(first, run, "undo of", view, settings, number=definition.column_names[-1])
-    return replace(_order(definition, file), undoes=first.id)
+    return replace(_order(definition, file), undoes=first.id, outside=first.facts.outside)
 
 
 def results_of(first: Run, run: str, definition: Definition, view: View, settings: Settings) -> Order:

@@ -12,6 +12,7 @@ from msgspec import UNSET
 
 from flows.client.exchange import NO_NOTE, Note
 from flows.ledger.moves import Answer
+from flows.limit.places import Places
 from flows.records import Parcel, Row
 
 
@@ -57,6 +58,7 @@ class Job:
     serial: int = 0  # of the claim it holds, or that Redis may have taken; 0: none
     resends: bool = False  # a claim may come from `unknown`: the API knows the parcel's key
     whole: bool = False  # it goes as this very parcel, or not at all
+    places: Places = ()  # that its request takes, where that hangs on its rows
     others: list[Ticket] = field(
         default_factory=list
     )  # the other half of a refused parcel, until it is known of this one

@@ -31,6 +31,7 @@ class Order:
     delimiter: str = ""
     apostrophes: Apostrophes | None = None
     undoes: str = ""  # the run whose rows it takes back
+    outside: bool = False  # the definition came in over dashboard or HTTP
 
     @classmethod
     def stored(cls, run: Run, view: View, settings: Settings) -> Order:
@@ -46,6 +47,7 @@ class Order:
             delimiter=facts.asked_delimiter,
             apostrophes=facts.asked_apostrophes,
             undoes=facts.undoes,
+            outside=facts.outside,
         )
 
     def store(self, ledger: Ledger, run: str, *, by: str, only_check: bool) -> None:
@@ -58,7 +60,7 @@ class Order:
             pipeline=definition.name,
             file=self.file,
             name=Path(self.file).name,
-            limit=definition.limit.name,
+            limit=definition.limit_name,
             trusted=self.trusted,
             definition_digest=definition.digest(),
             skip_delivered=self.skip_delivered,
@@ -67,6 +69,7 @@ class Order:
             asked_delimiter=self.delimiter or None,
             asked_apostrophes=self.apostrophes,
             undoes=self.undoes or None,
+            outside=self.outside or None,
         )
         if self.undoes:
             ledger.event(self.undoes, f"{by} undoes this run, by run {run}")

@@ -28,16 +28,9 @@ from flows.settings import Settings
 from flows.spool.spool import Spool
 
 _LIKE_THE_RUN = (
-    "name",
-    "description",
-    "limit",
-    "retry",
-    "ban",
-    "idempotent",
-    "idempotency_hours",
-    "counts_at_edge",
-    "auth",
-)
+    "name", "description", "limit", "limits", "retry", "ban", "idempotent", "idempotency_hours", "counts_at_edge",
+    "proxy", "slow_by", "auth",
+)  # fmt: skip
 _NO_PART = ("", ".", "..")  # of a path: the request would go to what lies above
 
 

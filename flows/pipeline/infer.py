@@ -247,6 +247,7 @@ request:
   timeout_seconds: 10
 
 # auth: {{bearer: "${{secret:API_TOKEN}}"}}  # or oauth2, basic, login, certificate, hmac: see docs/connect.md
+# proxy: environment  # or http://HOST:PORT; if not given, requests go directly
 
 response:
   keep: {{}}  # what to keep of the answer, e.g. {{newId: id}} (JMESPath)

@@ -17,12 +17,14 @@ from flows.pipeline.environment import resolve
 from flows.pipeline.fault import Fault, Place, in_words, nearest, refusal, unknown_key
 from flows.pipeline.open_secret import open_secrets
 from flows.pipeline.request import BODIES
+from flows.pipeline.secret_hosts import UNRESTRICTED, SecretHosts
 
 
-def load(path: Path | str, *, environ: Mapping[str, str] = os.environ) -> Definition:
+def load(path: Path | str, *, environ: Mapping[str, str] = os.environ, hosts: SecretHosts = UNRESTRICTED) -> Definition:
     """The definition in a YAML file. Raises one DefinitionError that names what is wrong with it.
 
-    A value of the wrong shape hides what else is wrong with its section or column; all other faults are named.
+    `hosts`: where its secrets may go. A value of the wrong shape hides what else is wrong with its section or column;
+    all other faults are named.
     """
     file = str(path)
     document = parse(read_text(Path(path)), file=file)
@@ -39,6 +41,7 @@ def load(path: Path | str, *, environ: Mapping[str, str] = os.environ) -> Defini
     made, wrong, hidden = _shape(data)
     faults += _new_faults(wrong, _places(faults))
     faults += _new_faults(consistency.faults(made), _places(faults) | hidden)
+    faults += _new_faults(hosts.faults(made), _places(faults) | hidden)
     if faults:
         raise refusal(faults, file=file, lines=document.lines)
     return made
@@ -70,7 +73,12 @@ def with_limit_of(definition: Definition, other: Definition) -> Definition:
 
     Raises DefinitionError where the two do not go together.
     """
-    return _sibling(definition, definition.resolved() | {"limit": other.resolved()["limit"]})
+    data, theirs = definition.resolved(), other.resolved()
+    kept = {key: value for key, value in data.items() if key not in _LIMITS}
+    return _sibling(definition, kept | {key: theirs[key] for key in _LIMITS if key in theirs})
+
+
+_LIMITS = ("limit", "limits")
 
 
 def _sibling(definition: Definition, data: Mapping[str, Any], *, file: str = "") -> Definition:

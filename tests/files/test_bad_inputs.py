@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deployments.commands import cli
+from tests.harness.bad_access import ACCESS, Access
 from tests.harness.bad_auth import AUTHS
 from tests.harness.bad_courses import COURSES
 from tests.harness.bad_inputs import COMMANDS, DEFINITIONS, FILES, GOOD, MISTYPED
@@ -44,6 +45,7 @@ def test_the_table_is_long_enough() -> None:
     assert len(FILES) + len(DEFINITIONS) + len(COMMANDS) + len(MISTYPED) >= 80
     assert len(COURSES) >= 90
     assert len(AUTHS) >= 40
+    assert len(ACCESS) >= 35
 
 
 @pytest.mark.parametrize(("name", "content", "message"), FILES, ids=[name for name, *_ in FILES])
@@ -66,6 +68,19 @@ def test_a_bad_definition(
     monkeypatch.setenv("ROWRELAY_PIPELINES", "own.yaml")
 
     refused(rowrelay("check", "good.csv", "--pipeline", "own"), message)
+
+
+@pytest.mark.parametrize("case", ACCESS, ids=[case.what for case in ACCESS])
+def test_a_bad_access(rowrelay: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: Access) -> None:
+    (tmp_path / "own.yaml").write_text(case.text)
+    (tmp_path / "secrets").mkdir()
+    for name, text in case.files.items():
+        (tmp_path / "secrets" / name).write_text(text)
+    settings = {"ROWRELAY_PIPELINES": "own.yaml", "ROWRELAY_SECRETS": "secrets"}
+    for variable, value in {**settings, **case.environ}.items():
+        monkeypatch.setenv(variable, value)
+
+    refused(rowrelay("check", "good.csv", "--pipeline", "own"), case.said)
 
 
 @pytest.mark.parametrize(("args", "message"), COMMANDS, ids=[" ".join(args) for args, _ in COMMANDS])

@@ -8,6 +8,8 @@ import gzip
 import io
 import zipfile
 
+from tests.harness.bad_limits import LIMITS
+
 GOOD = "userId,title,body\n1,one,b\n2,two,b\n3,three,b\n"
 DEFINITION = """\
 name: own
@@ -328,7 +330,7 @@ DEFINITIONS: list[tuple[str, str, str]] = [
     (
         "a proxy",
         _but('rows"}', 'rows", proxy: "http://p:1"}'),
-        "own.yaml:5: request.proxy: HTTP proxies are not supported: run Rowrelay on a machine that reaches the API directly",
+        "own.yaml:5: request.proxy: write it at the top of the definition: proxy: http://HOST:PORT, or proxy: environment",
     ),
     (
         "a sheet",
@@ -366,7 +368,12 @@ DEFINITIONS: list[tuple[str, str, str]] = [
         _but("window_seconds: 1", "window_seconds: 1, windows: [{requests: 1, seconds: 1}]"),
         "own.yaml:6: limit.windows: write either `windows` or `requests` and `window_seconds`, not both",
     ),
-    ("no limit", _but("limit: {name: own, requests: 7, window_seconds: 1}\n", ""), "own.yaml:1: limit: is missing"),
+    (
+        "no limit",
+        _but("limit: {name: own, requests: 7, window_seconds: 1}\n", ""),
+        "own.yaml:1: limit: is missing; say how fast requests may go, e.g. {name: posts, requests: 7, window_seconds: 1}",
+    ),
+    *LIMITS,
     (
         "a time-out above the most",
         _but("window_seconds: 1", "window_seconds: 1, max_timeout_seconds: 1"),
