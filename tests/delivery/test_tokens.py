@@ -18,6 +18,7 @@ from flows.ledger.connection import connect
 from flows.pipeline.reading import load
 from flows.records import RowState
 from flows.settings import Settings
+from tests.harness.http_proxy import HttpProxy
 from tests.harness.oauth import CLIENT, SECRET, OAuth
 from tests.harness.token_runs import definition, deliver, file_of, keep_secrets, oauth2, start
 from tests.harness.traces import in_files, in_redis
@@ -252,3 +253,18 @@ def test_a_run_that_is_told_to_end_in_the_middle_of_a_renewal_loses_no_token(red
     assert (stopped, counts(second)) == ("", {"done": 5})
     assert len(server.asked) == 1
     assert not server.grants[0].revoked
+
+
+def test_token_requests_go_through_the_proxy_that_the_definition_states(redis_url: str, tmp_path: Path) -> None:
+    with OAuth() as server:
+        proxy = HttpProxy(("127.0.0.1", int(server.url.rpartition(":")[2])), user="me:p4x/Zq7")
+        keep_secrets(tmp_path, PP="p4x/Zq7")
+        url = "http://api.example.invalid"
+        auth = oauth2(server, token_url=url + "/token")
+        stated = f"http://me:${{secret:PP}}@127.0.0.1:{proxy.port}"
+        path = definition(tmp_path, url + "/rows", auth, proxy=stated)
+        ended, stopped = deliver(redis_url, tmp_path, path, file_of(tmp_path, 5))
+        proxy.close()
+
+    assert (stopped, counts(ended)) == ("", {"done": 5})
+    assert len(server.asked) == 1
