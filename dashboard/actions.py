@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from dashboard.connections import client, ledger, pipelines, ready_prefect, settings, view
@@ -59,6 +59,7 @@ class How:
     skip_delivered: bool = False
     encoding: str = ""
     apostrophes: Apostrophes | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)
 
 
 AS_FOUND = How()

@@ -4,7 +4,8 @@ RowrelayError                      anything a person can mend; carries a message
 ├── DefinitionError                a pipeline definition is wrong: file, line, key
 ├── FileError                      the file of rows cannot be read
 │   ├── BadFile                    because of what it is: nothing but another file helps
-│   │   └── UnclearEncoding        or to be told what encoding it is in
+│   │   ├── UnclearEncoding        or to be told what encoding it is in
+│   │   └── ColumnsDiffer          or which of its columns is which
 │   ├── StorageError               because of where it lies, or should be put: no fault of the file
 │   ├── SpoolGone                  what was kept of a run's rows is not there any more
 │   └── SpoolDamaged               or is not as it was written
@@ -83,6 +84,21 @@ class UnclearEncoding(BadFile):
     ) -> None:
         super().__init__(message, file=file, line=line, hint=hint)
         self.readings = tuple(readings)
+
+
+class ColumnsDiffer(BadFile):
+    """The columns of the file are not those of the pipeline; `names` are the file's, `samples` some of its rows."""
+
+    names: tuple[str, ...] = ()
+    samples: tuple[tuple[str, ...], ...] = ()
+
+    @classmethod
+    def of(cls, error: FileError, names: Sequence[str], samples: Sequence[Sequence[str]]) -> ColumnsDiffer:
+        """The same error, with what the file has."""
+        made = cls(error.message, hint=error.hint)
+        made.file, made.line = error.file, error.line
+        made.names, made.samples = tuple(names), tuple(tuple(row) for row in samples)
+        return made
 
 
 class StorageError(FileError):

@@ -46,7 +46,7 @@ def start_run(
 ) -> schemas.Started:
     """Check a file and send its good rows; with `dry_run` only check it. It is `starting` until a worker begins."""
     begin = actions.check if body.dry_run else actions.send
-    how = actions.How(body.skip_delivered, body.encoding, body.apostrophes)
+    how = actions.How(body.skip_delivered, body.encoding, body.apostrophes, body.map)
     run = begin(body.pipeline, body.file, by=by(request), how=how, key=idempotency_key)
     say_where(request, response, f"/runs/{run}")
     return schemas.Started(id=run, flow_run=run)

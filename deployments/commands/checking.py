@@ -36,7 +36,7 @@ from flows.records import Apostrophes, Rejection, Row
 from flows.settings import Settings
 from flows.sheet import Table as Sheet
 from flows.sheet import for_spreadsheets
-from flows.source.header import DELIMITERS
+from flows.source.header import DELIMITERS, Called
 from flows.source.source import open_file
 from flows.words import duration, limit_words
 
@@ -52,6 +52,7 @@ def check(
     encoding: str | None,
     delimiter: str | None,
     apostrophes: Apostrophes | None,
+    mapping: Mapping[str, str],
     rejects: Path | None,
     as_json: bool,
 ) -> int:
@@ -63,6 +64,7 @@ def check(
     definition = chosen(pipeline, file, settings)
     secrets = {name: _secret(name, settings) for name in secret_names(definition)}
     options: dict[str, Any] = {"encoding": encoding, "delimiter": delimiter, "apostrophes": apostrophes}
+    options["mapping"] = mapping
     options["max_bytes"] = settings.max_upload_bytes
     with (
         known(settings, definition) as before,
@@ -246,6 +248,7 @@ def _rejected_to(
     with open_file(
         file,
         wanted,
+        called=Called.of(definition, options["mapping"]),
         max_bytes=options["max_bytes"],
         encoding=given["encoding"],
         delimiter=given["delimiter"],

@@ -36,6 +36,7 @@ from flows.pipeline.secret_hosts import refuse_secrets
 from flows.records import RowState, RunState
 from flows.schema.schema import Checker
 from flows.settings import Settings
+from flows.source.header import Called
 from flows.source.source import open_file
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def _ready(wish: Wish, settings: Settings) -> Definition:
         open_file(
             wish.file,
             checker.wanted,
+            called=Called.of(definition, wish.mapping),
             encoding=wish.encoding or definition.source.encoding,
             delimiter=wish.delimiter or definition.source.delimiter,
             apostrophes=wish.apostrophes or definition.source.apostrophes,
@@ -169,6 +171,7 @@ def _skipping(wish: Wish, definition: Definition, session: Session, settings: Se
     if wish.skip_delivered or not (definition.key and wish.askable and wish.file):
         return wish.skip_delivered or None
     options: dict[str, Any] = {"encoding": wish.encoding, "delimiter": wish.delimiter, "apostrophes": wish.apostrophes}
+    options["mapping"] = wish.mapping
     options["max_bytes"] = settings.max_upload_bytes
     return ask(wish.file, definition, session, options)
 
@@ -278,6 +281,7 @@ def _deliver(wish: Wish, session: Session, before: Run | None, first: Run | None
             encoding=wish.encoding,
             delimiter=wish.delimiter,
             apostrophes=wish.apostrophes,
+            mapping=wish.mapping,
             waits=wish.waits,
             left_out=wish.left_out,
             on_run=begin,

@@ -173,8 +173,8 @@ class Transport(httpx.AsyncBaseTransport):
         *,
         timeout_seconds: float,
         resolver: AbstractResolver | None = None,
-        certified: Certified | None = None,
         proxies: Proxies = DIRECTLY,
+        certified: Certified | None = None,
     ) -> None:
         logs.hush()
         self._loop = asyncio.get_running_loop()

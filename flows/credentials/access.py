@@ -93,7 +93,7 @@ class Access:
         if (basic := self._auth.basic) is not None:
             pair = f"{text_of(basic.user, self._secrets)}:{text_of(basic.password, self._secrets)}"
             coded = base64.b64encode(pair.encode()).decode("ascii")
-            self._masker.learn([coded])
+            self._masker.learn([coded], lasting=True)
             return f"Basic {coded}"
         bearer = text_of(self._auth.bearer or "", self._secrets).strip()
         if not (bearer.isascii() and bearer.isprintable()):

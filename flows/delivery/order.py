@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.delivery.undoing import with_limit_of_today
@@ -30,6 +30,7 @@ class Order:
     encoding: str = ""
     delimiter: str = ""
     apostrophes: Apostrophes | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)  # by column of the file the column that it is
     undoes: str = ""  # the run whose rows it takes back
     outside: bool = False  # the definition came in over dashboard or HTTP
 
@@ -46,6 +47,7 @@ class Order:
             encoding=facts.asked_encoding,
             delimiter=facts.asked_delimiter,
             apostrophes=facts.asked_apostrophes,
+            mapping=facts.asked_map,
             undoes=facts.undoes,
             outside=facts.outside,
         )
@@ -68,6 +70,7 @@ class Order:
             asked_encoding=self.encoding or None,
             asked_delimiter=self.delimiter or None,
             asked_apostrophes=self.apostrophes,
+            asked_map=dict(self.mapping) or None,
             undoes=self.undoes or None,
             outside=self.outside or None,
         )

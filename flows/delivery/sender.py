@@ -81,8 +81,8 @@ class Sender:
             clock=clock,
             event=on_event,
             on_end=self._empty,
-            admit=client.admit,
             demand=Demand.of(definition),
+            admit=client.admit,
         )
         self._limit, self._on_second = limit, on_second
         breaker = Breaker(stop_after=definition.stop_after, in_flight=limit.terms.in_flight)

@@ -14,14 +14,15 @@ from flows.pipeline.auth_faults import auth_faults
 from flows.pipeline.column import SchemaImportError, column_faults
 from flows.pipeline.course_faults import course_faults
 from flows.pipeline.definition import Definition, Response, Schedule, Source
+from flows.pipeline.example import example_faults
 from flows.pipeline.expression import reads_body
 from flows.pipeline.fault import Fault, Place, brief, nearest, suggestion
-from flows.pipeline.judge import example_faults
 from flows.pipeline.known import Known, sensible
 from flows.pipeline.limit_faults import limit_faults
 from flows.pipeline.request import HEADER_NAME, Request
 from flows.pipeline.template import FromRow, Piece, TemplateError, pieces, texts
 from flows.pipeline.timing import Rule, RuleRefused
+from flows.pipeline.writing_faults import name_faults, writing_faults
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PASSWORD = re.compile(r"[a-z0-9+]+://(?:\$\{[^}]*\}|\$(?!\{)|[^/?#:@$])*:(?!\$\{secret:[^}]*\}@)[^/?#@]+@")  # as it is
@@ -86,10 +87,12 @@ def _columns(definition: Definition) -> Iterator[Fault]:
     folded: dict[str, str] = {}
     for name, column in definition.columns.items():
         wrong = list(column_faults(name, column))
+        wrong = wrong or list(writing_faults(("columns", name), column))
         yield from wrong or example_faults(("columns", name, "example"), column)
         if first := folded.get(name.strip().casefold()):
             yield Fault(("columns", name), f"differs from `{first}` in case only; headers are matched without")
         folded[name.strip().casefold()] = name
+    yield from name_faults(definition.columns)
     columns = _column_names(definition)
     for at, name in enumerate(definition.key):
         if columns and name not in columns:

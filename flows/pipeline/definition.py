@@ -118,10 +118,10 @@ class Definition(Part):
     """How rows that were only accepted are asked about"""
     undo: Undo | None = Field(default=None, exclude_if=left_out)
     """The request that takes a done row back"""
-    auth: Auth | None = Field(default=None, exclude_if=left_out)
-    """What lets requests in: a token, a password, a session, a certificate, a signature"""
     proxy: str | None = Field(default=None, exclude_if=left_out)
     """An HTTP proxy that all requests go through: http://HOST:PORT, or environment. Default: none"""
+    auth: Auth | None = Field(default=None, exclude_if=left_out)
+    """What lets requests in: a token, a password, a session, a certificate, a signature"""
     response: Response = Response()
     """What counts as success, and what is kept"""
     limit: Limit | None = Field(default=None, exclude_if=left_out)
@@ -165,6 +165,11 @@ class Definition(Part):
     def column_names(self) -> tuple[str, ...]:
         """The columns in order, whether they are stated here or by a pandera model."""
         return tuple(map(str, self.pandera_model.to_schema().columns)) if self.schema_path else tuple(self.columns)
+
+    @property
+    def other_names(self) -> dict[str, tuple[str, ...]]:
+        """By column the other names that it may have in a file."""
+        return {name: tuple(column.other_names) for name, column in self.columns.items() if column.other_names}
 
     @property
     def requests(self) -> list[tuple[Place, Request]]:

@@ -148,11 +148,18 @@ def _without_value(data: Any, blank: Set[Place], place: Place = ()) -> Iterator[
     """Keys with nothing behind them: left empty by mistake, and never to be taken for a default."""
     if _is_within_body(place):
         return  # null is JSON
-    if data is None and not (place == ("request", "empty") and place not in blank):  # where null is a word of ours
+    if data is None and not (_may_be_null(place) and place not in blank):
         yield Fault(place, "has no value; give it one, or leave the key out")
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for key, value in items:
         yield from _without_value(value, blank, (*place, key))
+
+
+def _may_be_null(place: Place) -> bool:
+    """Whether null is a word there, as long as it is written out."""
+    if place[:1] == ("columns",):
+        return place[2:] == ("other",) or (place[2:3] == ("map",) and len(place) == 4)
+    return place == ("request", "empty")
 
 
 def _is_within_body(place: Place) -> bool:

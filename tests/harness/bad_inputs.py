@@ -97,7 +97,7 @@ FILES: list[tuple[str, bytes | None, str]] = [
     (
         "columns.csv",
         b"userId,titel,body\n1,a,b\n",
-        "columns.csv: its columns are not those of the pipeline (userId, title, body). missing: title; unknown: titel\nIs 'titel' meant to be 'title'?",
+        "columns.csv: its columns are not those of the pipeline (userId, title, body). missing: title; unknown: titel\ntitle may be \"titel\": --map 'titel=title', or from: [titel] in the definition",
     ),
     (
         "twice.csv",
@@ -430,6 +430,30 @@ COMMANDS: list[tuple[list[str], str]] = [
     (
         ["send", "good.csv", "--definition", "new"],
         "--definition goes with --resume RUN only.\nA new run takes the present one.",
+    ),
+    (
+        ["check", "good.csv", "--map", "email"],
+        "--map 'email' does not say which column is which.\nWrite the name in the file, =, and the name in the pipeline: --map 'E-mail=email'",
+    ),
+    (
+        ["check", "good.csv", "--map", "body=title", "--map", "body=body"],
+        "--map says of 'body' twice what it is.\nName each column of the file once.",
+    ),
+    (
+        ["check", "good.csv", "--map", "Body=bodi"],
+        "'Body' was said to be bodi, and the pipeline has no such column; did you mean `body`?",
+    ),
+    (
+        ["send", "good.csv", "--map", "body=title", "--map", "Body=title"],
+        "both 'body' and 'Body' were said to be title\nName one of them.",
+    ),
+    (
+        ["check", "good.csv", "--map", "Inhalt=body"],
+        "good.csv: has no column 'Inhalt', which was said to be body\nIts columns: userId, title, body",
+    ),
+    (
+        ["send", "--resume", "last", "--map", "a=b"],
+        "--resume goes without --map.\nA run keeps what it was begun with.",
     ),
     (["send", "good.csv", "--resume", "last"], "--resume goes without FILE.\nA run keeps what it was begun with."),
     (

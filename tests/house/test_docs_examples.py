@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shlex
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from flows.delivery.check import check_file
 from flows.pipeline.advice import advice
-from flows.pipeline.definition import json_schema
+from flows.pipeline.definition import Definition, json_schema
 from flows.pipeline.pipelines import examples_folder
 from flows.pipeline.reading import load
+from flows.pipeline.rendering import Rendering
 from tests.harness.command import Run, here, rowrelay
 from tests.harness.world import ROOT
 
@@ -110,6 +113,29 @@ def test_each_body_that_the_shipped_definition_leaves_out_may_stand_in_place_of_
         YAML().dump(data | {"request": data["request"] | more}, stream)
 
     assert load(file, environ={}).main.bodies[0][0] == (key if key in BODIES else "json")
+
+
+_CELL = re.compile(r"^\| `(\w+): (\{.*?\})` \| (?:`(.*?)`)? ?\| (?:`(.*)`|(rejected: .+)) \|$", re.MULTILINE)
+CELLS = _CELL.findall((ROOT / "docs" / "pipelines.md").read_text())
+
+
+@pytest.mark.parametrize(("name", "column", "cell", "becomes", "rejected"), CELLS)
+def test_every_cell_in_the_pages_becomes_what_they_say(
+    name: str, column: str, cell: str, becomes: str, rejected: str, tmp_path: Path
+) -> None:
+    data = REST | {"columns": {name: YAML(typ="safe").load(column)}, "request": {"url": "https://api.example.com/"}}
+    definition = Definition.model_validate(data)
+    with (tmp_path / "cells.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([[name, "more"], [cell, "x"]])
+
+    result = check_file(tmp_path / "cells.csv", definition)
+
+    sent = [Rendering.of(definition).make_content(row.values).decode() for row in result.first]
+    assert (sent, result.rejected) == (([], 1) if rejected else ([f'{{"{name}":{becomes}}}'], 0))
+
+
+def test_the_pages_have_cells() -> None:
+    assert len(CELLS) == 20
 
 
 def test_every_key_of_a_definition_is_in_an_example() -> None:

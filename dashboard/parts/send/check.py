@@ -17,7 +17,7 @@ from dashboard.parts.estimate import wait_seconds
 from dashboard.parts.html import Markup, tag
 from dashboard.parts.locale import size
 from dashboard.parts.run.waiting import LATE_SECONDS, gone, status_link, take_back
-from dashboard.parts.send import decide, reading
+from dashboard.parts.send import decide, mapping, reading
 from dashboard.parts.target import here_notice
 from dashboard.parts.theme import notice, numbers
 from dashboard.words import RUN, SEVERAL_READINGS, reason, visible
@@ -175,8 +175,11 @@ def _refused(run: Run) -> None:
         st.html(notice("warn", SEVERAL_READINGS, ask))
         reading.choose_encoding(run, run.facts.readings)
     elif kind == "stopped":
-        st.html(notice("bad", "This file cannot be sent.", *reason(run)))
+        differs = bool(run.facts.header)
+        st.html(notice("bad", "This file cannot be sent.", *reason(run)[: 1 if differs else 2]))
         decide.offer_others(run)
+        if differs:
+            mapping.choose(run)
     elif kind == "interrupted":
         st.html(notice("warn", "The check was interrupted.", "Nothing was sent. Check the file again."))
     elif kind == "cancelled":
