@@ -20,6 +20,7 @@ from flows.records import RowState
 from flows.settings import Settings
 from tests.harness.http_proxy import HttpProxy
 from tests.harness.oauth import CLIENT, SECRET, OAuth
+from tests.harness.receiver import worst
 from tests.harness.token_runs import definition, deliver, file_of, keep_secrets, oauth2, start
 from tests.harness.traces import in_files, in_redis
 from tests.harness.wait import wait_until
@@ -268,3 +269,21 @@ def test_token_requests_go_through_the_proxy_that_the_definition_states(redis_ur
 
     assert (stopped, counts(ended)) == ("", {"done": 5})
     assert len(server.asked) == 1
+
+
+def test_token_requests_that_count_take_permits_of_the_limit_as_the_receiver_counts(
+    redis_url: str, tmp_path: Path
+) -> None:
+    """A password is exchanged, written as JSON, the client known by basic."""
+    with OAuth(lifetime=1.5) as server:
+        keep_secrets(tmp_path, P="p4ssW0rd")
+        more = {"user": "anna", "password": "${secret:P}", "body": "json", "client": "basic", "counts": True}
+        path = definition(tmp_path, server.url + "/rows", oauth2(server, "password", **more), limit={"requests": 5})
+        ended, stopped = deliver(redis_url, tmp_path, path, file_of(tmp_path, 25))
+
+    assert (stopped, counts(ended)) == ("", {"done": 25})
+    assert {(asked["username"], asked["password"], asked["by"]) for asked in server.asked} == {
+        ("anna", "p4ssW0rd", "basic")
+    }
+    assert len(server.moments) >= 3
+    assert worst([*server.moments, *server.arrived], 1.0) <= 5
