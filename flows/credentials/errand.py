@@ -76,7 +76,6 @@ class Sent:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            cwd="/",
             start_new_session=True,
         )
         self._say(msgspec.json.encode(errand))
