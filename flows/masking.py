@@ -30,9 +30,12 @@ class Masker:
         self._brief = deque[tuple[str, str]](maxlen=MOST_BRIEF)
         self._compile()
 
-    def learn(self, secrets: Iterable[str]) -> None:
-        """Hide these too from now on: tokens, cookies. Of those that come and go the latest are hidden."""
-        if new := [secret for secret in secrets if secret and secret not in self._learnt]:
+    def learn(self, secrets: Iterable[str], *, lasting: bool = False) -> None:
+        """Hide these too from now on: tokens, cookies. Of those that do not last the latest are hidden."""
+        if lasting:
+            self._stated |= frozenset(secrets)
+            self._compile()
+        elif new := [secret for secret in secrets if secret and secret not in self._learnt]:
             self._learnt.extend(new)
             self._compile()
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import redis
 
-from flows.client.certificate import Certified
 from flows.client.client import Client
 from flows.client.credential import turned_away
 from flows.credentials.session import LOGS_IN, Session
@@ -19,10 +17,11 @@ from flows.credentials.signing import sign, text_of
 from flows.credentials.standing import Standing
 from flows.credentials.tokens import Tokens
 from flows.credentials.vault import Vault
+from flows.credentials.wire import wire_of
 from flows.errors import SettingError, Stopped
 from flows.limit.clock import boot_time
 from flows.limit.limiter import Limit, Permit
-from flows.pipeline.auth import SECRET, Auth
+from flows.pipeline.auth import Auth
 from flows.pipeline.definition import Definition
 from flows.pipeline.template import Secrets
 from flows.records import Reply
@@ -63,7 +62,7 @@ class Access:
                 redis_url,
                 redis_client,
                 pipeline=definition.name,
-                certified=certified(auth, secrets, settings.secrets),
+                wire=wire_of(definition, secrets, settings.secrets),
                 acquire=self._permit,
                 on_token=self._masker.learn,
                 event=event,
@@ -94,7 +93,7 @@ class Access:
         if (basic := self._auth.basic) is not None:
             pair = f"{text_of(basic.user, self._secrets)}:{text_of(basic.password, self._secrets)}"
             coded = base64.b64encode(pair.encode()).decode("ascii")
-            self._masker.learn([coded])
+            self._masker.learn([coded], lasting=True)
             return f"Basic {coded}"
         bearer = text_of(self._auth.bearer or "", self._secrets).strip()
         if not (bearer.isascii() and bearer.isprintable()):
@@ -160,20 +159,3 @@ class Access:
             hint = "Look whether the account may do this, and whether auth.oauth2 asks for the right scope."
             hint += " Then resume the run."
         self._stopped = self._stopped or Stopped(f"The API says {status} to {why}.", hint=hint)
-
-
-def certified(auth: Auth | None, secrets: Secrets, folder: Path | None) -> Certified | None:
-    """The files of the client certificate. Raises SettingError where they are not in the secrets folder."""
-    if auth is None or (stated := auth.certificate) is None:
-        return None
-    found = []
-    for text in (stated.cert, stated.key):
-        name = (SECRET.fullmatch(text or "") or [""])[1] if text else ""
-        if name and (folder is None or not (folder / name).is_file()):
-            where = f"in {folder}" if folder is not None else "as ROWRELAY_SECRETS names no folder"
-            raise SettingError(
-                f"There is no file {name} {where}.",
-                hint="auth.certificate names PEM files in the folder of secrets; put them there.",
-            )
-        found.append(str(folder / name) if name and folder is not None else "")
-    return Certified(found[0], found[1], text_of(stated.password or "", secrets))

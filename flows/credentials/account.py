@@ -9,15 +9,13 @@ from dataclasses import dataclass
 
 import redis
 
-from flows.client.certificate import Certified
-from flows.credentials.access import certified
 from flows.credentials.connecting import Consent, NotAllowed
 from flows.credentials.grant import Token, exchanging
 from flows.credentials.signing import text_of
 from flows.credentials.store import About, Store, about_of, forget, owner
 from flows.credentials.tokens import Tokens
 from flows.credentials.vault import Vault
-from flows.credentials.wire import driven
+from flows.credentials.wire import driven, wire_of
 from flows.errors import LedgerError, SettingError
 from flows.ledger.connection import translated
 from flows.limit.limiter import Limiter, Permit
@@ -107,7 +105,7 @@ class Account:
         self._settings, self._redis_url, self._client = settings, redis_url, client
         self.secrets: Mapping[str, str] = secrets_of(definition, settings.secrets)
         self._vault = Vault.of(settings)
-        self._certified: Certified | None = certified(definition.auth, self.secrets, settings.secrets)
+        self._wire = wire_of(definition, self.secrets, settings.secrets)
 
     def ready(self) -> Standing:
         """Have a token that holds, by what is stored or stated. Raises Stopped where there is none to be had."""
@@ -130,7 +128,7 @@ class Account:
                 self._redis_url,
                 self._client,
                 pipeline=self.definition.name,
-                certified=self._certified,
+                wire=self._wire,
                 acquire=acquire,
             )
             await tokens.ready()
@@ -142,7 +140,7 @@ class Account:
     def exchange(self, consent: Consent, code: str) -> None:
         """Have the tokens for what a person has allowed. Raises TokenRefused, TokenAway, NotAllowed."""
         flow = exchanging(self.oauth2, self.secrets, code=code, redirect=consent.redirect, verifier=consent.verifier)
-        token = driven(flow, certified=self._certified)
+        token = driven(flow, wire=self._wire)
         if not token.refresh:
             raise NotAllowed(
                 "The server gave a token, but no refresh token, so that it could not be renewed.",

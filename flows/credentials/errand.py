@@ -24,11 +24,10 @@ from typing import IO
 
 import msgspec
 
-from flows.client.certificate import Certified
 from flows.credentials.grant import Asked, Token, TokenAway, TokenRefused, asking
 from flows.credentials.store import Store
 from flows.credentials.vault import Vault
-from flows.credentials.wire import driven
+from flows.credentials.wire import DIRECTLY, Wire, driven
 from flows.errors import RowrelayError
 
 START_SECONDS = 15.0  # Python and its libraries may take so long on a machine that is busy
@@ -52,7 +51,7 @@ class Errand(msgspec.Struct, frozen=True):
     where: str
     asked: Asked
     attempts: int = 1
-    certified: Certified | None = None
+    wire: Wire = DIRECTLY
     hide: tuple[str, ...] = ()
 
 
@@ -77,7 +76,6 @@ class Sent:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            cwd="/",
             start_new_session=True,
         )
         self._say(msgspec.json.encode(errand))
@@ -133,7 +131,7 @@ def run(errand: Errand) -> Came:
     mask = Masker((errand.before, *errand.hide)).text
     try:
         flow = asking(errand.where, lambda: errand.asked, attempts=errand.attempts)
-        token = driven(flow, certified=errand.certified, before=before)
+        token = driven(flow, wire=errand.wire, before=before)
     except TokenRefused as exc:
         told = mask(exc.message)
         store.fail(errand.generation, told)

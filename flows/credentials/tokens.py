@@ -13,14 +13,13 @@ from uuid import uuid4
 
 import redis
 
-from flows.client.certificate import Certified
 from flows.credentials.errand import START_SECONDS, Errand, Sent
 from flows.credentials.grant import TokenAway, TokenRefused, ask, attempts_of, fetching, place_of
 from flows.credentials.signing import text_of
 from flows.credentials.standing import Standing
 from flows.credentials.store import Held, Store, owner
 from flows.credentials.vault import Vault
-from flows.credentials.wire import driven
+from flows.credentials.wire import DIRECTLY, Wire, driven
 from flows.errors import Stopped
 from flows.limit.clock import Clock, boot_time
 from flows.limit.limiter import Permit, StalePermit
@@ -59,14 +58,14 @@ class Tokens:
         client: redis.Redis,
         *,
         pipeline: str,
-        certified: Certified | None = None,
+        wire: Wire = DIRECTLY,
         acquire: Callable[[], Awaitable[Permit]] | None = None,
         on_token: Callable[[Sequence[str]], None] = lambda texts: None,
         event: Callable[[str], None] = lambda text: None,
         clock: Clock = boot_time,
     ) -> None:
         self._oauth2, self._secrets, self._vault, self._redis_url = oauth2, secrets, vault, redis_url
-        self._pipeline, self._certified, self._acquire = pipeline, certified, acquire
+        self._pipeline, self._wire, self._acquire = pipeline, wire, acquire
         self._on_token, self._event, self._clock = on_token, event, clock
         self._store = Store(client, vault, oauth2.token_name, owner=owner(), pipeline=pipeline)
         self._masker = Masker(secrets.values())
@@ -209,7 +208,7 @@ class Tokens:
         flow = fetching(self._oauth2, self._secrets, now=time.time, unique=lambda: uuid4().hex)
         try:
             async with self._paid():
-                token = await self._call(driven, flow, certified=self._certified)
+                token = await self._call(driven, flow, wire=self._wire)
         except TokenAway as exc:
             raise TokenAway(self._masker.text(exc.message), hint=exc.hint) from None
         why = why if held.generation else "start"
@@ -240,7 +239,7 @@ class Tokens:
             where=place_of(self._oauth2),
             asked=asked,
             attempts=attempts_of(self._oauth2),
-            certified=self._certified,
+            wire=self._wire,
             hide=tuple(self._secrets.values()),
         )
         sent = await self._call(Sent, errand)

@@ -1,25 +1,65 @@
-"""A token request on the network: one attempt, bounded in time and length, with no redirects and no proxies."""
+"""A token request on the network: one attempt, bounded in time and length, with no redirects.
+
+It goes through the proxy that the definition states, and no other.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import httpx
+import msgspec
 
 from flows.client.breakage import words_for
 from flows.client.certificate import Certified, tls_context
+from flows.client.proxies import Proxies, Proxy
 from flows.credentials.grant import MOST_BYTES, Answer, Asked, Flow, Pause, Token
+from flows.credentials.signing import text_of
+from flows.errors import SettingError
+from flows.pipeline.auth import SECRET, Auth
+from flows.pipeline.definition import Definition
+from flows.pipeline.template import Secrets
 
 
-def post(asked: Asked, certified: Certified | None = None) -> Answer:
+class Wire(msgspec.Struct, frozen=True):
+    """How token requests go: the certificate that is shown, and the proxy, its password in its address."""
+
+    certified: Certified | None = None
+    proxy: str = ""
+
+
+def wire_of(definition: Definition, secrets: Secrets, folder: Path | None) -> Wire:
+    """As a definition says; `folder` is that of the secrets. Raises SettingError."""
+    auth = definition.auth
+    oauth2 = auth.oauth2 if auth is not None else None
+    url = urlsplit(oauth2.token_url if oauth2 is not None else "")
+    found = Proxies.of(definition, secrets).to(url.scheme.lower(), url.hostname or "")
+    return Wire(certified(auth, secrets, folder), _address(found) if found is not None else "")
+
+
+def _address(proxy: Proxy) -> str:
+    who = f"{quote(proxy.user, safe='')}:{quote(proxy.password, safe='')}@" if proxy.user else ""
+    return f"http://{who}{proxy.host}:{proxy.port}"
+
+
+DIRECTLY = Wire()
+
+
+def post(asked: Asked, wire: Wire = DIRECTLY) -> Answer:
     """What came of it. Raises SettingError for a certificate that cannot be used."""
     until = time.monotonic() + asked.timeout_seconds
     status, headers, body = None, {}, bytearray()
     try:
         with (
             httpx.Client(
-                trust_env=False, verify=tls_context(certified), timeout=asked.timeout_seconds, follow_redirects=False
+                trust_env=False,
+                proxy=wire.proxy or None,
+                verify=tls_context(wire.certified),
+                timeout=asked.timeout_seconds,
+                follow_redirects=False,
             ) as client,
             client.stream("POST", asked.url, headers=asked.headers, content=asked.body) as response,
         ):
@@ -40,7 +80,7 @@ def post(asked: Asked, certified: Certified | None = None) -> Answer:
 def driven(
     flow: Flow,
     *,
-    certified: Certified | None = None,
+    wire: Wire = DIRECTLY,
     before: Callable[[Asked], None] = lambda asked: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Token:
@@ -53,7 +93,24 @@ def driven(
                 step = flow.send(None)
             else:
                 before(step)
-                step = flow.send(post(step, certified))
+                step = flow.send(post(step, wire))
         except StopIteration as end:
             token: Token = end.value
             return token
+
+
+def certified(auth: Auth | None, secrets: Secrets, folder: Path | None) -> Certified | None:
+    """The files of the client certificate. Raises SettingError where they are not in the secrets folder."""
+    if auth is None or (stated := auth.certificate) is None:
+        return None
+    found = []
+    for text in (stated.cert, stated.key):
+        name = (SECRET.fullmatch(text or "") or [""])[1] if text else ""
+        if name and (folder is None or not (folder / name).is_file()):
+            where = f"in {folder}" if folder is not None else "as ROWRELAY_SECRETS names no folder"
+            raise SettingError(
+                f"There is no file {name} {where}.",
+                hint="auth.certificate names PEM files in the folder of secrets; put them there.",
+            )
+        found.append(str(folder / name) if name and folder is not None else "")
+    return Certified(found[0], found[1], text_of(stated.password or "", secrets))

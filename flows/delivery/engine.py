@@ -15,7 +15,8 @@ import pyarrow as pa
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from flows.client.client import Client
-from flows.credentials.access import Access, certified
+from flows.credentials.access import Access
+from flows.credentials.wire import certified
 from flows.delivery.sender import Sender
 from flows.errors import Stopped
 from flows.ledger.connection import connect

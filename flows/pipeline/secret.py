@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.errors import SecretMissing, SettingError
+from flows.pipeline.auth import SECRET
 from flows.pipeline.definition import Definition
 from flows.pipeline.fault import Place
 from flows.pipeline.request import all_texts
@@ -52,11 +53,24 @@ def uses(definition: Definition) -> Iterator[Use]:
     if definition.batch is not None and definition.request is not None:
         for where, text in all_texts(definition.batch.each, ("batch", "each")):
             yield from (Use(where, name, definition.request.url) for name in named(text))
+    yield from _of_auth(definition)
     for name in named(definition.proxy or ""):
         yield Use(("proxy",), name, definition.proxy or "")
     for at, schedule in enumerate(definition.schedules):
         for name in named(schedule.inbox or ""):
             yield Use(("schedules", at, "inbox"), name, schedule.inbox or "")
+
+
+def _of_auth(definition: Definition) -> Iterator[Use]:
+    """Those of `auth`: to the token server, or with every request; what only signs counts as what it signs."""
+    if (auth := definition.auth) is None:
+        return
+    urls = list(dict.fromkeys(request.url for _, request in definition.requests))
+    for place, text in auth.texts():
+        to_server = place[1] == "oauth2" and place[2] != "header"
+        for name in SECRET.findall(text):
+            for url in [auth.oauth2.token_url] if to_server and auth.oauth2 is not None else urls:
+                yield Use(place, name, url)
 
 
 def named(text: str) -> list[str]:

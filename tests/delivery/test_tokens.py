@@ -18,7 +18,9 @@ from flows.ledger.connection import connect
 from flows.pipeline.reading import load
 from flows.records import RowState
 from flows.settings import Settings
+from tests.harness.http_proxy import HttpProxy
 from tests.harness.oauth import CLIENT, SECRET, OAuth
+from tests.harness.receiver import worst
 from tests.harness.token_runs import definition, deliver, file_of, keep_secrets, oauth2, start
 from tests.harness.traces import in_files, in_redis
 from tests.harness.wait import wait_until
@@ -252,3 +254,36 @@ def test_a_run_that_is_told_to_end_in_the_middle_of_a_renewal_loses_no_token(red
     assert (stopped, counts(second)) == ("", {"done": 5})
     assert len(server.asked) == 1
     assert not server.grants[0].revoked
+
+
+def test_token_requests_go_through_the_proxy_that_the_definition_states(redis_url: str, tmp_path: Path) -> None:
+    with OAuth() as server:
+        proxy = HttpProxy(("127.0.0.1", int(server.url.rpartition(":")[2])), user="me:p4x/Zq7")
+        keep_secrets(tmp_path, PP="p4x/Zq7")
+        url = "http://api.example.invalid"
+        auth = oauth2(server, token_url=url + "/token")
+        stated = f"http://me:${{secret:PP}}@127.0.0.1:{proxy.port}"
+        path = definition(tmp_path, url + "/rows", auth, proxy=stated)
+        ended, stopped = deliver(redis_url, tmp_path, path, file_of(tmp_path, 5))
+        proxy.close()
+
+    assert (stopped, counts(ended)) == ("", {"done": 5})
+    assert len(server.asked) == 1
+
+
+def test_token_requests_that_count_take_permits_of_the_limit_as_the_receiver_counts(
+    redis_url: str, tmp_path: Path
+) -> None:
+    """A password is exchanged, written as JSON, the client known by basic."""
+    with OAuth(lifetime=1.5) as server:
+        keep_secrets(tmp_path, P="p4ssW0rd")
+        more = {"user": "anna", "password": "${secret:P}", "body": "json", "client": "basic", "counts": True}
+        path = definition(tmp_path, server.url + "/rows", oauth2(server, "password", **more), limit={"requests": 5})
+        ended, stopped = deliver(redis_url, tmp_path, path, file_of(tmp_path, 25))
+
+    assert (stopped, counts(ended)) == ("", {"done": 25})
+    assert {(asked["username"], asked["password"], asked["by"]) for asked in server.asked} == {
+        ("anna", "p4ssW0rd", "basic")
+    }
+    assert len(server.moments) >= 3
+    assert worst([*server.moments, *server.arrived], 1.0) <= 5

@@ -50,6 +50,7 @@ class OAuth:
     issued: list[str] = field(default_factory=list)  # every token of either kind
     grants: list[Grant] = field(default_factory=list)
     rows: Counter[int] = field(default_factory=Counter)
+    arrived: list[float] = field(default_factory=list)  # the moments of requests at the API
     refused: int = 0  # requests at the API that had no token that holds
     heard: list[dict[str, str]] = field(default_factory=list)  # the headers of those that had
     refuses_all: bool = False
@@ -130,6 +131,7 @@ class OAuth:
     def api(self, row: int, headers: dict[str, str]) -> tuple[int, Any]:
         """The answer to a row."""
         with self._lock:
+            self.arrived.append(time.monotonic())
             token = headers.get("authorization", "").rpartition(" ")[2]
             until, _ = self._access.get(token, (0.0, None))
             if self.refuses_all or row in self.refuses_rows or until <= time.monotonic():

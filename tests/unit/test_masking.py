@@ -62,3 +62,27 @@ def test_no_answer_makes_the_search_for_secrets_slow(text: str) -> None:
     shown = masker.text(text)
 
     assert len(shown) <= len(text)
+
+
+def test_what_is_learnt_later_is_hidden_too_and_what_lasts_is_never_forgotten() -> None:
+    masker = Masker(["first-secret"])
+    masker.learn(["bG9uZyBsYXN0aW5n"], lasting=True)
+    for number in range(100):
+        masker.learn([f"token-{number:03}", f"refresh-{number:03}"])
+
+    said = "first-secret bG9uZyBsYXN0aW5n token-099 refresh-090"
+    assert masker.text(said) == " ".join([DOTS] * 4)
+    assert masker.value({"a": [said]}) == {"a": [" ".join([DOTS] * 4)]}
+
+
+def test_a_signature_is_hidden_however_it_is_written_though_every_request_has_another_one() -> None:
+    masker = Masker()
+    signature = "q/7+Zk3mP9sLx2vT8wB5nR1cY6dH4jF0gA=="
+    for number in range(500):
+        masker.learn_briefly(f"{number:064x}")
+    masker.learn_briefly(signature)
+
+    for said in (signature, quote(signature, safe=""), json.dumps({"s": signature}).replace("/", "\\/")):
+        assert "Zk3mP9sLx2vT8wB5nR1cY6dH4jF0gA" not in masker.text(f"you sent {said}")
+    assert masker.value(signature) == DOTS
+    assert masker.text("nothing of the kind") == "nothing of the kind"

@@ -254,3 +254,21 @@ def test_a_permit_of_a_refused_request_is_handed_back() -> None:
     assert asked == []
     with pytest.raises(DefinitionError):
         redirected(made, "nowhere")
+
+
+def test_the_secrets_of_auth_go_to_the_token_server_and_those_that_go_along_to_the_api(tmp_path: Path) -> None:
+    hosts = SecretHosts.of(folder(tmp_path / "s", "login.example.com"))
+    oauth2 = {
+        "grant": "client_credentials",
+        "token_url": "https://login.example.com/token",
+        "client_id": "a",
+        "client_secret": "${secret:TOKEN}",
+    }
+    made = definition("https://api.example.com/", auth={"oauth2": oauth2})
+    abroad = definition("https://api.example.com/", auth={"oauth2": oauth2 | {"token_url": "https://evil.example/"}})
+    along = definition("https://api.example.com/", auth={"bearer": "${secret:TOKEN}"})
+
+    hosts.refuse(made)
+    for each in (abroad, along):
+        with pytest.raises(SecretAbroad):
+            hosts.refuse(each)
