@@ -17,6 +17,7 @@ from flows.client.client import Client
 from flows.client.pause import retry_after
 from flows.client.slowing import MOST_REQUESTS, MOST_SECONDS, Budget, budget_of
 from flows.delivery.context import Context
+from flows.delivery.demand import Demand
 from flows.delivery.journal import Journal
 from flows.delivery.sender import Sender
 from flows.delivery.slowing import Slowing
@@ -198,9 +199,13 @@ def slowing(limit: FakeLimit, slow_by: Any = "standard") -> tuple[Slowing, list[
     made = definition("https://api.test/", **({"slow_by": slow_by} if slow_by else {}))
     context = Context(
         run="r", epoch=1, definition=made, ledger=None, limit=limit, give_up_seconds=1.0,  # type: ignore[arg-type]
-        clock=limit.clock, event=events.append, on_end=lambda: None,
+        clock=limit.clock, event=events.append, on_end=lambda: None, demand=Demand.of(made), admit=admitted,
     )  # fmt: skip
     return Slowing(context, limit), events
+
+
+async def admitted() -> None:
+    """Nothing has to be fetched first."""
 
 
 def answer(remaining: float, seconds: float, *, status: int = 200, **how: Any) -> Reply:
