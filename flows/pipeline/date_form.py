@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Any
 
@@ -35,7 +35,7 @@ _DAY = ("the year", "the month", "the day")
 _SPLIT = re.compile("|".join(sorted(TOKENS, key=len, reverse=True)) + "|.", re.DOTALL)
 _PERCENT = {"%Y": "YYYY", "%y": "YY", "%m": "MM", "%d": "DD", "%H": "HH", "%I": "hh", "%M": "mm", "%S": "ss",
             "%p": "A", "%z": "Z"}  # fmt: skip
-_SAMPLE = datetime(2026, 1, 31, 13, 45)
+_SAMPLE = datetime(2026, 1, 31, 13, 45, tzinfo=timezone(timedelta(hours=1)))
 
 
 class FormatError(ValueError):
@@ -82,7 +82,7 @@ class DateForm:
     def words(self) -> str:
         """What a cell must be."""
         what = "a date" if self.kind == "date" else "a date and time"
-        return f"must be {what} such as {self.write(_SAMPLE.astimezone() if 'Z' in self._named else _SAMPLE)}"
+        return f"must be {what} such as {self.write(_SAMPLE)}"
 
     def _year(self, read: Mapping[str, str]) -> int:
         if "YYYY" in read:

@@ -177,7 +177,15 @@ def _plain(value: Any) -> Any:
 
 def as_answered(values: Mapping[str, Any]) -> dict[str, Any]:
     """A row's values as JMESPath can compare them."""
-    return {name: _plain(value) if isinstance(value, Decimal | date) else value for name, value in values.items()}
+    return {name: _comparable(value) for name, value in values.items()}
+
+
+def _comparable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return as_answered(value)
+    if isinstance(value, list):
+        return [_comparable(each) for each in value]
+    return _plain(value) if isinstance(value, Decimal | date) else value
 
 
 def reads_body(text: str) -> bool:

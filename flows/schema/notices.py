@@ -19,6 +19,7 @@ from flows.pipeline.rendering import Rendering
 from flows.pipeline.spoiled import ERRORS, NO_WIDTH, SHORTENED, UNSEEN, unseen
 from flows.pipeline.template import FromRow, ListOf, MappingOf, NamedByRow, Node, Text, Typed
 from flows.schema.cell import Cell, as_arrow, where
+from flows.values import as_text
 
 _SHORTENED = rf"\A{SHORTENED}\z"
 _MISSING = pa.array(["\\N", "NULL", "null"], pa.large_string())
@@ -49,7 +50,9 @@ class Notices:
         self._empty = definition.main.empty
         self._method = definition.main.method
         wipes = self._method in _REPLACING and self._empty != "omit"
-        self._wiped = [name for name, how in cells.items() if wipes and how.null and name in typed]
+        self._defaults = {name: how.default for name, how in cells.items() if how.default is not None}
+        nothing = [name for name, how in cells.items() if how.null and name not in self._defaults]
+        self._wiped = [name for name in nothing if wipes and name in typed]
         self._found: dict[tuple[str, str], _Found] = {}
 
     def look(self, text: pd.DataFrame, lines: npt.NDArray[np.int64]) -> None:
@@ -88,6 +91,8 @@ class Notices:
                 yield f"column {name}: {self._words(what, found)}"
 
     def _goes_out(self, name: str) -> str:
+        if name in self._defaults:
+            return f"{as_text(self._defaults[name])} goes out"
         if not self._used[name]:
             return "it is empty"
         if self._empty == "omit":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from flows.retention import delete_run
 from flows.settings import Settings
 from flows.spool.spool import Spool
 from flows.storage.located import opened
+from tests.files.test_values import defined
 from tests.harness.seeding import Seeded, seed
 
 D, F, U = RowState.DONE, RowState.FAILED, RowState.UNKNOWN
@@ -49,6 +52,7 @@ NASTY = (
     "0012", "+49 30 1234", "=1+1", '="0012"', "'0012", "''=x", "@cmd", "-5", "1e5", "01.02.2026", "true", " padded ",
     'say "hi"', "comma, semicolon; tab\there", "line\nfeed", "carriage\r\nreturn", "Жанна 数据 😀", "null", "{brace}",
     "\ufeffmark", "---", "code", "a|b", "'", "''", "1,5", "½",
+    "#N/A", "4.00638E+12",
 )  # fmt: skip
 
 
@@ -360,3 +364,21 @@ def _written(folder: Path, codes: list[str]) -> Path:
 
 def _rests(run: Run) -> Run:
     return replace(run, busy=False)
+
+
+def test_results_are_written_as_the_pipeline_that_reads_them_wants_them(shop: Shop, tmp_path: Path) -> None:
+    file = tmp_path / "orders.csv"
+    file.write_text("code,note,price,born\nA,x,1.234,2026-02-01\n", encoding="utf-8")
+    run = seed(shop.settings, shop.redis_url, file, definition=shop.definition())
+    shop.done(run, 1, {"orderId": "7"})
+    first = shop.ended(run)
+    price, born = (
+        'Preis: {type: decimal, decimal: ",", group: ".", from: [price]}',
+        "born: {type: date, format: M/D/YYYY}",
+    )
+    other = defined(tmp_path, price, born)
+
+    (tmp_path / "results.csv").write_bytes(b"".join(lines(first, run.delivery.view, shop.settings, reader=other)))
+    result = check_file(tmp_path / "results.csv", other, encoding="utf-8", delimiter=",")
+
+    assert [row.values for row in result.first] == [{"Preis": Decimal("1.234"), "born": date(2026, 2, 1)}]

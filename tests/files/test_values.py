@@ -22,6 +22,7 @@ from flows.errors import FileError
 from flows.pipeline.column import Column
 from flows.pipeline.date_form import DateForm
 from flows.pipeline.definition import Definition
+from flows.pipeline.expression import as_answered
 from flows.pipeline.number_form import NumberForm
 from flows.pipeline.reader import form_of, writer
 from flows.pipeline.reading import from_resolved, load
@@ -266,3 +267,17 @@ def test_another_name_decides_what_separates_the_cells(tmp_path: Path) -> None:
     (tmp_path / "f.csv").write_text("a,b,c;E-mail;id\nx;y;1\n", encoding="utf-8")
 
     assert check_file(tmp_path / "f.csv", defined(tmp_path, *NAMED)).delimiter == ";"
+
+
+def test_a_missing_column_with_a_default_is_told_with_it(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("id\n1\n")
+    definition = defined(tmp_path, "id: {type: int}", "lang: {type: str, optional: true, default: en}")
+
+    result = check_file(tmp_path / "f.csv", definition)
+
+    assert result.first[0].values == {"id": 1, "lang": "en"}
+    assert result.notices == ("lang is missing in the file: en goes out in every row",)
+
+
+def test_a_nested_number_is_compared_as_a_number() -> None:
+    assert as_answered({"c": {"a": [Decimal("1.5"), "x"]}}) == {"c": {"a": [1.5, "x"]}}
