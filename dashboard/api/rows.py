@@ -169,7 +169,7 @@ def _book(name: str) -> tuple[Run, Rowbook]:
 
 def _spool(run: Run) -> Spool:
     """One of its own for each download: they walk at their own pace."""
-    return Spool(settings().spool_url, run.id)
+    return Spool(settings().spool_url, run.id, run.facts.mended)
 
 
 def _request(shown: preview.Shown) -> schemas.Request:

@@ -99,7 +99,7 @@ def _skipped(book: Rowbook) -> Rows:
     """The numbers of the rejected rows that an earlier run delivered. Which they are is in the spool alone."""
     if not book.run.skipped or not book.run.wrong:
         return book.rejected if book.run.skipped else np.zeros(0, dtype=np.int64)
-    key = (book.settings.spool_url, book.run.id, book.run.facts.spool)
+    key = (book.settings.spool_url, book.run.id, book.run.facts.rows_held)
     return _left_out.get(
         key, lambda: np.array([each.row for each in book.spool.rejections() if each.skipped], dtype=np.int64)
     )
@@ -114,7 +114,7 @@ def _by_outcome(book: Rowbook, chosen: Rows | None, question: Question) -> tuple
     if len(rows) > MOST_SORTED:
         return rows, f"Sorted by row: by outcome, up to {MOST_SORTED:,} rows can be sorted. Filter first."
     counts = tuple(book.run.counts.values())  # when no row has moved, the order is the same on every page
-    key = (book.settings.spool_url, book.run.id, book.run.facts.epoch, question, counts)
+    key = (book.settings.spool_url, book.run.id, book.run.facts.epoch, book.run.facts.rows_held, question, counts)
     return _orders.get(key, lambda: _order(book, rows, question)), ""
 
 

@@ -114,6 +114,7 @@ class Delivery:
     def join(self, epoch: int) -> None:
         """Send under the epoch of the process that holds the lease. Raises SettingError."""
         self.lease.keep(epoch)
+        self.spool.at(self.view.run(self.run).facts.mended)
         self.sending.open(first_serial=self.ledger.serials(self.run))
 
     def rounds(self, wanted: Wanted, *, request: str = "", left_out: Collection[int] = ()) -> Iterator[list[Chunk]]:

@@ -97,6 +97,6 @@ def lines(first: Run, view: View, settings: Settings, *, number: str = "") -> It
     while own in names:
         own += "_"
     yield table.lines([[own, *map(neutral, names)]])
-    found = done_rows(view, Spool(settings.spool_url, first.id), first, definition, number)
+    found = done_rows(view, Spool(settings.spool_url, first.id, first.facts.mended), first, definition, number)
     while some := list(islice(found, _AT_ONCE)):
         yield table.lines(["", *(guarded(plain(row.values[name])) for name in names)] for row in some)
