@@ -98,8 +98,10 @@ class Rowbook:
     def _found(self, record: Record, row: Row | Rejection | None, place: Place | None) -> Found:
         if isinstance(row, Rejection):
             header = self.spool.manifest().header
-            return Found(record, row.line, dict(zip(header, row.cells, strict=False)), row.reasons)
-        return Found(record, row.line if row else 0, row.values if row else {}, place=place)
+            values = dict(zip(header, row.cells, strict=False))
+            return Found(record, row.line, values, row.reasons, changed=row.changed or {})
+        changed = (row.changed if row else None) or {}
+        return Found(record, row.line if row else 0, row.values if row else {}, changed=changed, place=place)
 
 
 @lru_cache(maxsize=8)

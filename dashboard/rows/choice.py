@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.rows import search
+from dashboard.rows import groups, search
 from dashboard.rows.book import Rowbook
 from dashboard.rows.cache import Cache
 from dashboard.rows.question import SKIPPED, WRONG, Page, Question
@@ -59,11 +59,14 @@ def by_row(question: Question) -> bool:
 
 def choose(book: Rowbook, question: Question) -> tuple[Rows | None, str]:
     """Row numbers in the order to show, None for all of them in the file's order; and a remark."""
-    if not (question.states or question.search or question.sort or question.descending):
+    if not (question.states or question.search or question.sort or question.descending or question.reason):
         return None, ""
     chosen: Rows | None = None
     if question.search or question.sort in book.definition.column_names:
         chosen = search.find(book, question)
+    if question.reason:
+        fitting = groups.with_reason(book, question.reason, question.states)
+        chosen = fitting if chosen is None else chosen[np.isin(chosen, fitting)]
     if question.states:
         mask = _mask(book, question.states)
         chosen = np.flatnonzero(mask) + 1 if chosen is None else chosen[mask[chosen - 1]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,10 +11,14 @@ from typing import Any
 import msgspec
 
 from flows.errors import RowrelayError
+from flows.ledger.mends import Mend
+from flows.pipeline.definition import Definition
 from flows.pipeline.fault import suggestion
 from flows.records import Rejection, skipped_by
 from flows.source.content import GUARDED
 
+_PLAIN = re.compile(r"[^\W\d_][\w ./@-]*[\w.]|[^\W\d_]")
+_WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
 MOST_CHANGES = 10_000
 MOST_BYTES = 4 * 2**20
 SHOWN = 60  # characters of a value in a message
@@ -22,6 +28,10 @@ EXAMPLE = '{"changes": [{"column": "country", "value": "Germany", "becomes": "DE
 
 class ChangesRefused(RowrelayError):
     """What was to be changed does not fit the rejected rows of the run."""
+
+
+class CannotMend(RowrelayError):
+    """The run is not one whose rejected rows can be mended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,3 +239,29 @@ def _sentence(text: str) -> str:
 
 def _brief(text: str) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def as_map(definition: Definition, mends: Sequence[Mend]) -> str:
+    """Lines of YAML for a pipeline that does from now on what was decided by value; "" where nothing was.
+
+    A value that was changed in a column of texts is written as text, any other as it is.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for change in (change for mend in mends for change in read({"changes": mend.changes}).changes):
+        if change.value is not None and change.becomes is not None:
+            found.setdefault(change.column, {})[change.value] = change.becomes
+    if not found or definition.schema_path:
+        return ""
+    lines = ["columns:"]
+    for name, values in found.items():
+        column = definition.columns.get(name)
+        text = column is None or column.type == "str"
+        lines += [f"  {_scalar(name)}:", "    map:"]
+        lines += [f"      {_scalar(old)}: {_scalar(new) if text else new}" for old, new in values.items()]
+        lines.append("    other: keep")
+    return "\n".join(lines) + "\n"
+
+
+def _scalar(text: str) -> str:
+    """A text as YAML has it, in one line."""
+    return json.dumps(text, ensure_ascii=False) if not _PLAIN.fullmatch(text) or text.lower() in _WORDS else text

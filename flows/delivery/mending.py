@@ -16,11 +16,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from flows.delivery.changes import ChangesRefused, Document, read
+from flows.delivery.changes import CannotMend, ChangesRefused, Document, read
 from flows.delivery.check import SAMPLES, Delivered, brief
 from flows.delivery.delivered import DeliveredIndex
 from flows.delivery.recheck import Recheck
-from flows.errors import FileError, RowrelayError, RunBusy
+from flows.errors import FileError, RunBusy
 from flows.ledger.connection import translated
 from flows.ledger.facts import FactValue
 from flows.ledger.ledger import Ledger
@@ -35,10 +35,6 @@ from flows.spool.spool import Spool
 from flows.storage.storage import scratch
 
 _FACTS = ("mended", "mends", "mended_rows", "skipped", "delivered", "delivered_in", "delivered_unsure")
-
-
-class CannotMend(RowrelayError):
-    """The run is not one whose rejected rows can be mended."""
 
 
 def refuse(run: Run) -> None:

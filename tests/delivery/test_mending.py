@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from flows.delivery.changes import ChangesRefused
+from flows.delivery.changes import CannotMend, ChangesRefused
 from flows.delivery.delivery import Delivery
-from flows.delivery.mending import CannotMend
 from flows.errors import RunBusy
 from flows.export import FORMS, layout_of, results, troubled_csv
 from flows.ledger.mends import Mend
