@@ -43,7 +43,7 @@ def test_a_group_is_mended_with_one_text_and_taken_back_with_a_click(people: Che
     assert send_labels(page) == ["Send 2 good rows"]
     assert "<strong>2 rows</strong>: <strong>Germany</strong> in country" in text(page)
 
-    (box,) = [each for each in page.text_input if each.label == "Germany becomes"]
+    (box,) = [each for each in page.text_input if each.label == "What group 1 becomes"]
     box.set_value("DE")
     button(page, "Apply").click()  # type: ignore[attr-defined]
     page.run()

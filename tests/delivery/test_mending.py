@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows.delivery.changes import CannotMend, ChangesRefused
+from deployments.standin import Knobs, StandIn, serving
+from flows.delivery.changes import CannotMend, ChangesRefused, read
 from flows.delivery.delivery import Delivery
+from flows.delivery.recheck import Recheck
 from flows.errors import RunBusy
 from flows.export import FORMS, layout_of, results, troubled_csv
 from flows.ledger.mends import Mend
+from flows.ledger.moves import Claim
 from flows.pipeline.reading import from_resolved
 from flows.records import RowState, RunState
 from flows.settings import Settings
+from tests.harness.browser import ROOT
 from tests.harness.mended import HEADER, PEOPLE, ROWS, Checked, checked
+from tests.harness.rows import outcome
 
 GERMANY = {"column": "country", "value": "Germany", "becomes": "DE"}
 ACCEPTED, REJECTED = [1, 8], [2, 3, 4, 5, 6, 7]
@@ -208,9 +217,6 @@ def test_of_two_who_mend_at_once_one_is_told_so_and_nothing_of_his_is_left(peopl
 
 
 def test_a_mending_that_was_cut_off_has_changed_nothing(people: Checked) -> None:
-    from flows.delivery.changes import read
-    from flows.delivery.recheck import Recheck
-
     definition = from_resolved(people.view.definition(people.id))
     bits = people.view.bitmap(people.id, RowState.REJECTED, people.run.total)
     done = Recheck(people.spool, definition, read({"changes": [GERMANY]}), "ada", bits, None, skips=False)
@@ -246,9 +252,6 @@ def test_delivered_before_counts_for_mended_rows_too(settings: Settings) -> None
     first = checked(settings, ["2,b@x,DE,31,two"], yaml=keyed)
     epoch = first.ledger.take(first.id, "x", resume=True)
     first.ledger.open(first.id, epoch)
-    from flows.ledger.moves import Claim
-    from tests.harness.rows import outcome
-
     first.ledger.claim(first.id, epoch, [Claim((1,), 1)], patience_seconds=5, idempotency_seconds=0)
     first.ledger.answer(first.id, [outcome(1, epoch, 1, RowState.DONE)])
     first.ledger.end(first.id, epoch, RunState.FINISHED)
@@ -287,3 +290,74 @@ def test_many_mendings_keep_the_order_of_the_file(settings: Settings) -> None:
     assert [row.row for row in run.spool.read(700, 720)] == list(range(701, 721))
     assert [row.row for some in run.spool.walk(["email"]) for row in some] == list(range(1, 2001))
     assert list(run.spool.unused([0, 1, 2, 1999])) == [["x1"], ["x2"], ["x3"], ["x2000"]]
+
+
+MENDER = """
+import sys, time
+from deployments.standin import Knobs, StandIn, serving
+from flows.delivery.changes import read
+from flows.delivery.mending import mend
+from flows.ledger.connection import connect
+from flows.ledger.ledger import Ledger
+from flows.ledger.view import View
+from flows.settings import Settings
+settings = Settings.read()
+client = connect(settings.redis_address)
+view, ledger = View(client), Ledger(client)
+change = {"column": "country", "value": "Germany", "becomes": "DE"}
+print("ready", flush=True)
+for _ in range(100):
+    made = mend(view.run(sys.argv[1]), read({"changes": [change]}), ledger=ledger, view=view, settings=settings, by="x")
+    mend(view.run(sys.argv[1]), read({"undo": made.number}), ledger=ledger, view=view, settings=settings, by="x")
+"""
+
+
+def test_a_process_that_is_killed_while_it_mends_has_done_all_of_it_or_nothing(settings: Settings) -> None:
+    lines = [f"{n},p{n}@x,{'Germany' if n % 2 else 'DE'},{n},x" for n in range(1, 2001)]
+    run = checked(settings, lines)
+    states = []
+    for trial in range(4):
+        process = subprocess.Popen([sys.executable, "-c", MENDER, run.id], stdout=subprocess.PIPE, cwd=ROOT)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(0.05 + 0.057 * trial)
+        process.kill()
+        process.wait()
+
+        accepted, _ = run.numbers()
+        states.append(len(accepted))
+        assert {row.values["country"] for row in run.accepted()} == {"DE"}
+        if len(accepted) == 2000:  # begin again where all began
+            run.mend(undo=run.view.mends(run.id)[-1].number)
+    assert set(states) <= {1000, 2000}
+
+
+def test_a_mended_run_is_sent_in_the_order_of_the_file(settings: Settings, redis_url: str) -> None:
+    """Each row goes out with its own number and its mended values, between those that were good from the start."""
+    lines = [f"{n},p{n}@x,{('DE', 'Germany', 'Spain')[n % 3]},{n},x" for n in range(1, 31)]
+    with serving(StandIn(Knobs(requests=None))) as url:
+        yaml = PEOPLE.replace("http://127.0.0.1:9/people", f"{url}/posts").replace("requests: 7,", "requests: 500,")
+        run = checked(settings, lines, yaml=yaml)
+        run.mend(GERMANY)
+        run.mend({"row": 2, "column": "country", "becomes": "FR"}, {"row": 29, "column": "country", "becomes": "FR"})
+        assert len(run.numbers()[0]) == 22
+
+        definition = from_resolved(run.view.definition(run.id))
+        delivery = Delivery(run.id, definition, settings, redis_url)
+        delivery.take(resume=True)
+        with closing(delivery):
+            delivery.connect()
+            assert delivery.spooling.is_whole()
+            delivery.open()
+            for chunks in delivery.rounds("unfinished"):
+                for chunk in chunks:
+                    delivery.send(chunk)
+        ended = delivery.end()
+        delivery.release()
+
+    assert (ended.counts[RowState.DONE], ended.counts[RowState.REJECTED]) == (22, 8)
+    items = list(results(run.view, run.spool, ended, states={RowState.DONE}))
+    assert [each["age"] for each in items] == [each["row"] for each in items]
+    assert [each["row"] for each in items if "changed" in each] == sorted([*range(1, 31, 3), 2, 29])
+    with pytest.raises(CannotMend, match="were sent already"):
+        run.mend(undo=2)

@@ -48,8 +48,9 @@ def show(run: Run, definition: Definition) -> None:
 
 def _said() -> None:
     """What came of the latest document: the page was drawn anew since."""
+    place = st.empty()  # always there: what comes below would be drawn as new things, beside the old ones
     if said := st.session_state.pop("mended", None):
-        st.html(notice(*said))
+        place.html(notice(*said))
 
 
 def _by_value(run: Run) -> None:
@@ -60,7 +61,7 @@ def _by_value(run: Run) -> None:
     here = f"{run.facts.rows_held[:12]}-{number}"
     with st.form(f"mend-{here}", border=False):
         for at, group in enumerate(found.items):
-            _group(group, f"{here}-{at}")
+            _group(group, (number - 1) * AT_ONCE + at + 1, f"{here}-{at}")
         pressed = st.form_submit_button("Apply", type="primary", icon=":material/check:")
     pages = -(-found.matching // AT_ONCE)
     if pages > 1:
@@ -71,7 +72,7 @@ def _by_value(run: Run) -> None:
         _apply(run, changes)
 
 
-def _group(group: Group, key: str) -> None:
+def _group(group: Group, number: int, key: str) -> None:
     at = locale()
     with st.container(border=True):
         rows = f"{at.number(group.rows)} row{'' if group.rows == 1 else 's'}"
@@ -82,9 +83,13 @@ def _group(group: Group, key: str) -> None:
             why = "It is too long to be changed by its value" if group.cut else "Its cells cannot be changed by value"
             st.caption(f"{why}. The first is row {at.number(group.first)}; see Cell by cell.")
             return
-        left, right = st.columns([1.4, 1], vertical_alignment="bottom")
-        left.text_input(f"{stands[:40]} becomes", key=f"becomes-{key}", value=None, placeholder="What it should be")
-        right.pills("or", [EMPTY, SKIP], key=f"or-{key}", label_visibility="collapsed")
+        left, right = st.columns([1.4, 1], vertical_alignment="center")
+        # What stands in a file must not stand in a label, which is Markdown.
+        left.text_input(
+            f"What group {number} becomes", key=f"becomes-{key}", value=None, placeholder="What it should be",
+            label_visibility="collapsed",
+        )  # fmt: skip
+        right.pills(f"Or, for group {number}", [EMPTY, SKIP], key=f"or-{key}", label_visibility="collapsed")
 
 
 def _change(group: Group, key: str) -> dict[str, Any] | None:
@@ -166,7 +171,8 @@ def _done(run: Run, definition: Definition, left: Sequence[Mend]) -> None:
     mended = run.facts.mended_rows
     words = f"{at.number(mended)} row{' is' if mended == 1 else 's are'} ready to send because of what was mended."
     st.html(tag("div", words, cls="rr-muted"))
-    label = f"Undo the last change ({at.number(last.changed + last.skipped)} rows)"
+    rows = last.changed + last.skipped
+    label = f"Undo the last change ({at.number(rows)} row{'' if rows == 1 else 's'})"
     if st.button(label, key="undo-mend", icon=":material/undo:"):
         _do(run, {"undo": last.number})
     if kept := as_map(definition, left):
