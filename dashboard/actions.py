@@ -242,12 +242,14 @@ def put_into_inbox(run: Run, *, by: str) -> str:
     """Put the file of a checked run into its pipeline's inbox, for the next look there; returns where it is.
 
     Raises:
-        NotPossible: the run undoes another one.
+        NotPossible: the run undoes another one, or its rows were mended.
         FileError: the file is gone, or one of this name lies there already.
         StorageError: the inbox cannot be written to.
     """
     if run.facts.undoes:
         raise NotPossible("The run undoes another one: from the inbox its rows would be sent.")
+    if run.facts.mends:
+        raise NotPossible("Rows of this run were mended, and from the inbox its file would be sent as it was before.")
     definition = pick(pipelines(), run.pipeline)
     path = deposit(run.file, run.facts.name or run.file, definition, settings())
     with translated():

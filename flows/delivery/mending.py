@@ -34,6 +34,7 @@ from flows.settings import Settings
 from flows.spool.spool import Spool
 from flows.storage.storage import scratch
 
+MOST_DOCUMENTS = 1000  # of one run: what was before each of them is kept
 _FACTS = ("mended", "mends", "mended_rows", "skipped", "delivered", "delivered_in", "delivered_unsure")
 
 
@@ -68,6 +69,10 @@ def mend(
     """
     refuse(run)
     before = view.mends(run.id)
+    if len(before) >= MOST_DOCUMENTS:
+        raise CannotMend(
+            f"The run has {MOST_DOCUMENTS:,} documents of changes.", hint="Correct the file, and check it as a new run."
+        )
     start = Mend(number=len(before) + 1, at=round(time.time(), 3), by=by, key=key)
     if document.undo is not None:
         made, rejected, samples = _undone(run, document.undo, before, start, settings)

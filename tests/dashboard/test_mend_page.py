@@ -55,6 +55,8 @@ def test_a_group_is_mended_with_one_text_and_taken_back_with_a_click(people: Che
     assert "1 of the changed rows is still rejected." in text(page)
     assert [each.value for each in page.code] == ["columns:\n  country:\n    map:\n      Germany: DE\n    other: keep"]
 
+    assert "as it was before its rows were mended here" in text(page)
+    assert not [each for each in page.button if each.label == "Put it into the inbox"]
     button(page, "Undo the last change (2 rows)").click()  # type: ignore[attr-defined]
     page.run()
     assert people.numbers()[0] == [1, 8]

@@ -166,6 +166,10 @@ def test_the_command_shows_groups_and_an_example_then_applies_it(
     assert found["groups"][0]["value"] == "Germany"
 
 
+def test_the_refusals_are_many(settings: Settings) -> None:
+    assert len(MENDS) >= 15
+
+
 def test_a_run_without_rejected_rows_ends_well(rowrelay: Run, settings: Settings, tmp_path: Path) -> None:
     checked(settings, [ROWS[0], ROWS[1]])
     (tmp_path / "changes.json").write_text(json.dumps({"changes": [GERMANY]}))

@@ -126,7 +126,7 @@ def _by_cell(run: Run, definition: Definition) -> None:
         st.caption("Rows with too few or too many cells are not shown: correct them in the file.")
     edited = dict(st.session_state.get(key, {}).get("edited_rows", {}))
     changes = changes_of(edited, whole, in_file)
-    cells = f"{len(changes)} cell{'' if len(changes) == 1 else 's'}"
+    cells = f"{len(changes)} cell{'' if len(changes) == 1 else 's'}" if changes else "cells"
     if st.button(f"Change {cells}", key="change-cells", type="primary", disabled=not changes):
         _apply(run, changes)
     if pages > 1:
@@ -148,7 +148,8 @@ def _table(rows: Sequence[Found], in_file: Mapping[str, str]) -> pd.DataFrame:
 
 def _columns(in_file: Mapping[str, str]) -> dict[str, Any]:
     row = st.column_config.NumberColumn("row", width=70, format="localized", pinned=True)
-    return {"row": row} | {f"a:{name}": st.column_config.TextColumn(name) for name in in_file}
+    reason = st.column_config.TextColumn("reason", width="medium")
+    return {"row": row, "reason": reason} | {f"a:{name}": st.column_config.TextColumn(name) for name in in_file}
 
 
 def changes_of(
