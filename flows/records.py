@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -57,8 +57,7 @@ class Row:
     changed: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True, gc=False):
     """Why a row was rejected. `column` is empty when the whole row is at fault (ragged, blank, NUL)."""
 
     column: str
@@ -89,8 +88,7 @@ def skipped_by(person: str) -> Reason:
     return Reason("", _BY_HAND + person, "")
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(Struct, frozen=True, gc=False, omit_defaults=True):
     """A row the schema refuses: every reason, and the cells as they stand in the file, or as a person mended them.
 
     `changed`: what stood in the file, by the column that was mended.
@@ -100,7 +98,7 @@ class Rejection:
     line: int
     reasons: tuple[Reason, ...]
     cells: tuple[str, ...]
-    changed: Mapping[str, str] | None = field(default=None, hash=False)
+    changed: dict[str, str] | None = None
 
     @property
     def skipped(self) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from flows.errors import RowrelayError
 from flows.ledger.mends import Mend
@@ -178,12 +179,12 @@ class Compiled:
         found = self._found(row)
         if not found:
             return None
-        skips = [at for at in found.values() if self.changes[at].becomes is None]
-        for at in set(skips or found.values()):
+        skips = {at for at in found.values() if self.changes[at].becomes is None}
+        for at in skips or set(found.values()):
             self.matched[at] += 1
         if skips:
             why = row.reasons[1:] if row.skipped_by_hand else row.reasons
-            return replace(row, reasons=(skipped_by(self.by), *why))
+            return structs.replace(row, reasons=(skipped_by(self.by), *why))
         cells, changed = list(row.cells), dict(row.changed or {})
         for place, at in found.items():
             name, new = self.names[place], str(self.changes[at].becomes)

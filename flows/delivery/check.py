@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 
 from flows.pipeline.definition import Definition
 from flows.records import UNUSED, Apostrophes, Reason, Rejection, Row
@@ -238,7 +239,7 @@ def brief(rejection: Rejection) -> Rejection:
     if len(rejection.cells) <= SHOWN_CELLS and all(len(cell) <= SHOWN_CHARS for cell in rejection.cells):
         return rejection
     cells = (cell if len(cell) <= SHOWN_CHARS else cell[:SHOWN_CHARS] + "…" for cell in rejection.cells[:SHOWN_CELLS])
-    return replace(rejection, cells=tuple(cells))
+    return structs.replace(rejection, cells=tuple(cells))
 
 
 def _rejections(frame: Frame, checked: Checked) -> list[Rejection]:

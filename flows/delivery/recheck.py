@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from msgspec import structs
 
 from flows.delivery.changes import ChangesRefused, Compiled, Document
 from flows.delivery.check import SAMPLES, Delivered, Known, brief
@@ -126,7 +126,7 @@ class Recheck:
         self.changed += len(anew)
         checked = self._check(anew)
         good: npt.NDArray[np.int64] = checked.values.index.to_numpy()
-        left += [replace(anew[at], reasons=reasons) for at, reasons in checked.reasons.items()]
+        left += [structs.replace(anew[at], reasons=reasons) for at, reasons in checked.reasons.items()]
         left.sort(key=lambda each: each.row)
         self._take(anew, good, left)
         return Judged(rows, self._table(anew, good, checked), left)
@@ -137,7 +137,7 @@ class Recheck:
             text=table_of([each.cells for each in anew], self._places, self._width),
             rows=np.array([each.row for each in anew], dtype=np.int64),
             lines=np.array([each.line for each in anew], dtype=np.int64),
-            cells=[list(each.cells) for each in anew],
+            cells=[],  # they are in the rejections themselves
             rejections=[],
         )
         if not anew:
