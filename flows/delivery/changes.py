@@ -204,13 +204,13 @@ class Compiled:
         if len(row.cells) == len(self.header):
             for place, texts in self.by_value.items():
                 at = texts.get(row.cells[place])
-                if at is not None and not row.skipped_by_hand and self._is_refused(row, place):
-                    found[place] = at
+                if at is not None and not row.skipped_by_hand:
+                    name = self.names[place]
+                    for why in row.reasons:
+                        if why.column == name:
+                            found[place] = at
+                            break
         return found | named if named else found
-
-    def _is_refused(self, row: Rejection, place: int) -> bool:
-        name = self.names[place]
-        return any(why.column == name for why in row.reasons)
 
     def _refuse_unmendable(self, row: Rejection, named: Mapping[int, int]) -> None:
         if row.skipped:
