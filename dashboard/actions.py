@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from dashboard.connections import client, ledger, pipelines, ready_prefect, settings, view
@@ -31,7 +31,7 @@ from flows.limit.status import open_limit
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick
 from flows.pipeline.reading import from_resolved
-from flows.pipeline.secret import refuse_missing_secrets
+from flows.pipeline.secret_hosts import refuse_secrets
 from flows.pipeline.timing import Rule
 from flows.records import Apostrophes, RowState, Wanted
 from flows.retention import delete_run
@@ -61,6 +61,7 @@ class How:
     skip_delivered: bool = False
     encoding: str = ""
     apostrophes: Apostrophes | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)
 
 
 AS_FOUND = How()
@@ -74,7 +75,7 @@ def check(pipeline: str, file: str, *, by: str, how: How = AS_FOUND, key: str | 
 def send(pipeline: str, file: str, *, by: str, how: How = AS_FOUND, key: str | None = None) -> str:
     """Check a file and send its good rows; returns the new run's id.
 
-    Raises FileError, DefinitionError, SecretMissing, StackError.
+    Raises FileError, DefinitionError, SecretMissing, SecretAbroad, StackError.
     """
     return _begin(pipeline, file, dry_run=False, how=how, by=by, key=key)
 
@@ -93,13 +94,14 @@ def resume(run: Run, rows: Wanted, *, by: str, key: str | None = None, renewed: 
         LedgerOlder: Redis knows less than this machine has seen; a person has to say why.
         DefinitionError: the run may not go on by the pipeline of today.
         SecretMissing: its pipeline needs one that is not there.
+        SecretAbroad: its pipeline would send one where it may not go.
         StackError: Prefect does not answer.
     """
     if run.total == 0 and only_check(run):
         return check_again(run, by=by, key=key)
     if not run.busy and not _asked_with(run, key) and not to_send(run, rows):
         raise NotPossible(f"The run has no {rows} rows." if rows != "unfinished" else "Everything was sent already.")
-    refuse_missing_secrets(from_resolved(view().definition(run.id)), settings())
+    refuse_secrets(from_resolved(view().definition(run.id)), settings(), outside=run.facts.outside)
     BackupGuard(client(), settings().memory).ask(run.id)
     return _go_on(run, rows, dry_run=False, by=by, key=key or _wish(run, rows), renewed=renewed)
 
@@ -319,7 +321,7 @@ def _begin(pipeline: str, file: str, *, dry_run: bool, how: How, by: str, key: s
     definition = pick(pipelines(), pipeline)
     refuse_skipping(definition, None, wished=how.skip_delivered)
     if not dry_run:
-        refuse_missing_secrets(definition, settings())
+        refuse_secrets(definition, settings())
     find(file, settings(), pipeline)
     ready_prefect()
     name = _key_of(pipeline, key) if key else None

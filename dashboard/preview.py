@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flows.client.compiled import Compiled
-from flows.client.outlook import Planned, planned
+from flows.client.outlook import Planned, login, planned
 from flows.client.outlook import shown as as_shown
 from flows.client.request import parcel_keys
 from flows.delivery.first_parcel import first_parcel
@@ -45,9 +45,15 @@ def first_requests(run: str, definition: Definition, rows: Sequence[Row], settin
     if not rows:
         return []
     compiled = compiled_of(definition, settings)
+    before = [
+        replace(_one(each, compiled, rows[0]), title="Login, before the first request", rows=())
+        for each in login(compiled, rows)
+    ]
     if definition.batch is not None:
-        return _shown(run, compiled, first_parcel(compiled, rows))
-    return [shown for row in rows[: 1 if definition.steps else MOST_SHOWN] for shown in _shown(run, compiled, [row])]
+        return before + _shown(run, compiled, first_parcel(compiled, rows))
+    return before + [
+        shown for row in rows[: 1 if definition.steps else MOST_SHOWN] for shown in _shown(run, compiled, [row])
+    ]
 
 
 def sent_as(
@@ -80,27 +86,25 @@ def _shown(
     run: str, compiled: Compiled, rows: Sequence[Row], *, generation: int = 0, kept: Mapping[str, Any] | None = None
 ) -> list[Shown]:
     key, own_keys = parcel_keys(run, Parcel(tuple(rows)), [generation] * len(rows))
-    made = []
-    for each in planned(compiled, rows, key=key, own_keys=own_keys, kept=kept or {}):
-        first = rows[0]
-        about, numbers = _title(each), tuple(row.row for row in each.rows)
-        if each.request is None:
-            made.append(Shown(first.row, first.line, problem=each.problem, title=about, rows=numbers))
-        else:
-            shown = as_shown(each, compiled.secrets)
-            made.append(
-                Shown(
-                    first.row,
-                    first.line,
-                    shown["method"],
-                    shown["url"],
-                    shown["headers"],
-                    shown["body"],
-                    title=about,
-                    rows=numbers,
-                )
-            )
-    return made
+    found = planned(compiled, rows, key=key, own_keys=own_keys, kept=kept or {})
+    return [_one(each, compiled, rows[0]) for each in found]
+
+
+def _one(each: Planned, compiled: Compiled, first: Row) -> Shown:
+    about, numbers = _title(each), tuple(row.row for row in each.rows)
+    if each.request is None:
+        return Shown(first.row, first.line, problem=each.problem, title=about, rows=numbers)
+    shown = as_shown(each, compiled.secrets)
+    return Shown(
+        first.row,
+        first.line,
+        shown["method"],
+        shown["url"],
+        shown["headers"],
+        shown["body"],
+        title=about,
+        rows=numbers,
+    )
 
 
 def _title(each: Planned) -> str:

@@ -91,6 +91,7 @@ def deliver(
     skip_delivered: bool = False,
     encoding: str = "",
     apostrophes: Apostrophes | None = None,
+    map: dict[str, str] | None = None,
     from_run: str = "",
     undo: bool = False,
 ) -> State[Any]:
@@ -108,6 +109,7 @@ def deliver(
         encoding: What the file is written in, e.g. cp1252; empty: it is found.
         apostrophes: What an apostrophe before a formula, a number or a date is: part of the text (keep), or a guard
             against spreadsheets (remove); empty: as the pipeline says.
+        map: Which column of the pipeline a column of the file is, where they are not called alike: {"E-mail": "email"}.
         from_run: Id of a run whose done rows are sent instead of a file, with what was kept of them.
         undo: With from_run: undo that run, as its pipeline says.
     """
@@ -122,7 +124,7 @@ def deliver(
             elif undo:
                 order = undoing(view.run(view.resolve(from_run)), run, ledger, view, settings)
             else:
-                order = _new(pipeline, file, launch, settings, encoding=encoding, apostrophes=apostrophes)
+                order = _new(pipeline, file, launch, settings, encoding=encoding, apostrophes=apostrophes, mapping=map)
                 if from_run:
                     first = view.run(view.resolve(from_run))
                     order = results_of(first, run, order.definition, view, settings)
@@ -158,7 +160,14 @@ def _known(view: View, run: str) -> Run | None:
 
 
 def _new(
-    pipeline: str, file: str, launch: Launch, settings: Settings, *, encoding: str, apostrophes: Apostrophes | None
+    pipeline: str,
+    file: str,
+    launch: Launch,
+    settings: Settings,
+    *,
+    encoding: str,
+    apostrophes: Apostrophes | None,
+    mapping: dict[str, str] | None,
 ) -> Order:
     """What a new run is asked for, by the pipeline as it is at present."""
     definition = pick(present(settings), pipeline)
@@ -169,6 +178,7 @@ def _new(
         encoding=encoding or launch.encoding or "",
         delimiter=launch.delimiter or "",
         apostrophes=apostrophes or launch.apostrophes,
+        mapping=mapping or launch.mapping,
     )
 
 
@@ -257,6 +267,7 @@ def _check(delivery: Delivery, order: Order) -> None:
             encoding=order.encoding or None,
             delimiter=order.delimiter or None,
             apostrophes=order.apostrophes,
+            mapping=order.mapping,
             skip_delivered=order.skip_delivered,
         )
     get_run_logger().info("%d rows: %d accepted, %d rejected", result.rows, result.accepted, result.rejected)

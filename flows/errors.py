@@ -4,12 +4,14 @@ RowrelayError                      anything a person can mend; carries a message
 ├── DefinitionError                a pipeline definition is wrong: file, line, key
 ├── FileError                      the file of rows cannot be read
 │   ├── BadFile                    because of what it is: nothing but another file helps
-│   │   └── UnclearEncoding        or to be told what encoding it is in
+│   │   ├── UnclearEncoding        or to be told what encoding it is in
+│   │   └── ColumnsDiffer          or which of its columns is which
 │   ├── StorageError               because of where it lies, or should be put: no fault of the file
 │   ├── SpoolGone                  what was kept of a run's rows is not there any more
 │   └── SpoolDamaged               or is not as it was written
 ├── SettingError                   an environment setting is missing or impossible
-│   └── SecretMissing              a pipeline can send nothing without it
+│   ├── SecretMissing              a pipeline can send nothing without it
+│   └── SecretAbroad               a secret would go to a host that its owner does not allow
 ├── StackError                     Redis or Prefect is not there, or cannot be started
 ├── LedgerError                    Redis holds something this version must not touch, or refuses to keep it
 │   ├── RunNotFound
@@ -84,6 +86,21 @@ class UnclearEncoding(BadFile):
         self.readings = tuple(readings)
 
 
+class ColumnsDiffer(BadFile):
+    """The columns of the file are not those of the pipeline; `names` are the file's, `samples` some of its rows."""
+
+    names: tuple[str, ...] = ()
+    samples: tuple[tuple[str, ...], ...] = ()
+
+    @classmethod
+    def of(cls, error: FileError, names: Sequence[str], samples: Sequence[Sequence[str]]) -> ColumnsDiffer:
+        """The same error, with what the file has."""
+        made = cls(error.message, hint=error.hint)
+        made.file, made.line = error.file, error.line
+        made.names, made.samples = tuple(names), tuple(tuple(row) for row in samples)
+        return made
+
+
 class StorageError(FileError):
     """A folder, a disk or an object store cannot be read or written at the moment. No fault of the file."""
 
@@ -102,6 +119,10 @@ class SettingError(RowrelayError):
 
 class SecretMissing(SettingError):
     """The pipeline needs a secret that is not there."""
+
+
+class SecretAbroad(SettingError):
+    """A secret would go to a host that its owner does not allow."""
 
 
 class StackError(RowrelayError):

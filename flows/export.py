@@ -11,7 +11,7 @@ so a corrected file can be uploaded as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -25,10 +25,11 @@ from flows.ledger.parcels import Place, places
 from flows.ledger.run import Run
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
+from flows.pipeline.reader import form_of, writer
 from flows.pipeline.reading import from_resolved
 from flows.records import Rejection, Row, RowState
-from flows.sheet import FIRST, LAST, REASON, Table, cell, for_spreadsheets, guarded, neutral, plain
-from flows.source.header import match, named_delimiter
+from flows.sheet import FIRST, LAST, REASON, Table, cell, for_spreadsheets, guarded, neutral
+from flows.source.header import Called, match, named_delimiter
 from flows.spool.spans import spans
 from flows.spool.spool import Spool
 
@@ -36,6 +37,7 @@ BATCH = 5000
 OWN = ("row", "line", "result", "status", "reason")  # a column of the same name gets an underscore behind it
 CHANGED = "changed"  # the same, of a run in which rows were mended
 OF_A_PARCEL = ("parcel", "position")  # the same, where rows travel together
+_AS_THEY_STOOD = ("rejected", "skipped")  # results of rows that have the cells of the file
 TROUBLED = (RowState.REJECTED, RowState.FAILED)
 
 _JSON = msgspec.json.Encoder(decimal_format="number")
@@ -49,9 +51,11 @@ class Layout:
     kept: tuple[str, ...]
     shown: tuple[str, ...]  # `columns`, under names that collide with nothing
     shown_kept: tuple[str, ...]
+    other_names: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of `columns`, in a file
     delimiter: str = ","  # of the CSV form: that of the file, so that it opens as columns where the file did
     parcel: tuple[str, ...] = ()  # OF_A_PARCEL, where rows travel together
     changed: tuple[str, ...] = ()  # CHANGED, where rows were mended
+    writers: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)  # by shown name, of what is written so
 
     @classmethod
     def of(cls, definition: Definition, delimiter: str | None = None, *, mended: bool = False) -> Layout:
@@ -62,8 +66,22 @@ class Layout:
         taken = {*OWN, *parcel, *changed}
         shown = [_free(name, taken) for name in (*columns, *kept)]
         delimiter = named_delimiter(delimiter or definition.source.delimiter or ",", FileError)
-        named = tuple(shown[: len(columns)]), tuple(shown[len(columns) :])
-        return cls(columns, kept, *named, delimiter, parcel, changed)
+        own = {
+            there: writer(definition.columns[name])
+            for name, there in zip(columns, shown, strict=False)
+            if name in definition.columns and form_of(definition.columns[name]) is not None
+        }
+        return cls(
+            columns,
+            kept,
+            tuple(shown[: len(columns)]),
+            tuple(shown[len(columns) :]),
+            definition.other_names,
+            delimiter,
+            parcel,
+            changed,
+            own,
+        )
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -92,7 +110,7 @@ def results(
         return
     layout = layout_of(view, run)
     header = spool.manifest().header
-    positions = [at for _, at in _positions(layout, header)]
+    positions = [at for _, at in _positions(layout, header, run)]
     for batch in _batches(view, spool, run, layout, states):
         where = places(view, run.id, [record for record, _ in batch]) if layout.parcel else {}
         for record, row in batch:
@@ -140,9 +158,10 @@ def _rejected(row: Rejection, layout: Layout, positions: Sequence[int | None], w
     return item
 
 
-def _positions(layout: Layout, header: Sequence[str]) -> list[tuple[str, int | None]]:
+def _positions(layout: Layout, header: Sequence[str], run: Run) -> list[tuple[str, int | None]]:
     """Where each column of the definition stands in the file."""
-    found = match(list(header), dict.fromkeys(layout.columns, True), ",", FileError).positions
+    called = Called(layout.other_names, {column: name for name, column in run.facts.asked_map.items()})
+    found = match(list(header), dict.fromkeys(layout.columns, True), ",", FileError, called).positions
     return [(name, found[name]) for name in layout.columns]
 
 
@@ -247,7 +266,8 @@ def troubled_csv(view: View, spool: Spool, run: Run, *, states: Collection[RowSt
     layout, header = Layout.of(definition, run.facts.delimiter), spool.manifest().header
     form = Correctable.of(header, layout.columns)
     table = Table(layout.delimiter, for_spreadsheets(definition.source.encoding))
-    used = {at: name for name, at in _positions(layout, header) if at is not None}
+    writers = {name: writer(definition.columns.get(name)) for name in layout.columns}
+    used = {at: (name, writers[name]) for name, at in _positions(layout, header, run) if at is not None}
     rejected = _rejected_rows(view, run)
     yield table.lines([form.header])
     for batch in _batches(view, spool, run, layout, states):
@@ -263,11 +283,11 @@ def troubled_csv(view: View, spool: Spool, run: Run, *, states: Collection[RowSt
 
 
 def _original(
-    record: Record, row: Row, used: Mapping[int, str], width: int, unused: Iterable[str]
+    record: Record, row: Row, used: Mapping[int, tuple[str, Callable[[Any], str]]], width: int, unused: Iterable[str]
 ) -> tuple[str, Sequence[str]]:
-    """(reason, cells in the file's order). `used`: the definition's columns by their place in the file."""
+    """(reason, cells in the file's order). `used`: by place in the file a column of the definition, and its writer."""
     left = iter(unused)
-    cells = [plain(row.values[name]) if (name := used.get(at)) is not None else next(left, "") for at in range(width)]
+    cells = [own[1](row.values[own[0]]) if (own := used.get(at)) is not None else next(left, "") for at in range(width)]
     status = f"HTTP {record.status}" if record.status is not None else ""
     return record.reason or status or record.state, cells
 
@@ -307,12 +327,23 @@ def as_jsonl(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
 
 
 def as_csv(rows: Iterable[dict[str, Any]], layout: Layout) -> Iterator[bytes]:
-    """CSV in UTF-8 (with its mark) with a header; formulas neutralised, nested values as JSON."""
+    """CSV in UTF-8 (with its mark) with a header; formulas neutralised, nested values as JSON.
+
+    Values are written as their columns read them, so that a file of results can be read by its own pipeline.
+    """
     table = Table(layout.delimiter)
     header = layout.header
     yield table.lines([[neutral(name) for name in header]])
     for batch in _batched(rows):
-        yield table.lines([[cell(row.get(name)) for name in header] for row in batch])
+        yield table.lines([[_cell(row, name, layout.writers) for name in header] for row in batch])
+
+
+def _cell(row: dict[str, Any], name: str, writers: Mapping[str, Callable[[Any], str]]) -> str:
+    value = row.get(name)
+    if name not in writers or row["result"] in _AS_THEY_STOOD:
+        return cell(value)
+    made = writers[name](value)
+    return neutral(made) if isinstance(value, str | bool) else made  # a number or a date is no formula
 
 
 FORMS: dict[str, Callable[[Iterable[dict[str, Any]], Layout], Iterator[bytes]]] = {

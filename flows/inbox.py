@@ -32,7 +32,7 @@ from flows.intake.turn import Turn, turn
 from flows.ledger.connection import connect, reach
 from flows.ledger.inbox import Claims
 from flows.ledger.ledger import Ledger
-from flows.limit.status import status
+from flows.limit.status import most_urgent, status
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import pick, present
 from flows.settings import Settings
@@ -70,7 +70,7 @@ def inbox(pipeline: str = "posts", folder: str = "", skip_delivered: bool = Fals
         source = origin(folder, definition, settings)
         if why := _missed(Claims(client, definition.name), source, settings):
             return told(Completed(message=f"Skipped: {why}"), SKIPPED)
-        limit = status(client, definition.limit.name)
+        limit = most_urgent(status(client, each.name) for each in definition.each_limit)
         if limit.latched:
             why = (
                 f"The limit {limit.name!r} is shut ({limit.latch_reason}): files stay where they are until it is opened"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from html.entities import codepoint2name
@@ -13,6 +14,8 @@ NO_SECRET = "missing-secret"  # noqa: S105  in place of one that is not there, w
 LEAST_OF_A_SECRET = 4  # so many first characters of a secret are recognised at the end of a text that was cut
 LONGEST_ESCAPE = 12  # characters that one of a secret may be written with
 BEGINS_AN_ESCAPE = ("\\", "%", "&")
+MOST_LEARNT, MOST_BRIEF = 24, 1024  # tokens, each with its refresh token, and cookies; signatures
+_PROBE = 10  # characters by which a signature is looked for
 
 
 class Masker:
@@ -23,29 +26,58 @@ class Masker:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        longest_first = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+        self._stated, self._learnt = frozenset(secrets), deque[str](maxlen=MOST_LEARNT)
+        self._brief = deque[tuple[str, str]](maxlen=MOST_BRIEF)
+        self._compile()
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Hide these too from now on: tokens, cookies. Of those that come and go the latest are hidden."""
+        if new := [secret for secret in secrets if secret and secret not in self._learnt]:
+            self._learnt.extend(new)
+            self._compile()
+
+    def learn_briefly(self, secret: str) -> None:
+        """Hide this too for the next while: a signature, of which every request has another one."""
+        probe = max(re.findall(r"[A-Za-z0-9]+", secret) or [""], key=len)[:_PROBE].lower()
+        if len(probe) >= LEAST_OF_A_SECRET:
+            self._brief.append((probe, secret))
+
+    def _compile(self) -> None:
+        longest_first = sorted({secret for secret in (*self._stated, *self._learnt) if secret}, key=len, reverse=True)
         forms = list(dict.fromkeys(form for secret in longest_first for form in _forms(secret)))
         self._pattern = re.compile("|".join(map("".join, forms)), re.IGNORECASE) if forms else None
         self._forms = [form for form in forms if len(form) > LEAST_OF_A_SECRET]
 
     def __bool__(self) -> bool:
-        return self._pattern is not None
+        return self._pattern is not None or bool(self._brief)
 
     def text(self, text: str) -> str:
         """The text with dots for every secret, and for the first part of one if it ends in the middle of it."""
+        if self._brief:
+            for secret in self._brief_in(text):
+                text = Masker([secret]).text(text)
         return self._without_half(self._without_whole(text)) if self._pattern else text
+
+    def _brief_in(self, text: str) -> list[str]:
+        folded = text.lower()
+        return [secret for probe, secret in self._brief if probe in folded]
 
     def value(self, value: Any) -> Any:
         """A JSON value with dots for every secret in its strings, which are whole: what looks like a part stays."""
-        if self._pattern is None:
+        if not self:
             return value
         if isinstance(value, str):
-            return self._without_whole(value)
+            return self._whole(value)
         if isinstance(value, list):
             return [self.value(inner) for inner in value]
         if isinstance(value, dict):
-            return {self._without_whole(name): self.value(inner) for name, inner in value.items()}
+            return {self._whole(name): self.value(inner) for name, inner in value.items()}
         return value
+
+    def _whole(self, text: str) -> str:
+        if self._brief and (found := self._brief_in(text)):
+            text = Masker(found).value(text)
+        return self._without_whole(text)
 
     def _without_whole(self, text: str) -> str:
         return self._pattern.sub(DOTS, text) if self._pattern else text

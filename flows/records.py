@@ -152,6 +152,7 @@ class Reply(Struct, frozen=True):
     ban: bool = False  # the API has shut us out: latch the limit
     bans_if_again: bool = False  # it says so and when to come back: a ban if it says so again after that
     stop: bool = False  # the definition says that the run has to stop
+    renews: bool = False  # our token or session did not hold: the request had no effect, and goes again with another
     by_rule: Any = None  # the rule of the definition that decided, if one did (flows.pipeline.rules)
     took_seconds: float = 0.0  # from the permit's start to the response head, or to giving up
 
@@ -180,6 +181,9 @@ class LimitTerms:
     pace. `max_timeout_seconds` is the longest any request under this limit may take from its permit to the head
     of its answer; `grace_seconds` the longest queue behind our socket that is accepted after giving up on one.
     `late_seconds`, if stated, is the longest a request may take to *arrive*.
+
+    `units`: what the windows count is units, of which a request may cost any number. `calendar` holds (requests or
+    units, period) pairs such as (10000, "day Europe/Berlin"). A name with a placeholder is one limit for each value.
     """
 
     name: str
@@ -188,6 +192,18 @@ class LimitTerms:
     max_timeout_seconds: float
     grace_seconds: float = 2.0
     late_seconds: float | None = None
+    units: bool = False
+    calendar: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def is_family(self) -> bool:
+        """Whether it is one limit for each value of a column."""
+        return "{" in self.name
+
+    @property
+    def is_special(self) -> bool:
+        """Whether it is more than so many requests in a window."""
+        return self.is_family or self.units or bool(self.calendar)
 
     @property
     def lapse_seconds(self) -> float:

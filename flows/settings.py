@@ -51,6 +51,11 @@ class Settings(BaseSettings):
     secrets: Path | None = Field(
         default=None, description="Folder with one file per secret, looked at before the environment"
     )
+    secret_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Hosts that secrets of the environment may go to, e.g. TOKEN=api.example.com,*.example.org"
+        " KEY=shop.example, separated by blanks; one of the secrets folder has a file NAME.hosts beside it",
+    )
     give_up_seconds: float = Field(
         default=300.0,
         ge=1,
@@ -111,6 +116,24 @@ class Settings(BaseSettings):
     @classmethod
     def _addresses(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("secret_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: object) -> object:
+        found = tuple(value.split()) if isinstance(value, str) else value
+        for each in found if isinstance(found, tuple) else ():
+            name, _, hosts = str(each).partition("=")
+            if not name or not hosts.strip(","):
+                raise ValueError(f"{each} does not say NAME=HOST,HOST")
+        return found
+
+    @cached_property
+    def hosts_by_secret(self) -> dict[str, tuple[str, ...]]:
+        """What `secret_hosts` says: the hosts of each secret that it names."""
+        made: dict[str, tuple[str, ...]] = {}
+        for name, _, hosts in (each.partition("=") for each in self.secret_hosts):
+            made[name] = (*made.get(name, ()), *(host for host in hosts.split(",") if host))
+        return made
 
     @classmethod
     def read(cls) -> Settings:

@@ -17,8 +17,6 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-import msgspec
-
 from flows.values import as_text
 
 UTF8 = "utf-8-sig"
@@ -37,7 +35,6 @@ _DATE = re.compile(rf"[\d\s.,/\-]*+({_MONTHS.replace(' ', '|')})[^\W\d_]*+[\d\s.
 _CODE = re.compile(r"\s*[TZEtze].*\d", re.DOTALL)  # Z-2: times end with such a letter, and nothing begins with it
 _TRUTH = re.compile(r"\s*(true|false|wahr|falsch|vrai|faux|verdadero|verdadeiro|falso|vero|истина|ложь)\s*", re.I)
 _DIGIT = re.compile(r"\d")
-_JSON = msgspec.json.Encoder(decimal_format="number")
 
 
 class Table:
@@ -69,7 +66,7 @@ def cell(value: Any) -> str:
 
 def plain(value: Any) -> str:
     """A value as a cell that would be read as the same value again; what an API answered, as JSON."""
-    return _JSON.encode(value).decode() if isinstance(value, (dict, list)) else as_text(value)
+    return as_text(value)
 
 
 def neutral(text: str) -> str:

@@ -11,9 +11,13 @@ from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import msgspec
+
+_JSON = msgspec.json.Encoder(decimal_format="number")
+
 
 def as_text(value: Any) -> str:
-    """Booleans as true/false, dates as ISO 8601, decimals without exponent, null as nothing."""
+    """Booleans as true/false, dates as ISO 8601, decimals without exponent, null as nothing; what is nested as JSON."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -22,6 +26,8 @@ def as_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, date):  # datetime too
         return value.isoformat()
+    if isinstance(value, dict | list):
+        return _JSON.encode(value).decode()
     return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 

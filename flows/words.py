@@ -12,8 +12,16 @@ def limit_words(
 ) -> str:
     """A limit's numbers in words, its windows as (requests, seconds): `7 per second and 10,000 per day`."""
     if windows:
-        return " and ".join(f"{number(n)} {_EVERY.get(seconds) or f'in {seconds:g} s'}" for n, seconds in windows)
+        return " and ".join(f"{number(n)} {span_words(seconds)}" for n, seconds in windows)
     return f"at most {number(in_flight)} at a time" if in_flight else "none"
+
+
+def span_words(seconds: float, period: str = "") -> str:
+    """How long a window is: `per second`, `in 10 s`; of a period of the calendar: `a day, as in Europe/Berlin`."""
+    kind, _, zone = period.partition(" ")
+    if kind:
+        return f"a {kind} by the clock" if kind in ("minute", "hour") else f"a {kind} by the calendar of {zone}"
+    return _EVERY.get(seconds) or f"in {seconds:g} s"
 
 
 def duration(seconds: float | None) -> str:

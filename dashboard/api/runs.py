@@ -27,6 +27,7 @@ from flows.errors import (
     RunBusy,
     RunDeleted,
     RunNotFound,
+    SecretAbroad,
     SecretMissing,
     SpoolDamaged,
     SpoolGone,
@@ -44,13 +45,13 @@ OF_ROWS = (SpoolGone, SpoolDamaged, StorageError, FileError)  # where rows are r
 
 
 @router.post("", status_code=202)
-@raises(DefinitionError, SecretMissing, FileError, StorageError, KeyReused, PrefectRefused)
+@raises(DefinitionError, SecretMissing, SecretAbroad, FileError, StorageError, KeyReused, PrefectRefused)
 def start_run(
     body: schemas.NewRun, request: Request, response: Response, idempotency_key: Key = None
 ) -> schemas.Started:
     """Check a file and send its good rows; with `dry_run` only check it. It is `starting` until a worker begins."""
     begin = actions.check if body.dry_run else actions.send
-    how = actions.How(body.skip_delivered, body.encoding, body.apostrophes)
+    how = actions.How(body.skip_delivered, body.encoding, body.apostrophes, body.map)
     run = begin(body.pipeline, body.file, by=by(request), how=how, key=idempotency_key)
     say_where(request, response, f"/runs/{run}")
     return schemas.Started(id=run, flow_run=run)
@@ -139,6 +140,7 @@ def cancel_run(run: str, request: Request, response: Response) -> schemas.Run:
     actions.DeliveredSince,
     DefinitionError,
     SecretMissing,
+    SecretAbroad,
     LedgerOlder,
     KeyReused,
     PrefectRefused,

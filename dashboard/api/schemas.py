@@ -80,6 +80,11 @@ class NewRun(Body):
     apostrophes: Apostrophes | None = Field(
         None, description="Before a formula, number or date: part of the text (keep), or a guard (remove)"
     )
+    map: dict[str, str] = Field(
+        {},
+        description="Which column of the pipeline a column of the file is, where they are not called alike",
+        examples=[{"E-mail": "email"}],
+    )
 
 
 class Resume(Body):
@@ -253,6 +258,8 @@ class Run(Answer):
     checked: Checked
     digest: str = Field(description="SHA-256 of the file's content, once it is checked")
     encoding: str = Field(description="What the file is written in, once that is known")
+    map: dict[str, str] = Field(description="By column of the file the column of the pipeline that it was said to be")
+    header: list[str] = Field(description="Columns of the file, where they are not those of the pipeline")
     definition_digest: str = Field(description="Of the pipeline's definition: another definition has another one")
     limit: str = Field(description="Name of the limit that it sends under")
     sent: int = Field(description="Requests, retries included")

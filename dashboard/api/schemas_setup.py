@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from dashboard import target
 from dashboard.api.envelope import Answer, Body, Page
 from dashboard.prefect_api.schedules import Schedule as Planned
+from flows.credentials.account import Standing
 from flows.limit.status import LimitStatus
 from flows.pipeline.advice import advice
 from flows.pipeline.definition import Definition
@@ -70,11 +71,13 @@ class LimitState(StrEnum):
 
 
 class Window(Answer):
-    """At most `requests` in any `seconds`; `held` places are taken now."""
+    """At most `requests` (or units) in any `seconds`, or in a period of the calendar; `held` are taken now."""
 
     requests: int
     seconds: float
     held: int
+    units: bool = Field(description="It counts units, of which a request may cost several")
+    period: str = Field(description="By the calendar, e.g. `day Europe/Berlin`; empty: by seconds")
 
 
 class Limit(Answer):
@@ -94,6 +97,9 @@ class Limit(Answer):
     latched_at: datetime | None = Field(description="The API shut us out")
     latched_because: str
     latched_by_run: str
+    values: int = Field(description="Of a limit for each value: how many are in use; their places are not in `held`")
+    slowed_until: datetime | None = Field(description="The API said how much is left until then, which is spread out")
+    slow_seconds: float = Field(description="So far apart requests start until then")
 
     @classmethod
     def of(cls, limit: LimitStatus) -> Limit:
@@ -113,6 +119,9 @@ class Limit(Answer):
             latched_at=_moment(limit.latched_at),
             latched_because=limit.latch_reason,
             latched_by_run=limit.latch_run,
+            values=limit.values,
+            slowed_until=_moment(limit.slowed_until),
+            slow_seconds=limit.slow_seconds,
         )
 
 
@@ -206,11 +215,35 @@ class Service(Answer):
     address: str
 
 
+class Account(Answer):
+    """The OAuth2 token of a pipeline: one for everything that uses the same account."""
+
+    pipeline: str
+    grant: str
+    connected: bool = Field(description="There is a token, or the next run can fetch one by itself")
+    expires: datetime | None = Field(description="When the token runs out; it is renewed before")
+    refused: str = Field(description="What the token server said when it refused us last; empty: it did not")
+    todo: str
+
+    @classmethod
+    def of(cls, standing: Standing) -> Account:
+        """From how it stands."""
+        return cls(
+            pipeline=standing.pipeline,
+            grant=standing.grant,
+            connected=standing.connected,
+            expires=_moment(standing.expires),
+            refused=standing.trouble,
+            todo=standing.todo,
+        )
+
+
 class Status(Answer):
     """Whether everything that sending needs is there."""
 
     well: bool
     services: list[Service]
+    accounts: list[Account] = Field(description="Of the pipelines that fetch tokens")
 
 
 class ProblemKind(Answer):

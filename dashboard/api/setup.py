@@ -126,8 +126,11 @@ def delete_schedule(schedule: str, request: Request) -> None:
 def get_status() -> schemas.Status:
     """Redis, Prefect and the workers: whether they answer, and what to do if not."""
     found = health.services()
+    accounts = [schemas.Account.of(each) for each in health.accounts()]
     return schemas.Status(
-        well=all(each.well for each in found), services=[schemas.Service(**asdict(each)) for each in found]
+        well=all(each.well for each in found),
+        services=[schemas.Service(**asdict(each)) for each in found],
+        accounts=accounts,
     )
 
 

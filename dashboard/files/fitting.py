@@ -9,6 +9,7 @@ from pathlib import Path
 from flows.errors import RowrelayError
 from flows.pipeline.definition import Definition
 from flows.settings import Settings
+from flows.source.header import Called
 from flows.source.source import open_file
 from flows.storage.located import opened
 
@@ -26,7 +27,14 @@ def fits(path: Path, definition: Definition, settings: Settings) -> bool:
     most, encoding, delimiter = settings.max_upload_bytes, definition.source.encoding, definition.source.delimiter
     with (
         suppress(RowrelayError),
-        open_file(path, wanted, max_bytes=most, encoding=encoding, delimiter=delimiter) as found,
+        open_file(
+            path,
+            wanted,
+            called=Called.of(definition),
+            max_bytes=most,
+            encoding=encoding,
+            delimiter=delimiter,
+        ) as found,
     ):
         return len(found.absent) < len(wanted)  # one of its columns is there at least
     return False

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from flows.delivery.check import check_file
 from flows.errors import RowrelayError
 from flows.pipeline.column import Column
 from flows.pipeline.definition import Definition
-from flows.pipeline.judge import said_of
+from flows.pipeline.example import said_of
+from flows.pipeline.judge import read_plain
+from flows.pipeline.reader import form_of, writer
 from flows.pipeline.reading import from_resolved
 from flows.schema.model_rules import of_model
 from flows.sheet import Table, for_spreadsheets, plain
@@ -26,6 +29,9 @@ _EXAMPLES = {  # the later ones where the first is the name of a column
     "bool": ("true", "false"),
     "date": ("2026-01-31", "2026-02-28"),
     "datetime": ("2026-01-31T12:00:00", "2026-02-28T12:00:00"),
+    "phone": ("+493012345678", "+12015550123"),
+    "list": ('["a", "b"]', '["c"]'),
+    "json": ('{"a": 1}', "[1]"),
 }
 _KIND = {
     "int": "whole number",
@@ -35,6 +41,9 @@ _KIND = {
     "bool": "true or false",
     "date": "date, 2026-01-31",
     "datetime": "date and time",
+    "phone": "telephone number",
+    "list": "list",
+    "json": "JSON",
 }
 
 
@@ -76,7 +85,8 @@ def rule_of(column: Column | None) -> str:
     """What may stand in a column, in words."""
     if column is None:
         return "as the pipeline's schema says"
-    parts = [_KIND[column.type]]
+    form = form_of(column)
+    parts = [_KIND[column.type] if form is None else form.words.removeprefix("must be ")]
     if column.one_of:
         parts = [
             "one of "
@@ -122,10 +132,22 @@ def _example(column: Column, names: Collection[str]) -> str:
 
 
 def _likely(column: Column) -> Iterator[str]:
-    yield from map(plain, column.one_of or ())
-    yield from (plain(bound) for bound in (column.min, column.max) if bound is not None)
+    yield from column.table or ()
+    write = writer(column)
+    yield from map(write, column.one_of or ())
+    yield from (write(bound) for bound in (column.min, column.max) if bound is not None)
+    yield from _usual(column, write)
     for text in _EXAMPLES[column.type]:
         yield text if column.type != "str" else text.ljust(column.min_length or 0, "x")[: column.max_length]
+
+
+def _usual(column: Column, write: Callable[[Any], str]) -> Iterator[str]:
+    """The usual examples, as a column has them written that says how."""
+    if form_of(column) is None or column.type == "str":
+        return
+    ours = form_of(Column.model_validate({"type": column.type}))
+    for text in _EXAMPLES[column.type]:
+        yield write(ours.read(text) if ours is not None else read_plain(column.type, text))
 
 
 def _row_of_model(definition: Definition) -> list[str]:

@@ -30,6 +30,7 @@ from dashboard.rows.groups import Groups, State
 from dashboard.rows.question import Page, Question
 from dashboard.rows.since import Since
 from dashboard.run_list import RunFilter
+from flows.credentials.account import Standing
 from flows.delivery import renewal
 from flows.errors import RowrelayError, RunNotFound, StackError
 from flows.intake.fate import Taken
@@ -239,6 +240,12 @@ def limits() -> list[LimitStatus]:
 def services() -> list[Service]:
     """Redis, Prefect, runner."""
     return health.services()
+
+
+@st.cache_data(ttl=_SOON, show_spinner=False, max_entries=2)
+def accounts() -> list[Standing]:
+    """How the tokens of the pipelines stand."""
+    return health.accounts()
 
 
 @st.cache_data(ttl=_SOON, show_spinner=False, max_entries=2)

@@ -11,9 +11,10 @@ from flows.records import LimitTerms
 
 
 def wait_seconds(terms: LimitTerms) -> float:
-    """How long nothing may be sent under a limit, as far as that is known: it is new, cooling down or paused."""
+    """How long nothing may be sent under limits, as far as that is known: one is new, cooling down or paused."""
     try:
-        known = next((each for each in cached.limits() if each.name == terms.name), None)
+        known = {each.name: each for each in cached.limits()}
     except RowrelayError:
         return 0.0
-    return known.wait_seconds(time.time()) if known else first_wait_seconds(terms)
+    new, now = first_wait_seconds(terms), time.time()
+    return max(known[name].wait_seconds(now) if name in known else new for name in terms.name.split(", "))

@@ -16,13 +16,14 @@ from dashboard.parts.theme import notice
 from dashboard.prefect_api.health import Service
 from dashboard.words import Look
 from flows.errors import RowrelayError
-from flows.limit.status import LimitStatus
+from flows.limit.status import LimitStatus, WindowStatus
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import missing_secrets, where_to_put
 from flows.words import duration
 
 _WELL = Look("#0d9c75", "✓", "answers")
 _ILL = Look("#d55e00", "✕", "away")
+_CONNECTED, _CUT_OFF = Look("#0d9c75", "✓", "connected"), Look("#d55e00", "✕", "to be connected")
 _LIMIT = {
     "open": Look("#0d9c75", "✓", "open"),
     "waiting to be sure": Look("#2f8fd8", "◔", "waiting to be sure"),
@@ -42,6 +43,7 @@ def show() -> None:
     _secrets()
     st.html(_table(services))
     _limits()
+    _accounts()
     _targets()
     _access()
 
@@ -109,11 +111,28 @@ def _limit(limit: LimitStatus) -> None:
         elif limit.quarantine_until:
             left = duration(limit.quarantine_until - time.time())
             st.html(notice("info", f"Sending starts in {left}.", limit.quarantine_reason, live=True))
-        used = [(f"In {_span(w.seconds)}", f"{at.number(w.held)} of {at.number(w.requests)}") for w in limit.windows]
+        elif limit.slowed_until:
+            left = duration(limit.slowed_until - time.time())
+            text = f"A request starts every {at.number(limit.slow_seconds)} s, for {left} more."
+            st.html(notice("info", "The API said how much is left.", text, live=True))
+        used = [(_window(w), _used(limit, w)) for w in limit.windows]
         under_way = f"{limit.flying} of {limit.in_flight}" if limit.in_flight else "nobody uses it now"
         st.html(theme.facts(*used, ("Under way", under_way), ("Processes that share it", at.number(limit.askers))))
         if limit.numbers_in_force > 1:
             st.html(notice("warn", "It is used with different numbers at the same time.", "All of them are kept to."))
+
+
+def _window(window: WindowStatus) -> str:
+    kind, _, zone = window.period.partition(" ")
+    span = f"this {kind} ({zone})" if kind else _span(window.seconds)
+    return f"{'Units in' if window.units else 'In'} {span}"
+
+
+def _used(limit: LimitStatus, window: WindowStatus) -> str:
+    at = locale()
+    if "{" in limit.name:
+        return f"{at.number(window.requests)} for each of {at.number(limit.values)} values in use"
+    return f"{at.number(window.held)} of {at.number(window.requests)}"
 
 
 @st.dialog("Open this limit?")
@@ -134,6 +153,26 @@ def _open(name: str) -> None:
             return
         cached.limits.clear()
         st.rerun()
+
+
+def _accounts() -> None:
+    """Until when the tokens of the pipelines last, and which account has to be connected again."""
+    with show_errors():
+        found = cached.accounts()
+        if not found:
+            return
+        st.header("Accounts", anchor=False)
+        at, now = locale(), time.time()
+        lines = [
+            tag(
+                "tr",
+                tag("td", tag("strong", each.pipeline), tag("div", each.grant, cls="rr-muted rr-small")),
+                tag("td", theme.chip(_CONNECTED if each.well else _CUT_OFF)),
+                tag("td", theme.prose(each.words(now=now, until=at.day_and_time(each.expires)))),
+            )
+            for each in found
+        ]
+        st.html(tag("div", tag("table", tag("tbody", *lines), cls="rr-table rr-stack"), cls="rr-scroll"))
 
 
 def _targets() -> None:

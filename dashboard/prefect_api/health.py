@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
-from dashboard.connections import pipelines, settings
+from dashboard.connections import client, pipelines, settings
 from dashboard.prefect_api import server
 from deployments.embedded import addresses
-from flows.errors import RowrelayError
+from flows.credentials.account import Standing, standing
+from flows.errors import LedgerError, RowrelayError, StackError
 from flows.flow_runs.names import DELIVER
 
 
@@ -32,6 +34,16 @@ def services() -> list[Service]:
     found = [_server(each) for each in addresses.status(settings())]
     prefect_well = all(each.well for each in found if each.name.startswith("Prefect"))
     return [*found, _runner(prefect_well)]
+
+
+def accounts() -> list[Standing]:
+    """How the tokens of the pipelines stand; none while Redis is away. Raises DefinitionError."""
+    found = []
+    for definition in pipelines().values():
+        with suppress(StackError, LedgerError):
+            if (each := standing(client(), definition)) is not None:
+                found.append(each)
+    return found
 
 
 _DOES = {

@@ -17,7 +17,7 @@ from flows.ledger.view import View
 from flows.pipeline.definition import Definition
 from flows.records import Rejection, Row, RowState
 from flows.settings import Settings
-from flows.source.header import match
+from flows.source.header import Called, match
 from flows.spool.spans import spans
 from flows.spool.spool import Spool
 
@@ -64,7 +64,8 @@ class Rowbook:
     def places(self) -> dict[str, int | None]:
         """Where each column of the definition stands in the file, and so among a rejected row's cells."""
         header, columns = self.spool.manifest().header, self.definition.column_names
-        return match(list(header), dict.fromkeys(columns, True), ",", FileError).positions
+        called = Called.of(self.definition, self.run.facts.asked_map)
+        return match(list(header), dict.fromkeys(columns, True), ",", FileError, called).positions
 
     def names_in_file(self) -> dict[str, str]:
         """What the file calls the definition's columns, as far as it has them: a rejected row goes by these names."""

@@ -22,7 +22,7 @@ from flows.limit.status import open_limit as open_named
 from flows.records import RowState
 from flows.restored import doubt, doubtful
 from flows.retention import delete_run
-from flows.words import duration, limit_words
+from flows.words import duration
 
 MOST_ROWS = 10_000_000
 
@@ -115,10 +115,11 @@ def show_limits(session: Session, *, as_json: bool) -> int:
     for name in ("limit", "state", "allowed", "taken", "under way", "processes", ""):
         table.add_column(name)
     for limit in found:
-        windows = [(window.requests, window.seconds) for window in limit.windows]
         taken = ", ".join(f"{window.held:,}" for window in limit.windows)
+        if limit.values:
+            taken = f"{limit.values:,} values in use" if limit.values > 1 else "1 value in use"
         flying = f"{limit.flying} of {limit.in_flight}" if limit.in_flight else ""
-        words = limit_words(windows, limit.in_flight) if limit.askers else "not in use"
+        words = limit.allowed if limit.askers else "not in use"
         style = "green" if limit.state == "open" else "yellow"
         table.add_row(
             limit.name, Text(limit.state, style=style), words, taken, flying, str(limit.askers), Text(_why(limit))
@@ -140,6 +141,9 @@ def _why(limit: LimitStatus) -> str:
         return f"{limit.pause_reason}, {duration(limit.paused_until - now)} left"
     if limit.quarantine_until:
         return f"{limit.quarantine_reason}, {duration(limit.quarantine_until - now)} left"
+    if limit.slowed_until:
+        left = duration(limit.slowed_until - now)
+        return f"the API said how much is left: a request every {limit.slow_seconds:.3g} s, {left} more"
     return ""
 
 

@@ -20,9 +20,9 @@ from deployments.commands.session import err, out
 from deployments.commands.showing import print_json, rejections_table, replacing
 from flows.client.compiled import Compiled
 from flows.client.meaning import own_key
-from flows.client.outlook import Number, number_of_requests, planned
+from flows.client.outlook import Number, login, number_of_requests, planned
 from flows.client.outlook import shown as shown_of
-from flows.client.proxy import proxy_warning
+from flows.client.proxy import unused_proxy
 from flows.delivery.check import CheckResult, check_file
 from flows.delivery.first_parcel import first_parcel, first_rows
 from flows.errors import FileError, RowrelayError
@@ -36,7 +36,7 @@ from flows.records import Apostrophes, Rejection, Row
 from flows.settings import Settings
 from flows.sheet import Table as Sheet
 from flows.sheet import for_spreadsheets
-from flows.source.header import DELIMITERS
+from flows.source.header import DELIMITERS, Called
 from flows.source.source import open_file
 from flows.words import duration, limit_words
 
@@ -52,6 +52,7 @@ def check(
     encoding: str | None,
     delimiter: str | None,
     apostrophes: Apostrophes | None,
+    mapping: Mapping[str, str],
     rejects: Path | None,
     as_json: bool,
 ) -> int:
@@ -63,6 +64,7 @@ def check(
     definition = chosen(pipeline, file, settings)
     secrets = {name: _secret(name, settings) for name in secret_names(definition)}
     options: dict[str, Any] = {"encoding": encoding, "delimiter": delimiter, "apostrophes": apostrophes}
+    options["mapping"] = mapping
     options["max_bytes"] = settings.max_upload_bytes
     with (
         known(settings, definition) as before,
@@ -81,8 +83,8 @@ def check(
     requests = list(_requests(compiled, result, first))
     number = number_of_requests(definition, result.accepted, first=len(first))
     missing = missing_secrets(definition, settings)
-    least = sending_seconds(number.likely, definition.limit.pairs)
-    if warning := proxy_warning(definition.main.url):
+    least = sending_seconds(number.likely, definition.terms.windows)
+    if warning := unused_proxy(definition):
         err.print(warning, style="yellow", markup=False)
     if as_json:
         earlier = {"delivered_before": before.as_object(result)} if definition.key else {}
@@ -118,6 +120,10 @@ def _first_parcel(file: Path, compiled: Compiled, result: CheckResult, options: 
 
 def _requests(compiled: Compiled, result: CheckResult, first: Sequence[Row]) -> Iterator[dict[str, Any]]:
     """The first requests: of some rows, of the first that travel together, or each step of the first row."""
+    for each in login(compiled, first or result.first):
+        yield (shown_of(each, compiled.secrets) if each.request else {"error": each.problem, "row": 1}) | {
+            "step": each.step, "when": None
+        }  # fmt: skip
     shown = 1 if compiled.steps else SHOWN_REQUESTS
     for rows in [first] if first else [[row] for row in result.first[:shown]]:
         for each in planned(compiled, rows, key=_LATER, own_keys=[own_key(row) for row in rows]):
@@ -160,6 +166,7 @@ def _object(
         "pipeline": definition.name,
         **{name: getattr(result, name) for name in names},
         "requests": number.as_object(),
+        **({"auth": definition.auth.words} if definition.auth is not None else {}),
         "sending_seconds": least,
         "first_rejections": rejections,
         "first_requests": requests,
@@ -191,8 +198,10 @@ def _print(
         out.print(Text(f"\n{title} as {'it' if title[-1] == 't' else 'they'} would go out:", style="bold"))
         for request in requests:
             _print_request(request)
+    if definition.auth is not None:
+        out.print(f"\nLet in by: {definition.auth.words}. Nothing was fetched for this check.", markup=False)
     if result.accepted:
-        limit = limit_words(definition.limit.pairs, definition.terms.in_flight)
+        limit = limit_words(definition.terms.windows, definition.terms.in_flight)
         made = f" in {number.words}" if number.least != result.accepted or number.most != number.least else ""
         out.print(f"\nSending {result.accepted:,} rows{made} takes at least {duration(least)} (limit: {limit})")
 
@@ -239,6 +248,7 @@ def _rejected_to(
     with open_file(
         file,
         wanted,
+        called=Called.of(definition, options["mapping"]),
         max_bytes=options["max_bytes"],
         encoding=given["encoding"],
         delimiter=given["delimiter"],

@@ -66,8 +66,9 @@ def _target(definition: Definition) -> str:
 
 
 def _limit(definition: Definition) -> str:
-    words = limit_words(definition.limit.pairs, definition.terms.in_flight)
-    return f"{definition.limit.name}: {words}"
+    if definition.limit is not None:
+        return f"{definition.limit_name}: {limit_words(definition.terms.windows, definition.terms.in_flight)}"
+    return "; ".join(f"{limit.name}: {limit.words}" for limit in definition.limits)
 
 
 def schema() -> int:

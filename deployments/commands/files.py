@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from deployments.commands.mapping import mapping_of
 from deployments.commands.options import (
     Apostrophes,
     AsJson,
@@ -14,6 +15,7 @@ from deployments.commands.options import (
     Delimiter,
     Encoding,
     Form,
+    Mapped,
     Pipeline,
     Rows,
     RunName,
@@ -35,6 +37,7 @@ def check(
     encoding: Encoding = None,
     delimiter: Delimiter = None,
     apostrophes: Apostrophes = None,
+    mapping: Mapped = None,
     as_json: AsJson = False,
     rejects: Annotated[
         Path | None, typer.Option(help="Write all rejected rows here, each with its reason, to be corrected.")
@@ -53,6 +56,7 @@ def check(
         encoding=encoding,
         delimiter=delimiter,
         apostrophes=apostrophes.value if apostrophes else None,
+        mapping=mapping_of(mapping),
         rejects=rejects,
         as_json=as_json,
     )
@@ -69,6 +73,7 @@ def send(
     encoding: Encoding = None,
     delimiter: Delimiter = None,
     apostrophes: Apostrophes = None,
+    mapping: Mapped = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Send what a run has left, or `last`.")] = None,
     rows: Annotated[
         Rows | None,
@@ -119,7 +124,7 @@ def send(
         raise RowrelayError("Nothing to send is named.", hint="Give a FILE, or a run with --resume RUN.")
     if from_run is not None:
         read = {"FILE": file, "--resume": resume, "--encoding": encoding, "--delimiter": delimiter}
-        read["--apostrophes"] = apostrophes
+        read["--apostrophes"], read["--map"] = apostrophes, ", ".join(mapping or ()) or None
         if given := [name for name, value in read.items() if value is not None]:
             raise RowrelayError(f"--from-run goes without {given[0]}.", hint="The rows are those of the run.")
         if pipeline is None:
@@ -135,6 +140,7 @@ def send(
         "--encoding": encoding,
         "--delimiter": delimiter,
         "--apostrophes": apostrophes,
+        "--map": mapping or None,
     }
     if resume is not None and skip_delivered and rows not in (Rows.FAILED, Rows.UNKNOWN):
         raise RowrelayError(
@@ -156,6 +162,7 @@ def send(
             encoding=encoding,
             delimiter=delimiter,
             apostrophes=apostrophes.value if apostrophes else None,
+            mapping=mapping_of(mapping),
             skip_delivered=skip_delivered,
             new_definition=definition is Whose.NEW,
             waits=wait,

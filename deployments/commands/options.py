@@ -83,5 +83,14 @@ Apostrophes = Annotated[
         help="Before a formula, number or date: keep it as part of the text, or remove it.", show_default="ask"
     ),
 ]
+Mapped = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="FILE=COLUMN",
+        help="The column that the file calls FILE is the pipeline's COLUMN, or none of them (FILE=). Once for each.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

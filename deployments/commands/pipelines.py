@@ -92,6 +92,40 @@ def answer(
     return answering.answer(pipeline, told, as_json=as_json)
 
 
+@commands.command(
+    epilog="\b\nExample:\n  rowrelay auth contacts\n  rowrelay auth contacts --again\n"
+    "  rowrelay auth contacts --refresh-token - < token.txt"
+)
+def auth(
+    pipeline: Annotated[str, typer.Argument(help="Name of the pipeline; `rowrelay pipelines` lists them.")],
+    again: Annotated[bool, typer.Option("--again", help="Connect it anew, though it is connected.")] = False,
+    refresh_token: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Begin with the refresh token in a file; - is standard input."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of 127.0.0.1 that the browser is sent to; 0: any free one.")
+    ] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the address in a browser.")] = True,
+    forget: Annotated[bool, typer.Option("--forget", help="Forget the token that is stored, and do nothing else.")] = (
+        False
+    ),
+    as_json: AsJson = False,
+) -> int:
+    """Connect a pipeline to its account, and say until when its token lasts.
+
+    Without `authorize_url` in the definition it begins with a refresh token that you have. With it a browser opens,
+    where you allow it; it comes back to this machine, or you paste the address that it was sent to. What is stored is
+    encrypted, and renewed by itself from then on.
+
+    Exit codes: 0 it is connected; 2 the definition or a secret is unusable; 3 the token server refuses.
+    """
+    from deployments.commands import authorizing
+
+    how = authorizing.How(again=again, refresh_token=refresh_token, port=port, browser=browser, forget=forget)
+    return authorizing.auth(pipeline, how, as_json=as_json)
+
+
 @commands.command(epilog="\b\nExample:\n  rowrelay schema > pipeline.schema.json")
 def schema() -> int:
     """Print the JSON Schema of pipeline definitions, for editors."""

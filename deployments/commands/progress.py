@@ -22,9 +22,9 @@ from flows.errors import RowrelayError
 from flows.ledger.run import Run
 from flows.ledger.view import View
 from flows.limit.pace import expected_seconds
-from flows.limit.status import LimitStatus, status
+from flows.limit.status import LimitStatus, most_urgent, status
 from flows.records import RowState, RunState
-from flows.words import duration, limit_words
+from flows.words import duration
 
 LIVE_SECONDS = 0.25
 PLAIN_SECONDS = 5.0
@@ -104,10 +104,8 @@ def _pace(moment: Moment) -> str:
     parts = []
     if moment.rate is not None:
         parts.append(f"{moment.rate:,.1f}/s")
-    if moment.limit is not None:
-        windows = [(window.requests, window.seconds) for window in moment.limit.windows]
-        if windows:
-            parts.append(f"limit {limit_words(windows, moment.limit.in_flight)}")
+    if moment.limit is not None and moment.limit.windows:
+        parts.append(f"limit {moment.limit.allowed}")
     if moment.left and (seconds := moment.left_seconds) is not None:
         parts.append(f"{duration(seconds)} left")
     return ", ".join(parts)
@@ -196,7 +194,8 @@ class Progress(threading.Thread):
         try:
             run = self._view.run(self._run)
             name = run.facts.limit
-            limit = status(self._client, name) if name else None
+            known = [status(self._client, each) for each in name.split(", ")] if name else []
+            limit = most_urgent(known) if known else None
             self._tell()
         except (redis.RedisError, RowrelayError):
             if self._last is None:

@@ -22,7 +22,7 @@ from deployments.commands.showing import SHORT, as_object, print_json, print_sum
 from deployments.commands.since import left_out
 from deployments.commands.terminal import ending, hung_up
 from deployments.commands.wish import Wish
-from flows.client.proxy import proxy_warning
+from flows.client.proxy import unused_proxy
 from flows.delivery.delivered import refuse_skipping
 from flows.delivery.renewal import renew
 from flows.errors import FileError, RowrelayError, StackError, Stopped
@@ -32,10 +32,11 @@ from flows.ledger.connection import translated
 from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
 from flows.pipeline.reading import redirected
-from flows.pipeline.secret import refuse_missing_secrets
+from flows.pipeline.secret_hosts import refuse_secrets
 from flows.records import RowState, RunState
 from flows.schema.schema import Checker
 from flows.settings import Settings
+from flows.source.header import Called
 from flows.source.source import open_file
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _send(wish: Wish, signals: Signals) -> int:
             if definition is None:
                 err.print("Nothing was sent.")
                 return NOTHING_SENT
-            refuse_missing_secrets(definition, settings)
+            refuse_secrets(definition, settings)
             err.print(f"Sending to {_host(definition)}, pipeline {definition.name}", markup=False)
         elif before is not None:
             refuse_unmeant(before, resume=wish.resume, rows=wish.rows)
@@ -97,7 +98,7 @@ def _send(wish: Wish, signals: Signals) -> int:
             if wish.rows in ("reconcile", "accepted") and not (definition.reconcile or definition.poll):
                 hint = "Write `reconcile` into the pipeline's definition, or see docs/pipelines.md."
                 raise RowrelayError(f"The pipeline {definition.name} does not say how to ask the API.", hint=hint)
-            refuse_missing_secrets(definition, settings)
+            refuse_secrets(definition, settings, outside=before.facts.outside)
         elif definition is not None:
             skip = _skipping(wish, definition, session, settings)
             if skip is None and not _wanted_again(wish, session):
@@ -105,7 +106,7 @@ def _send(wish: Wish, signals: Signals) -> int:
                 return NOTHING_SENT
             wish = replace(wish, pipeline=definition.name, skip_delivered=bool(skip))
             err.print(f"Sending to {_host(definition)}, pipeline {definition.name}", markup=False)
-        if definition is not None and (warning := proxy_warning(definition.main.url)):
+        if definition is not None and (warning := unused_proxy(definition)):
             err.print(warning, style="yellow", markup=False)
         stack.apply(addresses, settings)
         exc = _deliver(wish, session, before, first, signals)
@@ -122,13 +123,14 @@ def _ready(wish: Wish, settings: Settings) -> Definition:
     if wish.url:
         definition = redirected(definition, wish.url)
     refuse_skipping(definition, None, wished=wish.skip_delivered)
-    refuse_missing_secrets(definition, settings)
+    refuse_secrets(definition, settings)
     with (
         TemporaryDirectory(prefix="rowrelay-") as folder,
         Checker(definition, folder=Path(folder)) as checker,
         open_file(
             wish.file,
             checker.wanted,
+            called=Called.of(definition, wish.mapping),
             encoding=wish.encoding or definition.source.encoding,
             delimiter=wish.delimiter or definition.source.delimiter,
             apostrophes=wish.apostrophes or definition.source.apostrophes,
@@ -169,6 +171,7 @@ def _skipping(wish: Wish, definition: Definition, session: Session, settings: Se
     if wish.skip_delivered or not (definition.key and wish.askable and wish.file):
         return wish.skip_delivered or None
     options: dict[str, Any] = {"encoding": wish.encoding, "delimiter": wish.delimiter, "apostrophes": wish.apostrophes}
+    options["mapping"] = wish.mapping
     options["max_bytes"] = settings.max_upload_bytes
     return ask(wish.file, definition, session, options)
 
@@ -278,6 +281,7 @@ def _deliver(wish: Wish, session: Session, before: Run | None, first: Run | None
             encoding=wish.encoding,
             delimiter=wish.delimiter,
             apostrophes=wish.apostrophes,
+            mapping=wish.mapping,
             waits=wish.waits,
             left_out=wish.left_out,
             on_run=begin,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -179,8 +179,8 @@ def pace(run: Run, definition: Definition) -> Iterator[str]:
     yield f"That is {share:.0%} of the limit, and {safe:.0%} of what is safe at a mean round trip of {trip:.3f} s."
     if held := run.facts.held_by:
         most = next(iter(held))
-        waits = ", ".join(f"{_WAITS.get(why, why)} {duration(seconds)}" for why, seconds in held.items())
-        yield f"What bound the pace most: {_BOUNDS.get(most, most)}. It waited {waits}."
+        waits = ", ".join(f"{_of(why, _WAITS)} {duration(seconds)}" for why, seconds in held.items())
+        yield f"What bound the pace most: {_of(most, _BOUNDS)}. It waited {waits}."
     gain = guaranteed_rate(replace(terms, late_seconds=LATE_SECONDS), trip) or 0.0
     if share < 0.6 and trip > LATE_SECONDS and terms.late_seconds is None and gain:
         needed = math.ceil(gain * trip)
@@ -189,6 +189,12 @@ def pace(run: Run, definition: Definition) -> Iterator[str]:
             f"If you know that a request reaches the API within {LATE_SECONDS} s, say `late_seconds: {LATE_SECONDS}`"
             f"{more} under `limit`: up to {gain:,.1f}/s would then be safe."
         )
+
+
+def _of(why: str, words: Mapping[str, str]) -> str:
+    """What was waited for, in words; with its name where there are several limits: `rate (account)`."""
+    what, _, name = why.partition(" (")
+    return f"{words.get(what, what)} ({name}" if name else words.get(what, what)
 
 
 def first_troubles(view: View, run: Run) -> Iterator[dict[str, Any]]:
@@ -261,6 +267,7 @@ _BOUNDS = {
     "rate": "the limit",
     "in flight": "`in_flight`, the most requests at once",
     "pause": "the API, which asked us to wait",
+    "slowed": "the API, which said how much was left",
     "redis": "Redis, which did not answer",
 }
 _WAITS = {
@@ -268,6 +275,7 @@ _WAITS = {
     "rate": "for the limit",
     "in flight": "for answers, because of in_flight,",
     "pause": "because the API asked for it",
+    "slowed": "because the API said how much was left",
     "redis": "for Redis",
 }
 CHOICES: dict[str, tuple[RowState, ...] | None] = {

@@ -19,8 +19,8 @@ from types import FrameType
 from deployments.commands.describing import without_secrets
 from deployments.commands.session import Session, err, out, waiting
 from deployments.commands.terminal import ending, hung_up
-from flows.client.proxy import proxy_warning
-from flows.errors import StackError
+from flows.client.proxy import unused_proxy
+from flows.errors import SettingError, StackError
 from flows.ledger.connection import cautions
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import present
@@ -96,8 +96,15 @@ def up(*, port: int | None) -> int:
 
 def _cautions(settings: Settings, redis_url: str, definitions: Mapping[str, Definition]) -> list[str]:
     """What to know before anything is sent: of the Redis, and of proxies that are not used."""
-    proxies = dict.fromkeys(proxy_warning(definition.main.url) for definition in definitions.values())
+    proxies = dict.fromkeys(map(_unused_proxy, definitions.values()))
     return [*cautions(Session.of(settings, redis_url).client), *filter(None, proxies)]
+
+
+def _unused_proxy(definition: Definition) -> str:
+    try:
+        return unused_proxy(definition)
+    except SettingError as exc:  # its runs will say so, and the other pipelines go on
+        return str(exc)
 
 
 def _port(asked: int | None) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deployments.commands.delivered import at_terminal
@@ -21,6 +22,7 @@ class Wish:
     encoding: str | None = None
     delimiter: str | None = None
     apostrophes: Apostrophes | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)
     skip_delivered: bool = False
     new_definition: bool = False
     left_out: frozenset[int] = frozenset()  # rows of the run that are not sent again

@@ -37,7 +37,8 @@ HEAD, END = "rowrelay-backup.json", "rowrelay-backup.end"
 RDB = "redis/ledger.rdb"
 DATABASE = "prefect/prefect.db"
 ASIDE = "inbox-restored"  # files that lay in an inbox: they may have been delivered since
-_LEFT_OUT = ("redis", "stack", "logs", "scratch", "tide.json", "backup.lock", DATABASE)
+# The key of tokens stays out: an archive would hold both, and a refresh token of a backup was used up since.
+_LEFT_OUT = ("redis", "stack", "logs", "scratch", "tokens", "tide.json", "backup.lock", DATABASE)
 _NOTHING = {"stack", "logs"}  # a data folder with no more than this is empty
 _BASE = "redis/appendonlydir/appendonly.aof.1.base.rdb"
 _BLOCK = 1 << 20

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import ssl
-
 import aiohttp
 import httpx
 from aiohttp.http_exceptions import HttpProcessingError
 
 from flows.client.answer import MESSAGE_CHARACTERS, Mask, clean
+from flows.client.proxies import Proxy
+from flows.client.proxy_trouble import detail, is_unknown_name, trouble_of
 from flows.records import Reply, RowState
 
 # The most specific first. The words say what happened on the network; whether the request had left is known otherwise.
@@ -28,7 +26,6 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
 # What OpenSSL says of the other side if it speaks no TLS, or none that we could agree on.
 _NO_TLS = frozenset(("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"))
 _OTHER_TLS = frozenset(("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"))
-_NO_SUCH_NAME = frozenset((socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)))
 _TOO_SLOW = {
     "name": "the name {host} was not resolved within {seconds:g} s",
     "connect": "{host} did not take the connection within {seconds:g} s",
@@ -47,8 +44,12 @@ class NotReady(Exception):
         self.began, self.final = began, final
 
 
-def unreachable(exc: Exception, host: str, *, step: str, seconds: float, began: float, known: bool) -> NotReady:
+def unreachable(
+    exc: Exception, host: str, *, step: str, seconds: float, began: float, known: bool, proxy: Proxy | None = None
+) -> NotReady:
     """Why no connection to `host` came about. `step`: what it was at; `known`: there have been connections before."""
+    if proxy is not None and (at_proxy := trouble_of(proxy, exc, host, step=step, seconds=seconds)):
+        return NotReady(at_proxy.words, began=began, final=at_proxy.final and not known)
     name, final = host.rpartition(":")[0], False
     if isinstance(exc, TimeoutError):
         words = _TOO_SLOW[step].format(host=name if step == "name" else host, seconds=seconds)
@@ -57,26 +58,19 @@ def unreachable(exc: Exception, host: str, *, step: str, seconds: float, began: 
         words = f"the certificate of {host} could not be verified: {getattr(found, 'verify_message', '') or found}"
         final = True
     elif isinstance(exc, aiohttp.ClientConnectorDNSError):
-        final = exc.os_error.errno in _NO_SUCH_NAME
+        final = is_unknown_name(exc)
         words = f"there is no host with the name {name}" if final else f"the name {name} could not be resolved"
         words += f" ({clean(exc.os_error.strerror or str(exc.os_error))})"
     elif isinstance(exc, aiohttp.ClientConnectorSSLError) and _reason(exc) in _NO_TLS:
         words, final = f"{host} does not speak TLS; should the address begin with http://?", True
     else:
         plain = f"{host} could not be reached"
-        words, final = f"{plain} ({_detail(exc)})", _reason(exc) in _OTHER_TLS
+        words, final = f"{plain} ({detail(exc)})", _reason(exc) in _OTHER_TLS
     return NotReady(words, began=began, final=final and not known)
 
 
 def _reason(exc: Exception) -> str:
     return str(getattr(getattr(exc, "os_error", None), "reason", ""))
-
-
-def _detail(exc: Exception) -> str:
-    found = getattr(exc, "os_error", exc)
-    number = getattr(found, "errno", None)
-    text = os.strerror(number) if number and not isinstance(found, ssl.SSLError) else str(found)
-    return clean(text or type(found).__name__)
 
 
 def words_for(exc: BaseException) -> str:

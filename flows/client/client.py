@@ -15,14 +15,19 @@ from msgspec.structs import replace
 
 from flows.client.answer import GATEWAY_STATUSES, understood
 from flows.client.breakage import broken, words_for
+from flows.client.certificate import Certified
 from flows.client.compiled import Compiled
 from flows.client.connections import Connections
+from flows.client.credential import Credentials
 from flows.client.exchange import NO_NOTE, Exchange, Note, exchange
+from flows.client.proxies import Proxies
+from flows.client.proxy_trouble import NEEDED, wants_password
 from flows.client.question import Question
 from flows.client.request import build
 from flows.client.transport import Body, Flight, Permit, Transport
 from flows.limit.clock import boot_time
 from flows.pipeline.definition import Definition
+from flows.pipeline.secret_hosts import UNRESTRICTED, Guard, SecretHosts
 from flows.records import Parcel, Reply, Row, RowState
 
 __all__ = ["Client", "Permit"]
@@ -35,9 +40,11 @@ class Client:
     """The API of one definition, over at most `connections` connections. Use it as an async context manager.
 
     `transport` replaces the network, e.g. httpx.MockTransport; then the permit is checked before it is called.
-    `resolver` replaces the system's way to find the API's addresses.
+    `resolver` replaces the system's way to find the API's addresses. `hosts`: where secrets may go. `certified`: the
+    certificate that we show. `credentials` are put on each request right before it is written, once there are some.
     Of httpx the requests, the answers and the transport are used. AsyncClient would add what must not happen here
     (redirects, cookies, whole URLs in the log) and about 100 µs a request (bench/client.py).
+    Raises SettingError where the environment names a proxy that cannot be used, and the definition wants one.
     """
 
     def __init__(
@@ -46,18 +53,29 @@ class Client:
         *,
         secrets: Mapping[str, str],
         connections: int,
+        hosts: SecretHosts = UNRESTRICTED,
         transport: httpx.AsyncBaseTransport | None = None,
         resolver: AbstractResolver | None = None,
+        certified: Certified | None = None,
     ) -> None:
         self._definition, self._secrets, self._connections = definition, dict(secrets), connections
-        self.compiled = Compiled.of(definition, self._secrets)
-        self._masker = self.compiled.masker
-        self._given, self._resolver = transport, resolver
+        self._proxies = Proxies.of(definition, self._secrets)
+        hidden = [secret for proxy in self._proxies.used(definition) for secret in proxy.secrets]
+        self.compiled = Compiled.of(definition, self._secrets, hidden=hidden)
+        self._masker, self._guard = self.compiled.masker, Guard(hosts, self._secrets)
+        self._given, self._resolver, self._certified = transport, resolver, certified
+        self.credentials: Credentials | None = None
         self._transport: httpx.AsyncBaseTransport | None = None
 
     async def __aenter__(self) -> Self:
         timeout = self._definition.timeout_seconds
-        self._transport = self._given or Transport(self._connections, timeout_seconds=timeout, resolver=self._resolver)
+        self._transport = self._given or Transport(
+            self._connections,
+            timeout_seconds=timeout,
+            resolver=self._resolver,
+            proxies=self._proxies,
+            certified=self._certified,
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -71,6 +89,11 @@ class Client:
             return None
         origin = _ORIGIN.match(self._definition.main.url)
         return self._transport.connections(httpx.URL(origin[0] if origin else self._definition.main.url))
+
+    async def admit(self) -> None:
+        """Have what lets requests in, before permits are taken. Raises Stopped, which says what to do."""
+        if self.credentials is not None:
+            await self.credentials.ready()
 
     def build(self, row: Row, *, key: str) -> httpx.Request:
         """The request of a row. Raises Unsendable."""
@@ -98,6 +121,9 @@ class Client:
         current = Flight(permit)
         request.extensions["flight"] = current
         question: Question = request.extensions.get("question") or self.compiled.question(None)
+        if refused := self._guard.refusal(request):
+            permit.unused()
+            return Reply(RowState.WAITING, f"{refused}; nothing was sent", wrote=False, attempted=False, stop=True)
         try:
             if isinstance(self._transport, Transport):
                 try:
@@ -105,6 +131,9 @@ class Client:
                 except Exception as exc:
                     return self._unanswered(exc, current, question)
             await permit.wait()
+            if self.credentials is not None and (why := self.credentials.apply(request)):
+                current.give_up()
+                return Reply(RowState.WAITING, why, wrote=False, attempted=False, again=True)
             return await self._fly(request, current, question)
         except BaseException:
             current.give_up()
@@ -126,6 +155,12 @@ class Client:
             current.transport = None  # it may carry another's request by now
         finally:
             (permit.lost if at_edge else permit.finished)()
+        if response.status_code == NEEDED and current.connections is not None and current.connections.proxy is not None:
+            why = f"{wants_password(current.connections.proxy)}; nothing came to the API"
+            return Reply(RowState.WAITING, why, NEEDED, attempted=False, stop=True, took_seconds=took)
+        status, headers = response.status_code, response.headers
+        if self.credentials is not None and (reply := self.credentials.heed(request, status, headers)) is not None:
+            return replace(reply, status=status, headers=headers, took_seconds=took)
         return understood(
             response.status_code,
             response.headers,

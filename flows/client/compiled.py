@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,8 +47,8 @@ class Compiled:
     _fixed: Question | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, definition: Definition, secrets: Mapping[str, str]) -> Compiled:
-        """Compile a definition. Raises TemplateError."""
+    def of(cls, definition: Definition, secrets: Mapping[str, str], *, hidden: Iterable[str] = ()) -> Compiled:
+        """Compile a definition. `hidden`: what is not to be shown either. Raises TemplateError."""
         rules, batch = Rules.of(definition.answers), definition.batch
         rendering = Rendering.of(definition, None if definition.request is not None else definition.main)
         items = Items.of_batch(definition, batch) if batch is not None and batch.items is not None else None
@@ -75,7 +75,7 @@ class Compiled:
         }
         poll = definition.poll
         report = Items.of_report(definition, poll) if poll is not None and poll.items is not None else None
-        masker = Masker(secrets.values())
+        masker = Masker([*secrets.values(), *hidden])
         return cls(definition, rendering, rules, dict(secrets), masker, items, steps, report, asks, fixed)
 
     def reconciliation(self, row: Row, own_key: str, kept: Mapping[str, Any]) -> httpx.Request:

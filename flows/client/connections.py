@@ -16,6 +16,7 @@ from functools import partial
 from aiohttp.connector import AddrInfoType, Connection
 
 from flows.client.breakage import NotReady, unreachable
+from flows.client.proxies import Proxy
 
 # Common servers close idle connections after 5 s or more. A request that crosses such a close is lost as `unknown`.
 IDLE_SECONDS = 4.0
@@ -64,11 +65,20 @@ class SetUp:
 class Connections:
     """At most so many connections to `host`, each set up within `seconds` by `connect`. To be made in a running loop.
 
+    `proxy` is the one that leads there: being connected with the host is a part of the set-up, and no arrival.
     `trouble` is the latest set-up that failed, until somebody takes note and clears it.
     """
 
-    def __init__(self, host: str, connect: Callable[[], Awaitable[Connection]], *, most: int, seconds: float) -> None:
-        self.host, self.seconds = host, seconds
+    def __init__(
+        self,
+        host: str,
+        connect: Callable[[], Awaitable[Connection]],
+        *,
+        most: int,
+        seconds: float,
+        proxy: Proxy | None = None,
+    ) -> None:
+        self.host, self.seconds, self.proxy = host, seconds, proxy
         self.trouble: NotReady | None = None
         self.made = 0
         self._connect, self._most = connect, most
@@ -189,7 +199,13 @@ class Connections:
         except Exception as exc:
             step.append(set_up.step)
             raise unreachable(
-                exc, self.host, step=step[0], seconds=self.seconds, began=set_up.began, known=bool(self.made)
+                exc,
+                self.host,
+                step=step[0],
+                seconds=self.seconds,
+                began=set_up.began,
+                known=bool(self.made),
+                proxy=self.proxy,
             ) from exc
         finally:
             look.cancel()

@@ -135,7 +135,7 @@ def outcomes(compiled: Compiled, reply: Reply, parcel: Parcel, own_keys: Sequenc
             Outcome(row.row, RowState.WAITING, reply.reason, again=True, counts=False, refused=True) for row in rows
         ]
     reason = f"{reply.reason}; {missing}" if reply.reason and missing else reply.reason or but(reply.status, missing)
-    counts = rule is None or rule.means != "wait"
+    counts = not reply.renews and (rule is None or rule.means != "wait")
     return [Outcome(row.row, reply.means, reason, kept, reply.excerpt, reply.again, counts=counts) for row in rows]
 
 
@@ -250,7 +250,7 @@ def _ended(
 ) -> Outcome:
     """The outcome of a row whose step was not answered well."""
     reason = f"step {each.step.name}: {reply.reason}" if reply.reason else ""
-    counts = reply.by_rule is None or reply.by_rule.means != "wait"
+    counts = not reply.renews and (reply.by_rule is None or reply.by_rule.means != "wait")
     kept = _all_kept(compiled, known)
     if reply.by_rule is not None and reply.by_rule.keep:
         kept |= compiled.masker.value(kept_of(reply.by_rule.keep, _json(reply), reply.headers, row.values)[0])

@@ -13,6 +13,7 @@ import httpx
 
 from flows.client.answer import understood
 from flows.client.compiled import Compiled, CompiledStep
+from flows.client.credential import turned_away
 from flows.client.exchange import outcomes
 from flows.client.items import Items, adjusted
 from flows.client.kept import kept_of
@@ -129,7 +130,9 @@ def meaning(
     values = parcel.rows[0].values if len(parcel.rows) == 1 else {}
     at = _step(compiled, step) if of == "request" else None
     question = _question(compiled, at, of, values)
-    reply = understood(status, headers, body[:most], definition, question=question, trouble=trouble, mask=mask)
+    reply = turned_away(definition.auth, status, headers) or understood(
+        status, headers, body[:most], definition, question=question, trouble=trouble, mask=mask
+    )
     rule = _found(compiled, reply.by_rule, at, of)
     if of != "request":
         return _of_question(compiled, reply, rule, parcel, of, told=bool(rows))

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from flows.client.meaning import Meaning, OfRow, RuleAt
+from flows.client.slowing import budget_in
 from flows.pipeline.definition import Definition
 from flows.pipeline.document import parse, read_text
 from flows.pipeline.fault import Place, line_of
@@ -47,7 +48,9 @@ def whole(meaning: Meaning) -> str:
 
 def limit_says(meaning: Meaning, definition: Definition) -> str:
     """What happens to everybody under the limit."""
-    reply, name = meaning.reply, definition.limit.name
+    reply, name = meaning.reply, definition.limit_name
+    if reply.renews:
+        return "the token or session is renewed once for everybody; if the API says so again, the run stops"
     if reply.ban:
         return f"a ban: nothing is sent under the limit {name} until a person opens it (`rowrelay limits open {name}`)"
     if reply.stop:
@@ -58,6 +61,8 @@ def limit_says(meaning: Meaning, definition: Definition) -> str:
         return (
             f"everybody under the limit {name} waits {f'{seconds:g} s' if seconds < 60 else duration(seconds)}{again}"
         )
+    if (budget := budget_in(reply, definition.slow_by)) is not None:
+        return f"{budget.words}: everybody under the limit {name} goes no faster than that"
     return "nothing changes for the limit"
 
 
@@ -102,7 +107,7 @@ def as_object(meaning: Meaning, definition: Definition, lines: Mapping[Place, in
         "step": meaning.step or None,
         "next_step": meaning.then or None,
         "halved": meaning.halved,
-        "limit": {"name": definition.limit.name, "pause_seconds": reply.pause_seconds, "ban": reply.ban},
+        "limit": {"name": definition.limit_name, "pause_seconds": reply.pause_seconds, "ban": reply.ban},
         "stop": reply.stop,
         "items_unread": meaning.unread,
         "rows": [_row(each, meaning.goes_on, lines, file) for each in meaning.rows],

@@ -9,9 +9,11 @@ from typing import Any
 import httpx
 
 from flows.client.compiled import Compiled, CompiledStep
+from flows.client.credential import planned as with_credentials
 from flows.client.exchange import whole_request
 from flows.client.request import build, mask
 from flows.pipeline.definition import Definition
+from flows.pipeline.rendering import Rendering
 from flows.pipeline.template import Unsendable
 from flows.records import Row
 
@@ -36,6 +38,20 @@ def shown(each: Planned, secrets: Mapping[str, str]) -> dict[str, Any]:
     return mask(each.request, {**secrets, NOT_KNOWN: NOT_KNOWN})
 
 
+def login(compiled: Compiled, rows: Sequence[Row]) -> list[Planned]:
+    """The request that opens a session before the first of these rows, where there is one."""
+    auth = compiled.definition.auth
+    if auth is None or auth.login is None or not rows:
+        return []
+    rendering = Rendering.of(compiled.definition, auth.login.opening)
+    try:
+        request = build(rendering, Row(0, 0, {}), key="", secrets=compiled.secrets)
+    except (Unsendable, UnicodeError, ValueError) as exc:
+        return [Planned((rows[0],), None, compiled.masker.text(str(exc)), "login")]
+    with_credentials(request, auth, NOT_KNOWN, logs_in=True)
+    return [Planned((rows[0],), request, "", "login")]
+
+
 def planned(
     compiled: Compiled, rows: Sequence[Row], *, key: str, own_keys: Sequence[str], kept: Mapping[str, Any] = _NOTHING
 ) -> list[Planned]:
@@ -43,7 +59,16 @@ def planned(
 
     `kept`: what steps have kept, by name, where that is known already.
     """
-    together = tuple(rows)
+    made = _made(compiled, tuple(rows), key=key, own_keys=own_keys, kept=kept)
+    for each in made:
+        if each.request is not None and compiled.definition.auth is not None:
+            with_credentials(each.request, compiled.definition.auth, NOT_KNOWN)
+    return made
+
+
+def _made(
+    compiled: Compiled, together: tuple[Row, ...], *, key: str, own_keys: Sequence[str], kept: Mapping[str, Any]
+) -> list[Planned]:
     if compiled.steps:
         return [_step(compiled, each, together[0], key, kept) for each in compiled.steps if each.rendering is not None]
     try:

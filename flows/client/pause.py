@@ -2,7 +2,7 @@
 
 | header                                             | written as                                               |
 |----------------------------------------------------|----------------------------------------------------------|
-| Retry-After                                        | seconds, `2s`, `500 ms`, a date (HTTP or ISO 8601), Unix |
+| Retry-After                                        | seconds, `2s`, `1m30s`, a date (HTTP or ISO 8601), Unix  |
 |                                                    | time in seconds or in smaller units                      |
 | Retry-After-Ms, X-Ms-Retry-After-Ms                | milliseconds                                             |
 | RateLimit-Reset, X-RateLimit-Reset, X-Rate-Limit-… | the same as Retry-After; asks only with a 429            |
@@ -26,7 +26,8 @@ Headers = Mapping[str, str]
 
 _MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")
 _RESETS = ("ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset", "x-ratelimit-reset-after")
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|secs?|seconds?|m|mins?|minutes?|h|hours?)", re.IGNORECASE)
+_PART = r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|secs?|seconds?|m|mins?|minutes?|h|hours?)(?![a-z])\s*"
+_DURATION, _DURATIONS = re.compile(_PART, re.IGNORECASE), re.compile(f"(?:{_PART})+", re.IGNORECASE)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _EPOCHS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (1e9, 1.0))  # from so much on it is Unix time, so many a second
 _QUOTA = re.compile(r"\b(r|remaining|t|reset)\s*=\s*([0-9]+(?:\.[0-9]+)?)", re.IGNORECASE)
@@ -57,22 +58,22 @@ def _first(found: list[float | None]) -> float | None:
 
 def _asked(headers: Headers, now: float) -> list[float | None]:
     exact = [number_of(headers.get(name, "")) for name in _MILLISECONDS]
-    return [*(each / 1000 if each is not None else None for each in exact), _seconds("retry-after", headers, now)]
+    return [*(each / 1000 if each is not None else None for each in exact), seconds_to("retry-after", headers, now)]
 
 
 def _resets(headers: Headers, now: float) -> list[float | None]:
-    return [*(_seconds(name, headers, now) for name in _RESETS), _quota(headers.get("ratelimit", ""))]
+    return [*(seconds_to(name, headers, now) for name in _RESETS), _quota(headers.get("ratelimit", ""))]
 
 
-def _seconds(name: str, headers: Headers, now: float) -> float | None:
-    """Seconds to go, however a header writes them."""
+def seconds_to(name: str, headers: Headers, now: float) -> float | None:
+    """Seconds to go, however a header writes them; None where it says nothing. `now` is in Unix seconds."""
     value = headers.get(name, "").strip()
     if (number := number_of(value)) is not None:
         a_second = next((many for least, many in _EPOCHS if number >= least), None)
         return number if a_second is None else number / a_second - _sent(headers, now)
-    if found := _DURATION.fullmatch(value):
-        name = found[2].lower()
-        return float(found[1]) * _UNITS["ms" if name == "ms" else name[0]]
+    if len(value) < 100 and _DURATIONS.fullmatch(value):
+        units = [(float(number), unit.lower()) for number, unit in _DURATION.findall(value)]
+        return sum(number * _UNITS["ms" if unit == "ms" else unit[0]] for number, unit in units)
     moment = moment_of(value)
     return None if moment is None else moment - _sent(headers, now)
 

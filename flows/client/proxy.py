@@ -1,11 +1,14 @@
-"""The proxies that the environment names, none of which is used: one may hold requests back, against the limit."""
+"""The proxies that the environment names. None is used unless a definition says so: one may hold requests back."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import MutableMapping
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+
+from flows.client.proxies import SOCKS_VARIABLE, Proxies, named
+from flows.pipeline.definition import Definition
+from flows.pipeline.secret import secret_names
 
 _OWN_HOSTS = ("127.0.0.1", "localhost", "::1")
 
@@ -13,12 +16,21 @@ _OWN_HOSTS = ("127.0.0.1", "localhost", "::1")
 def ignored_proxy(url: str) -> str:
     """The proxy that the environment names for this address and that is not used, without its password; or nothing."""
     address = urlsplit(url)
-    known = getproxies() if address.scheme in ("http", "https") else {}
-    proxy = known.get(address.scheme) or known.get("all", "")
-    if not proxy or proxy_bypass(address.hostname or ""):
+    if not (proxy := named(address.scheme, address.hostname or "")):
         return ""
     found = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     return f"{found.scheme}://{found.netloc.rpartition('@')[2]}"
+
+
+def unused_proxy(definition: Definition) -> str:
+    """What to know and do about a proxy of the environment that the definition's requests do not go through.
+
+    Raises SettingError where they should go through one that cannot be used.
+    """
+    if definition.proxy is None:
+        return proxy_warning(definition.main.url)
+    Proxies.of(definition, dict.fromkeys(secret_names(definition), "")).used(definition)
+    return ""
 
 
 def proxy_warning(url: str) -> str:
@@ -30,7 +42,8 @@ def proxy_warning(url: str) -> str:
     return (
         f"The environment names the proxy {proxy}, which is not used: requests go to {host} directly, since the limit"
         " holds for arrivals, and a proxy may hold requests back. If this machine cannot reach it directly, run"
-        f" Rowrelay on one that can; otherwise add {host} to NO_PROXY, and this is not said again."
+        " Rowrelay on one that can, or write proxy: environment into the definition; otherwise add"
+        f" {host} to NO_PROXY, and this is not said again."
     )
 
 
@@ -51,4 +64,4 @@ def spare_own_servers(environ: MutableMapping[str, str]) -> None:
     if importlib.util.find_spec("socksio") is None:
         for name in [name for name in environ if name.lower().endswith("_proxy")]:
             if environ[name].lower().startswith("socks"):
-                del environ[name]
+                environ[SOCKS_VARIABLE] = environ.pop(name)

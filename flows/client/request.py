@@ -94,6 +94,7 @@ def _build(
     # With a stream httpx takes the headers as they are, which is half the work.
     request = httpx.Request(method, url, headers=headers, stream=httpx.ByteStream(content))
     request.read()
+    request.extensions["secrets"] = rendering.secrets
     request.headers.encoding = "ascii"  # spares httpx a guess for each header, 10 µs a request
     return request
 

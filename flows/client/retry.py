@@ -49,6 +49,8 @@ def after(
     surely had no effect ends as `failed` when its attempts or seconds are used up. `elapsed_seconds` leaves out, and
     so does this, the time that the API asked for: its pauses hold everybody, and are no failure of the row.
     """
+    if reply.renews:
+        return outcome, 0.0
     if reply.no_connection:
         return outcome, before_connecting(unconnected, rng)
     if not reply.attempted or outcome.refused:
@@ -78,7 +80,7 @@ def trouble(reply: Reply) -> str | None:
     makes_no_request = reply.means is RowState.FAILED and not reply.wrote
     if not reply.attempted or makes_no_request:
         return None
-    if reply.stop:
+    if reply.stop or reply.renews:
         return None
     if reply.means in (RowState.DONE, RowState.ACCEPTED):
         return ""

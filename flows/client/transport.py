@@ -13,7 +13,9 @@ cost (bench/README.md), and tries broken connections again by itself, which the 
   check and the kernel. A machine frozen exactly there is the gap that remains.
 - A connection on which the other side has hung up, or has spoken out of turn, is not written to: the request would be
   lost, or would be taken for answered by what was said before.
-- No proxy is taken from the environment (flows.client.proxy): it may hold requests back, and the limit is for arrivals.
+- A proxy is used only where the definition says so (flows.client.proxies): it may hold requests back, and the limit is
+  for arrivals. Through it a request to https:// goes by CONNECT, which is a part of setting a connection up, and one to
+  http:// names the whole address.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ from yarl import URL
 
 from flows import logs
 from flows.client import tolerant
+from flows.client.certificate import Certified, tls_context
 from flows.client.connections import Connections, SetUp
+from flows.client.proxies import DIRECTLY, Proxies, Proxy
 
 _DROP_UNSENT = struct.pack("ii", 1, 0)
 _HANG_UP = getattr(select, "POLLRDHUP", 0)
@@ -160,16 +164,24 @@ class Transport(httpx.AsyncBaseTransport):
     To be made in a running loop. `timeout_seconds` is how long setting up a connection may take, and how long the
     kernel may try to get rid of a request. Requests carry their Flight as the extension `flight` and their whole
     content. Raises aiohttp's errors, NotReady (flows.client.breakage) and NotSent. `resolver` finds addresses.
-    Certificates are verified against certifi's roots, or those that SSL_CERT_FILE or SSL_CERT_DIR name.
+    `certified` is the certificate that we show; making one may raise SettingError.
     """
 
-    def __init__(self, connections: int, *, timeout_seconds: float, resolver: AbstractResolver | None = None) -> None:
+    def __init__(
+        self,
+        connections: int,
+        *,
+        timeout_seconds: float,
+        resolver: AbstractResolver | None = None,
+        proxies: Proxies = DIRECTLY,
+        certified: Certified | None = None,
+    ) -> None:
         logs.hush()
         self._loop = asyncio.get_running_loop()
-        self._most, self._seconds = connections, timeout_seconds
+        self._most, self._seconds, self._proxies = connections, timeout_seconds, proxies
         self._connector = tolerant.Connector(
             limit=0,  # Connections counts them
-            ssl=httpx.create_ssl_context(),
+            ssl=tls_context(certified),
             resolver=resolver or aiohttp.ThreadedResolver(),
             ttl_dns_cache=60,
             socket_factory=SetUp.noting(partial(open_socket, seconds=timeout_seconds)),
@@ -177,21 +189,23 @@ class Transport(httpx.AsyncBaseTransport):
         self._places: dict[tuple[bytes, bytes, int | None], Connections] = {}
 
     def connections(self, url: httpx.URL) -> Connections:
-        """The connections to where an address is. Raises aiohttp.InvalidURL."""
+        """The connections to where an address is. Raises aiohttp.InvalidURL, SettingError."""
         key = (url.raw_scheme, url.raw_host, url.port)
         if (found := self._places.get(key)) is None:
-            place = self._place(url)
+            proxy = self._proxies.to(url.scheme, url.host)
+            place = self._place(url, proxy)
             connect = partial(self._connector.connect, place, [], _NO_TIMEOUT)
             host = f"{place.url.host}:{place.url.port}"
-            found = self._places[key] = Connections(host, connect, most=self._most, seconds=self._seconds)
+            found = self._places[key] = Connections(host, connect, most=self._most, seconds=self._seconds, proxy=proxy)
         return found
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """The answer, its body still to be read."""
         current: Flight = request.extensions["flight"]
-        written = _in_bytes(request)
+        connections = self.connections(request.url)
+        written = _in_bytes(request, connections.proxy)
         if current.connection is None:
-            await current.prepare(self.connections(request.url))
+            await current.prepare(connections)
         try:
             message, content = await self._exchange(written, current, request.method)
         except BaseException:
@@ -224,12 +238,15 @@ class Transport(httpx.AsyncBaseTransport):
             if message.code >= 200 or message.code == 101:
                 return message, content
 
-    def _place(self, url: httpx.URL) -> aiohttp.ClientRequest:
+    def _place(self, url: httpx.URL, proxy: Proxy | None) -> aiohttp.ClientRequest:
         """What aiohttp wants to know of where to connect to."""
         if url.scheme not in ("http", "https") or not url.raw_host:
             raise aiohttp.InvalidURL(str(url))
         origin = URL.build(scheme=url.scheme, host=url.raw_host.decode("ascii"), port=url.port)
-        return aiohttp.ClientRequest("GET", origin, loop=self._loop)
+        if proxy is None:
+            return aiohttp.ClientRequest("GET", origin, loop=self._loop)
+        user = aiohttp.BasicAuth(proxy.user, proxy.password, "utf-8") if proxy.user else None
+        return aiohttp.ClientRequest("GET", origin, loop=self._loop, proxy=URL(proxy.address), proxy_auth=user)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -238,10 +255,15 @@ class Transport(httpx.AsyncBaseTransport):
         await self._connector.close()
 
 
-def _in_bytes(request: httpx.Request) -> bytes:
+def _in_bytes(request: httpx.Request, proxy: Proxy | None = None) -> bytes:
     """The request as it goes out. Raises ValueError where a header would be more than one."""
-    lines = [request.method.encode("ascii") + b" " + request.url.raw_path + b" HTTP/1.1"]
+    url = request.url
+    by_name = proxy is not None and url.scheme == "http"  # the proxy reads it, and sends it on
+    target = b"http://" + url.netloc + url.raw_path if by_name else url.raw_path
+    lines = [request.method.encode("ascii") + b" " + target + b" HTTP/1.1"]
     lines += [name + b": " + value for name, value in request.headers.raw]
+    if by_name and proxy is not None and proxy.authorization:
+        lines.append(b"Proxy-Authorization: " + proxy.authorization.encode("ascii"))
     head = b"\r\n".join(lines)
     if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1 or b"\0" in head:
         raise ValueError("a header holds a line break or a NUL")

@@ -14,7 +14,8 @@ from flows.client.client import Client
 from flows.delivery.context import Context
 from flows.errors import Stopped
 from flows.limit.limiter import Permit
-from flows.records import Reply, RowState
+from flows.limit.places import Places
+from flows.records import Reply, Row, RowState
 
 MOST_AT_ONCE = 200
 
@@ -28,19 +29,22 @@ class Asking:
         self._context, self._client, self._on_reply = context, client, on_reply
         self._retry, self._rng = context.definition.retry, random.Random()
 
-    async def ask(self, requests: Sequence[httpx.Request]) -> list[Reply | None]:
-        """What was answered to each; None where nothing was that says anything, or nothing more is to be sent."""
+    async def ask(self, questions: Sequence[tuple[httpx.Request, Row | None]]) -> list[Reply | None]:
+        """What was answered to each, which may be about a row.
+
+        None where nothing was that says anything, or nothing more is to be sent.
+        """
         few = asyncio.Semaphore(min(MOST_AT_ONCE, self._context.limit.terms.in_flight))
 
-        async def one(request: httpx.Request) -> Reply | None:
+        async def one(request: httpx.Request, row: Row | None) -> Reply | None:
             async with few:
-                return await self._one(request)
+                return await self._one(request, self._context.demand.places([] if row is None else [row]))
 
-        return list(await asyncio.gather(*map(one, requests)))
+        return list(await asyncio.gather(*(one(request, row) for request, row in questions)))
 
-    async def _one(self, request: httpx.Request) -> Reply | None:
+    async def _one(self, request: httpx.Request, places: Places) -> Reply | None:
         attempts = unconnected = 0
-        while (permit := await self._permit()) is not None:
+        while (permit := await self._permit(places)) is not None:
             reply = await self._client.send(request, permit)
             await self._on_reply(reply, permit)
             unconnected = unconnected + 1 if reply.no_connection else 0
@@ -57,11 +61,11 @@ class Asking:
             await self._sleep(reply.pause_seconds or retry.backoff(max(1, attempts), self._rng))
         return None
 
-    async def _permit(self) -> Permit | None:
+    async def _permit(self, places: Places) -> Permit | None:
         """The right to ask once more; None where nothing more is to be sent."""
         if self._context.is_ending:
             return None
-        granted = asyncio.ensure_future(self._context.limit.acquire(1))
+        granted = asyncio.ensure_future(self._granted(places))
         ended = asyncio.ensure_future(self._context.ended.wait())
         try:
             await asyncio.wait([granted, ended], return_when=asyncio.FIRST_COMPLETED)
@@ -81,6 +85,10 @@ class Asking:
             permit.unused()
             return None
         return permit
+
+    async def _granted(self, places: Places) -> list[Permit]:
+        await self._context.admit()
+        return await self._context.limit.acquire(1, places)
 
     async def _sleep(self, seconds: float) -> None:
         """Wait so long, or until nothing more is to be sent."""

@@ -21,10 +21,13 @@ from flows.delivery.journal import Journal
 from flows.delivery.queue import Queue
 from flows.delivery.recorder import Recorder
 from flows.delivery.splitting import Next, decided, refused
+from flows.errors import Stopped
 from flows.ledger import keys
 from flows.ledger.moves import Answer
 from flows.records import Outcome, Reply, RowState
 
+MOST_LET_OUT = 3  # tokens or sessions with which one row was refused in a row, though others may be let in
+_LET_OUT = "Look whether the account may do what this row asks for, then resume the run."
 MOST_LONG = 10_000  # excerpts that one sender keeps whole: some 20 MB
 
 
@@ -67,6 +70,7 @@ class Bookkeeping:
                 ticket.attempts += found.counts
                 ticket.first = ticket.first or now
             ticket.unconnected = ticket.unconnected + 1 if reply.no_connection else 0
+            ticket.let_out = ticket.let_out + reply.renews if reply.renews or not reply.attempted else 0
             outcome, wait = retry.after(
                 found,
                 reply,
@@ -82,6 +86,10 @@ class Bookkeeping:
             waits.append(wait)
             idle.append(found.state is RowState.WAITING or not reply.wrote)
         self._record(job, reply, outcomes, waits, idle, refused=any(found.refused for found in came.outcomes))
+        if any(ticket.let_out >= MOST_LET_OUT for ticket in job.tickets):
+            rows = ", ".join(map(str, job.rows[:3]))
+            why = f"row {rows}" if len(job.rows) == 1 else f"rows {rows}, …"
+            self._context.stop(Stopped(f"The API does not let {why} in, whatever token it comes with.", hint=_LET_OUT))
         return outcomes
 
     async def tell_kept(self, outcomes: Sequence[Outcome]) -> None:

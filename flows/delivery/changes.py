@@ -255,11 +255,13 @@ def as_map(definition: Definition, mends: Sequence[Mend]) -> str:
         return ""
     lines = ["columns:"]
     for name, values in found.items():
-        column = definition.columns.get(name)
-        text = column is None or column.type == "str"
+        column = definition.columns[name]
+        text, table = column.type in ("str", "phone"), column.table
         lines += [f"  {_scalar(name)}:", "    map:"]
-        lines += [f"      {_scalar(old)}: {_scalar(new) if text else new}" for old, new in values.items()]
-        lines.append("    other: keep")
+        for old, new in values.items():
+            value = str((table or {}).get(new, new))  # what a cell with that text means already
+            lines.append(f"      {_scalar(old)}: {_scalar(value) if text else value or 'null'}")
+        lines += ["    other: keep"] if table is None else []
     return "\n".join(lines) + "\n"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from heapq import merge
@@ -20,6 +20,7 @@ from flows.pipeline.definition import Definition
 from flows.records import UNUSED, Apostrophes, Reason, Rejection, Row
 from flows.schema.schema import Checked, Checker
 from flows.source.frame import Frame
+from flows.source.header import Called
 from flows.source.source import MAX_BYTES, Source, open_file
 from flows.spool.spool import Spool
 from flows.spool.stored import to_rows, to_table
@@ -102,6 +103,7 @@ def check_file(
     encoding: str | None = None,
     delimiter: str | None = None,
     apostrophes: Apostrophes | None = None,
+    mapping: Mapping[str, str] | None = None,
     max_bytes: int = MAX_BYTES,
     scratch: Path | None = None,
     on_progress: Callable[[int, int, int], None] | None = None,
@@ -114,9 +116,10 @@ def check_file(
     About 20,000 rows at a time, so memory stays flat. After each such frame `on_rejections` gets its rejections, if
     there are any, in the file's order (long cells cut: the originals are in the spool). After each frame and each MiB
     `on_progress` gets the rows so far, the bytes read and the bytes of the file. `encoding`, `delimiter` and
-    `apostrophes` outrank the definition's; `scratch` is the folder for the index of unique values, on a real disk with
-    room for as many bytes as those columns hold (default: the system's folder for temporary files). `delivered` says
-    which rows earlier runs have delivered: they are counted, and with `skip_delivered` rejected.
+    `apostrophes` outrank the definition's; `mapping` says of columns of the file which they are; `scratch` is the
+    folder for the index of unique values, on a real disk with room for as many bytes as those columns hold (default:
+    the system's folder for temporary files). `delivered` says which rows earlier runs have delivered: they are counted,
+    and with `skip_delivered` rejected.
 
     Raises:
         FileError: the file cannot be read as rows of this definition. Nothing of it is left in the spool.
@@ -136,6 +139,7 @@ def check_file(
             open_file(
                 path,
                 checker.wanted,
+                called=Called.of(definition, mapping),
                 encoding=encoding or definition.source.encoding,
                 delimiter=delimiter or definition.source.delimiter,
                 apostrophes=apostrophes or definition.source.apostrophes,
@@ -152,8 +156,15 @@ def check_file(
             progress(source.bytes_done, source.bytes_total)
         if spool:
             spool.finish(source.columns)
-        result = tally.result(source, (*source.notices, *checker.notices(source.absent)), time.perf_counter() - begin)
+        told = (*_mapped(mapping or {}), *source.notices, *checker.notices(source.absent))
+        result = tally.result(source, told, time.perf_counter() - begin)
         return known.told(result) if known else result
+
+
+def _mapped(mapping: Mapping[str, str]) -> Iterator[str]:
+    """What a person said of the columns, in words: nothing is mapped without being told."""
+    for name, column in mapping.items():
+        yield f"the column {name!r} of the file is {f'taken for {column}' if column else 'left out'}, as was said"
 
 
 class Known:

@@ -20,11 +20,16 @@ from flows.limit.limiter import Limit
 TOLD_AFTER_SECONDS = 2.0
 _BASE_SECONDS, _CAP_SECONDS = 0.25, 2.0
 _LOOK_SECONDS = 0.05
-_SMOOTHED_SECONDS = 60.0  # windows up to this length are paced evenly
+SMOOTHED_SECONDS = 60.0  # windows up to this length are paced evenly
 _DOING = {
     "name": "the name {name} has not been resolved yet",
     "connect": "{host} has not taken the connection yet",
     "tls": "{host} has taken the connection, but the TLS handshake is not over yet",
+}
+_DOING_BY_PROXY = {
+    "name": "the name {name} of the proxy has not been resolved yet",
+    "connect": "the proxy {proxy} has not taken the connection yet",
+    "tls": "the proxy {proxy} has taken the connection, but has not connected it to {host} yet",
 }
 
 
@@ -49,7 +54,7 @@ class Connecting:
         self._granted_at = -math.inf
         self._connections, self._limit = connections, limit
         self._rate = min(
-            (n / seconds for n, seconds in limit.terms.windows if seconds <= _SMOOTHED_SECONDS), default=None
+            (n / seconds for n, seconds in limit.terms.windows if seconds <= SMOOTHED_SECONDS), default=None
         )
         self._event, self._on_trouble = on_event, on_trouble
         self._made = self._troubles = 0  # connections so far, and troubles since the latest of them
@@ -75,7 +80,7 @@ class Connecting:
                 return min(free, most)
             if loop.time() >= tell_at and not self._told and (set_up := connections.under_way) is not None:
                 self._told = True
-                doing = _DOING[set_up.step].format(host=connections.host, name=connections.host.rpartition(":")[0])
+                doing = _doing(connections, set_up.step)
                 self._event(f"Nothing is sent while there is no connection to the API: {doing}")
             await connections.changed(_LOOK_SECONDS)
         return 0
@@ -122,3 +127,11 @@ class Connecting:
             self._told = True
             self._event(f"The API cannot be reached, it is tried again and again: {trouble}")
         self._on_trouble(trouble, self._troubles)
+
+
+def _doing(connections: Connections, step: str) -> str:
+    """What is waited for, in words."""
+    host, proxy = connections.host, connections.proxy
+    if proxy is None:
+        return _DOING[step].format(host=host, name=host.rpartition(":")[0])
+    return _DOING_BY_PROXY[step].format(host=host, name=proxy.host, proxy=proxy.address)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from flows.delivery.demand import Demand
 from flows.errors import Stopped
 from flows.ledger.ledger import Ledger
 from flows.limit.clock import Clock
@@ -35,6 +36,8 @@ class Context:
     clock: Clock
     event: Callable[[str], None]
     on_end: Callable[[], None]
+    demand: Demand
+    admit: Callable[[], Awaitable[None]]  # have what lets requests in, before permits are taken; raises Stopped
     stopped: Stopped | None = None
     cancelled: bool = False
     closing: bool = False

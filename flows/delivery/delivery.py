@@ -108,14 +108,15 @@ class Delivery:
         before = self.view.run(self.run)
         if before.facts.sent and not self.view.paces(self.run):
             self.ledger.pace(self.run, EARLIER, earlier(before).packed, 0)
-        self.sending.open(first_serial=self.ledger.serials(self.run))
+        self.sending.open(first_serial=self.ledger.serials(self.run), outside=before.facts.outside)
 
     @translated()
     def join(self, epoch: int) -> None:
         """Send under the epoch of the process that holds the lease. Raises SettingError."""
         self.lease.keep(epoch)
-        self.spool.at(self.view.run(self.run).facts.mended)
-        self.sending.open(first_serial=self.ledger.serials(self.run))
+        facts = self.view.run(self.run).facts
+        self.spool.at(facts.mended)
+        self.sending.open(first_serial=self.ledger.serials(self.run), outside=facts.outside)
 
     def rounds(self, wanted: Wanted, *, request: str = "", left_out: Collection[int] = ()) -> Iterator[list[Chunk]]:
         """What is to be sent, round by round: each is to be sent before the next is asked for. See `Rounds.plan`."""

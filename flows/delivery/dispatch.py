@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
@@ -21,10 +22,14 @@ from flows.delivery.queue import Queue
 from flows.errors import Broken, Stopped, Superseded
 from flows.ledger.connection import AWAY_SECONDS
 from flows.limit.limiter import Permit
+from flows.limit.places import Places
 
 logger = logging.getLogger(__name__)
 
 NOT_YET_SECONDS = 0.2  # after which a claim that came too early is tried again
+LOOK_AHEAD = 2000  # parcels that may overtake one whose own limit is full
+OFFERED = 200  # of them, in one question to the limits
+OF_ONE_KIND = 20  # and so many that take the same places
 
 
 class Dispatch:
@@ -62,14 +67,44 @@ class Dispatch:
                 return
             if not (most := await self._connecting.have(self._wanted)):
                 continue
-            permits = await self._context.limit.acquire(most)
-            jobs = self._queue.take(min(len(permits), self._gate.room))  # trouble may have been seen meanwhile
-            for permit in permits[len(jobs) :]:
-                permit.unused()
+            await self._context.admit()
+            jobs, permits = await self._granted(most)
             if jobs:
                 self._gate.leave(len(jobs))
                 self._connecting.note_granted(len(jobs))
-                self._spawn(self._depart(jobs, permits[: len(jobs)]), jobs)
+                self._spawn(self._depart(jobs, permits), jobs)
+
+    async def _granted(self, most: int) -> tuple[list[Job], list[Permit]]:
+        """Parcels that may go, each with its permit. Trouble may have been seen while they were waited for."""
+        demand = self._context.demand
+        if demand.fixed is not None:
+            permits = await self._context.limit.acquire(most, demand.fixed)
+            jobs = self._queue.take(min(len(permits), self._gate.room))
+            unused = permits[len(jobs) :]
+        else:
+            granted = await self._context.limit.acquire_any(most, self._offer)
+            jobs = self._queue.pick([job for job, _ in granted[: self._gate.room]])
+            of = {id(job): permit for job, permit in granted}
+            permits = [of.pop(id(job)) for job in jobs]
+            unused = list(of.values())
+        for permit in unused:
+            permit.unused()
+        return jobs, permits[: len(jobs)]
+
+    def _offer(self) -> list[Job]:
+        """Parcels that may go in any order: a few of each value, so that none holds up those of others."""
+        if self._context.is_ending:
+            return []
+        found: list[Job] = []
+        times: Counter[Places] = Counter()
+        for job in self._queue.offer(LOOK_AHEAD):
+            job.places = self._context.demand.places(job.parcel.rows)
+            times[job.places] += 1
+            if times[job.places] <= OF_ONE_KIND:
+                found.append(job)
+                if len(found) == OFFERED:
+                    break
+        return found
 
     def _wanted(self) -> int:
         """For how many parcels a permit could be used now."""

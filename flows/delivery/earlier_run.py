@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from flows.delivery.order import Order
 from flows.delivery.undoing import Plan, done_rows, plan
@@ -15,11 +16,12 @@ from flows.ledger.ledger import Ledger
 from flows.ledger.run import Run
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
+from flows.pipeline.reader import writer
 from flows.pipeline.reading import from_resolved
 from flows.private import whole_file
 from flows.records import RowState
 from flows.settings import Settings
-from flows.sheet import REASON, Table, guarded, is_reason, neutral, plain
+from flows.sheet import REASON, Table, guarded, is_reason, neutral
 from flows.spool.spool import Spool
 from flows.storage.located import stored
 from flows.storage.storage import reached, scratch
@@ -39,8 +41,9 @@ def undoing(first: Run, run: str, ledger: Ledger, view: View, settings: Settings
     planned: Plan = plan(view, settings, first, but=run)
     link(ledger.client, first, run)
     definition = planned.definition
-    file = _written(first, run, "undo of", view, settings, number=definition.column_names[-1])
-    return replace(_order(definition, file), undoes=first.id)
+    number = definition.column_names[-1]
+    file = _written(first, run, "undo of", view, settings, reader=definition, number=number)
+    return replace(_order(definition, file), undoes=first.id, outside=first.facts.outside)
 
 
 def results_of(first: Run, run: str, definition: Definition, view: View, settings: Settings) -> Order:
@@ -52,7 +55,7 @@ def results_of(first: Run, run: str, definition: Definition, view: View, setting
         FileError: its rows are gone.
     """
     refuse_without_results(first)
-    return _order(definition, _written(first, run, "results of", view, settings))
+    return _order(definition, _written(first, run, "results of", view, settings, reader=definition))
 
 
 def refuse_without_results(first: Run) -> None:
@@ -75,20 +78,25 @@ def _order(definition: Definition, file: str) -> Order:
     return Order(definition, file, encoding="utf-8", delimiter=",", apostrophes="keep")
 
 
-def _written(first: Run, run: str, what: str, view: View, settings: Settings, *, number: str = "") -> str:
+def _written(
+    first: Run, run: str, what: str, view: View, settings: Settings, *, reader: Definition, number: str = ""
+) -> str:
     """Put the file into the storage, where an upload lies; returns what a run is started with. Raises StorageError."""
     name = f"{run}/{file_name(first, what)}"
     with scratch(settings.data) as folder:
         path = folder / "rows.csv"
         with reached(str(path), "cannot be written", writing=True), whole_file(path) as file:
-            for part in lines(first, view, settings, number=number):
+            for part in lines(first, view, settings, reader=reader, number=number):
                 file.write(part)
         stored(settings).put(Path(path), name)
     return name
 
 
-def lines(first: Run, view: View, settings: Settings, *, number: str = "") -> Iterator[bytes]:
-    """The file, part by part: one of ours by its first column, so that each cell is read again as it was."""
+def lines(first: Run, view: View, settings: Settings, *, reader: Definition, number: str = "") -> Iterator[bytes]:
+    """The file, part by part: one of ours by its first column, so that each cell is read again as it was.
+
+    `reader`: the definition that reads it: each value is written as its column there wants it.
+    """
     definition = from_resolved(view.definition(first.id))
     names = [*([number] if number else []), *dict.fromkeys([*definition.column_names, *definition.kept])]
     if not number:
@@ -97,6 +105,14 @@ def lines(first: Run, view: View, settings: Settings, *, number: str = "") -> It
     while own in names:
         own += "_"
     yield table.lines([[own, *map(neutral, names)]])
+    write = _writers(names, reader)
     found = done_rows(view, Spool(settings.spool_url, first.id, first.facts.mended), first, definition, number)
     while some := list(islice(found, _AT_ONCE)):
-        yield table.lines(["", *(guarded(plain(row.values[name])) for name in names)] for row in some)
+        yield table.lines(["", *(guarded(write[name](row.values[name])) for name in names)] for row in some)
+
+
+def _writers(names: Sequence[str], reader: Definition) -> dict[str, Callable[[Any], str]]:
+    """What writes the values of each column, for the definition that reads them."""
+    columns = reader.columns.items()
+    known = {other.casefold(): column for name, column in columns for other in (*column.other_names, name)}
+    return {name: writer(known.get(name.strip().casefold())) for name in names}

@@ -15,11 +15,14 @@ import pyarrow as pa
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from flows.client.client import Client
+from flows.credentials.access import Access, certified
 from flows.delivery.sender import Sender
 from flows.errors import Stopped
+from flows.ledger.connection import connect
 from flows.limit.limiter import Limit, Limiter
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secrets_of
+from flows.pipeline.secret_hosts import SecretHosts
 from flows.records import LimitTerms, Reply, Row
 from flows.settings import Settings
 
@@ -41,7 +44,7 @@ def _tidy_memory() -> None:
 class Engine:
     """Sends one run's rows in this process. Methods are for plain threads, and `deliver` for many at once."""
 
-    def __init__(self, redis_url: str, terms: LimitTerms, settings: Settings) -> None:
+    def __init__(self, redis_url: str, terms: Sequence[LimitTerms], settings: Settings) -> None:
         self.sender: Sender | None = None
         self.client: Client | None = None
         self.limit: Limit | None = None
@@ -70,7 +73,7 @@ class Engine:
             stops_folder=self._settings.data / "journal",
         )
         await self._exits.enter_async_context(limiter)
-        self.limit = limiter.limit(self._terms)
+        self.limit = limiter.limit(*self._terms)
         self.limit.on_event = on_event
         self._first = asyncio.create_task(self._first_permit(self.limit))
 
@@ -79,20 +82,43 @@ class Engine:
             for permit in await limit.acquire(1):
                 permit.unused()
 
-    def open(self, definition: Definition, make: Callable[[Limit, Client], Sender]) -> None:
-        """Start sending by the sender that `make` makes. Raises StackError, LedgerError."""
-        _tidy_memory()
-        self.run(self._open, definition, make)
+    def open(self, definition: Definition, make: Callable[[Limit, Client], Sender], *, outside: bool = False) -> None:
+        """Start sending by the sender that `make` makes. `outside`: the definition came in over dashboard or HTTP.
 
-    async def _open(self, definition: Definition, make: Callable[[Limit, Client], Sender]) -> None:
+        Raises SettingError, StackError, LedgerError.
+        """
+        hosts = SecretHosts.of(self._settings, outside=outside)
+        hosts.refuse(definition)
+        _tidy_memory()
+        self.run(self._open, definition, make, hosts)
+
+    async def _open(self, definition: Definition, make: Callable[[Limit, Client], Sender], hosts: SecretHosts) -> None:
         assert self.limit is not None
+        secrets, folder = secrets_of(definition, self._settings.secrets), self._settings.secrets
         client = Client(
             definition,
-            secrets=secrets_of(definition, self._settings.secrets),
-            connections=max(8, round(self._terms.in_flight * 1.5)),
+            secrets=secrets,
+            connections=max(8, round(self.limit.terms.in_flight * 1.5)),
+            hosts=hosts,
+            certified=certified(definition.auth, secrets, folder),
         )
         await self._exits.enter_async_context(client)
         self.client = client
+        if definition.auth is not None:
+            redis_client = connect(self._redis_url)
+            self._exits.callback(redis_client.close)
+            client.credentials = access = Access(
+                definition,
+                definition.auth,
+                secrets,
+                self._settings,
+                redis_url=self._redis_url,
+                redis_client=redis_client,
+                client=client,
+                limit=self.limit,
+                event=self.limit.on_event,
+            )
+            self._exits.push_async_callback(access.aclose)
         sender = make(self.limit, client)
         await sender.start()
         self.sender = sender
@@ -112,11 +138,11 @@ class Engine:
         found: Counter[str] = self.run(partial(self.sender.deliver, rows, parcels=parcels, resends=resends))
         return found
 
-    def ask(self, requests: Sequence[httpx.Request]) -> list[Reply | None]:
-        """Ask the API what changes nothing; None where nothing was answered that says anything."""
+    def ask(self, questions: Sequence[tuple[httpx.Request, Row | None]]) -> list[Reply | None]:
+        """Ask the API what changes nothing, each about a row or not; None where no answer says anything."""
         if self.sender is None:
             raise RuntimeError("the engine is not open")
-        found: list[Reply | None] = self.run(self.sender.ask, requests)
+        found: list[Reply | None] = self.run(self.sender.ask, questions)
         return found
 
     @property

@@ -44,7 +44,7 @@ class Exchanges:
     def __init__(
         self, context: Context, client: Client, *, on_reply: Callable[[Reply, Permit], Awaitable[None]]
     ) -> None:
-        self._context, self._run, self._limit = context, context.run, context.limit
+        self._context, self._run = context, context.run
         self._client, self._on_reply = client, on_reply
         self._under_way: dict[asyncio.Task[None], Job] = {}
         self._broken_off = False
@@ -136,7 +136,9 @@ class Exchanges:
         """A permit for another request; False where nothing more is sent, and the row goes on another time."""
         came.reads = True  # nothing is under way
         try:
-            (came.permit,) = await self._limit.acquire(1)
+            await self._context.admit()
+            places = self._context.demand.places(job.parcel.rows)
+            (came.permit,) = await self._context.limit.acquire(1, places)
         except Stopped as exc:
             self._context.stop(exc)
             self._put_off(job, came)

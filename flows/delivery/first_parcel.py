@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from flows.delivery.packing import packing
 from flows.pipeline.definition import Definition
 from flows.records import Apostrophes, Row
 from flows.schema.schema import Checker
+from flows.source.header import Called
 from flows.source.source import MAX_BYTES, open_file
 from flows.spool.stored import to_rows, to_table
 
@@ -34,6 +35,7 @@ def first_rows(
     encoding: str | None = None,
     delimiter: str | None = None,
     apostrophes: Apostrophes | None = None,
+    mapping: Mapping[str, str] | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> list[Row]:
     """The first rows of a file that can be sent: as many as one request takes, or `most`. Reads no further.
@@ -43,6 +45,7 @@ def first_rows(
     most = most or definition.rows_per_request
     found: list[Row] = []
     reading: dict[str, Any] = {
+        "called": Called.of(definition, mapping),
         "encoding": encoding or definition.source.encoding,
         "delimiter": delimiter or definition.source.delimiter,
         "apostrophes": apostrophes or definition.source.apostrophes,

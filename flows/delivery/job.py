@@ -12,6 +12,7 @@ from msgspec import UNSET
 
 from flows.client.exchange import NO_NOTE, Note
 from flows.ledger.moves import Answer
+from flows.limit.places import Places
 from flows.records import Parcel, Row
 
 
@@ -45,6 +46,7 @@ class Ticket:
     attempts: int = 0
     first: float = 0.0  # when its first attempt ended, later by the pauses that the API has asked for since
     unconnected: int = 0  # so many times in a row there was no connection for a request of it
+    let_out: int = 0  # so many times in a row our token or session did not hold when it was sent
     part: Any = UNSET  # its part of a batch, where that is known already
 
 
@@ -56,6 +58,7 @@ class Job:
     serial: int = 0  # of the claim it holds, or that Redis may have taken; 0: none
     resends: bool = False  # a claim may come from `unknown`: the API knows the parcel's key
     whole: bool = False  # it goes as this very parcel, or not at all
+    places: Places = ()  # that its request takes, where that hangs on its rows
     others: list[Ticket] = field(
         default_factory=list
     )  # the other half of a refused parcel, until it is known of this one

@@ -90,7 +90,16 @@ def mend(
         if keyed := definition.key:
             delivered = exits.enter_context(DeliveredIndex(folder, keyed))
             delivered.take(view, settings.spool_url, definition.name, but=run.id)
-        done = Recheck(spool, definition, document, by, bits, delivered, skips=run.facts.skip_delivered)
+        done = Recheck(
+            spool,
+            definition,
+            document,
+            by,
+            bits,
+            delivered,
+            skips=run.facts.skip_delivered,
+            asked_map=run.facts.asked_map,
+        )
         manifest = done.run(folder)
         try:
             facts = _facts(run, in_effect(before), done, manifest.digest)
@@ -113,7 +122,16 @@ def replay(
     for row in spool.rejections():
         bits[row.row - 1] = True
     for each in mends:
-        done = Recheck(spool, definition, read({"changes": each.changes}), each.by, bits, delivered, skips=True)
+        done = Recheck(
+            spool,
+            definition,
+            read({"changes": each.changes}),
+            each.by,
+            bits,
+            delivered,
+            skips=True,
+            asked_map=run.facts.asked_map,
+        )
         spool.at(done.run(folder).digest)
         bits = done.bits
     return bits

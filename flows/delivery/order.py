@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.delivery.undoing import with_limit_of_today
@@ -30,7 +30,9 @@ class Order:
     encoding: str = ""
     delimiter: str = ""
     apostrophes: Apostrophes | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)  # by column of the file the column that it is
     undoes: str = ""  # the run whose rows it takes back
+    outside: bool = False  # the definition came in over dashboard or HTTP
 
     @classmethod
     def stored(cls, run: Run, view: View, settings: Settings) -> Order:
@@ -45,7 +47,9 @@ class Order:
             encoding=facts.asked_encoding,
             delimiter=facts.asked_delimiter,
             apostrophes=facts.asked_apostrophes,
+            mapping=facts.asked_map,
             undoes=facts.undoes,
+            outside=facts.outside,
         )
 
     def store(self, ledger: Ledger, run: str, *, by: str, only_check: bool) -> None:
@@ -58,7 +62,7 @@ class Order:
             pipeline=definition.name,
             file=self.file,
             name=Path(self.file).name,
-            limit=definition.limit.name,
+            limit=definition.limit_name,
             trusted=self.trusted,
             definition_digest=definition.digest(),
             skip_delivered=self.skip_delivered,
@@ -66,7 +70,9 @@ class Order:
             asked_encoding=self.encoding or None,
             asked_delimiter=self.delimiter or None,
             asked_apostrophes=self.apostrophes,
+            asked_map=dict(self.mapping) or None,
             undoes=self.undoes or None,
+            outside=self.outside or None,
         )
         if self.undoes:
             ledger.event(self.undoes, f"{by} undoes this run, by run {run}")

@@ -11,6 +11,7 @@ from msgspec import UNSET, Raw
 
 from flows.client.compiled import Compiled
 from flows.client.request import OWN_KEY, ROW, filling, part_of
+from flows.delivery.demand import Demand
 from flows.delivery.job import Ticket
 from flows.pipeline.definition import Definition
 from flows.pipeline.template import FromRow, Unsendable
@@ -50,6 +51,7 @@ class Batches:
         self._items = compiled.items if _is_about_columns(compiled) else None
         self._merges = self._rendering.merges
         # What an additional part takes beside its own bytes: a comma, and of an object to be merged not its braces.
+        self._demand = Demand.of(compiled.definition)
         self._beside = 0 if self._rendering.kind == "ndjson" else -1 if self._merges else 1
         self._around = self._envelope() - (self._rendering.kind != "ndjson")
 
@@ -68,8 +70,9 @@ class Batches:
         """As many as fit; a row that makes no part goes alone, and fails alone."""
         known: set[str] = set()
         size = self._around
+        within = Within(self._demand)
         for count, ticket in enumerate(waiting):
-            if count == self.rows:
+            if count == self.rows or not within.takes(ticket.row):
                 return count
             try:
                 length, names = self._part(ticket)
@@ -99,6 +102,29 @@ class Batches:
         if self._bytes is None:
             return 0, names
         return len(self._rendering.encoded(part) if isinstance(part, Mapping) else bytes(part)), names
+
+
+class Within:
+    """Whether rows go together under the limits: of the same values, and no dearer than any window allows."""
+
+    def __init__(self, demand: Demand) -> None:
+        self._demand = demand if demand.fixed is None else None
+        self._values: tuple[str, ...] | None = None
+        self._costs: list[int] = []
+
+    def takes(self, row: Row) -> bool:
+        """One more. The first one always."""
+        if self._demand is None:
+            return True
+        values, costs = self._demand.values(row), self._demand.costs(row)
+        if self._values is None:
+            self._values, self._costs = values, [cost for cost, _ in costs]
+            return True
+        together = [known + cost for known, (cost, _) in zip(self._costs, costs, strict=True)]
+        if values != self._values or any(cost > most for cost, (_, most) in zip(together, costs, strict=True)):
+            return False
+        self._costs = together
+        return True
 
 
 def held_names(definition: Definition) -> Sequence[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable
-from itertools import count
+from collections.abc import Iterable, Sequence
+from itertools import count, islice
 from math import ceil
 
 from flows.delivery.job import Job, Ticket
@@ -26,6 +26,19 @@ class Queue:
         self._backing_off: list[tuple[float, int, Job]] = []
         self._order = count()
         self._rows = 0.0  # about so many rows a parcel where bytes or names bound it; 0: as many as may be
+
+    def offer(self, most: int) -> Sequence[Job]:
+        """The next ones, each as the parcel that it would be; they stay here until they are picked."""
+        while len(self._whole) < most and self._loose:
+            self._whole.append(self._pack())
+        return list(islice(self._whole, most))
+
+    def pick(self, jobs: Sequence[Job]) -> list[Job]:
+        """Take these; those that are not here any more are left out."""
+        here = [job for job in jobs if job in self._whole]
+        for job in here:
+            self._whole.remove(job)
+        return here
 
     def __len__(self) -> int:
         """About how many parcels may be sent now."""
@@ -71,13 +84,16 @@ class Queue:
         while len(jobs) < most and (self._whole or self._loose):
             if self._whole:
                 jobs.append(self._whole.popleft())
-            elif self.packing.rows == 1:
-                jobs.append(Job([self._loose.popleft()]))
             else:
-                rows = self.packing.take(self._loose)
-                self._learn(rows)
-                jobs.append(Job([self._loose.popleft() for _ in range(rows)]))
+                jobs.append(self._pack())
         return jobs
+
+    def _pack(self) -> Job:
+        if self.packing.rows == 1:
+            return Job([self._loose.popleft()])
+        rows = self.packing.take(self._loose)
+        self._learn(rows)
+        return Job([self._loose.popleft() for _ in range(rows)])
 
     def clear(self) -> list[Job]:
         """All of them: none is to be sent any more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from flows.pipeline.definition import Definition
 from flows.records import Rejection
 from flows.schema.schema import Checked, Checker
 from flows.source.frame import FRAME_CHARS, FRAME_ROWS, Frame, table_of
-from flows.source.header import match
+from flows.source.header import Called, match
 from flows.spool.spool import Judged, Spool
 from flows.spool.stored import to_table
 from flows.spool.writer import Manifest
@@ -28,8 +28,8 @@ class Recheck:
     """What a document makes of the rejected rows in a spool; `bits`: which rows are rejected, by row - 1.
 
     `changed` rows were checked again, of which `accepted` passed; `skipped` rows are not to be mended. `samples` are
-    the first that are rejected still. Good rows that were `delivered` before are left out where it `skips`. Raises
-    ChangesRefused.
+    the first that are rejected still. Good rows that were `delivered` before are left out where it `skips`.
+    `asked_map`: what a person said of the file's columns. Raises ChangesRefused.
     """
 
     def __init__(
@@ -42,12 +42,19 @@ class Recheck:
         delivered: Delivered | None,
         *,
         skips: bool,
+        asked_map: Mapping[str, str],
     ) -> None:
         self._spool, self._definition, self._before = spool, definition, bits
         self._delivered, self._skips = delivered, skips
         header = spool.manifest().header
         self._width = len(header)
-        self._places = match(list(header), dict.fromkeys(definition.column_names, True), ",", FileError).positions
+        self._places = match(
+            list(header),
+            dict.fromkeys(definition.column_names, True),
+            ",",
+            FileError,
+            Called.of(definition, asked_map),
+        ).positions
         self._unused = [at for at in range(self._width) if at not in set(self._places.values())]
         self.changes = Compiled.of(document, header, self._places, by=by)
         self._begin()

@@ -48,6 +48,7 @@ def respool(
         encoding=run.facts.encoding,
         delimiter=run.facts.delimiter,
         apostrophes=run.facts.apostrophes,
+        mapping=run.facts.asked_map,
         max_bytes=max_bytes,
         on_progress=lambda rows, done, total: go_on(),
         on_rejections=reject,

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -25,6 +25,7 @@ from flows.delivery.chores import Chores
 from flows.delivery.claiming import Claiming
 from flows.delivery.connecting import Connecting
 from flows.delivery.context import Context
+from flows.delivery.demand import Demand
 from flows.delivery.dispatch import Dispatch
 from flows.delivery.exchanges import Exchanges
 from flows.delivery.gate import Gate
@@ -33,6 +34,7 @@ from flows.delivery.journal import Journal
 from flows.delivery.packing import packing
 from flows.delivery.queue import Queue
 from flows.delivery.recorder import FLUSH_ROWS, FLUSH_SECONDS
+from flows.delivery.slowing import Slowing, Slows
 from flows.delivery.staleness import Staleness
 from flows.errors import Broken, Stopped
 from flows.ledger.ledger import Ledger
@@ -79,10 +81,13 @@ class Sender:
             clock=clock,
             event=on_event,
             on_end=self._empty,
+            demand=Demand.of(definition),
+            admit=client.admit,
         )
         self._limit, self._on_second = limit, on_second
         breaker = Breaker(stop_after=definition.stop_after, in_flight=limit.terms.in_flight)
         self._alarm = Alarm(context, breaker)
+        self._slowing = Slowing(context, cast(Slows, limit))
         self._staleness = Staleness(clock=limit.clock, on_event=on_event)
         self._exchanges = Exchanges(context, client, on_reply=partial(self._heed, last=False))
         self._asking = Asking(context, client, on_reply=self._heed)
@@ -153,9 +158,12 @@ class Sender:
         self._context.wake.set()
         return await whole.done
 
-    async def ask(self, requests: Sequence[httpx.Request]) -> list[Reply | None]:
-        """Ask what changes nothing, under the limit; None where nothing was answered that says anything."""
-        return await self._asking.ask(requests)
+    async def ask(self, questions: Sequence[tuple[httpx.Request, Row | None]]) -> list[Reply | None]:
+        """Ask what changes nothing, under the limits; None where nothing was answered that says anything.
+
+        With each request comes the row that it is about, if it is about one.
+        """
+        return await self._asking.ask(questions)
 
     def drain(self, *, cancelled: bool = False) -> None:
         """Take no new rows; those under way are waited for."""
@@ -196,7 +204,8 @@ class Sender:
         self._staleness.note(permit, wrote=reply.wrote)
         if reply.attempted and reply.wrote:
             self.pace.note(permit.start, reply.took_seconds if reply.status is not None else None)
-        await self._alarm.heed(reply, left=permit.start, broken_off=self._exchanges.broken_off, last=last)
+        await self._alarm.heed(reply, permit, broken_off=self._exchanges.broken_off, last=last)
+        await self._slowing.heed(reply)
 
     async def _say_again(self) -> None:
         """Claims under way and the latest outcomes, of which a restarted Redis may have lost the last."""

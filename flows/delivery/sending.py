@@ -47,7 +47,7 @@ class Sending:
         self._terms = definition.terms
         self._slice = slice_size(self._terms, per_request=definition.rows_per_request)
         self._regrouping = Regrouping(run, View(at_once.client), spool) if definition.batch is not None else None
-        self.engine = Engine(redis_url, self._terms, settings)
+        self.engine = Engine(redis_url, definition.limit_terms, settings)
         self._sent_at: float | None = None
         self._guard = BackupGuard(at_once.client, settings.memory)
 
@@ -86,8 +86,11 @@ class Sending:
         """Start the loop and this process' share of the limit."""
         self.engine.connect(owner=self._lease.owner, on_event=self._events)
 
-    def open(self, *, first_serial: int) -> None:
-        """Start the sender. Raises SettingError, StackError, LedgerError."""
+    def open(self, *, first_serial: int, outside: bool) -> None:
+        """Start the sender. `outside`: the definition came in over dashboard or HTTP.
+
+        Raises SettingError, StackError, LedgerError.
+        """
         make = partial(
             Sender,
             run=self._run,
@@ -100,7 +103,7 @@ class Sending:
             on_event=self._events,
             on_second=self._every_second,
         )
-        self.engine.open(self._definition, lambda limit, client: make(limit=limit, client=client))
+        self.engine.open(self._definition, lambda limit, client: make(limit=limit, client=client), outside=outside)
         self._lease.on_change = self._heed_lease
         self._heed_lease()
 

@@ -21,6 +21,7 @@ from flows.client.items import Items
 from flows.client.kept import kept_of
 from flows.client.request import filling, idempotency_key
 from flows.delivery.accepted import READ_AT_ONCE, Accepted
+from flows.delivery.demand import Demand
 from flows.delivery.engine import Engine
 from flows.delivery.lease import Lease
 from flows.delivery.stepping import advanced, packed, stored
@@ -109,7 +110,7 @@ class Settling:
                 asked.append((record, row, note, self._compiled.reconciliation(row, own, more)))
             except Unsendable:
                 continue
-        replies = self._engine.ask([request for *_, request in asked])
+        replies = self._engine.ask([(request, row) for _, row, _, request in asked])
         found = []
         for (record, row, note, _), reply in zip(asked, replies, strict=True):
             if reply is None or reply.by_rule is None or reply.means is RowState.UNKNOWN or reply.stop or reply.ban:
@@ -130,6 +131,10 @@ class Settling:
         found = self._found(record, waits, reply)
         return found._replace(steps=packed(advanced(note, name, outcome.kept), self._compiled))
 
+    def _about(self, rows: Sequence[int]) -> Row | None:
+        """A row of a job, where the limits ask for one."""
+        return None if Demand.of(self._definition).fixed is not None else self._rows(rows[:1])[0]
+
     @translated()
     def poll(self, *, waits: bool = False) -> int:
         """Ask about every job that accepted rows are in; returns how many rows are still accepted.
@@ -147,7 +152,7 @@ class Settling:
         accepted = Accepted(poll, self._compiled, read=self._accepted)
         accepted.sort(self._view.select(self._run, [RowState.ACCEPTED], run.total).tolist())
         for some in accepted.questions(_AT_ONCE):
-            replies = self._engine.ask([request for _, request in some])
+            replies = self._engine.ask([(request, self._about(rows)) for rows, request in some])
             for (rows, _), reply in zip(some, replies, strict=True):
                 if reply is None or reply.by_rule is None or reply.stop or reply.ban:
                     continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from flows.delivery.mending import replay
 from flows.delivery.respool import respool
 from flows.delivery.undoing import LeftAlone, needed
 from flows.delivery.undone import Before
-from flows.errors import FileError, UnclearEncoding
+from flows.errors import ColumnsDiffer, FileError, UnclearEncoding
 from flows.ledger.connection import translated
 from flows.ledger.ledger import Ledger
 from flows.ledger.mends import Mend, in_effect
@@ -25,6 +25,8 @@ from flows.records import Apostrophes, RowState
 from flows.settings import Settings
 from flows.spool.spool import Spool
 from flows.storage.storage import scratch
+
+_ROWS, _COLUMNS, _CHARS = 20, 200, 80  # of a file whose columns are not those of the pipeline
 
 
 class Spooling:
@@ -52,6 +54,7 @@ class Spooling:
         encoding: str | None = None,
         delimiter: str | None = None,
         apostrophes: Apostrophes | None = None,
+        mapping: Mapping[str, str] | None = None,
         skip_delivered: bool = False,
     ) -> CheckResult:
         """Check the file into the spool and fix the run's totals. Raises FileError, Superseded, Interrupted.
@@ -62,6 +65,8 @@ class Spooling:
         with scratch(data) as folder, ExitStack() as exits:
             self._ledger.check_afresh(self._run, epoch)  # whoever was superseded must learn it before it deletes
             self._spool.delete()
+            if self._view.run(self._run).facts.header:  # of an earlier check
+                self._ledger.facts(self._run, epoch=epoch, header=(), header_rows=())
             delivered: DeliveredIndex | None = None
             alone = self._left_alone()
             if key := self._definition.key:
@@ -75,6 +80,7 @@ class Spooling:
                     encoding=encoding,
                     delimiter=delimiter,
                     apostrophes=apostrophes,
+                    mapping=mapping,
                     max_bytes=self._settings.max_upload_bytes,
                     scratch=folder,
                     on_progress=self._note_progress,
@@ -84,6 +90,9 @@ class Spooling:
                 )
             except UnclearEncoding as exc:
                 self._ledger.facts(self._run, epoch=epoch, readings=tuple(exc.readings))
+                raise
+            except ColumnsDiffer as exc:
+                self._ledger.facts(self._run, epoch=epoch, header=exc.names, header_rows=_shown(exc.samples))
                 raise
             self._ledger.begin(
                 self._run,
@@ -168,3 +177,8 @@ class Spooling:
                 hint="Send the original file as a new run.",
             )
         return self._spool.manifest().digest
+
+
+def _shown(rows: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    """Some rows of a file, short enough to be kept with the run."""
+    return tuple(tuple(cell[:_CHARS] for cell in row[:_COLUMNS]) for row in rows[:_ROWS])

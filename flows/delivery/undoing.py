@@ -27,7 +27,10 @@ from flows.records import Reason, Row, RowState, left_alone
 from flows.settings import Settings
 from flows.spool.spool import Spool
 
-_LIKE_THE_RUN = ("name", "description", "limit", "retry", "ban", "idempotent", "idempotency_hours", "counts_at_edge")
+_LIKE_THE_RUN = (
+    "name", "description", "limit", "limits", "retry", "ban", "idempotent", "idempotency_hours", "counts_at_edge",
+    "proxy", "slow_by", "auth",
+)  # fmt: skip
 _NO_PART = ("", ".", "..")  # of a path: the request would go to what lies above
 
 
@@ -70,7 +73,7 @@ def undo_definition(definition: Definition, types: KeptTypes | None = None) -> D
         )
     types, stored = types or KeptTypes(), definition.resolved()
     columns = {name: dict(column) for name, column in _columns(definition)}
-    kept = {name: {"type": types.of(name), "optional": True} for name in definition.kept if name not in columns}
+    kept = {name: _kept(types.of(name)) for name in definition.kept if name not in columns}
     number = "row"
     while number in columns or number in kept:
         number += "_"
@@ -90,12 +93,17 @@ def undo_definition(definition: Definition, types: KeptTypes | None = None) -> D
     )
 
 
+def _kept(kind: str) -> dict[str, Any]:
+    return {"type": kind, "optional": True, **({"as_written": True} if kind == "str" else {})}
+
+
 def _columns(definition: Definition) -> Iterator[tuple[str, dict[str, Any]]]:
     """The columns without their checks, which the rows have passed."""
     if not definition.schema_path:
         for name, column in definition.columns.items():
             goes_out = {"as": column.goes_out} if column.goes_out else {}
-            yield name, {"type": column.type, "optional": column.optional, **goes_out}
+            as_it_is = {"as_written": True} if column.type == "str" else {}  # it was checked, or an API said it
+            yield name, {"type": column.type, "optional": column.optional, **goes_out, **as_it_is}
         return
     from flows.pipeline.model import kind_of, with_types_by_column  # takes a second to import
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flows.records import Apostrophes
@@ -30,6 +30,7 @@ class Launch:
     encoding: str | None = None
     delimiter: str | None = None
     apostrophes: Apostrophes | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)
     waits: bool = False
     left_out: frozenset[int] = frozenset()
     on_run: Callable[[str], None] = lambda run: None

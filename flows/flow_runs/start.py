@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -29,6 +30,7 @@ def start(
     skip_delivered: bool = False,
     encoding: str = "",
     apostrophes: Apostrophes | None = None,
+    mapping: Mapping[str, str] | None = None,
     from_run: str = "",
     undo: bool = False,
     by: str,
@@ -60,7 +62,13 @@ def start(
         "skip_delivered": skip_delivered,
     }
     # Left out where nothing is said of it: a deployment that an earlier version serves does not know them.
-    told = {"encoding": encoding, "apostrophes": apostrophes, "from_run": from_run, "undo": undo}
+    told = {
+        "encoding": encoding,
+        "apostrophes": apostrophes,
+        "map": mapping and dict(mapping),
+        "from_run": from_run,
+        "undo": undo,
+    }
     parameters |= {name: said for name, said in told.items() if said}
     try:
         with get_client(sync_client=True) as client:

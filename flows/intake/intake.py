@@ -41,6 +41,7 @@ from flows.storage.storage import scratch
 from flows.words import duration
 
 TO_SEE_TO = (*TROUBLED, RowState.WAITING, RowState.SENDING, RowState.UNKNOWN)  # rows that are put beside a file
+_NO_LIMIT = {"limit": None, "limits": None}
 log = logging.getLogger(__name__)
 YOUNG_SECONDS = 15.0  # a claim this fresh is about to be delivered by whoever made it
 
@@ -188,7 +189,7 @@ class Intake:
             begun_with = from_resolved(self.view.definition(run)).resolved()
         except DefinitionError:  # no version that wrote it is this one, and it has sent nothing
             return True
-        return begun_with | {"limit": None} != self.definition.resolved() | {"limit": None}
+        return begun_with | _NO_LIMIT != self.definition.resolved() | _NO_LIMIT
 
     def _carry_on(self, incoming: Incoming, digest: str, run: str, copy: Path) -> Taken:
         file = f"inbox/{run}/{_plain(incoming.name)}"
@@ -201,7 +202,7 @@ class Intake:
             pipeline=self.definition.name,
             file=file,
             name=incoming.name,
-            limit=self.definition.limit.name,
+            limit=self.definition.limit_name,
             source=self.origin.url,
             definition_digest=self.definition.digest(),
             skip_delivered=skips or None,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from flows.errors import FileError
+from flows.errors import FileError, SecretAbroad
 from flows.intake.folder import Folder
 from flows.intake.incoming import Origin
 from flows.intake.web import Web
 from flows.masking import Masker
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secret
+from flows.pipeline.secret_hosts import SecretHosts, host_of
 from flows.private import private_folder
 from flows.settings import Settings
 from flows.storage.access import below
@@ -27,7 +28,7 @@ def origin(folder: str, definition: Definition, settings: Settings) -> Origin:
 
     Raises:
         FileError: it lies outside of what may be read, or is not there.
-        SettingError: the package for this kind of address is not installed, or a secret is missing.
+        SettingError: the package for this kind of address is not installed, or a secret is missing or may not go there.
     """
     if "://" not in folder or folder.startswith("file://"):
         return Folder(str(_local(folder.removeprefix("file://"), definition, settings)))
@@ -41,6 +42,9 @@ def origin(folder: str, definition: Definition, settings: Settings) -> Origin:
             hint=f"Name it as `inbox` of a schedule in the definition of {definition.name}, or in ROWRELAY_INBOXES.",
         )
     secrets = {name: secret(name, settings.secrets) for name in _SECRET.findall(folder)}
+    for name in secrets:
+        if folder not in settings.inboxes and (why := SecretHosts.of(settings).refusal(name, host_of(folder))):
+            raise SecretAbroad(f"{folder}: {why}.")
     address = _SECRET.sub(lambda found: secrets[found[1]], folder)
     if folder.startswith(("http://", "https://")):
         return Web(folder, settings.inbox / definition.name, address=address, mask=Masker(secrets.values()))

@@ -20,6 +20,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     limit: str = ""
     source: str | None = None  # the inbox that the file came from
     trusted: bool = False  # the file may lie anywhere
+    outside: bool = False  # its definition came in over dashboard or HTTP: its secrets go only to hosts they name
     definition_digest: str | None = None
     redefined: int = 0  # the epoch after which it went on by another definition; 0: it never did
     former: dict[str, dict[str, Any] | None] = {}  # by the last epoch that sent by it; None: it was not kept
@@ -27,6 +28,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     asked_encoding: str = ""  # how the file is to be read, as far as that was said
     asked_delimiter: str = ""
     asked_apostrophes: Apostrophes | None = None
+    asked_map: dict[str, str] = {}  # by column of the file the column that it is said to be
     undoes: str = ""  # the run whose rows it takes back
     undone_by: dict[str, float] = {}  # the runs that undo this one, and since when
     undone_rows: dict[str, int] = {}  # how many rows of it those had undone that are deleted
@@ -39,6 +41,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     checked_bytes: int = 0
     file_bytes: int = 0
     readings: tuple[Reading, ...] = ()  # where it does not know the encoding
+    header: tuple[str, ...] = ()  # of a file whose columns are not those of the pipeline, and some of its rows
+    header_rows: tuple[tuple[str, ...], ...] = ()
 
     # The check, at its end
     digest: str = ""  # of the file's content
@@ -110,7 +114,18 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 _RUN = frozenset(("pipeline", "file", "state", "reason"))  # written like facts; read as what a run is
 _NAMES = frozenset(Facts.__struct_fields__)
-_JSON = ("former", "readings", "delivered_in", "notices", "held_by", "undone_by", "undone_rows")
+_JSON = (
+    "former",
+    "asked_map",
+    "header",
+    "header_rows",
+    "readings",
+    "delivered_in",
+    "notices",
+    "held_by",
+    "undone_by",
+    "undone_rows",
+)
 
 
 def read(stored: Mapping[str, str]) -> Facts:

@@ -1,4 +1,4 @@
-"""The one coroutine of a process that visits Redis for a limit: it asks for permits and tells what became of them."""
+"""The one coroutine of a process that visits Redis for its limits: it asks for permits, tells what became of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import random
 import secrets
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -20,10 +21,11 @@ from redis.exceptions import RedisError
 from flows.errors import LimitLatched, LimitLost
 from flows.limit.clock import Clock, ClockGuard, Distance
 from flows.limit.permit import Issuer, Permit
+from flows.limit.places import Place, Places, bounding
 from flows.limit.rhythm import HORIZON_SECONDS, POLL_SECONDS, Rhythm
 from flows.limit.script import LimitScript, Reply, Report
 from flows.limit.unheard import Unheard
-from flows.limit.waiting import Waiting
+from flows.limit.waiting import Asked, Granted, Waiting
 from flows.records import LimitTerms
 
 log = logging.getLogger(__name__)
@@ -52,38 +54,48 @@ class Counters:
 
 
 class Share(Issuer, Protocol):
-    """The process' share of the limit, for which the asker asks."""
+    """The process' share of the limits, for which the asker asks."""
 
     def void(self, why: str) -> None:
         """Make every permit that has not been used yet useless."""
 
-    def compare_numbers(self, sets: int) -> None:
-        """So many sets of numbers are in force."""
+    def compare_numbers(self, limit: str, sets: int) -> None:
+        """So many sets of numbers are in force under a limit."""
 
 
 class Asker:
-    """Serves all who wait in this process. `share` is what its permits are of."""
+    """Serves all who wait in this process. `share` is what its permits are of; `unheard`, of each limit."""
 
     def __init__(
-        self, script: LimitScript, terms: LimitTerms, share: Share, unheard: Unheard, *, clock: Clock, give_up: float
+        self,
+        script: LimitScript,
+        terms: Sequence[LimitTerms],
+        share: Share,
+        unheard: Sequence[Unheard],
+        *,
+        clock: Clock,
+        give_up: float,
     ) -> None:
         self.counters = Counters()
         self.waiting = Waiting()
         self.distance = Distance()
         self.held_by = ""
+        self.bound = 0  # the limit that holds it
         self.company = 1  # how many processes ask at the time, this one included
         self._script, self._terms, self._share, self._unheard = script, terms, share, unheard
         self._clock, self._give_up = clock, give_up
         self._prefix, self._next_id = _prefix(), 1
-        self._rhythm = Rhythm(terms)
+        self._names = [each.name for each in terms]
+        self._lead_seconds = min(each.max_timeout_seconds for each in terms)
+        self._rhythm = Rhythm(bounding(terms))
         self._reports: deque[Report] = deque()
         self._doubtful: list[tuple[float, Report]] = []
         self._guard, self._trusted, self._report_jump = ClockGuard(), 0.0, False
         self._wake = asyncio.Event()
         self._ask_at = self._report_at = self._held_since = 0.0
         self._failing_since: float | None = None
-        self._paused_until = 0.0  # by Redis's clock
-        self._pause_ends = 0.0  # the same by ours, which nobody sets
+        self._paused_until = [0.0] * len(terms)  # by Redis's clock
+        self._pause_ends = [0.0] * len(terms)  # the same by ours, which nobody sets
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -96,10 +108,15 @@ class Asker:
         """How long before their starts permits are granted."""
         return min(HORIZON_SECONDS, POLL_SECONDS + 2 * self.distance.away)
 
+    @property
+    def names(self) -> str:
+        """The limits, for people."""
+        return ", ".join(self._names)
+
     def start(self) -> None:
         """Begin to visit, if it is not yet done."""
         if self._task is None:
-            self._task = asyncio.create_task(self._serve(), name=f"limit {self._terms.name}")
+            self._task = asyncio.create_task(self._serve(), name=f"limit {self.names}")
         self._wake.set()
 
     def expect(self) -> None:
@@ -113,11 +130,17 @@ class Asker:
         now = self._clock()
         if not self._reports:
             self._report_at = now + _REPORT_SECONDS
-        self._reports.append(Report(kind, permit.id, now))
+        self._reports.append(Report(kind, permit.id, now, permit.places))
         if kind == "u":
             self.counters.unused += 1
         if kind in "uf" and self.held_by == "in flight":
             self._ask_at = min(self._ask_at, max(now, self._rhythm.visited_at + 0.005))
+        self._wake.set()
+
+    def tell(self, report: Report) -> None:
+        """Tell it with the next visit, which is now."""
+        self._reports.append(report)
+        self._report_at = 0.0
         self._wake.set()
 
     def hurry(self) -> None:
@@ -142,7 +165,7 @@ class Asker:
             except (RedisError, OSError) as exc:
                 self._failed(exc)
             except Exception as exc:  # a bug must not leave the waiters waiting for ever
-                log.exception("the asker of limit %s failed", self._terms.name)
+                log.exception("the asker of limit %s failed", self.names)
                 self.waiting.fail(partial(RuntimeError, f"the limiter failed: {exc!r}"))
                 self._failed(exc)
 
@@ -159,7 +182,7 @@ class Asker:
 
     def _due(self) -> float | None:
         """When to visit Redis next; None if there is nothing to say."""
-        urgent = bool(self._unheard) or self._report_jump
+        urgent = any(self._unheard) or self._report_jump
         if self.is_away:
             return self._ask_at if self.waiting or self._reports or urgent else None
         moments = [0.0] if urgent else []
@@ -172,15 +195,21 @@ class Asker:
     async def _visit(self) -> None:
         async with asyncio.timeout(CONNECT_SECONDS + ANSWER_SECONDS):
             await self._script.prepare()
-        reports, stops = list(self._reports), self._unheard.standing()
+        reports, stops = list(self._reports), [unheard.standing() for unheard in self._unheard]
         self._reports.clear()
         wanted = min(self.waiting.wanted, self._rhythm.block(self.ahead_seconds))
-        first, self._next_id = self._next_id, self._next_id + wanted
+        asked = self.waiting.asked(wanted)
+        first, self._next_id = self._next_id, self._next_id + len(asked.offered)
         jumped, self._report_jump = self._report_jump, False
         sent = self._clock()
         self.distance = self._guard.distance(sent)
         self._doubtful = [(until, report) for until, report in self._doubtful if until > sent]
         self.counters.visits += 1
+        told = [
+            *(stop._replace(places=(Place(limit),)) for limit, some in enumerate(stops) for stop in some),
+            *reports,
+            *(report for _, report in self._doubtful),
+        ]
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 reply = await self._script.visit(
@@ -191,99 +220,121 @@ class Asker:
                     trusted=self._trusted,
                     away=self.distance.away,
                     own_earlier=self.distance.own_earlier,
-                    reports=[r.args(sent) for r in (*stops, *reports, *(r for _, r in self._doubtful))],
+                    demands=asked.demands,
+                    reports=[(report, report.number(sent)) for report in told],
                 )
         except BaseException:
             # It may have been carried out all the same: what it granted is handed back, for a while again and again.
             self._reports.extendleft(reversed(reports))
             self._report_jump = self._report_jump or jumped
-            asked = (Report("u", f"{self._prefix}{number}") for number in range(first, first + wanted))
-            self._doubtful += [(sent + _DOUBT_SECONDS, report) for report in asked]
+            self._doubtful += [(sent + _DOUBT_SECONDS, report) for report in self._handed_back(first, asked)]
             self._script.loss = None
             self._begin_anew()  # nobody knows how quickly the reports came there
             raise
-        self._unheard.heard(len(stops))
-        self._take(reply, first, wanted, sent, self._clock())
+        for unheard, some in zip(self._unheard, stops, strict=True):
+            unheard.heard(len(some))
+        self._take(reply, first, asked, sent, self._clock())
 
-    def _take(self, reply: Reply, first: int, wanted: int, sent: float, received: float) -> None:
+    def _handed_back(self, first: int, asked: Asked) -> list[Report]:
+        places = [demand.places for demand in asked.demands for _ in range(demand.times)]
+        return [Report("u", f"{self._prefix}{first + at}", places=each) for at, each in enumerate(places)]
+
+    def _take(self, reply: Reply, first: int, asked: Asked, sent: float, received: float) -> None:
         self._failing_since = None
         self._rhythm.visited(received)
         jumped = self._guard.jumped(reply.now, sent, received)
         if jumped:
             self._report_jump = True
             self.counters.jumps += 1
-            self._paused_until = 0.0
+            self._paused_until = [0.0] * len(self._terms)
             self._share.void("Redis's clock was set")
         else:
             self._trusted = reply.now
-        self._mind_pause(reply, received)
-        self._share.compare_numbers(reply.sets)
-        self.company = reply.company
-        self._count_wait(received, reply.held_by if len(reply.starts) < wanted else "")
-        permits = [self._permit(first + i, start, reply.now, sent, received) for i, start in enumerate(reply.starts)]
-        if jumped or reply.latch or self._unheard:
-            for permit in permits:
-                permit.unused()
-            if reply.latch:
-                self.waiting.fail(partial(latched, self._terms.name, reply.latch))
+        latch = None
+        for index, (name, limit) in enumerate(zip(self._names, reply.limits, strict=True)):
+            self._mind_pause(index, limit.paused, reply.now, received)
+            self._share.compare_numbers(name, limit.sets)
+            latch = latch or (limit.latch and (name, limit.latch))
+        self.company = max(limit.company for limit in reply.limits)
+        granted = self._granted(reply, first, asked, sent, received)
+        all_granted = len(granted) >= asked.wanted
+        self._count_wait(received, "" if all_granted else reply.held_by, reply.bound)
+        if jumped or latch or any(self._unheard):
+            for each in granted:
+                each.permit.unused()
+            if latch:
+                self.waiting.fail(partial(latched, *latch))
         else:
-            self.counters.granted += len(permits)
-            for permit in self.waiting.share(permits):
+            self.counters.granted += len(granted)
+            for permit in self.waiting.share(granted):
                 permit.unused()
-        if jumped or reply.held_by in _UNSURE or (self.distance.away and self._guard.worn):
+        unsure = any(limit.unsure in _UNSURE for limit in reply.limits)
+        if jumped or unsure or (self.distance.away and self._guard.worn):
             self._begin_anew()
-        all_granted = len(permits) == wanted
         wait = 0.0 if all_granted or jumped else self._rhythm.pause(reply, self.distance.away)
         self._ask_at = received + wait
+
+    def _granted(self, reply: Reply, first: int, asked: Asked, sent: float, received: float) -> list[Granted]:
+        places = [demand.places for demand in asked.demands for _ in range(demand.times)]
+        return [
+            Granted(self._permit(first + at, start, reply.now, sent, received, places[at]), *asked.offered[at])
+            for at, start in enumerate(reply.starts)
+            if start is not None
+        ]
 
     def _begin_anew(self) -> None:
         """From here on our requests are another asker's: of those before, less is known by Redis's clock."""
         self._prefix, self._next_id = _prefix(), 1
         self._guard.begin_anew()
 
-    def _mind_pause(self, reply: Reply, received: float) -> None:
+    def _mind_pause(self, limit: int, paused: float, theirs: float, received: float) -> None:
         """Heed a pause, and remind a Redis that has lost one: its clock was set forward, or its memory is gone."""
-        if reply.paused and reply.now + reply.paused > self._paused_until + 0.001:
-            self._paused_until = reply.now + reply.paused
+        if paused and theirs + paused > self._paused_until[limit] + 0.001:
+            self._paused_until[limit] = theirs + paused
             self._share.void("the API asked for a pause")
-        ends = received + reply.paused
-        if self._pause_ends > ends + ANSWER_SECONDS:
-            self._reports.append(Report("p", "the API asked for a pause", self._pause_ends))
+        ends = received + paused
+        if self._pause_ends[limit] > ends + ANSWER_SECONDS:
+            again = Report("p", "the API asked for a pause", self._pause_ends[limit], (Place(limit),))
+            self._reports.append(again)
             self._report_at = received
-        elif reply.paused:
-            self._pause_ends = ends
+        elif paused:
+            self._pause_ends[limit] = ends
 
-    def _permit(self, number: int, start: float, now: float, sent: float, received: float) -> Permit:
+    def _permit(self, number: int, start: float, now: float, sent: float, received: float, places: Places) -> Permit:
         away, low, own_earlier = self.distance
-        deadline = sent + start + self._terms.max_timeout_seconds
+        deadline = sent + start + self._lead_seconds
         return Permit(
             self._share,
             f"{self._prefix}{number}",
             start=now + start - low if own_earlier else received + start,
             granted=min(sent + start + away, deadline - self._share.fresh_seconds),
             deadline=deadline,
+            places=places,
         )
 
-    def _count_wait(self, now: float, held_by: str) -> None:
+    def _count_wait(self, now: float, held_by: str, bound: int) -> None:
         if self.held_by and self._held_since:
-            self.counters.held(waiting_for(self) or self.held_by, now - self._held_since)
-        self.held_by, self._held_since = held_by, now
+            why = waiting_for(self) or self.held_by
+            of = f" ({self._names[self.bound]})" if len(self._names) > 1 and why != "redis" else ""
+            self.counters.held(why + of, now - self._held_since)
+        self.held_by, self.bound, self._held_since = held_by, bound, now
 
     def _failed(self, exc: BaseException) -> None:
         now = self._clock()
         trouble = f"{type(exc).__name__}: {exc}".rstrip(": ")
         self.counters.failures += 1
-        self._unheard.tell()
+        for unheard in self._unheard:
+            unheard.tell()
         if self._failing_since is None:
             self._failing_since = self._held_since = now
-            log.warning("limit %s: no answer from Redis, nothing is sent (%s)", self._terms.name, trouble)
+            log.warning("limit %s: no answer from Redis, nothing is sent (%s)", self.names, trouble)
         else:
             self.counters.held("redis", now - self._held_since)
             self._held_since = now
         if now - self._failing_since > self._give_up:
             lost = partial(
                 LimitLost,
-                f"Redis has not answered for {now - self._failing_since:.0f} s, so the limit {self._terms.name!r} "
+                f"Redis has not answered for {now - self._failing_since:.0f} s, so the limit {self.names!r} "
                 f"cannot be kept and nothing may be sent ({trouble}).",
                 hint="Start Redis again (or correct ROWRELAY_REDIS_URL), then resume the run.",
             )

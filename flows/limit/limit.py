@@ -1,4 +1,4 @@
-"""One process's share of a limit, as senders and permits see it."""
+"""One process's share of some limits, as senders and permits see it."""
 
 from __future__ import annotations
 
@@ -6,53 +6,79 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar, cast
 
 from flows.limit.asker import Asker, Counters, latched, waiting_for
 from flows.limit.clock import Clock
 from flows.limit.permit import Permit
+from flows.limit.places import Place, Places, bounding
 from flows.limit.script import LimitScript, Report, fresh_seconds
 from flows.limit.stops import Stops
 from flows.limit.unheard import Unheard
-from flows.limit.waiting import Waiter
+from flows.limit.waiting import Offer, Waiter
 from flows.records import LimitTerms
 
 log = logging.getLogger(__name__)
+T = TypeVar("T", bound=Offer)
+_PAUSED = "the API asked for a pause"
 
 
 class Limit:
-    """This process's share of one limit. Made by `Limiter.limit`."""
+    """This process's share of the limits that its requests need a place under, all of them at once.
+
+    Made by `Limiter.limit`. `each` holds their terms, and `terms` what they allow together.
+    """
 
     def __init__(
-        self, script: LimitScript, terms: LimitTerms, *, clock: Clock, give_up_seconds: float, stops: Stops
+        self,
+        script: LimitScript,
+        terms: Sequence[LimitTerms],
+        *,
+        clock: Clock,
+        give_up_seconds: float,
+        stops: Sequence[Stops],
     ) -> None:
-        self.terms, self.clock = terms, clock
-        self.fresh_seconds = fresh_seconds(terms)
+        self.each, self.terms, self.clock = tuple(terms), bounding(terms), clock
+        self.fresh_seconds = min(map(fresh_seconds, terms))
+        self.usual: Places = tuple(Place(index) for index in range(len(terms)))
         self.generation = 0
         self.void_because = ""
-        self.other_numbers = False  # somebody uses this limit with other numbers; both are kept
+        self.other_numbers: set[str] = set()  # limits that somebody uses with other numbers; both are kept
         self.on_event: Callable[[str], None] = log.info  # told in plain words what people should know
-        self._unheard = Unheard(terms.name, stops)
-        self._asker = Asker(script, terms, self, self._unheard, clock=clock, give_up=give_up_seconds)
+        self._unheard = [Unheard(each.name, some) for each, some in zip(terms, stops, strict=True)]
+        self._asker = Asker(script, self.each, self, self._unheard, clock=clock, give_up=give_up_seconds)
         self._closed = False
-        if self._unheard:
+        if any(self._unheard):
             self._asker.start()
 
-    async def acquire(self, want: int = 1) -> list[Permit]:
+    async def acquire(self, want: int = 1, places: Places | None = None) -> list[Permit]:
         """Wait for 1 to `want` permits. They start 0.15 s from now at most, and where Redis is far away from anybody so
         much later as a round trip there takes, up to 0.5 s. Unused ones must be handed back.
 
-        First come, first served. Cancelling leaks nothing. Raises LimitLatched when the limit is latched, and LimitLost
-        when Redis has not answered for `give_up_seconds`.
+        `places`: those that each request takes; by default one under each limit. First come, first served. Cancelling
+        leaks nothing. Raises LimitLatched when a limit is latched, and LimitLost when Redis has not answered for
+        `give_up_seconds`.
         """
-        if want < 1:
-            raise ValueError(f"want must be at least 1, not {want}")
+        return [permit for permit, _ in await self._wait(Waiter(want, self.usual if places is None else places))]
+
+    async def acquire_any(self, want: int, offer: Callable[[], Sequence[T]]) -> list[tuple[T, Permit]]:
+        """Wait until 1 to `want` of the requests that `offer` offers may go, in its order; no other holds them up.
+
+        It is called whenever Redis is asked, so what it offers may change. Otherwise like `acquire`.
+        """
+        return [(cast(T, offered), permit) for permit, offered in await self._wait(Waiter(want, (), offer))]
+
+    async def _wait(self, waiter: Waiter) -> list[tuple[Permit, Offer | None]]:
+        if waiter.want < 1:
+            raise ValueError(f"want must be at least 1, not {waiter.want}")
         if self._closed:
             raise RuntimeError("the limiter is closed")
-        if latch := self._unheard.latch:
-            raise latched(self.terms.name, json.loads(latch.id))
-        waiter, waiting = Waiter(want), self._asker.waiting
+        for terms, unheard in zip(self.each, self._unheard, strict=True):
+            if latch := unheard.latch:
+                raise latched(terms.name, json.loads(latch.id))
+        waiting = self._asker.waiting
         if not waiting:
             self._asker.expect()
         waiting.add(waiter)
@@ -62,28 +88,48 @@ class Limit:
         except asyncio.CancelledError:
             waiting.remove(waiter)
             if waiter.future.done() and not waiter.future.cancelled() and not waiter.future.exception():
-                for permit in waiter.future.result():
+                for permit, _ in waiter.future.result():
                     permit.unused()
             raise
 
-    async def pause(self, seconds: float, reason: str) -> None:
-        """Let nobody who shares the limit send for `seconds`; permits not yet used are void, here at once.
+    async def pause(self, seconds: float, reason: str, places: Places | None = None) -> None:
+        """Let nobody who shares these limits (all, or those of `places`) send for `seconds`.
 
-        Returns when Redis has been told, or did not answer; then it is told as soon as it does.
+        Permits not yet used are void, here at once. Returns when Redis has been told, or did not answer; then it is
+        told as soon as it does.
         """
-        await self._stop(Report("p", reason, self.clock() + seconds), "the API asked for a pause")
+        ends = self.clock() + seconds
+        for place in self.usual if places is None else places:
+            if place.value:  # one value of many: no other process need remember it
+                self.void(_PAUSED)
+                self._asker.tell(Report("p", reason, ends, (place,)))
+                self._asker.start()
+            else:
+                await self._stop(place.limit, Report("p", reason, ends), _PAUSED)
+
+    async def slow(self, remaining: int, seconds: float) -> None:
+        """Let at most `remaining` more requests start within `seconds`, evenly, for all who share the first limit.
+
+        Never quicker than the limits allow. The latest word counts.
+        """
+        self._asker.tell(Report("r", str(remaining), self.clock() + seconds, (Place(0),)))
+        self._asker.start()
 
     async def latch(self, reason: str, run: str) -> None:
-        """Let nobody who shares the limit send until a person opens it (`open_limit`). Otherwise like `pause`."""
+        """Let nobody who shares these limits send until a person opens them (`open_limit`). Otherwise like `pause`."""
         found = {"reason": reason, "run": run, "at": time.time()}
-        await self._stop(Report("l", json.dumps(found)), "the limit was latched")
-        self._asker.waiting.fail(partial(latched, self.terms.name, found))
+        if len(self.each) > 1:
+            found["limits"] = [each.name for each in self.each]
+        stop = Report("l", json.dumps(found))
+        for limit in range(len(self.each)):
+            await self._stop(limit, stop, "the limit was latched")
+        self._asker.waiting.fail(partial(latched, self.each[0].name, found))
 
-    async def _stop(self, stop: Report, why: str) -> None:
+    async def _stop(self, limit: int, stop: Report, why: str) -> None:
         self.void(why)
-        self._unheard.add(stop)
+        self._unheard[limit].add(stop)
         self._asker.start()
-        await self._unheard.told(stop, is_away=lambda: self._asker.is_away)
+        await self._unheard[limit].told(stop, is_away=lambda: self._asker.is_away)
 
     @property
     def waiting_for(self) -> str:
@@ -120,13 +166,12 @@ class Limit:
             self.void(f"another process saw a {event}")
         self._asker.hurry()
 
-    def compare_numbers(self, sets: int) -> None:
+    def compare_numbers(self, name: str, sets: int) -> None:
         """So many sets of numbers are in force; people are told when there is more than one, and when no more."""
-        if (sets > 1) == self.other_numbers:
+        if (sets > 1) == (name in self.other_numbers):
             return
-        self.other_numbers = sets > 1
-        name = self.terms.name
-        if self.other_numbers:
+        self.other_numbers ^= {name}
+        if name in self.other_numbers:
             text = f"another process uses the limit {name!r} with other numbers, or did a moment ago; all are kept"
         else:
             text = f"the limit {name!r} is used with one set of numbers again"

@@ -79,7 +79,7 @@ class Limiter:
         self.asker_id = asker_id or f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(3)}"
         self._give_up, self._clock, self._text = give_up_seconds, clock, script
         self._stops_folder = stops_folder
-        self._limits: dict[LimitTerms, Limit] = {}
+        self._limits: dict[tuple[LimitTerms, ...], Limit] = {}
         self._ears: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -89,11 +89,14 @@ class Limiter:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
-    def limit(self, terms: LimitTerms) -> Limit:
-        """The limit of these terms; the same object for the same terms. Other numbers under one name: both are kept."""
+    def limit(self, *terms: LimitTerms) -> Limit:
+        """The limit of these terms, or all of them together: a request needs a place under each.
+
+        The same object for the same terms. Other numbers under one name: both are kept.
+        """
         if terms not in self._limits:
             script = LimitScript(self._client, terms, asker_id=self.asker_id, script=self._text)
-            stops = Stops(self._stops_folder, terms.name, clock=self._clock)
+            stops = [Stops(self._stops_folder, each.name, clock=self._clock) for each in terms]
             self._limits[terms] = Limit(script, terms, clock=self._clock, give_up_seconds=self._give_up, stops=stops)
         return self._limits[terms]
 
@@ -122,7 +125,7 @@ class Limiter:
                 channel, data = decoded(message["channel"]), decoded(message["data"])
                 event, _, asker = data.partition(" ")
                 for terms, limit in self._limits.items():
-                    if asker != self.asker_id and f":{{{terms.name}}}:" in channel:
+                    if asker != self.asker_id and any(f":{{{each.name}}}:" in channel for each in terms):
                         limit.heed(event)
 
 

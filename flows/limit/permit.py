@@ -6,6 +6,7 @@ from typing import Protocol
 
 from flows.errors import RowrelayError
 from flows.limit.clock import Clock, sleep_until
+from flows.limit.places import ONE, Places
 
 
 class StalePermit(RowrelayError):
@@ -47,12 +48,15 @@ class Permit:
         "_issuer",
         "deadline",
         "id",
+        "places",
         "stale_seconds",
         "start",
     )
 
-    def __init__(self, issuer: Issuer, id: str, *, start: float, granted: float, deadline: float) -> None:
-        self.id, self.start, self.deadline = id, start, deadline
+    def __init__(
+        self, issuer: Issuer, id: str, *, start: float, granted: float, deadline: float, places: Places = ONE
+    ) -> None:
+        self.id, self.start, self.deadline, self.places = id, start, deadline, places
         self._issuer, self._generation = issuer, issuer.generation
         self.stale_seconds = 0.0  # by how much it was too old when it was checked
         self._granted = granted  # the start at the earliest that it can have meant: Redis's reply took a while

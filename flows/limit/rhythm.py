@@ -41,7 +41,7 @@ class Rhythm:
 
     def pause(self, reply: Reply, away: float) -> float:
         """Seconds until it is worth asking again, for who did not get all. `away`: a round trip to Redis."""
-        if reply.held_by == "rate" or not reply.held_by:
+        if reply.held_by in ("rate", "slowed", ""):
             often, spread = POLL_SECONDS, 0.05
         elif reply.held_by == "in flight":
             often, spread = 0.05, 0.02

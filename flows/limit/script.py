@@ -1,17 +1,20 @@
-"""How the limiter talks with Redis: the keys of a limit, one call of limiter.lua, and what comes back."""
+"""How the limiter talks with Redis: the keys of limits, one call of limiter.lua, and what comes back."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 import msgspec
 from redis.exceptions import NoScriptError, RedisError
 
+from flows.limit.calendar import begins
+from flows.limit.places import ONE, Places
 from flows.records import LimitTerms
 
 SCRIPT = files("flows.limit").joinpath("limiter.lua").read_text(encoding="utf-8")
@@ -36,6 +39,8 @@ class Keys:
     state: str
     askers: str
     hungry: str
+    values: str
+    pauses: str
     events: str
 
     @classmethod
@@ -44,9 +49,14 @@ class Keys:
         return cls(
             *(
                 f"rowrelay:limit:{{{name}}}:{part}"
-                for part in ("log", "flights", "numbers", "state", "askers", "hungry", "events")
+                for part in ("log", "flights", "numbers", "state", "askers", "hungry", "values", "pauses", "events")
             )
         )
+
+    def slot(self, value: str) -> tuple[str, str, str]:
+        """Log, flights and pause: of the limit itself, or of one of its values."""
+        end = f":{value}" if value else ""
+        return self.log + end, self.flights + end, self.pauses + end
 
 
 def fresh_seconds(terms: LimitTerms) -> float:
@@ -74,20 +84,43 @@ def numbers_json(terms: LimitTerms) -> str:
         "grace": round(terms.grace_seconds * MICRO) if terms.late_seconds is None else -1,  # after it was given up
         "flight": round((lapse + terms.max_timeout_seconds) * MICRO),  # head and body have a time-out each
     }
+    if terms.units:
+        numbers["units"] = True
+    if terms.calendar:
+        numbers["calendar"] = [list(pair) for pair in sorted(terms.calendar)]
     return json.dumps(numbers, separators=(",", ":"), sort_keys=True)
 
 
 class Report(NamedTuple):
-    """Something to tell the limit. `moment` is when it happened (a pause: when it ends), by our clock."""
+    """Something to tell limits. `moment` is when it happened (a pause or a budget: when it ends), by our clock."""
 
     kind: str
     id: str
     moment: float = 0.0
+    places: Places = ONE
 
-    def args(self, now: float) -> tuple[str, str, int]:
-        """As the script takes it, if it is sent at `now`."""
-        distance = self.moment - now if self.kind == "p" else now - self.moment
-        return self.kind, self.id, max(0, int(distance * MICRO)) if self.kind in "apg" else 0
+    def number(self, now: float) -> int:
+        """How far away the moment is, in µs, if it is told at `now`."""
+        distance = self.moment - now if self.kind in "pr" else now - self.moment
+        return max(0, int(distance * MICRO)) if self.kind in "apgr" else 0
+
+
+class Demand(NamedTuple):
+    """So many requests that take the same places."""
+
+    times: int
+    places: Places
+
+
+class Standing(NamedTuple):
+    """How one limit stands. Seconds."""
+
+    quarantine: float
+    paused: float
+    latch: dict[str, Any] | None
+    sets: int  # how many different sets of numbers are in force
+    company: int  # how many ask at the time, the caller included
+    unsure: str  # new, restart, clock, window: why it is in quarantine
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,41 +128,85 @@ class Reply:
     """What one visit brought. Seconds, except `now`: seconds of Redis's clock since 1970."""
 
     now: float
-    held_by: str  # why not all was granted: rate, in flight, pause, latched; new, restart, clock, window: quarantine
+    held_by: str  # why not all was granted: rate, in flight, pause, latched, slowed; or why a limit is in quarantine
     hint: float  # asking again sooner than this is in vain
-    quarantine: float
-    paused: float
-    latch: dict[str, Any] | None
-    sets: int  # how many different sets of numbers are in force
-    company: int  # how many ask at the time, the caller included
-    starts: tuple[float, ...] = field(default=())  # seconds from `now`
+    bound: int  # the index of the limit that held it; 0 where none did
+    limits: tuple[Standing, ...]
+    starts: tuple[float | None, ...]  # of each request asked for: seconds from `now`
 
     @classmethod
     def of(cls, raw: Sequence[Any]) -> Reply:
         """From the script's return value."""
-        now, why, hint, sure, paused, latched, sets, company, starts = raw
+        now, why, hint, bound, found, starts = raw
+        limits = tuple(
+            Standing(sure / MICRO, paused / MICRO, json.loads(latch) if latch else None, sets, company, decoded(unsure))
+            for sure, paused, latch, sets, company, unsure in found
+        )
+        held_by = decoded(why) or next((each.unsure for each in limits if each.unsure), "rate")
         return cls(
             now=int(now) / MICRO,
-            held_by=decoded(why),
+            held_by=held_by,
             hint=hint / MICRO,
-            quarantine=sure / MICRO,
-            paused=paused / MICRO,
-            latch=json.loads(latched) if latched else None,
-            sets=sets,
-            company=company,
-            starts=tuple(start / MICRO for start in starts),
+            bound=max(0, bound - 1),
+            limits=limits,
+            starts=tuple(start / MICRO if start >= 0 else None for start in starts),
         )
 
 
-class LimitScript:
-    """Visits one limit on behalf of one asker. Lets redis and socket errors through."""
+def call(
+    terms: Sequence[LimitTerms],
+    *,
+    asker: str,
+    loss: int,
+    wanted: int,
+    prefix: str,
+    first: int,
+    jumped: bool,
+    trusted: float,
+    away: float,
+    own_earlier: float,
+    demands: Sequence[Demand],
+    reports: Sequence[tuple[Report, int]],
+    moment: float = 0.0,
+) -> tuple[list[str], list[bytes]]:
+    """KEYS and ARGV of one visit. `reports` come with their numbers; `moment`: about now, in Unix seconds."""
+    all_keys = [Keys.of(each.name) for each in terms]
+    keys = [NAMES]
+    for each in all_keys:
+        keys += [each.log, each.flights, each.numbers, each.state, each.askers, each.hungry, each.values]
+    slots: dict[tuple[int, str], int] = {}
+    for index in range(len(terms)):
+        slots[index, ""] = len(slots) + 1
 
-    def __init__(self, client: Any, terms: LimitTerms, *, asker_id: str, script: str = SCRIPT) -> None:
+    def spread(places: Places) -> list[int]:
+        found: list[int] = []
+        for place in places:
+            at = slots.setdefault((place.limit, place.value), len(slots) + 1)
+            found += (at, place.cost)
+        return found
+
+    asked = [[demand.times, *spread(demand.places)] for demand in demands]
+    told = [[report.kind, report.id, number, *spread(report.places)] for report, number in reports]
+    for index, value in slots:
+        keys += all_keys[index].slot(value)
+    given = [[each.name, numbers_json(each), each.is_family, _calendars(each, moment)] for each in terms]
+    times = [int(seconds * MICRO) for seconds in (trusted, away, own_earlier)]
+    head = [asker, jumped, times[0], loss, prefix, first, wanted, *times[1:]]
+    parts: list[Any] = [head, given, [[index + 1, value] for index, value in slots], asked, told]
+    return keys, [msgspec.msgpack.encode(part) for part in parts]
+
+
+def _calendars(terms: LimitTerms, moment: float) -> list[Any]:
+    return [part for _, period in terms.calendar for part in (period, begins(period, moment))]
+
+
+class LimitScript:
+    """Visits limits on behalf of one asker. Lets redis and socket errors through."""
+
+    def __init__(self, client: Any, terms: Sequence[LimitTerms], *, asker_id: str, script: str = SCRIPT) -> None:
         self._client, self._script = client, script
         self._sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-        keys = Keys.of(terms.name)
-        self._keys = (keys.log, keys.flights, keys.numbers, keys.state, keys.askers, keys.hungry, NAMES)
-        self._name, self._asker, self._numbers = terms.name, asker_id, numbers_json(terms)
+        self._terms, self._asker = terms, asker_id
         self.loss: int | None = None
 
     async def prepare(self) -> None:
@@ -152,27 +229,33 @@ class LimitScript:
         trusted: float,
         away: float,
         own_earlier: float,
-        reports: Sequence[tuple[str, str, int]],
+        demands: Sequence[Demand],
+        reports: Sequence[tuple[Report, int]],
     ) -> Reply:
-        """Report, and ask for up to `wanted` starts, whose ids will be `prefix` and a number from `first` on.
+        """Report, and ask for up to `wanted` of the starts that are demanded, in their order.
 
-        `away` and `own_earlier` are those of `flows.limit.clock.Distance`. To be prepared before.
+        Their ids will be `prefix` and a number from `first` on. `away` and `own_earlier` are those of
+        `flows.limit.clock.Distance`. To be prepared before.
         """
-        args: list[Any] = [
-            *self._keys,
-            self._asker,
-            self._numbers,
-            wanted,
-            int(jumped),
-            int(trusted * MICRO),
-            -1 if self.loss is None else self.loss,
-        ]
-        args += [prefix, first, self._name, int(away * MICRO), int(own_earlier * MICRO)]
-        args.append(msgspec.msgpack.encode(reports))  # one argument: redis-py takes 3 µs for each
+        keys, args = call(
+            self._terms,
+            asker=self._asker,
+            loss=-1 if self.loss is None else self.loss,
+            wanted=wanted,
+            prefix=prefix,
+            first=first,
+            jumped=jumped,
+            trusted=trusted,
+            away=away,
+            own_earlier=own_earlier,
+            demands=demands,
+            reports=reports,
+            moment=trusted or time.time(),
+        )
         try:
-            return Reply.of(await self._client.evalsha(self._sha, len(self._keys), *args))
+            return Reply.of(await self._client.evalsha(self._sha, len(keys), *keys, *args))
         except NoScriptError:
-            return Reply.of(await self._client.eval(self._script, len(self._keys), *args))
+            return Reply.of(await self._client.eval(self._script, len(keys), *keys, *args))
 
     async def _find_loss(self) -> int:
         """How many seconds of writes a crash of this Redis may lose; -1: any number.

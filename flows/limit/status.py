@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from flows.limit.calendar import begins
+from flows.limit.places import period_seconds
 from flows.limit.script import MICRO, NAMES, Keys, decoded
+from flows.words import limit_words, span_words
 
 _WHY = {
     "new": "this limit is new here: what was sent before is not known",
@@ -19,11 +23,21 @@ _WHY = {
 
 @dataclass(frozen=True, slots=True)
 class WindowStatus:
-    """One window in force: `held` of its `requests` slots are taken, each until `seconds` after its answer."""
+    """One window in force: `held` of its `requests` slots are taken, each until `seconds` after its answer.
+
+    `units`: it counts units. `period`: it counts by the calendar, since the begin of the period that holds now.
+    """
 
     requests: int
     seconds: float
     held: int
+    units: bool = False
+    period: str = ""
+
+    @property
+    def words(self) -> str:
+        """What it allows."""
+        return f"{self.requests:,} {'units ' if self.units else ''}{span_words(self.seconds, self.period)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,15 @@ class LimitStatus:
     latch_reason: str
     latch_run: str
     latched_at: float | None
+    values: int = 0  # of a limit for each value: how many are in use; what is held is not counted then
+    slowed_until: float | None = None  # the API said how much is left until then
+    slow_seconds: float = 0.0  # so far apart requests start
+
+    @property
+    def allowed(self) -> str:
+        """What it allows, in words."""
+        words = " and ".join(window.words for window in self.windows) or limit_words((), self.in_flight)
+        return f"{words} for each value" if "{" in self.name else words
 
     @property
     def state(self) -> str:
@@ -78,11 +101,17 @@ def status(client: Any, name: str) -> LimitStatus:
     state = {decoded(key): decoded(value) for key, value in state.items()}
     live = [json.loads(decoded(text)) for text, until in numbers.items() if float(until) >= now]
     windows = sorted({(int(n), int(length)) for each in live for n, length in each["windows"]})
-    held = [client.zcount(keys.log, now - length, "+inf") for _, length in windows]
+    periods = sorted({(int(n), str(period)) for each in live for n, period in each.get("calendar", ())})
+    units = any(each.get("units") for each in live)
+    spans = [(n, length / MICRO, now - length, "") for n, length in windows]
+    spans += [(n, period_seconds(period), begins(period, now / MICRO)[1], period) for n, period in periods]
     latch = json.loads(state["latched"]) if "latched" in state else {}
     return LimitStatus(
         name=name,
-        windows=tuple(WindowStatus(n, length / MICRO, count) for (n, length), count in zip(windows, held, strict=True)),
+        windows=tuple(
+            WindowStatus(n, span, _held(client, keys, since, units=units), units, period)
+            for n, span, since, period in spans
+        ),
         in_flight=min((each["in_flight"] for each in live), default=0),
         flying=flying,
         askers=askers,
@@ -95,16 +124,36 @@ def status(client: Any, name: str) -> LimitStatus:
         latch_reason=latch.get("reason", ""),
         latch_run=latch.get("run", ""),
         latched_at=latch.get("at"),
+        values=client.zcard(keys.values),
+        slowed_until=_later(state.get("slow_until"), now),
+        slow_seconds=float(state.get("slow_gap", 0)) / MICRO if _later(state.get("slow_until"), now) else 0.0,
     )
 
 
+def _held(client: Any, keys: Keys, since: int, *, units: bool) -> int:
+    if not units:
+        return int(client.zcount(keys.log, since, "+inf"))
+    found = (decoded(each).rpartition("*") for each in client.zrangebyscore(keys.log, since, "+inf"))
+    return sum(int(cost) if entry else 1 for entry, _, cost in found)
+
+
+def most_urgent(found: Iterable[LimitStatus]) -> LimitStatus:
+    """Of the limits of one request the one that holds it up longest. Raises ValueError where there is none."""
+    return max(found, key=lambda limit: (limit.latched, limit.wait_seconds(0.0)))
+
+
 def open_limit(client: Any, name: str, by: str) -> bool:
-    """Take the latch off: `by` is the person who says that the API lets us in again. False if there was none."""
-    keys = Keys.of(name)
+    """Take the latch off: `by` is the person who says that the API lets us in again. False if there was none.
+
+    The same ban may have latched others, under which the same request went: they are opened with it.
+    """
+    latched = client.hget(Keys.of(name).state, "latched")
     pipe = client.pipeline(transaction=True)
-    pipe.hdel(keys.state, "latched")
-    pipe.hset(keys.state, "opened", json.dumps({"by": by, "at": time.time()}))
-    pipe.publish(keys.events, "open ")
+    for each in dict.fromkeys([name, *(json.loads(latched).get("limits", ()) if latched else ())]):
+        keys = Keys.of(each)
+        pipe.hdel(keys.state, "latched")
+        pipe.hset(keys.state, "opened", json.dumps({"by": by, "at": time.time()}))
+        pipe.publish(keys.events, "open ")
     return bool(pipe.execute()[0])
 
 

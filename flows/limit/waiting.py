@@ -5,22 +5,47 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 from flows.limit.permit import Permit
+from flows.limit.places import Places
+from flows.limit.script import Demand
+
+
+class Offer(Protocol):
+    """A request that may be sent: the places that it takes."""
+
+    places: Places
 
 
 class Waiter:
-    """Somebody in `acquire`, who wants up to `want` permits."""
+    """Somebody who wants up to `want` permits: for these places, or for any of what `offer` offers at the time."""
 
-    __slots__ = ("future", "want")
+    __slots__ = ("future", "offer", "places", "want")
 
-    def __init__(self, want: int) -> None:
-        self.want = want
-        self.future: asyncio.Future[list[Permit]] = asyncio.get_running_loop().create_future()
+    def __init__(self, want: int, places: Places, offer: Callable[[], Sequence[Offer]] | None = None) -> None:
+        self.want, self.places, self.offer = want, places, offer
+        self.future: asyncio.Future[list[tuple[Permit, Offer | None]]] = asyncio.get_running_loop().create_future()
+
+
+class Granted(NamedTuple):
+    """A permit, and for whom it was asked: a waiter's offer, or whoever waits for such places."""
+
+    permit: Permit
+    waiter: Waiter | None = None
+    offer: Offer | None = None
+
+
+class Asked(NamedTuple):
+    """What one visit asks for: so many of these demands, and of each request who offered it."""
+
+    wanted: int
+    demands: list[Demand]
+    offered: list[tuple[Waiter | None, Offer | None]]
 
 
 class Waiting:
-    """All who wait for one limit."""
+    """All who wait for the same limits."""
 
     def __init__(self) -> None:
         self._waiters: deque[Waiter] = deque()
@@ -33,6 +58,29 @@ class Waiting:
         """How many permits all of them want."""
         return sum(waiter.want for waiter in self._waiters)
 
+    def asked(self, most: int) -> Asked:
+        """What to ask for, if at most so many permits are to be had."""
+        demands: list[Demand] = []
+        offered: list[tuple[Waiter | None, Offer | None]] = []
+        left = most
+        for waiter in self._waiters:
+            if left <= 0:
+                break
+            if waiter.offer is None:
+                count = min(waiter.want, left)
+                if demands and demands[-1].places == waiter.places and offered[-1][0] is None:
+                    demands[-1] = Demand(demands[-1].times + count, waiter.places)
+                else:
+                    demands.append(Demand(count, waiter.places))
+                offered += [(None, None)] * count
+                left -= count
+            else:
+                offers = waiter.offer()
+                demands += [Demand(1, offer.places) for offer in offers]
+                offered += [(waiter, offer) for offer in offers]
+                left -= min(waiter.want, len(offers))
+        return Asked(most - left, demands, offered)
+
     def add(self, waiter: Waiter) -> None:
         """Let somebody wait behind the others."""
         self._waiters.append(waiter)
@@ -42,14 +90,23 @@ class Waiting:
         if waiter in self._waiters:
             self._waiters.remove(waiter)
 
-    def share(self, permits: Sequence[Permit]) -> Iterator[Permit]:
+    def share(self, granted: Sequence[Granted]) -> Iterator[Permit]:
         """Deal the permits out, and let go whoever gets some. Yields those that nobody wants."""
-        left = deque(permits)
-        while left and self._waiters:
+        left = list(granted)
+        waiting: deque[Waiter] = deque()
+        while self._waiters:
             waiter = self._waiters.popleft()
-            if not waiter.future.done():  # it was cancelled an instant ago, and can be given nothing
-                waiter.future.set_result([left.popleft() for _ in range(min(waiter.want, len(left)))])
-        yield from left
+            if waiter.future.done():  # it was cancelled an instant ago, and can be given nothing
+                continue
+            taken = [each for each in left if _is_for(each, waiter)][: waiter.want]
+            if taken:
+                gone = {id(each) for each in taken}
+                left = [each for each in left if id(each) not in gone]
+                waiter.future.set_result([(each.permit, each.offer) for each in taken])
+            else:
+                waiting.append(waiter)
+        self._waiters = waiting
+        yield from (each.permit for each in left)
 
     def fail(self, make: Callable[[], BaseException]) -> None:
         """Let everybody go, each with an error of their own."""
@@ -57,3 +114,9 @@ class Waiting:
             waiter = self._waiters.popleft()
             if not waiter.future.done():
                 waiter.future.set_exception(make())
+
+
+def _is_for(granted: Granted, waiter: Waiter) -> bool:
+    if waiter.offer is not None:
+        return granted.waiter is waiter
+    return granted.offer is None and granted.permit.places == waiter.places

@@ -8,6 +8,7 @@ from typing import Any
 
 from flows.pipeline.course import Step
 from flows.pipeline.definition import Definition
+from flows.pipeline.proxy import parts
 from flows.pipeline.request import Request
 from flows.pipeline.rules import Rule, Rules, Said
 from flows.pipeline.template import FromRow, pieces
@@ -18,7 +19,20 @@ _DONE = ("done", "accepted")
 
 def advice(definition: Definition) -> list[str]:
     """What to look at, each in a sentence or two that say what to write."""
-    return [*_unread_refusals(definition), *_twice(definition), *_never_ending(definition)]
+    return [*_unread_refusals(definition), *_twice(definition), *_never_ending(definition), *_held_back(definition)]
+
+
+def _held_back(definition: Definition) -> Iterator[str]:
+    """A proxy without a statement of how long it may take."""
+    if definition.proxy is None or definition.terms.late_seconds is not None:
+        return
+    found = parts(definition.proxy)
+    named = f"http://{found[2]}:{found[3]}" if found else "that the environment names, where it names one"
+    yield (
+        f"requests go through the proxy {named}. It may hold back a request that Rowrelay has given up, and deliver it "
+        "later, so the limit does not hold for certain; write late_seconds under `limit`, the longest that a request "
+        "may take to arrive through it, and the limit holds as far as that is true"
+    )
 
 
 def _never_ending(definition: Definition) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import operator
 import re
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -17,7 +18,7 @@ from pydantic.types import Strict
 from flows.pipeline.environment import EnvironmentText
 from flows.pipeline.fault import Fault, Place, brief, suggestion
 
-ColumnType = Literal["int", "float", "decimal", "str", "bool", "date", "datetime"]
+ColumnType = Literal["int", "float", "decimal", "str", "bool", "date", "datetime", "phone", "list", "json"]
 TYPES: tuple[str, ...] = get_args(ColumnType)
 
 _RANGE = ("min", "max", "one_of")
@@ -29,11 +30,23 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "bool": (),
     "date": _RANGE,
     "datetime": _RANGE,
+    "phone": (),
+    "list": (),
+    "json": (),
 }
 _EXAMPLE = {
-    "int": "7", "float": "1.5", "decimal": "1.50", "str": '"text"', "bool": "true",
-    "date": "2026-01-31", "datetime": "2026-01-31T12:00:00",
-}  # fmt: skip
+    "int": "7",
+    "float": "1.5",
+    "decimal": "1.50",
+    "str": '"text"',
+    "bool": "true",
+    "date": "2026-01-31",
+    "datetime": "2026-01-31T12:00:00",
+    "phone": '"+493012345678"',
+    "list": "[a, b]",
+    "json": "{a: 1}",
+}
+KEEP, REJECT = "keep", "reject"  # words of `other`; anything else there is a value  # fmt: skip
 
 
 def _read_bool(value: Any) -> Any:
@@ -100,6 +113,30 @@ class Column(Part):
     """true: the column may be missing, and an empty cell becomes null"""
     unique: Bool = False
     """true: no value may stand in two rows of a file"""
+    other_names: list[str] = Field(default=[], alias="from", exclude_if=operator.not_)
+    """Other names that the column may have in a file"""
+    trim: Bool = Field(default=False, exclude_if=operator.not_)
+    """true: blanks around a value are taken off, those too that nobody sees"""
+    decimal: str | None = Field(default=None, exclude_if=left_out)
+    """The decimal sign: . or , (float, decimal)"""
+    group: str | None = Field(default=None, exclude_if=left_out)
+    """What stands between thousands: . , ' _ or a blank (int, float, decimal)"""
+    format: str | None = Field(default=None, exclude_if=left_out)
+    """How dates are written: DD.MM.YYYY, M/D/YYYY h:mm A (date, datetime)"""
+    first_year: Int | None = Field(default=None, exclude_if=left_out)
+    """With YY in the format: the first of the hundred years that two digits mean, e.g. 1950"""
+    table: dict[str, Any] | None = Field(default=None, alias="map", exclude_if=left_out)
+    """Values by the text of the cell; a text that is not there is rejected"""
+    other: Any = Field(default=REJECT, exclude_if=lambda value: value == REJECT)
+    """Of a text that is not in map: reject, keep (read it as it stands), or the value that it becomes"""
+    split: str | None = Field(default=None, exclude_if=left_out)
+    """What stands between the entries of a cell (list). Default: the cell holds JSON"""
+    region: str | None = Field(default=None, exclude_if=left_out)
+    """The country of telephone numbers that do not name one, in two letters: DE (phone)"""
+    default: Any = Field(default=None, exclude_if=left_out)
+    """The value of an empty cell"""
+    as_written: Bool = Field(default=False, exclude_if=operator.not_)
+    """true: texts that a spreadsheet may have ruined are taken as they stand: #N/A, 1.2E+11 (str)"""
     says: str | None = Field(default=None, exclude_if=left_out)
     """What it must be, in words for people in place of the pattern: `an e-mail address such as a@b.de`"""
     example: Annotated[Any, Field(json_schema_extra=_SCALAR)] = Field(default=None, exclude_if=left_out)
@@ -107,13 +144,21 @@ class Column(Part):
     goes_out: Literal["text", "unix"] | None = Field(default=None, alias="as", exclude_if=left_out)
     """How it goes out. text: in JSON as a string. unix: seconds since 1970 (date, datetime)"""
 
+    @property
+    def judges_ruins(self) -> bool:
+        """Whether a text that a spreadsheet ruined is rejected: not where a list of texts says what may stand there."""
+        return self.type == "str" and not self.as_written and self.table is None and self.one_of is None
+
     @model_validator(mode="before")
     @classmethod
     def _typed_values(cls, data: Any) -> Any:
         """`min`, `max` and `one_of` as the column's own Python type, where they can be read as such."""
         if not isinstance(data, dict) or data.get("type") not in TYPES:
             return data
-        made = {key: typed(data["type"], data[key]) for key in ("min", "max") if data.get(key) is not None}
+        keys = ("min", "max", "other", "default")
+        made = {key: typed(data["type"], data[key]) for key in keys if data.get(key) is not None}
+        if isinstance(data.get("map"), dict):
+            made["map"] = {text: typed(data["type"], value) for text, value in data["map"].items()}
         if isinstance(data.get("one_of"), list):
             made["one_of"] = [typed(data["type"], value) for value in data["one_of"]]
         if isinstance(data.get("example"), EnvironmentText):
@@ -123,6 +168,7 @@ class Column(Part):
 
 _PYTHON: dict[str, type] = {
     "int": int, "float": float, "decimal": Decimal, "str": str, "bool": bool, "date": date, "datetime": datetime,
+    "phone": str, "list": list, "json": object,
 }  # fmt: skip
 
 
@@ -177,16 +223,23 @@ def _wrong_values(place: Place, column: Column) -> Iterator[Fault]:
     options = [(("one_of", at), value) for at, value in enumerate(column.one_of or [])]
     for where, value in (*wanted, *options):
         check = str(where[0])
-        if (value is not None or check == "one_of") and check in CHECKS[column.type] and not _is(column.type, value):
-            hint = f"such as {_EXAMPLE[column.type]}"
-            yield Fault((*place, *where), f"must be of the column's type {column.type}, {hint} (found {brief(value)})")
+        if (value is not None or check == "one_of") and check in CHECKS[column.type] and not is_of(column.type, value):
+            yield Fault((*place, *where), not_of(column.type, value))
     if column.one_of is not None and not column.one_of:
         yield Fault((*place, "one_of"), "is empty, so no value would be allowed")
     elif column.one_of and len({brief(value) for value in column.one_of}) < len(column.one_of):
         yield Fault((*place, "one_of"), "names a value twice")
 
 
-def _is(kind: str, value: Any) -> bool:
+def not_of(kind: str, value: Any) -> str:
+    """What is said of a value that is not of a column's type."""
+    return f"must be of the column's type {kind}, such as {_EXAMPLE[kind]} (found {brief(value)})"
+
+
+def is_of(kind: str, value: Any) -> bool:
+    """Whether a value of the definition is one of a column's type."""
+    if kind == "json":
+        return True
     if isinstance(value, bool) != (kind == "bool") or isinstance(value, datetime) != (kind == "datetime"):
         return False
     if isinstance(value, float) and not math.isfinite(value):

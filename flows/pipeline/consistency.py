@@ -9,19 +9,23 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from flows.pipeline import proxy, slow_by
+from flows.pipeline.auth_faults import auth_faults
 from flows.pipeline.column import SchemaImportError, column_faults
 from flows.pipeline.course_faults import course_faults
-from flows.pipeline.definition import Definition, Limit, Response, Schedule, Source
+from flows.pipeline.definition import Definition, Response, Schedule, Source
+from flows.pipeline.example import example_faults
 from flows.pipeline.expression import reads_body
 from flows.pipeline.fault import Fault, Place, brief, nearest, suggestion
-from flows.pipeline.judge import example_faults
 from flows.pipeline.known import Known, sensible
-from flows.pipeline.request import Request
+from flows.pipeline.limit_faults import limit_faults
+from flows.pipeline.request import HEADER_NAME, Request
 from flows.pipeline.template import FromRow, Piece, TemplateError, pieces, texts
 from flows.pipeline.timing import Rule, RuleRefused
+from flows.pipeline.writing_faults import name_faults, writing_faults
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_PASSWORD = re.compile(r"[a-z0-9+]+://(?:\$\{[^}]*\}|\$(?!\{)|[^/?#:@$])*:(?!\$\{secret:[^}]*\}@)[^/?#@]+@")  # as it is
 _PARTS = {"filename", "content", "type"}
 _OURS = {"content-length", "transfer-encoding", "connection", "host", "expect", "upgrade", "te"}
 _RESULT_WORDS = {"row", "line", "result"}
@@ -35,10 +39,12 @@ def faults(definition: Definition) -> Iterator[Fault]:
     for place, request in definition.requests:
         yield from _request(request, place, sensible(definition, place, columns))
     yield from course_faults(definition, columns)
+    yield from auth_faults(definition)
     yield from _response(definition.response, columns or ())
-    yield from _limit(definition.limit)
-    yield from _timeouts(definition)
+    yield from limit_faults(definition, columns)
     yield from _bans(definition)
+    yield from proxy.faults(definition.proxy)
+    yield from slow_by.faults(definition.slow_by)
     yield from _source(definition.source)
     for at, schedule in enumerate(definition.schedules):
         yield from _schedule(("schedules", at), schedule)
@@ -49,11 +55,11 @@ def faults(definition: Definition) -> Iterator[Fault]:
 
 
 def _names(definition: Definition) -> Iterator[Fault]:
-    for place, name in ((("name",), definition.name), (("limit", "name"), definition.limit.name)):
-        if not _NAME.fullmatch(name) or len(name) > 60:
-            made = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:60]
-            near = f"; did you mean `{made}`?" if made and made != name else ""
-            yield Fault(place, f"must be small letters, digits and single hyphens (found {brief(name)}){near}")
+    name = definition.name
+    if not _NAME.fullmatch(name) or len(name) > 60:
+        made = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:60]
+        near = f"; did you mean `{made}`?" if made and made != name else ""
+        yield Fault(("name",), f"must be small letters, digits and single hyphens (found {brief(name)}){near}")
 
 
 def _column_names(definition: Definition) -> tuple[str, ...] | None:
@@ -81,10 +87,12 @@ def _columns(definition: Definition) -> Iterator[Fault]:
     folded: dict[str, str] = {}
     for name, column in definition.columns.items():
         wrong = list(column_faults(name, column))
+        wrong = wrong or list(writing_faults(("columns", name), column))
         yield from wrong or example_faults(("columns", name, "example"), column)
         if first := folded.get(name.strip().casefold()):
             yield Fault(("columns", name), f"differs from `{first}` in case only; headers are matched without")
         folded[name.strip().casefold()] = name
+    yield from name_faults(definition.columns)
     columns = _column_names(definition)
     for at, name in enumerate(definition.key):
         if columns and name not in columns:
@@ -130,7 +138,7 @@ def _key_place(request: Request, place: Place) -> Iterator[Fault]:
     stated = [name for name, value in (("header", key.header), ("json", key.in_json), ("query", key.query)) if value]
     if len(stated) > 1:
         yield Fault(place, f"goes to one place; write either `{stated[0]}` or `{stated[1]}`")
-    if key.header and not _HEADER_NAME.fullmatch(key.header):
+    if key.header and not HEADER_NAME.fullmatch(key.header):
         yield Fault((*place, "header"), "is no header name; letters, digits and hyphens")
     if key.in_json and not ({"json", "graphql"}.issuperset(kind for kind, _ in request.bodies) and request.has_body):
         yield Fault((*place, "json"), "there is no JSON body that it could go into")
@@ -207,7 +215,7 @@ def _headers(headers: dict[str, str], where: Place, key_header: str) -> Iterator
     folded: set[str] = set()
     for name, text in headers.items():
         place: Place = (*where, name)
-        if not _HEADER_NAME.fullmatch(name):
+        if not HEADER_NAME.fullmatch(name):
             yield Fault(place, "is no header name; letters, digits and hyphens")
         if name.casefold() in _OURS or name.casefold() == key_header.casefold():
             yield Fault(place, "is set by Rowrelay itself; leave it out")
@@ -233,29 +241,6 @@ def _response(response: Response, columns: tuple[str, ...]) -> Iterator[Fault]:
             why = "redirects are not followed" if 300 <= status <= 399 else "the API asks to slow down"
             why = why if 200 <= status <= 599 else "not a final HTTP status"
             yield Fault(("response", "success", at), f"{status} cannot mean success: {why}")
-
-
-def _limit(limit: Limit) -> Iterator[Fault]:
-    place: Place = ("limit",)
-    if limit.windows is not None and (limit.requests is not None or limit.window_seconds is not None):
-        yield Fault((*place, "windows"), "write either `windows` or `requests` and `window_seconds`, not both")
-    elif limit.requests is not None and limit.window_seconds is None:
-        yield Fault((*place, "window_seconds"), "is missing; `requests` are counted per window_seconds, e.g. 1")
-    elif limit.window_seconds is not None and limit.requests is None:
-        yield Fault((*place, "requests"), "is missing; how many requests may arrive in a window?")
-    elif not limit.pairs and limit.in_flight is None:
-        yield Fault((*place, "requests"), "is missing; state requests and window_seconds, windows, or only in_flight")
-    seconds = [window.seconds for window in limit.windows or ()]
-    if len(set(seconds)) < len(seconds):
-        yield Fault((*place, "windows"), "two windows have the same length; keep the stricter one")
-
-
-def _timeouts(definition: Definition) -> Iterator[Fault]:
-    most = definition.limit.max_timeout_seconds
-    for place, request in definition.requests:
-        if most is not None and request.timeout_seconds > most:
-            found = f"{request.timeout_seconds:g} is above the limit's max_timeout_seconds of {most:g}"
-            yield Fault((*place, "timeout_seconds"), f"{found}; lower it, or raise that")
 
 
 def _bans(definition: Definition) -> Iterator[Fault]:
@@ -284,7 +269,7 @@ def _schedule(place: Place, schedule: Schedule) -> Iterator[Fault]:
     stated = [key for key in ("cron", "interval_seconds", "rrule") if getattr(schedule, key) is not None]
     if len(stated) != 1:
         yield Fault(place, "must have exactly one of cron, interval_seconds and rrule")
-    if schedule.inbox is not None and re.match(r"[a-z0-9+]+://[^/?#]*:(?!\$\{secret:)[^/?#@]+@", schedule.inbox):
+    if schedule.inbox is not None and _PASSWORD.match(schedule.inbox):
         yield Fault((*place, "inbox"), "has a password in it, which would be shown; write ${secret:NAME} in its place")
     zone = schedule.timezone
     for key in stated:
@@ -308,10 +293,11 @@ def _stray_secrets(definition: Definition) -> Iterator[Fault]:
     """Secrets outside of the request: they would be stored and shown."""
     data = definition.model_dump(by_alias=True)
     for place, text in texts(data):
-        if "request" in place or place[:2] == ("batch", "each"):
+        if "request" in place or place[0] == "auth" or place[:2] == ("batch", "each"):
             continue
         of_inbox = place[0] == "schedules" and place[-1] == "inbox" and "://" in text
-        if "${secret:" in text and not of_inbox:
+        if "${secret:" in text and not of_inbox and place != ("proxy",):
             yield Fault(
-                place, "a secret may only stand in a request: its headers, its url and its body; and in an inbox"
+                place,
+                "a secret may only stand in a request: its headers, its url and its body; and in an inbox or a proxy",
             )

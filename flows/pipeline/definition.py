@@ -14,18 +14,20 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from flows.limit.places import bounding
+from flows.pipeline.auth import SECRET, Auth
 from flows.pipeline.batch import Batch
 from flows.pipeline.column import Bool, Column, Float, Int, Part, left_out, pandera_model
 from flows.pipeline.course import Poll, Reconcile, Step, Undo
 from flows.pipeline.expression import Expression
 from flows.pipeline.fault import Place
+from flows.pipeline.limits import Limit
 from flows.pipeline.request import Request, all_texts
 from flows.pipeline.rules import Rule
+from flows.pipeline.slow_by import Slows
 from flows.records import Apostrophes, LimitTerms
 
-IN_FLIGHT_BY_DEFAULT = 500  # most: connections, and rows that a kill leaves unknown; more has to be asked for
 MOST_BYTES, BATCH_MOST_BYTES = 65_536, 16 * 2**20  # of an answer, to one row and to many, unless it is stated
-Seconds = Annotated[Float, Field(gt=0, le=31 * 86_400)]
 
 
 class Response(Part):
@@ -39,45 +41,6 @@ class Response(Part):
     """false: the answer need not be JSON"""
     max_bytes: Annotated[Int, Field(ge=0, le=64 * 2**20)] | None = Field(default=None, exclude_if=left_out)
     """An answer is read up to here. Default: 65536, with batch 16 MB"""
-
-
-class Window(Part):
-    """At most `requests` arrivals in any window of `seconds`."""
-
-    requests: Annotated[Int, Field(ge=1, le=1_000_000)]
-    """Most requests that may arrive in any window"""
-    seconds: Seconds
-    """Length of the window"""
-
-
-class Limit(Part):
-    """How fast requests may go; shared by name, by everything that uses the same API account."""
-
-    name: str
-    """One name per API account: definitions that name the same limit share it"""
-    requests: Annotated[Int, Field(ge=1, le=1_000_000)] | None = None
-    """Most requests that may arrive in any window of window_seconds"""
-    window_seconds: Seconds | None = None
-    """Length of the window that `requests` counts in"""
-    windows: Annotated[list[Window], Field(min_length=1, max_length=10)] | None = None
-    """Several windows at once, instead of requests and window_seconds"""
-    in_flight: Annotated[Int, Field(ge=1, le=10_000)] | None = None
-    """Most requests under way at once. Default: the smallest number of requests of the windows, but at most 500"""
-    late_seconds: Seconds | None = None
-    """If known: the longest a request may take to arrive. Makes slow APIs faster; a promise that you make"""
-    max_timeout_seconds: Annotated[Float, Field(gt=0, le=3600)] | None = None
-    """Longest time-out that a definition under this limit may have. Default: this definition's own"""
-    grace_seconds: Annotated[Float, Field(ge=0, le=600)] = 2.0
-    """How long a request that was given up may still be on its way"""
-
-    @property
-    def pairs(self) -> tuple[tuple[int, float], ...]:
-        """The windows as (requests, seconds), shortest first; empty if only `in_flight` bounds the pace."""
-        if self.windows is not None:
-            return tuple((w.requests, w.seconds) for w in sorted(self.windows, key=lambda window: window.seconds))
-        if self.requests is None or self.window_seconds is None:
-            return ()
-        return ((self.requests, self.window_seconds),)
 
 
 class Retry(Part):
@@ -155,10 +118,18 @@ class Definition(Part):
     """How rows that were only accepted are asked about"""
     undo: Undo | None = Field(default=None, exclude_if=left_out)
     """The request that takes a done row back"""
+    proxy: str | None = Field(default=None, exclude_if=left_out)
+    """An HTTP proxy that all requests go through: http://HOST:PORT, or environment. Default: none"""
+    auth: Auth | None = Field(default=None, exclude_if=left_out)
+    """What lets requests in: a token, a password, a session, a certificate, a signature"""
     response: Response = Response()
     """What counts as success, and what is kept"""
-    limit: Limit
+    limit: Limit | None = Field(default=None, exclude_if=left_out)
     """How fast"""
+    limits: Annotated[list[Limit], Field(max_length=10)] = Field(default=[], exclude_if=operator.not_)
+    """Instead of limit: several, each of which a request needs a place under"""
+    slow_by: Slows | None = Field(default=None, exclude_if=left_out)
+    """Headers of answers that slow the pace: {remaining: NAME, reset: NAME}, or standard. Default: none"""
     retry: Retry = Retry()
     """How often"""
     ban: Ban = Ban()
@@ -196,12 +167,19 @@ class Definition(Part):
         return tuple(map(str, self.pandera_model.to_schema().columns)) if self.schema_path else tuple(self.columns)
 
     @property
+    def other_names(self) -> dict[str, tuple[str, ...]]:
+        """By column the other names that it may have in a file."""
+        return {name: tuple(column.other_names) for name, column in self.columns.items() if column.other_names}
+
+    @property
     def requests(self) -> list[tuple[Place, Request]]:
         """Every request that it makes, with its place."""
         parts = [(("reconcile", "request"), self.reconcile), (("poll", "request"), self.poll)]
         found: list[tuple[Place, Request]] = [(("request",), self.request)] if self.request is not None else []
         found += [(("steps", at, "request"), step.request) for at, step in enumerate(self.steps) if step.request]
-        return found + [(place, part.request) for place, part in (*parts, (("undo", "request"), self.undo)) if part]
+        found += [(place, part.request) for place, part in (*parts, (("undo", "request"), self.undo)) if part]
+        login = self.auth.login if self.auth is not None else None
+        return found + ([(("auth", "login", "request"), login.request)] if login is not None else [])
 
     def templates(self) -> Iterator[tuple[Place, str]]:
         """Every text in which placeholders may stand, with its place."""
@@ -209,6 +187,8 @@ class Definition(Part):
             yield from request.templates(place)
         if self.batch is not None:
             yield from all_texts(self.batch.each, ("batch", "each"))
+        for place, text in self.auth.texts() if self.auth is not None else ():
+            yield place, "".join(found[0] for found in SECRET.finditer(text))  # other braces there are its own
 
     @property
     def main(self) -> Request:
@@ -248,17 +228,26 @@ class Definition(Part):
         return MOST_BYTES if self.batch is None else BATCH_MOST_BYTES
 
     @property
-    def terms(self) -> LimitTerms:
+    def each_limit(self) -> list[Limit]:
+        """The limits that its requests go under; the first is the one that people mean by "the limit"."""
+        return [self.limit] if self.limit is not None else self.limits
+
+    @property
+    def limit_name(self) -> str:
+        """Its limits by name; the first is the one to open after a ban."""
+        return ", ".join(limit.name for limit in self.each_limit)
+
+    @property
+    def limit_terms(self) -> tuple[LimitTerms, ...]:
         """The numbers that the limiter works with."""
-        limit = self.limit
-        return LimitTerms(
-            name=limit.name,
-            windows=limit.pairs,
-            in_flight=limit.in_flight or min([IN_FLIGHT_BY_DEFAULT, *(requests for requests, _ in limit.pairs)]),
-            max_timeout_seconds=limit.max_timeout_seconds or self.timeout_seconds,
-            grace_seconds=limit.grace_seconds,
-            late_seconds=limit.late_seconds,
-        )
+        seconds, rows = self.timeout_seconds, self.rows_per_request
+        return tuple(limit.terms(timeout_seconds=seconds, rows=rows, columns=self.columns) for limit in self.each_limit)
+
+    @property
+    def terms(self) -> LimitTerms:
+        """What its limits allow together, as one limit of requests."""
+        rows = self.rows_per_request
+        return bounding(self.limit_terms, [limit.least_cost(rows, self.columns) for limit in self.each_limit])
 
     def resolved(self) -> dict[str, Any]:
         """All of it as JSON data, environment filled in and secrets left as `${secret:NAME}`: what a run stores."""
@@ -277,7 +266,11 @@ def digest_of(resolved: Mapping[str, Any]) -> str:
 
     Of what is stored, not of what this version makes of it: that may have keys of which the other knew nothing.
     """
-    data = dict(resolved) | {"limit": {"name": resolved["limit"]["name"]}}
+    data = dict(resolved)
+    if "limit" in resolved:
+        data["limit"] = {"name": resolved["limit"]["name"]}
+    if "limits" in resolved:
+        data["limits"] = [{"name": limit["name"]} for limit in resolved["limits"]]
     return hashlib.sha256(json.dumps(data, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 

@@ -38,16 +38,20 @@ OTHER_WORDS = {
 }  # fmt: skip
 
 _OAUTH = (
-    "OAuth2 is not supported: get the token with your own tool, keep it as a secret, "
-    'and write headers: {Authorization: "Bearer ${secret:NAME}"} under request'
+    "OAuth2 is a part of its own beside `request`: "
+    'auth: {oauth2: {grant: client_credentials, token_url: …, client_id: …, client_secret: "${secret:NAME}"}}'
 )
-_PROXY = "HTTP proxies are not supported: run Rowrelay on a machine that reaches the API directly"
+_AUTH = (
+    'write it beside `request`, e.g. auth: {bearer: "${secret:NAME}"}; '
+    'or as a header under request.headers, with "${secret:NAME}"'
+)
+_PROXY = "write it at the top of the definition: proxy: http://HOST:PORT, or proxy: environment"
 _XLSX = "spreadsheets are not read: save the sheet as CSV (UTF-8) and send that file"
 _PARAMS = "write the query into request.url, e.g. https://api.example.com/rows?id={id}"
 NOT_SUPPORTED = (
     dict.fromkeys(("oauth", "oauth2", "token_url", "client_id", "client_secret", "refresh_token"), _OAUTH)
-    | dict.fromkeys(("auth", "token", "bearer", "api_key"), 'write it under request.headers, with "${secret:NAME}"')
-    | dict.fromkeys(("proxy", "proxies", "http_proxy", "https_proxy"), _PROXY)
+    | dict.fromkeys(("auth", "authentication", "token", "bearer", "basic", "api_key", "login"), _AUTH)
+    | dict.fromkeys(("proxy", "proxies", "http_proxy", "https_proxy", "socks", "socks_proxy", "all_proxy"), _PROXY)
     | dict.fromkeys(("xlsx", "xls", "excel", "sheet", "sheet_name", "worksheet"), _XLSX)
     | dict.fromkeys(("params", "query"), _PARAMS)
 )

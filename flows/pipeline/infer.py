@@ -16,6 +16,7 @@ from pathlib import PurePath
 
 from flows.pipeline.document import plain_value
 from flows.pipeline.fault import Fault, refusal
+from flows.pipeline.guess import Ways, truths
 
 MOST_ROWS = 10_000
 _MOST_DISTINCT = 6
@@ -81,6 +82,7 @@ class _Seen:
     longest: int = 0
     distinct: set[str] = field(default_factory=set)
     unique: bool = True
+    ways: Ways = field(default_factory=Ways)
 
     def take(self, line: int, cell: str) -> None:
         if not cell.strip():
@@ -88,6 +90,7 @@ class _Seen:
             return
         self.filled += 1
         self.longest = max(self.longest, len(cell))
+        self.ways.take(cell)
         for name, fits in _FITS:
             if name in self.odd and not fits(cell):
                 self.odd[name].append((line, cell))
@@ -99,7 +102,21 @@ class _Seen:
 
     @property
     def type(self) -> str:
-        return next((name for name, odd in self.odd.items() if not odd and self.filled), "str")
+        if not self.filled or self.ways.doubt:
+            return "str"
+        plain = next((name for name, odd in self.odd.items() if not odd), "")
+        if plain in ("", "bool") and len(self.distinct) == 2 and truths(self.distinct):
+            return "bool" if self._is_plain_truth else "str"
+        return plain or self._own.partition(",")[0].removeprefix("type: ") or "str"
+
+    @property
+    def _own(self) -> str:
+        """The keys of a column whose cells are written in a way of their own, where that is sure."""
+        return self.ways.sure if self.filled and not any(not odd for odd in self.odd.values()) else ""
+
+    @property
+    def _is_plain_truth(self) -> bool:
+        return all(cell.casefold() in ("true", "false", "yes", "no", "t", "f") for cell in self.distinct)
 
     @property
     def key_rank(self) -> int | None:
@@ -110,20 +127,22 @@ class _Seen:
 
     def rules(self) -> str:
         optional = ", optional: true" if self.empty and self.type != "str" else ""
-        return f"{{type: {self.type}{optional}}}"
+        return f"{{{self._own or f'type: {self.type}'}{optional}}}"
 
     def comment(self) -> str:
         if not self.filled:
             return "no value in the sample"
         parts = []
         if self.type == "str":
-            parts += self._odd_ones()
+            parts += [f"may be {self.ways.doubt}"] if self.ways.doubt else self._odd_ones()
+            if words := truths(self.distinct):
+                parts.append(f"perhaps {{type: bool, map: {{{words}}}}}")
             parts.append(f"at most {self.longest} characters")
             parts.append(f"{self.empty} blank" if self.empty else "never blank: add `blank: false` if it must not be")
         elif self.empty:
             parts.append(f"{self.empty} empty, sent as null")
-        if self.type == "str" and len(self.distinct) <= _MOST_DISTINCT < self.filled:
-            parts.append("perhaps one_of: [" + ", ".join(map(_quoted, sorted(self.distinct))) + "]")
+        if self.type == "str" and not truths(self.distinct) and len(self.distinct) <= _MOST_DISTINCT < self.filled:
+            parts.append("perhaps one_of: [" + ", ".join(map(quoted, sorted(self.distinct))) + "]")
         return "; ".join(parts)
 
     def _odd_ones(self) -> list[str]:
@@ -163,10 +182,10 @@ def infer(
     return _TEXT.format(
         sample=_shown(file or "a sample"),
         count=f"{count:,} row" + ("" if count == 1 else "s"),
-        name=_quoted(name_for(name)),
+        name=quoted(name_for(name)),
         keys="".join(_keys(columns, seen)),
         columns="\n".join(_lines(column, found) for column, found in zip(columns, seen, strict=True)),
-        body="\n".join(f"    {_quoted(column)}: {_quoted('{' + column + '}')}" for column in columns),
+        body="\n".join(f"    {quoted(column)}: {quoted('{' + column + '}')}" for column in columns),
     )
 
 
@@ -195,7 +214,7 @@ def _check_header(columns: Sequence[str], file: str) -> None:
 
 def _lines(column: str, found: _Seen) -> str:
     comment = found.comment()
-    return f"  {_quoted(column)}: {found.rules()}" + (f"  # {comment}" if comment else "")
+    return f"  {quoted(column)}: {found.rules()}" + (f"  # {comment}" if comment else "")
 
 
 def _keys(columns: Sequence[str], seen: Sequence[_Seen]) -> Iterator[str]:
@@ -208,10 +227,10 @@ def _keys(columns: Sequence[str], seen: Sequence[_Seen]) -> Iterator[str]:
     if ranked:
         yield "\n# What tells rows apart over all runs: `rowrelay send --skip-delivered` goes by it.\n"
     for _, _, at in sorted(ranked)[:_MOST_KEYS]:
-        yield f"#key: [{_quoted(columns[at])}]  # unique in the sample\n"
+        yield f"#key: [{quoted(columns[at])}]  # unique in the sample\n"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Text as a YAML scalar: bare where that is safe, otherwise in double quotes."""
     bare = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", text, re.ASCII) and isinstance(plain_value(text), str)
     if bare and text.lower() not in ("yes", "no", "on", "off", "y", "n"):  # truth values to older YAML tools
@@ -230,8 +249,11 @@ _TEXT = """\
 
 name: {name}
 
-# Types: int, float, decimal, str, bool, date, datetime.
+# Types: int, float, decimal, str, bool, date, datetime, phone, list, json.
 # Checks: min, max, min_length, max_length, pattern, one_of, blank, optional, unique.
+# How cells are written: decimal: ",", group: "." (12.345,50), format: DD.MM.YYYY (first_year: 1950 where years are YY),
+# map: {{Ja: true, Nein: false}} (other: keep, reject or a value), split: ";" (list), region: DE (phone), trim: true,
+# default: 0 (where a cell is empty), as_written: true (#N/A and 1.2E+11 are meant so). from: [Name]: other names.
 # says: words for people in place of a pattern. example: a value for the template. as: text or unix, how it goes out.
 columns:
 {columns}
@@ -245,6 +267,9 @@ request:
 {body}
   # empty: omit  # what becomes of a field whose cell is empty: omit, null or text
   timeout_seconds: 10
+
+# proxy: environment  # or http://HOST:PORT; if not given, requests go directly
+# auth: {{bearer: "${{secret:API_TOKEN}}"}}  # or oauth2, basic, login, certificate, hmac: see docs/connect.md
 
 response:
   keep: {{}}  # what to keep of the answer, e.g. {{newId: id}} (JMESPath)

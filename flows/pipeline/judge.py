@@ -1,4 +1,4 @@
-"""What a column says of one cell, in plain Python: for the examples of a definition.
+"""What a column says of one cell, in plain Python.
 
 `flows.schema` judges files, a frame at a time, with the same shapes and in the same words.
 """
@@ -13,8 +13,6 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from flows.pipeline.column import Column
-from flows.pipeline.fault import Fault, Place, brief
-from flows.values import as_text
 
 INT64 = range(-(2**63), 2**63)
 EMPTY = "must not be empty"
@@ -25,6 +23,9 @@ WORDS = {
     "bool": "must be true or false (also: t, f, yes, no, 1, 0)",
     "date": "must be a date such as 2026-01-31",
     "datetime": "must be a date and time such as 2026-01-31T13:45:00+01:00",
+    "list": 'must be a list in JSON, such as ["a", "b"]',
+    "json": "must be JSON",
+    "phone": "must be a telephone number with + and its country, such as +49 30 123456",
 }
 TOO_LARGE = f"must be a whole number between {INT64[0]} and {INT64[-1]}"
 NOT_FINITE = "must be a number of ordinary size"
@@ -44,8 +45,7 @@ SHAPES = {  # of a whole cell, read alike by Python and by Arrow's RE2: ASCII di
 PADDING = "([+][0-9]+|[+-]?0[0-9]+)"  # a telephone number, a postcode: what comes before the digits matters
 NUMBERS = ("int", "float", "decimal")
 TRUE = ("true", "t", "yes", "1")
-
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # but for tab and line feed
+SHAPED = ("pattern", "one_of")  # checks of which it matters what was in the cell before a spreadsheet had it
 
 
 class Asked(NamedTuple):
@@ -56,38 +56,8 @@ class Asked(NamedTuple):
     words: str
 
 
-def example_faults(place: Place, column: Column) -> Iterator[Fault]:
-    """What is wrong with the example of a column: no file could hold it, or its row would be rejected."""
-    example = column.example
-    if example is None:
-        return
-    if not isinstance(example, str | int | float):
-        yield Fault(place, f"must be text, a number, true or false (found {brief(example)})")
-    elif column.type == "str" and not isinstance(example, str):
-        yield Fault(place, f"must be text; put it in quotes (found {brief(example)})")
-    elif not as_text(example).strip():
-        yield Fault(place, "is empty; name a value, or leave the key out")
-    elif _UNSEEN.search(as_text(example)):
-        yield Fault(place, f"holds a control character; name a value that a cell can hold (found {brief(example)})")
-    elif said := said_of(column, as_text(example)):
-        yield Fault(place, f"would be rejected: {said} (found {brief(example)})")
-
-
-def said_of(column: Column, text: str) -> str:
-    """Why a row with this text in its cell would be rejected; "" if it would not."""
-    empty = not text.strip(" \t") if column.type != "str" else not text
-    if empty and (column.optional or column.type != "str"):
-        return "" if column.optional else EMPTY
-    try:
-        value = text if column.type == "str" else _read(column.type, text.strip(" \t"))
-    except ValueError as exc:
-        said = str(exc)
-        return words_of(column.type, column.says) if said == WORDS[column.type] else said
-    return next((each.words for each in asked(column) if not holds(each.test, value)), "")
-
-
-def _read(kind: str, text: str) -> Any:
-    """The value that a cell stands for. Raises ValueError with what is wrong with it."""
+def read_plain(kind: str, text: str) -> Any:
+    """The value of a cell that is written our way. Raises ValueError with what is wrong with it."""
     if not re.fullmatch(SHAPES[kind], text):
         raise ValueError(WORDS[kind])
     if kind in NUMBERS and re.fullmatch(PADDING, text):
@@ -131,9 +101,9 @@ def kept(text: str, number: float) -> bool:
     return Decimal(repr(number)) == Decimal(text)
 
 
-def words_of(kind: str, says: str | None) -> str:
-    """What is told of a cell that is no value of its column's type. `says`: the column's own words."""
-    return f"must be {says}" if says else WORDS[kind]
+def in_own_words(fault: str, words: str, says: str | None) -> str:
+    """What is told of a cell that is no value of its column's type. `says`: the column's own words in place of ours."""
+    return f"must be {says}{fault[len(words) :]}" if says and fault.startswith(words) else fault
 
 
 def asked(column: Column) -> Iterator[Asked]:

@@ -50,6 +50,8 @@ def sensible(definition: Definition, place: Place, columns: tuple[str, ...] | No
         if definition.request is not None and definition.request.ndjson is not None:
             return Known(columns, SPECIAL)
         return Known((), ("idempotency_key", BATCH), stated)
+    if place[0] == "auth":
+        return Known((), (), "it goes before the first row; only secrets may stand in it")
     if place[0] == "steps":
         return Known(columns, (*SPECIAL, *kept_before(definition, int(place[1]))))
     if place[0] == "poll":

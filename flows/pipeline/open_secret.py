@@ -27,6 +27,8 @@ def open_secrets(data: Any) -> Iterator[Fault]:
     """The faults of a definition as it stands in its file, before anything is taken from the environment."""
     if isinstance(data, Mapping) and isinstance(batch := data.get("batch"), Mapping):
         yield from _within(batch.get("each"), ("batch", "each"), "")
+    if isinstance(data, Mapping):
+        yield from _of_auth(data.get("auth"), ("auth",))
     for place, request in _requests(data):
         for part in _PARTS:
             yield from _within(request.get(part), (*place, part), "")
@@ -35,6 +37,18 @@ def open_secrets(data: Any) -> Iterator[Fault]:
             for pair in url.partition("?")[2].split("&"):
                 name, _, value = pair.partition("=")
                 yield from _faults(value, (*place, "url"), name)
+
+
+_OF_AUTH = ("bearer", "client_secret", "refresh_token", "password", "private_key", "key", "extra", "claims", "headers")
+
+
+def _of_auth(value: Any, place: Place) -> Iterator[Fault]:
+    """The parts of `auth` that hold secrets, wherever they stand in it; its requests are among the others."""
+    for key, inner in value.items() if isinstance(value, Mapping) else ():
+        if key in _OF_AUTH:
+            yield from _within(inner, (*place, key), "" if isinstance(inner, Mapping) else str(key))
+        elif key != "request":
+            yield from _of_auth(inner, (*place, key))
 
 
 _HOST = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://)?(?:\$\{[^}]*\}|[^/$]|\$(?!\{))*")
@@ -47,7 +61,7 @@ def _requests(data: Any, place: Place = ()) -> Iterator[tuple[Place, Mapping[str
     for key, value in items:
         if key == "request" and isinstance(value, Mapping):
             yield (*place, key), value
-        elif key in ("steps", "reconcile", "poll", "undo") or place[:1] == ("steps",):
+        elif key in ("steps", "reconcile", "poll", "undo", "auth") or place[:1] in (("steps",), ("auth",)):
             yield from _requests(value, (*place, key))
 
 

@@ -13,6 +13,7 @@ from flows.pipeline.definition import Definition
 from flows.pipeline.document import read_text
 from flows.pipeline.fault import Fault, refusal
 from flows.pipeline.reading import load
+from flows.pipeline.secret_hosts import ENDING, UNRESTRICTED, SecretHosts
 from flows.records import LimitTerms
 from flows.settings import Settings
 
@@ -41,9 +42,9 @@ class Pipelines(dict[str, Definition]):
             return ""
         return f"Example pipelines that are not offered: {', '.join(self.withheld)}. {_ASK}"
 
-    def add(self, path: Path, environ: Mapping[str, str]) -> None:
+    def add(self, path: Path, environ: Mapping[str, str], hosts: SecretHosts) -> None:
         """Load the definition in a file. Raises DefinitionError, also where it does not go with the others."""
-        made = load(path, environ=environ)
+        made = load(path, environ=environ, hosts=hosts)
         if made.name in self:
             what = f"{made.name} is the name of {self.files[made.name]} too; rename one"
             raise refusal([Fault(("name",), what)], file=str(path))
@@ -68,12 +69,17 @@ def examples() -> dict[str, Path]:
     return {path.stem.replace("_", "-"): path for path in sorted(examples_folder().glob("*.yaml"))}
 
 
-def load_all(paths: Iterable[Path | str], *, environ: Mapping[str, str] = os.environ) -> Pipelines:
-    """The definitions of all files and folders (their *.yaml and *.yml) that can be used, sorted by name."""
+def load_all(
+    paths: Iterable[Path | str], *, environ: Mapping[str, str] = os.environ, hosts: SecretHosts = UNRESTRICTED
+) -> Pipelines:
+    """The definitions of all files and folders (their *.yaml and *.yml) that can be used, sorted by name.
+
+    `hosts`: where their secrets may go.
+    """
     found = Pipelines()
     for path in _files(paths):
         try:
-            found.add(path, environ)
+            found.add(path, environ, hosts)
         except DefinitionError as exc:
             found.refused[path] = exc
     for name in sorted(found):
@@ -84,12 +90,12 @@ def load_all(paths: Iterable[Path | str], *, environ: Mapping[str, str] = os.env
 def present(settings: Settings) -> Pipelines:
     """All definitions by name, and what is wrong with the other files.
 
-    Raises DefinitionError only where ROWRELAY_PIPELINES names what is not there.
+    Raises DefinitionError only where ROWRELAY_PIPELINES names what is not there, and SettingError.
     """
     for path in settings.pipelines:
         if not path.exists():
             raise DefinitionError("there is no such file or folder", file=str(path), key="ROWRELAY_PIPELINES")
-    found = load_all(_places(settings))
+    found = load_all(_places(settings), hosts=SecretHosts.of(settings))
     if shipped() not in _places(settings):
         found.withheld = tuple(path.stem for path in _files([shipped()]) if path.stem not in found)
     return found
@@ -108,8 +114,9 @@ def _places(settings: Settings) -> tuple[Path, ...]:
 
 
 def mark(settings: Settings) -> Mark:
-    """Something that changes with any definition file."""
-    files = [
+    """Something that changes with any definition file, and with where secrets may go."""
+    files = sorted(settings.secrets.glob(f"*{ENDING}")) if settings.secrets else []
+    files += [
         file
         for path in _places(settings)
         for file in (sorted(path.iterdir()) if path.is_dir() else [path])
@@ -159,10 +166,17 @@ def _files(paths: Iterable[Path | str]) -> Iterator[Path]:
 
 
 def _limits_apart(made: Definition, other: Definition, where: Path) -> str:
-    """How the one limit of two definitions differs, in words; `where` the other one stands."""
-    mine, theirs = made.terms, other.terms
+    """How a limit that two definitions share differs, in words; `where` the other one stands."""
+    others = {terms.name: terms for terms in other.limit_terms}
+    apart = (_apart(mine, others[mine.name], where) for mine in made.limit_terms if mine.name in others)
+    return next(filter(None, apart), "")
+
+
+def _apart(mine: LimitTerms, theirs: LimitTerms, where: Path) -> str:
     different = [name for name in LimitTerms.__dataclass_fields__ if getattr(mine, name) != getattr(theirs, name)]
-    if mine.name != theirs.name or not different:
+    if mine.units and "in_flight" in different:  # it follows from what each pays, and the smaller holds for both
+        different.remove("in_flight")
+    if not different:
         return ""
     numbers = "; ".join(f"{name}: {getattr(mine, name)} here, {getattr(theirs, name)} there" for name in different)
     hint = "Give both the same numbers, or the limits different names."

@@ -17,12 +17,14 @@ from flows.pipeline.environment import resolve
 from flows.pipeline.fault import Fault, Place, in_words, nearest, refusal, unknown_key
 from flows.pipeline.open_secret import open_secrets
 from flows.pipeline.request import BODIES
+from flows.pipeline.secret_hosts import UNRESTRICTED, SecretHosts
 
 
-def load(path: Path | str, *, environ: Mapping[str, str] = os.environ) -> Definition:
+def load(path: Path | str, *, environ: Mapping[str, str] = os.environ, hosts: SecretHosts = UNRESTRICTED) -> Definition:
     """The definition in a YAML file. Raises one DefinitionError that names what is wrong with it.
 
-    A value of the wrong shape hides what else is wrong with its section or column; all other faults are named.
+    `hosts`: where its secrets may go. A value of the wrong shape hides what else is wrong with its section or column;
+    all other faults are named.
     """
     file = str(path)
     document = parse(read_text(Path(path)), file=file)
@@ -39,6 +41,7 @@ def load(path: Path | str, *, environ: Mapping[str, str] = os.environ) -> Defini
     made, wrong, hidden = _shape(data)
     faults += _new_faults(wrong, _places(faults))
     faults += _new_faults(consistency.faults(made), _places(faults) | hidden)
+    faults += _new_faults(hosts.faults(made), _places(faults) | hidden)
     if faults:
         raise refusal(faults, file=file, lines=document.lines)
     return made
@@ -70,7 +73,12 @@ def with_limit_of(definition: Definition, other: Definition) -> Definition:
 
     Raises DefinitionError where the two do not go together.
     """
-    return _sibling(definition, definition.resolved() | {"limit": other.resolved()["limit"]})
+    data, theirs = definition.resolved(), other.resolved()
+    kept = {key: value for key, value in data.items() if key not in _LIMITS}
+    return _sibling(definition, kept | {key: theirs[key] for key in _LIMITS if key in theirs})
+
+
+_LIMITS = ("limit", "limits")
 
 
 def _sibling(definition: Definition, data: Mapping[str, Any], *, file: str = "") -> Definition:
@@ -140,11 +148,18 @@ def _without_value(data: Any, blank: Set[Place], place: Place = ()) -> Iterator[
     """Keys with nothing behind them: left empty by mistake, and never to be taken for a default."""
     if _is_within_body(place):
         return  # null is JSON
-    if data is None and not (place == ("request", "empty") and place not in blank):  # where null is a word of ours
+    if data is None and not (_may_be_null(place) and place not in blank):
         yield Fault(place, "has no value; give it one, or leave the key out")
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for key, value in items:
         yield from _without_value(value, blank, (*place, key))
+
+
+def _may_be_null(place: Place) -> bool:
+    """Whether null is a word there, as long as it is written out."""
+    if place[:1] == ("columns",):
+        return place[2:] == ("other",) or (place[2:3] == ("map",) and len(place) == 4)
+    return place == ("request", "empty")
 
 
 def _is_within_body(place: Place) -> bool:

@@ -18,12 +18,13 @@ import msgspec
 from flows.pipeline.batch import Batch
 from flows.pipeline.definition import Definition
 from flows.pipeline.outgoing import address, outgoing, whole
-from flows.pipeline.request import METHODS, WITH_BODY, KeyPlace, Request
+from flows.pipeline.request import METHODS, WITH_BODY, KeyPlace, Request, all_texts
 from flows.pipeline.template import (
     KEY,
     Address,
     Fixed,
     FromRow,
+    FromSecret,
     Header,
     Node,
     Outgoing,
@@ -75,6 +76,7 @@ class Rendering:
     key: KeyPlace
     names: tuple[str, ...]  # what its placeholders are called
     needs_more: bool  # some of them are no columns
+    secrets: tuple[str, ...]  # the names of those that may stand in a request
     timeout_seconds: float
 
     @property
@@ -108,6 +110,7 @@ class Rendering:
             key=request.key_place,
             names=tuple(sorted(names)),
             needs_more=not names <= set(definition.column_names),
+            secrets=_secret_names(request, batch),
             timeout_seconds=request.timeout_seconds,
         )
 
@@ -218,6 +221,12 @@ def _names(request: Request, batch: Batch | None) -> set[str]:
     found = [piece for text in (*(text for _, text in request.templates()), *each) for piece in pieces(text)]
     keys = [piece for name in _all_names(batch.each) for piece in pieces(name)] if batch is not None else []
     return {piece.column for piece in (*found, *keys) if isinstance(piece, FromRow)}
+
+
+def _secret_names(request: Request, batch: Batch | None) -> tuple[str, ...]:
+    each = [text for _, text in all_texts(batch.each, ())] if batch is not None else []
+    found = (piece for text in (*(text for _, text in request.templates()), *each) for piece in pieces(text))
+    return tuple(sorted({piece.name for piece in found if isinstance(piece, FromSecret)}))
 
 
 def _all_names(value: Any) -> Iterator[str]:

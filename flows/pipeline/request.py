@@ -13,6 +13,7 @@ from flows.pipeline.fault import Place, suggestion
 from flows.pipeline.template import KEY, texts
 
 METHODS = ("POST", "PUT", "PATCH", "GET", "HEAD", "DELETE")
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 READING = ("GET", "HEAD")
 WITH_BODY = ("POST", "PUT", "PATCH")
 BODIES = ("json", "form", "ndjson", "multipart", "text", "graphql")

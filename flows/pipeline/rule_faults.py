@@ -33,8 +33,6 @@ def rule_faults(
         yield from _waits(here, rule)
         if rule.missing is not None and rule.means != "items":
             yield Fault((*here, "missing"), "is for a rule that means items: it says what becomes of rows without one")
-        if rule.limit is not None:
-            yield Fault((*here, "limit"), "is for a definition with several limits; this one has one, which waits")
         for key, text in rule.expressions:
             where = (*here, *key.split(".", 1))
             for name in columns_of(text):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from flows.errors import SecretMissing, SettingError
 from flows.pipeline.definition import Definition
-from flows.pipeline.template import FromSecret, pieces
+from flows.pipeline.fault import Place
+from flows.pipeline.request import all_texts
+from flows.pipeline.template import FromSecret, TemplateError, pieces
 from flows.settings import Settings
 
 
@@ -28,10 +32,45 @@ def where_to_put(name: str, folder: Path | None) -> str:
     return f"Put it into the file {name} in {folder}, or {anew}." if folder else f"To mend it, {anew}."
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A secret in a definition: where it stands, and the address that it goes to."""
+
+    place: Place
+    secret: str
+    url: str
+
+
+def uses(definition: Definition) -> Iterator[Use]:
+    """Every secret of every request that a definition makes, of its proxy and its inboxes.
+
+    What cannot be read holds none.
+    """
+    for place, request in definition.requests:
+        for where, text in request.templates(place):
+            yield from (Use(where, name, request.url) for name in named(text))
+    if definition.batch is not None and definition.request is not None:
+        for where, text in all_texts(definition.batch.each, ("batch", "each")):
+            yield from (Use(where, name, definition.request.url) for name in named(text))
+    for name in named(definition.proxy or ""):
+        yield Use(("proxy",), name, definition.proxy or "")
+    for at, schedule in enumerate(definition.schedules):
+        for name in named(schedule.inbox or ""):
+            yield Use(("schedules", at, "inbox"), name, schedule.inbox or "")
+
+
+def named(text: str) -> list[str]:
+    """The secrets in a text; none where it is no template."""
+    try:
+        return [piece.name for piece in pieces(text) if isinstance(piece, FromSecret)]
+    except TemplateError:
+        return []
+
+
 def secret_names(definition: Definition) -> tuple[str, ...]:
-    """The secrets that the definition's requests need, sorted. Raises TemplateError."""
-    found = (piece for _, text in definition.templates() for piece in pieces(text))
-    return tuple(sorted({piece.name for piece in found if isinstance(piece, FromSecret)}))
+    """The secrets that the definition's requests need, and its proxy, sorted."""
+    texts = (*(text for _, text in definition.templates()), definition.proxy or "")
+    return tuple(sorted({name for text in texts for name in named(text)}))
 
 
 def secrets_of(definition: Definition, folder: Path | None) -> dict[str, str]:

@@ -97,7 +97,7 @@ def texts(value: Any, place: Place = ()) -> Iterator[tuple[Place, str]]:
         yield from texts(inner, (*place, key))
 
 
-_JSON_AS_IT_IS = frozenset((str, int, bool, type(None)))
+_JSON_AS_IT_IS = frozenset((str, int, bool, type(None), list, dict))
 
 
 def as_json(column: str, value: Any) -> Any:

@@ -10,11 +10,15 @@ from typing import Any
 
 import pandas as pd
 
+from flows.values import as_text
+
 
 def text_of(value: Any) -> str | None:
     """A text that is equal where values are, however each is written; None for a missing value."""
     if isinstance(value, str):
         return value
+    if isinstance(value, dict | list):
+        return as_text(value)
     if value is None or pd.isna(value):
         return None
     if isinstance(value, Decimal):

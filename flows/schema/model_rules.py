@@ -10,8 +10,9 @@ import pandera.pandas as pandera
 from pandera.errors import SchemaError
 
 from flows.pipeline.model import kind_of, with_types_by_column
+from flows.schema.cell import Cell
 from flows.schema.exact_type import exact
-from flows.schema.rules import Cell, Rules
+from flows.schema.rules import Rules
 
 UNFIT = "must fit the type"
 

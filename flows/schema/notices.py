@@ -16,13 +16,14 @@ from flows.pipeline.advice import advice
 from flows.pipeline.definition import Definition
 from flows.pipeline.outgoing import SparseAddress
 from flows.pipeline.rendering import Rendering
+from flows.pipeline.spoiled import ERRORS, NO_WIDTH, SHORTENED, UNSEEN, unseen
 from flows.pipeline.template import FromRow, ListOf, MappingOf, NamedByRow, Node, Text, Typed
-from flows.schema.cell import as_arrow, where
-from flows.schema.rules import Cell
+from flows.schema.cell import Cell, as_arrow, where
 
-_SHORTENED = r"\A[+-]?[0-9]([.,][0-9]+)?E[+][0-9]{2,}\z"  # 4.00638E+12, once a number of thirteen digits
-_MISSING = pa.array(["\\N", "NULL", "null", "#N/A"], pa.large_string())
-_BROKEN = pa.array(["#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!"], pa.large_string())
+_SHORTENED = rf"\A{SHORTENED}\z"
+_MISSING = pa.array(["\\N", "NULL", "null"], pa.large_string())
+_BROKEN = pa.array(ERRORS, pa.large_string())
+_UNSEEN = rf"\A[{''.join(UNSEEN)}]|[{''.join(UNSEEN)}]\z|[{NO_WIDTH}]"  # at an end, or without any width
 _REPLACING = ("PUT", "PATCH")
 
 
@@ -43,7 +44,7 @@ class Notices:
         for rendering in (self._rendering, *_others(definition)):
             for name, alone in _used(rendering).items():
                 self._used[name] = alone or self._used.get(name, False)
-        self._texts = [name for name, how in cells.items() if how.kind == "str"]
+        self._texts = {name: how for name, how in cells.items() if how.kind == "str"}
         typed = {name for name, null in self._used.items() if null}
         self._empty = definition.main.empty
         self._method = definition.main.method
@@ -53,9 +54,13 @@ class Notices:
 
     def look(self, text: pd.DataFrame, lines: npt.NDArray[np.int64]) -> None:
         """Take note of a frame's cells; `lines` are its rows' lines in the file."""
-        for name in self._texts:
+        for name, how in self._texts.items():
             cells = as_arrow(text[name])
             self._note(name, "missing", pc.is_in(cells, _MISSING), cells, lines)
+            if not how.trim and not pc.all(pc.string_is_ascii(cells)).as_py():
+                self._note(name, "unseen", pc.match_substring_regex(cells, _UNSEEN), cells, lines)
+            if how.guarded:
+                continue  # such cells are rejected
             self._note(name, "broken", pc.is_in(cells, _BROKEN), cells, lines)
             if pc.any(pc.match_substring(cells, "E+")).as_py():
                 self._note(name, "shortened", pc.match_substring_regex(cells, _SHORTENED), cells, lines)
@@ -102,6 +107,9 @@ class Notices:
                 f"{cells} {'holds' if one else 'hold'} a word for no value ({found.text}, {where_}); it goes out as "
                 "this text. Leave the cell empty if nothing is meant"
             )
+        if what == "unseen":
+            hold = "holds a character that is" if one else "hold characters that are"
+            return f"{cells} {hold} not seen: {unseen(found.text)}, {where_}. trim: true takes those at the ends off"
         if what == "broken":
             return f"{cells} {'holds' if one else 'hold'} an error of a spreadsheet ({found.text}, {where_})"
         if what == "shortened":

@@ -11,24 +11,11 @@ import pandas as pd
 import pandera.pandas as pandera
 
 from flows.pipeline.column import Column
-from flows.pipeline.judge import asked, holds
+from flows.pipeline.judge import SHAPED, asked, holds
+from flows.pipeline.reader import form_of
+from flows.schema.cell import Cell
 
-_DTYPES = {"int": "Int64", "float": "Float64", "bool": "boolean", "str": "str"}  # the others: objects
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """How the cells of a column are read: as what, whether empty ones are null, whether the column may be missing.
-
-    `zoned` says whether a datetime must (True), must not (False) or may (None) state its offset. `says`: words for
-    a cell that cannot be read.
-    """
-
-    kind: str
-    null: bool
-    optional: bool
-    zoned: bool | None = None
-    says: str | None = None
+_DTYPES = {"int": "Int64", "float": "Float64", "bool": "boolean", "str": "str", "phone": "str"}  # the others: objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +31,7 @@ class Rules:
 def of_columns(columns: Mapping[str, Column]) -> Rules:
     """The rules that a definition states column by column."""
     return Rules(
-        cells={
-            name: Cell(column.type, column.optional, column.optional, says=column.says)
-            for name, column in columns.items()
-        },
+        cells={name: cell_of(column) for name, column in columns.items()},
         schema=pandera.DataFrameSchema(
             {
                 name: pandera.Column(_DTYPES.get(column.type), _checks(column), nullable=column.optional)
@@ -58,7 +42,23 @@ def of_columns(columns: Mapping[str, Column]) -> Rules:
     )
 
 
-_OBJECTS = ("decimal", "date", "datetime")
+def cell_of(column: Column) -> Cell:
+    """How the cells of a stated column are read."""
+    return Cell(
+        column.type,
+        column.optional,
+        column.optional,
+        says=column.says,
+        trim=column.trim,
+        form=form_of(column),
+        takes_empty="" in (column.table or ()),
+        default=column.default,
+        guarded=column.judges_ruins,
+        shaped=frozenset(each.words for each in asked(column) if each.key in SHAPED),
+    )
+
+
+_OBJECTS = ("decimal", "date", "datetime", "list", "json")
 _AT_ONCE: dict[str, Callable[[Any, pd.Series], pd.Series]] = {
     "blank": lambda column, values: values.str.strip() != "",
     "min": lambda column, values: values >= column.min,

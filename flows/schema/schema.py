@@ -7,7 +7,7 @@ checks values: of rows that could be read as a whole, and of the others column b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
 from flows.errors import BadFile, DefinitionError
 from flows.pipeline.definition import Definition
+from flows.pipeline.spoiled import because
 from flows.records import Reason
 from flows.schema import cell
 from flows.schema.key import joined, text_of
@@ -62,7 +63,11 @@ class Checker:
         self._name = definition.schema_path or definition.name
         self._order = {name: at for at, name in enumerate(["", *self._rules.cells])}
         self._index = UniqueIndex(folder) if self._rules.unique else None
-        self._points = {name: Points() for name, how in self._rules.cells.items() if how.kind in ("decimal", "float")}
+        self._points = {
+            name: Points()
+            for name, how in self._rules.cells.items()
+            if how.kind in ("decimal", "float") and how.form is None
+        }
         self._notices = Notices(definition, self._rules.cells)
 
     @property
@@ -95,7 +100,7 @@ class Checker:
             repeated = list(self._repeated(frame, columns, lines.tolist()))
             good = good.drop(index=[at for at, _, _ in repeated], errors="ignore")
             cases += repeated
-        return Checked(good, self._reasons(cases, text))
+        return Checked(good, self._reasons(cases, text, columns))
 
     @property
     def unique(self) -> tuple[tuple[str, ...], ...]:
@@ -120,10 +125,7 @@ class Checker:
         return self._index.held("\0".join(group), keys) if self._index is not None else []
 
     def _read(self, text: pd.DataFrame, names: Iterable[str]) -> dict[str, cell.Column]:
-        return {
-            name: cell.read(how.kind, text[name], optional=how.null, zoned=how.zoned, says=how.says)
-            for name, how in ((name, self._rules.cells[name]) for name in names)
-        }
+        return {name: cell.read(self._rules.cells[name], text[name]) for name in names}
 
     def notices(self, absent: Collection[str]) -> tuple[str, ...]:
         """What was seen of whole columns, in words; `absent` are the columns that the file does not have."""
@@ -228,10 +230,14 @@ class Checker:
                 both = "" if len(group) == 1 else f" together with {', '.join(group[1:])}"
                 yield at, group[0], f"must be unique{both}, but line {line} holds it already"
 
-    def _reasons(self, cases: Sequence[Case], text: pd.DataFrame) -> dict[int, tuple[Reason, ...]]:
+    def _reasons(
+        self, cases: Sequence[Case], text: pd.DataFrame, columns: Mapping[str, cell.Column]
+    ) -> dict[int, tuple[Reason, ...]]:
         reasons: dict[int, list[Reason]] = {}
         for at, column, asked in sorted(dict.fromkeys(cases), key=lambda case: (case[0], self._order[case[1]])):
             value = str(text[column].iat[at]) if column else ""
+            if column and (at in columns[column].faults or asked in self._rules.cells[column].shaped):
+                asked = because(self._rules.cells[column].kind, value, asked)
             shown = value if len(value) <= SHOWN else value[: SHOWN - 1] + "…"
             reasons.setdefault(at, []).append(Reason(column, asked, shown))
         return {at: tuple(why) for at, why in reasons.items()}

@@ -15,7 +15,7 @@ from flows.source.content import MARK, Noticed
 from flows.source.encoding import decode, line_end
 from flows.source.encoding import find as find_encoding
 from flows.source.frame import FRAME_ROWS, Assembly, Frame
-from flows.source.header import Header, find_delimiter, first_record, match, named_delimiter
+from flows.source.header import Called, Header, find_delimiter, first_record, first_records, match, named_delimiter
 from flows.source.quoting import MAX_CELL, Batch, Splitter
 from flows.source.rawfile import OnRead, RawFile, nothing
 
@@ -40,6 +40,7 @@ class Source:
         encoding: str | None,
         delimiter: str | None,
         apostrophes: Apostrophes = "ask",
+        called: Called | None = None,
     ) -> None:
         self._raw = raw
         blocks = raw.blocks()
@@ -63,7 +64,7 @@ class Source:
         start, delimiter = self._skip(start, named_delimiter(delimiter, raw.error) if delimiter else None)
         lines = start.split(self._newline, 1000)
         lines[:-1] = [part + self._newline for part in lines[:-1]]
-        self.delimiter = delimiter or find_delimiter(lines, wanted)
+        self.delimiter = delimiter or find_delimiter(lines, (called or Called()).names(wanted or ()))
         names = first_record(lines, self.delimiter)
         if not names or (len(names) == 1 and names[0].count('"') % 2):
             raise raw.error(f"the column names cannot be read: {_why(lines[0])}", line=self._header_line)
@@ -71,7 +72,9 @@ class Source:
         self._asks = apostrophes == "ask" and not self._bare and wanted is not None
         if self._bare:
             names = [self._bare(name) for name in names]
-        self._header: Header = match(names, wanted, self.delimiter, raw.error)
+        self._header: Header = match(
+            names, wanted, self.delimiter, raw.error, called, first_records(lines, self.delimiter)[1:]
+        )
         self._text = chain([start], self._text)
 
     @property
@@ -171,6 +174,7 @@ def open_file(
     path: str | Path,
     wanted: Mapping[str, bool] | None = None,
     *,
+    called: Called | None = None,
     encoding: str | None = None,
     delimiter: str | None = None,
     max_bytes: int = MAX_BYTES,
@@ -180,15 +184,15 @@ def open_file(
     """Open a file of rows and match its header.
 
     `wanted` says which columns are needed and which of them (True) may be missing; None takes every column as it
-    is. `encoding` and `delimiter` are found if not given. `apostrophes` says of a file that is not one of ours what an
-    apostrophe means that stands before a formula, a number or a date: part of the text (keep), or a guard to be taken
-    away (remove); if neither is said, such cells are rejected. `max_bytes` counts unpacked; `on_read` is called after
-    each MiB but the first with the bytes read and the bytes of the file, whether rows come of it or not, and may raise.
-    Raises FileError.
+    is. `called`: what else they may be called. `encoding` and `delimiter` are found if not given. `apostrophes` says of
+    a file that is not one of ours what an apostrophe means that stands before a formula, a number or a date: part of
+    the text (keep), or a guard to be taken away (remove); if neither is said, such cells are rejected. `max_bytes`
+    counts unpacked; `on_read` is called after each MiB but the first with the bytes read and the bytes of the file,
+    whether rows come of it or not, and may raise. Raises FileError.
     """
     raw = RawFile(path, max_bytes=max_bytes, on_read=on_read)
     try:
-        return Source(raw, wanted, encoding, delimiter, apostrophes)
+        return Source(raw, wanted, encoding, delimiter, apostrophes, called)
     except BaseException:
         raw.close()
         raise

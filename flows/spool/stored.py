@@ -1,7 +1,7 @@
 """Rows as an Arrow table and back, each value with its Python type.
 
 What Arrow cannot hold exactly goes as text, with the type's name in the column's metadata: decimals (their digits are
-kept as written) and date-times (each keeps its own offset).
+kept as written), date-times (each keeps its own offset), and what is nested (its numbers keep their digits as well).
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from flows.records import Row
 
 ROW, LINE, UNUSED, CHANGED = "\0row", "\0line", "\0unused", "\0changed"  # no column of a file can be called so
 _KIND = b"rowrelay"
+_INT64 = range(-(2**63), 2**63)
+_JSON = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 _AS_TEXT: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
     "decimal": (Decimal, str, Decimal),
     "datetime": (datetime, datetime.isoformat, datetime.fromisoformat),
+    "nested": (object, lambda value: _JSON.encode(value).decode(), lambda text: json.loads(text, parse_float=Decimal)),
     "json": (object, lambda value: json.dumps(value, default=str), json.loads),
 }
 
@@ -139,6 +142,10 @@ def _kind(cells: list[Any]) -> str:
     for kind in ("decimal", "datetime"):
         if types and all(issubclass(other, _AS_TEXT[kind][0]) for other in types):
             return kind
+    if types & {dict, list, Decimal} or (
+        types == {int} and not all(value is None or value in _INT64 for value in cells)
+    ):
+        return "nested"
     return "" if len(types) <= 1 and types <= {date, int, float, str, bool} else "json"
 
 

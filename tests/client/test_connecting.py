@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -78,6 +78,7 @@ def deliver(
     resolver: AbstractResolver | None = None,
     told: Callable[[str], None] = lambda text: None,
     until: Callable[[], object] | None = None,
+    secrets: Mapping[str, str] | None = None,
     **changes: Any,
 ) -> Delivered:
     """Deliver rows to `url`; to the end, or `until` something is so."""
@@ -91,7 +92,9 @@ def deliver(
     async def main() -> None:
         ledger, _, epoch = begin(connect(redis_url), total=rows, run=run)
         terms = made.terms
-        client = Client(made, secrets={}, connections=max(8, round(terms.in_flight * 1.5)), resolver=resolver)
+        client = Client(
+            made, secrets=secrets or {}, connections=max(8, round(terms.in_flight * 1.5)), resolver=resolver
+        )
         async with Limiter(redis_url) as limiter, client:
             sender = Sender(
                 run=run,

@@ -179,3 +179,19 @@ def test_people_read_it_in_words(here: Path, rowrelay: Run) -> None:
     assert f"rule 1 of answers ({HERE / 'graphql.yaml'}:{line_of('graphql', 'THROTTLED')})" in out
     assert "everybody under the limit graphql waits 7 s" in out
     assert "goes out again; this was no attempt" in out
+
+
+def test_headers_that_slow_the_pace_are_told(here: Path, rowrelay: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (HERE / "status200.yaml").read_text()
+    (here / "own").mkdir()
+    (here / "own" / "slow.yaml").write_text(text + "slow_by: {remaining: X-Left, reset: X-Reset}\n")
+    monkeypatch.setenv("ROWRELAY_PIPELINES", "own")
+    headers = ("--header", "X-Left: 12", "--header", "X-Reset: 40")
+
+    _, slower, _ = rowrelay("answer", "status200", "--status", 200, *headers)
+    _, waits, _ = rowrelay("answer", "status200", "--status", 429, *headers, "--header", "Retry-After: 3")
+    _, same, _ = rowrelay("answer", "status200", "--status", 200)
+
+    assert "12 requests remain for the next 40 s: everybody under the limit status200 goes no faster than" in slower
+    assert "waits 3 s" in waits
+    assert "remain" not in same

@@ -292,12 +292,12 @@ def test_check_tells_what_would_be_sent(here: Path, rowrelay: Run) -> None:
 
 
 def test_check_tells_what_it_noticed_of_columns_as_a_whole(here: Path, rowrelay: Run) -> None:
-    (here / "odd.csv").write_text("userId,title,body,Remark\n1,4.00638E+12,b,\n")
+    (here / "odd.csv").write_text("userId,title,body,Remark\n1,NULL,b,\n")
 
     code, out, _ = rowrelay("check", "odd.csv")
     as_json = json.loads(rowrelay("check", "odd.csv", "--json")[1])
 
-    noticed = "column title: 1 cell looks like a number that a spreadsheet shortened (4.00638E+12, at line 2)"
+    noticed = "column title: 1 cell holds a word for no value (NULL, at line 2)"
     assert code == 0
     assert "Columns that the pipeline does not use: Remark" in out
     assert noticed in " ".join(out.split())
@@ -650,3 +650,18 @@ def test_a_service_that_does_not_become_ready_is_not_announced(tmp_path: Path) -
     finally:
         process.kill()
         process.wait()
+
+
+def test_check_follows_what_is_said_of_the_columns_and_tells_it(here: Path, rowrelay: Run) -> None:
+    (here / "named.csv").write_text("userId,Titel,Text\n1,one,b\n")
+    code, _, err = rowrelay("check", "named.csv")
+    assert code == 2
+    assert "title may be \"Titel\": --map 'Titel=title', or from: [Titel] in the definition" in err
+
+    code, out, _ = rowrelay(
+        "check", "named.csv", "--map", "Titel=title", "--map", "Text=body", "--rejects", "wrong.csv"
+    )
+
+    assert code == 0
+    assert "the column 'Titel' of the file is taken for title, as was said" in out
+    assert '{"userId":1,"title":"one","body":"b"}' in out

@@ -133,7 +133,7 @@ def test_what_was_decided_in_a_check_is_not_lost_by_way_of_the_inbox(
         (skipping, "a schedule checks the file anew, and may send the rows that are left out here"),
         (twice, "a schedule may send the rows again that were delivered before"),
         (same, "a schedule passes over what was sent before"),
-        (read, "a schedule reads the file anew, without what was chosen here about its letters or apostrophes"),
+        (read, "a schedule reads the file anew, without what was chosen here about its reading"),
     ):
         assert f"Not for the inbox: {why}." in text(pages[each.id])
     pages[same.id].checkbox[0].check().run()  # "Send it again": by hand, as an inbox would not

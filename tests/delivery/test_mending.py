@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from deployments.standin import Knobs, StandIn, serving
-from flows.delivery.changes import CannotMend, ChangesRefused, read
+from flows.delivery.changes import CannotMend, ChangesRefused, as_map, read
 from flows.delivery.delivery import Delivery
 from flows.delivery.recheck import Recheck
 from flows.errors import RunBusy
 from flows.export import FORMS, layout_of, results, troubled_csv
-from flows.ledger.mends import Mend
+from flows.ledger.mends import Mend, in_effect
 from flows.ledger.moves import Claim
 from flows.pipeline.reading import from_resolved
 from flows.records import RowState, RunState
@@ -219,7 +220,7 @@ def test_of_two_who_mend_at_once_one_is_told_so_and_nothing_of_his_is_left(peopl
 def test_a_mending_that_was_cut_off_has_changed_nothing(people: Checked) -> None:
     definition = from_resolved(people.view.definition(people.id))
     bits = people.view.bitmap(people.id, RowState.REJECTED, people.run.total)
-    done = Recheck(people.spool, definition, read({"changes": [GERMANY]}), "ada", bits, None, skips=False)
+    done = Recheck(people.spool, definition, read({"changes": [GERMANY]}), "ada", bits, None, skips=False, asked_map={})
 
     done.run(people.settings.data)  # all files are written; the ledger was not told
 
@@ -336,8 +337,8 @@ def test_a_mended_run_is_sent_in_the_order_of_the_file(settings: Settings, redis
     """Each row goes out with its own number and its mended values, between those that were good from the start."""
     lines = [f"{n},p{n}@x,{('DE', 'Germany', 'Spain')[n % 3]},{n},x" for n in range(1, 31)]
     with serving(StandIn(Knobs(requests=None))) as url:
-        yaml = PEOPLE.replace("http://127.0.0.1:9/people", f"{url}/posts").replace("requests: 7,", "requests: 500,")
-        run = checked(settings, lines, yaml=yaml)
+        text = PEOPLE.replace("http://127.0.0.1:9/people", f"{url}/posts").replace("requests: 7,", "requests: 500,")
+        run = checked(settings, lines, yaml=text)
         run.mend(GERMANY)
         run.mend({"row": 2, "column": "country", "becomes": "FR"}, {"row": 29, "column": "country", "becomes": "FR"})
         assert len(run.numbers()[0]) == 22
@@ -361,3 +362,24 @@ def test_a_mended_run_is_sent_in_the_order_of_the_file(settings: Settings, redis
     assert [each["row"] for each in items if "changed" in each] == sorted([*range(1, 31, 3), 2, 29])
     with pytest.raises(CannotMend, match="were sent already"):
         run.mend(undo=2)
+
+
+def test_the_lines_that_keep_what_was_done_do_the_same_to_the_next_file(people: Checked, settings: Settings) -> None:
+    people.mend(
+        GERMANY, {"column": "age", "value": "n/a", "becomes": ""}, {"column": "age", "value": "old", "skip": True}
+    )
+    kept = as_map(from_resolved(people.view.definition(people.id)), in_effect(people.view.mends(people.id)))
+
+    assert kept == (
+        "columns:\n  country:\n    map:\n      Germany: DE\n    other: keep\n"
+        "  age:\n    map:\n      n/a: null\n    other: keep\n"
+    )
+    lines = yaml.safe_load(kept)["columns"]
+    changed = yaml.safe_load(PEOPLE)
+    for name, more in lines.items():
+        changed["columns"][name] |= more
+    again = checked(settings, yaml=yaml.safe_dump(changed, sort_keys=False))
+
+    rows = {row.row: row.values for row in again.accepted()}
+    assert (rows[2]["country"], rows[3]["age"], rows[1]["country"]) == ("DE", None, "DE")
+    assert again.numbers()[0] == [1, 2, 3, 8]

@@ -116,7 +116,9 @@ def test_every_text_comes_back_as_it_was(shop: Shop, tmp_path: Path) -> None:
     first = shop.ended(run)
 
     planned = plan(run.delivery.view, shop.settings, first)
-    (tmp_path / "undo.csv").write_bytes(b"".join(lines(first, run.delivery.view, shop.settings, number="row")))
+    (tmp_path / "undo.csv").write_bytes(
+        b"".join(lines(first, run.delivery.view, shop.settings, reader=planned.definition, number="row"))
+    )
     spool = Spool(str(tmp_path / "spool"), "undo")
     result = check_file(tmp_path / "undo.csv", planned.definition, spool, encoding="utf-8", delimiter=",")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from deployments.commands import cli
+from tests.harness.bad_access import ACCESS, Access
+from tests.harness.bad_auth import AUTHS
 from tests.harness.bad_courses import COURSES
 from tests.harness.bad_inputs import COMMANDS, DEFINITIONS, FILES, GOOD, MISTYPED
+from tests.harness.bad_values import CELLS, COLUMNS
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -42,6 +46,9 @@ def refused(said: tuple[int, str, str], message: str) -> None:
 def test_the_table_is_long_enough() -> None:
     assert len(FILES) + len(DEFINITIONS) + len(COMMANDS) + len(MISTYPED) >= 80
     assert len(COURSES) >= 90
+    assert len(ACCESS) >= 35
+    assert len(AUTHS) >= 40
+    assert len(COLUMNS) + len(CELLS) >= 80
 
 
 @pytest.mark.parametrize(("name", "content", "message"), FILES, ids=[name for name, *_ in FILES])
@@ -53,7 +60,9 @@ def test_a_bad_file(rowrelay: Run, tmp_path: Path, name: str, content: bytes | N
 
 
 @pytest.mark.parametrize(
-    ("what", "text", "message"), [*DEFINITIONS, *COURSES], ids=[what for what, *_ in (*DEFINITIONS, *COURSES)]
+    ("what", "text", "message"),
+    [*DEFINITIONS, *COURSES, *AUTHS, *COLUMNS],
+    ids=[what for what, *_ in (*DEFINITIONS, *COURSES, *AUTHS, *COLUMNS)],
 )
 def test_a_bad_definition(
     rowrelay: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, text: str, message: str
@@ -62,6 +71,37 @@ def test_a_bad_definition(
     monkeypatch.setenv("ROWRELAY_PIPELINES", "own.yaml")
 
     refused(rowrelay("check", "good.csv", "--pipeline", "own"), message)
+
+
+@pytest.mark.parametrize("case", ACCESS, ids=[case.what for case in ACCESS])
+def test_a_bad_access(rowrelay: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: Access) -> None:
+    (tmp_path / "own.yaml").write_text(case.text)
+    (tmp_path / "secrets").mkdir()
+    for name, text in case.files.items():
+        (tmp_path / "secrets" / name).write_text(text)
+    settings = {"ROWRELAY_PIPELINES": "own.yaml", "ROWRELAY_SECRETS": "secrets"}
+    for variable, value in {**settings, **case.environ}.items():
+        monkeypatch.setenv(variable, value)
+
+    refused(rowrelay("check", "good.csv", "--pipeline", "own"), case.said)
+
+
+@pytest.mark.parametrize(("column", "found", "message"), CELLS, ids=[f"{found} {column}" for column, found, _ in CELLS])
+def test_a_bad_cell(
+    rowrelay: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str, found: str, message: str
+) -> None:
+    (tmp_path / "own.yaml").write_text(
+        f"name: own\ncolumns: {{c: {column}}}\nrequest: {{url: 'https://api.example.com/rows'}}\n"
+        "limit: {name: own, requests: 7, window_seconds: 1}\n"
+    )
+    (tmp_path / "own.csv").write_text(f'c\n"{found}"\n', encoding="utf-8")
+    monkeypatch.setenv("ROWRELAY_PIPELINES", "own.yaml")
+
+    code, out, _ = rowrelay("check", "own.csv", "--json")
+
+    (rejection,) = json.loads(out)["first_rejections"]
+    said = {"column": "c", "check": message, "value": found.replace('""', '"')}
+    assert (code, rejection["reasons"]) == (1, [said])
 
 
 @pytest.mark.parametrize(("args", "message"), COMMANDS, ids=[" ".join(args) for args, _ in COMMANDS])

@@ -247,11 +247,13 @@ def test_numbers_that_may_all_mean_thousands_are_noticed(tmp_path: Path, cells: 
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
-        (["x", "4.00638E+12", "4E+12", "4,006E+12"],
-         "column phone: 3 cells look like numbers that a spreadsheet shortened (4.00638E+12, first at line 3); its "),
         (["\\N", "x", "NULL"], "column phone: 2 cells hold a word for no value (\\N, first at line 2); it goes out as"),
         (["null"], "column phone: 1 cell holds a word for no value (null, at line 2); it goes out as this text"),
-        (["x", "#REF!"], "column phone: 1 cell holds an error of a spreadsheet (#REF!, at line 3)"),
+        (["x", "a\u00a0", "\u200b"], "column phone: 2 cells hold characters that are not seen: a no-break space "
+         "(U+00A0), first at line 3. trim: true takes those at the ends off"),
+        (["x", "ab\ufeffc"], "column phone: 1 cell holds a character that is not seen: a byte order mark, which has no "
+         "width (U+FEFF), at line 3."),
+        (["12\u00a0000", "\u200d"], ""),
         (["E+12", "1E+", "x4E+12", "nullable", "Null", "NULL ", "N", "#REF"], ""),
     ],
 )  # fmt: skip

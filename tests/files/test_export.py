@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import tracemalloc
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -466,3 +467,66 @@ def test_a_list_of_rejected_rows_that_lacks_one_is_named(tmp_path: Path, redis_u
 
     with pytest.raises(FileError, match=r"spool/run-1: the list of rejected rows of this run lacks row 4"):
         list(results(made.view, made.spool, made.run))
+
+
+WRITTEN = """
+name: posts
+columns:
+  price: {type: decimal, decimal: ",", group: "."}
+  day:   {type: date, format: DD.MM.YYYY, from: [Tag]}
+  sent:  {type: bool, map: {Ja: true, Nein: false}}
+  tags:  {type: list, split: "|"}
+request: {url: "http://127.0.0.1:1/posts"}
+limit: {name: a, requests: 7, window_seconds: 1}
+"""
+
+
+def test_a_value_goes_out_to_be_corrected_as_its_column_reads_it(redis_url: str, tmp_path: Path) -> None:
+    text = "price;Tag;sent;tags\n1.234,50;01.02.2026;Ja;a|b\n1,234;31.12.2026;Nein;c\n1.23;1;?;\n"
+    made = sent(redis_url, tmp_path, text=text, yaml=WRITTEN)
+    made.end(1, RowState.FAILED, reason="no")
+    made.end(2, RowState.FAILED, reason="no")
+
+    raw = b"".join(troubled_csv(made.view, made.spool, made.run))
+    (tmp_path / "again.csv").write_bytes(raw)
+    again = check_file(tmp_path / "again.csv", load(tmp_path / "posts.yaml"))
+
+    assert read_csv([raw.replace(b";", b",")])[0] == ["reason (rowrelay)", "price", "Tag", "sent", "tags"]
+    assert [row.values for row in again.first] == [
+        {"price": Decimal("1234.50"), "day": date(2026, 2, 1), "sent": True, "tags": ["a", "b"]},
+        {"price": Decimal("1.234"), "day": date(2026, 12, 31), "sent": False, "tags": ["c"]},
+    ]
+    assert (again.accepted, again.rejected) == (2, 1)
+
+
+def test_results_are_typed_in_json_and_in_csv_as_their_columns_read_them(redis_url: str, tmp_path: Path) -> None:
+    text = "price;Tag;sent;tags\n1,234;31.12.2026;Nein;a|b\n1.23;1;?;\n"
+    made = sent(redis_url, tmp_path, text=text, yaml=WRITTEN)
+    found = list(results(made.view, made.spool, made.run))
+
+    assert json.loads(b"".join(as_json(found)))["result"][0] == {
+        "row": 1, "line": 2, "price": 1.234, "day": "2026-12-31", "sent": False, "tags": ["a", "b"],
+        "result": "waiting",
+    }  # fmt: skip
+    first, second = b"".join(as_csv(found, layout_of(made.view, made.run))).decode().splitlines()[1:]
+    assert first == "1;2;1,234;31.12.2026;Nein;a|b;waiting;;"
+    assert second.startswith("2;3;1.23;1;?;;rejected;;")
+
+
+def test_rows_of_a_file_whose_columns_were_named_by_a_person_come_out_in_their_columns(
+    redis_url: str, tmp_path: Path
+) -> None:
+    made = sent(redis_url, tmp_path, text="Nr,title,price\n1,a,\n0,b,\n", mapping={"Nr": "userId"})
+    made.end(1, RowState.FAILED, reason="no")
+
+    rows = list(results(made.view, made.spool, made.run))
+
+    assert [(row["userId"], row["title"], row["result"]) for row in rows] == [
+        (1, "a", "failed"),
+        ("0", "b", "rejected"),
+    ]
+    assert read_csv(troubled_csv(made.view, made.spool, made.run)) == [
+        ["reason (rowrelay)", "Nr", "title", "price"],
+        ["no", "1", "a", ""],
+        ["userId: must be at least 1 (found '0')", "0", "b", ""],
+    ]

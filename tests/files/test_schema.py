@@ -268,8 +268,8 @@ def test_values_that_are_equal_are_not_unique_however_they_are_written(
 def test_a_model_s_times_must_or_must_not_state_their_offset() -> None:
     text = pd.Series(["2024-01-31T12:00", "2024-01-31T12:00Z", "2024-01-31T12:00+01:00", ""], dtype="str")
 
-    must = cell.read("datetime", text, optional=True, zoned=True)
-    must_not = cell.read("datetime", text, optional=True, zoned=False)
+    must = cell.read(cell.Cell("datetime", null=True, optional=True, zoned=True), text)
+    must_not = cell.read(cell.Cell("datetime", null=True, optional=True, zoned=False), text)
 
     assert must.faults == {0: cell.OFFSET}
     assert must_not.faults == {1: cell.NO_OFFSET, 2: cell.NO_OFFSET}

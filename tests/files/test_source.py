@@ -88,10 +88,16 @@ BAD_FILES = [
         "slip.csv",
         b"userId,titel,body\n1,a,b\n",
         {},
-        f": {COLUMNS}missing: title; unknown: titel\nIs 'titel' meant to be 'title'?",
+        f": {COLUMNS}missing: title; unknown: titel\n"
+        "title may be \"titel\": --map 'titel=title', or from: [titel] in the definition",
     ),
     ("twice.csv", b"userId,title,body,title\n1,a,b,c\n", {}, f": {COLUMNS}more than once: title\n{ONCE}"),
-    ("twice2.csv", b"userId,title,body, TITLE\n1,a,b,c\n", {}, f": {COLUMNS}more than once: title\n{ONCE}"),
+    (
+        "twice2.csv",
+        b"userId,title,body, TITLE\n1,a,b,c\n",
+        {},
+        f": {COLUMNS}more than once: title (as 'title' and as ' TITLE')\n{ONCE}",
+    ),
     (
         "no_header.csv",
         b"1,Hello,World\n2,a,b\n",

@@ -16,8 +16,9 @@ from flows.delivery.check import check_file
 from flows.pipeline import consistency
 from flows.pipeline.column import TYPES, Column, column_faults
 from flows.pipeline.definition import Definition
-from flows.pipeline.judge import said_of
+from flows.pipeline.example import said_of
 from flows.pipeline.reading import from_resolved
+from flows.pipeline.writing_faults import writing_faults
 from flows.schema import cell
 from flows.schema.schema import Checker
 from tests.harness.examples import examples
@@ -58,8 +59,32 @@ def columns(draw: st.DrawFn) -> dict[str, Any]:
         lengths = st.integers(0, 12)
         checks |= {"min_length": lengths, "max_length": lengths, "blank": st.booleans()}
         checks["pattern"] = st.sampled_from([r"\d+", "[a-z]+", r"[^@\s]+@[^@\s]+", "", "x*"])
+    if kind in ("phone", "list", "json"):
+        checks = {"optional": st.booleans(), "unique": st.booleans()}
     stated = draw(st.lists(st.sampled_from(sorted(checks)), max_size=3, unique=True))
-    return {"type": kind} | {key: draw(checks[key]) for key in stated}
+    return {"type": kind} | {key: draw(checks[key]) for key in stated} | draw(writings(kind, value))
+
+
+@st.composite
+def writings(draw: st.DrawFn, kind: str, value: st.SearchStrategy[Any]) -> dict[str, Any]:
+    """How the cells of a column are written; most columns say nothing of it."""
+    keys: dict[str, Any] = {"trim": st.booleans(), "as_written": st.just(True)}
+    if kind in ("int", "float", "decimal"):
+        keys |= {"group": st.sampled_from([".", " ", "'"]), "decimal": st.sampled_from([",", "."])}
+    if kind == "date":
+        keys["format"] = st.sampled_from(["DD.MM.YYYY", "M/D/YYYY", "YYYYMMDD"])
+    if kind == "datetime":
+        keys["format"] = st.sampled_from(["DD.MM.YYYY HH:mm", "M/D/YYYY h:mm:ss A", "YYYY-MM-DDTHH:mmZ"])
+    if kind == "list":
+        keys["split"] = st.sampled_from([";", ",", " "])
+    if kind == "phone":
+        keys["region"] = st.sampled_from(["DE", "US", "RU"])
+    if kind in VALUES:
+        keys["map"] = st.dictionaries(TEXTS | st.just("7"), value, min_size=1, max_size=2)
+        keys["other"] = st.just("keep") | value
+        keys["default"] = value
+    stated = draw(st.lists(st.sampled_from(sorted(keys)), max_size=2, unique=True) | st.just([]))
+    return {key: draw(keys[key]) for key in stated}
 
 
 NAMES = st.sampled_from(["text", "Example", "a", "b;c", "1", "total", "Имя", "x,y", "2026-01-31"])
@@ -86,7 +111,9 @@ def test_a_template_is_accepted_by_its_own_pipeline_or_has_no_row(
 
 CELLS = st.sampled_from(
     ["", " ", "7", " 7\t", "+7", "007", "1e3", "1e400", "9007199254740993", "9223372036854775808", "1" * 30, "1.50",
-     ".5", "5.", "true", "YES", "2026-01-31", "2026-02-30", "2026-01-31 12:00", "2026-01-31T12:00:00+01:00", "x", "٣"]
+     ".5", "5.", "1.234", "1.234,5", "1 234", "31.01.2026", "1/31/2026 1:45 PM", "#N/A", "1,2E+11", "1\u00a0234",
+     "\u00a07", "+49 30 123456", "030 123456", "a;b", "a;;b", '["a"]', "true", "YES", "2026-01-31", "2026-02-30",
+     "2026-01-31 12:00", "2026-01-31T12:00:00+01:00", "x", "٣"]
 )  # fmt: skip
 
 
@@ -96,7 +123,7 @@ def test_one_cell_is_judged_as_a_file_of_it_would_be(
     tmp_path_factory: pytest.TempPathFactory, made: dict[str, Any], text: str
 ) -> None:
     column = Column.model_validate(made)
-    assume(not list(column_faults("a", column)))
+    assume(not [*column_faults("a", column)] and not [*writing_faults(("a",), column)])
 
     with Checker(pipeline({"a": made}), folder=tmp_path_factory.mktemp("judge")) as checker:
         checked = checker.check(pd.DataFrame({"a": [text]}, dtype="str"), pd.Series([2]).to_numpy())
@@ -166,4 +193,4 @@ def test_a_rejection_says_what_the_column_says(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_cell_is_judged() -> None:
-    assert {*cell._READERS, "str"} == set(TYPES)
+    assert {*cell._READERS, "str", "phone", "list", "json"} == set(TYPES)

@@ -682,7 +682,7 @@ COURSES: list[tuple[str, str, str]] = [
             'request: {url: "https://api.example.com/rows"}',
             'answers: [{status: 200, means: done, headers: {X-Key: "${secret:KEY}"}}]',
         ),
-        "own.yaml:7: answers[0].headers.X-Key: a secret may only stand in a request: its headers, its url and its body; and in an inbox",
+        "own.yaml:7: answers[0].headers.X-Key: a secret may only stand in a request: its headers, its url and its body; and in an inbox or a proxy",
     ),
     (
         "an undo of what nobody keeps",

@@ -8,6 +8,8 @@ import gzip
 import io
 import zipfile
 
+from tests.harness.bad_limits import LIMITS
+
 GOOD = "userId,title,body\n1,one,b\n2,two,b\n3,three,b\n"
 DEFINITION = """\
 name: own
@@ -95,7 +97,7 @@ FILES: list[tuple[str, bytes | None, str]] = [
     (
         "columns.csv",
         b"userId,titel,body\n1,a,b\n",
-        "columns.csv: its columns are not those of the pipeline (userId, title, body). missing: title; unknown: titel\nIs 'titel' meant to be 'title'?",
+        "columns.csv: its columns are not those of the pipeline (userId, title, body). missing: title; unknown: titel\ntitle may be \"titel\": --map 'titel=title', or from: [titel] in the definition",
     ),
     (
         "twice.csv",
@@ -323,12 +325,12 @@ DEFINITIONS: list[tuple[str, str, str]] = [
     (
         "OAuth2",
         _but('rows"}', 'rows", oauth2: {token_url: x}}'),
-        'own.yaml:5: request.oauth2: OAuth2 is not supported: get the token with your own tool, keep it as a secret, and write headers: {Authorization: "Bearer ${secret:NAME}"} under request',
+        'own.yaml:5: request.oauth2: OAuth2 is a part of its own beside `request`: auth: {oauth2: {grant: client_credentials, token_url: …, client_id: …, client_secret: "${secret:NAME}"}}',
     ),
     (
         "a proxy",
         _but('rows"}', 'rows", proxy: "http://p:1"}'),
-        "own.yaml:5: request.proxy: HTTP proxies are not supported: run Rowrelay on a machine that reaches the API directly",
+        "own.yaml:5: request.proxy: write it at the top of the definition: proxy: http://HOST:PORT, or proxy: environment",
     ),
     (
         "a sheet",
@@ -366,7 +368,12 @@ DEFINITIONS: list[tuple[str, str, str]] = [
         _but("window_seconds: 1", "window_seconds: 1, windows: [{requests: 1, seconds: 1}]"),
         "own.yaml:6: limit.windows: write either `windows` or `requests` and `window_seconds`, not both",
     ),
-    ("no limit", _but("limit: {name: own, requests: 7, window_seconds: 1}\n", ""), "own.yaml:1: limit: is missing"),
+    (
+        "no limit",
+        _but("limit: {name: own, requests: 7, window_seconds: 1}\n", ""),
+        "own.yaml:1: limit: is missing; say how fast requests may go, e.g. {name: posts, requests: 7, window_seconds: 1}",
+    ),
+    *LIMITS,
     (
         "a time-out above the most",
         _but("window_seconds: 1", "window_seconds: 1, max_timeout_seconds: 1"),
@@ -423,6 +430,30 @@ COMMANDS: list[tuple[list[str], str]] = [
     (
         ["send", "good.csv", "--definition", "new"],
         "--definition goes with --resume RUN only.\nA new run takes the present one.",
+    ),
+    (
+        ["check", "good.csv", "--map", "email"],
+        "--map 'email' does not say which column is which.\nWrite the name in the file, =, and the name in the pipeline: --map 'E-mail=email'",
+    ),
+    (
+        ["check", "good.csv", "--map", "body=title", "--map", "body=body"],
+        "--map says of 'body' twice what it is.\nName each column of the file once.",
+    ),
+    (
+        ["check", "good.csv", "--map", "Body=bodi"],
+        "'Body' was said to be bodi, and the pipeline has no such column; did you mean `body`?",
+    ),
+    (
+        ["send", "good.csv", "--map", "body=title", "--map", "Body=title"],
+        "both 'body' and 'Body' were said to be title\nName one of them.",
+    ),
+    (
+        ["check", "good.csv", "--map", "Inhalt=body"],
+        "good.csv: has no column 'Inhalt', which was said to be body\nIts columns: userId, title, body",
+    ),
+    (
+        ["send", "--resume", "last", "--map", "a=b"],
+        "--resume goes without --map.\nA run keeps what it was begun with.",
     ),
     (["send", "good.csv", "--resume", "last"], "--resume goes without FILE.\nA run keeps what it was begun with."),
     (

@@ -58,6 +58,9 @@ class Faulty:
         reply = yield httpx.Request("POST", "http://127.0.0.1/posts", headers={"Row": str(row.row)})
         return [Outcome(row.row, reply.means, kept={"id": Strange()} if row.row == self._strange else {})]
 
+    async def admit(self) -> None:
+        """As `Client.admit`."""
+
     async def send(self, request: httpx.Request, permit: Permit) -> Reply:
         """As `Client.send`."""
         await permit.wait()

@@ -75,16 +75,22 @@ def delivered(
     *,
     rows: Wanted = "unfinished",
     request: str = "",
+    table: str = "",
     act: Callable[[Delivery], None] = lambda delivery: None,
 ) -> Run:
-    """Deliver the run `r1` of these rows, or go on with it; returns how it ended. `act` is called once it is open."""
+    """Deliver the run `r1` of these rows, or go on with it; returns how it ended. `act` is called once it is open.
+
+    `table`: the whole file, in place of emails.
+    """
     given = {"name": "scripted", "columns": {"email": {"type": "str"}}, **definition}
-    given["limit"] = {"name": "scripted", "in_flight": 4, "grace_seconds": 0.2, **given.get("limit", {})}
+    if "limits" not in given:
+        given["limit"] = {"name": "scripted", "in_flight": 4, "grace_seconds": 0.2, **given.get("limit", {})}
     path = folder / "scripted.yaml"
     path.write_text(yaml.safe_dump(given, sort_keys=False))
     loaded, file = load(path), folder / "rows.csv"
-    file.write_text("\n".join(["email", *emails]) + "\n")
-    long_known(connect(redis_url), loaded.limit.name)
+    file.write_text(table or "\n".join(["email", *emails]) + "\n")
+    for limit in loaded.each_limit:
+        long_known(connect(redis_url), limit.name)
     new = Ledger(connect(redis_url)).create(
         "r1", definition=loaded.resolved(), by="test", pipeline=loaded.name, file=str(file)
     )

@@ -170,6 +170,7 @@ class _Work:
 async def _run(config: dict[str, Any]) -> None:
     terms = config["terms"]
     terms["windows"] = tuple((int(n), float(s)) for n, s in terms["windows"])
+    terms["calendar"] = tuple((int(n), period) for n, period in terms["calendar"])
     script = STEPPED if config["stepped"] else SCRIPT
     give_up = config["give_up_seconds"]
     async with Limiter(config["redis_url"], asker_id=config["tag"], script=script, give_up_seconds=give_up) as limiter:
@@ -187,7 +188,7 @@ async def _run(config: dict[str, Any]) -> None:
         json.dumps(
             counters
             | {"stale": work.stale, "lost": work.lost, "outcomes": work.outcomes, "stopped": work.stopped, "cpu": spent}
-            | {"trip": sum(trips) / len(trips), "shortest_trip": trips[0], "other_numbers": limit.other_numbers}
+            | {"trip": sum(trips) / len(trips), "shortest_trip": trips[0], "other_numbers": bool(limit.other_numbers)}
         )
     )
 

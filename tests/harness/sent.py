@@ -64,7 +64,15 @@ class Sent:
         assert self.ledger.answer(self.id, [Answer(row, self.epoch, row, state, tail, detail, None)]) == [state]
 
 
-def sent(redis_url: str, folder: Path, *, text: str = FILE, yaml: str = POSTS, encoding: str = "utf-8") -> Sent:
+def sent(
+    redis_url: str,
+    folder: Path,
+    *,
+    text: str = FILE,
+    yaml: str = POSTS,
+    encoding: str = "utf-8",
+    mapping: dict[str, str] | None = None,
+) -> Sent:
     """Check a file into ledger and spool; no row is sent yet."""
     (folder / "posts.yaml").write_text(yaml)
     file = folder / "posts.csv"
@@ -72,9 +80,16 @@ def sent(redis_url: str, folder: Path, *, text: str = FILE, yaml: str = POSTS, e
     definition: Definition = load(folder / "posts.yaml")
     client = redis.Redis.from_url(redis_url)
     ledger, spool = Ledger(client), Spool(str(folder / "spool"), "run-1")
-    ledger.create("run-1", definition=definition.resolved(), by="test", pipeline="posts", file=str(file))
+    about = {"pipeline": "posts", "file": str(file), "asked_map": mapping}
+    ledger.create("run-1", definition=definition.resolved(), by="test", **about)
     epoch = ledger.take("run-1", "test", resume=False)
-    result = check_file(file, definition, spool, on_rejections=lambda found: ledger.reject("run-1", epoch, found))
+    result = check_file(
+        file,
+        definition,
+        spool,
+        mapping=mapping,
+        on_rejections=lambda found: ledger.reject("run-1", epoch, found),
+    )
     ledger.begin("run-1", epoch, total=result.rows, rejected=result.rejected, delimiter=result.delimiter)
     ledger.open("run-1", epoch)
     return Sent(ledger, View(client), spool, "run-1", epoch)

@@ -66,7 +66,7 @@ def test_every_setting_is_in_the_reference_with_its_default_and_what_it_is_for()
 
 def test_every_key_of_a_definition_is_on_the_page_of_pipelines() -> None:
     page = (ROOT / "docs" / "pipelines.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`([^`\n]+)`", page))))
+    named = set(re.findall(r"[a-z_0-9]+", " ".join(re.findall(r"`([^`\n]+)`", page))))
     schema = json_schema()
     keys = {key for part in (schema, *schema["$defs"].values()) for key in part.get("properties", {})}
 

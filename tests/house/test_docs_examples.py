@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shlex
 from pathlib import Path
@@ -10,17 +11,23 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from flows.delivery.check import check_file
 from flows.pipeline.advice import advice
-from flows.pipeline.definition import json_schema
+from flows.pipeline.definition import Definition, json_schema
 from flows.pipeline.pipelines import examples_folder
 from flows.pipeline.reading import load
+from flows.pipeline.rendering import Rendering
 from tests.harness.command import Run, here, rowrelay
 from tests.harness.world import ROOT
 
 __all__ = ["here", "rowrelay"]
 
 POSTS = ROOT / "deployments" / "pipelines" / "posts.yaml"
-PAGES = [ROOT / "docs" / "pipelines.md", *sorted((ROOT / "docs" / "patterns").glob("*.md"))]
+PAGES = [
+    ROOT / "docs" / "pipelines.md",
+    ROOT / "docs" / "connect.md",
+    *sorted((ROOT / "docs" / "patterns").glob("*.md")),
+]
 # What a part of a definition leaves out.
 REST: dict[str, Any] = {
     "name": "example",
@@ -44,8 +51,8 @@ BLOCKS = [
 def whole(text: str) -> Any:
     """A part of a definition with what it leaves out."""
     data = YAML(typ="safe").load(text)
-    rest = {key: value for key, value in REST.items() if not (key == "request" and "steps" in data)}
-    return rest | data
+    instead = {"request": "steps", "limit": "limits"}
+    return {key: value for key, value in REST.items() if instead.get(key) not in data} | data
 
 
 @pytest.mark.parametrize("text", BLOCKS)
@@ -68,8 +75,8 @@ BODIES = ("form", "ndjson", "multipart", "text", "graphql")
 def test_each_part_that_the_shipped_definition_leaves_out_fits_into_it(text: str, tmp_path: Path) -> None:
     data, more = YAML(typ="safe").load(POSTS), YAML(typ="safe").load(re.sub("^#", "", text, flags=re.MULTILINE))
     (key,) = more
-    if key == "steps":
-        del data["request"]
+    if key in ("steps", "limits"):
+        del data["request" if key == "steps" else "limit"]
     if key in ("steps", "schedules"):
         data["key"] = ["title"]
     if key == "batch":
@@ -78,6 +85,8 @@ def test_each_part_that_the_shipped_definition_leaves_out_fits_into_it(text: str
         more |= {"answers": [{"status": 207, "means": "items"}, {"means": "done"}]}
     if key == "poll":
         more |= {"answers": [{"status": 202, "means": "accepted", "keep": {"job": "id"}}, {"means": "done"}]}
+    if key == "proxy":  # which may hold requests back, unless somebody knows better
+        more |= {"limit": {**data["limit"], "late_seconds": 0.3}}
     if key == "schema":
         return  # names a module that is not there
     file = tmp_path / "posts.yaml"
@@ -106,12 +115,35 @@ def test_each_body_that_the_shipped_definition_leaves_out_may_stand_in_place_of_
     assert load(file, environ={}).main.bodies[0][0] == (key if key in BODIES else "json")
 
 
+_CELL = re.compile(r"^\| `(\w+): (\{.*?\})` \| (?:`(.*?)`)? ?\| (?:`(.*)`|(rejected: .+)) \|$", re.MULTILINE)
+CELLS = _CELL.findall((ROOT / "docs" / "pipelines.md").read_text())
+
+
+@pytest.mark.parametrize(("name", "column", "cell", "becomes", "rejected"), CELLS)
+def test_every_cell_in_the_pages_becomes_what_they_say(
+    name: str, column: str, cell: str, becomes: str, rejected: str, tmp_path: Path
+) -> None:
+    data = REST | {"columns": {name: YAML(typ="safe").load(column)}, "request": {"url": "https://api.example.com/"}}
+    definition = Definition.model_validate(data)
+    with (tmp_path / "cells.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([[name, "more"], [cell, "x"]])
+
+    result = check_file(tmp_path / "cells.csv", definition)
+
+    sent = [Rendering.of(definition).make_content(row.values).decode() for row in result.first]
+    assert (sent, result.rejected) == (([], 1) if rejected else ([f'{{"{name}":{becomes}}}'], 0))
+
+
+def test_the_pages_have_cells() -> None:
+    assert len(CELLS) == 20
+
+
 def test_every_key_of_a_definition_is_in_an_example() -> None:
     schema = json_schema()
     parts = {name: part.get("properties", {}) for name, part in schema["$defs"].items()}
     known = {key for keys in parts.values() for key in keys} | set(schema["properties"])
     shown = POSTS.read_text() + "".join(text for page in PAGES for text in _YAML.findall(page.read_text()))
-    used = set(re.findall(r"([a-z_]+)\"?:", shown))
+    used = set(re.findall(r"([a-z_0-9]+)\"?:", shown))
 
     assert known - used == set()
 

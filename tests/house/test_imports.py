@@ -24,6 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("flows.source", "flows.schema", "flows.spool"),
     ("flows.client",),
     ("flows.ledger",),
+    ("flows.credentials",),
     ("flows.delivery",),
     ("flows.export", "flows.retention", "flows.metrics", "flows.restored", "flows.flow_runs"),
     ("flows.intake",),

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import msgspec
 import pytest
 import redis
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from deployments.embedded.redis_server import RedisServer
-from flows.limit.script import NAMES, SCRIPT, Keys, Report, fresh_seconds, numbers_json
+from flows.limit.places import ONE as ONE_PLACE
+from flows.limit.script import SCRIPT, Demand, Report, call, fresh_seconds
 from flows.limit.status import open_limit, trust
 from flows.records import LimitTerms
 from tests.harness.examples import examples
@@ -99,24 +99,34 @@ class World:
         theirs = self.now + self.offset
         server = {"s": theirs // SECOND, "us": theirs % SECOND, "info": f"# Server\r\nrun_id:run{self.run}\r\n"}
         self.client.hset("test:server", mapping=server)
-        keys = Keys.of("x")
-        names = (keys.log, keys.flights, keys.numbers, keys.state, keys.askers, keys.hungry, NAMES)
-        reports = msgspec.msgpack.encode([report.args(asked / SECOND) for report in asker.reports])
+        reports = [(report, report.number(asked / SECOND)) for report in asker.reports]
         self.paused = max(self.paused, *(round(each.moment * SECOND) for each in asker.reports if each.kind == "p"), 0)
         if asker.jumped:
             self.forget_flights()
         asker.reports = []
-        raw: Any = self.client.evalsha(
-            self.sha, len(names), *names,
-            asker.token, numbers_json(asker.terms), wanted, int(asker.jumped), asker.trusted,
-            self.loss, asker.token, asker.next_id, "x", away, away, reports,
-        )  # fmt: skip
+        keys, args = call(
+            [asker.terms],
+            asker=asker.token,
+            loss=self.loss,
+            wanted=wanted,
+            prefix=asker.token,
+            first=asker.next_id,
+            jumped=asker.jumped,
+            trusted=asker.trusted / SECOND,
+            away=away / SECOND,
+            own_earlier=away / SECOND,
+            demands=[Demand(wanted, ONE_PLACE)],
+            reports=reports,
+            moment=theirs / SECOND,
+        )
+        raw: Any = self.client.evalsha(self.sha, len(keys), *keys, *args)
         asker.jumped = False
-        starts = raw[-1]
+        starts = [start for start in raw[-1] if start >= 0]
+        assert starts == raw[-1][: len(starts)], "granted out of order"
         ids = [f"{asker.token}{asker.next_id + i}" for i in range(len(starts))]
         asker.next_id += wanted
         asker.seen = self.now
-        if raw[1] in (b"new", b"restart", b"clock"):
+        if raw[4][0][5] in (b"new", b"restart", b"clock"):
             asker.token = f"t{next(self.tokens)}."
         if asker.offset is not None and abs(self.offset - asker.offset) > 2000:
             asker.jumped = True

@@ -779,7 +779,7 @@ def test_what_a_crash_may_lose_is_read_from_the_server(tmp_path: Path) -> None:
 
     async def lost() -> int:
         async with Limiter(server.url) as limiter:
-            return await LimitScript(limiter._client, SEVEN, asker_id="x")._find_loss()
+            return await LimitScript(limiter._client, [SEVEN], asker_id="x")._find_loss()
 
     try:
         with redis.Redis.from_url(server.url) as connection:

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import html
 import json
 import os
 import re
-import sqlite3
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, quote_plus
 
 import httpx
 import psutil
-import pyarrow.parquet as pq
 import pytest
 import redis
 import yaml
@@ -32,8 +27,11 @@ import yaml
 from deployments.registry.job import JOB
 from flows.ledger.connection import connect
 from flows.masking import DOTS
+from tests.harness.oauth import SECRET, OAuth
 from tests.harness.rights import open_to_others
 from tests.harness.stack import RunningStack
+from tests.harness.token_runs import definition, file_of, keep_secrets, oauth2
+from tests.harness.traces import in_files, in_redis
 from tests.harness.world import ROOT
 
 # Each has two plain parts that every way of writing leaves as they are, round characters that none does.
@@ -119,48 +117,6 @@ def needles() -> list[bytes]:
     return sorted(found)
 
 
-def in_redis(url: str) -> Iterator[tuple[str, bytes]]:
-    """Every key and value."""
-    with redis.Redis.from_url(url) as client:
-        read: dict[bytes, Callable[[bytes], Any]] = {
-            b"string": client.get,
-            b"hash": client.hgetall,
-            b"list": lambda key: client.lrange(key, 0, -1),
-            b"set": client.smembers,
-            b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
-            b"stream": client.xrange,
-        }
-        for key in client.scan_iter(count=1000):
-            yield f"redis {key!r}", key + b" " + b" ".join(_flat(read[client.type(key)](key)))
-
-
-def _flat(value: Any) -> Iterator[bytes]:
-    if isinstance(value, dict):
-        value = [part for pair in value.items() for part in pair]
-    if isinstance(value, list | tuple | set):
-        for each in value:
-            yield from _flat(each)
-    else:
-        yield value if isinstance(value, bytes) else repr(value).encode()
-
-
-def in_files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Every file below a folder, packed ones unpacked, databases by their rows."""
-    for path in sorted(folder.rglob("*")):
-        try:
-            raw = path.read_bytes() if path.is_file() else b""
-        except FileNotFoundError:
-            continue
-        yield str(path), path.name.encode() + raw
-        if raw.startswith(b"\x1f\x8b"):
-            yield str(path), gzip.decompress(raw)
-        elif raw.startswith(b"PAR1"):
-            yield str(path), json.dumps(pq.read_table(path).to_pylist(), default=str, ensure_ascii=False).encode()
-        elif raw.startswith(b"SQLite format 3"):
-            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-                yield str(path), "\n".join(database.iterdump()).encode()
-
-
 @pytest.mark.slow
 def test_a_secret_leaves_no_trace_whatever_the_api_says_back(
     stack: RunningStack, echo: Echo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -221,6 +177,54 @@ def test_a_secret_leaves_no_trace_whatever_the_api_says_back(
     assert any(run.encode() in raw for name, raw in places if name.endswith("prefect.db"))
     assert any(run.encode() in raw for name, raw in places if name.startswith("redis "))
     assert [(needle, name) for (name, raw), needle in product(places, needles()) if needle in raw] == []
+
+
+@pytest.mark.slow
+def test_tokens_leave_no_trace_in_a_whole_stack(
+    stack: RunningStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each answer, good or bad, says the token back; a renewal happens, and a session's cookie goes along."""
+    with OAuth(lifetime=3.0, refuses_rows=frozenset([ROWS + 1])) as server:
+        secrets = keep_secrets(tmp_path, CS=SECRET, R=server.allow())
+        path = definition(
+            tmp_path,
+            server.url + "/rows",
+            oauth2(server, "refresh_token", refresh_token="${secret:R}"),
+            limit={"requests": 5, "in_flight": 2},
+        )
+        environment = {
+            **os.environ,
+            **stack.environment,
+            "ROWRELAY_PIPELINES": str(path),
+            "ROWRELAY_SECRETS": str(secrets),
+        }
+        said: dict[str, bytes] = {}
+
+        def rowrelay(*words: str) -> bytes:
+            command = [
+                sys.executable, "-c", "import sys; from deployments.commands.cli import main; sys.exit(main())", *words
+            ]  # fmt: skip
+            done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, timeout=150)
+            said[" ".join(words)] = done.stdout + done.stderr
+            return done.stdout
+
+        file = str(file_of(tmp_path, ROWS + 1))
+        rowrelay("check", file, "--pipeline", "tokens")
+        rowrelay("auth", "tokens")
+        run = json.loads(rowrelay("send", file, "--pipeline", "tokens", "--json", "--debug"))["run"]
+        rowrelay("show", run)
+        exported = rowrelay("export", run, "--format", "json")
+        for name in ("ROWRELAY_REDIS_URL", "ROWRELAY_DATA", "ROWRELAY_PIPELINES", "ROWRELAY_SECRETS"):
+            monkeypatch.setenv(name, environment[name])
+        said |= from_dashboard(run)
+
+    assert len(server.issued) >= 5  # more than one renewal
+    assert ROWS // 2 <= len(server.rows) <= ROWS  # the row that no token lets in stops it
+    assert exported.count(DOTS.encode()) >= len(server.rows)
+    places = [*said.items(), *in_redis(stack.addresses.redis_url), *in_files(stack.settings.data)]
+    assert any(run.encode() in raw for name, raw in places if name.endswith("prefect.db"))
+    hidden = [part for text in (*server.issued, SECRET) for part in (text, text[4:20])]
+    assert [(text, name) for (name, raw), text in product(places, hidden) if text.encode() in raw] == []
 
 
 def from_dashboard(run: str) -> dict[str, bytes]:

@@ -80,9 +80,9 @@ BAD = {
     "key twice": Bad(*more("name: other\n"), 20, "name: stands here twice (first in line 1)"),
     "nested key twice": Bad("min: 1", "min: 1, min: 2", 4, "columns.userId.min: stands here twice"),
     "OAuth2": Bad(
-        "timeout_seconds: 2", "oauth2: {url: x}", 13, "request.oauth2: OAuth2 is not supported: get the token"
+        "timeout_seconds: 2", "oauth2: {url: x}", 13, "request.oauth2: OAuth2 is a part of its own beside `request`"
     ),
-    "proxy": Bad("timeout_seconds: 2", "proxy: 'http://p:3128'", 13, "request.proxy: HTTP proxies are not supported"),
+    "proxy": Bad("timeout_seconds: 2", "proxy: 'http://p:3128'", 13, "request.proxy: write it at the top"),
     "spreadsheet": Bad(*more("source: {sheet: Sheet1}\n"), 20, "source.sheet: spreadsheets are not read: save"),
     # types and ranges
     "text for a number": Bad("requests: 7", "requests: '7'", 17, "limit.requests: must be a whole number (found '7')"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from flows.errors import DefinitionError
 from flows.pipeline.definition import Definition
+from flows.pipeline.example import said_of
 from flows.pipeline.infer import MOST_ROWS, infer, name_for
 from flows.pipeline.reading import load
 from flows.pipeline.rendering import Rendering
@@ -161,3 +162,59 @@ def test_whatever_the_sample_holds_the_text_loads_or_the_header_is_refused(
 )
 def test_a_pipeline_is_named_after_its_file(file: str, name: str) -> None:
     assert name_for(file) == name
+
+
+@pytest.mark.parametrize(
+    ("cells", "rules"),
+    [
+        (["1,5", "2,25"], '{type: decimal, decimal: ","}'),
+        (["1 234,50", "3,5"], '{type: decimal, decimal: ",", group: " "}'),
+        (["1.234,50", "3,5"], '{type: decimal, decimal: ",", group: "."}'),
+        (["1,234.50", "0.5"], '{type: decimal, group: ","}'),
+        (["1'234.50", "7"], '{type: decimal, group: "\'"}'),
+        (["1\u00a0234", "5"], '{type: int, group: " "}'),
+        (["1.234.567", "1"], '{type: int, group: "."}'),
+        (["1.234", "0.125"], "{type: decimal}"),
+        (["31.01.2026", "01.02.2026"], "{type: date, format: DD.MM.YYYY}"),
+        (["31.1.2026", "1.12.2026"], "{type: date, format: D.M.YYYY}"),
+        (["01/02/2026", "13/04/2026"], "{type: date, format: DD/MM/YYYY}"),
+        (["01/02/2026", "04/13/2026"], "{type: date, format: MM/DD/YYYY}"),
+        (["1/31/2026 1:45 PM", "2/1/2026 12:00 AM"], '{type: datetime, format: "M/D/YYYY h:mm A"}'),
+        (["31.01.2026 13:45:00"], '{type: datetime, format: "DD.MM.YYYY HH:mm:ss"}'),
+        (["yes", "no"], "{type: bool}"),
+        (["T", "F"], "{type: bool}"),
+        (["1,5", "", "2,25"], '{type: decimal, decimal: ",", optional: true}'),
+    ],
+)
+def test_how_cells_are_written_is_a_rule_where_the_sample_leaves_no_doubt(
+    cells: list[str], rules: str, tmp_path: Path
+) -> None:
+    text = infer(["a"], [[cell] for cell in cells], name="x")
+
+    assert f"\n  a: {rules}" in text
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    assert not said_of(load(path, environ={}).columns["a"], cells[0])
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["01/02/2026", "03/04/2026"],
+         "may be {type: date, format: DD/MM/YYYY} (then 01/02/2026 is 2026-02-01) or {type: date, format: MM/DD/YYYY} "
+         "(then 01/02/2026 is 2026-01-02): the sample does not tell"),
+        (["1,234", "5"],
+         'may be {type: int, group: ","} (then 1,234 is 1234) or {type: decimal, decimal: ","} (then 1,234 is 1.234): '
+         "the sample does not tell"),
+        (["1.234", "12.500"],
+         'may be {type: decimal} (then 1.234 is 1.234) or {type: int, group: "."} (then 1.234 is 1234): '
+         "the sample does not tell"),
+        (["31.01.26"],
+         "may be {type: date, format: DD.MM.YY, first_year: …}: the sample does not tell in which hundred years they "
+         "are"),
+        (["Да", "Нет"], "perhaps {type: bool, map: {Да: true, Нет: false}}"),
+        (["y", "n"], "perhaps {type: bool, map: {y: true, n: false}}"),
+    ],
+)  # fmt: skip
+def test_what_the_sample_leaves_in_doubt_is_said_and_not_guessed(cells: list[str], said: str) -> None:
+    assert f"\n  a: {{type: str}}  # {said};" in infer(["a"], [[cell] for cell in cells], name="x")

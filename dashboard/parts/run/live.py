@@ -17,6 +17,7 @@ from dashboard.parts.theme import notice
 from dashboard.words import RUN, SEVERAL_READINGS, reason
 from flows.errors import RowrelayError
 from flows.ledger.run import Run
+from flows.limit.status import most_urgent
 from flows.pipeline.definition import Definition
 from flows.records import UNUSED, RowState
 from flows.words import duration
@@ -100,7 +101,7 @@ def _state_in_words(run: Run, definition: Definition) -> list[Markup]:
 
 def _limit_in_words(definition: Definition) -> list[Markup]:
     try:
-        limit = cached.limit(definition.limit.name)
+        limit = most_urgent(cached.limit(each.name) for each in definition.each_limit)
     except RowrelayError:
         return []
     if limit.latched:

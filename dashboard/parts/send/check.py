@@ -17,7 +17,7 @@ from dashboard.parts.estimate import wait_seconds
 from dashboard.parts.html import Markup, tag
 from dashboard.parts.locale import size
 from dashboard.parts.run.waiting import LATE_SECONDS, gone, status_link, take_back
-from dashboard.parts.send import decide, mend, reading
+from dashboard.parts.send import decide, mapping, mend, reading
 from dashboard.parts.target import here_notice
 from dashboard.parts.theme import notice, numbers
 from dashboard.words import RUN, SEVERAL_READINGS, reason, visible
@@ -175,8 +175,11 @@ def _refused(run: Run) -> None:
         st.html(notice("warn", SEVERAL_READINGS, ask))
         reading.choose_encoding(run, run.facts.readings)
     elif kind == "stopped":
-        st.html(notice("bad", "This file cannot be sent.", *reason(run)))
+        differs = bool(run.facts.header)
+        st.html(notice("bad", "This file cannot be sent.", *reason(run)[: 1 if differs else 2]))
         decide.offer_others(run)
+        if differs:
+            mapping.choose(run)
     elif kind == "interrupted":
         st.html(notice("warn", "The check was interrupted.", "Nothing was sent. Check the file again."))
     elif kind == "cancelled":
@@ -234,6 +237,8 @@ def _checked(run: Run) -> None:
         _rejected(run, definition)
     if ready:
         _first_requests(shown)
+        if definition.auth is not None:
+            st.caption(f"Let in by: {definition.auth.words}. Nothing was fetched for this check.")
         answer.show(definition, first)
 
 
@@ -295,7 +300,7 @@ def _planned(run: Run, definition: Definition) -> tuple[list[preview.Shown], lis
         with show_errors():
             rows = cached.rowbook(run).spool.read(0, max(preview.MOST_SHOWN, definition.rows_per_request))
             shown = preview.first_requests(run.id, definition, rows, settings())
-        carried = set(shown[0].rows) if shown else set[int]()
+        carried = set(next((each.rows for each in shown if each.rows), ()))
         st.session_state["planned"] = (known, shown, [row for row in rows if row.row in carried])
     _, shown, rows = st.session_state["planned"]
     return shown, rows

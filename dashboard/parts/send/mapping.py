@@ -1,0 +1,138 @@
+"""Which column of the file is which of the pipeline, where only a person can say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+import streamlit as st
+
+from dashboard import actions
+from dashboard.files.template import rule_of
+from dashboard.parts import cached
+from dashboard.parts.address import ask
+from dashboard.parts.cached import who
+from dashboard.parts.html import tag
+from dashboard.parts.theme import notice
+from dashboard.words import visible
+from flows.errors import FileError, RowrelayError
+from flows.ledger.run import Run
+from flows.pipeline.definition import Definition
+from flows.pipeline.infer import quoted
+from flows.pipeline.proposal import Proposal, propose
+from flows.source.header import Called, match
+
+_VALUES, _CHARS = 3, 30
+
+
+def choose(run: Run) -> None:
+    """Each column of the pipeline beside those of the file, what is proposed chosen, and a button that checks so."""
+    definition, names = cached.definition(run.id, run.facts.epoch), list(dict.fromkeys(run.facts.header))
+    rules = {name: definition.columns.get(name) for name in definition.column_names}
+    proposal = propose(rules, run.facts.header, run.facts.header_rows)
+    st.header("Which column is which?", anchor=False)
+    st.html(notice("info", "What is chosen is a proposal.", "Look at the values, and change what is wrong."))
+    chosen = {name: _column(run, definition, name, names, proposal) for name in rules}
+    used = [name for name in chosen.values() if name is not None]
+    if left := [name for name in names if name not in used]:
+        st.caption("Left over in the file, and not sent: " + ", ".join(_named(name) for name in left))
+    in_the_way = _in_the_way(definition, chosen)
+    if in_the_way:
+        st.html(notice("warn", in_the_way))
+    mapping = _said(definition, run.facts.header, chosen, proposal)
+    blocked = bool(in_the_way or not mapping)
+    if st.button("Check with these columns", type="primary", icon=":material/fact_check:", disabled=blocked):
+        _check(run, mapping)
+    if any(mapping.values()):
+        _remember(definition, {name: column for name, column in mapping.items() if column})
+
+
+def _column(run: Run, definition: Definition, name: str, names: Sequence[str], proposal: Proposal) -> str | None:
+    """One column of the pipeline: its name and rule, the choice, and values of what is chosen."""
+    said = {column: other for other, column in run.facts.asked_map.items() if other in names}
+    pair = proposal.of(name)
+    first = said.get(name) or (pair.name if pair else None)
+    own, choice, values = st.columns([2, 2, 3], vertical_alignment="center")
+    rule = tag("div", rule_of(definition.columns.get(name)), cls="rr-muted rr-small")
+    own.html(tag("div", tag("strong", name), rule))
+    chosen = choice.selectbox(
+        f"Column of the file for {name}",
+        [None, *names],
+        index=names.index(first) + 1 if first in names else 0,
+        format_func=lambda other: "No column" if other is None else _named(other),
+        label_visibility="collapsed",
+        key=f"map-{run.id}-{name}",
+    )
+    why = pair.why if pair and chosen == pair.name else ""
+    shown = ", ".join(_values(run, chosen)) or ("No values" if chosen is not None else "")
+    values.html(tag("div", shown, tag("div", why, cls="rr-muted rr-small")))
+    return chosen
+
+
+def _values(run: Run, name: str | None) -> list[str]:
+    """Three values of a column of the file."""
+    if name is None:
+        return []
+    at = run.facts.header.index(name)
+    cells = [row[at] for row in run.facts.header_rows if at < len(row) and row[at].strip()]
+    return [visible(cell if len(cell) <= _CHARS else cell[: _CHARS - 1] + "…") for cell in cells[:_VALUES]]
+
+
+def _named(name: str) -> str:
+    return visible(name) if name.strip() else "(no name)"
+
+
+def _in_the_way(definition: Definition, chosen: Mapping[str, str | None]) -> str:
+    """Why these choices cannot be checked; "" if they can."""
+    taken: dict[str, str] = {}
+    for column, name in chosen.items():
+        if name in taken:
+            return f"{_named(name)} is chosen for {taken[name]} and for {column}. Choose it once."
+        if name is not None:
+            taken[name] = column
+    missing = [name for name, column in definition.columns.items() if not column.optional and chosen[name] is None]
+    return f"Choose a column for {', '.join(missing)}." if missing else ""
+
+
+def _said(
+    definition: Definition, header: Sequence[str], chosen: Mapping[str, str | None], proposal: Proposal
+) -> dict[str, str]:
+    """What has to be said of the file's columns: what they are not taken for anyway, or only look like."""
+    wanted = dict.fromkeys(chosen, True)
+    found: dict[str, int | None] = {}
+    with suppress(FileError):  # more than what is missing may be unclear, and then everything is said
+        found = match(list(header), wanted, ",", FileError, Called.of(definition)).positions
+    used = set(chosen.values())
+    no_column = [pair.name for pair in proposal.pairs if chosen[pair.column] is None and pair.name not in used]
+    return dict.fromkeys(no_column, "") | {
+        name: column
+        for column, name in chosen.items()
+        if name is not None and ((at := found.get(column)) is None or header[at] != name)
+    }
+
+
+def _check(run: Run, mapping: Mapping[str, str]) -> None:
+    """Check the file as a run of its own, with these columns, and go there."""
+    facts = run.facts
+    how = actions.How(facts.skip_delivered, facts.asked_encoding, facts.asked_apostrophes, dict(mapping))
+    try:
+        again = actions.check(run.pipeline, run.file, by=who(), how=how)
+    except RowrelayError as exc:
+        st.html(notice("warn", exc.message, exc.hint))
+        return
+    ask(run=again)
+    st.rerun()
+
+
+def _remember(definition: Definition, mapping: Mapping[str, str]) -> None:
+    """What to put into the definition, which is a file that pages do not change."""
+    with st.expander(f"Remember it for {definition.name}"):
+        st.write("Put these names into the columns of the definition. Files are then taken without asking.")
+        others = {column: _others(definition, column, name) for name, column in mapping.items()}
+        lines = (f"  {quoted(column)}: {{…, from: [{names}]}}" for column, names in others.items())
+        st.code("\n".join(["columns:", *lines]), language="yaml")
+
+
+def _others(definition: Definition, column: str, name: str) -> str:
+    known = definition.columns[column].other_names if column in definition.columns else []
+    return ", ".join(quoted(each) for each in (*known, name))

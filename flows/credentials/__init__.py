@@ -1,0 +1,1 @@
+"""What lets requests in: tokens that are fetched and renewed, sessions, signatures; one token for all processes."""
