@@ -14,15 +14,17 @@ from dashboard.prefect_api import schedules, server
 from dashboard.prefect_api.schedules import Schedule
 from dashboard.prefect_api.server import FlowRun
 from dashboard.words import visible
+from flows.delivery.changes import CannotMend, Document
 from flows.delivery.delivered import refuse_skipping
 from flows.delivery.earlier_run import file_name
 from flows.delivery.renewal import renew
 from flows.delivery.undoing import Plan, plan
 from flows.delivery.undone import CannotUndo
 from flows.errors import RowrelayError, RunBusy, StackError
-from flows.flow_runs.start import start
+from flows.flow_runs.start import KeyReused, start
 from flows.ledger.backup_guard import BackupGuard
 from flows.ledger.connection import translated
+from flows.ledger.mends import Mend
 from flows.ledger.run import Run
 from flows.limit import status as limit_status
 from flows.limit.status import open_limit
@@ -212,16 +214,44 @@ def mark_done(run: Run, *, by: str, rows: Sequence[int] | None = None) -> int:
     return moved
 
 
+def mend(run: Run, document: Document, *, by: str, key: str | None = None) -> Mend:
+    """Change rejected rows of a checked run, or take that back; returns what came of it.
+
+    Raises:
+        RunBusy: it is being delivered, or about to be, or somebody else mends it.
+        NotPossible: it is not a run that was checked and not sent.
+        ChangesRefused: the document does not fit its rejected rows.
+        KeyReused: the key stands for another document.
+        FileError: its rows cannot be read or written.
+        StackError: Redis does not answer.
+    """
+    from flows.delivery import mending  # with it comes pandera, which a dashboard on which nobody mends does without
+
+    for before in view().mends(run.id) if key else ():
+        if before.key == key:
+            if (before.changes, before.undo) != ([dict(each) for each in document.raw], document.undo):
+                raise KeyReused()
+            return before
+    if asked(run):
+        raise RunBusy("The run is about to be delivered.", hint="Cancel it first, or wait until it ends.")
+    try:
+        return mending.mend(run, document, ledger=ledger(), view=view(), settings=settings(), by=by, key=key or "")
+    except CannotMend as exc:
+        raise NotPossible(exc.message, hint=exc.hint) from exc
+
+
 def put_into_inbox(run: Run, *, by: str) -> str:
     """Put the file of a checked run into its pipeline's inbox, for the next look there; returns where it is.
 
     Raises:
-        NotPossible: the run undoes another one.
+        NotPossible: the run undoes another one, or its rows were mended.
         FileError: the file is gone, or one of this name lies there already.
         StorageError: the inbox cannot be written to.
     """
     if run.facts.undoes:
         raise NotPossible("The run undoes another one: from the inbox its rows would be sent.")
+    if run.facts.mends:
+        raise NotPossible("Rows of this run were mended, and from the inbox its file would be sent as it was before.")
     definition = pick(pipelines(), run.pipeline)
     path = deposit(run.file, run.facts.name or run.file, definition, settings())
     with translated():

@@ -35,6 +35,7 @@ from flows.spool.spool import Spool
 
 BATCH = 5000
 OWN = ("row", "line", "result", "status", "reason")  # a column of the same name gets an underscore behind it
+CHANGED = "changed"  # the same, of a run in which rows were mended
 OF_A_PARCEL = ("parcel", "position")  # the same, where rows travel together
 _AS_THEY_STOOD = ("rejected", "skipped")  # results of rows that have the cells of the file
 TROUBLED = (RowState.REJECTED, RowState.FAILED)
@@ -53,14 +54,16 @@ class Layout:
     other_names: Mapping[str, Sequence[str]] = field(default_factory=dict)  # of `columns`, in a file
     delimiter: str = ","  # of the CSV form: that of the file, so that it opens as columns where the file did
     parcel: tuple[str, ...] = ()  # OF_A_PARCEL, where rows travel together
+    changed: tuple[str, ...] = ()  # CHANGED, where rows were mended
     writers: Mapping[str, Callable[[Any], str]] = field(default_factory=dict)  # by shown name, of what is written so
 
     @classmethod
-    def of(cls, definition: Definition, delimiter: str | None = None) -> Layout:
+    def of(cls, definition: Definition, delimiter: str | None = None, *, mended: bool = False) -> Layout:
         """The layout of the results of a file with this delimiter."""
         columns, kept = definition.column_names, definition.kept
         parcel = OF_A_PARCEL if definition.batch is not None else ()
-        taken = {*OWN, *parcel}
+        changed = (CHANGED,) if mended else ()
+        taken = {*OWN, *parcel, *changed}
         shown = [_free(name, taken) for name in (*columns, *kept)]
         delimiter = named_delimiter(delimiter or definition.source.delimiter or ",", FileError)
         own = {
@@ -76,13 +79,14 @@ class Layout:
             definition.other_names,
             delimiter,
             parcel,
+            changed,
             own,
         )
 
     @property
     def header(self) -> tuple[str, ...]:
         """The columns of the CSV form."""
-        return (*FIRST, *self.shown, "result", *self.shown_kept, *self.parcel, *LAST)
+        return (*FIRST, *self.shown, "result", *self.shown_kept, *self.parcel, *self.changed, *LAST)
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -98,7 +102,8 @@ def results(
     """Every row of a run, or those in `states`, in the file's order.
 
     Each is `row`, `line`, the columns (typed; text where the row was rejected), `result`, the kept fields, `reason`
-    where there is one, and where it is not done the `status`. With `batch` also the `parcel` that the row went in, if
+    where there is one, and where it is not done the `status`. Of a row that was mended `changed` has what stood in the
+    file, by column. With `batch` also the `parcel` that the row went in, if
     it went, and its `position` there, counted from 0.
     """
     if not run.total:
@@ -117,7 +122,8 @@ def results(
 
 def layout_of(view: View, run: Run) -> Layout:
     """The columns of a run's results."""
-    return Layout.of(from_resolved(view.definition(run.id)), run.facts.delimiter)
+    definition = from_resolved(view.definition(run.id))
+    return Layout.of(definition, run.facts.delimiter, mended=bool(run.facts.mends))
 
 
 def _result(record: Record, row: Row, layout: Layout, place: Place | None) -> dict[str, Any]:
@@ -128,6 +134,8 @@ def _result(record: Record, row: Row, layout: Layout, place: Place | None) -> di
         item.update(zip(layout.shown_kept, (record.kept.get(name) for name in layout.kept), strict=True))
     if place is not None:
         item.update(zip(layout.parcel, place, strict=True))
+    if row.changed:
+        item[CHANGED] = row.changed
     if record.state is not RowState.DONE and record.status is not None:
         item["status"] = record.status
     if record.reason:  # of a done row: what its answer lacked
@@ -144,6 +152,8 @@ def _rejected(row: Rejection, layout: Layout, positions: Sequence[int | None], w
         for name, at in zip(layout.shown, positions, strict=True)
     )
     item["result"] = "skipped" if row.skipped else RowState.REJECTED  # a good row that was delivered before
+    if row.changed:
+        item[CHANGED] = row.changed
     item["reason"] = _reasons(row)
     return item
 
@@ -172,10 +182,13 @@ def _batches(
         accepted = _accepted(
             spool, [record.row for record in records if record.state is not RowState.REJECTED], rejected
         )
-        yield [
+        pairs: list[Pair] = [
             (record, rejections.of(record.row) if record.state is RowState.REJECTED else next(accepted))
             for record in records
         ]
+        if any(record.row != row.row for record, row in pairs):
+            raise FileError("its rows were mended while they were read", file=spool.folder, hint="Try again.")
+        yield pairs
 
 
 def _records(view: View, run: Run, layout: Layout, states: Collection[RowState] | None) -> Iterator[list[Record]]:

@@ -47,16 +47,17 @@ class Row:
     """One accepted record.
 
     `row` is the 1-based ordinal of the record in the file (rejected ones count too), `line` the 1-based
-    line where it begins, `values` the typed cells by column, in the definition's order.
+    line where it begins, `values` the typed cells by column, in the definition's order. `changed`: what a person
+    mended of it, by column: what stood there in the file.
     """
 
     row: int
     line: int
     values: dict[str, Any]
+    changed: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True, gc=False):
     """Why a row was rejected. `column` is empty when the whole row is at fault (ragged, blank, NUL)."""
 
     column: str
@@ -69,7 +70,7 @@ class Reason:
 
 
 UNUSED = "Columns that the pipeline does not use"  # how the remark about them begins
-_BEFORE, _NOTHING = "delivered before", ": nothing to undo"
+_BEFORE, _NOTHING, _BY_HAND = "delivered before", ": nothing to undo", "skipped by "
 
 
 def delivered_before(what: str = "") -> Reason:
@@ -82,14 +83,22 @@ def left_alone(why: str) -> Reason:
     return Reason("", why + _NOTHING, "")
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """A row the schema refuses: every reason, and the cells as they stand in the file."""
+def skipped_by(person: str) -> Reason:
+    """Why a row that was refused is not to be mended: a person said so. It stands in front of its other reasons."""
+    return Reason("", _BY_HAND + person, "")
+
+
+class Rejection(Struct, frozen=True, gc=False, omit_defaults=True):
+    """A row the schema refuses: every reason, and the cells as they stand in the file, or as a person mended them.
+
+    `changed`: what stood in the file, by the column that was mended.
+    """
 
     row: int
     line: int
     reasons: tuple[Reason, ...]
     cells: tuple[str, ...]
+    changed: dict[str, str] | None = None
 
     @property
     def skipped(self) -> bool:
@@ -98,6 +107,11 @@ class Rejection:
             return False
         check = self.reasons[0].check
         return check.startswith(_BEFORE) or check.endswith(_NOTHING)
+
+    @property
+    def skipped_by_hand(self) -> bool:
+        """Whether a person said that it is not to be mended. It stays rejected, and counts as wrong."""
+        return bool(self.reasons) and not self.reasons[0].column and self.reasons[0].check.startswith(_BY_HAND)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from dashboard.actions import NotFound
 from dashboard.files.upload import TooLarge
 from dashboard.prefect_api.schedules import ScheduleRefused
 from dashboard.prefect_api.server import NotInPrefect, PrefectRefused
+from flows.delivery.changes import ChangesRefused
 from flows.errors import (
     DefinitionError,
     FileError,
@@ -85,6 +86,7 @@ _STATUS: tuple[tuple[type[RowrelayError], int], ...] = (  # the first that fits
     (SpoolDamaged, 500),
     (NotValid, 422),
     (KeyReused, 422),
+    (ChangesRefused, 422),
     (UnreadableBody, 400),
     (SignInNeeded, 401),
     (OtherSite, 403),

@@ -17,15 +17,15 @@ from dashboard.api import schemas_rows as schemas
 from dashboard.api.envelope import Cursor, cursor_of, place_of
 from dashboard.api.problems import NotValid, raises
 from dashboard.api.request import refuse_unknown
-from dashboard.api.runs import begun, known
+from dashboard.api.runs import OF_ROWS, begun, known
 from dashboard.connections import settings, view
 from dashboard.files.upload import harmless
-from dashboard.rows import choice
+from dashboard.rows import choice, groups
 from dashboard.rows.book import Rowbook
 from dashboard.rows.question import Question
 from flows import export
 from flows.client.outlook import number_of_requests
-from flows.errors import FileError, RunDeleted, RunNotFound, SpoolDamaged, SpoolGone, StorageError
+from flows.errors import RunDeleted, RunNotFound
 from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
 from flows.pipeline.reading import from_resolved
@@ -35,7 +35,7 @@ from flows.spool.spool import Spool
 router = APIRouter(prefix="/runs/{run}", tags=["rows"])
 States = Annotated[list[RowState] | None, Query(description="Only rows in these states; may be repeated")]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-_OF_A_RUN = (RunNotFound, RunDeleted, actions.NotPossible, SpoolGone, SpoolDamaged, StorageError, FileError)
+_OF_A_RUN = (RunNotFound, RunDeleted, actions.NotPossible, *OF_ROWS)
 
 
 class Form(StrEnum):
@@ -83,6 +83,7 @@ def list_rows(
         str, Query(description="A column's name, or `@row`, `@status`, `@attempts`, `@took_seconds`, `@at`")
     ] = "",
     descending: bool = False,
+    reason: Annotated[str, Query(description="Only rows with this reason, as `groups` has it")] = "",
     cursor: Cursor = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> schemas.RowPage:
@@ -91,7 +92,7 @@ def list_rows(
     refuse_unknown("`column`", [column], ("@row", "@line", *book.definition.column_names))
     refuse_unknown("`sort`", [sort], ("@row", *choice.OUTCOMES, *book.definition.column_names))
     after = place_of(cursor, tuple[Literal["row", "at"], _Count])
-    question = Question(tuple(state or ()), search, column, sort, descending)
+    question = Question(tuple(state or ()), search, column, sort, descending, reason)
     if after and (after[0] == "row") != choice.by_row(question):
         raise NotValid("`cursor` belongs to another order.", hint="Leave the other parameters as they were.")
     found, last = choice.following(book, question, after, limit)
@@ -118,6 +119,30 @@ def get_row(run: str, row: int) -> schemas.RowDetail:
     shown = preview.sent_as(found, book.definition, row_sent, each.record, settings(), parcel)
     rows = [other.row for other in parcel] or None
     return schemas.RowDetail.of(each, [_request(each) for each in shown], rows)
+
+
+@router.get("/groups")
+@raises(*_OF_A_RUN)
+def list_groups(
+    run: str,
+    state: Annotated[groups.State, Query(description="Rows in this state")] = "rejected",
+    cursor: Cursor = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> schemas.GroupPage:
+    """Rejected, failed or unknown rows by what is wrong with them, the largest group first.
+
+    A change by `column` and `value` mends a group of rejected rows; `/rows?reason=` lists the rows of any group.
+    """
+    _, book = _book(run)
+    skip = place_of(cursor, tuple[_Count]) or (0,)
+    found = groups.groups(book, state, skip=skip[0], limit=limit)
+    last = skip[0] + len(found.items)
+    return schemas.GroupPage(
+        items=[schemas.Group.model_validate(each, from_attributes=True) for each in found.items],
+        next=cursor_of(last) if last < found.matching else None,
+        matching=found.matching,
+        note=found.note,
+    )
 
 
 @router.get("/results.json", response_class=StreamingResponse, responses={200: {"model": schemas.Results}})
@@ -169,7 +194,7 @@ def _book(name: str) -> tuple[Run, Rowbook]:
 
 def _spool(run: Run) -> Spool:
     """One of its own for each download: they walk at their own pace."""
-    return Spool(settings().spool_url, run.id)
+    return Spool(settings().spool_url, run.id, run.facts.mended)
 
 
 def _request(shown: preview.Shown) -> schemas.Request:

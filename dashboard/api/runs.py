@@ -19,6 +19,7 @@ from dashboard.connections import settings, view
 from dashboard.prefect_api.server import PrefectRefused
 from dashboard.rows.book import Rowbook
 from dashboard.rows.since import NOTHING, SENT, delivered_since, later_runs
+from flows.delivery.changes import ChangesRefused, as_map, read
 from flows.errors import (
     DefinitionError,
     FileError,
@@ -28,15 +29,19 @@ from flows.errors import (
     RunNotFound,
     SecretAbroad,
     SecretMissing,
+    SpoolDamaged,
+    SpoolGone,
     StorageError,
 )
 from flows.flow_runs.start import KeyReused
+from flows.ledger.mends import in_effect
 from flows.ledger.notes import EVENTS
 from flows.ledger.run import Run
 from flows.pipeline.reading import from_resolved
 from flows.records import Wanted
 
 router = APIRouter(prefix="/runs", tags=["runs"])
+OF_ROWS = (SpoolGone, SpoolDamaged, StorageError, FileError)  # where rows are read
 
 
 @router.post("", status_code=202)
@@ -198,6 +203,28 @@ def mark_rows_done(
     """Call unknown rows done, because you know that the API acted on them."""
     moved = actions.mark_done(begun(run, exact), by=by(request), rows=body.rows)
     return schemas.Moved(rows=moved)
+
+
+@router.post("/{run}/mend")
+@raises(RunNotFound, RunDeleted, RunBusy, actions.NotPossible, ChangesRefused, KeyReused, *OF_ROWS)
+def mend_rows(run: str, request: Request, body: schemas.Mending, idempotency_key: Key = None) -> schemas.Mended:
+    """Change rejected rows of a run that was checked and not sent, and check those again. Or take that back.
+
+    The file stays as it is. The results say of each row what was changed.
+    """
+    found = begun(run, exact)
+    document = read(body.model_dump(exclude_none=True))
+    return schemas.Mended.of(actions.mend(found, document, by=by(request), key=_key(found, idempotency_key)))
+
+
+@router.get("/{run}/mends")
+@raises(RunNotFound, RunDeleted, actions.NotPossible)
+def list_mends(run: str) -> schemas.MendedPage:
+    """The documents by which rejected rows of a run were mended, and the lines that keep them in its pipeline."""
+    found = begun(run, known)
+    mends = view().mends(found.id)
+    kept = as_map(from_resolved(view().definition(found.id)), in_effect(mends))
+    return schemas.MendedPage(items=[schemas.Mended.of(each) for each in mends], map=kept)
 
 
 @router.delete("/{run}", status_code=204)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from dashboard.api.envelope import Answer, Page
+from dashboard.rows import groups
 from dashboard.rows.question import Found
 from flows.records import Rejection as Rejected
 from flows.records import RowState
@@ -29,6 +30,7 @@ class Row(Answer):
     at: datetime | None
     parcel: str | None = Field(None, description="The request that it last went in; only where many rows travel in one")
     position: int | None = Field(None, description="Its place there, counted from 0")
+    changed: dict[str, str] = Field({}, description="What a person mended: what stood in the file, by column")
 
     @classmethod
     def of(cls, found: Found) -> Row:
@@ -41,6 +43,27 @@ class RowPage(Page[Row]):
 
     matching: int = Field(description="How many rows fit")
     note: str = Field("", description="Where what was asked for could not be done in full")
+
+
+class Group(Answer):
+    """Rows that share what is wrong with them."""
+
+    state: groups.State
+    column: str = Field(description="Of rejected rows: whose cell was refused; empty where the whole row was")
+    check: str = Field(description="What the cell must be, or why the row was not done")
+    value: str = Field(description="Of rejected rows: what stands in the cell")
+    cut: bool = Field(description="Whether only the beginning of a long value is told; it is changed row by row")
+    reason: str = Field(description="All of it in words: what `/rows?reason=` takes")
+    status: int | None = Field(description="Of rows that were sent: HTTP status of the last answer")
+    rows: int
+    first: int = Field(description="The first of its rows")
+
+
+class GroupPage(Page[Group]):
+    """Groups of rows, the largest first."""
+
+    matching: int = Field(description="How many groups there are")
+    note: str = Field("", description="Where not all rows could be looked at")
 
 
 class Request(Answer):

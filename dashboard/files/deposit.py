@@ -44,6 +44,8 @@ def why_not(run: Run, *, same_content: bool, delivered_before: bool, skips: bool
     facts = run.facts
     if facts.undoes:
         return "it undoes another run, and from the inbox its rows would be sent"
+    if facts.mends:
+        return "a schedule reads the file anew, as it was before its rows were mended here"
     if facts.asked_encoding or facts.asked_apostrophes or facts.asked_map:
         return "a schedule reads the file anew, without what was chosen here about its reading"
     if same_content:

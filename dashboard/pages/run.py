@@ -8,7 +8,7 @@ from dashboard.parts import cached
 from dashboard.parts.address import ask, query
 from dashboard.parts.cached import show_errors
 from dashboard.parts.html import tag
-from dashboard.parts.run import buttons, live, rows, story, waiting
+from dashboard.parts.run import buttons, live, reasons, rows, story, waiting
 from flows.errors import RowrelayError
 
 name = query("id") or "last"
@@ -33,5 +33,6 @@ st.fragment(live.show, run_every=live.pace_of(run))(run.id, live.mark(run))
 st.fragment(story.show, run_every=story.STORY_SECONDS if run.busy else None)(run.id)
 buttons.show(run)
 if run.total:
+    reasons.show(run)
     with show_errors(wake=True):
         rows.show(run)

@@ -23,8 +23,10 @@ from dashboard.prefect_api.health import Service
 from dashboard.prefect_api.schedules import Schedule
 from dashboard.prefect_api.sending import Sending
 from dashboard.rows import across, choice, since
+from dashboard.rows import groups as grouped
 from dashboard.rows.across import Hit
 from dashboard.rows.book import Rowbook
+from dashboard.rows.groups import Groups, State
 from dashboard.rows.question import Page, Question
 from dashboard.rows.since import Since
 from dashboard.run_list import RunFilter
@@ -33,6 +35,7 @@ from flows.delivery import renewal
 from flows.errors import RowrelayError, RunNotFound, StackError
 from flows.intake.fate import Taken
 from flows.ledger.connection import translated
+from flows.ledger.mends import Mend
 from flows.ledger.run import Run
 from flows.limit import status as limit_status
 from flows.limit.status import LimitStatus
@@ -174,9 +177,9 @@ def sendings(run_id: str) -> list[Sending]:
 
 
 @st.cache_data(ttl=_LATER, show_spinner=False, max_entries=50)
-def samples(run_id: str, rejected: int) -> list[Rejection]:
+def samples(run_id: str, rejected: int, rows_held: str = "") -> list[Rejection]:
     """The first rejections."""
-    del rejected
+    del rejected, rows_held
     return view().samples(run_id)
 
 
@@ -184,6 +187,18 @@ def samples(run_id: str, rejected: int) -> list[Rejection]:
 def same_content(digest: str, but: str = "") -> list[Run]:
     """Other runs of files with this content that sent something, newest first."""
     return run_list.sent_before(view(), digest, but=but)
+
+
+@st.cache_data(show_spinner=False, max_entries=50)
+def mends(run_id: str, rows_held: str) -> list[Mend]:
+    """The documents by which its rejected rows were mended; `rows_held` is another after each. Raises StackError."""
+    del rows_held
+    return view().mends(run_id)
+
+
+def groups(run: Run, state: State, skip: int, limit: int) -> Groups:
+    """Rows of a run by what is wrong with them, the largest groups first. Raises StackError, FileError."""
+    return grouped.groups(rowbook(run), state, skip=skip, limit=limit)
 
 
 @st.cache_data(ttl=_NOW, show_spinner=False, max_entries=100)

@@ -37,7 +37,7 @@ class Rowbook:
     @property
     def spool(self) -> Spool:
         """The run's spool, kept open between pages."""
-        return _spool(self.settings.spool_url, self.run.id, self.run.facts.spool)
+        return _spool(self.settings.spool_url, self.run.id, self.run.facts.spool, self.run.facts.mended)
 
     def rows(self, numbers: list[int]) -> list[Found]:
         """These rows, in this order."""
@@ -74,7 +74,7 @@ class Rowbook:
 
     @property
     def rejected(self) -> Rows:
-        """The numbers of the rejected rows: they never change once the check is over."""
+        """The numbers of the rejected rows: they change only while a person mends them, and the run is another then."""
         if self._rejected is None:
             if self.run.counts[RowState.REJECTED] == 0:
                 self._rejected = np.zeros(0, dtype=np.int64)
@@ -99,11 +99,13 @@ class Rowbook:
     def _found(self, record: Record, row: Row | Rejection | None, place: Place | None) -> Found:
         if isinstance(row, Rejection):
             header = self.spool.manifest().header
-            return Found(record, row.line, dict(zip(header, row.cells, strict=False)), row.reasons)
-        return Found(record, row.line if row else 0, row.values if row else {}, place=place)
+            values = dict(zip(header, row.cells, strict=False))
+            return Found(record, row.line, values, row.reasons, changed=row.changed or {})
+        changed = (row.changed if row else None) or {}
+        return Found(record, row.line if row else 0, row.values if row else {}, changed=changed, place=place)
 
 
 @lru_cache(maxsize=8)
-def _spool(url: str, run: str, digest: str) -> Spool:
+def _spool(url: str, run: str, digest: str, mended: str) -> Spool:
     del digest  # a spool that was written anew is another one
-    return Spool(url, run)
+    return Spool(url, run, mended)

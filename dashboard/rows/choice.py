@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dashboard.rows import search
+from dashboard.rows import groups, search
 from dashboard.rows.book import Rowbook
 from dashboard.rows.cache import Cache
 from dashboard.rows.question import SKIPPED, WRONG, Page, Question
@@ -59,11 +59,14 @@ def by_row(question: Question) -> bool:
 
 def choose(book: Rowbook, question: Question) -> tuple[Rows | None, str]:
     """Row numbers in the order to show, None for all of them in the file's order; and a remark."""
-    if not (question.states or question.search or question.sort or question.descending):
+    if not (question.states or question.search or question.sort or question.descending or question.reason):
         return None, ""
     chosen: Rows | None = None
     if question.search or question.sort in book.definition.column_names:
         chosen = search.find(book, question)
+    if question.reason:
+        fitting = groups.with_reason(book, question.reason, question.states)
+        chosen = fitting if chosen is None else chosen[np.isin(chosen, fitting)]
     if question.states:
         mask = _mask(book, question.states)
         chosen = np.flatnonzero(mask) + 1 if chosen is None else chosen[mask[chosen - 1]]
@@ -99,7 +102,7 @@ def _skipped(book: Rowbook) -> Rows:
     """The numbers of the rejected rows that an earlier run delivered. Which they are is in the spool alone."""
     if not book.run.skipped or not book.run.wrong:
         return book.rejected if book.run.skipped else np.zeros(0, dtype=np.int64)
-    key = (book.settings.spool_url, book.run.id, book.run.facts.spool)
+    key = (book.settings.spool_url, book.run.id, book.run.facts.rows_held)
     return _left_out.get(
         key, lambda: np.array([each.row for each in book.spool.rejections() if each.skipped], dtype=np.int64)
     )
@@ -114,7 +117,7 @@ def _by_outcome(book: Rowbook, chosen: Rows | None, question: Question) -> tuple
     if len(rows) > MOST_SORTED:
         return rows, f"Sorted by row: by outcome, up to {MOST_SORTED:,} rows can be sorted. Filter first."
     counts = tuple(book.run.counts.values())  # when no row has moved, the order is the same on every page
-    key = (book.settings.spool_url, book.run.id, book.run.facts.epoch, question, counts)
+    key = (book.settings.spool_url, book.run.id, book.run.facts.epoch, book.run.facts.rows_held, question, counts)
     return _orders.get(key, lambda: _order(book, rows, question)), ""
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from flows.export import OF_A_PARCEL
@@ -17,7 +18,7 @@ WRONG, SKIPPED = "wrong", "skipped"  # the two kinds of rejected rows, see `Run.
 class Question:
     """What is asked for. `states` are row states, WRONG or SKIPPED; none: all.
 
-    `column` bounds the search: a name, `@row`, `@line`, or "" for anywhere.
+    `column` bounds the search: a name, `@row`, `@line`, or "" for anywhere. `reason`: what is wrong, letter by letter.
     `sort` is the name of a column, `@row`, or one of choice.OUTCOMES.
     """
 
@@ -26,6 +27,7 @@ class Question:
     column: str = ""
     sort: str = ""
     descending: bool = False
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Found:
     line: int
     values: dict[str, Any]
     reasons: tuple[Reason, ...] = ()
+    changed: Mapping[str, str] = field(default_factory=dict)  # what a person mended: what stood in the file, by column
     place: Place | None = None  # the parcel that it last went in, and its position there; only with `batch`
 
     @property
@@ -46,19 +49,23 @@ class Found:
     def as_object(self) -> dict[str, Any]:
         """All of it by name; `at` in Unix seconds."""
         record = self.record
-        return {
-            "row": record.row,
-            "line": self.line,
-            "state": record.state,
-            "values": self.values,
-            "attempts": record.attempts,
-            "status": record.status,
-            "kept": record.kept,
-            "reason": self.why,
-            "answer_excerpt": record.excerpt,
-            "took_seconds": record.took_seconds,
-            "at": record.at,
-        } | (dict(zip(OF_A_PARCEL, self.place, strict=True)) if self.place else {})
+        return (
+            {
+                "row": record.row,
+                "line": self.line,
+                "state": record.state,
+                "values": self.values,
+                "attempts": record.attempts,
+                "status": record.status,
+                "kept": record.kept,
+                "reason": self.why,
+                "answer_excerpt": record.excerpt,
+                "took_seconds": record.took_seconds,
+                "at": record.at,
+            }
+            | ({"changed": dict(self.changed)} if self.changed else {})
+            | (dict(zip(OF_A_PARCEL, self.place, strict=True)) if self.place else {})
+        )
 
     @property
     def skipped(self) -> bool:

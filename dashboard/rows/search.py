@@ -27,7 +27,7 @@ def find(book: Rowbook, question: Question) -> Rows:
     """The row numbers that fit the search, in the order asked for. Raises FileError where the spool is gone."""
     if question.search and question.column == "@row":
         return _numbered(question.search, book.run.total)
-    key = (book.settings.spool_url, book.run.id, book.run.facts.spool, replace(question, states=()))
+    key = (book.settings.spool_url, book.run.id, book.run.facts.rows_held, replace(question, states=(), reason=""))
     # What stands in a spool never changes, so neither does the answer.
     return _answered.get(key, lambda: _ask(_Scan(book), question))
 

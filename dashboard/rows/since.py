@@ -92,7 +92,10 @@ def delivered_since(view: View, book: Rowbook, later: Sequence[Run]) -> Since:
             if each.facts.undone_by:
                 done &= ~undone(view, book.settings.spool_url, each)
             rows = (
-                row for rows in Spool(book.settings.spool_url, each.id).walk(key) for row in rows if done[row.row - 1]
+                row
+                for rows in Spool(book.settings.spool_url, each.id, each.facts.mended).walk(key)
+                for row in rows
+                if done[row.row - 1]
             )
             keys = left.keys() & {joined([text_of(row.values[name]) for name in key]) for row in rows}
             found = [each for one in keys for each in left.pop(one)]

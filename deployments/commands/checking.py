@@ -6,10 +6,10 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
@@ -145,7 +145,7 @@ def _object(
     least: float,
 ) -> dict[str, Any]:
     rejections = [
-        {"row": item.row, "line": item.line, "reasons": [asdict(reason) for reason in item.reasons]}
+        {"row": item.row, "line": item.line, "reasons": [structs.asdict(reason) for reason in item.reasons]}
         for item in result.samples
     ]
     names = (

@@ -216,6 +216,35 @@ def undo(
     return sending.send(Wish(from_run=run, undo=True, yes=yes, as_json=as_json))
 
 
+@commands.command(
+    epilog="\b\nExample:\n  rowrelay mend last\n  rowrelay mend last changes.json\n  rowrelay mend last --undo 1"
+)
+def mend(
+    run: RunName,
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="The changes, as JSON; - is standard input.")
+    ] = None,
+    undo: Annotated[
+        int | None, typer.Option(min=1, metavar="NUMBER", help="Take back the document of this number, the last one.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Change rejected rows of a run that was checked and not sent, and check those again. The file stays as it is.
+
+    Without FILE it shows what is wrong, by column, reason and value, and an example of a file. One change mends all
+    cells that hold the same refused value. Ends with 0 if no row is rejected any more, with 1 if some are.
+    """
+    from deployments.commands import mending
+    from deployments.commands.session import opened
+
+    wanted = mending.document(file, undo)
+    with opened() as session:
+        found = session.find(run)
+        if wanted is None:
+            return mending.show(session, found, as_json=as_json)
+        return mending.apply(session, found, wanted, as_json=as_json)
+
+
 @commands.command(epilog="\b\nExample:\n  rowrelay runs --limit 5")
 def runs(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many of the newest.")] = 20,

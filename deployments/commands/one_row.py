@@ -43,6 +43,7 @@ def print_row(session: Session, run: Run, number: int, *, as_json: bool) -> int:
     out.print(_table({name: plain(value) for name, value in found.values.items()}))
     facts = {
         "why": found.why,
+        **{f"{name} in the file": text for name, text in found.changed.items()},
         "status": str(record.status or ""),
         "answer": record.excerpt,
         **{name: plain(value) for name, value in record.kept.items()},

@@ -57,7 +57,7 @@ class Session:
 
     def spool(self, run: Run) -> Spool:
         """The run's spool."""
-        return Spool(self.settings.spool_url, run.id)
+        return Spool(self.settings.spool_url, run.id, run.facts.mended)
 
     def definition(self, run: Run) -> Definition:
         """The definition that the run was begun with."""

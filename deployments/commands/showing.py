@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dashboard.rows.since import NOTHING, Since
+from deployments.commands import grouped
 from deployments.commands.progress import STYLES
 from deployments.commands.session import Session, err, out
 from deployments.commands.since import since, told
@@ -105,12 +106,15 @@ def print_run(session: Session, run: Run, *, as_json: bool) -> int:
         said = [{"at": _utc(at), "text": text} for at, text in view.events(run.id)]
         flows = view.flows(run.id)
         found = since(session, run)
-        more = {"facts": facts, "troubles": troubles, "events": said, "prefect_flow_runs": flows}
+        groups = grouped.as_objects(session, run) if run.total else []
+        more = {"groups": groups, "facts": facts, "troubles": troubles, "events": said, "prefect_flow_runs": flows}
         print_json(as_object(run) | more | {"delivered_since": {"rows": found.states, "runs": found.runs}})
         return 0
     out.print(Text(f"{run.pipeline} · {run.file}", style="bold"))
     out.print(f"run {run.id}, {run.shown_as}, begun {local(run.created)} by {run.by}", markup=False)
     print_summary(session, run)
+    if run.total:
+        grouped.told(session, run)
     if events := view.events(run.id, 10):
         out.print("\nLast events:", style="bold")
         for at, text in reversed(events):
@@ -242,6 +246,8 @@ def next_steps(run: Run, found: Since = NOTHING) -> Iterator[str]:
         yield f"\nResults:  rowrelay export {name} --format csv --out results.csv"
     if run.to_correct:
         yield f"To mend:  rowrelay export {name} --rows troubled --out troubled.csv"
+    if run.wrong and run.kind == "checked" and not run.facts.undoes:
+        yield f"Or here:  rowrelay mend {name}"
     if run.counts[RowState.WAITING] or run.counts[RowState.SENDING] or not run.total:
         yield f"Resume:   rowrelay send --resume {name}"
     if _accepted(run):

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 
 from flows.pipeline.definition import Definition
 from flows.records import UNUSED, Apostrophes, Reason, Rejection, Row
@@ -148,7 +149,7 @@ def check_file(
         )
         if spool:
             stack.callback(spool.abandon)  # does nothing once the spool is finished
-        known = _Known(delivered, skip=skip_delivered) if delivered and not delivered.empty else None
+        known = Known(delivered, skip=skip_delivered) if delivered and not delivered.empty else None
         for frame in source.frames():
             checked = checker.check(frame.text, frame.lines)
             tally.add(frame, known.judge(frame, checked) if known else checked, source.unused)
@@ -166,13 +167,13 @@ def _mapped(mapping: Mapping[str, str]) -> Iterator[str]:
         yield f"the column {name!r} of the file is {f'taken for {column}' if column else 'left out'}, as was said"
 
 
-class _Known:
+class Known:
     """Counts the good rows that were sent before, and takes them out of the good ones if that is wished."""
 
     def __init__(self, delivered: Delivered, *, skip: bool) -> None:
         self._delivered, self._skip = delivered, skip
-        self._runs: Counter[str] = Counter()
-        self._unsure = self._skipped = 0
+        self.runs: Counter[str] = Counter()
+        self.unsure = self.skipped = 0
 
     def judge(self, frame: Frame, checked: Checked) -> Checked:
         """What is left of a frame's good rows."""
@@ -181,18 +182,18 @@ class _Known:
         rows = to_rows(to_table(columns, frame.rows[positions], frame.lines[positions]))
         found = self._delivered.find(rows)
         sure = {int(positions[at]): before for at, before in found.items() if before.sure}
-        self._unsure += len(found) - len(sure)
-        self._runs.update(before.run for before in sure.values() if before.run)
+        self.unsure += len(found) - len(sure)
+        self.runs.update(before.run for before in sure.values() if before.run)
         if not (self._skip and sure):
             return checked
-        self._skipped += len(sure)
+        self.skipped += len(sure)
         reasons = {at: (before.why,) for at, before in sure.items()}
         together = dict(sorted((checked.reasons | reasons).items()))
         return Checked(checked.values.drop(index=list(sure)), together)
 
     def told(self, result: CheckResult) -> CheckResult:
         """The result with what was found."""
-        return replace(result, delivered=dict(self._runs.most_common()), unsure=self._unsure, skipped=self._skipped)
+        return replace(result, delivered=dict(self.runs.most_common()), unsure=self.unsure, skipped=self.skipped)
 
 
 class _Tally:
@@ -215,16 +216,16 @@ class _Tally:
         rows, lines = frame.rows[positions], frame.lines[positions]
         self.accepted += len(rows)
         self.rejected += len(rejections)
-        brief = [_brief(rejection) for rejection in rejections]
-        self._samples += [item for item in brief if not item.skipped][: SAMPLES - len(self._samples)]
+        shown = [brief(rejection) for rejection in rejections]
+        self._samples += [item for item in shown if not item.skipped][: SAMPLES - len(self._samples)]
         if (room := FIRST - len(self._first)) > 0:
             self._first += to_rows(to_table(checked.values[:room], rows[:room], lines[:room]))
         if self._spool:
             cells = map(frame.cells.__getitem__, positions.tolist()) if unused else ()
             self._spool.write(checked.values, rows, lines, [[row[at] for at in unused] for row in cells] or None)
             self._spool.reject(rejections)
-        if self._on_rejections and brief:
-            self._on_rejections(brief)
+        if self._on_rejections and shown:
+            self._on_rejections(shown)
 
     def result(self, source: Source, notices: tuple[str, ...], seconds: float) -> CheckResult:
         return CheckResult(
@@ -244,12 +245,12 @@ class _Tally:
         )
 
 
-def _brief(rejection: Rejection) -> Rejection:
+def brief(rejection: Rejection) -> Rejection:
     """The same, fit to be shown: the whole original may be megabytes."""
     if len(rejection.cells) <= SHOWN_CELLS and all(len(cell) <= SHOWN_CHARS for cell in rejection.cells):
         return rejection
     cells = (cell if len(cell) <= SHOWN_CHARS else cell[:SHOWN_CHARS] + "…" for cell in rejection.cells[:SHOWN_CELLS])
-    return replace(rejection, cells=tuple(cells))
+    return structs.replace(rejection, cells=tuple(cells))
 
 
 def _rejections(frame: Frame, checked: Checked) -> list[Rejection]:

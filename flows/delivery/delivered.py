@@ -73,7 +73,7 @@ class DeliveredIndex(ScratchIndex):
             try:
                 if run.facts.undone_by:  # what was taken back may be delivered again
                     done &= ~undone(view, spool_url, run)
-                for rows in Spool(spool_url, run.id).walk(self.key):
+                for rows in Spool(spool_url, run.id, run.facts.mended).walk(self.key):
                     self._add(run.id, rows, done, unknown)
             except FileError as exc:
                 self.unread[run.id] = exc.message

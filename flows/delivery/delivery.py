@@ -114,8 +114,9 @@ class Delivery:
     def join(self, epoch: int) -> None:
         """Send under the epoch of the process that holds the lease. Raises SettingError."""
         self.lease.keep(epoch)
-        outside = self.view.run(self.run).facts.outside
-        self.sending.open(first_serial=self.ledger.serials(self.run), outside=outside)
+        facts = self.view.run(self.run).facts
+        self.spool.at(facts.mended)
+        self.sending.open(first_serial=self.ledger.serials(self.run), outside=facts.outside)
 
     def rounds(self, wanted: Wanted, *, request: str = "", left_out: Collection[int] = ()) -> Iterator[list[Chunk]]:
         """What is to be sent, round by round: each is to be sent before the next is asked for. See `Rounds.plan`."""

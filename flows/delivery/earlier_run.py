@@ -106,7 +106,7 @@ def lines(first: Run, view: View, settings: Settings, *, reader: Definition, num
         own += "_"
     yield table.lines([[own, *map(neutral, names)]])
     write = _writers(names, reader)
-    found = done_rows(view, Spool(settings.spool_url, first.id), first, definition, number)
+    found = done_rows(view, Spool(settings.spool_url, first.id, first.facts.mended), first, definition, number)
     while some := list(islice(found, _AT_ONCE)):
         yield table.lines(["", *(guarded(write[name](row.values[name])) for name in names)] for row in some)
 

@@ -20,6 +20,7 @@ from flows.spool.spool import Spool
 def respool(
     run: Run,
     rejected: NDArray[np.bool_],
+    skipped: int,
     file: Path,
     definition: Definition,
     spool: Spool,
@@ -27,7 +28,9 @@ def respool(
     max_bytes: int,
     go_on: Callable[[], None],
 ) -> None:
-    """Check the file into the spool once more; `rejected` says of each row whether it was rejected when the run began.
+    """Check the file into the spool once more. `rejected` says of each row whether it was rejected when the run began.
+
+    `skipped`: how many of those were good ones.
 
     `go_on` is called again and again and may raise. Raises FileError, and leaves no spool, if the file's content is no
     longer the same or its rows are judged differently.
@@ -49,12 +52,12 @@ def respool(
         max_bytes=max_bytes,
         on_progress=lambda rows, done, total: go_on(),
         on_rejections=reject,
-        delivered=SkippedThen(rejected) if run.facts.skipped else None,
+        delivered=SkippedThen(rejected) if skipped else None,
         skip_delivered=True,
     )
     try:
         _refuse_another(run, result, file)
-        _refuse_other_judgement(run, rejected, now, result, file)
+        _refuse_other_judgement(run, rejected, now, skipped, result, file)
     except FileError:
         spool.delete()
         raise
@@ -70,10 +73,10 @@ def _refuse_another(run: Run, result: CheckResult, file: Path) -> None:
 
 
 def _refuse_other_judgement(
-    run: Run, then: NDArray[np.bool_], now: NDArray[np.bool_], result: CheckResult, file: Path
+    run: Run, then: NDArray[np.bool_], now: NDArray[np.bool_], skipped: int, result: CheckResult, file: Path
 ) -> None:
     other = np.flatnonzero(then != now)
-    if len(other) == 0 and result.skipped == run.facts.skipped and result.rows == run.total:
+    if len(other) == 0 and result.skipped == skipped and result.rows == run.total:
         return
     what = "other rows are left out"
     if result.rows != run.total:

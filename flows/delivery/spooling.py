@@ -7,14 +7,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from flows.delivery.check import CheckResult, check_file
-from flows.delivery.delivered import DeliveredIndex, told
+from flows.delivery.delivered import DeliveredIndex, SkippedThen, told
 from flows.delivery.lease import Lease
+from flows.delivery.mending import replay
 from flows.delivery.respool import respool
 from flows.delivery.undoing import LeftAlone, needed
 from flows.delivery.undone import Before
 from flows.errors import ColumnsDiffer, FileError, UnclearEncoding
 from flows.ledger.connection import translated
 from flows.ledger.ledger import Ledger
+from flows.ledger.mends import Mend, in_effect
+from flows.ledger.run import Run
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
 from flows.pipeline.reading import from_resolved
@@ -129,10 +132,11 @@ class Spooling:
 
     def is_whole(self) -> bool:
         """Whether the run's spool is there. Raises FileError if it is another one than its check wrote."""
+        facts = self._view.run(self._run).facts
+        self._spool.at(facts.mended)
         if not self._spool.exists():
             return False
-        facts = self._view.run(self._run).facts
-        if facts.spool and facts.spool != self._spool.manifest().digest:
+        if facts.spool and facts.rows_held != self._spool.manifest().digest:
             if facts.respools:  # its making anew was cut short at the very end
                 return False
             raise FileError(
@@ -144,16 +148,35 @@ class Spooling:
 
     @translated()
     def make_anew(self, file: Path) -> None:
-        """Make the spool anew from the original file.
+        """Make the spool anew from the original file, and mend it as it was mended.
 
         Raises FileError if its content is no longer the same, or its rows are judged differently from the first time.
         """
         run, epoch = self._view.run(self._run), self._lease.epoch
-        before = self._view.bitmap(self._run, RowState.REJECTED, run.total)
+        mends = in_effect(self._view.mends(self._run))
+        skipped = int(mends[0].before["skipped"]) if mends else run.facts.skipped
+        before = self._view.refused(self._run, run.total)
         most = self._settings.max_upload_bytes
         self._ledger.facts(self._run, epoch=epoch, respools=True)
-        respool(run, before, file, self._definition, self._spool, max_bytes=most, go_on=self._lease.require)
-        self._ledger.facts(self._run, epoch=epoch, spool=self._spool.manifest().digest, respools=False)
+        respool(run, before, skipped, file, self._definition, self._spool, max_bytes=most, go_on=self._lease.require)
+        checked, mended = self._spool.manifest().digest, ""
+        if mends:
+            mended = self._mend_anew(mends, run)
+        self._ledger.facts(self._run, epoch=epoch, spool=checked, mended=mended, respools=False)
+
+    def _mend_anew(self, mends: Sequence[Mend], run: Run) -> str:
+        """Mend a spool that was made anew as it was before; returns its digest."""
+        rejected = self._view.bitmap(self._run, RowState.REJECTED, run.total)
+        with scratch(self._settings.data) as folder:
+            now = replay(mends, run, self._definition, self._spool, SkippedThen(rejected), folder)
+        if (now != rejected).any():
+            self._spool.delete()
+            raise FileError(
+                "its rows are judged differently than when they were mended, and the run's spool is gone",
+                file=run.file,
+                hint="Send the original file as a new run.",
+            )
+        return self._spool.manifest().digest
 
 
 def _shown(rows: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:

@@ -247,7 +247,7 @@ def plan(view: View, settings: Settings, first: Run, *, but: str = "") -> Plan:
     definition, own = stored_definition(view, settings, first)
     number, types, alone, rows, sample = own.column_names[-1], KeptTypes(), Counter[str](), 0, None
     left = LeftAlone(needed(definition), number, Before.read(view, settings.spool_url, first, but=but))
-    for row in done_rows(view, Spool(settings.spool_url, first.id), first, definition, number):
+    for row in done_rows(view, Spool(settings.spool_url, first.id, first.facts.mended), first, definition, number):
         types.add({name: row.values[name] for name in definition.kept if name in row.values})
         if why := left.why(row.values):
             alone[why] += 1

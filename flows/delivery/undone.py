@@ -73,7 +73,7 @@ class Before:
         states = np.zeros(other.total, dtype=np.uint8)
         for code, state in enumerate(RowState):
             states[view.bitmap(other.id, state, other.total)] = code
-        for rows in Spool(spool_url, other.id).walk((number,)):
+        for rows in Spool(spool_url, other.id, other.facts.mended).walk((number,)):
             mine = np.array([row.values[number] for row in rows], dtype=np.int64) - 1
             theirs = np.array([row.row for row in rows], dtype=np.int64) - 1
             self._run[mine], self._state[mine] = len(self._runs) - 1, states[theirs]

@@ -251,7 +251,7 @@ class Intake:
     def _put_away(self, incoming: Incoming, digest: str, run: Run) -> Taken:
         refused = run.total == run.counts[RowState.REJECTED] and not run.ended_well  # that is, all were skipped
         well = run.ended_well
-        spool = Spool(self.settings.spool_url, run.id)
+        spool = Spool(self.settings.spool_url, run.id, run.facts.mended)
         report = report_of(run, incoming.name, digest)
         try:
             troubled = any(run.counts[state] for state in TO_SEE_TO) and not run.ended_well and spool.exists()

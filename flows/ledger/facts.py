@@ -58,6 +58,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     notices: list[str] = []
     respools: bool = False  # the spool is being made anew
 
+    # Whoever mends rows that the check rejected, before any is sent
+    mended: str = ""  # digest of what the spool holds since; "": of nothing
+    mends: int = 0  # how many documents are in effect
+    mended_rows: int = 0  # how many rows were accepted for it
+
     # The sending
     steps: bool = False  # a row may take several requests, of which only those that write leave it in doubt
     polled_at: float = 0.0  # when accepted rows were last asked about
@@ -95,6 +100,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     begun: int = 0  # the epoch that ended the check
     serials: int = 0
     requests: int = 0
+
+    @property
+    def rows_held(self) -> str:
+        """What says which rows the spool has accepted, and what stands in them."""
+        return self.mended or self.spool
 
     def former_of(self, epoch: int) -> dict[str, Any] | None:
         """The definition, as it was stored, by which an epoch sent that is not after `redefined`; None: not kept."""

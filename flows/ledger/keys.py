@@ -26,6 +26,8 @@ rowrelay:run:{<id>}         hash: what a run is, its counters, its epoch and lea
   :paces                    hash: process → what it has sent of the run, and when, JSON (flows.delivery.summary)
   :events                   list: the last events in words, newest first
   :samples                  list: the first rejections
+  :mends                    list: the documents by which rejected rows were mended, JSON (flows.ledger.mends)
+  :refused                  bitmap by row - 1: what the check rejected, where rows were mended since
   :requests                 hash: resend request id → its number
   :flows                    list: Prefect flow runs that delivered it
 rowrelay:keys:<pipeline>    hash: digest of a row's key → until when (ms) which row of which run is under way with it
@@ -66,6 +68,8 @@ SINGLE = (
     "paces",
     "events",
     "samples",
+    "mends",
+    "refused",
     "requests",
     "flows",
 )

@@ -320,6 +320,40 @@ function ask.begin(epoch, total, rejected, ...)
   return 1
 end
 
+-- mend, epoch that the run had, number of the document, what is kept of it, bitmap of the rejected rows, how many samples
+-- of them, these, then field/value pairs: the check's totals anew, in one write, before any row could be claimed. What the
+-- check itself rejected is kept once. → 1 (also where it was said before), 0 if the run is another's or was mended
+-- meanwhile, -1 if it is not one that was only checked
+function ask.mend(epoch, number, entry, bits, samples, ...)
+  number = tonumber(number)
+  local known, total = redis.call('LLEN', run .. ':mends'), tonumber(field('total')) or 0
+  if known == number and redis.call('LINDEX', run .. ':mends', -1) == entry then
+    return 1
+  elseif not has(epoch) or known ~= number - 1 or (tonumber(field('lease')) or 0) > now then
+    return 0
+  end
+  for _, state in ipairs({'sending', 'accepted', 'done', 'failed', 'unknown'}) do
+    if (tonumber(field(state)) or 0) > 0 then
+      return -1
+    end
+  end
+  if field('state') ~= 'checking' or total == 0 then
+    return -1
+  end
+  if redis.call('EXISTS', run .. ':refused') == 0 then
+    redis.call('SET', run .. ':refused', redis.call('GET', run .. ':is:rejected') or '')
+  end
+  redis.call('SET', run .. ':is:rejected', bits)
+  local rejected, values = redis.call('BITCOUNT', run .. ':is:rejected'), {...}
+  redis.call('DEL', run .. ':samples')
+  for at = 1, tonumber(samples) do
+    redis.call('RPUSH', run .. ':samples', values[at])
+  end
+  redis.call('RPUSH', run .. ':mends', entry)
+  redis.call('HSET', run, 'rejected', rejected, 'waiting', total - rejected, unpack(values, tonumber(samples) + 1))
+  return 1
+end
+
 -- open, epoch: rows may be claimed from now on. → 1, or 0 if another epoch has the run
 function ask.open(epoch)
   if not has(epoch) then

@@ -12,10 +12,13 @@ from itertools import islice
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from flows.errors import LedgerError, RunBusy, RunNotFound, Superseded
 from flows.ledger import keys
 from flows.ledger.facts import FactValue, written
+from flows.ledger.mends import Mend
 from flows.ledger.moves import BATCH, Answer, Claim, Found, calls
 from flows.ledger.notes import Notes
 from flows.records import Rejection, RowState, RunState
@@ -97,6 +100,23 @@ class Ledger(Notes):
         flat = [part for pair in written(facts).items() for part in pair]
         if not self._ask(run, "begin", epoch, total, rejected, *flat):
             raise LedgerError(f"Run {run} was begun by another process.")
+
+    def mend(self, run: str, epoch: int, mend: Mend, rejected: NDArray[np.uint8], samples: Sequence[Rejection]) -> None:
+        """State anew which rows of a checked run are rejected (a bit a row), by a document, in one write.
+
+        Raises:
+            RunBusy: somebody has taken the run since `epoch`, or mended it meanwhile.
+            LedgerError: it is not one that was only checked.
+        """
+        shown = [msgspec.msgpack.encode(each) for each in samples[:SAMPLES]]
+        flat = [part for pair in written(mend.facts).items() for part in pair]
+        said = self._ask(
+            run, "mend", epoch, mend.number, msgspec.json.encode(mend), rejected.tobytes(), len(shown), *shown, *flat
+        )
+        if said == 0:
+            raise RunBusy("Somebody else has mended or begun this run meanwhile.", hint="Look at it again.")
+        if said != 1:
+            raise LedgerError(f"Run {run} is not one that was only checked.")
 
     def open(self, run: str, epoch: int) -> None:
         """Let rows be claimed under this epoch. Raises Superseded."""

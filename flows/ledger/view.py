@@ -13,6 +13,7 @@ from flows.errors import RunNotFound
 from flows.ledger import keys
 from flows.ledger.connection import translated
 from flows.ledger.keys import Record
+from flows.ledger.mends import Mend
 from flows.ledger.runs import Runs
 from flows.records import Rejection, RowState
 
@@ -166,6 +167,20 @@ class View(Runs):
         """The first rejections, with their reasons."""
         raw: list[bytes] = self.client.lrange(keys.run_key(run) + ":samples", 0, -1)  # type: ignore[assignment]
         return [msgspec.msgpack.decode(item, type=Rejection) for item in raw]
+
+    @translated()
+    def mends(self, run: str) -> list[Mend]:
+        """The documents by which its rejected rows were mended, oldest first."""
+        raw: list[bytes] = self.client.lrange(keys.run_key(run) + ":mends", 0, -1)  # type: ignore[assignment]
+        return [msgspec.json.decode(item, type=Mend) for item in raw]
+
+    @translated()
+    def refused(self, run: str, total: int) -> NDArray[np.bool_]:
+        """What the check rejected, by row - 1, also where rows were mended since."""
+        raw = self.client.get(keys.run_key(run) + ":refused")
+        if raw is None:
+            return self.bitmap(run, RowState.REJECTED, total)
+        return np.unpackbits(_padded(raw, total), count=total).astype(bool)
 
     @translated()
     def events(self, run: str, limit: int = 50) -> list[tuple[float, str]]:

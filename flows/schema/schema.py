@@ -7,7 +7,7 @@ checks values: of rows that could be read as a whole, and of the others column b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -84,7 +84,7 @@ class Checker:
             BadFile: a column's numbers are written in two ways, and some were read already.
         """
         self._notices.look(text, lines)
-        columns = {name: cell.read(how, text[name]) for name, how in self._rules.cells.items()}
+        columns = self._read(text, self._rules.cells)
         for name, points in self._points.items():
             columns[name] = columns[name].without(points.faults(text[name], lines))
             if points.contradicts:
@@ -101,6 +101,31 @@ class Checker:
             good = good.drop(index=[at for at, _, _ in repeated], errors="ignore")
             cases += repeated
         return Checked(good, self._reasons(cases, text, columns))
+
+    @property
+    def unique(self) -> tuple[tuple[str, ...], ...]:
+        """The groups of columns in which no two rows may hold the same."""
+        return tuple(self._rules.unique)
+
+    def keys(self, text: pd.DataFrame) -> dict[tuple[str, ...], list[str | None]]:
+        """What each row of a frame of text holds, by such a group; None where a value is missing or unreadable."""
+        columns = self._read(text, dict.fromkeys(name for group in self.unique for name in group))
+        frame = pd.DataFrame({name: column.values for name, column in columns.items()}, index=text.index, copy=False)
+        return {
+            group: _keys(frame, group, set().union(*(columns[name].faults for name in group))) for group in self.unique
+        }
+
+    def hold(self, group: tuple[str, ...], keys: Sequence[str], lines: Sequence[int]) -> None:
+        """Take note of what rows hold, as `keys` has it, that are not checked here themselves."""
+        if self._index is not None:
+            self._index.add("\0".join(group), keys, lines)
+
+    def held(self, group: tuple[str, ...], keys: Sequence[str]) -> list[int]:
+        """The positions of keys that rows which were checked here hold."""
+        return self._index.held("\0".join(group), keys) if self._index is not None else []
+
+    def _read(self, text: pd.DataFrame, names: Iterable[str]) -> dict[str, cell.Column]:
+        return {name: cell.read(self._rules.cells[name], text[name]) for name in names}
 
     def notices(self, absent: Collection[str]) -> tuple[str, ...]:
         """What was seen of whole columns, in words; `absent` are the columns that the file does not have."""

@@ -29,6 +29,11 @@ class UniqueIndex(ScratchIndex):
             return {}
         return self._repeated(name, values, lines)
 
+    def held(self, name: str, values: Sequence[str]) -> list[int]:
+        """The positions of values that were noted before."""
+        query = "SELECT 1 FROM seen WHERE name = ? AND value = ?"
+        return [at for at, value in enumerate(values) if self.ask(query, (name, _key(value)))]
+
     def _repeated(self, name: str, values: Sequence[str | None], lines: Sequence[int]) -> dict[int, int]:
         query = "SELECT line FROM seen WHERE name = ? AND value = ?"
         found = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from operator import attrgetter, itemgetter
@@ -201,12 +201,14 @@ class Assembly:
         return found
 
     def _table(self, cells: list[list[str]]) -> pd.DataFrame:
-        by_position = list(zip(*cells, strict=True)) or [()] * self._width
-        columns = {
-            name: _text(by_position[at] if at is not None else ("",) * len(cells))
-            for name, at in self._header.positions.items()
-        }
-        return pd.DataFrame(columns, index=pd.RangeIndex(len(cells)), copy=False)
+        return table_of(cells, self._header.positions, self._width)
+
+
+def table_of(cells: Sequence[Sequence[str]], positions: Mapping[str, int | None], width: int) -> pd.DataFrame:
+    """The wanted columns of records of one width as text; `positions`: where each stands, None: left out."""
+    by_position = list(zip(*cells, strict=True)) or [()] * width
+    columns = {name: _text(by_position[at] if at is not None else ("",) * len(cells)) for name, at in positions.items()}
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(cells)), copy=False)
 
 
 def _text(cells: tuple[str, ...]) -> Any:

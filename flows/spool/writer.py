@@ -14,9 +14,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from flows.records import Rejection
+from flows.spool.mended import Overlay, digest_of, name_of
 from flows.spool.stored import to_table
 from flows.storage.storage import make_folder, reached, whole
 
@@ -33,18 +35,24 @@ class Part(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class Manifest(msgspec.Struct, frozen=True):
-    """What a complete spool holds. `header` names the cells of the rejected rows: the file's own columns."""
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a complete spool holds. `header` names the cells of the rejected rows: the file's own columns.
+
+    `mended`: the rows that were accepted once a person had mended them, and `places`, where they stand among the others
+    (flows.spool.mended). Without them it is written as it was before there were any, and has the same digest.
+    """
 
     version: int
     header: tuple[str, ...]
     parts: tuple[Part, ...]
     rejections: Part
+    mended: tuple[Part, ...] = ()
+    places: Part | None = None
 
     @property
     def rows(self) -> int:
         """How many rows were accepted."""
-        return sum(part.rows for part in self.parts)
+        return sum(part.rows for part in (*self.parts, *self.mended))
 
     @property
     def rejected(self) -> int:
@@ -87,24 +95,21 @@ class Writer:
         unused: Sequence[Sequence[str]] | None = None,
     ) -> None:
         """Append accepted rows, as one part. `unused`: of each its cells that the pipeline has no use for."""
+        if len(rows):
+            self.write_table(to_table(values, rows, lines, unused))
+
+    def write_table(self, table: pa.Table) -> None:
+        """The same of a table that `to_table` made."""
         import pyarrow.parquet as pq  # 5 MB that pages without rows do without
 
-        if not len(rows):
-            return
         buffer = io.BytesIO()
         # No dictionaries or statistics: whole parts are read, and they double the time of writing.
-        pq.write_table(
-            to_table(values, rows, lines, unused),
-            buffer,
-            compression="zstd",
-            use_dictionary=False,
-            write_statistics=False,
-        )
+        pq.write_table(table, buffer, compression="zstd", use_dictionary=False, write_statistics=False)
         data = buffer.getbuffer()
         name = f"{self._token}-{len(self._parts):05}.parquet"
         self._made(name)
         self._put(name, bytes(data))
-        self._parts.append(Part(name, len(rows), len(data), hashlib.sha256(data).hexdigest()))
+        self._parts.append(Part(name, table.num_rows, len(data), hashlib.sha256(data).hexdigest()))
 
     def reject(self, rejections: Sequence[Rejection]) -> None:
         """Append rejected rows."""
@@ -121,6 +126,28 @@ class Writer:
 
     def finish(self, header: Sequence[str]) -> Manifest:
         """Write the manifest, and remove what an earlier writing left."""
+        manifest = Manifest(VERSION, tuple(header), tuple(self._parts), self._all_rejected())
+        self._put(MANIFEST, msgspec.json.encode(manifest))
+        for old in self._before:
+            self._remove(old)
+        return manifest
+
+    def finish_mended(self, before: Manifest, overlay: Overlay) -> Manifest:
+        """Write the manifest of a mending, beside the one `before`: what was written now takes its overlay's place."""
+        name, data = f"{self._token}-places", overlay.data
+        self._made(name)
+        self._put(name, data)
+        manifest = msgspec.structs.replace(
+            before,
+            rejections=self._all_rejected(),
+            mended=tuple(self._parts),
+            places=Part(name, len(overlay), len(data), digest_of(data)),
+        )
+        self._made(name_of(manifest.digest))
+        self._put(name_of(manifest.digest), msgspec.json.encode(manifest))
+        return manifest
+
+    def _all_rejected(self) -> Part:
         if self._rejections is not None:
             with self._translated():
                 if self._local:
@@ -128,12 +155,7 @@ class Writer:
                     os.fsync(self._rejections.fileno())
                 self._rejections.close()
         digest = self._rejected_hash.hexdigest()
-        rejections = Part(self._rejections_name, self._rejected, self._rejected_bytes, digest)
-        manifest = Manifest(VERSION, tuple(header), tuple(self._parts), rejections)
-        self._put(MANIFEST, msgspec.json.encode(manifest))
-        for old in self._before:
-            self._remove(old)
-        return manifest
+        return Part(self._rejections_name, self._rejected, self._rejected_bytes, digest)
 
     def abandon(self) -> None:
         """Remove everything that was written."""

@@ -30,7 +30,7 @@ from tests.harness.world import ROOT
 __all__ = ["here", "rowrelay"]
 
 COMMANDS = (
-    "check", "send", "reconcile", "undo", "runs", "show", "export", "cancel", "delete", "mark-done", "restored",
+    "check", "send", "reconcile", "undo", "mend", "runs", "show", "export", "cancel", "delete", "mark-done", "restored",
     "backup", "restore", "limits", "limits show", "limits open", "limits trust", "pipelines", "answer", "schema",
     "init", "up", "version",
     "serve", "worker", "register", "notify", "metrics", "standin",

@@ -34,8 +34,8 @@ OPERATIONS = {
     "upload_file", "list_files", "get_file",
     "start_run", "list_runs", "get_run", "list_events", "get_chart", "cancel_run", "resume_run", "check_run",
     "undo_run",
-    "mark_rows_done", "delete_run",
-    "preview_run", "list_rows", "get_row", "download_results", "download_results_as_lines",
+    "mark_rows_done", "delete_run", "mend_rows", "list_mends",
+    "preview_run", "list_rows", "list_groups", "get_row", "download_results", "download_results_as_lines",
     "download_results_as_csv", "download_rows_to_correct",
     "list_pipelines", "get_pipeline", "download_template", "list_limits", "open_limit",
     "list_schedules", "create_schedule", "get_schedule", "change_schedule", "delete_schedule",
@@ -94,7 +94,7 @@ def test_who_gets_in_and_how_is_declared() -> None:
 def test_a_list_is_a_page_of_one_form() -> None:
     schemas = document()["components"]["schemas"]
     listing = [each for _, _, each in operations() if each["operationId"].startswith("list_")]
-    assert len(listing) == 8
+    assert len(listing) == 10
     for each in listing:
         name = each["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
         assert set(schemas[name]["required"]) >= {"items", "next"}

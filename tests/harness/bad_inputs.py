@@ -497,6 +497,18 @@ COMMANDS: list[tuple[list[str], str]] = [
         "good.csv: is there already, and may have been edited\nGive --out another name.",
     ),
     (["init", "absent.csv"], "absent.csv: there is no such file"),
+    (
+        ["mend", "last", "none.json"],
+        "none.json: cannot be read: No such file or directory\nFILE holds the changes, as JSON.",
+    ),
+    (
+        ["mend", "last", "good.csv"],
+        'The document is not JSON: JSON is malformed: invalid character (byte 0).\nWrite {"changes": [{"column": "country", "value": "Germany", "becomes": "DE"}]}',
+    ),
+    (
+        ["mend", "last", "changes.json", "--undo", "1"],
+        "Say either a file of changes or --undo, not both.\nUndo first, then mend anew.",
+    ),
     (["mark-done", "last", "x"], "'x' is no row number.\nWrite 17, or 40-43 for several."),
     (["mark-done", "last", "5-3"], "'5-3' names no rows: rows count from 1.\nWrite 17, or 40-43 for several."),
 ]

@@ -67,6 +67,8 @@ def every_run(shoot: Callable[..., None], here: Site, runs: dict[str, str]) -> N
     for name, run in runs.items():
         shoot(name, f"/check?run={run}" if name.startswith("check") else f"/run?id={run}")
     errors = f"/run?id={runs['run-with-errors']}"
+    by_cell = f"/check?run={runs['check-rejected']}"
+    shoot("check-mend-cells", by_cell, lambda page: page.get_by_role("tab", name="Cell by cell").click())
     shoot("run-checking", f"/run?id={runs['checking']}")
     shoot("run-row-open", f"{errors}&state=failed&row=41")
     shoot("run-no-row-fits", f"{errors}&search=nothing+like+it")

@@ -316,6 +316,7 @@ def test_a_forged_request_changes_nothing(place: Place, what: str) -> None:
         ("DELETE", path, {}),
         ("POST", f"{path}/resume", {"content": b"{}"}),
         ("POST", f"{path}/mark-done", {}),
+        ("POST", f"{path}/mend", {"content": b'{"undo": 1}'}),
         ("POST", f"{path}/cancel", {}),
         ("POST", "/runs", {"content": b'{"pipeline": "posts", "file": "x.csv"}'}),
         ("PUT", "/files/forged.csv", {"content": b"x\n1\n"}),
@@ -363,6 +364,15 @@ def test_an_upload_that_a_browser_sends_for_another_site_is_refused(place: Place
         ("POST", "/runs", b'{"pipeline": "<script>", "file": "x"}', 400),
         ("POST", "/runs", b'{"pipeline": "posts", "file": "x", "trusted": true}', 422),
         ("POST", "/runs/{id}/mark-done", b'{"rows": [0, -1, 99999999]}', 404),
+        ("POST", "/runs/{id}/mend", b'{"changes": [{"row": 1e999, "skip": true}]}', 422),
+        (
+            "POST",
+            "/runs/{id}/mend",
+            b'{"changes": [{"column": "userId", "value": "x", "becomes": "1", "all": 1}]}',
+            422,
+        ),
+        ("POST", "/runs/{id}/mend", b'{"undo": 99999999999999999999}', 409),
+        ("GET", "/runs/{id}/groups?state=done", None, 422),
         ("PATCH", "/schedules/nothing", b'{"active": 1e999}', 422),
     ],
 )

@@ -53,6 +53,8 @@ def _row(book: Rowbook, found: Found, at: Locale) -> None:
         st.html(facts(("Parcel", parcel), ("Rows in it", in_words(rows) if len(rows) > 1 else alone)))
     if found.why:
         st.html(facts(("Why", found.why)))
+    if found.changed:
+        st.html(facts(*((f"{name} in the file", text) for name, text in found.changed.items())))
     if record.excerpt:
         st.html(tag("div", "What the API said", cls="rr-label"))
         st.html(theme.code(record.excerpt))
@@ -66,7 +68,8 @@ def _close() -> None:
 
 def _contents(book: Rowbook, found: Found) -> None:
     if found.record.state is RowState.REJECTED:
-        st.html(tag("div", "The row as it stands in the file", cls="rr-label"))
+        stands = "The row, as it was mended" if found.changed else "The row as it stands in the file"
+        st.html(tag("div", stands, cls="rr-label"))
         st.html(theme.code("\n".join(f"{name}: {plain(value)}" for name, value in found.values.items())))
         return
     row = Row(found.record.row, found.line, found.values)

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.parts import cached, theme
 from dashboard.parts.address import ask, query_number
 from dashboard.parts.cached import locale, show_errors
-from dashboard.parts.run import open_row, to_rows
+from dashboard.parts.run import open_row, reasons, to_rows
 from dashboard.rows.book import Rowbook
 from dashboard.rows.question import WRONG, Found, Page, Question
 from dashboard.words import ORDER, ROW, SKIPPED
@@ -86,7 +86,10 @@ def _question(run: Run, columns: list[str]) -> Question:
     descending = last.toggle("Descending", key="down", bind="query-params")
     # To people a skipped row is not a rejected one, which the ledger has it for.
     states = tuple(WRONG if state == RowState.REJECTED else state for state in chosen)
-    return Question(states, (search or "").strip(), places.get(column, ""), sorts.get(sort, ""), bool(descending))
+    reason = reasons.chosen()
+    return Question(
+        states, (search or "").strip(), places.get(column, ""), sorts.get(sort, ""), bool(descending), reason
+    )
 
 
 def _unlike(name: str) -> str:

@@ -17,7 +17,7 @@ from dashboard.parts.estimate import wait_seconds
 from dashboard.parts.html import Markup, tag
 from dashboard.parts.locale import size
 from dashboard.parts.run.waiting import LATE_SECONDS, gone, status_link, take_back
-from dashboard.parts.send import decide, mapping, reading
+from dashboard.parts.send import decide, mapping, mend, reading
 from dashboard.parts.target import here_notice
 from dashboard.parts.theme import notice, numbers
 from dashboard.words import RUN, SEVERAL_READINGS, reason, visible
@@ -232,6 +232,7 @@ def _checked(run: Run) -> None:
     if run.notices:
         st.html(notice("warn", "Look at this before you send.", *run.notices))
     decide.show(run, definition, ready)
+    mend.show(run, definition)
     if run.wrong:
         _rejected(run, definition)
     if ready:
@@ -242,7 +243,7 @@ def _checked(run: Run) -> None:
 
 
 def _rejected(run: Run, definition: Definition) -> None:
-    samples = cached.samples(run.id, run.wrong)
+    samples = cached.samples(run.id, run.wrong, run.facts.rows_held)
     key = _places_of_key(run, definition)
     reading.choose_apostrophes(run, samples)
     apostrophes.explain(cell for each in samples if not each.skipped for cell in each.cells)
@@ -292,7 +293,7 @@ def _planned(run: Run, definition: Definition) -> tuple[list[preview.Shown], lis
 
     Made once: a batch may be large.
     """
-    known = (run.id, run.facts.epoch)
+    known = (run.id, run.facts.epoch, run.facts.rows_held)
     if st.session_state.get("planned", (None,))[0] != known:
         shown: list[preview.Shown] = []
         rows: list[Row] = []
