@@ -31,8 +31,8 @@ __all__ = ["here", "rowrelay"]
 
 COMMANDS = (
     "check", "send", "reconcile", "undo", "mend", "runs", "show", "export", "cancel", "delete", "mark-done", "restored",
-    "backup", "restore", "limits", "limits show", "limits open", "limits trust", "pipelines", "answer", "schema",
-    "init", "up", "version",
+    "backup", "restore", "limits", "limits show", "limits open", "limits trust", "pipelines", "answer", "auth",
+    "schema", "init", "up", "version",
     "serve", "worker", "register", "notify", "metrics", "standin",
 )  # fmt: skip
 

@@ -480,10 +480,14 @@ SCHEMAS = [
         ("infinity is a price", "pc.invert(pc.is_finite(numbers))", "pc.is_nan(numbers)"),
         (
             "empty cells are let through",
-            "    if not optional:\n        faults |=",
-            "    if optional:\n        faults |=",
+            "    if not how.null and how.default is None:\n",
+            "    if how.null and how.default is None:\n",
         ),
-        ("offsets are not asked for", "    if zoned is not None:\n", "    if zoned is None and kind is None:\n"),
+        (
+            "offsets are not asked for",
+            "    if how.zoned is not None:\n",
+            "    if how.zoned is None and kind is None:\n",
+        ),
         ("numbers with underscores", r'rf"\A({shape})\z"', r'rf"\A({shape})"'),
     ),
     *_of(
