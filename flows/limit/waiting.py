@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from flows.limit.permit import Permit
 from flows.limit.places import Places
 from flows.limit.script import Demand
+
+KINDS = 200  # of requests that are asked for at once
 
 
 class Offer(Protocol):
@@ -59,27 +61,28 @@ class Waiting:
         return sum(waiter.want for waiter in self._waiters)
 
     def asked(self, most: int) -> Asked:
-        """What to ask for, if at most so many permits are to be had."""
+        """What to ask for, if at most so many permits are to be had.
+
+        Whoever waits for other places than those before is asked for as well: one limit that is full holds up nobody
+        who does not need it.
+        """
         demands: list[Demand] = []
         offered: list[tuple[Waiter | None, Offer | None]] = []
-        left = most
+        total, times = 0, Counter[Places]()
         for waiter in self._waiters:
-            if left <= 0:
-                break
-            if waiter.offer is None:
-                count = min(waiter.want, left)
-                if demands and demands[-1].places == waiter.places and offered[-1][0] is None:
-                    demands[-1] = Demand(demands[-1].times + count, waiter.places)
-                else:
-                    demands.append(Demand(count, waiter.places))
-                offered += [(None, None)] * count
-                left -= count
-            else:
+            if waiter.offer is not None:
                 offers = waiter.offer()
                 demands += [Demand(1, offer.places) for offer in offers]
                 offered += [(waiter, offer) for offer in offers]
-                left -= min(waiter.want, len(offers))
-        return Asked(most - left, demands, offered)
+                total += min(waiter.want, len(offers))
+            elif count := min(waiter.want, most - times[waiter.places]):
+                times[waiter.places] += count
+                demands.append(Demand(count, waiter.places))
+                offered += [(None, None)] * count
+                total += count
+            if len(demands) >= KINDS:
+                break
+        return Asked(min(most, total), demands, offered)
 
     def add(self, waiter: Waiter) -> None:
         """Let somebody wait behind the others."""

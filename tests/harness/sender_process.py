@@ -12,12 +12,14 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from flows.errors import Stopped
 from flows.limit.limiter import Limit, Limiter, StalePermit
+from flows.limit.places import Place, Places, value_name
 from flows.limit.script import SCRIPT
 from flows.records import LimitTerms
 
@@ -46,13 +48,18 @@ class Sender:
         stall: tuple[float, float] = (0.0, 0.0),
         stepped: bool = False,
         give_up_seconds: float = 60.0,
+        more: Sequence[LimitTerms] = (),
+        values: int = 0,
+        costs: int = 0,
     ) -> None:
+        """`more`: limits beside `terms`; a request is of one of `values` values, and costs 1 to `costs` units."""
         self.log = folder / f"{tag}.sent"
         self.log.touch()
         config = {
             "tag": tag, "redis_url": redis_url, "port": port, "terms": asdict(terms), "seconds": seconds,
             "workers": workers, "timeout": timeout or terms.max_timeout_seconds, "stall": stall, "stepped": stepped,
-            "log": str(self.log), "give_up_seconds": give_up_seconds,
+            "log": str(self.log), "give_up_seconds": give_up_seconds, "more": [asdict(each) for each in more],
+            "values": values, "costs": costs,
         }  # fmt: skip
         self._out = (folder / f"{tag}.out").open("w+")
         self._errors = (folder / f"{tag}.err").open("w+")
@@ -125,17 +132,28 @@ class _Work:
         while time.monotonic() < self.end and not self.stopped:
             try:
                 async with asyncio.timeout(max(0.01, self.end - time.monotonic())):
-                    (permit,) = await self.limit.acquire(1)
+                    value, cost = (
+                        random.randrange(self.config["values"] or 1),
+                        random.randint(1, self.config["costs"] or 1),
+                    )
+                    (permit,) = await self.limit.acquire(1, self.places(value, cost))
             except TimeoutError:
                 return
             except Stopped as exc:
                 self.stopped = f"{type(exc).__name__}: {exc.message}"
                 return
-            await self.one(line, permit)
+            await self.one(line, permit, f":{value}:{cost}")
 
-    async def one(self, line: _Line, permit: Any) -> None:
+    def places(self, value: int, cost: int) -> Places:
+        """Those of a request of this value and cost."""
+        return tuple(
+            Place(at, value_name(str(value)) if each.is_family else "", cost if each.units else 1)
+            for at, each in enumerate(self.limit.each)
+        )
+
+    async def one(self, line: _Line, permit: Any, what: str) -> None:
         began = permit.start
-        id = f"{self.config['tag']}-{self.next}"
+        id = f"{self.config['tag']}-{self.next}{what}"
         self.next += 1
         wrote = False
         try:
@@ -168,13 +186,14 @@ class _Work:
 
 
 async def _run(config: dict[str, Any]) -> None:
-    terms = config["terms"]
-    terms["windows"] = tuple((int(n), float(s)) for n, s in terms["windows"])
-    terms["calendar"] = tuple((int(n), period) for n, period in terms["calendar"])
+    every = [config["terms"], *config["more"]]
+    for terms in every:
+        terms["windows"] = tuple((int(n), float(s)) for n, s in terms["windows"])
+        terms["calendar"] = tuple((int(n), period) for n, period in terms["calendar"])
     script = STEPPED if config["stepped"] else SCRIPT
     give_up = config["give_up_seconds"]
     async with Limiter(config["redis_url"], asker_id=config["tag"], script=script, give_up_seconds=give_up) as limiter:
-        limit = limiter.limit(LimitTerms(**terms))
+        limit = limiter.limit(*(LimitTerms(**terms) for terms in every))
         work = _Work(config, limit)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: setattr(work, "end", 0.0))
         stalls = asyncio.create_task(_stall(*config["stall"]))
