@@ -118,7 +118,7 @@ def show_limits(session: Session, *, as_json: bool) -> int:
         taken = ", ".join(f"{window.held:,}" for window in limit.windows)
         if limit.values:
             taken = f"{limit.values:,} values in use" if limit.values > 1 else "1 value in use"
-        flying = f"{limit.flying} of {limit.in_flight}" if limit.in_flight else ""
+        flying = f"{limit.flying} of {limit.in_flight}" if limit.in_flight and not limit.values else ""
         words = limit.allowed if limit.askers else "not in use"
         style = "green" if limit.state == "open" else "yellow"
         table.add_row(

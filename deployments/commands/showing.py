@@ -268,6 +268,7 @@ _BOUNDS = {
     "in flight": "`in_flight`, the most requests at once",
     "pause": "the API, which asked us to wait",
     "slowed": "the API, which said how much was left",
+    "too much": "requests that cost more than a window holds",
     "redis": "Redis, which did not answer",
 }
 _WAITS = {
@@ -276,6 +277,7 @@ _WAITS = {
     "in flight": "for answers, because of in_flight,",
     "pause": "because the API asked for it",
     "slowed": "because the API said how much was left",
+    "too much": "because requests cost more than a window holds,",
     "redis": "for Redis",
 }
 CHOICES: dict[str, tuple[RowState, ...] | None] = {

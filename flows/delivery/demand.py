@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from flows.limit.places import Place, Places, value_name
@@ -31,18 +31,37 @@ class Demand:
         """The places of a request of these rows; a request of none is one of no value, and costs one unit."""
         if self.fixed is not None:
             return self.fixed
-        return tuple(self._place(at, limit, rows) for at, limit in enumerate(self.limits))
+        return tuple(place for at, limit in enumerate(self.limits) for place in self._places(at, limit, rows))
 
-    def _place(self, at: int, limit: Limit, rows: Sequence[Row]) -> Place:
-        cost = limit.cost if isinstance(limit.cost, int) else 1
+    def _places(self, at: int, limit: Limit, rows: Sequence[Row]) -> Iterator[Place]:
+        """One; of a request that was put together before its limit was one for each value: one of each value in it."""
+        if not limit.columns or not rows:
+            yield Place(at, "", self._cost(limit, rows))
+            return
+        by_value: dict[str, list[Row]] = {}
+        for row in rows:
+            by_value.setdefault(self._value(limit, row), []).append(row)
+        for value, some in by_value.items():
+            yield Place(at, value, self._cost(limit, some))
+
+    def _cost(self, limit: Limit, rows: Sequence[Row]) -> int:
+        if isinstance(limit.cost, int):
+            return limit.cost
         if (column := limit.cost_column) is not None and rows:
-            cost = sum(int(row.values[column]) for row in rows)
-        elif limit.cost == "rows":
-            cost = max(1, len(rows))
-        return Place(at, self._value(limit, rows[0]) if limit.columns and rows else "", cost)
+            return sum(int(row.values[column]) for row in rows)
+        return max(1, len(rows)) if limit.cost == "rows" else 1
 
     def _value(self, limit: Limit, row: Row) -> str:
         return value_name(COLUMN.sub(lambda found: f"{as_text(row.values[found[1]])}\0", limit.name))
+
+    def too_dear(self, places: Places) -> str:
+        """Why a request can never go, if it costs more than a window holds; else nothing."""
+        for place in places:
+            limit = self.limits[place.limit]
+            most = min((number for number, _ in (*limit.pairs, *limit.calendar)), default=place.cost)
+            if limit.units is not None and place.cost > most:
+                return f"costs {place.cost:,} units, and the limit {limit.name!r} allows {most:,}"
+        return ""
 
     def values(self, row: Row) -> tuple[str, ...]:
         """Under which values a row goes: rows of other values travel in other requests."""

@@ -98,7 +98,11 @@ class Dispatch:
         found: list[Job] = []
         times: Counter[Places] = Counter()
         for job in self._queue.offer(LOOK_AHEAD):
-            job.places = self._context.demand.places(job.parcel.rows)
+            job.places = job.places or self._context.demand.places(job.parcel.rows)
+            if why := self._context.demand.too_dear(job.places):
+                reason = f"The request of row {job.tickets[0].row.row} {why}, so it can never go."
+                self._context.stop(Stopped(reason, hint="Raise the units of the limit, then resume the run."))
+                return []
             times[job.places] += 1
             if times[job.places] <= OF_ONE_KIND:
                 found.append(job)
@@ -191,7 +195,7 @@ class Dispatch:
                 ticket.slice.end("elsewhere")
             late = []
         stays = job.resends or (job.whole and not job.apart and len(late) == len(job.tickets))
-        job.tickets, loose = late, Job(job.apart)
+        job.tickets, loose, job.places = late, Job(job.apart), ()
         job.others, job.held = [], []
         if loose.tickets:
             self._books.again(loose, 0.0)

@@ -24,7 +24,7 @@ from flows.limit.limiter import Limit, Limiter
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secrets_of
 from flows.pipeline.secret_hosts import SecretHosts
-from flows.records import LimitTerms, Reply, Row
+from flows.records import Reply, Row
 from flows.settings import Settings
 
 
@@ -45,11 +45,11 @@ def _tidy_memory() -> None:
 class Engine:
     """Sends one run's rows in this process. Methods are for plain threads, and `deliver` for many at once."""
 
-    def __init__(self, redis_url: str, terms: Sequence[LimitTerms], settings: Settings) -> None:
+    def __init__(self, redis_url: str, definition: Definition, settings: Settings) -> None:
         self.sender: Sender | None = None
         self.client: Client | None = None
         self.limit: Limit | None = None
-        self._redis_url, self._terms, self._settings = redis_url, terms, settings
+        self._redis_url, self._definition, self._settings = redis_url, definition, settings
         self._stack, self._exits = ExitStack(), AsyncExitStack()
         self._portal: BlockingPortal | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -74,7 +74,7 @@ class Engine:
             stops_folder=self._settings.data / "journal",
         )
         await self._exits.enter_async_context(limiter)
-        self.limit = limiter.limit(*self._terms)
+        self.limit = limiter.limit(*self._definition.limit_terms, together=self._definition.terms)
         self.limit.on_event = on_event
         self._first = asyncio.create_task(self._first_permit(self.limit))
 

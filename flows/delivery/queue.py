@@ -25,10 +25,13 @@ class Queue:
         self._whole: deque[Job] = deque()
         self._backing_off: list[tuple[float, int, Job]] = []
         self._order = count()
+        self._offers = False  # what is offered has been packed, and what goes first has to stand before it
         self._rows = 0.0  # about so many rows a parcel where bytes or names bound it; 0: as many as may be
 
     def offer(self, most: int) -> Sequence[Job]:
         """The next ones, each as the parcel that it would be; they stay here until they are picked."""
+        len(self)  # what has backed off for long enough is among them
+        self._offers = True
         while len(self._whole) < most and self._loose:
             self._whole.append(self._pack())
         return list(islice(self._whole, most))
@@ -65,7 +68,7 @@ class Queue:
 
     def first(self, job: Job) -> None:
         """Let a job go before the others; its rows with whichever others, unless it is to go whole."""
-        if job.whole or job.resends or job.serial:
+        if job.whole or job.resends or job.serial or (self._offers and self.packing.rows == 1):
             self._whole.appendleft(job)
         else:
             self._loose.extendleft(reversed(job.tickets))

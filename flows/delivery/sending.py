@@ -47,7 +47,7 @@ class Sending:
         self._terms = definition.terms
         self._slice = slice_size(self._terms, per_request=definition.rows_per_request)
         self._regrouping = Regrouping(run, View(at_once.client), spool) if definition.batch is not None else None
-        self.engine = Engine(redis_url, definition.limit_terms, settings)
+        self.engine = Engine(redis_url, definition, settings)
         self._sent_at: float | None = None
         self._guard = BackupGuard(at_once.client, settings.memory)
 

@@ -285,8 +285,12 @@ def _was_redirected(definition: Definition, settings: Settings) -> bool:
 
 
 def with_limit_of_today(definition: Definition, settings: Settings) -> Definition:
-    """The same under the limit that its pipeline has now; under its own where that cannot be."""
+    """The same under the limit that its pipeline has now; under its own where there is no such pipeline.
+
+    Raises DefinitionError where the two do not go together: under its old limit it would be counted by nobody else.
+    """
     try:
-        return with_limit_of(definition, pick(present(settings), definition.name))
+        today = pick(present(settings), definition.name)
     except DefinitionError:  # what it was begun with is all that it needs
         return definition
+    return with_limit_of(definition, today)

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from flows.errors import LimitLatched, LimitLost
 from flows.limit.clock import Clock, ClockGuard, Distance
 from flows.limit.permit import Issuer, Permit
-from flows.limit.places import Place, Places, bounding
+from flows.limit.places import Place, Places
 from flows.limit.rhythm import HORIZON_SECONDS, POLL_SECONDS, Rhythm
 from flows.limit.script import LimitScript, Reply, Report
 from flows.limit.unheard import Unheard
@@ -75,6 +75,7 @@ class Asker:
         *,
         clock: Clock,
         give_up: float,
+        pace: LimitTerms,
     ) -> None:
         self.counters = Counters()
         self.waiting = Waiting()
@@ -87,7 +88,7 @@ class Asker:
         self._prefix, self._next_id = _prefix(), 1
         self._names = [each.name for each in terms]
         self._lead_seconds = min(each.max_timeout_seconds for each in terms)
-        self._rhythm = Rhythm(bounding(terms))
+        self._rhythm = Rhythm(pace)
         self._reports: deque[Report] = deque()
         self._doubtful: list[tuple[float, Report]] = []
         self._guard, self._trusted, self._report_jump = ClockGuard(), 0.0, False
@@ -271,7 +272,7 @@ class Asker:
         unsure = any(limit.unsure in _UNSURE for limit in reply.limits)
         if jumped or unsure or (self.distance.away and self._guard.worn):
             self._begin_anew()
-        wait = 0.0 if all_granted or jumped else self._rhythm.pause(reply, self.distance.away)
+        wait = 0.0 if (all_granted and asked.wanted) or jumped else self._rhythm.pause(reply, self.distance.away)
         self._ask_at = received + wait
 
     def _granted(self, reply: Reply, first: int, asked: Asked, sent: float, received: float) -> list[Granted]:

@@ -39,8 +39,9 @@ class Limit:
         clock: Clock,
         give_up_seconds: float,
         stops: Sequence[Stops],
+        together: LimitTerms | None = None,
     ) -> None:
-        self.each, self.terms, self.clock = tuple(terms), bounding(terms), clock
+        self.each, self.terms, self.clock = tuple(terms), together or bounding(terms), clock
         self.fresh_seconds = min(map(fresh_seconds, terms))
         self.usual: Places = tuple(Place(index) for index in range(len(terms)))
         self.generation = 0
@@ -48,7 +49,9 @@ class Limit:
         self.other_numbers: set[str] = set()  # limits that somebody uses with other numbers; both are kept
         self.on_event: Callable[[str], None] = log.info  # told in plain words what people should know
         self._unheard = [Unheard(each.name, some) for each, some in zip(terms, stops, strict=True)]
-        self._asker = Asker(script, self.each, self, self._unheard, clock=clock, give_up=give_up_seconds)
+        self._asker = Asker(
+            script, self.each, self, self._unheard, clock=clock, give_up=give_up_seconds, pace=self.terms
+        )
         self._closed = False
         if any(self._unheard):
             self._asker.start()
@@ -121,8 +124,8 @@ class Limit:
         if len(self.each) > 1:
             found["limits"] = [each.name for each in self.each]
         stop = Report("l", json.dumps(found))
-        for limit in range(len(self.each)):
-            await self._stop(limit, stop, "the limit was latched")
+        stops = (self._stop(limit, stop, "the limit was latched") for limit in range(len(self.each)))
+        await asyncio.gather(*stops)  # all at once: a process that dies meanwhile has written each of them down
         self._asker.waiting.fail(partial(latched, self.each[0].name, found))
 
     async def _stop(self, limit: int, stop: Report, why: str) -> None:

@@ -143,7 +143,9 @@ local function read_past(l)
   l.paused, l.latched, l.lost, l.cause = paused_before, s[11], tonumber(s[12]) or -1, s[13] or ''
   l.slow_gap, l.slow_until, l.slow_last = tonumber(s[16]) or 0, tonumber(s[17]) or 0, tonumber(s[18]) or 0
   l.lapse = math.max(l.live_lapse, tonumber(s[5]) or 0)
+  local kept = l.keep
   if l.longest >= l.keep or now > l.keep_until then l.keep = l.longest end  -- a window unused for its own length is forgotten
+  if l.family and l.keep > kept and kept > 0 then l.known = now end  -- logs of values end with what was kept before
   if l.longest == l.keep then l.keep_until = now + l.keep end
 
   -- The time that the farthest caller of late is away
@@ -264,7 +266,9 @@ for _, report in ipairs(reports) do
     elseif kind == 'f' then
       redis.call('ZREM', slot.flights, id)
     elseif kind == 'p' and slot.value ~= '' then
-      if number > 0 then redis.call('SET', slot.pause, text(now + number), 'PX', math.ceil(number / 1000)) end
+      if number > 0 and now + number > tonumber(redis.call('GET', slot.pause) or 0) then
+        redis.call('SET', slot.pause, text(now + number), 'PX', math.ceil(number / 1000))
+      end
       announce(l, 'pause')
     elseif kind == 'p' and now + number > l.paused then
       l.paused = now + number
@@ -277,8 +281,11 @@ for _, report in ipairs(reports) do
       end
       announce(l, 'latch')
     elseif kind == 'r' then
-      l.slow_gap, l.slow_until = number / math.max(1, tonumber(id)), now + number
-      if tonumber(id) < 1 then l.slow_last = l.slow_until end
+      local apart = number / math.max(1, tonumber(id))
+      if now >= l.slow_until or apart > l.slow_gap then  -- what one answer says does not quicken what another has said
+        l.slow_gap, l.slow_until = apart, math.max(l.slow_until, now + number)
+      end
+      if tonumber(id) < 1 then l.slow_last = math.max(l.slow_last, now + number) end
     end
   end
 end
@@ -327,20 +334,26 @@ local function look(l)
   -- the others would never fly. Everybody may hold an equal part; what is left over goes to whoever waited longest.
   -- The values of a family are too many and too small to stand in line for.
   l.since, l.turn, l.longest_wait, l.spare, l.part, l.mine = now, now, now, l.cap, l.cap, 0
-  local rivals, waits = 0, {}
+  l.reserve = 0
+  local rivals, waits, costs = 0, {}, {}
   local line = redis.call('HGETALL', l.hungry)
   for i = 1, #line, 2 do
-    local began, seen, what = string.match(line[i + 1], '(%d+) (%d+) ?(%a*)')
+    local began, seen, what, cost = string.match(line[i + 1], '(%d+) (%d+) ?(%a*) ?(%d*)')
     if tonumber(seen) < now - HUNGER - l.farthest then
       redis.call('HDEL', l.hungry, line[i])
     elseif line[i] == prefix then
       l.since = tonumber(began)
     elseif what == 'start' then
       l.turn = math.min(l.turn, tonumber(began))
+      costs[#costs + 1] = {tonumber(began), tonumber(cost) or 1}
     else
       rivals, waits[line[i]] = rivals + 1, 0
       l.longest_wait = math.min(l.longest_wait, tonumber(began))
     end
+  end
+  -- Whoever has waited longer for a request of many units would never find them free at once: they are left to it.
+  for _, each in ipairs(costs) do
+    if each[1] < l.since and each[2] > 1 then l.reserve = math.max(l.reserve, each[2]) end
   end
   if rivals > 0 and wanted > 0 then
     l.part = math.floor(l.cap / (rivals + 1))
@@ -453,16 +466,17 @@ local function place(slot, cost)
   local soonest = start
   for _, w in ipairs(l.windows) do
     if cost > w[1] then return nil, 'too much', SLEEP end
+    if l.reserve > 0 and cost + l.reserve > w[1] then return nil, 'rate', NEAR end
     if w[4] then
       local begun, following = period_of(l, w, start)
-      while units_since(slot, math.max(0, begun - EDGE)) + cost > w[1] do
+      while units_since(slot, math.max(0, begun - EDGE)) + cost + l.reserve > w[1] do
         start, why = following, 'rate'
         if begun == 0 or start > now + HORIZON then break end
         begun, following = period_of(l, w, start)
       end
       soonest = math.max(soonest, start)
     else
-      local score = in_the_way(slot, w[1], cost)
+      local score = in_the_way(slot, w[1] - l.reserve, cost)
       if score and score + w[2] > start then start, why = score + w[2], 'rate' end
       if score then soonest = math.max(soonest, math.min(score, now) + w[2]) end
     end
@@ -473,10 +487,10 @@ end
 local starts, granted, hint, why, bound = {}, 0, nil, '', 0
 local full = {}  -- slots that have refused a request
 
-local function refuse(i, slot, reason, seconds)
+local function refuse(i, slot, reason, seconds, cost)
   if slot then
-    full[slot] = true
-    slot.limit.refused = slot.limit.refused or reason
+    full[slot] = reason ~= 'too much' or nil  -- what never fits holds up nobody
+    if not slot.limit.refused then slot.limit.refused, slot.limit.refused_cost = reason, cost end
     if why == '' then
       why = reason
       for at, l in ipairs(limits) do
@@ -489,21 +503,22 @@ local function refuse(i, slot, reason, seconds)
 end
 
 local function ask(i, demand)
-  local start, binding, reason, soonest = 0, nil, '', 0
+  local start, binding, reason, soonest, bound_cost = 0, nil, '', 0, 1
   for at = 2, #demand, 2 do
     if full[slots[demand[at]]] then return refuse(i) end
   end
   for at = 2, #demand, 2 do
     local slot, cost = slots[demand[at]], demand[at + 1]
     local earliest, found, soon = place(slot, cost)
-    if not earliest then return refuse(i, slot, found, soon) end
-    if earliest > start or not binding then start, binding, reason = earliest, slot, found end
+    if not earliest then return refuse(i, slot, found, soon, cost) end
+    if earliest > start or not binding then start, binding, reason, bound_cost = earliest, slot, found, cost end
     soonest = math.max(soonest, soon)
   end
   start = math.ceil(start)
   local horizon = binding.limit.horizon
   if start - now > horizon then
-    return refuse(i, binding, reason, math.min(start - now - horizon, math.max(NEAR, math.ceil(soonest) - now - horizon)))
+    local seconds = math.min(start - now - horizon, math.max(NEAR, math.ceil(soonest) - now - horizon))
+    return refuse(i, binding, reason, seconds, bound_cost)
   end
   local id = prefix .. (first + i - 1)
   for at = 2, #demand, 2 do
@@ -544,7 +559,8 @@ for at, l in ipairs(limits) do
   elseif l.refused == 'in flight' then
     redis.call('HSET', l.hungry, prefix, text(l.since) .. ' ' .. text(now))
   elseif l.refused == 'rate' then
-    redis.call('HSET', l.hungry, prefix, text(l.granted > 0 and now or l.since) .. ' ' .. text(now) .. ' start')
+    local cost = (l.refused_cost or 1) > 1 and ' ' .. text(l.refused_cost) or ''
+    redis.call('HSET', l.hungry, prefix, text(l.granted > 0 and now or l.since) .. ' ' .. text(now) .. ' start' .. cost)
   else
     redis.call('HDEL', l.hungry, prefix)
   end

@@ -89,15 +89,18 @@ class Limiter:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
-    def limit(self, *terms: LimitTerms) -> Limit:
+    def limit(self, *terms: LimitTerms, together: LimitTerms | None = None) -> Limit:
         """The limit of these terms, or all of them together: a request needs a place under each.
 
-        The same object for the same terms. Other numbers under one name: both are kept.
+        `together`: what they allow together, if requests cost more than one unit. The same object for the same terms.
+        Other numbers under one name: both are kept.
         """
         if terms not in self._limits:
             script = LimitScript(self._client, terms, asker_id=self.asker_id, script=self._text)
             stops = [Stops(self._stops_folder, each.name, clock=self._clock) for each in terms]
-            self._limits[terms] = Limit(script, terms, clock=self._clock, give_up_seconds=self._give_up, stops=stops)
+            self._limits[terms] = Limit(
+                script, terms, clock=self._clock, give_up_seconds=self._give_up, stops=stops, together=together
+            )
         return self._limits[terms]
 
     async def close(self) -> None:

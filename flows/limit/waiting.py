@@ -11,7 +11,7 @@ from flows.limit.permit import Permit
 from flows.limit.places import Places
 from flows.limit.script import Demand
 
-KINDS = 200  # of requests that are asked for at once
+KINDS = 200  # of requests that are asked for at once, beside what is offered
 
 
 class Offer(Protocol):
@@ -70,6 +70,8 @@ class Waiting:
         offered: list[tuple[Waiter | None, Offer | None]] = []
         total, times = 0, Counter[Places]()
         for waiter in self._waiters:
+            if waiter.offer is None and len(demands) >= KINDS:
+                continue
             if waiter.offer is not None:
                 offers = waiter.offer()
                 demands += [Demand(1, offer.places) for offer in offers]
@@ -80,8 +82,6 @@ class Waiting:
                 demands.append(Demand(count, waiter.places))
                 offered += [(None, None)] * count
                 total += count
-            if len(demands) >= KINDS:
-                break
         return Asked(min(most, total), demands, offered)
 
     def add(self, waiter: Waiter) -> None:

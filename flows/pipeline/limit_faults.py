@@ -12,6 +12,7 @@ from flows.pipeline.known import Known
 from flows.pipeline.limits import Limit
 from flows.pipeline.rules import Rule
 
+MOST_OF_UNITS = 10_000  # with so many a visit to Redis takes some 50 ms
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _FAMILY = re.compile(r"[a-z0-9]+([- ][a-z0-9]+|[- ]?\{[^{}]*\})*")
 
@@ -35,6 +36,7 @@ def limit_faults(definition: Definition, columns: tuple[str, ...] | None) -> Ite
         yield from _name(limit, place, columns)
         yield from _numbers(limit, place)
         yield from _cost(definition, limit, place, columns)
+        yield from _many(definition, limit, place)
         yield from _timeouts(definition, limit)
     for place, rules in _rules(definition):
         for at, rule in enumerate(rules):
@@ -150,6 +152,15 @@ def _cost(definition: Definition, limit: Limit, place: Place, columns: tuple[str
         elif column.min is None or column.min < 0 or column.max is None or column.max > limit.units:
             what = f"{name} needs min: 0 or more and max: {limit.units} or less"
             yield Fault(place, f"{what}: a row that costs more would never go")
+
+
+def _many(definition: Definition, limit: Limit, place: Place) -> Iterator[Fault]:
+    """Of a limit of units each request in its window is looked at, whenever somebody asks."""
+    cheapest = limit.least_cost(definition.rows_per_request, definition.columns)
+    most = max((number // max(1, cheapest) for number, _ in (*limit.pairs, *limit.calendar)), default=0)
+    if limit.units is not None and most > MOST_OF_UNITS:
+        what = f"of {limit.units:,} hold {most:,} of the cheapest requests, and {MOST_OF_UNITS:,} are the most"
+        yield Fault((*place, "units"), f"{what}: state a higher cost, or count requests")
 
 
 def _timeouts(definition: Definition, limit: Limit) -> Iterator[Fault]:

@@ -83,8 +83,8 @@ _LIMITS = ("limit", "limits")
 
 def _sibling(definition: Definition, data: Mapping[str, Any], *, file: str = "") -> Definition:
     """What `data` makes, judged by what is new about it."""
-    made, known = from_resolved(data), list(consistency.faults(definition))
-    if new := [fault for fault in consistency.faults(made) if fault not in known]:
+    made, known = from_resolved(data), {fault.place for fault in consistency.faults(definition)}
+    if new := [fault for fault in consistency.faults(made) if fault.place not in known]:
         raise refusal(new, file=file)
     return made
 

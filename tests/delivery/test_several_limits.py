@@ -7,9 +7,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from flows.delivery.demand import Demand
+from flows.delivery.job import Job, Ticket
+from flows.delivery.queue import Queue
 from flows.ledger.connection import connect
 from flows.limit.limiter import open_limit, status
-from flows.records import RowState, RunState
+from flows.pipeline.limits import Limit
+from flows.records import Row, RowState, RunState
 from tests.harness.receiver import worst
 from tests.harness.scripted import Answer
 from tests.harness.scripted_api import Asked, Scripted, delivered, scripted
@@ -138,3 +142,31 @@ def test_what_bound_the_pace_is_told_by_name(tmp_path: Path, redis_url: str) -> 
         ended = delivered(redis_url, tmp_path, definition(api.url, limits=limits), [], table=table([1] * 6))
 
     assert next(iter(ended.facts.held_by)) == "rate (endpoint)"
+
+
+def test_a_row_that_backed_off_is_offered_while_others_wait() -> None:
+    now = [0.0]
+    queue = Queue(lambda: now[0])
+    rows = [Ticket(Row(number, number + 1, {}), None) for number in (1, 2)]  # type: ignore[arg-type]
+    queue.add(rows[:1])
+    queue.back_off(Job([rows[1]]), 1.0)
+    assert [job.rows for job in queue.offer(9)] == [[1]]
+    now[0] = 2.0
+
+    assert [job.rows for job in queue.offer(9)] == [[2], [1]]
+    assert queue.pick(queue.offer(9)[:1])[0].rows == [2]
+    assert len(queue) == 1
+
+
+def test_a_parcel_of_several_values_takes_a_place_of_each() -> None:
+    """It was put together before its limit was one for each value."""
+    limits = (Limit(name="chat {chat}", units=50, window_seconds=1, cost="{points}"),)
+    demand = Demand(limits, None)
+    rows = [Row(number, number, {"chat": number % 2, "points": number}) for number in (1, 2, 3)]
+
+    odd, even = demand.places(rows)
+
+    assert (odd.cost, even.cost) == (4, 2)
+    assert odd.value != even.value
+    assert demand.too_dear((odd._replace(cost=51),)) == "costs 51 units, and the limit 'chat {chat}' allows 50"
+    assert demand.too_dear((odd, even)) == ""

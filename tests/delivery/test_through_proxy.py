@@ -7,8 +7,6 @@ from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from flows.ledger.connection import connect
 from flows.records import RowState, RunState
 from tests.harness.http_proxy import Proxied, proxied
@@ -17,23 +15,23 @@ from tests.harness.world import world
 __all__ = ["proxied"]
 LIMIT: dict[str, Any] = {"name": "api", "requests": 20, "window_seconds": 1, "in_flight": 6, "grace_seconds": 0.3}
 PASSWORD = "hunter2-" + "x" * 12
+ENVIRONMENT = {"PROXY_PW": PASSWORD}
 
 
 def test_a_run_through_a_proxy_is_killed_resumed_and_keeps_the_limit(
-    tmp_path: Path, redis_url: str, proxied: Proxied, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, redis_url: str, proxied: Proxied
 ) -> None:
-    monkeypatch.setenv("PROXY_PW", PASSWORD)
     with world(tmp_path, redis_url, limit=LIMIT, knobs={"delay_min_seconds": 0.05, "delay_max_seconds": 0.1}) as w:
         proxy = proxied(w.url, user=f"me:{PASSWORD}")
         w.more["proxy"] = proxy.with_user("me:${secret:PROXY_PW}")
         w.more["idempotent"] = True
         file = w.file(70)
-        killed = w.start("r1", file=file)
+        killed = w.start("r1", file=file, environment=ENVIRONMENT)
         w.wait_for_rows("r1", 15)
         killed.send_signal(signal.SIGKILL)
         killed.communicate(timeout=10)
 
-        ended = w.deliver("r1", file=file)
+        ended = w.deliver("r1", file=file, environment=ENVIRONMENT)
 
         report = w.report()
         assert ended["state"] == RunState.FINISHED
@@ -55,18 +53,15 @@ def test_a_run_through_a_proxy_is_killed_resumed_and_keeps_the_limit(
         assert secret.encode() not in files
 
 
-def test_a_run_whose_proxy_refuses_the_password_loses_no_row(
-    tmp_path: Path, redis_url: str, proxied: Proxied, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PROXY_PW", PASSWORD)
+def test_a_run_whose_proxy_refuses_the_password_loses_no_row(tmp_path: Path, redis_url: str, proxied: Proxied) -> None:
     with world(tmp_path, redis_url, limit=LIMIT) as w:
         proxy = proxied(w.url, user="me:another")
         w.more["proxy"] = proxy.with_user("me:${secret:PROXY_PW}")
         file = w.file(30)
 
-        stopped = w.deliver("r1", file=file)
+        stopped = w.deliver("r1", file=file, environment=ENVIRONMENT)
         proxy.takes(f"me:{PASSWORD}")  # somebody corrects it
-        ended = w.deliver("r1", file=file)
+        ended = w.deliver("r1", file=file, environment=ENVIRONMENT)
 
         assert stopped["state"] == RunState.STOPPED
         assert (

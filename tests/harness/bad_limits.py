@@ -154,4 +154,9 @@ LIMITS: list[tuple[str, str, str]] = [
         _own(_ACCOUNT, more="answers: [{status: 400, means: failed, limit: account}]\n"),
         "own.yaml:10: answers[0].limit: says which limit waits, and this rule means failed; leave it out",
     ),
+    (
+        "more requests of units than can be looked at",
+        _own("{name: points, units: 1000000, per: day}"),
+        "own.yaml:9: limits[0].units: of 1,000,000 hold 1,000,000 of the cheapest requests, and 10,000 are the most: state a higher cost, or count requests",
+    ),
 ]

@@ -469,3 +469,62 @@ def test_what_several_limits_allow_together() -> None:
     assert bounding([CHAT, ACCOUNT]).windows == ((4, 0.5),)
     assert bounding([DAY], [1]).windows == ((3, 0.5), (40, 86_400.0))
     assert bounding([ACCOUNT]) is ACCOUNT
+
+
+def test_a_pause_of_a_value_is_not_cut_short_by_a_shorter_one(redis_client: redis.Redis) -> None:
+    world, asker = warm(redis_client, ACCOUNT, CHAT)
+    place = (Place(1, value_name("ann")),)
+    asker.reports += [Report("p", "429", world.now / SECOND + seconds, place) for seconds in (30, 1)]
+    world.visit(asker, 0, [])
+    world.now += 2 * SECOND
+
+    assert world.visit(asker, 1, [(0, 1)]) == []
+
+
+def test_a_budget_does_not_quicken_what_another_one_has_slowed(redis_client: redis.Redis) -> None:
+    world, asker = warm(redis_client, ACCOUNT)
+    asker.reports.append(Report("r", "0", world.now / SECOND + 60))
+    world.visit(asker, 0, [])
+    asker.reports.append(Report("r", "10", world.now / SECOND + 2))
+    world.visit(asker, 0, [])
+    world.now += 3 * SECOND
+
+    assert world.visit(asker, 3, [(0, 1)] * 3) == []
+
+
+def test_a_dear_request_is_not_starved_by_the_cheap_ones_of_others(redis_client: redis.Redis) -> None:
+    """Ten units in 0.8 s: one process asks for nine at once, another one for one again and again."""
+    few = LimitTerms("points", ((10, 0.8),), 40, 0.5, 0.5, units=True)
+    world = World(redis_client, [(few,), (few,)], 0)
+    play(world, [("ask", 0, 1, [(0, 1)]), ("wait", 30 * SECOND), ("wait", 30 * SECOND)])
+    starts = [0, 0]
+    for _ in range(400):
+        for index, (asker, cost) in enumerate(zip(world.askers, (9, 1), strict=True)):
+            starts[index] += len(world.visit(asker, 2, [(0, cost)] * 2))
+            for _ in range(4):
+                world.settle(asker, 0, "answered")
+        world.now += 50_000
+
+    assert starts[0] >= 5, starts
+    assert starts[1] >= 20, starts
+
+
+def test_a_longer_window_of_values_waits_until_nothing_unknown_can_count(redis_client: redis.Redis) -> None:
+    """The log of a value ends some time after the longest window that was in force: of a longer one it knows less."""
+    world, asker = warm(redis_client, CHAT)
+    world.visit(asker, 1, [(0, 1)])
+    asker.terms = (LimitTerms(CHAT.name, (*CHAT.windows, (4, 7200.0)), 2, 0.5, 0.5),)
+    world.visit(asker, 0, [])
+    began = world.now
+    while world.now < began + 7300 * SECOND:
+        world.now += 60 * SECOND
+        if world.visit(asker, 1, [(1, 1)]):
+            break
+
+    assert world.now - began >= 7200 * SECOND
+
+
+def test_what_can_never_fit_holds_up_nobody(redis_client: redis.Redis) -> None:
+    world, asker = warm(redis_client, POINTS)
+
+    assert len(world.visit(asker, 2, [(0, 21), (0, 1)])) == 1
