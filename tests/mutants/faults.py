@@ -106,7 +106,11 @@ LIMIT = [
         ("every request costs one unit", "l.weighs and weight_of(found[i]) or 1", "1"),
         ("a request may be dearer than what is left", "if units > n - cost then", "if units > n - 1 then"),
         ("a request dearer than all units may go", "if cost > w[1] then return", "if false then return"),
-        ("a cheap request overtakes a dear one", "    full[slot] = true\n", ""),
+        (
+            "a cheap request overtakes a dear one",
+            "    full[slot] = reason ~= 'too much' or nil",
+            "    full[slot] = nil",
+        ),
         ("all values are one", "slot.value ~= '' then return slot.held < l.cap end", "false then return true end"),
         (
             "a pause of a value is not kept",
@@ -121,7 +125,7 @@ LIMIT = [
         ("a period begins when it does here", "local EDGE = 5000000 ", "local EDGE = 0 "),
         (
             "a period holds one more",
-            "units_since(slot, math.max(0, begun - EDGE)) + cost > w[1]",
+            "units_since(slot, math.max(0, begun - EDGE)) + cost + l.reserve > w[1]",
             "units_since(slot, math.max(0, begun - EDGE)) > w[1]",
         ),
         (
