@@ -171,7 +171,7 @@ def test_a_count_at_the_top_leads_to_its_rows(here: Site, page: Page) -> None:
     page.locator(".rr-legend").get_by_role("link", name="failed 2").click()
 
     expect(page.get_by_text("1–2 of 2 rows")).to_be_in_viewport()
-    assert "state=failed" in page.url
+    page.wait_for_url("**state=failed**")
 
 
 def test_a_run_is_cancelled_and_resumed_and_no_row_is_sent_twice(here: Site, page: Page) -> None:
@@ -310,7 +310,7 @@ def test_fix_and_upload_again_keeps_the_pipeline(here: Site, page: Page) -> None
     page.get_by_role("button", name="Upload the corrected file").click()
 
     expect(page.get_by_text("Replies, for a second pipeline")).to_be_visible()
-    assert "pipeline=replies" in page.url
+    page.wait_for_url("**pipeline=replies**")
     give(page, "fixed.csv", "note\nfixed\n")
     expect(page.get_by_role("button", name="Send 1 row", exact=True)).to_be_visible()
 
@@ -480,7 +480,7 @@ def test_the_page_says_that_redis_is_away_keeps_what_was_chosen_and_goes_on(here
         search.press("Enter")
         expect(page.get_by_text("Redis does not answer.").first).to_be_visible()
         page.wait_for_url("**search=nobody**")
-        assert "state=rejected" in page.url
+        page.wait_for_url("**state=rejected**")
         assert "Traceback" not in page.content()
     finally:
         here.redis.start()
@@ -488,8 +488,8 @@ def test_the_page_says_that_redis_is_away_keeps_what_was_chosen_and_goes_on(here
     expect(page.get_by_text("1–2 of 2 rows")).to_be_visible()
     expect(page.get_by_text("Redis does not answer.")).to_have_count(0)
     expect(search).to_have_value("nobody")
-    assert "search=nobody" in page.url
-    assert "state=rejected" in page.url
+    page.wait_for_url("**search=nobody**")
+    page.wait_for_url("**state=rejected**")
 
 
 def test_an_address_with_filters_survives_being_opened_while_redis_is_away(here: Site, page: Page) -> None:
