@@ -15,9 +15,11 @@ from flows.delivery.delivery import Delivery
 from flows.ledger.connection import connect
 from flows.ledger.keys import run_key
 from flows.ledger.ledger import Ledger
+from flows.ledger.view import View
 from flows.records import RowState, RunState
 from tests.harness.scripted import Answer
 from tests.harness.scripted_api import Asked, delivered, patient, scripted
+from tests.harness.wait import wait_until
 
 RESENT: dict[str, Any] = {"batch": {"rows": 4}, "limit": {"in_flight": 1}}
 
@@ -177,14 +179,18 @@ def test_rows_that_others_settle_meanwhile_do_not_keep_the_rest_from_being_asked
     redis_url: str, tmp_path: Path
 ) -> None:
     lookups: list[str] = []
+    first = threading.Lock()
 
     def answer(asked: Asked) -> Answer:
         if asked.method == "POST":
             time.sleep(1.0)
             return 200, {}
-        if not lookups:
-            assert Ledger(connect(redis_url)).mark_done("r1", range(501, 1001), by="somebody") == 500
-        lookups.append(asked.path)
+        with first:
+            if not lookups:
+                unknown = partial(View(connect(redis_url)).run, "r1")
+                wait_until(lambda: unknown().counts[RowState.UNKNOWN] == 1050, what="the last time-out to be recorded")
+                assert Ledger(connect(redis_url)).mark_done("r1", range(501, 1001), by="somebody") == 500
+            lookups.append(asked.path)
         return 200, {"id": 1}
 
     with scripted(answer) as api:
