@@ -4,7 +4,7 @@
 
 One process asks for permits under limits that never bound the pace and answers each at once; no request is sent: one,
 two and three limits of requests; an account and a limit for each of 10,000 values, asked for in turn; an account and a
-limit of units. The CPU is that of this process and, beside it, of the server. Exit 1 where a permit costs over 1 ms here.
+limit of units. The CPU is of this process and, beside it, of the server. Exit 1 where a permit costs over 1 ms here.
 """
 
 from __future__ import annotations
@@ -104,20 +104,20 @@ def main() -> int:
                         long_known(client, each.name)
                     before = _cpu(client)
                     permits, visits, seconds, cpu = asyncio.run(asked(server.url, terms, given.seconds))
-                    spent, memory = _cpu(client) - before, client.info("memory")["used_memory"] / 1e6  # type: ignore[index]
+                    spent, memory = _cpu(client) - before, client.info("memory")["used_memory"] / 1e6
             finally:
                 server.stop()
         here = 1e6 * cpu / permits
         dear = dear or here > MOST_US
-        there, each = 1e6 * spent / permits, visits / permits
-        line = f"{what:<45}{permits / seconds:>10,.0f}{here:>9.0f}{there:>13.0f}{each:>13.2f}{memory:>13.1f}"
+        there, apiece = 1e6 * spent / permits, visits / permits
+        line = f"{what:<45}{permits / seconds:>10,.0f}{here:>9.0f}{there:>13.0f}{apiece:>13.2f}{memory:>13.1f}"
         print(line, flush=True)
     return int(dear)
 
 
 def _cpu(client: redis.Redis) -> float:
     found = client.info("cpu")
-    return float(found["used_cpu_user"]) + float(found["used_cpu_sys"])  # type: ignore[index]
+    return float(found["used_cpu_user"]) + float(found["used_cpu_sys"])
 
 
 if __name__ == "__main__":
