@@ -23,6 +23,7 @@ from flows.limit.clock import boot_time
 from flows.limit.limiter import Limit, Permit
 from flows.pipeline.auth import Auth
 from flows.pipeline.definition import Definition
+from flows.pipeline.hosts import plain_host
 from flows.pipeline.template import Secrets
 from flows.records import Reply
 from flows.settings import Settings
@@ -51,6 +52,7 @@ class Access:
     ) -> None:
         self._auth, self._secrets, self._limit, self._event = auth, secrets, limit, event
         self._masker = client.compiled.masker
+        self._definition, self._hosts = definition, dict[bytes, bool]()
         self._stopped: Stopped | None = None
         self._told = 0  # the last generation of which people have heard that it did not hold
         self._fixed = self._fixed_header()
@@ -84,6 +86,11 @@ class Access:
             else None
         )
 
+    def _lets_in(self, raw_host: bytes) -> bool:
+        if (found := self._hosts.get(raw_host)) is None:  # a definition's hosts are fixed, so that they are few
+            found = self._hosts[raw_host] = self._definition.lets_in(plain_host(raw_host.decode("ascii")))
+        return found
+
     async def _permit(self) -> Permit:
         (permit,) = await self._limit.acquire(1)
         return permit
@@ -115,7 +122,12 @@ class Access:
             await self._tokens.aclose()
 
     def apply(self, request: httpx.Request) -> str:
-        """Put all of it on a request that is about to go; "" or why it cannot go now."""
+        """Put all of it on a request that is about to go; "" or why it cannot go now.
+
+        A request to a host that is to have none of it goes as it is.
+        """
+        if not self._lets_in(request.url.raw_host):
+            return ""
         if self._fixed:
             request.headers["Authorization"] = self._fixed
         if self._tokens is not None and (oauth2 := self._auth.oauth2) is not None:

@@ -12,8 +12,8 @@ import redis
 from flows.credentials.connecting import Consent, NotAllowed
 from flows.credentials.grant import Token, exchanging
 from flows.credentials.signing import text_of
-from flows.credentials.store import About, Store, about_of, forget, owner
-from flows.credentials.tokens import Tokens
+from flows.credentials.store import About, Store, about_of, forget, inherit, owner
+from flows.credentials.tokens import Tokens, belongs_to, whose
 from flows.credentials.vault import Vault
 from flows.credentials.wire import driven, wire_of
 from flows.errors import LedgerError, SettingError
@@ -74,8 +74,15 @@ def standing(client: redis.Redis, definition: Definition) -> Standing | None:
     oauth2 = definition.auth.oauth2 if definition.auth is not None else None
     if oauth2 is None:
         return None
-    about = about_of(client, oauth2.token_name)
-    return _standing(definition.name, oauth2, about)
+    return _standing(definition.name, oauth2, about_of(client, _name(client, oauth2, definition.name)))
+
+
+def _name(client: redis.Redis, oauth2: OAuth2, pipeline: str) -> str:
+    """What its token is called. Raises StackError, LedgerError."""
+    name = oauth2.token_name(pipeline)
+    with translated():
+        inherit(client, name, oauth2.former_name, pipeline)
+    return name
 
 
 def _standing(pipeline: str, oauth2: OAuth2, about: About | None) -> Standing:
@@ -84,7 +91,7 @@ def _standing(pipeline: str, oauth2: OAuth2, about: About | None) -> Standing:
     return Standing(
         pipeline=pipeline,
         grant=oauth2.grant,
-        name=oauth2.token_name,
+        name=oauth2.token_name(pipeline),
         connected=there or by_itself,
         held=there,
         expires=about.expires if about is not None else None,
@@ -106,6 +113,7 @@ class Account:
         self.secrets: Mapping[str, str] = secrets_of(definition, settings.secrets)
         self._vault = Vault.of(settings)
         self._wire = wire_of(definition, self.secrets, settings.secrets)
+        self._name = _name(client, oauth2, definition.name)
 
     def ready(self) -> Standing:
         """Have a token that holds, by what is stored or stated. Raises Stopped where there is none to be had."""
@@ -151,11 +159,21 @@ class Account:
     def _put(self, token: Token) -> None:
         stated = self.oauth2.refresh_token
         first = self._vault.print_of(text_of(stated, self.secrets)) if stated is not None else ""
-        store = Store(self._client, self._vault, self.oauth2.token_name, owner=owner(), pipeline=self.definition.name)
+        store = Store(
+            self._client,
+            self._vault,
+            self._name,
+            owner=owner(),
+            pipeline=self.definition.name,
+            whose=whose(self.oauth2, self.secrets, self._vault),
+        )
         until = time.monotonic() + _WAIT_SECONDS
         with translated():
             while True:
                 taken, held = store.take(10.0)
+                if taken and store.is_foreign(held):
+                    store.free()
+                    raise belongs_to(held, self.oauth2, self.definition.name)
                 if taken and store.put(held.generation, token, why="connected", first=first):
                     return
                 if time.monotonic() > until:
@@ -164,8 +182,8 @@ class Account:
 
     def forget(self) -> bool:
         """Forget what is stored; whether there was anything."""
-        return forget(self._client, self.oauth2.token_name)
+        return forget(self._client, self._name)
 
     def standing(self) -> Standing:
         """How it stands."""
-        return _standing(self.definition.name, self.oauth2, about_of(self._client, self.oauth2.token_name))
+        return _standing(self.definition.name, self.oauth2, about_of(self._client, self._name))

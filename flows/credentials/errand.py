@@ -53,6 +53,7 @@ class Errand(msgspec.Struct, frozen=True):
     attempts: int = 1
     wire: Wire = DIRECTLY
     hide: tuple[str, ...] = ()
+    whose: str = ""
 
 
 class Came(msgspec.Struct, frozen=True):
@@ -122,6 +123,7 @@ def run(errand: Errand) -> Came:
         errand.name,
         owner=errand.owner,
         pipeline=errand.pipeline,
+        whose=errand.whose,
     )
 
     def before(asked: Asked) -> None:
