@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import redis
 
 from flows.credentials.connecting import Consent, NotAllowed
-from flows.credentials.grant import Token, exchanging
+from flows.credentials.grant import Token, TokenAway, TokenRefused, exchanging
 from flows.credentials.signing import text_of
 from flows.credentials.store import About, Store, about_of, forget, inherit, owner
 from flows.credentials.tokens import Tokens, belongs_to, whose
@@ -19,6 +19,8 @@ from flows.credentials.wire import driven, wire_of
 from flows.errors import LedgerError, SettingError
 from flows.ledger.connection import translated
 from flows.limit.limiter import Limiter, Permit
+from flows.limit.places import Places
+from flows.masking import Masker
 from flows.pipeline.auth import OAuth2
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secrets_of
@@ -100,15 +102,27 @@ def _standing(pipeline: str, oauth2: OAuth2, about: About | None) -> Standing:
 
 
 class Account:
-    """The account of one pipeline, in the hands of a person. Raises StackError, LedgerError, SettingError."""
+    """The account of one pipeline, in the hands of a person. Raises StackError, LedgerError, SettingError.
 
-    def __init__(self, definition: Definition, settings: Settings, redis_url: str, client: redis.Redis) -> None:
+    `places`: those that a token request takes under the limit, where it counts.
+    """
+
+    def __init__(
+        self,
+        definition: Definition,
+        settings: Settings,
+        redis_url: str,
+        client: redis.Redis,
+        *,
+        places: Places | None = None,
+    ) -> None:
         oauth2 = definition.auth.oauth2 if definition.auth is not None else None
         if oauth2 is None:
             raise SettingError(
                 f"Pipeline {definition.name} has no oauth2 under auth, so that there is no account to connect."
             )
         self.definition, self.oauth2 = definition, oauth2
+        self._places = places
         self._settings, self._redis_url, self._client = settings, redis_url, client
         self.secrets: Mapping[str, str] = secrets_of(definition, settings.secrets)
         self._vault = Vault.of(settings)
@@ -126,7 +140,7 @@ class Account:
             limit = limiter.limit(*self.definition.limit_terms)
 
             async def acquire() -> Permit:
-                (permit,) = await limit.acquire(1)
+                (permit,) = await limit.acquire(1, self._places)
                 return permit
 
             tokens = Tokens(
@@ -148,7 +162,11 @@ class Account:
     def exchange(self, consent: Consent, code: str) -> None:
         """Have the tokens for what a person has allowed. Raises TokenRefused, TokenAway, NotAllowed."""
         flow = exchanging(self.oauth2, self.secrets, code=code, redirect=consent.redirect, verifier=consent.verifier)
-        token = driven(flow, wire=self._wire)
+        mask = Masker([*self.secrets.values(), code, consent.verifier]).text
+        try:
+            token = driven(flow, wire=self._wire)
+        except (TokenRefused, TokenAway) as exc:
+            raise type(exc)(mask(exc.message), hint=exc.hint) from None
         if not token.refresh:
             raise NotAllowed(
                 "The server gave a token, but no refresh token, so that it could not be renewed.",

@@ -109,6 +109,10 @@ class Store:
         """
         return bool(self._run("intend", generation, int(seconds * 1000)))
 
+    def hold(self, seconds: float) -> bool:
+        """Keep the lock for so long at most; False where it is not ours any more."""
+        return bool(self._run("hold", int(seconds * 1000)))
+
     def put(self, generation: int, token: Token, *, why: str, first: str, before: str = "") -> bool:
         """Keep what came in the place of a generation; False where something else is there.
 

@@ -21,7 +21,7 @@ from flows.credentials.standing import Standing
 from flows.credentials.store import Held, Store, inherit, owner
 from flows.credentials.vault import Vault
 from flows.credentials.wire import DIRECTLY, Wire, driven
-from flows.errors import Stopped
+from flows.errors import RowrelayError, Stopped
 from flows.limit.clock import Clock, boot_time
 from flows.limit.limiter import Permit, StalePermit
 from flows.masking import Masker
@@ -124,8 +124,8 @@ class Tokens:
     async def _renew_beside(self) -> None:
         try:
             await self._renew_once()
-        except Stopped as exc:
-            self._failed = exc
+        except Exception as exc:
+            self._failed = stopped_of(exc, self._masker)
 
     async def aclose(self) -> None:
         """Nobody needs another token. What is being renewed is waited for by the process that does."""
@@ -287,7 +287,8 @@ class Tokens:
             raise Stopped(
                 f"The token {brief(self._oauth2.name)} began with another refresh token, that of pipeline"
                 f" {held.pipeline}.",
-                hint="Two accounts need two tokens: state another `name` under auth.oauth2.",
+                hint="Two accounts need two tokens: state another `name` under auth.oauth2. If it is one account, whose "
+                f"refresh token was replaced, `rowrelay auth {self._pipeline} --forget` drops the old one.",
             )
         if self._oauth2.refresh_token is None:
             raise Stopped(
@@ -349,6 +350,18 @@ def belongs_to(held: Held, oauth2: OAuth2, pipeline: str) -> Stopped:
         "which has another token_url or client_id.",
         hint="State another `name` under auth.oauth2. If the account itself has moved, "
         f"`rowrelay auth {pipeline} --forget` drops the old token.",
+    )
+
+
+def stopped_of(exc: Exception, masker: Masker) -> Stopped:
+    """What stops a run that has nothing to be let in by."""
+    if isinstance(exc, Stopped):
+        return exc
+    if isinstance(exc, RowrelayError):
+        return Stopped(masker.text(exc.message), hint=exc.hint)
+    logger.error("what lets requests in failed inside: %s", masker.text(repr(exc)))
+    return Stopped(
+        masker.text(f"What lets requests in failed inside: {exc!r}."), hint="Resume the run; if that recurs, report it."
     )
 
 

@@ -122,7 +122,8 @@ def test_a_name_that_another_account_has_stops_before_a_refresh_token_is_used(re
     assert stopped == [
         "",
         "The token 'crm' began with another refresh token, that of pipeline of-a.\n"
-        "Two accounts need two tokens: state another `name` under auth.oauth2.",
+        "Two accounts need two tokens: state another `name` under auth.oauth2. If it is one account, whose "
+        "refresh token was replaced, `rowrelay auth of-b --forget` drops the old one.",
     ]
     assert len(server.asked) == 1
 
