@@ -287,8 +287,8 @@ class Tokens:
             raise Stopped(
                 f"The token {brief(self._oauth2.name)} began with another refresh token, that of pipeline"
                 f" {held.pipeline}.",
-                hint="Two accounts need two tokens: state another `name` under auth.oauth2. If it is one account, whose "
-                f"refresh token was replaced, `rowrelay auth {self._pipeline} --forget` drops the old one.",
+                hint="Two accounts need two tokens: state another `name` under auth.oauth2. If it is one account, "
+                f"whose refresh token was replaced, `rowrelay auth {self._pipeline} --forget` drops the old one.",
             )
         if self._oauth2.refresh_token is None:
             raise Stopped(
