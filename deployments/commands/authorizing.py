@@ -14,19 +14,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 from deployments.commands.session import err, out
 from deployments.commands.showing import print_json
 from flows.credentials.account import Account, Standing
 from flows.credentials.connecting import Consent, NotAllowed
+from flows.delivery.demand import Demand
 from flows.errors import RowrelayError
 from flows.ledger.connection import connect, verify
 from flows.pipeline.pipelines import pick, present
 from flows.settings import Settings
 
 _WAIT_SECONDS = 600.0
+_READ_SECONDS = 10.0
 _MOST_CHARACTERS = 16_384
 
 
@@ -53,7 +56,9 @@ def auth(pipeline: str, how: How, *, as_json: bool) -> int:
         client = connect(addresses.redis_url)
         try:
             verify(client)
-            account = Account(definition, settings, addresses.redis_url, client)
+            account = Account(
+                definition, settings, addresses.redis_url, client, places=Demand.of(definition).places([])
+            )
             if how.forget:
                 return _forgotten(account, as_json=as_json)
             _begin(account, how)
@@ -134,9 +139,10 @@ def _checked(text: str) -> str:
 def _by_browser(account: Account, how: How) -> None:
     """Let the person allow it, and take what comes back, by the redirect or pasted."""
     came: queue.Queue[str] = queue.Queue()
-    with _listening(how.port, came) as port:
+    state = secrets.token_urlsafe(24)
+    with _listening(how.port, came, state) as port:
         redirect = f"http://127.0.0.1:{port}/callback"
-        consent = Consent(redirect, state=secrets.token_urlsafe(24), verifier=secrets.token_urlsafe(48))
+        consent = Consent(redirect, state=state, verifier=secrets.token_urlsafe(48))
         address = consent.address(account.oauth2, account.secrets)
         err.print("Open this address and allow it:", markup=False)
         err.print(address, markup=False)
@@ -161,15 +167,22 @@ def _pasted(came: queue.Queue[str]) -> None:
 
 
 @contextmanager
-def _listening(port: int, came: queue.Queue[str]) -> Iterator[int]:
-    """A server on this machine alone, for one redirect. Raises NotAllowed where the port is taken."""
+def _listening(port: int, came: queue.Queue[str], state: str) -> Iterator[int]:
+    """A server on this machine alone, for the one redirect that knows `state`. Raises NotAllowed for a taken port.
+
+    Browsers open connections on which they say nothing: each has a thread, and its time.
+    """
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = _READ_SECONDS
+
         def do_GET(self) -> None:
-            mine = self.path.startswith("/callback?")
+            called = self.path.startswith("/callback?")
+            mine = called and parse_qs(urlsplit(self.path).query).get("state") == [state]
             text = "You may close this page, and go back to the terminal." if mine else "There is nothing here."
+            text = "This belongs to another try. Open the newest address." if called and not mine else text
             content = f"<!DOCTYPE html><title>Rowrelay</title><p>{html.escape(text)}".encode()
-            self.send_response(200 if mine else 404)
+            self.send_response(200 if mine else 400 if called else 404)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -181,7 +194,8 @@ def _listening(port: int, came: queue.Queue[str]) -> Iterator[int]:
             """Nothing: the address holds the code."""
 
     try:
-        server = HTTPServer(("127.0.0.1", port), Handler)
+        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        server.daemon_threads, server.block_on_close = True, False
     except OSError as exc:
         raise NotAllowed(f"Port {port} cannot be used: {exc.strerror}.", hint="Give another one by --port.") from exc
     threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()

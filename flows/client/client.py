@@ -131,9 +131,16 @@ class Client:
                 except Exception as exc:
                     return self._unanswered(exc, current, question)
             await permit.wait()
-            if self.credentials is not None and (why := self.credentials.apply(request)):
-                current.give_up()
-                return Reply(RowState.WAITING, why, wrote=False, attempted=False, again=True)
+            if self.credentials is not None:
+                try:
+                    why = self.credentials.apply(request)
+                except Exception as exc:  # nothing was sent, so that it is no row's trouble
+                    current.give_up()
+                    why = self._masker.text(f"the request cannot be signed or let in: {exc}")
+                    return Reply(RowState.WAITING, why, wrote=False, attempted=False, stop=True)
+                if why:
+                    current.give_up()
+                    return Reply(RowState.WAITING, why, wrote=False, attempted=False, again=True)
             return await self._fly(request, current, question)
         except BaseException:
             current.give_up()

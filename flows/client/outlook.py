@@ -13,6 +13,7 @@ from flows.client.credential import planned as with_credentials
 from flows.client.exchange import whole_request
 from flows.client.request import build, mask
 from flows.pipeline.definition import Definition
+from flows.pipeline.hosts import plain_host
 from flows.pipeline.rendering import Rendering
 from flows.pipeline.template import Unsendable
 from flows.records import Row
@@ -61,8 +62,10 @@ def planned(
     """
     made = _made(compiled, tuple(rows), key=key, own_keys=own_keys, kept=kept)
     for each in made:
-        if each.request is not None and compiled.definition.auth is not None:
-            with_credentials(each.request, compiled.definition.auth, NOT_KNOWN)
+        if each.request is None or (auth := compiled.definition.auth) is None:
+            continue
+        if compiled.definition.lets_in(plain_host(each.request.url.raw_host.decode("ascii"))):
+            with_credentials(each.request, auth, NOT_KNOWN)
     return made
 
 

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 import redis
 
 from flows.credentials.connecting import Consent, NotAllowed
-from flows.credentials.grant import Token, exchanging
+from flows.credentials.grant import Token, TokenAway, TokenRefused, exchanging
 from flows.credentials.signing import text_of
-from flows.credentials.store import About, Store, about_of, forget, owner
-from flows.credentials.tokens import Tokens
+from flows.credentials.store import About, Store, about_of, forget, inherit, owner
+from flows.credentials.tokens import Tokens, belongs_to, whose
 from flows.credentials.vault import Vault
 from flows.credentials.wire import driven, wire_of
 from flows.errors import LedgerError, SettingError
 from flows.ledger.connection import translated
 from flows.limit.limiter import Limiter, Permit
+from flows.limit.places import Places
+from flows.masking import Masker
 from flows.pipeline.auth import OAuth2
 from flows.pipeline.definition import Definition
 from flows.pipeline.secret import secrets_of
@@ -74,8 +76,15 @@ def standing(client: redis.Redis, definition: Definition) -> Standing | None:
     oauth2 = definition.auth.oauth2 if definition.auth is not None else None
     if oauth2 is None:
         return None
-    about = about_of(client, oauth2.token_name)
-    return _standing(definition.name, oauth2, about)
+    return _standing(definition.name, oauth2, about_of(client, _name(client, oauth2, definition.name)))
+
+
+def _name(client: redis.Redis, oauth2: OAuth2, pipeline: str) -> str:
+    """What its token is called. Raises StackError, LedgerError."""
+    name = oauth2.token_name(pipeline)
+    with translated():
+        inherit(client, name, oauth2.former_name, pipeline)
+    return name
 
 
 def _standing(pipeline: str, oauth2: OAuth2, about: About | None) -> Standing:
@@ -84,7 +93,7 @@ def _standing(pipeline: str, oauth2: OAuth2, about: About | None) -> Standing:
     return Standing(
         pipeline=pipeline,
         grant=oauth2.grant,
-        name=oauth2.token_name,
+        name=oauth2.token_name(pipeline),
         connected=there or by_itself,
         held=there,
         expires=about.expires if about is not None else None,
@@ -93,19 +102,32 @@ def _standing(pipeline: str, oauth2: OAuth2, about: About | None) -> Standing:
 
 
 class Account:
-    """The account of one pipeline, in the hands of a person. Raises StackError, LedgerError, SettingError."""
+    """The account of one pipeline, in the hands of a person. Raises StackError, LedgerError, SettingError.
 
-    def __init__(self, definition: Definition, settings: Settings, redis_url: str, client: redis.Redis) -> None:
+    `places`: those that a token request takes under the limit, where it counts.
+    """
+
+    def __init__(
+        self,
+        definition: Definition,
+        settings: Settings,
+        redis_url: str,
+        client: redis.Redis,
+        *,
+        places: Places | None = None,
+    ) -> None:
         oauth2 = definition.auth.oauth2 if definition.auth is not None else None
         if oauth2 is None:
             raise SettingError(
                 f"Pipeline {definition.name} has no oauth2 under auth, so that there is no account to connect."
             )
         self.definition, self.oauth2 = definition, oauth2
+        self._places = places
         self._settings, self._redis_url, self._client = settings, redis_url, client
         self.secrets: Mapping[str, str] = secrets_of(definition, settings.secrets)
         self._vault = Vault.of(settings)
         self._wire = wire_of(definition, self.secrets, settings.secrets)
+        self._name = _name(client, oauth2, definition.name)
 
     def ready(self) -> Standing:
         """Have a token that holds, by what is stored or stated. Raises Stopped where there is none to be had."""
@@ -118,7 +140,7 @@ class Account:
             limit = limiter.limit(*self.definition.limit_terms)
 
             async def acquire() -> Permit:
-                (permit,) = await limit.acquire(1)
+                (permit,) = await limit.acquire(1, self._places)
                 return permit
 
             tokens = Tokens(
@@ -140,7 +162,11 @@ class Account:
     def exchange(self, consent: Consent, code: str) -> None:
         """Have the tokens for what a person has allowed. Raises TokenRefused, TokenAway, NotAllowed."""
         flow = exchanging(self.oauth2, self.secrets, code=code, redirect=consent.redirect, verifier=consent.verifier)
-        token = driven(flow, wire=self._wire)
+        mask = Masker([*self.secrets.values(), code, consent.verifier]).text
+        try:
+            token = driven(flow, wire=self._wire)
+        except (TokenRefused, TokenAway) as exc:
+            raise type(exc)(mask(exc.message), hint=exc.hint) from None
         if not token.refresh:
             raise NotAllowed(
                 "The server gave a token, but no refresh token, so that it could not be renewed.",
@@ -151,11 +177,21 @@ class Account:
     def _put(self, token: Token) -> None:
         stated = self.oauth2.refresh_token
         first = self._vault.print_of(text_of(stated, self.secrets)) if stated is not None else ""
-        store = Store(self._client, self._vault, self.oauth2.token_name, owner=owner(), pipeline=self.definition.name)
+        store = Store(
+            self._client,
+            self._vault,
+            self._name,
+            owner=owner(),
+            pipeline=self.definition.name,
+            whose=whose(self.oauth2, self.secrets, self._vault),
+        )
         until = time.monotonic() + _WAIT_SECONDS
         with translated():
             while True:
                 taken, held = store.take(10.0)
+                if taken and store.is_foreign(held):
+                    store.free()
+                    raise belongs_to(held, self.oauth2, self.definition.name)
                 if taken and store.put(held.generation, token, why="connected", first=first):
                     return
                 if time.monotonic() > until:
@@ -164,8 +200,8 @@ class Account:
 
     def forget(self) -> bool:
         """Forget what is stored; whether there was anything."""
-        return forget(self._client, self.oauth2.token_name)
+        return forget(self._client, self._name)
 
     def standing(self) -> Standing:
         """How it stands."""
-        return _standing(self.definition.name, self.oauth2, about_of(self._client, self.oauth2.token_name))
+        return _standing(self.definition.name, self.oauth2, about_of(self._client, self._name))

@@ -44,18 +44,19 @@ class Consent:
     def code(self, came: str) -> str:
         """The code in the address that the person was sent to, or as it was pasted alone. Raises NotAllowed."""
         came = came.strip()
-        query = parse_qs(urlsplit(came).query) if "?" in came else {}
+        bare = came.startswith(("code=", "state=", "error="))
+        query = parse_qs(came if bare else urlsplit(came).query) if bare or "?" in came else {}
         if not query:
             if not came or any(char.isspace() for char in came) or "://" in came:
                 raise NotAllowed(
                     "That is no code.", hint="Paste the whole address that the browser was sent to, or the code in it."
                 )
             return came
+        if query.get("state") != [self.state]:
+            raise NotAllowed("The address belongs to another try.", hint="Begin again, and use the newest address.")
         if "error" in query:
             detail = "".join(f": {text}" for text in query.get("error_description", []))
             raise NotAllowed(f"The account was not connected: {query['error'][0]}{detail}"[:300] + ".")
-        if query.get("state") != [self.state]:
-            raise NotAllowed("The address belongs to another try.", hint="Begin again, and use the newest address.")
         if not query.get("code"):
             raise NotAllowed("The address holds no code.", hint="Paste the address that the browser was sent to last.")
         return query["code"][0]

@@ -19,6 +19,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -32,6 +34,7 @@ from flows.errors import RowrelayError
 
 START_SECONDS = 15.0  # Python and its libraries may take so long on a machine that is busy
 KEEP_SECONDS = 20.0  # so long a Redis that is away is told again and again; after that what came lies on the disk
+HOLD_SECONDS = 10.0  # so much longer than a step takes the lock is held for it
 ONLY_SECONDS = 600.0  # the same where the disk did not take it
 
 
@@ -53,6 +56,7 @@ class Errand(msgspec.Struct, frozen=True):
     attempts: int = 1
     wire: Wire = DIRECTLY
     hide: tuple[str, ...] = ()
+    whose: str = ""
 
 
 class Came(msgspec.Struct, frozen=True):
@@ -122,16 +126,17 @@ def run(errand: Errand) -> Came:
         errand.name,
         owner=errand.owner,
         pipeline=errand.pipeline,
+        whose=errand.whose,
     )
 
     def before(asked: Asked) -> None:
-        if not store.intend(errand.generation, asked.timeout_seconds + 10.0):
+        if not store.intend(errand.generation, asked.timeout_seconds + HOLD_SECONDS):
             raise TokenAway("another process renews the token")
 
     mask = Masker((errand.before, *errand.hide)).text
     try:
         flow = asking(errand.where, lambda: errand.asked, attempts=errand.attempts)
-        token = driven(flow, wire=errand.wire, before=before)
+        token = driven(flow, wire=errand.wire, before=before, sleep=partial(_sleep, store))
     except TokenRefused as exc:
         told = mask(exc.message)
         store.fail(errand.generation, told)
@@ -140,6 +145,15 @@ def run(errand: Errand) -> Came:
         store.free()
         return Came(away=mask(exc.message))
     return _keep(store, errand, token)
+
+
+def _sleep(store: Store, seconds: float) -> None:
+    """Pause between two attempts, and hold the lock: meanwhile nobody else may use the same refresh token."""
+    import redis
+
+    with suppress(redis.RedisError):  # then the next attempt, which has to hold it, is told
+        store.hold(seconds + HOLD_SECONDS)
+    time.sleep(seconds)
 
 
 def _keep(store: Store, errand: Errand, token: Token, sleep: Callable[[float], None] = time.sleep) -> Came:

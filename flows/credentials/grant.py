@@ -29,6 +29,7 @@ ATTEMPTS = 3
 MOST_BYTES = 1 << 20
 _PAUSE_SECONDS = 0.5
 _MOST_PAUSE_SECONDS = 30.0
+_LATER, _LATER_WORDS = (408, 425, 429), ("temporarily_unavailable", "server_error")
 _JWT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
@@ -131,9 +132,11 @@ class _Unclear(Exception):
 def read(answer: Answer) -> Token:
     """The token of an answer. Raises TokenRefused; _Unclear where it says nothing for good."""
     status, found = answer.status, _json(answer)
-    if status is None or status == 429 or status >= 500:
-        raise _Unclear(answer.trouble or f"it says {status}")
     error = found.get("error")
+    if status is None or status in _LATER or status >= 500 or error in _LATER_WORDS:
+        raise _Unclear(answer.trouble or f"it says {status}")
+    if status >= 300 and not found:  # of something in between, that knows nothing of tokens
+        raise _Unclear(answer.trouble or f"it says {status}, and nothing that a token server says")
     if error or status >= 400:
         words = error if isinstance(error, str) else error.get("message") if isinstance(error, Mapping) else None
         detail = found.get("error_description") or found.get("message") or ""
@@ -156,17 +159,21 @@ def read(answer: Answer) -> Token:
 
 
 def _json(answer: Answer) -> Mapping[str, Any]:
+    """What the answer says, {} where that is no object. Bytes that are no UTF-8 may stand beside a good token."""
     try:
-        found = json.loads(answer.body)
-    except ValueError:
+        text = answer.body.decode("utf-8-sig", "replace")
+        found = json.loads(text, strict=False, parse_int=float)  # an int of 5,000 digits would be refused
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, Mapping) else {}
 
 
 def _seconds(found: Any) -> float | None:
+    if isinstance(found, bool):
+        return None
     try:
         seconds = float(found)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return seconds if 0 < seconds < 1e9 else None
 

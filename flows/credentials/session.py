@@ -32,7 +32,10 @@ _HINT = "Set right what auth.login says, or its secrets, then resume the run."
 
 
 class Session:
-    """Of one process. `acquire` grants a permit, `send` sends under it: logging in is an arrival like others."""
+    """Of one process. `acquire` grants a permit, `send` sends under it: logging in is an arrival like others.
+
+    `latch` shuts the limit after a ban, and returns what to raise.
+    """
 
     def __init__(
         self,
@@ -43,11 +46,13 @@ class Session:
         acquire: Callable[[], Awaitable[Permit]],
         send: Callable[[httpx.Request, Permit], Awaitable[Reply]],
         pause: Callable[[float, str], Awaitable[None]],
+        latch: Callable[[str], Awaitable[Stopped]],
         hide: Callable[[Sequence[str]], None],
         clock: Clock = boot_time,
     ) -> None:
         self._login, self._secrets = login, secrets
         self._acquire, self._send, self._pause, self._hide, self._clock = acquire, send, pause, hide, clock
+        self._latch = latch
         self._rendering = Rendering.of(definition, login.opening)
         self._cookies = httpx.Cookies()
         self._headers: dict[str, str] = {}
@@ -58,6 +63,7 @@ class Session:
     def apply(self, request: httpx.Request) -> None:
         """Put the session on a request."""
         if self._login.cookies:
+            request.headers.pop("Cookie", None)  # of a session before, where it goes again
             self._cookies.set_cookie_header(request)
         for name, value in self._headers.items():
             request.headers[name] = value
@@ -84,6 +90,8 @@ class Session:
                 generation = self.standing.generation + 1
                 self.standing.begin(generation, since=self._clock(), after_refusal=after_refusal)
                 return
+            if reply.ban:
+                raise await self._latch(reply.reason)
             if reply.pause_seconds:
                 await self._pause(reply.pause_seconds, reply.reason)
             elif reply.status is not None and reply.status < 500:

@@ -18,6 +18,7 @@ from flows.errors import SettingError
 from flows.pipeline.auth import Hmac, OAuth2
 from flows.pipeline.template import FromRow, Secrets, fill, pieces
 
+_UNSIGNED = "unsigned"  # the extension with the address as it was before it was signed
 ASSERTION_SECONDS = 180  # some servers take no assertion that lives longer than five minutes
 
 
@@ -65,6 +66,7 @@ def _private_key(text: str) -> tuple[rsa.RSAPrivateKey, dict[str, Any]]:
 
 def sign(request: httpx.Request, stated: Hmac, secrets: Secrets, *, now: float, nonce: str) -> str:
     """Sign a request that is ready to go; returns the signature. Raises SettingError for a key that is none."""
+    request.url = request.extensions.setdefault(_UNSIGNED, request.url)  # it may have been signed before
     moment = _timestamp(stated, now)
     if stated.timestamp_header:
         request.headers[stated.timestamp_header] = moment

@@ -43,6 +43,8 @@ class Held:
     intent: float | None = None  # since when the refresh token is being used up, or was by somebody who died
     trouble: str = ""
     sealed: bool = False  # it is there, and cannot be opened here
+    pipeline: str = ""  # whose run, or person, stored it
+    whose: str = ""  # a fingerprint of the account's server and client; "" where an earlier version stored it
 
     @property
     def left(self) -> float | None:
@@ -75,11 +77,16 @@ def digest_of(name: str) -> str:
 
 
 class Store:
-    """One token in one Redis. Raises redis.RedisError. `owner` is who holds the lock."""
+    """One token in one Redis. Raises redis.RedisError. `owner` is who holds the lock.
 
-    def __init__(self, client: redis.Redis, vault: Vault, name: str, *, owner: str, pipeline: str = "") -> None:
+    `whose` is a fingerprint of where its refresh token goes: it is sealed with the token.
+    """
+
+    def __init__(
+        self, client: redis.Redis, vault: Vault, name: str, *, owner: str, pipeline: str = "", whose: str = ""
+    ) -> None:
         self._script = client.register_script(SCRIPT)
-        self._vault, self.name, self.owner, self._pipeline = vault, name, owner, pipeline
+        self._vault, self.name, self.owner, self._pipeline, self.whose = vault, name, owner, pipeline, whose
         self._digest = digest_of(name)
         self._keys = [f"{PREFIX}{{{self._digest}}}", f"{PREFIX}{{{self._digest}}}:lock"]
 
@@ -102,6 +109,10 @@ class Store:
         """
         return bool(self._run("intend", generation, int(seconds * 1000)))
 
+    def hold(self, seconds: float) -> bool:
+        """Keep the lock for so long at most; False where it is not ours any more."""
+        return bool(self._run("hold", int(seconds * 1000)))
+
     def put(self, generation: int, token: Token, *, why: str, first: str, before: str = "") -> bool:
         """Keep what came in the place of a generation; False where something else is there.
 
@@ -114,7 +125,16 @@ class Store:
 
     def sealed(self, token: Token, before: str = "") -> bytes:
         """What is kept of it."""
-        return self._vault.seal([token.access, token.refresh or before])
+        return self._vault.seal([token.access, token.refresh or before, self.whose])
+
+    def is_foreign(self, held: Held) -> bool:
+        """Whether a token goes to another server or client than ours, which only its own definition may use.
+
+        One that an earlier version stored is that of the pipeline which stored it.
+        """
+        if not held.generation or held.sealed:
+            return False
+        return held.whose != self.whose if held.whose else held.pipeline != self._pipeline
 
     def fail(self, generation: int, why: str) -> None:
         """Note why there is no token, and let go of the lock."""
@@ -130,10 +150,10 @@ class Store:
         if not data.get("generation"):
             return Held(now=now, intent=_moment(data.get("intent")), trouble=data.get("trouble", b"").decode())
         try:
-            access, refresh = self._vault.unseal(data["sealed"])
+            access, refresh, *rest = self._vault.unseal(data["sealed"])
             closed = False
         except Sealed:
-            access, refresh, closed = "", "", True
+            access, refresh, rest, closed = "", "", [], True
         return Held(
             generation=int(data["generation"]),
             now=now,
@@ -146,6 +166,8 @@ class Store:
             intent=_moment(data.get("intent")),
             trouble=data.get("trouble", b"").decode(),
             sealed=closed,
+            pipeline=data.get("pipeline", b"").decode(),
+            whose=rest[0] if rest else "",
         )
 
     # What a token server has just given lies on this machine's disk until Redis has it.
@@ -154,7 +176,7 @@ class Store:
         """Write down what came in the place of a generation; on the disk when this returns. Raises OSError."""
         path = self._shelf(generation, first)
         private_folder(path.parent)
-        kept = [token.access, token.refresh or before, token.seconds, token.scope, time.time()]
+        kept = [token.access, token.refresh or before, token.seconds, token.scope, time.time(), self.whose]
         write_whole(path, self._vault.seal(kept), mode=0o600)
         return path
 
@@ -162,8 +184,10 @@ class Store:
         """What another process got in the place of a generation, and could not tell Redis."""
         path = self._shelf(generation, first)
         try:
-            access, refresh, seconds, scope, at = self._vault.unseal(path.read_bytes())
+            access, refresh, seconds, scope, at, *rest = self._vault.unseal(path.read_bytes())
         except (OSError, Sealed, ValueError):
+            return None
+        if rest and rest[0] != self.whose:
             return None
         left = None if seconds is None else max(0.001, seconds - max(0.0, time.time() - at))
         return Token(access, refresh, left, scope)
@@ -202,6 +226,20 @@ def _about(data: dict[Any, Any], now: float) -> About:
         trouble_at=_moment(data.get(b"trouble_at")),
         now=now,
     )
+
+
+def inherit(client: redis.Redis, name: str, before: str, pipeline: str) -> None:
+    """Go on under this name with what the pipeline stored under the one that it had by default in earlier versions.
+
+    Raises redis.RedisError.
+    """
+    if name == before:
+        return
+    old, new = (f"{PREFIX}{{{digest_of(each)}}}" for each in (before, name))
+    stored_by: Any = client.hget(old, "pipeline")
+    if stored_by is not None and stored_by.decode("utf-8", "replace") == pipeline:
+        with suppress(redis.ResponseError):  # another process was faster
+            client.renamenx(old, new)
 
 
 def forget(client: redis.Redis, name: str) -> bool:

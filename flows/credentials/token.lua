@@ -3,6 +3,7 @@
 --   look                                             what is stored
 --   take  owner milliseconds                         the same, and 1 if the lock is ours now
 --   intend owner generation milliseconds             note that the refresh token of this generation is being used up
+--   hold  owner milliseconds                         keep the lock for so long, if it is ours
 --   put   owner generation sealed seconds why first name pipeline scope   what came in the place of that generation
 --   fail  owner generation why                       note why there is none
 --   free  owner                                      let go of the lock
@@ -32,6 +33,10 @@ if wish == 'intend' then
   redis.call('SET', lock, owner, 'PX', ARGV[4])
   redis.call('HSET', hash, 'intent', string.format('%.3f', now))
   return 1
+end
+if wish == 'hold' then
+  if redis.call('GET', lock) ~= owner then return 0 end
+  return redis.call('PEXPIRE', lock, ARGV[3])
 end
 if wish == 'put' then
   -- Whatever became of the lock: what replaces this generation is all that is left of it.

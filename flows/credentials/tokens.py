@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -17,14 +18,15 @@ from flows.credentials.errand import START_SECONDS, Errand, Sent
 from flows.credentials.grant import TokenAway, TokenRefused, ask, attempts_of, fetching, place_of
 from flows.credentials.signing import text_of
 from flows.credentials.standing import Standing
-from flows.credentials.store import Held, Store, owner
+from flows.credentials.store import Held, Store, inherit, owner
 from flows.credentials.vault import Vault
 from flows.credentials.wire import DIRECTLY, Wire, driven
-from flows.errors import Stopped
+from flows.errors import RowrelayError, Stopped
 from flows.limit.clock import Clock, boot_time
 from flows.limit.limiter import Permit, StalePermit
 from flows.masking import Masker
 from flows.pipeline.auth import OAuth2
+from flows.pipeline.fault import brief
 from flows.pipeline.template import Secrets
 
 T = TypeVar("T")
@@ -67,7 +69,10 @@ class Tokens:
         self._oauth2, self._secrets, self._vault, self._redis_url = oauth2, secrets, vault, redis_url
         self._pipeline, self._wire, self._acquire = pipeline, wire, acquire
         self._on_token, self._event, self._clock = on_token, event, clock
-        self._store = Store(client, vault, oauth2.token_name, owner=owner(), pipeline=pipeline)
+        self._name = oauth2.token_name(pipeline)
+        ours = whose(oauth2, secrets, vault)
+        self._store = Store(client, vault, self._name, owner=owner(), pipeline=pipeline, whose=ours)
+        self._inherit = partial(inherit, client, self._name, oauth2.former_name, pipeline)
         self._masker = Masker(secrets.values())
         self._first = self._print()
         self._access = ""
@@ -119,8 +124,8 @@ class Tokens:
     async def _renew_beside(self) -> None:
         try:
             await self._renew_once()
-        except Stopped as exc:
-            self._failed = exc
+        except Exception as exc:
+            self._failed = stopped_of(exc, self._masker)
 
     async def aclose(self) -> None:
         """Nobody needs another token. What is being renewed is waited for by the process that does."""
@@ -134,6 +139,8 @@ class Tokens:
         while True:
             pause = 1.0
             try:
+                if not self.standing.generation:
+                    await self._call(self._inherit)
                 held = await self._call(self._store.look)
                 if self._adopted(held):
                     return
@@ -162,8 +169,14 @@ class Tokens:
     def _is_ours(self, held: Held) -> bool:
         return bool(held.generation) and not held.sealed and held.first == self._first
 
+    def _is_ours_by_all(self, held: Held) -> bool:
+        """Whether one of an earlier version is ours whoever stored it: `first` says all that it was asked for with."""
+        return not held.whose and self._oauth2.grant != "refresh_token" and self._oauth2.name is None
+
     def _adopted(self, held: Held) -> bool:
-        """Use what is stored from now on, if it will do."""
+        """Use what is stored from now on, if it will do. Raises Stopped where it is another's."""
+        if self._store.is_foreign(held) and not self._is_ours_by_all(held):
+            raise belongs_to(held, self._oauth2, self._pipeline)
         if not self._is_ours(held) or not held.access or held.generation <= self.standing.refused_up_to:
             return False
         left, lifetime = held.left, held.lifetime
@@ -241,6 +254,7 @@ class Tokens:
             attempts=attempts_of(self._oauth2),
             wire=self._wire,
             hide=tuple(self._secrets.values()),
+            whose=self._store.whose,
         )
         sent = await self._call(Sent, errand)
         try:
@@ -269,6 +283,13 @@ class Tokens:
             if held.refresh:
                 return held.refresh
             raise TokenRefused("the server gave no refresh token")
+        if held.generation and self._oauth2.name is not None and held.pipeline != self._pipeline:
+            raise Stopped(
+                f"The token {brief(self._oauth2.name)} began with another refresh token, that of pipeline"
+                f" {held.pipeline}.",
+                hint="Two accounts need two tokens: state another `name` under auth.oauth2. If it is one account, "
+                f"whose refresh token was replaced, `rowrelay auth {self._pipeline} --forget` drops the old one.",
+            )
         if self._oauth2.refresh_token is None:
             raise Stopped(
                 f"Pipeline {self._pipeline} is not connected to its account.", hint=_capital(_connect(self._pipeline))
@@ -313,6 +334,35 @@ class Tokens:
 
     async def _call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         return await asyncio.to_thread(function, *args, **kwargs)
+
+
+def whose(oauth2: OAuth2, secrets: Secrets, vault: Vault) -> str:
+    """A fingerprint of where the refresh token of an account may go, and for which client."""
+    lasting = "refresh_token" if oauth2.grant == "refresh_token" else ""
+    stated = (oauth2.token_url, oauth2.client_id or "")
+    return vault.print_of("\0".join([lasting, *(text_of(text, secrets) for text in stated)]))
+
+
+def belongs_to(held: Held, oauth2: OAuth2, pipeline: str) -> Stopped:
+    """A definition names a token that goes to another server, or is another client's."""
+    return Stopped(
+        f"The token {brief(oauth2.token_name(pipeline))} belongs to pipeline {held.pipeline}, "
+        "which has another token_url or client_id.",
+        hint="State another `name` under auth.oauth2. If the account itself has moved, "
+        f"`rowrelay auth {pipeline} --forget` drops the old token.",
+    )
+
+
+def stopped_of(exc: Exception, masker: Masker) -> Stopped:
+    """What stops a run that has nothing to be let in by."""
+    if isinstance(exc, Stopped):
+        return exc
+    if isinstance(exc, RowrelayError):
+        return Stopped(masker.text(exc.message), hint=exc.hint)
+    logger.error("what lets requests in failed inside: %s", masker.text(repr(exc)))
+    return Stopped(
+        masker.text(f"What lets requests in failed inside: {exc!r}."), hint="Resume the run; if that recurs, report it."
+    )
 
 
 def _connect(pipeline: str) -> str:

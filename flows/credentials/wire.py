@@ -5,6 +5,9 @@ It goes through the proxy that the definition states, and no other.
 
 from __future__ import annotations
 
+import queue
+import ssl
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,19 +52,44 @@ DIRECTLY = Wire()
 
 
 def post(asked: Asked, wire: Wire = DIRECTLY) -> Answer:
-    """What came of it. Raises SettingError for a certificate that cannot be used."""
+    """What came of it, within its time on the clock. Raises SettingError for a certificate that cannot be used.
+
+    A thread asks, since a name that is looked up, or an answer of a byte a second, obeys no time-out of a read. One
+    that is given up writes nothing more.
+    """
     until = time.monotonic() + asked.timeout_seconds
+    context = tls_context(wire.certified)
+    came: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    threading.Thread(target=lambda: came.put(_posted(asked, wire, context, until)), daemon=True).start()
+    try:
+        return came.get(timeout=asked.timeout_seconds)
+    except queue.Empty:
+        return Answer(None, trouble=_slow(asked))
+
+
+def _slow(asked: Asked) -> str:
+    return f"no answer within {asked.timeout_seconds:g} s"
+
+
+def _posted(asked: Asked, wire: Wire, context: ssl.SSLContext, until: float) -> Answer:
     status, headers, body = None, {}, bytearray()
+
+    def bound(_: str, __: object) -> None:
+        if time.monotonic() > until:
+            raise TimeoutError
+
     try:
         with (
             httpx.Client(
                 trust_env=False,
                 proxy=wire.proxy or None,
-                verify=tls_context(wire.certified),
+                verify=context,
                 timeout=asked.timeout_seconds,
                 follow_redirects=False,
             ) as client,
-            client.stream("POST", asked.url, headers=asked.headers, content=asked.body) as response,
+            client.stream(
+                "POST", asked.url, headers=asked.headers, content=asked.body, extensions={"trace": bound}
+            ) as response,
         ):
             status, headers = response.status_code, dict(response.headers.items())
             for part in response.iter_bytes():
@@ -72,8 +100,9 @@ def post(asked: Asked, wire: Wire = DIRECTLY) -> Answer:
                     raise TimeoutError
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
         slow = isinstance(exc, httpx.TimeoutException | TimeoutError)
-        trouble = f"no answer within {asked.timeout_seconds:g} s" if slow else words_for(exc)
-        return Answer(status, headers, bytes(body), trouble)
+        return Answer(status, headers, bytes(body), _slow(asked) if slow else words_for(exc))
+    except Exception as exc:  # it would die with its thread
+        return Answer(status, headers, bytes(body), f"it cannot be asked ({type(exc).__name__})")
     return Answer(status, headers, bytes(body))
 
 

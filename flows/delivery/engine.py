@@ -17,6 +17,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from flows.client.client import Client
 from flows.credentials.access import Access
 from flows.credentials.wire import certified
+from flows.delivery.demand import Demand
 from flows.delivery.sender import Sender
 from flows.errors import Stopped
 from flows.ledger.connection import connect
@@ -26,6 +27,8 @@ from flows.pipeline.secret import secrets_of
 from flows.pipeline.secret_hosts import SecretHosts
 from flows.records import Reply, Row
 from flows.settings import Settings
+
+Make = Callable[[Limit, Client], Sender]
 
 
 @cache
@@ -83,7 +86,7 @@ class Engine:
             for permit in await limit.acquire(1):
                 permit.unused()
 
-    def open(self, definition: Definition, make: Callable[[Limit, Client], Sender], *, outside: bool = False) -> None:
+    def open(self, definition: Definition, make: Make, *, outside: bool = False, run: str = "") -> None:
         """Start sending by the sender that `make` makes. `outside`: the definition came in over dashboard or HTTP.
 
         Raises SettingError, StackError, LedgerError.
@@ -91,9 +94,9 @@ class Engine:
         hosts = SecretHosts.of(self._settings, outside=outside)
         hosts.refuse(definition)
         _tidy_memory()
-        self.run(self._open, definition, make, hosts)
+        self.run(self._open, definition, make, hosts, run)
 
-    async def _open(self, definition: Definition, make: Callable[[Limit, Client], Sender], hosts: SecretHosts) -> None:
+    async def _open(self, definition: Definition, make: Make, hosts: SecretHosts, run: str) -> None:
         assert self.limit is not None
         secrets, folder = secrets_of(definition, self._settings.secrets), self._settings.secrets
         client = Client(
@@ -118,6 +121,8 @@ class Engine:
                 client=client,
                 limit=self.limit,
                 event=self.limit.on_event,
+                places=Demand.of(definition).places([]),
+                run=run,
             )
             self._exits.push_async_callback(access.aclose)
         sender = make(self.limit, client)

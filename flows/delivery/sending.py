@@ -103,7 +103,12 @@ class Sending:
             on_event=self._events,
             on_second=self._every_second,
         )
-        self.engine.open(self._definition, lambda limit, client: make(limit=limit, client=client), outside=outside)
+        self.engine.open(
+            self._definition,
+            lambda limit, client: make(limit=limit, client=client),
+            outside=outside,
+            run=self._run,
+        )
         self._lease.on_change = self._heed_lease
         self._heed_lease()
 

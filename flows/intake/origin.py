@@ -11,8 +11,9 @@ from flows.intake.incoming import Origin
 from flows.intake.web import Web
 from flows.masking import Masker
 from flows.pipeline.definition import Definition
+from flows.pipeline.hosts import host_of
 from flows.pipeline.secret import secret
-from flows.pipeline.secret_hosts import SecretHosts, host_of
+from flows.pipeline.secret_hosts import SecretHosts
 from flows.private import private_folder
 from flows.settings import Settings
 from flows.storage.access import below

@@ -72,13 +72,21 @@ class OAuth2(Part):
     counts: Bool = Field(default=False)
     """true: token requests count for the API's limit, so they take permits"""
     name: str | None = Field(default=None, exclude_if=left_out)
-    """One token a name, for everything that uses it. Default: token_url, client_id and user together"""
+    """One token a name, for everything that uses it. Default: token_url and client_id together,
+    with the user, or with the name of the secret refresh_token, or else of the pipeline"""
     timeout_seconds: Annotated[Float, Field(gt=0, le=120)] = Field(default=10.0)
     """Longest wait for a token"""
 
+    def token_name(self, pipeline: str) -> str:
+        """What its one token is called: of a refresh token by its secret, else by the pipeline that is connected."""
+        if self.name or self.grant != "refresh_token":
+            return self.former_name
+        stated = SECRET.search(self.refresh_token or "")
+        return f"{self.former_name} {stated[1] if stated else pipeline}"
+
     @property
-    def token_name(self) -> str:
-        """What its one token is called."""
+    def former_name(self) -> str:
+        """What it was called by default before its account was a part of its name."""
         return self.name or " ".join(part for part in (self.token_url, self.client_id, self.user) if part)
 
     @property
@@ -182,6 +190,8 @@ class Auth(Part):
     """A client certificate"""
     hmac: Hmac | None = Field(default=None, exclude_if=left_out)
     """A signature over each request"""
+    hosts: list[str] | None = Field(default=None, exclude_if=left_out)
+    """Further hosts that get it, beside those of the first request and the login"""
 
     @property
     def can_renew(self) -> bool:
@@ -191,7 +201,8 @@ class Auth(Part):
     @property
     def words(self) -> str:
         """What is used, for people: `oauth2 (client_credentials), login`."""
-        stated = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        kinds = (name for name in type(self).model_fields if name != "hosts")
+        stated = [name for name in kinds if getattr(self, name) is not None]
         grant = f" ({self.oauth2.grant})" if self.oauth2 is not None else ""
         return ", ".join(f"{name}{grant}" if name == "oauth2" else name for name in stated)
 

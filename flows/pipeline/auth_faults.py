@@ -10,6 +10,7 @@ from flows.pipeline.auth import SECRET, Auth, Hmac, Login, OAuth2
 from flows.pipeline.definition import Definition
 from flows.pipeline.expression import columns_of
 from flows.pipeline.fault import Fault, Place, brief, suggestion
+from flows.pipeline.hosts import host_of, host_pattern
 from flows.pipeline.open_secret import looks_secret
 from flows.pipeline.request import HEADER_NAME
 
@@ -58,6 +59,7 @@ def auth_faults(definition: Definition) -> Iterator[Fault]:
         yield from _certificate(auth)
     if auth.hmac is not None:
         yield from _hmac(auth.hmac)
+    yield from _hosts(definition, auth)
     yield from _twice(definition, auth)
     yield from _unread(auth)
 
@@ -70,6 +72,26 @@ def _together(auth: Auth) -> Iterator[Fault]:
         yield Fault(("auth", "login"), "goes beside basic, bearer, certificate or hmac, not beside oauth2")
     if not auth.words:
         yield Fault(("auth",), "is empty; write one of oauth2, basic, bearer, login, certificate and hmac")
+
+
+def _hosts(definition: Definition, auth: Auth) -> Iterator[Fault]:
+    """Hosts that get what lets requests in: others than that of the first request only where that is said."""
+    for at, text in enumerate(auth.hosts or ()):
+        try:
+            host_pattern(text)
+        except ValueError as exc:
+            yield Fault(("auth", "hosts", at), str(exc))
+            return
+    if auth.hosts is not None or auth.words == "certificate":
+        return
+    for place, request in definition.requests:
+        if (host := host_of(request.url)) and not definition.lets_in(host):
+            yield Fault(
+                ("auth", "hosts"),
+                f"is missing, as {'.'.join(map(str, place))} goes to another host; write hosts: [{host}] if what lets"
+                " requests in is meant for it too, else hosts: []",
+            )
+            return
 
 
 def _only_a_secret(place: Place, text: str) -> Iterator[Fault]:

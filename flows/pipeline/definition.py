@@ -21,6 +21,7 @@ from flows.pipeline.column import Bool, Column, Float, Int, Part, left_out, pand
 from flows.pipeline.course import Poll, Reconcile, Step, Undo
 from flows.pipeline.expression import Expression
 from flows.pipeline.fault import Place
+from flows.pipeline.hosts import fits, host_of, host_pattern
 from flows.pipeline.limits import Limit
 from flows.pipeline.request import Request, all_texts
 from flows.pipeline.rules import Rule
@@ -194,6 +195,15 @@ class Definition(Part):
     def main(self) -> Request:
         """The request that begins a row's exchange. Raises StopIteration where there is none."""
         return self.request or next(step.request for step in self.steps if step.request is not None)
+
+    def lets_in(self, host: str) -> bool:
+        """Whether requests to a host, as names are compared, get what `auth` has."""
+        if self.auth is None:
+            return False
+        first = self.request or next((step.request for step in self.steps if step.request is not None), None)
+        login = self.auth.login.request if self.auth.login is not None else None
+        own = [host_of(request.url) for request in (first, login) if request is not None]
+        return host in own or any(fits(host, host_pattern(each)) for each in self.auth.hosts or ())
 
     @property
     def timeout_seconds(self) -> float:

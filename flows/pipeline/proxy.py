@@ -30,6 +30,12 @@ def parts(proxy: str) -> tuple[str, str, str, int] | None:
     return (found["user"] or "", found["password"] or "", found["host"], int(found["port"])) if found else None
 
 
+def host_of(proxy: str | None) -> str:
+    """The host of a stated proxy; "" where there is none, or the environment names it."""
+    found = parts(proxy or "")
+    return found[2].strip("[]").casefold() if found else ""
+
+
 def faults(proxy: str | None) -> Iterator[Fault]:
     """What is wrong with it. A password is in no message."""
     if proxy is None or proxy == ENVIRONMENT:

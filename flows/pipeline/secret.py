@@ -11,6 +11,7 @@ from flows.errors import SecretMissing, SettingError
 from flows.pipeline.auth import SECRET
 from flows.pipeline.definition import Definition
 from flows.pipeline.fault import Place
+from flows.pipeline.hosts import host_of
 from flows.pipeline.request import all_texts
 from flows.pipeline.template import FromSecret, TemplateError, pieces
 from flows.settings import Settings
@@ -62,15 +63,19 @@ def uses(definition: Definition) -> Iterator[Use]:
 
 
 def _of_auth(definition: Definition) -> Iterator[Use]:
-    """Those of `auth`: to the token server, or with every request; what only signs counts as what it signs."""
+    """Those of `auth`: to the token server, and to every host that gets what is made of them."""
     if (auth := definition.auth) is None:
         return
-    urls = list(dict.fromkeys(request.url for _, request in definition.requests))
+    every = dict.fromkeys(request.url for _, request in definition.requests)
+    urls = [url for url in every if definition.lets_in(host_of(url))]
     for place, text in auth.texts():
         to_server = place[1] == "oauth2" and place[2] != "header"
         for name in SECRET.findall(text):
-            for url in [auth.oauth2.token_url] if to_server and auth.oauth2 is not None else urls:
+            for url in [auth.oauth2.token_url, *urls] if to_server and auth.oauth2 is not None else urls:
                 yield Use(place, name, url)
+    if auth.login is not None:
+        for place, text in auth.login.request.templates(("auth", "login", "request")):
+            yield from (Use(place, name, url) for name in named(text) for url in urls)
 
 
 def named(text: str) -> list[str]:

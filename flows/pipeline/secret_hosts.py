@@ -7,24 +7,22 @@ anyway. A definition that came in over the dashboard or over HTTP (`outside`) ma
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 
 from flows.errors import SecretAbroad, SettingError
+from flows.pipeline import proxy
 from flows.pipeline.definition import Definition
-from flows.pipeline.fault import Fault, brief
+from flows.pipeline.fault import Fault
+from flows.pipeline.hosts import fits, host_of, host_pattern, is_loopback, plain_host
 from flows.pipeline.secret import refuse_missing_secrets, uses
 from flows.settings import Settings
 
 ENDING = ".hosts"
 _MOST_BYTES = 65_536
-_NAME = re.compile(r"(\*\.)?[^\s*/?#@\\\[\]%:]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +51,11 @@ class SecretHosts:
             return tuple(_written_hosts(file))
         return self.stated.get(name)
 
-    def refusal(self, name: str, host: str) -> str:
-        """Why a secret may not go to a host, and who may change that; "" if it may go."""
+    def refusal(self, name: str, host: str, *, openly: bool = False) -> str:
+        """Why a secret may not go to a host, and who may change that; "" if it may go.
+
+        `openly`: by plain http, which everybody on the way can read.
+        """
         try:
             hosts = self.allowed(name)
         except SettingError as exc:
@@ -66,16 +67,27 @@ class SecretHosts:
                 f"the secret {name} names no hosts, and without them it goes into no definition that was made in the"
                 f" dashboard or over HTTP; {self._to_allow(name, host)}"
             )
-        if any(_fits(host, each) for each in hosts):
-            return ""
+        if any(fits(host, each) for each in hosts):
+            if not openly or is_loopback(host):
+                return ""
+            return (
+                f"the secret {name}, whose hosts are named, may not go to {host} by http://, which everybody on the way"
+                " can read; write https://"
+            )
         listed = ", ".join(hosts) or "no host at all"
         return f"the secret {name} may not go to {host}, only to {listed}; {self._to_allow(name, host)}"
 
     def faults(self, definition: Definition) -> Iterator[Fault]:
         """Every place from which a secret would go where it may not."""
         for use in dict.fromkeys(uses(definition)):
-            if (host := host_of(use.url)) and (why := self.refusal(use.secret, host)):
+            if not (host := host_of(use.url)):
+                continue
+            to_proxy = use.place == ("proxy",)
+            openly = use.url[:5].lower() == "http:" and not to_proxy  # the way to a proxy is its owner's affair
+            if why := self.refusal(use.secret, host, openly=openly):
                 yield Fault(use.place, why)
+            elif openly and (by := proxy.host_of(definition.proxy)) and (why := self.refusal(use.secret, by)):
+                yield Fault(use.place, f"by the proxy, {why}")
 
     def refuse(self, definition: Definition) -> None:
         """Raises SecretAbroad for the first secret that would go where it may not."""
@@ -117,52 +129,14 @@ class Guard:
         names: tuple[str, ...] = request.extensions.get("secrets", self._all)
         if not names:
             return ""
-        key = (names, request.url.raw_host)
+        key = (names, request.url.raw_scheme + b"://" + request.url.raw_host)
         if (known := self._known.get(key)) is None:
-            host = _plain(request.url.raw_host.decode("ascii"))
-            known = next((why for name in names if (why := self._hosts.refusal(name, host))), "")
+            host = plain_host(request.url.raw_host.decode("ascii"))
+            openly = request.url.scheme == "http"
+            known = next((why for name in names if (why := self._hosts.refusal(name, host, openly=openly))), "")
             if len(self._known) < 1000:
                 self._known[key] = known
         return known
-
-
-def host_of(url: str) -> str:
-    """The host of an address whose path may hold placeholders, as names are compared; "" where it has none."""
-    authority = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", url)
-    try:
-        return _plain(urlsplit(authority[0]).hostname or "") if authority else ""
-    except ValueError:
-        return ""
-
-
-def host_pattern(text: str) -> str:
-    """A line of hosts as it is compared. Raises ValueError if it is none."""
-    if not (_NAME.fullmatch(text) or _is_address(text)):
-        raise ValueError(f"{brief(text)} is no host; write one such as api.example.com, or *.example.com")
-    below, name = ("*.", text[2:]) if text.startswith("*.") else ("", text)
-    return below + _plain(name.strip("[]"))
-
-
-def _fits(host: str, pattern: str) -> bool:
-    if pattern.startswith("*."):
-        return host.endswith(pattern[1:]) and host != pattern[1:]
-    return host == pattern
-
-
-def _is_address(text: str) -> bool:
-    try:
-        return bool(ipaddress.ip_address(text.strip("[]")))
-    except ValueError:
-        return False
-
-
-def _plain(host: str) -> str:
-    """A host as names are compared: small letters, other alphabets as the network writes them, no dot at the end."""
-    name = host.casefold().rstrip(".")
-    try:
-        return httpx.URL(f"http://[{name}]/" if ":" in name else f"http://{name}/").raw_host.decode("ascii")
-    except (httpx.InvalidURL, UnicodeError):
-        return name
 
 
 def _written_hosts(file: Path) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -15,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from deployments.commands.authorizing import _listening
 from flows.ledger.connection import connect
 from tests.harness.command import PROGRAM, Run, here, rowrelay
 from tests.harness.oauth import CLIENT, SECRET, OAuth
@@ -133,6 +135,22 @@ def test_a_person_allows_it_in_a_browser_and_it_comes_back_or_is_pasted(ready: P
     (sent,) = server.asked
     assert (sent["grant_type"], sent["redirect_uri"]) == ("authorization_code", asked["redirect_uri"])
     assert len(sent["code_verifier"]) >= 43
+
+
+def test_a_connection_that_says_nothing_and_another_try_hold_up_no_redirect() -> None:
+    came: queue.Queue[str] = queue.Queue()
+    with _listening(0, came, "mine") as port, socket.create_connection(("127.0.0.1", port)):
+        base = f"http://127.0.0.1:{port}/callback"
+        statuses = [
+            httpx.get(base + query, timeout=5.0).status_code
+            for query in ("?code=a&state=other", "?error=denied", "?code=b&state=mine")
+        ]
+        began = time.monotonic()
+
+    assert time.monotonic() - began < 3.0
+    assert statuses == [400, 400, 200]
+    assert came.get_nowait().endswith("?code=b&state=mine")
+    assert came.empty()
 
 
 def _line_with(process: subprocess.Popen[str], words: str) -> str:

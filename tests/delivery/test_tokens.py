@@ -13,6 +13,7 @@ import pytest
 
 from flows.credentials.grant import Token
 from flows.credentials.store import Store
+from flows.credentials.tokens import whose
 from flows.credentials.vault import Vault
 from flows.ledger.connection import connect
 from flows.pipeline.reading import load
@@ -211,8 +212,9 @@ def test_a_new_token_that_redis_did_not_take_is_found_on_the_disk(redis_url: str
         path = definition(tmp_path, server.url + "/rows", oauth2(server, "refresh_token", refresh_token="${secret:R}"))
         settings = Settings(data=tmp_path / "data", secrets=tmp_path / "secrets")
         vault, first = Vault.of(settings), (tmp_path / "secrets" / "R").read_text()
-        name = load(path).auth.oauth2.token_name  # type: ignore[union-attr]
-        store = Store(connect(redis_url), vault, name, owner="dead")
+        stated = load(path).auth.oauth2  # type: ignore[union-attr]
+        ours = whose(stated, KNOWN, vault)
+        store = Store(connect(redis_url), vault, stated.token_name("tokens"), owner="dead", whose=ours)
         _, made = server.token({"grant_type": "refresh_token", "refresh_token": first, **KNOWN})
         token = Token(made["access_token"], made["refresh_token"], made["expires_in"])
         store.shelve(0, token, first=vault.print_of(first), before=first)

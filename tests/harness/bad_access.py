@@ -253,4 +253,29 @@ ACCESS = [
         (_PLAIN, "slow_by: {remain: X-Left, reset: X-Reset}"),
         "own.yaml:7: slow_by.remain: unknown key; did you mean `remaining`?",
     ),
+    Access(
+        "a secret by plain http, where its hosts are named",
+        ('request: {url: "http://api.example.com/rows"}', 'auth: {bearer: "${secret:TOKEN}"}'),
+        "own.yaml:7: auth.bearer: the secret TOKEN, whose hosts are named, may not go to api.example.com by http://, which everybody on the way can read; write https://",
+        {"TOKEN": "t", "TOKEN.hosts": "api.example.com\n"},
+    ),
+    Access(
+        "a secret by plain http, through a proxy that is none of its hosts",
+        (
+            'request: {url: "http://localhost/rows"}',
+            'auth: {bearer: "${secret:TOKEN}"}',
+            'proxy: "http://proxy.example.org:3128"',
+        ),
+        f"own.yaml:7: auth.bearer: by the proxy, the secret TOKEN may not go to proxy.example.org, only to localhost; {_ADD} proxy.example.org into secrets/TOKEN.hosts",
+        {"TOKEN": "t", "TOKEN.hosts": "localhost\n"},
+    ),
+    Access(
+        "a token of a server that its client's secret may go to, for another host",
+        (
+            _PLAIN,
+            'auth: {oauth2: {grant: client_credentials, token_url: "https://login.example.com/token", client_id: a, client_secret: "${secret:TOKEN}"}}',
+        ),
+        f"own.yaml:7: auth.oauth2.client_secret: the secret TOKEN may not go to api.example.com, only to login.example.com; {_ADD} api.example.com into secrets/TOKEN.hosts",
+        {"TOKEN": "t", "TOKEN.hosts": "login.example.com\n"},
+    ),
 ]

@@ -258,4 +258,15 @@ AUTHS: list[tuple[str, str, str]] = [
         _BASE + 'auth: {hmac: {key: "${secret:K}", sign: "{body}", header: X-Sign, algorithm: md5}}',
         "own.yaml:7: auth.hmac.algorithm: 'md5' is not possible; possible: sha256, sha512, sha384, sha1",
     ),
+    (
+        "a poll at another host, that may or may not have the token",
+        _BASE
+        + 'auth: {bearer: "${secret:T}"}\nundo: {request: {method: DELETE, url: "https://other.example.org/rows/1"}}',
+        "own.yaml:7: auth.hosts: is missing, as undo.request goes to another host; write hosts: [other.example.org] if what lets requests in is meant for it too, else hosts: []",
+    ),
+    (
+        "an address in place of a host that has the token",
+        _BASE + 'auth: {bearer: "${secret:T}", hosts: ["https://api.example.com/"]}',
+        "own.yaml:7: auth.hosts[0]: 'https://api.example.com/' is no host; write one such as api.example.com, or *.example.com",
+    ),
 ]

@@ -154,10 +154,9 @@ def test_the_token_of_an_answer() -> None:
     [
         (answer(400, {"error": "invalid_grant", "error_description": "gone"}), "invalid_grant: gone"),
         (answer(200, {"error": "invalid_code"}), "invalid_code"),
-        (answer(401, b"<html>"), "it says 401"),
         (answer(200, {"token": "a"}), "it says 200, but its answer holds no access_token"),
         (answer(200, b"[1]"), "it says 200, but its answer holds no access_token"),
-        (answer(302, b""), "it says 302, but its answer holds no access_token"),
+        (answer(401, {"message": "who?"}), "who?"),
         (answer(200, {"access_token": "a\r\nX: y"}), "its token has characters that cannot stand in a header"),
         (answer(403, {"error": {"message": "no", "code": 7}}), "no"),
     ],
@@ -166,6 +165,46 @@ def test_what_a_refusal_says(said: Answer, words: str) -> None:
     with pytest.raises(TokenRefused) as caught:
         read(said)
     assert caught.value.message == words
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer(408, {"error": "x"}),
+        answer(425, b""),
+        answer(400, {"error": "temporarily_unavailable"}),
+        answer(400, {"error": "server_error"}),
+        answer(403, b"<html>blocked"),
+        answer(401, b"<html>"),
+        answer(404, b""),
+        answer(302, b""),
+    ],
+)
+def test_what_may_be_another_answer_next_time_is_no_refusal(said: Answer) -> None:
+    good = answer(200, {"access_token": "a"})
+
+    assert driven(iter([said, good])) == (Token("a"), [0.5])
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        ('{"access_token": "a", "refresh_token": "R2", "user": "José"}'.encode("latin-1"), None),
+        (b'\xef\xbb\xbf{"access_token": "a", "refresh_token": "R2"}', None),
+        (b'{"access_token": "a", "refresh_token": "R2", "note": "a\tb", "expires_in": 60}', 60.0),
+        (b'{"access_token": "a", "refresh_token": "R2", "expires_in": ' + b"9" * 400 + b"}", None),
+        (b'{"access_token": "a", "refresh_token": "R2", "expires_in": ' + b"9" * 5000 + b"}", None),
+        (b'{"access_token": "a", "refresh_token": "R2", "expires_in": true}', None),
+        (b'{"access_token": "a", "refresh_token": "R2", "expires_in": NaN}', None),
+    ],
+)
+def test_a_good_answer_is_not_lost_for_what_stands_beside_the_token(body: bytes, seconds: float | None) -> None:
+    assert read(answer(200, body)) == Token("a", "R2", seconds)
+
+
+def test_an_answer_that_is_nested_too_deep_is_no_crash() -> None:
+    with pytest.raises(TokenRefused):
+        read(answer(200, b"[" * 200_000))
 
 
 def driven(answers: Iterator[Answer]) -> tuple[Token | str, list[float]]:
@@ -237,13 +276,19 @@ def test_the_address_to_open_asks_for_a_code_that_nobody_else_can_use() -> None:
     }  # fmt: skip
     assert consent.code("http://127.0.0.1:8400/callback?code=c%2F1&state=state-1\n") == "c/1"
     assert consent.code(" c-2 ") == "c-2"
+    assert consent.code("code=c-3&state=state-1") == "c-3"
 
 
 @pytest.mark.parametrize(
     ("came", "words"),
     [
         ("http://127.0.0.1:8400/callback?code=c&state=other", "The address belongs to another try."),
-        ("http://x/?error=access_denied&error_description=no", "The account was not connected: access_denied: no."),
+        (
+            "http://x/?error=access_denied&error_description=no&state=state-1",
+            "The account was not connected: access_denied: no.",
+        ),
+        ("http://x/?error=access_denied", "The address belongs to another try."),
+        ("code=c&state=other", "The address belongs to another try."),
         ("http://x/?state=state-1", "The address holds no code."),
         ("http://x/", "That is no code."),
         ("two words", "That is no code."),
@@ -294,3 +339,17 @@ def test_a_signature_may_go_into_the_address_with_its_moment() -> None:
 def test_a_key_of_a_signature_that_is_not_written_as_stated_is_refused() -> None:
     with pytest.raises(SettingError, match=r"is not written in hex"):
         signed(sign="{body}", header="X", key_encoding="hex")
+
+
+def test_a_request_that_goes_again_is_signed_anew_and_once() -> None:
+    stated = Hmac.model_validate(
+        {"key": "${secret:K}", "sign": "{path}?{query}", "query": "sig", "timestamp_query": "ts"}
+    )
+    again = httpx.Request("GET", "https://api.example.com/jobs/1?x=1")
+    for now in (1000.0, 1001.0):
+        sign(again, stated, {"K": "k"}, now=now, nonce="n")
+    once = httpx.Request("GET", "https://api.example.com/jobs/1?x=1")
+    sign(once, stated, {"K": "k"}, now=1001.0, nonce="n")
+
+    assert str(again.url) == str(once.url)
+    assert [name for name, _ in again.url.params.multi_items()] == ["x", "ts", "sig"]

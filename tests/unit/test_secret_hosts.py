@@ -17,9 +17,10 @@ from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
+from flows.pipeline.hosts import host_of, host_pattern
 from flows.pipeline.pipelines import mark, present
 from flows.pipeline.reading import from_resolved, load, redirected
-from flows.pipeline.secret_hosts import Guard, SecretHosts, host_of, host_pattern, refuse_secrets
+from flows.pipeline.secret_hosts import Guard, SecretHosts, refuse_secrets
 from flows.records import RowState
 from flows.settings import Settings
 from tests.harness.raw_server import FakePermit, answer_always, definition, raw, send
@@ -257,7 +258,7 @@ def test_a_permit_of_a_refused_request_is_handed_back() -> None:
 
 
 def test_the_secrets_of_auth_go_to_the_token_server_and_those_that_go_along_to_the_api(tmp_path: Path) -> None:
-    hosts = SecretHosts.of(folder(tmp_path / "s", "login.example.com"))
+    hosts = SecretHosts.of(folder(tmp_path / "s", "login.example.com", "api.example.com"))
     oauth2 = {
         "grant": "client_credentials",
         "token_url": "https://login.example.com/token",
@@ -266,9 +267,35 @@ def test_the_secrets_of_auth_go_to_the_token_server_and_those_that_go_along_to_t
     }
     made = definition("https://api.example.com/", auth={"oauth2": oauth2})
     abroad = definition("https://api.example.com/", auth={"oauth2": oauth2 | {"token_url": "https://evil.example/"}})
-    along = definition("https://api.example.com/", auth={"bearer": "${secret:TOKEN}"})
+    with_token = definition("https://evil.example/", auth={"oauth2": oauth2})
+    along = definition("https://evil.example/", auth={"bearer": "${secret:TOKEN}"})
+    login = {"request": {"url": "https://login.example.com/", "json": {"p": "${secret:TOKEN}"}}}
+    session = definition("https://evil.example/", auth={"login": login})
 
     hosts.refuse(made)
-    for each in (abroad, along):
+    for each in (abroad, with_token, along, session):
         with pytest.raises(SecretAbroad):
             hosts.refuse(each)
+
+
+def test_where_hosts_are_named_nothing_goes_where_others_can_read_it(tmp_path: Path) -> None:
+    hosts = SecretHosts.of(folder(tmp_path / "s", "api.example.com", "127.0.0.1"))
+    bearer = {"auth": {"bearer": "${secret:TOKEN}"}}
+    proxy = {"proxy": "http://evil.example:3128"}
+
+    for url in ("https://api.example.com/", "http://127.0.0.1:80/"):
+        hosts.refuse(definition(url, **bearer))
+    hosts.refuse(definition("https://api.example.com/", **bearer, **proxy))  # encrypted all the way
+    for refused in (
+        definition("http://api.example.com/", **bearer),
+        definition("http://127.0.0.1:80/", **bearer, **proxy),
+    ):
+        with pytest.raises(SecretAbroad):
+            hosts.refuse(refused)
+    guard = Guard(hosts, {"TOKEN": "t"})
+    assert guard.refusal(httpx.Request("GET", "https://api.example.com/")) == ""
+    assert "by http://" in guard.refusal(httpx.Request("GET", "http://api.example.com/"))
+
+
+def test_without_hosts_http_is_as_it_was(tmp_path: Path) -> None:
+    SecretHosts(tmp_path).refuse(definition("http://api.example.com/", auth={"bearer": "${secret:TOKEN}"}))
