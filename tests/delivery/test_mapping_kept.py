@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from flows.pipeline.definition import Definition
 from flows.settings import Settings
 from tests.files.test_values import defined
 
+Begun = Callable[[Definition], Delivery]
+
 
 @pytest.fixture
 def contacts(tmp_path: Path) -> Definition:
@@ -28,18 +31,32 @@ def settings(tmp_path: Path, redis_url: str) -> Settings:
     return Settings(data=tmp_path / "data", redis_url=redis_url)
 
 
+@pytest.fixture
+def begun(settings: Settings, redis_url: str) -> Iterator[Begun]:
+    """Begins deliveries of `r1`, and lets go of each at the end: a lease that is kept on would hold others' runs up."""
+    made: list[Delivery] = []
+
+    def begin(definition: Definition) -> Delivery:
+        made.append(Delivery("r1", definition, settings, redis_url))
+        return made[-1]
+
+    yield begin
+    for delivery in made:
+        delivery.release()
+
+
 def written(folder: Path, header: str = "E-mail,name") -> Path:
     (folder / "f.csv").write_text(f"{header}\na@b.de,{'A' * 100}\n")
     return folder / "f.csv"
 
 
 def test_a_resume_reads_the_file_with_what_was_said_of_its_columns(
-    contacts: Definition, settings: Settings, redis_url: str, tmp_path: Path
+    contacts: Definition, settings: Settings, redis_url: str, tmp_path: Path, begun: Begun
 ) -> None:
     file, ledger = written(tmp_path), Ledger(redis.Redis.from_url(redis_url))
     order = Order(contacts, str(file), trusted=True, mapping={"E-mail": "email"})
     order.store(ledger, "r1", by="test", only_check=False)
-    delivery = Delivery("r1", contacts, settings, redis_url)
+    delivery = begun(contacts)
     delivery.take(resume=False)
     delivery.spooling.check(file, mapping=order.mapping)
     before = delivery.spool.read(0, 9)
@@ -47,7 +64,7 @@ def test_a_resume_reads_the_file_with_what_was_said_of_its_columns(
 
     again = Order.stored(delivery.view.run("r1"), View(ledger.client), settings)
     shutil.rmtree(delivery.spool.folder)
-    resumed = Delivery("r1", again.definition, settings, redis_url)
+    resumed = begun(again.definition)
     resumed.take(resume=True)
     resumed.spooling.make_anew(file)
 
@@ -59,11 +76,11 @@ def test_a_resume_reads_the_file_with_what_was_said_of_its_columns(
 
 
 def test_a_refused_check_keeps_the_columns_of_the_file_and_some_values(
-    contacts: Definition, settings: Settings, redis_url: str, tmp_path: Path
+    contacts: Definition, settings: Settings, redis_url: str, tmp_path: Path, begun: Begun
 ) -> None:
     file, ledger = written(tmp_path), Ledger(redis.Redis.from_url(redis_url))
     Order(contacts, str(file)).store(ledger, "r1", by="test", only_check=True)
-    delivery = Delivery("r1", contacts, settings, redis_url)
+    delivery = begun(contacts)
     delivery.take(resume=False)
 
     with pytest.raises(ColumnsDiffer):
@@ -76,11 +93,11 @@ def test_a_refused_check_keeps_the_columns_of_the_file_and_some_values(
 
 
 def test_a_check_that_succeeds_after_a_refused_one_asks_nothing_more(
-    contacts: Definition, settings: Settings, redis_url: str, tmp_path: Path
+    contacts: Definition, settings: Settings, redis_url: str, tmp_path: Path, begun: Begun
 ) -> None:
     file, ledger = written(tmp_path), Ledger(redis.Redis.from_url(redis_url))
     Order(contacts, str(file)).store(ledger, "r1", by="test", only_check=True)
-    delivery = Delivery("r1", contacts, settings, redis_url)
+    delivery = begun(contacts)
     delivery.take(resume=False)
     with pytest.raises(ColumnsDiffer):
         delivery.spooling.check(file)
