@@ -144,7 +144,7 @@ def test_two_processes_share_one_token(redis_url: str, tmp_path: Path) -> None:
     assert len(server.asked) <= 6  # over some 10 s; two processes on their own would have asked for more
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.prove)])
 def test_a_process_killed_in_the_middle_of_a_renewal_locks_nobody_out(
     redis_url: str, tmp_path: Path, kills: int
 ) -> None:

@@ -121,6 +121,7 @@ def test_a_look_that_was_lost_is_scheduled_anew(served: tuple[Serving, str]) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_API_URL", serving.stack.addresses.prefect_api_url)
         assert renew_looks(view) == []  # it is not late yet
-        told = renew_looks(view, now=time.time() + LATE_SECONDS + 61)
+        late = time.time() + LATE_SECONDS + 61
+        told = wait_until(lambda: renew_looks(view, now=late), seconds=30, what="a Prefect that takes it")
 
     assert told == ["lost.csv: nobody asked about its accepted rows, scheduled anew"]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -258,5 +259,8 @@ def test_a_server_and_a_worker_start_their_runs_in_it(stack: RunningStack, tmp_p
 
 
 def preloaded_process(pid: int) -> psutil.Process | None:
-    below = (psutil.Process(each) for each in descendants(pid))
-    return next((each for each in below if fork_server.__name__ in each.cmdline()), None)
+    for each in descendants(pid):
+        with suppress(psutil.NoSuchProcess):  # some end while they are looked at
+            if fork_server.__name__ in (found := psutil.Process(each)).cmdline():
+                return found
+    return None
