@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import httpx
 
@@ -34,7 +34,7 @@ from flows.delivery.journal import Journal
 from flows.delivery.packing import packing
 from flows.delivery.queue import Queue
 from flows.delivery.recorder import FLUSH_ROWS, FLUSH_SECONDS
-from flows.delivery.slowing import Slowing, Slows
+from flows.delivery.slowing import Slowing
 from flows.delivery.staleness import Staleness
 from flows.errors import Broken, Stopped
 from flows.ledger.ledger import Ledger
@@ -87,7 +87,7 @@ class Sender:
         self._limit, self._on_second = limit, on_second
         breaker = Breaker(stop_after=definition.stop_after, in_flight=limit.terms.in_flight)
         self._alarm = Alarm(context, breaker)
-        self._slowing = Slowing(context, cast(Slows, limit))
+        self._slowing = Slowing(context, limit)
         self._staleness = Staleness(clock=limit.clock, on_event=on_event)
         self._exchanges = Exchanges(context, client, on_reply=partial(self._heed, last=False))
         self._asking = Asking(context, client, on_reply=self._heed)

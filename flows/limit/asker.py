@@ -12,18 +12,20 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import Any, Protocol
 
 from redis.exceptions import RedisError
 
 from flows.errors import LimitLatched, LimitLost
 from flows.limit.clock import Clock, ClockGuard, Distance
+from flows.limit.counters import Counters
+from flows.limit.pause import PAUSED, Pause
 from flows.limit.permit import Issuer, Permit
 from flows.limit.places import Place, Places
 from flows.limit.rhythm import HORIZON_SECONDS, POLL_SECONDS, Rhythm
-from flows.limit.script import LimitScript, Reply, Report
+from flows.limit.script import LimitScript, Reply, Report, Visit
 from flows.limit.unheard import Unheard
 from flows.limit.waiting import Asked, Granted, Waiting
 from flows.records import LimitTerms
@@ -35,22 +37,6 @@ CONNECT_SECONDS = 3.0  # and so does one that cannot be connected to within this
 _REPORT_SECONDS = 0.02  # reports wait this long for an ask to travel with
 _DOUBT_SECONDS = 5.0  # what a lost reply may have granted is handed back again and again for so long
 _UNSURE = ("new", "restart", "clock")
-
-
-@dataclass(slots=True)
-class Counters:
-    """What the limit did in this process. `held_seconds` tells how long waiters waited, by what held them."""
-
-    granted: int = 0
-    unused: int = 0
-    visits: int = 0
-    failures: int = 0
-    jumps: int = 0
-    held_seconds: dict[str, float] = field(default_factory=dict)
-
-    def held(self, by: str, seconds: float) -> None:
-        """Somebody waited."""
-        self.held_seconds[by] = self.held_seconds.get(by, 0.0) + seconds
 
 
 class Share(Issuer, Protocol):
@@ -95,8 +81,7 @@ class Asker:
         self._wake = asyncio.Event()
         self._ask_at = self._report_at = self._held_since = 0.0
         self._failing_since: float | None = None
-        self._paused_until = [0.0] * len(terms)  # by Redis's clock
-        self._pause_ends = [0.0] * len(terms)  # the same by ours, which nobody sets
+        self._pauses = [Pause(Place(limit)) for limit in range(len(terms))]
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -211,34 +196,35 @@ class Asker:
             *reports,
             *(report for _, report in self._doubtful),
         ]
+        visit = Visit(
+            wanted=wanted,
+            prefix=self._prefix,
+            first=first,
+            jumped=jumped,
+            trusted=self._trusted,
+            away=self.distance.away,
+            own_earlier=self.distance.own_earlier,
+            moment=self._trusted or time.time(),
+            demands=asked.demands,
+            reports=[(report, report.number(sent)) for report in told],
+        )
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                reply = await self._script.visit(
-                    wanted=wanted,
-                    prefix=self._prefix,
-                    first=first,
-                    jumped=jumped,
-                    trusted=self._trusted,
-                    away=self.distance.away,
-                    own_earlier=self.distance.own_earlier,
-                    demands=asked.demands,
-                    reports=[(report, report.number(sent)) for report in told],
-                )
+                reply = await self._script.visit(visit)
         except BaseException:
             # It may have been carried out all the same: what it granted is handed back, for a while again and again.
             self._reports.extendleft(reversed(reports))
             self._report_jump = self._report_jump or jumped
-            self._doubtful += [(sent + _DOUBT_SECONDS, report) for report in self._handed_back(first, asked)]
+            self._doubtful += [
+                (sent + _DOUBT_SECONDS, Report("u", f"{self._prefix}{number}", places=places))
+                for number, places in enumerate(asked.places, first)
+            ]
             self._script.loss = None
             self._begin_anew()  # nobody knows how quickly the reports came there
             raise
         for unheard, some in zip(self._unheard, stops, strict=True):
             unheard.heard(len(some))
         self._take(reply, first, asked, sent, self._clock())
-
-    def _handed_back(self, first: int, asked: Asked) -> list[Report]:
-        places = [demand.places for demand in asked.demands for _ in range(demand.times)]
-        return [Report("u", f"{self._prefix}{first + at}", places=each) for at, each in enumerate(places)]
 
     def _take(self, reply: Reply, first: int, asked: Asked, sent: float, received: float) -> None:
         self._failing_since = None
@@ -247,13 +233,17 @@ class Asker:
         if jumped:
             self._report_jump = True
             self.counters.jumps += 1
-            self._paused_until = [0.0] * len(self._terms)
+            for pause in self._pauses:
+                pause.forget()
             self._share.void("Redis's clock was set")
         else:
             self._trusted = reply.now
         latch = None
-        for index, (name, limit) in enumerate(zip(self._names, reply.limits, strict=True)):
-            self._mind_pause(index, limit.paused, reply.now, received)
+        for pause, name, limit in zip(self._pauses, self._names, reply.limits, strict=True):
+            if pause.is_news(limit.paused, reply.now):
+                self._share.void(PAUSED)
+            if again := pause.reminder(limit.paused, received):
+                self.tell(again)
             self._share.compare_numbers(name, limit.sets)
             latch = latch or (limit.latch and (name, limit.latch))
         self.company = max(limit.company for limit in reply.limits)
@@ -276,10 +266,10 @@ class Asker:
         self._ask_at = received + wait
 
     def _granted(self, reply: Reply, first: int, asked: Asked, sent: float, received: float) -> list[Granted]:
-        places = [demand.places for demand in asked.demands for _ in range(demand.times)]
+        each = zip(count(first), reply.starts, asked.places, asked.offered)
         return [
-            Granted(self._permit(first + at, start, reply.now, sent, received, places[at]), *asked.offered[at])
-            for at, start in enumerate(reply.starts)
+            Granted(self._permit(number, start, reply.now, sent, received, places), *offered)
+            for number, start, places, offered in each
             if start is not None
         ]
 
@@ -287,19 +277,6 @@ class Asker:
         """From here on our requests are another asker's: of those before, less is known by Redis's clock."""
         self._prefix, self._next_id = _prefix(), 1
         self._guard.begin_anew()
-
-    def _mind_pause(self, limit: int, paused: float, theirs: float, received: float) -> None:
-        """Heed a pause, and remind a Redis that has lost one: its clock was set forward, or its memory is gone."""
-        if paused and theirs + paused > self._paused_until[limit] + 0.001:
-            self._paused_until[limit] = theirs + paused
-            self._share.void("the API asked for a pause")
-        ends = received + paused
-        if self._pause_ends[limit] > ends + ANSWER_SECONDS:
-            again = Report("p", "the API asked for a pause", self._pause_ends[limit], (Place(limit),))
-            self._reports.append(again)
-            self._report_at = received
-        elif paused:
-            self._pause_ends[limit] = ends
 
     def _permit(self, number: int, start: float, now: float, sent: float, received: float, places: Places) -> Permit:
         away, low, own_earlier = self.distance

@@ -5,7 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-PERIODS = ("minute", "hour", "day", "week", "month")
+# How long each is about, in seconds.
+PERIODS = {"minute": 60.0, "hour": 3600.0, "day": 86_400.0, "week": 604_800.0, "month": 2_592_000.0}
+
+
+def period_seconds(period: str) -> float:
+    """How long a period is about. Raises KeyError."""
+    return PERIODS[period.split()[0]]
 
 
 def begins(period: str, now: float) -> list[int]:
@@ -16,7 +22,7 @@ def begins(period: str, now: float) -> list[int]:
     """
     kind, _, zone = period.partition(" ")
     if kind in ("minute", "hour"):
-        seconds = 60 if kind == "minute" else 3600
+        seconds = int(PERIODS[kind])
         first = int(now // seconds)
         return [(first + step) * seconds * 1_000_000 for step in (-1, 0, 1, 2)]
     here = datetime.fromtimestamp(now, ZoneInfo(zone or "UTC"))

@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar, cast
 
-from flows.limit.asker import Asker, Counters, latched, waiting_for
+from flows.limit.asker import Asker, latched, waiting_for
 from flows.limit.clock import Clock
+from flows.limit.counters import Counters
+from flows.limit.pause import PAUSED
 from flows.limit.permit import Permit
 from flows.limit.places import Place, Places, bounding
 from flows.limit.script import LimitScript, Report, fresh_seconds
@@ -22,7 +24,6 @@ from flows.records import LimitTerms
 
 log = logging.getLogger(__name__)
 T = TypeVar("T", bound=Offer)
-_PAUSED = "the API asked for a pause"
 
 
 class Limit:
@@ -104,16 +105,16 @@ class Limit:
         ends = self.clock() + seconds
         for place in self.usual if places is None else places:
             if place.value:  # one value of many: no other process need remember it
-                self.void(_PAUSED)
+                self.void(PAUSED)
                 self._asker.tell(Report("p", reason, ends, (place,)))
                 self._asker.start()
             else:
-                await self._stop(place.limit, Report("p", reason, ends), _PAUSED)
+                await self._stop(place.limit, Report("p", reason, ends), PAUSED)
 
     async def slow(self, remaining: int, seconds: float) -> None:
         """Let at most `remaining` more requests start within `seconds`, evenly, for all who share the first limit.
 
-        Never quicker than the limits allow. The latest word counts.
+        Never quicker than the limits allow, nor than what another budget says that still holds.
         """
         self._asker.tell(Report("r", str(remaining), self.clock() + seconds, (Place(0),)))
         self._asker.start()
@@ -125,7 +126,7 @@ class Limit:
             found["limits"] = [each.name for each in self.each]
         stop = Report("l", json.dumps(found))
         stops = (self._stop(limit, stop, "the limit was latched") for limit in range(len(self.each)))
-        await asyncio.gather(*stops)  # all at once: a process that dies meanwhile has written each of them down
+        await asyncio.gather(*stops)  # none of them waits for another one to be told
         self._asker.waiting.fail(partial(latched, self.each[0].name, found))
 
     async def _stop(self, limit: int, stop: Report, why: str) -> None:

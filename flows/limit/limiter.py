@@ -34,8 +34,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from flows.limit.asker import ANSWER_SECONDS, CONNECT_SECONDS, Counters, end
+from flows.limit.asker import ANSWER_SECONDS, CONNECT_SECONDS, end
 from flows.limit.clock import Clock, boot_time
+from flows.limit.counters import Counters
 from flows.limit.limit import Limit
 from flows.limit.permit import Permit, StalePermit
 from flows.limit.script import EVENTS, SCRIPT, LimitScript, decoded

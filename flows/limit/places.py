@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from flows.limit.calendar import period_seconds
 from flows.records import LimitTerms
 
 IN_FLIGHT_BY_DEFAULT = 500  # most: connections, and rows that a kill leaves unknown; more has to be asked for
@@ -53,8 +54,3 @@ def bounding(terms: Sequence[LimitTerms], costs: Sequence[int] = ()) -> LimitTer
         grace_seconds=max(each.grace_seconds for each in terms),
         late_seconds=None if None in late else max(seconds for seconds in late if seconds is not None),
     )
-
-
-def period_seconds(period: str) -> float:
-    """How long a period of the calendar is about: `day Europe/Berlin`."""
-    return {"minute": 60.0, "hour": 3600.0, "day": 86_400.0, "week": 604_800.0, "month": 2_592_000.0}[period.split()[0]]

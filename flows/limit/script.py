@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -105,7 +104,7 @@ class Report(NamedTuple):
         return max(0, int(distance * MICRO)) if self.kind in "apgr" else 0
 
 
-class Demand(NamedTuple):
+class Alike(NamedTuple):
     """So many requests that take the same places."""
 
     times: int
@@ -153,51 +152,58 @@ class Reply:
         )
 
 
-def call(
-    terms: Sequence[LimitTerms],
-    *,
-    asker: str,
-    loss: int,
-    wanted: int,
-    prefix: str,
-    first: int,
-    jumped: bool,
-    trusted: float,
-    away: float,
-    own_earlier: float,
-    demands: Sequence[Demand],
-    reports: Sequence[tuple[Report, int]],
-    moment: float = 0.0,
-) -> tuple[list[str], list[bytes]]:
-    """KEYS and ARGV of one visit. `reports` come with their numbers; `moment`: about now, in Unix seconds."""
-    all_keys = [Keys.of(each.name) for each in terms]
-    keys = [NAMES]
-    for each in all_keys:
-        keys += [each.log, each.flights, each.numbers, each.state, each.askers, each.hungry, each.values]
-    slots: dict[tuple[int, str], int] = {}
-    for index in range(len(terms)):
-        slots[index, ""] = len(slots) + 1
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What one visit asks and tells. Ids of requests asked for are `prefix` and a number, from `first` on.
 
-    def spread(places: Places) -> list[int]:
-        found: list[int] = []
-        for place in places:
-            at = slots.setdefault((place.limit, place.value), len(slots) + 1)
-            found += (at, place.cost)
-        return found
+    `away` and `own_earlier` are those of `flows.limit.clock.Distance`; `moment` is about now, in Unix seconds. At most
+    `wanted` of the starts that are demanded are to be had, in their order. `reports` come with their numbers.
+    """
 
-    asked = [[demand.times, *spread(demand.places)] for demand in demands]
-    told = [[report.kind, report.id, number, *spread(report.places)] for report, number in reports]
-    for index, value in slots:
-        keys += all_keys[index].slot(value)
-    given = [[each.name, numbers_json(each), each.is_family, _calendars(each, moment)] for each in terms]
-    times = [int(seconds * MICRO) for seconds in (trusted, away, own_earlier)]
-    head = [asker, jumped, times[0], loss, prefix, first, wanted, *times[1:]]
-    parts: list[Any] = [head, given, [[index + 1, value] for index, value in slots], asked, told]
-    return keys, [msgspec.msgpack.encode(part) for part in parts]
+    wanted: int
+    prefix: str
+    first: int
+    jumped: bool
+    trusted: float
+    away: float
+    own_earlier: float
+    moment: float
+    demands: Sequence[Alike]
+    reports: Sequence[tuple[Report, int]]
 
 
-def _calendars(terms: LimitTerms, moment: float) -> list[Any]:
-    return [part for _, period in terms.calendar for part in (period, begins(period, moment))]
+class Form:
+    """The call of the script as one asker makes it: what each visit says again is put together once."""
+
+    def __init__(self, terms: Sequence[LimitTerms], asker: str) -> None:
+        self._asker, self._calendars = asker, [[period for _, period in each.calendar] for each in terms]
+        self._of = [Keys.of(each.name) for each in terms]
+        self._keys = [NAMES]
+        for each in self._of:
+            self._keys += [each.log, each.flights, each.numbers, each.state, each.askers, each.hungry, each.values]
+        self._limits = [(each.name, numbers_json(each), each.is_family) for each in terms]
+
+    def filled(self, visit: Visit, loss: int) -> tuple[list[str], list[bytes]]:
+        """KEYS and ARGV of a visit. `loss`: seconds of writes that a crash of this Redis may lose; -1: any number."""
+        slots = {(index, ""): index + 1 for index in range(len(self._of))}
+
+        def spread(places: Places) -> list[int]:
+            found: list[int] = []
+            for place in places:
+                found += (slots.setdefault((place.limit, place.value), len(slots) + 1), place.cost)
+            return found
+
+        asked = [[alike.times, *spread(alike.places)] for alike in visit.demands]
+        told = [[report.kind, report.id, number, *spread(report.places)] for report, number in visit.reports]
+        keys = self._keys + [key for index, value in slots for key in self._of[index].slot(value)]
+        limits = [
+            [*limit, [part for period in periods for part in (period, begins(period, visit.moment))]]
+            for limit, periods in zip(self._limits, self._calendars, strict=True)
+        ]
+        trusted, away, own_earlier = (int(each * MICRO) for each in (visit.trusted, visit.away, visit.own_earlier))
+        head = [self._asker, visit.jumped, trusted, loss, visit.prefix, visit.first, visit.wanted, away, own_earlier]
+        parts = [head, limits, [[index + 1, value] for index, value in slots], asked, told]
+        return keys, [msgspec.msgpack.encode(part) for part in parts]
 
 
 class LimitScript:
@@ -206,7 +212,7 @@ class LimitScript:
     def __init__(self, client: Any, terms: Sequence[LimitTerms], *, asker_id: str, script: str = SCRIPT) -> None:
         self._client, self._script = client, script
         self._sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-        self._terms, self._asker = terms, asker_id
+        self._form = Form(terms, asker_id)
         self.loss: int | None = None
 
     async def prepare(self) -> None:
@@ -219,39 +225,9 @@ class LimitScript:
             await self._client.script_load(self._script)
             self.loss = found
 
-    async def visit(
-        self,
-        *,
-        wanted: int,
-        prefix: str,
-        first: int,
-        jumped: bool,
-        trusted: float,
-        away: float,
-        own_earlier: float,
-        demands: Sequence[Demand],
-        reports: Sequence[tuple[Report, int]],
-    ) -> Reply:
-        """Report, and ask for up to `wanted` of the starts that are demanded, in their order.
-
-        Their ids will be `prefix` and a number from `first` on. `away` and `own_earlier` are those of
-        `flows.limit.clock.Distance`. To be prepared before.
-        """
-        keys, args = call(
-            self._terms,
-            asker=self._asker,
-            loss=-1 if self.loss is None else self.loss,
-            wanted=wanted,
-            prefix=prefix,
-            first=first,
-            jumped=jumped,
-            trusted=trusted,
-            away=away,
-            own_earlier=own_earlier,
-            demands=demands,
-            reports=reports,
-            moment=trusted or time.time(),
-        )
+    async def visit(self, visit: Visit) -> Reply:
+        """Report, and ask. To be prepared before."""
+        keys, args = self._form.filled(visit, -1 if self.loss is None else self.loss)
         try:
             return Reply.of(await self._client.evalsha(self._sha, len(keys), *keys, *args))
         except NoScriptError:

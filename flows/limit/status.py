@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from flows.limit.calendar import begins
-from flows.limit.places import period_seconds
+from flows.limit.calendar import begins, period_seconds
 from flows.limit.script import MICRO, NAMES, Keys, decoded
 from flows.words import limit_words, span_words
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from flows.limit.permit import Permit
 from flows.limit.places import Places
-from flows.limit.script import Demand
+from flows.limit.script import Alike
 
 KINDS = 200  # of requests that are asked for at once, beside what is offered
 
@@ -42,8 +42,13 @@ class Asked(NamedTuple):
     """What one visit asks for: so many of these demands, and of each request who offered it."""
 
     wanted: int
-    demands: list[Demand]
+    demands: list[Alike]
     offered: list[tuple[Waiter | None, Offer | None]]
+
+    @property
+    def places(self) -> list[Places]:
+        """The places of each request."""
+        return [alike.places for alike in self.demands for _ in range(alike.times)]
 
 
 class Waiting:
@@ -66,7 +71,7 @@ class Waiting:
         Whoever waits for other places than those before is asked for as well: one limit that is full holds up nobody
         who does not need it.
         """
-        demands: list[Demand] = []
+        demands: list[Alike] = []
         offered: list[tuple[Waiter | None, Offer | None]] = []
         total, times = 0, Counter[Places]()
         for waiter in self._waiters:
@@ -74,12 +79,12 @@ class Waiting:
                 continue
             if waiter.offer is not None:
                 offers = waiter.offer()
-                demands += [Demand(1, offer.places) for offer in offers]
+                demands += [Alike(1, offer.places) for offer in offers]
                 offered += [(waiter, offer) for offer in offers]
                 total += min(waiter.want, len(offers))
             elif count := min(waiter.want, most - times[waiter.places]):
                 times[waiter.places] += count
-                demands.append(Demand(count, waiter.places))
+                demands.append(Alike(count, waiter.places))
                 offered += [(None, None)] * count
                 total += count
         return Asked(min(most, total), demands, offered)

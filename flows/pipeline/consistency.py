@@ -16,7 +16,7 @@ from flows.pipeline.course_faults import course_faults
 from flows.pipeline.definition import Definition, Response, Schedule, Source
 from flows.pipeline.example import example_faults
 from flows.pipeline.expression import reads_body
-from flows.pipeline.fault import Fault, Place, brief, nearest, suggestion
+from flows.pipeline.fault import Fault, Place, brief, nearest, plain_name_faults, suggestion
 from flows.pipeline.known import Known, sensible
 from flows.pipeline.limit_faults import limit_faults
 from flows.pipeline.request import HEADER_NAME, Request
@@ -24,7 +24,6 @@ from flows.pipeline.template import FromRow, Piece, TemplateError, pieces, texts
 from flows.pipeline.timing import Rule, RuleRefused
 from flows.pipeline.writing_faults import name_faults, writing_faults
 
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PASSWORD = re.compile(r"[a-z0-9+]+://(?:\$\{[^}]*\}|\$(?!\{)|[^/?#:@$])*:(?!\$\{secret:[^}]*\}@)[^/?#@]+@")  # as it is
 _PARTS = {"filename", "content", "type"}
 _OURS = {"content-length", "transfer-encoding", "connection", "host", "expect", "upgrade", "te"}
@@ -33,7 +32,7 @@ _RESULT_WORDS = {"row", "line", "result"}
 
 def faults(definition: Definition) -> Iterator[Fault]:
     """Every fault of a definition whose shape is right."""
-    yield from _names(definition)
+    yield from plain_name_faults(("name",), definition.name)
     yield from _columns(definition)
     columns = _column_names(definition)
     for place, request in definition.requests:
@@ -52,14 +51,6 @@ def faults(definition: Definition) -> Iterator[Fault]:
             what = "needs a `key`: without one nobody can tell which rows were delivered before; e.g. key: [id]"
             yield Fault(("schedules", at, "skip_delivered"), what)
     yield from _stray_secrets(definition)
-
-
-def _names(definition: Definition) -> Iterator[Fault]:
-    name = definition.name
-    if not _NAME.fullmatch(name) or len(name) > 60:
-        made = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:60]
-        near = f"; did you mean `{made}`?" if made and made != name else ""
-        yield Fault(("name",), f"must be small letters, digits and single hyphens (found {brief(name)}){near}")
 
 
 def _column_names(definition: Definition) -> tuple[str, ...] | None:

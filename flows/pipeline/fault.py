@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,6 +100,17 @@ def in_words(error: Mapping[str, Any], place: Place) -> Fault:
     if kind == "value_error":
         return Fault(place, f"{context['error']}{shown}")
     return Fault(place, f"{error['msg']}{shown}")
+
+
+_PLAIN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def plain_name_faults(place: Place, name: str) -> Iterator[Fault]:
+    """What is wrong with a name that programs, addresses and files hold."""
+    if not _PLAIN.fullmatch(name) or len(name) > 60:
+        made = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:60]
+        near = f"; did you mean `{made}`?" if made and made != name else ""
+        yield Fault(place, f"must be small letters, digits and single hyphens (found {brief(name)}){near}")
 
 
 def brief(value: object) -> str:

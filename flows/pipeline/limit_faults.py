@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from zoneinfo import ZoneInfo
 
 from flows.pipeline.definition import Definition
-from flows.pipeline.fault import Fault, Place, brief
+from flows.pipeline.fault import Fault, Place, brief, plain_name_faults
 from flows.pipeline.known import Known
 from flows.pipeline.limits import Limit
 from flows.pipeline.rules import Rule
 
 MOST_OF_UNITS = 10_000  # with so many a visit to Redis takes some 50 ms
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _FAMILY = re.compile(r"[a-z0-9]+([- ][a-z0-9]+|[- ]?\{[^{}]*\})*")
 
 
@@ -77,10 +76,8 @@ def _name(limit: Limit, place: Place, columns: tuple[str, ...] | None) -> Iterat
         for column in limit.columns:
             if columns is not None and column not in columns:
                 yield Fault(place, Known(columns).words(column))
-    elif not _NAME.fullmatch(name) or len(name) > 60:
-        made = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:60]
-        near = f"; did you mean `{made}`?" if made and made != name else ""
-        yield Fault(place, f"must be small letters, digits and single hyphens (found {brief(name)}){near}")
+    else:
+        yield from plain_name_faults(place, name)
 
 
 def _numbers(limit: Limit, place: Place) -> Iterator[Fault]:

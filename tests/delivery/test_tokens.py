@@ -144,7 +144,7 @@ def test_two_processes_share_one_token(redis_url: str, tmp_path: Path) -> None:
     assert len(server.asked) <= 6  # over some 10 s; two processes on their own would have asked for more
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_process_killed_in_the_middle_of_a_renewal_locks_nobody_out(
     redis_url: str, tmp_path: Path, kills: int
 ) -> None:
@@ -152,11 +152,11 @@ def test_a_process_killed_in_the_middle_of_a_renewal_locks_nobody_out(
 
     This server shuts the account out as soon as a refresh token comes twice.
     """
-    with OAuth(lifetime=0.8, hold_seconds=0.6) as server:
+    with OAuth(lifetime=2.0, hold_seconds=0.6) as server:  # long enough to be used by who gets it after such a wait
         keep_secrets(tmp_path, R=server.allow())
         auth = oauth2(server, "refresh_token", refresh_token="${secret:R}")
         path = definition(tmp_path, server.url + "/rows", auth, limit={"requests": 10})
-        file = file_of(tmp_path, 5)
+        file = file_of(tmp_path, 40)  # so many that each needs a renewal before it has sent all
         for at in range(kills):
             asked = len(server.asked)
             process = start(redis_url, tmp_path, path, file, run=f"r{at}")
@@ -166,7 +166,7 @@ def test_a_process_killed_in_the_middle_of_a_renewal_locks_nobody_out(
         ended, stopped = deliver(redis_url, tmp_path, path, file, run="last")
 
     assert stopped == ""
-    assert counts(ended) == {"done": 5}
+    assert counts(ended) == {"done": 40}
     used = [asked["refresh_token"] for asked in server.asked]
     assert len(used) == len(set(used)) > kills
     assert not server.grants[0].revoked

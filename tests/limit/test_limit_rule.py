@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from deployments.embedded.redis_server import RedisServer
 from flows.limit.places import ONE as ONE_PLACE
-from flows.limit.script import SCRIPT, Demand, Report, call, fresh_seconds
+from flows.limit.script import SCRIPT, Alike, Form, Report, Visit, fresh_seconds
 from flows.limit.status import open_limit, trust
 from flows.records import LimitTerms
 from tests.harness.examples import examples
@@ -104,10 +104,7 @@ class World:
         if asker.jumped:
             self.forget_flights()
         asker.reports = []
-        keys, args = call(
-            [asker.terms],
-            asker=asker.token,
-            loss=self.loss,
+        visit = Visit(
             wanted=wanted,
             prefix=asker.token,
             first=asker.next_id,
@@ -115,10 +112,11 @@ class World:
             trusted=asker.trusted / SECOND,
             away=away / SECOND,
             own_earlier=away / SECOND,
-            demands=[Demand(wanted, ONE_PLACE)],
-            reports=reports,
             moment=theirs / SECOND,
+            demands=[Alike(wanted, ONE_PLACE)],
+            reports=reports,
         )
+        keys, args = Form([asker.terms], asker.token).filled(visit, self.loss)
         raw: Any = self.client.evalsha(self.sha, len(keys), *keys, *args)
         asker.jumped = False
         starts = [start for start in raw[-1] if start >= 0]

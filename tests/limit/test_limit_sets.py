@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from flows.limit.calendar import begins
 from flows.limit.places import Place, Places, bounding, value_name
-from flows.limit.script import Demand, Keys, Report, call
+from flows.limit.script import Alike, Form, Keys, Report, Visit
 from flows.records import LimitTerms
 from tests.limit.test_limit_rule import GAP, HISTORIES, MOVED, SECOND, redis_client
 
@@ -107,11 +107,19 @@ class World:
         if asker.jumped:
             self.flights_known_since = self.now
         asker.reports = []
-        keys, args = call(
-            asker.terms, asker=asker.token, loss=self.loss, wanted=wanted, prefix=asker.token, first=asker.next_id,
-            jumped=asker.jumped, trusted=asker.trusted / SECOND, away=0.0, own_earlier=0.0,
-            demands=[Demand(1, each) for each in places], reports=reports, moment=theirs / SECOND,
-        )  # fmt: skip
+        visit = Visit(
+            wanted=wanted,
+            prefix=asker.token,
+            first=asker.next_id,
+            jumped=asker.jumped,
+            trusted=asker.trusted / SECOND,
+            away=0.0,
+            own_earlier=0.0,
+            moment=theirs / SECOND,
+            demands=[Alike(1, each) for each in places],
+            reports=reports,
+        )
+        keys, args = Form(asker.terms, asker.token).filled(visit, self.loss)
         raw: Any = self.client.evalsha(self.sha, len(keys), *keys, *args)
         asker.jumped = False
         starts = raw[-1]
