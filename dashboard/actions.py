@@ -63,6 +63,12 @@ class How:
     apostrophes: Apostrophes | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, run: Run) -> How:
+        """As was said of a run's file."""
+        facts = run.facts
+        return cls(facts.skip_delivered, facts.asked_encoding, facts.asked_apostrophes, facts.asked_map)
+
 
 AS_FOUND = How()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.parts import cached, runs, theme
+from dashboard.parts import cached, delivered_since, runs, theme
 from dashboard.parts.cached import show_errors
 from dashboard.parts.html import tag
 
@@ -34,7 +34,7 @@ def table() -> None:
             number = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
         found, _, _ = cached.runs((min(number, pages) - 1) * PAGE, PAGE, wanted)
         with shown:
-            st.html(runs.table(found, at, cached.all_delivered_since(found)))
+            st.html(runs.table(found, at, delivered_since.of_all(found)))
         fit = (" fits" if fitting == 1 else " fit") if fitting < every else ""
         st.caption(f"{at.number(fitting)} run{'s' if fitting != 1 else ''}{fit}. Times are in {at.place}.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -22,13 +21,12 @@ from dashboard.prefect_api import health, schedules, sending, server
 from dashboard.prefect_api.health import Service
 from dashboard.prefect_api.schedules import Schedule
 from dashboard.prefect_api.sending import Sending
-from dashboard.rows import across, choice, since
+from dashboard.rows import across, choice
 from dashboard.rows import groups as grouped
 from dashboard.rows.across import Hit
 from dashboard.rows.book import Rowbook
 from dashboard.rows.groups import Groups, State
 from dashboard.rows.question import Page, Question
-from dashboard.rows.since import Since
 from dashboard.run_list import RunFilter
 from flows.credentials.account import Standing
 from flows.delivery import renewal
@@ -48,7 +46,6 @@ from flows.words import limit_words
 # Twenty tabs on one run cost as much as one: whoever asks within the time gets the same copy.
 _NOW, _SOON, _LATER = 0.8, 3.0, 10.0
 _SOME = 200  # rows that are looked at for what a page would like to say
-_LOOK_SECONDS = 2.0  # for what a list of runs would like to say and can do without
 
 
 @contextmanager
@@ -282,48 +279,6 @@ def is_mended(run: Run) -> bool:
 def says_undo(run_id: str) -> bool:
     """Whether the pipeline that a run began with says how to undo it."""
     return "undo" in view().definition(run_id)
-
-
-def delivered_since(run: Run) -> Since:
-    """How many rows that are not done later runs have delivered. Raises StackError."""
-    book = rowbook(run)
-    return _since(book, since.later_runs(view(), book))
-
-
-def all_delivered_since(runs: Sequence[Run]) -> dict[str, int]:
-    """The same for a list of runs, by their ids. What takes long to find out is left for the next look.
-
-    Raises StackError.
-    """
-    some = [run for run in runs if not run.busy and since.few_open(run) and definition(run.id, run.facts.epoch).key]
-    later = _later_of(tuple(run.id for run in some), some)
-    until, found = time.monotonic() + _LOOK_SECONDS, {}
-    for run in some:
-        if later[run.id] and time.monotonic() < until and (rows := _since(rowbook(run), later[run.id]).rows):
-            found[run.id] = rows
-    return found
-
-
-@st.cache_data(ttl=_LATER, show_spinner=False, max_entries=20)
-def _later_of(ids: tuple[str, ...], _runs: list[Run]) -> dict[str, list[Run]]:
-    del ids
-    return since.later_of(view(), _runs)
-
-
-def _since(book: Rowbook, later: list[Run]) -> Since:
-    if not later:
-        return since.NOTHING
-    done = tuple((each.id, each.counts[RowState.DONE]) for each in later)
-    return _delivered_since(book.run.id, tuple(book.run.counts.values()), done, book, later)
-
-
-@st.cache_data(show_spinner=False, max_entries=500)
-def _delivered_since(
-    run_id: str, counts: tuple[int, ...], done: tuple[tuple[str, int], ...], _book: Rowbook, _later: list[Run]
-) -> Since:
-    """Their rows are gone through once for what they have done, however often a page looks."""
-    del run_id, counts, done
-    return since.delivered_since(view(), _book, _later)
 
 
 @st.cache_data(ttl=60, show_spinner=False, max_entries=50)

@@ -18,7 +18,7 @@ from dashboard.api.app import make_api
 from flows.delivery.check import check_file
 from flows.errors import ColumnsDiffer
 from flows.pipeline.reading import load
-from flows.records import RunState
+from flows.records import Reading, RunState
 from tests.dashboard.test_dashboard_inbox import labels
 from tests.dashboard.test_dashboard_refusals import ASKED, Answers, answers
 from tests.harness.pages import show, text
@@ -98,7 +98,8 @@ def test_nothing_can_be_checked_before_each_column_has_one_of_its_own(differs: s
     assert button(page).disabled
 
 
-def test_the_button_checks_the_file_with_what_was_chosen(differs: str, answers: Answers) -> None:
+def begun(answers: Answers) -> str:
+    """Prefect takes a run; returns its id."""
     flow, deployment = str(uuid4()), str(uuid4())
     answers["GET", "/deployments/name/deliver/contacts"] = (
         200, {"id": deployment, "flow_id": str(uuid4()), "name": "contacts"},
@@ -107,6 +108,12 @@ def test_the_button_checks_the_file_with_what_was_chosen(differs: str, answers: 
         201, {"id": flow, "flow_id": str(uuid4()), "name": "x", "parameters": {}},
     )  # fmt: skip
     refresh_global_settings_context()  # an earlier test of this process may have imported Prefect for another server
+    return flow
+
+
+def test_the_button_checks_the_file_with_what_was_chosen(differs: str, answers: Answers) -> None:
+    flow = begun(answers)
+    connections.ledger().facts(differs, asked_encoding="cp1252", asked_apostrophes="keep")
     page = show("check", run=differs)
     page.selectbox(f"map-{differs}-note").set_value("Rest").run()
 
@@ -115,7 +122,23 @@ def test_the_button_checks_the_file_with_what_was_chosen(differs: str, answers: 
     (asked,) = [json.loads(body) for path, body in ASKED if path.endswith("/create_flow_run")]
     assert asked["parameters"]["map"] == {"Kontakt": "email", "geboren": "born", "Rest": "note"}
     assert asked["parameters"]["dry_run"] is True
+    assert (asked["parameters"]["encoding"], asked["parameters"]["apostrophes"]) == ("cp1252", "keep")
     assert page.query_params["run"] == flow
+
+
+def test_who_says_how_it_is_written_has_not_to_say_the_columns_again(differs: str, answers: Answers) -> None:
+    begun(answers)
+    readings = (Reading("cp1251", ("Kontakt", "a@b.de")), Reading("cp1252", ("Kontakt", "a@b.de")))
+    connections.ledger().facts(
+        differs, asked_map={"Rest": "note"}, asked_apostrophes="keep", readings=readings, header=(), header_rows=()
+    )
+    page = show("check", run=differs)
+
+    page.button("reading-cp1251").click().run()
+
+    (asked,) = [json.loads(body) for path, body in ASKED if path.endswith("/create_flow_run")]
+    said = asked["parameters"]
+    assert (said["encoding"], said["map"], said["apostrophes"]) == ("cp1251", {"Rest": "note"}, "keep")
 
 
 def test_who_chose_before_finds_that_choice(differs: str) -> None:

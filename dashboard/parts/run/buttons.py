@@ -9,7 +9,7 @@ from typing import Literal
 import streamlit as st
 
 from dashboard import actions
-from dashboard.parts import apostrophes, cached
+from dashboard.parts import apostrophes, cached, delivered_since
 from dashboard.parts.cached import show_errors, who
 from dashboard.parts.html import tag
 from dashboard.parts.run import undo
@@ -71,7 +71,7 @@ def _since(run: Run) -> Since:
     """What later runs have delivered of the rows that are not done here, which is said."""
     since = NOTHING
     with show_errors():
-        since = cached.delivered_since(run)
+        since = delivered_since.of(run)
         for later, count in since.runs.items():
             link = tag("a", "See that run", href=f"run?id={later}", target="_self")
             st.html(notice("info", f"A later run has delivered {_n(count)} of the rows that are not done here.", link))
@@ -193,7 +193,7 @@ def _again(run: Run, rows: Wanted) -> None:
 def _warn(run: Run, state: RowState) -> None:
     """Of rows that a later run has delivered."""
     with show_errors():
-        if since := cached.delivered_since(run).states.get(state, 0):
+        if since := delivered_since.of(run).states.get(state, 0):
             text = f"A later run has delivered {_rows(since)} of these: sent again, they may be there twice."
             st.html(notice("warn", text))
 

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import actions
 from dashboard.connections import settings
 from dashboard.files import deposit
-from dashboard.parts import cached
+from dashboard.parts import cached, delivered_since
 from dashboard.parts.address import ask
 from dashboard.parts.cached import locale, who
 from dashboard.parts.html import Markup, tag
@@ -58,7 +58,7 @@ def _delivered(run: Run) -> None:
 def _since(run: Run) -> int:
     """How many of its rows later runs have delivered since it was checked."""
     with suppress(RowrelayError):
-        return cached.delivered_since(run).rows
+        return delivered_since.of(run).rows
     return 0
 
 

@@ -7,15 +7,13 @@ from contextlib import suppress
 
 import streamlit as st
 
-from dashboard import actions
 from dashboard.files.template import rule_of
 from dashboard.parts import cached
-from dashboard.parts.address import ask
-from dashboard.parts.cached import who
 from dashboard.parts.html import tag
+from dashboard.parts.send.anew import check_anew
 from dashboard.parts.theme import notice
 from dashboard.words import visible
-from flows.errors import FileError, RowrelayError
+from flows.errors import FileError
 from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
 from flows.pipeline.infer import quoted
@@ -42,7 +40,7 @@ def choose(run: Run) -> None:
     mapping = _said(definition, run.facts.header, chosen, proposal)
     blocked = bool(in_the_way or not mapping)
     if st.button("Check with these columns", type="primary", icon=":material/fact_check:", disabled=blocked):
-        _check(run, mapping)
+        check_anew(run, mapping=dict(mapping))
     if any(mapping.values()):
         _remember(definition, {name: column for name, column in mapping.items() if column})
 
@@ -109,19 +107,6 @@ def _said(
         for column, name in chosen.items()
         if name is not None and ((at := found.get(column)) is None or header[at] != name)
     }
-
-
-def _check(run: Run, mapping: Mapping[str, str]) -> None:
-    """Check the file as a run of its own, with these columns, and go there."""
-    facts = run.facts
-    how = actions.How(facts.skip_delivered, facts.asked_encoding, facts.asked_apostrophes, dict(mapping))
-    try:
-        again = actions.check(run.pipeline, run.file, by=who(), how=how)
-    except RowrelayError as exc:
-        st.html(notice("warn", exc.message, exc.hint))
-        return
-    ask(run=again)
-    st.rerun()
 
 
 def _remember(definition: Definition, mapping: Mapping[str, str]) -> None:

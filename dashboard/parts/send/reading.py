@@ -8,14 +8,11 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from dashboard import actions
-from dashboard.parts.address import ask
-from dashboard.parts.cached import who
+from dashboard.parts.send.anew import check_anew
 from dashboard.parts.theme import notice
 from dashboard.words import encoding_in_words
-from flows.errors import RowrelayError
 from flows.ledger.run import Run
-from flows.records import Apostrophes, Reading, Rejection
+from flows.records import Reading, Rejection
 from flows.sheet import is_reason
 from flows.source.content import GUARDED
 from flows.source.header import find_delimiter
@@ -35,14 +32,14 @@ def choose_encoding(run: Run, readings: Sequence[Reading]) -> None:
             words = encoding_in_words(name)
             st.dataframe(sample, hide_index=True, alt=f"Rows of the file, read as {words}")
             if st.button(f"Read it as {words}", key=f"reading-{name}", type="primary" if at == 0 else "secondary"):
-                _again(run, encoding=name)
+                check_anew(run, encoding=name)
     others = [name for name in COMMON if name not in {reading.encoding for reading in readings}]
     with st.expander("None of them reads right"):
         other = st.selectbox(
             "Another encoding", others, index=None, placeholder="Choose an encoding", format_func=encoding_in_words
         )
         if st.button("Try it", disabled=other is None) and other:
-            _again(run, encoding=other)
+            check_anew(run, encoding=other)
 
 
 def choose_apostrophes(run: Run, samples: Sequence[Rejection]) -> None:
@@ -60,9 +57,9 @@ def choose_apostrophes(run: Run, samples: Sequence[Rejection]) -> None:
     )
     with st.container(horizontal=True):
         if st.button(f"Read {found.value[1:]}", help="Checks the file once more, without such apostrophes"):
-            _again(run, apostrophes="remove")
+            check_anew(run, apostrophes="remove")
         if st.button(f"Read {found.value}", help="Checks the file once more, with every apostrophe as it stands"):
-            _again(run, apostrophes="keep")
+            check_anew(run, apostrophes="keep")
 
 
 def table(lines: Sequence[str]) -> pd.DataFrame:
@@ -91,19 +88,3 @@ def _cells(line: str, delimiter: str) -> list[str]:
         return next(records([line], delimiter), [])
     except csv.Error:  # the line is one of several of a record
         return line.split(delimiter)
-
-
-def _again(run: Run, *, encoding: str = "", apostrophes: Apostrophes | None = None) -> None:
-    """Check the file as a run of its own, read so, and go there."""
-    how = actions.How(
-        skip_delivered=run.facts.skip_delivered,
-        encoding=encoding or run.facts.asked_encoding,
-        apostrophes=apostrophes,
-    )
-    try:
-        again = actions.check(run.pipeline, run.file, by=who(), how=how)
-    except RowrelayError as exc:
-        st.html(notice("warn", exc.message, exc.hint))
-        return
-    ask(run=again)
-    st.rerun()

@@ -1,0 +1,27 @@
+"""Check a file once more, read otherwise than before, as a run of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from dashboard import actions
+from dashboard.parts.address import ask
+from dashboard.parts.cached import who
+from dashboard.parts.theme import notice
+from flows.errors import RowrelayError
+from flows.ledger.run import Run
+
+
+def check_anew(run: Run, **said: Any) -> None:
+    """Check the file with what was said of it before and `said`, which are fields of `actions.How`; and go there."""
+    how = replace(actions.How.of(run), **said)
+    try:
+        again = actions.check(run.pipeline, run.file, by=who(), how=how)
+    except RowrelayError as exc:
+        st.html(notice("warn", exc.message, exc.hint))
+        return
+    ask(run=again)
+    st.rerun()
