@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.standin.apis import APIS
 from deployments.standin.apis.api import ApiKnobs
@@ -118,8 +119,7 @@ def test_a_look_that_was_lost_is_scheduled_anew(served: tuple[Serving, str]) -> 
     serving.kill(process)
     view = serving.world.view
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_API_URL", serving.stack.addresses.prefect_api_url)
+    with temporary_settings({PREFECT_API_URL: serving.stack.addresses.prefect_api_url}):
         assert renew_looks(view) == []  # it is not late yet
         late = time.time() + LATE_SECONDS + 61
         told = wait_until(lambda: renew_looks(view, now=late), seconds=30, what="a Prefect that takes it")
