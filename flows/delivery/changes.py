@@ -142,6 +142,10 @@ class Compiled:
     changes: Sequence[Change]
     by: str
     matched: list[int] = field(default_factory=list)
+    _wanted: dict[str, tuple[int, dict[str, int]]] = field(init=False)  # `by_value` by the column's name
+
+    def __post_init__(self) -> None:
+        self._wanted = {self.names[place]: (place, texts) for place, texts in self.by_value.items()}
 
     @classmethod
     def of(cls, document: Document, header: Sequence[str], places: Mapping[str, int | None], *, by: str) -> Compiled:
@@ -176,41 +180,43 @@ class Compiled:
         touched of which nobody has said what it means. Raises ChangesRefused for a row that is named and cannot be
         mended.
         """
-        found = self._found(row)
+        named = self.by_row.get(row.row) if self.by_row else None
+        found = self._by_value(row)
+        if named is not None:
+            self._refuse_unmendable(row, named)
+            found = found | named
         if not found:
             return None
-        skips = {at for at in found.values() if self.changes[at].becomes is None}
-        for at in skips or set(found.values()):
+        skips = [at for at in found.values() if self.changes[at].becomes is None]
+        for at in set(skips or found.values()):
             self.matched[at] += 1
-        if skips:
-            why = row.reasons[1:] if row.skipped_by_hand else row.reasons
-            return structs.replace(row, reasons=(skipped_by(self.by), *why))
+        return self._skipped(row) if skips else self._changed(row, found)
+
+    def _skipped(self, row: Rejection) -> Rejection:
+        why = row.reasons[1:] if row.skipped_by_hand else row.reasons
+        return structs.replace(row, reasons=(skipped_by(self.by), *why))
+
+    def _changed(self, row: Rejection, found: Mapping[int, int]) -> Rejection:
         cells, changed = list(row.cells), dict(row.changed or {})
         for place, at in found.items():
             name, new = self.names[place], str(self.changes[at].becomes)
-            changed.setdefault(name, cells[place])
-            if changed[name] == new:
+            if changed.setdefault(name, cells[place]) == new:
                 del changed[name]
             cells[place] = new
         open_ = [why for why in row.reasons if why.check == GUARDED and why.column not in map(self.names.get, found)]
         return Rejection(row.row, row.line, tuple(open_), tuple(cells), changed or None)
 
-    def _found(self, row: Rejection) -> dict[int, int]:
-        """Which change each of its cells has, by position; a change of the row itself outranks one by value."""
-        named = self.by_row.get(row.row)
-        if named is not None:
-            self._refuse_unmendable(row, named)
+    def _by_value(self, row: Rejection) -> dict[int, int]:
+        """Which change each of its refused cells has by what stands there, by position."""
         found: dict[int, int] = {}
-        if len(row.cells) == len(self.header):
-            for place, texts in self.by_value.items():
-                at = texts.get(row.cells[place])
-                if at is not None and not row.skipped_by_hand:
-                    name = self.names[place]
-                    for why in row.reasons:
-                        if why.column == name:
-                            found[place] = at
-                            break
-        return found | named if named else found
+        if len(row.cells) != len(self.header):
+            return found
+        for why in row.reasons:
+            if (wanted := self._wanted.get(why.column)) is not None:
+                place, texts = wanted
+                if (at := texts.get(row.cells[place])) is not None:
+                    found[place] = at
+        return {} if found and row.skipped_by_hand else found
 
     def _refuse_unmendable(self, row: Rejection, named: Mapping[int, int]) -> None:
         if row.skipped:

@@ -41,20 +41,21 @@ class Taken:
     checker: Checker
     _hashes: dict[Group, list[Hashes]] = field(default_factory=dict)
 
-    def note(self, text: pd.DataFrame) -> None:
-        """Take in a frame of text that the checker checks, too."""
+    def note(self) -> None:
+        """Take in the frame that the checker has checked last."""
         if self.checker.unique:
-            for group, keys in self.checker.keys(text).items():
+            for group, keys in self.checker.keys.items():
                 self._hashes.setdefault(group, []).append(_hashed([key for key in keys if key is not None]))
 
     def clashes(self, spool: Spool) -> Iterator[Clash]:
         """What of it accepted rows in a spool hold. Raises FileError."""
-        sieves = {group: _sieve(np.concatenate(hashes)) for group, hashes in self._hashes.items()}
+        wanted = {group: np.unique(np.concatenate(hashes)) for group, hashes in self._hashes.items()}
+        sieves = {group: _sieve(hashes) for group, hashes in wanted.items()}
         if not sieves:
             return
         for table in spool.tables(list(dict.fromkeys(name for group in sieves for name in group))):
             for group, sieve in sieves.items():
-                met = _met(table, group, sieve)
+                met = _met(table, group, sieve, wanted[group])
                 keys = met.column(0).to_pylist()
                 if found := self.checker.held(group, keys):
                     yield Clash(group, [keys[at] for at in found], met.column(1).take(found).to_pylist())
@@ -68,12 +69,14 @@ def _sieve(hashes: Hashes) -> npt.NDArray[np.bool_]:
     return sieve
 
 
-def _met(table: pa.Table, group: Group, sieve: npt.NDArray[np.bool_]) -> pa.Table:
-    """(keys, lines) of the rows that pass."""
+def _met(table: pa.Table, group: Group, sieve: npt.NDArray[np.bool_], wanted: Hashes) -> pa.Table:
+    """(keys, lines) of the rows whose hashes are `wanted`, which ascend; the sieve says of most that they are not."""
     texts = _texts(table, group)
     there = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False))
     hashes = _hashed(texts.drop_null().to_numpy(zero_copy_only=False))
-    met = pa.array(there[sieve[hashes & np.uint64(len(sieve) - 1)]])
+    passed = np.flatnonzero(sieve[hashes & np.uint64(len(sieve) - 1)])
+    nearest = wanted[np.searchsorted(wanted[:-1], hashes[passed])]
+    met = pa.array(there[passed[nearest == hashes[passed]]])
     return pa.table([texts.take(met), table.column(LINE).take(met)], names=["key", "line"])
 
 

@@ -17,11 +17,13 @@ from flows.errors import FileError
 from flows.pipeline.definition import Definition
 from flows.records import Rejection
 from flows.schema.schema import Checked, Checker
-from flows.source.frame import FRAME_CHARS, FRAME_ROWS, Frame, table_of
+from flows.source.frame import FRAME_CHARS, Frame, table_of
 from flows.source.header import Called, match
 from flows.spool.spool import Judged, Spool
 from flows.spool.stored import to_table
 from flows.spool.writer import Manifest
+
+STRETCH = 5_000  # rejected rows that are judged at once
 
 
 class Recheck:
@@ -104,7 +106,7 @@ class Recheck:
         for each in self._spool.rejections():
             some.append(each)
             chars += sum(map(len, each.cells))
-            if len(some) >= FRAME_ROWS or chars >= FRAME_CHARS:
+            if len(some) >= STRETCH or chars >= FRAME_CHARS:
                 yield some
                 some, chars = [], 0
         if some:
@@ -149,8 +151,8 @@ class Recheck:
         )
         if not anew:
             return Checked(frame.text, {})
-        self._taken.note(frame.text)
         checked = self._taken.checker.check(frame.text, frame.lines)
+        self._taken.note()
         if asked := {at: each.reasons for at, each in enumerate(anew) if each.reasons}:
             reasons = {at: (*why, *checked.reasons.get(at, ())) for at, why in asked.items()}
             checked = Checked(

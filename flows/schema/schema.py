@@ -63,6 +63,7 @@ class Checker:
         self._name = definition.schema_path or definition.name
         self._order = {name: at for at, name in enumerate(["", *self._rules.cells])}
         self._index = UniqueIndex(folder) if self._rules.unique else None
+        self._keys: dict[tuple[str, ...], list[str | None]] = {}
         self._points = {
             name: Points()
             for name, how in self._rules.cells.items()
@@ -107,13 +108,10 @@ class Checker:
         """The groups of columns in which no two rows may hold the same."""
         return tuple(self._rules.unique)
 
-    def keys(self, text: pd.DataFrame) -> dict[tuple[str, ...], list[str | None]]:
-        """What each row of a frame of text holds, by such a group; None where a value is missing or unreadable."""
-        columns = self._read(text, dict.fromkeys(name for group in self.unique for name in group))
-        frame = pd.DataFrame({name: column.values for name, column in columns.items()}, index=text.index, copy=False)
-        return {
-            group: _keys(frame, group, set().union(*(columns[name].faults for name in group))) for group in self.unique
-        }
+    @property
+    def keys(self) -> Mapping[tuple[str, ...], Sequence[str | None]]:
+        """What each row of the latest frame holds, by such a group; None where a value is missing or unreadable."""
+        return self._keys
 
     def hold(self, group: tuple[str, ...], keys: Sequence[str], lines: Sequence[int]) -> None:
         """Take note of what rows hold, as `keys` has it, that are not checked here themselves."""
@@ -226,6 +224,7 @@ class Checker:
         assert self._index is not None
         for group in self._rules.unique:
             keys = _keys(frame, group, set().union(*(columns[name].faults for name in group)))
+            self._keys[group] = keys
             for at, line in self._index.add("\0".join(group), keys, lines).items():
                 both = "" if len(group) == 1 else f" together with {', '.join(group[1:])}"
                 yield at, group[0], f"must be unique{both}, but line {line} holds it already"
@@ -274,5 +273,14 @@ def _rules(definition: Definition) -> Rules:
 
 def _keys(frame: pd.DataFrame, group: tuple[str, ...], skip: set[int]) -> list[str | None]:
     """One text a row that is equal where the values are; None where one of them is missing or unreadable."""
-    texts = ([text_of(value) for value in frame[name].astype(object)] for name in group)
-    return [None if at in skip else joined(row) for at, row in enumerate(zip(*texts, strict=True))]
+    texts = [_texts(frame[name]) for name in group]
+    keys = texts[0] if len(group) == 1 else [joined(row) for row in zip(*texts, strict=True)]
+    return [None if at in skip else key for at, key in enumerate(keys)] if skip else keys
+
+
+def _texts(column: pd.Series) -> list[str | None]:
+    cells = column.astype(object)
+    if isinstance(column.dtype, pd.StringDtype):
+        found: list[str | None] = cells.where(column.notna(), None).tolist()
+        return found
+    return [text_of(value) for value in cells]

@@ -30,13 +30,25 @@ class RejectedRows:
 
     def walk(self) -> Iterator[Rejection]:
         """All in the file's order, streamed."""
+        for some in self.stretches():
+            yield from some
+
+    def stretches(self) -> Iterator[list[Rejection]]:
+        """The same, those of some MB of the list together."""
         if not self.part.rows:
             return
-        decoder = msgspec.json.Decoder(Rejection)
+        decoder, rest = msgspec.json.Decoder(Rejection), b""
         try:
-            with self._reached(), self._open() as lines:
-                for line in lines:
-                    yield decoder.decode(line)
+            with self._reached(), self._open() as file:
+                while block := file.read(_BLOCK):
+                    whole, newline, rest_of_block = block.rpartition(b"\n")
+                    if newline:
+                        yield decoder.decode_lines(rest + whole)
+                        rest = rest_of_block
+                    else:
+                        rest += block
+                if rest:
+                    yield decoder.decode_lines(rest)
         except (FileNotFoundError, msgspec.DecodeError) as exc:
             raise self._damaged(exc) from exc
 

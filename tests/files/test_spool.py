@@ -113,6 +113,16 @@ def test_rejections_come_back_whole_and_in_order(url: str) -> None:
     assert spool.read(0, 10) == []
 
 
+def test_rejections_longer_than_what_is_read_at_once_come_back_whole(url: str) -> None:
+    lengths = [3, 700_000, 5, 2_500_000, 0, 1_048_576, 1]
+    rejections = [Rejection(at + 1, at + 2, (), ("é" * length,)) for at, length in enumerate(lengths)]
+    spool = Spool(url, "run")
+    spool.reject(rejections)
+    spool.finish(["a"])
+
+    assert list(Spool(url, "run").rejections()) == rejections
+
+
 def test_nothing_counts_before_it_is_finished_and_nothing_is_left_when_abandoned(url: str) -> None:
     spool = Spool(url, "run")
     spool.write(*numbers(0, 5))
