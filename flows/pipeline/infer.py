@@ -17,6 +17,7 @@ from pathlib import PurePath
 from flows.pipeline.document import plain_value
 from flows.pipeline.fault import Fault, refusal
 from flows.pipeline.guess import Ways, truths
+from flows.pipeline.hint import NOTHING, Hints, without
 
 MOST_ROWS = 10_000
 _MOST_DISTINCT = 6
@@ -25,7 +26,7 @@ _MOST_KEYS = 3
 _LONGEST_KEY = 80  # longer texts are unique by chance
 
 _INT = re.compile(r"-?(0|[1-9][0-9]{0,17})")  # a leading zero or a plus means text: a postcode, a telephone number
-_DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,18}")
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,17})?\.[0-9]{1,18}")
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[-+]\d{2}(:?\d{2})?)?")
 
@@ -83,6 +84,8 @@ class _Seen:
     distinct: set[str] = field(default_factory=set)
     unique: bool = True
     ways: Ways = field(default_factory=Ways)
+    hints: Hints = field(default_factory=Hints)
+    nothing: set[str] = field(default_factory=set)
 
     def take(self, line: int, cell: str) -> None:
         if not cell.strip():
@@ -90,18 +93,29 @@ class _Seen:
             return
         self.filled += 1
         self.longest = max(self.longest, len(cell))
+        if cell in NOTHING:
+            self.nothing.add(cell)
+        else:
+            self._judge(line, cell)
+        if self.unique or len(self.distinct) <= _MOST_DISTINCT:
+            self.unique = self.unique and cell not in self.distinct
+            self.distinct.add(cell)
+
+    def _judge(self, line: int, cell: str) -> None:
         self.ways.take(cell)
+        self.hints.take(cell)
         for name, fits in _FITS:
             if name in self.odd and not fits(cell):
                 self.odd[name].append((line, cell))
                 if len(self.odd[name]) > _MOST_ODD:
                     del self.odd[name]
-        if self.unique or len(self.distinct) <= _MOST_DISTINCT:
-            self.unique = self.unique and cell not in self.distinct
-            self.distinct.add(cell)
 
     @property
     def type(self) -> str:
+        return "str" if self.nothing else self._type
+
+    @property
+    def _type(self) -> str:
         if not self.filled or self.ways.doubt:
             return "str"
         plain = next((name for name, odd in self.odd.items() if not odd), "")
@@ -127,7 +141,7 @@ class _Seen:
 
     def rules(self) -> str:
         optional = ", optional: true" if self.empty and self.type != "str" else ""
-        return f"{{{self._own or f'type: {self.type}'}{optional}}}"
+        return f"{{{(not self.nothing and self._own) or f'type: {self.type}'}{optional}}}"
 
     def comment(self) -> str:
         if not self.filled:
@@ -137,17 +151,23 @@ class _Seen:
             parts += [f"may be {self.ways.doubt}"] if self.ways.doubt else self._odd_ones()
             if words := truths(self.distinct):
                 parts.append(f"perhaps {{type: bool, map: {{{words}}}}}")
+            elif self.nothing and self.nothing < self.distinct and self._type != "str":
+                parts.append(without(self.nothing, self._own or f"type: {self._type}"))
+            else:
+                parts += self.hints.words("str") if self.nothing < self.distinct else []
             parts.append(f"at most {self.longest} characters")
             parts.append(f"{self.empty} blank" if self.empty else "never blank: add `blank: false` if it must not be")
-        elif self.empty:
-            parts.append(f"{self.empty} empty, sent as null")
+        else:
+            parts += self.hints.words(self.type)
+            if self.empty:
+                parts.append(f"{self.empty} empty, sent as null")
         if self.type == "str" and not truths(self.distinct) and len(self.distinct) <= _MOST_DISTINCT < self.filled:
             parts.append("perhaps one_of: [" + ", ".join(map(quoted, sorted(self.distinct))) + "]")
         return "; ".join(parts)
 
     def _odd_ones(self) -> list[str]:
         """What made a text of a column that is nearly of another type."""
-        few = sorted((len(odd), at) for at, odd in enumerate(self.odd.values()) if len(odd) * 5 <= self.filled)
+        few = sorted((len(odd), at) for at, odd in enumerate(self.odd.values()) if 0 < len(odd) * 5 <= self.filled)
         if not few:
             return []
         name, odd = list(self.odd.items())[few[0][1]]
@@ -165,10 +185,13 @@ def infer(
 ) -> str:
     """The YAML text of a definition for a file with that header and such rows (at most 10,000 are looked at).
 
-    `file` is the sample's name, for comments and messages, `lines` are those on which the rows begin. Raises
-    DefinitionError on a header that no definition can name: blank, twice the same, with braces.
+    `file` is the sample's name, for comments and messages, `lines` are those on which the rows begin. A column without
+    a name is left out. Raises DefinitionError on a header that no definition can name: blank, twice the same, with
+    braces.
     """
     columns = [column.strip() for column in columns]  # headers are matched without blanks around them
+    if not any(columns):
+        raise refusal([Fault((), "has no header, so there are no columns to describe", 1)], file=file)
     _check_header(columns, file)
     seen = [_Seen() for _ in columns]
     count = 0
@@ -184,8 +207,8 @@ def infer(
         count=f"{count:,} row" + ("" if count == 1 else "s"),
         name=quoted(name_for(name)),
         keys="".join(_keys(columns, seen)),
-        columns="\n".join(_lines(column, found) for column, found in zip(columns, seen, strict=True)),
-        body="\n".join(f"    {quoted(column)}: {quoted('{' + column + '}')}" for column in columns),
+        columns="\n".join(_columns(columns, seen)),
+        body="\n".join(f"    {quoted(column)}: {quoted('{' + column + '}')}" for column in columns if column),
     )
 
 
@@ -198,23 +221,25 @@ def name_for(text: str) -> str:
 
 
 def _check_header(columns: Sequence[str], file: str) -> None:
-    faults: list[Fault] = [] if columns else [Fault((), "has no header, so there are no columns to describe", 1)]
+    faults: list[Fault] = []
     folded: set[str] = set()
     for at, column in enumerate(columns, start=1):
-        if not column:
-            faults.append(Fault((), f"column {at} has no name in the header; give it one", 1))
-        elif not column.isprintable() or len(column) > 200 or set("{}") & set(column):
+        if not column.isprintable() or len(column) > 200 or set("{}") & set(column):
             faults.append(Fault((), f"the name of column {at} holds braces, a line break or other odd characters", 1))
-        elif column.casefold() in folded:
+        elif column and column.casefold() in folded:
             faults.append(Fault((), f"two columns are called {column!r} (case does not matter); rename one", 1))
         folded.add(column.casefold())
     if faults:
         raise refusal(faults, file=file)
 
 
-def _lines(column: str, found: _Seen) -> str:
-    comment = found.comment()
-    return f"  {quoted(column)}: {found.rules()}" + (f"  # {comment}" if comment else "")
+def _columns(columns: Sequence[str], seen: Sequence[_Seen]) -> Iterator[str]:
+    for at, (column, found) in enumerate(zip(columns, seen, strict=True), start=1):
+        if not column:
+            yield f"  # Column {at} has no name in the header, as an index has none; it is left out."
+        else:
+            comment = found.comment()
+            yield f"  {quoted(column)}: {found.rules()}" + (f"  # {comment}" if comment else "")
 
 
 def _keys(columns: Sequence[str], seen: Sequence[_Seen]) -> Iterator[str]:
@@ -222,7 +247,7 @@ def _keys(columns: Sequence[str], seen: Sequence[_Seen]) -> Iterator[str]:
     ranked = [
         (not _NAMES_A_KEY.search(column), found.key_rank, at)
         for at, (column, found) in enumerate(zip(columns, seen, strict=True))
-        if found.key_rank is not None
+        if column and found.key_rank is not None
     ]
     if ranked:
         yield "\n# What tells rows apart over all runs: `rowrelay send --skip-delivered` goes by it.\n"

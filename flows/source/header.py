@@ -247,7 +247,7 @@ def _advice(names: list[str], wanted: Mapping[str, bool], delimiter: str) -> str
 
 
 def _refuse_duplicates(names: list[str], refuse: Refuse) -> None:
-    twice = [name for name, count in Counter(_loose(name) for name in names).items() if count > 1]
+    twice = [name for name, count in Counter(map(_loose, names)).items() if count > 1 and name]
     if twice:
         raise refuse("has columns more than once: " + ", ".join(_shown(name) for name in twice), line=None)
 

@@ -78,6 +78,38 @@ def test_what_made_a_text_of_a_column_of_numbers_is_said_with_its_line() -> None
     assert f"# 14 of 15 are decimal numbers; line 52: '{'a' * 29}…';" in several
 
 
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["home;kitchen", "", "a; b"], 'perhaps {type: list, split: ";"}'),
+        (["a, b", "c"], 'perhaps {type: list, split: ","}'),
+        (['{"a": 1}', "[]"], "perhaps {type: json}"),
+        (["030/123456", "+49 (0)30 123456"], "perhaps {type: phone, region: …}"),
+        ([" a@b.de", "\u200bc@d.de"], "blanks stand around values: perhaps `trim: true`"),
+        (["1.5", "NULL"], 'perhaps {type: decimal, optional: true, map: {"NULL": null}, other: keep}'),
+        (["1,5", "-"], 'perhaps {type: decimal, decimal: ",", optional: true, map: {"-": null}, other: keep}'),
+        (["2026-01-31", "0000-00-00"],
+         'perhaps {type: date, optional: true, map: {"0000-00-00": null}, other: keep}'),
+        (["20260131", "19990228"], "perhaps {type: date, format: YYYYMMDD}"),
+    ],
+)  # fmt: skip
+def test_what_a_column_may_be_besides_is_said_for_a_person_to_decide(cells: list[str], said: str) -> None:
+    (line,) = [line for line in infer(["c"], [[cell] for cell in cells], name="x").splitlines() if "  c: {" in line]
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [["one, two", "and that is, so it seems, all"], ["20261399"], ["12345678"], ["NULL"], ["[x"], ["0301234567"]],
+)
+def test_nothing_is_said_where_it_would_be_chance(cells: list[str]) -> None:
+    assert "perhaps" not in infer(["c"], [[cell] for cell in cells], name="x").split("columns:")[1].split("request:")[0]
+
+
+def test_a_column_without_a_name_is_left_out(tmp_path: Path) -> None:
+    assert inferred(tmp_path, ["", "id"], [["0", "7"]]).column_names == ("id",)
+
+
 @pytest.mark.parametrize("cells", [["1", "x"], ["a", "b", "c", "d", "e"], ["1"] * 4 + ["x"] * 4 + ["1"] * 90])
 def test_nothing_is_said_of_a_column_that_is_a_text_anyway(cells: list[str]) -> None:
     assert " are " not in infer(["n"], [[cell] for cell in cells], name="x").split("columns:")[1].split("request:")[0]
@@ -119,7 +151,7 @@ def test_blanks_around_a_header_are_left_out(tmp_path: Path) -> None:
     ("columns", "message"),
     [
         ([], "has no header"),
-        (["a", " "], "column 2 has no name in the header"),
+        ([" ", ""], "has no header"),
         (["a", "A "], "two columns are called 'A'"),
         (["{a}"], "the name of column 1 holds braces"),
         (["a\nb"], "the name of column 1 holds braces, a line break"),
