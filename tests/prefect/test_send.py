@@ -246,7 +246,13 @@ def test_a_ban_stops_the_run_until_a_person_opens_the_limit(
     assert sending.report()["over"] == 0
 
 
-def test_everything_runs_in_the_foreground_until_ctrl_c(sending: World, stack: RunningStack) -> None:
+def test_everything_runs_in_the_foreground_until_ctrl_c(
+    sending: World, stack: RunningStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a proxy of the environment that leads nowhere: the servers of this machine are asked directly."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    for other in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(other, raising=False)
     port = free_port()
     process = program(sending, stack, "up", "--port", port)
     assert process.stdout is not None
@@ -260,7 +266,8 @@ def test_everything_runs_in_the_foreground_until_ctrl_c(sending: World, stack: R
     assert re.search(r"^Redis +redis://:\*\*\*@127", text, flags=re.MULTILINE)
     assert f"Prefect server   {stack.addresses.prefect_api_url.removesuffix('/api')}\n" in text
     assert "deliver/cliposts" in text
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5) as answer:
+    directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with directly.open(f"http://127.0.0.1:{port}/_stcore/health", timeout=5) as answer:
         assert answer.status == 200
 
     process.send_signal(signal.SIGINT)
@@ -268,4 +275,4 @@ def test_everything_runs_in_the_foreground_until_ctrl_c(sending: World, stack: R
 
     assert code == 0, err
     with pytest.raises(OSError):  # noqa: PT011 — refused, whatever the system calls it
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5)
+        directly.open(f"http://127.0.0.1:{port}/_stcore/health", timeout=5)
