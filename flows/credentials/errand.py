@@ -19,22 +19,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
 from flows.credentials.grant import Asked, Token, TokenAway, TokenRefused, asking
-from flows.credentials.store import Store
+from flows.credentials.store import HOLD_SECONDS, Store
 from flows.credentials.vault import Vault
 from flows.credentials.wire import DIRECTLY, Wire, driven
 from flows.errors import RowrelayError
 
 START_SECONDS = 15.0  # Python and its libraries may take so long on a machine that is busy
 KEEP_SECONDS = 20.0  # so long a Redis that is away is told again and again; after that what came lies on the disk
-HOLD_SECONDS = 10.0  # so much longer than a step takes the lock is held for it
 ONLY_SECONDS = 600.0  # the same where the disk did not take it
 
 
@@ -136,7 +133,7 @@ def run(errand: Errand) -> Came:
     mask = Masker((errand.before, *errand.hide)).text
     try:
         flow = asking(errand.where, lambda: errand.asked, attempts=errand.attempts)
-        token = driven(flow, wire=errand.wire, before=before, sleep=partial(_sleep, store))
+        token = driven(flow, wire=errand.wire, before=before, sleep=store.pause)
     except TokenRefused as exc:
         told = mask(exc.message)
         store.fail(errand.generation, told)
@@ -145,15 +142,6 @@ def run(errand: Errand) -> Came:
         store.free()
         return Came(away=mask(exc.message))
     return _keep(store, errand, token)
-
-
-def _sleep(store: Store, seconds: float) -> None:
-    """Pause between two attempts, and hold the lock: meanwhile nobody else may use the same refresh token."""
-    import redis
-
-    with suppress(redis.RedisError):  # then the next attempt, which has to hold it, is told
-        store.hold(seconds + HOLD_SECONDS)
-    time.sleep(seconds)
 
 
 def _keep(store: Store, errand: Errand, token: Token, sleep: Callable[[float], None] = time.sleep) -> Came:

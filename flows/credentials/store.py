@@ -25,6 +25,7 @@ from flows.private import private_folder, write_whole
 
 SCRIPT = files("flows.credentials").joinpath("token.lua").read_text(encoding="utf-8")
 PREFIX = "rowrelay:token:"
+HOLD_SECONDS = 10.0  # so much longer than a step takes the lock is held for it
 _ORPHAN_SECONDS = 30 * 86_400.0
 
 
@@ -112,6 +113,12 @@ class Store:
     def hold(self, seconds: float) -> bool:
         """Keep the lock for so long at most; False where it is not ours any more."""
         return bool(self._run("hold", int(seconds * 1000)))
+
+    def pause(self, seconds: float) -> None:
+        """Sleep between two attempts, and hold the lock: meanwhile nobody else may ask."""
+        with suppress(redis.RedisError):  # then the next attempt, which has to hold it, is told
+            self.hold(seconds + HOLD_SECONDS)
+        time.sleep(seconds)
 
     def put(self, generation: int, token: Token, *, why: str, first: str, before: str = "") -> bool:
         """Keep what came in the place of a generation; False where something else is there.

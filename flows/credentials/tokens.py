@@ -15,10 +15,10 @@ from uuid import uuid4
 import redis
 
 from flows.credentials.errand import START_SECONDS, Errand, Sent
-from flows.credentials.grant import TokenAway, TokenRefused, ask, attempts_of, fetching, place_of
+from flows.credentials.grant import Asked, TokenAway, TokenRefused, ask, attempts_of, fetching, place_of
 from flows.credentials.signing import text_of
 from flows.credentials.standing import Standing
-from flows.credentials.store import Held, Store, inherit, owner
+from flows.credentials.store import HOLD_SECONDS, Held, Store, inherit, owner
 from flows.credentials.vault import Vault
 from flows.credentials.wire import DIRECTLY, Wire, driven
 from flows.errors import RowrelayError, Stopped
@@ -38,6 +38,10 @@ _MARGIN, _MOST_MARGIN_SECONDS = 0.2, 60.0  # of its life; it is renewed when no 
 _EDGE_SECONDS = 2.0  # so long before its end it is not sent any more: requests take their time to arrive
 _MOST_FETCHED = 2  # in one go: what is void when it comes would be fetched for ever
 _AGAIN_SECONDS = 5.0  # between two tries to renew a token that still holds
+
+
+class _Overtaken(Exception):
+    """While a permit was waited for, another process began to renew the token, or has done it."""
 
 
 def margin(lifetime: float) -> float:
@@ -76,7 +80,9 @@ class Tokens:
         self._masker = Masker(secrets.values())
         self._first = self._print()
         self._access = ""
-        self._renew_at = self._ends_at = 0.0
+        self._renew_at = self._ends_at = self._until = 0.0
+        # Whoever is asked may take all of its time, and nobody who waits for that is to give up before.
+        self._patience = max(PATIENCE_SECONDS, START_SECONDS + oauth2.timeout_seconds + HOLD_SECONDS)
         self._lock = asyncio.Lock()
         self._on_errand = False
         self._beside: asyncio.Task[None] | None = None
@@ -134,7 +140,7 @@ class Tokens:
             await asyncio.gather(self._beside, return_exceptions=True)
 
     async def _renew(self) -> None:
-        until, fetched, told = self._clock() + PATIENCE_SECONDS, 0, False
+        self._until, fetched, told = self._clock() + self._patience, 0, False
         why = "refused" if self.standing.generation and not self.standing.holds else "expiry"
         while True:
             pause = 1.0
@@ -159,11 +165,11 @@ class Tokens:
                     self._renew_at = min(self._ends_at, self._clock() + _AGAIN_SECONDS)
                     self._event(f"{exc.message} The token that there is lasts {self._ends_at - self._clock():.0f} s.")
                     return
-            if self._clock() >= until or fetched:
+            if self._clock() >= self._until or fetched:
                 raise trouble
             if pause == 1.0 and not told:
                 told = True
-                self._event(f"{trouble.message} It is asked again for {PATIENCE_SECONDS:.0f} s.")
+                self._event(f"{trouble.message} It is asked again for {self._patience:.0f} s.")
             await asyncio.sleep(pause)
 
     def _is_ours(self, held: Held) -> bool:
@@ -206,6 +212,9 @@ class Tokens:
                 await self._use_up(held, why)
             else:
                 await self._fetch(held, why)
+        except _Overtaken:
+            await self._call(self._store.free)
+            return False
         except TokenRefused as exc:
             told = self._masker.text(exc.message)
             await self._call(self._store.fail, held.generation, told)
@@ -220,12 +229,17 @@ class Tokens:
         """By what the definition has, which may be asked for as often as one likes."""
         flow = fetching(self._oauth2, self._secrets, now=time.time, unique=lambda: uuid4().hex)
         try:
-            async with self._paid():
-                token = await self._call(driven, flow, wire=self._wire)
+            async with self._paid(held):
+                token = await self._call(driven, flow, wire=self._wire, before=self._hold, sleep=self._store.pause)
         except TokenAway as exc:
             raise TokenAway(self._masker.text(exc.message), hint=exc.hint) from None
         why = why if held.generation else "start"
         await self._call(self._store.put, held.generation, token, why=why, first=self._first)
+
+    def _hold(self, asked: Asked) -> None:
+        """Nobody else is to ask as long as this request may take. Raises TokenAway where somebody does already."""
+        if not self._store.hold(asked.timeout_seconds + HOLD_SECONDS):
+            raise TokenAway("Another process renews the token.")
 
     async def _use_up(self, held: Held, why: str) -> None:
         """By the refresh token, which may be void as soon as it was used."""
@@ -258,7 +272,7 @@ class Tokens:
         )
         sent = await self._call(Sent, errand)
         try:
-            async with self._paid():
+            async with self._paid(held):
                 self._on_errand = True
                 came = await self._call(sent.go)
                 self._on_errand = False
@@ -297,20 +311,15 @@ class Tokens:
         return text_of(self._oauth2.refresh_token, self._secrets)
 
     @asynccontextmanager
-    async def _paid(self) -> AsyncIterator[None]:
-        """One arrival at the API, where token requests count there: under a permit of its limit."""
+    async def _paid(self, held: Held) -> AsyncIterator[None]:
+        """One arrival at the API, where token requests count there: under a permit of its limit.
+
+        Raises _Overtaken where another process renews the token, or has done it, before there is a permit.
+        """
         if not self._oauth2.counts or self._acquire is None:
             yield
             return
-        permit = await self._acquire()
-        while True:
-            await permit.wait()
-            try:
-                permit.check()
-                break
-            except StalePermit:
-                permit.unused()
-                permit = await self._acquire()
+        permit = await self._permitted(self._acquire, held)
         try:
             yield
         except BaseException:
@@ -318,6 +327,26 @@ class Tokens:
             raise
         permit.answered()
         permit.finished()
+
+    async def _permitted(self, acquire: Callable[[], Awaitable[Permit]], held: Held) -> Permit:
+        """A permit, with the lock. A limit may be paused for an hour, so nobody is kept from renewing meanwhile."""
+        while True:
+            began = self._clock()
+            await self._call(self._store.free)
+            permit = await acquire()
+            try:
+                await permit.wait()
+                self._until += self._clock() - began
+                taken, now = await self._call(self._store.take, START_SECONDS)
+                if not taken or now.generation != held.generation:
+                    raise _Overtaken
+                permit.check()
+            except StalePermit:
+                continue
+            except BaseException:
+                permit.unused()
+                raise
+            return permit
 
     def _refusal(self, told: str, held: Held) -> Stopped:
         where = place_of(self._oauth2)

@@ -211,6 +211,12 @@ class Definition(Part):
         return max(request.timeout_seconds for _, request in self.requests)
 
     @property
+    def token_seconds(self) -> tuple[float, ...]:
+        """The longest that a request for its token may take, where those count under its limits."""
+        oauth2 = self.auth.oauth2 if self.auth is not None else None
+        return (oauth2.timeout_seconds,) if oauth2 is not None and oauth2.counts else ()
+
+    @property
     def kept(self) -> tuple[str, ...]:
         """The names of what is kept of answers, in the order in which the results have them."""
         rules = [*self.answers, *(rule for step in self.steps for rule in step.answers)]
@@ -250,7 +256,7 @@ class Definition(Part):
     @property
     def limit_terms(self) -> tuple[LimitTerms, ...]:
         """The numbers that the limiter works with."""
-        seconds, rows = self.timeout_seconds, self.rows_per_request
+        seconds, rows = max([self.timeout_seconds, *self.token_seconds]), self.rows_per_request
         return tuple(limit.terms(timeout_seconds=seconds, rows=rows, columns=self.columns) for limit in self.each_limit)
 
     @property

@@ -162,7 +162,9 @@ def _many(definition: Definition, limit: Limit, place: Place) -> Iterator[Fault]
 
 def _timeouts(definition: Definition, limit: Limit) -> Iterator[Fault]:
     most = limit.max_timeout_seconds
-    for place, request in definition.requests:
-        if most is not None and request.timeout_seconds > most:
-            found = f"{request.timeout_seconds:g} is above the limit's max_timeout_seconds of {most:g}"
-            yield Fault((*place, "timeout_seconds"), f"{found}; lower it, or raise that")
+    stated = [((*place, "timeout_seconds"), request.timeout_seconds) for place, request in definition.requests]
+    stated += [(("auth", "oauth2", "timeout_seconds"), seconds) for seconds in definition.token_seconds]
+    for place, seconds in stated:
+        if most is not None and seconds > most:
+            found = f"{seconds:g} is above the limit's max_timeout_seconds of {most:g}"
+            yield Fault(place, f"{found}; lower it, or raise that")

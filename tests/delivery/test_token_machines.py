@@ -85,7 +85,7 @@ def test_three_machines_share_a_token_over_all_of_its_lives(
     arrived = [*server.arrived, *server.moments]
     lasted = server.arrived[-1] - server.arrived[0]
     print(
-        f"\n{lasted:.0f} s, {len(server.arrived)} requests, {server.refused} of them refused; {len(used)} token requests,"
+        f"\n{lasted:.0f} s, {len(server.arrived)} requests, {server.refused} refused; {len(used)} token requests,"
         f" {min(apart):.1f} s apart at least; worst window {worst(arrived, 1.0)} of {RATE}"
     )
     assert [each["stopped"] for each in ended] == [""] * len(DELAYS)

@@ -38,6 +38,12 @@ AUTHS: list[tuple[str, str, str]] = [
         "own.yaml:7: auth.login: goes beside basic, bearer, certificate or hmac, not beside oauth2",
     ),
     (
+        "a token that may take longer than anything under the limit, and counts there",
+        _BASE.replace("window_seconds: 1", "window_seconds: 1, max_timeout_seconds: 4")
+        + 'auth: {oauth2: {grant: client_credentials, token_url: "https://api.example.com/token", client_id: app, client_secret: "${secret:S}", counts: true}}',
+        "own.yaml:7: auth.oauth2.timeout_seconds: 10 is above the limit's max_timeout_seconds of 4; lower it, or raise that",
+    ),
+    (
         "a kind of auth that there is not",
         _BASE
         + 'auth: {oauth: {grant: client_credentials, token_url: "https://api.example.com/token", client_id: app, client_secret: "${secret:S}"}}',

@@ -35,7 +35,7 @@ class Grant:
 @dataclass
 class OAuth:
     """The server. `says` replaces answers to token requests, each once; `hold_seconds` passes after a token was used
-    up, before the answer leaves.
+    up, before the answer leaves; `queue_seconds`, before a token request is counted.
     """
 
     lifetime: float | None = 3600.0
@@ -43,6 +43,7 @@ class OAuth:
     reuse: float | None = None
     rotates: bool = True
     hold_seconds: float = 0.0
+    queue_seconds: float = 0.0
     says: list[tuple[int, Any]] = field(default_factory=list)
     url: str = ""
     asked: list[dict[str, str]] = field(default_factory=list)
@@ -149,6 +150,7 @@ def _handler(server: OAuth) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             if urlsplit(self.path).path == "/token":
+                time.sleep(server.queue_seconds)
                 status, body = server.token(self._fields(raw))
                 time.sleep(server.hold_seconds)
             else:

@@ -15,7 +15,6 @@ import pytest
 
 from flows.client.client import Client
 from flows.credentials.access import Access
-from flows.credentials.errand import _sleep
 from flows.credentials.grant import Asked
 from flows.credentials.session import Session
 from flows.credentials.store import Store
@@ -236,7 +235,7 @@ def test_who_pauses_before_another_attempt_holds_the_lock(redis_url: str, tmp_pa
     client, vault = connect(redis_url), Vault(b"k" * 32, tmp_path)
     ours, theirs = (Store(client, vault, "t", owner=owner) for owner in ("a", "b"))
     assert ours.take(0.5)[0]
-    _sleep(ours, 1.0)
+    ours.pause(1.0)
 
     assert not theirs.take(1.0)[0]
     assert not theirs.hold(5.0)
