@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 
 from dashboard.connections import client, ledger, pipelines, ready_prefect, settings, view
 from dashboard.files.deposit import deposit
@@ -25,6 +27,7 @@ from flows.flow_runs.start import KeyReused, start
 from flows.ledger.backup_guard import BackupGuard
 from flows.ledger.connection import translated
 from flows.ledger.mends import Mend
+from flows.ledger.reasons import any_with_reason
 from flows.ledger.run import Run
 from flows.limit import status as limit_status
 from flows.limit.status import open_limit
@@ -86,10 +89,10 @@ def send(pipeline: str, file: str, *, by: str, how: How = AS_FOUND, key: str | N
     return _begin(pipeline, file, dry_run=False, how=how, by=by, key=key)
 
 
-def resume(run: Run, rows: Wanted, *, by: str, key: str | None = None, renewed: bool = False) -> str:
+def resume(run: Run, rows: Wanted, *, by: str, key: str | None = None, renewed: bool = False, reason: str = "") -> str:
     """Send what a run still has to send, or its failed or unknown rows again; returns the flow run's id.
 
-    `renewed`: by the pipeline of today.
+    `renewed`: by the pipeline of today. `reason`: of failed or unknown rows only those with this one.
 
     A run that was only to be checked, and whose check did not end, is checked: nothing of it is sent unseen.
 
@@ -107,9 +110,20 @@ def resume(run: Run, rows: Wanted, *, by: str, key: str | None = None, renewed: 
         return check_again(run, by=by, key=key)
     if not run.busy and not _asked_with(run, key) and not to_send(run, rows):
         raise NotPossible(f"The run has no {rows} rows." if rows != "unfinished" else "Everything was sent already.")
+    if reason and not run.busy and not _asked_with(run, key):
+        _refuse_reason(run, rows, reason)
     refuse_secrets(from_resolved(view().definition(run.id)), settings(), outside=run.facts.outside)
     BackupGuard(client(), settings().memory).ask(run.id)
-    return _go_on(run, rows, dry_run=False, by=by, key=key or _wish(run, rows), renewed=renewed)
+    key = key or _wish(run, f"{rows}{_brief(reason)}")
+    return _go_on(run, rows, dry_run=False, by=by, key=key, renewed=renewed, reason=reason)
+
+
+def _refuse_reason(run: Run, rows: Wanted, reason: str) -> None:
+    """Raises NotPossible where no such row has this reason."""
+    if rows not in ("failed", "unknown"):
+        raise NotPossible(f"Only failed or unknown rows have a reason, not {rows} ones.")
+    if not any_with_reason(view(), run, RowState(rows), reason):
+        raise NotPossible(f"The run has no {rows} rows with this reason.", hint="Its groups say which there are.")
 
 
 def check_again(run: Run, *, by: str, key: str | None = None) -> str:
@@ -341,7 +355,7 @@ def _key_of(pipeline: str, key: str) -> str:
     return plain if earlier and earlier.parameters.get("pipeline") == pipeline else f"api:{pipeline}:{key}"
 
 
-def _go_on(run: Run, rows: Wanted, *, dry_run: bool, by: str, key: str, renewed: bool = False) -> str:
+def _go_on(run: Run, rows: Wanted, *, dry_run: bool, by: str, key: str, renewed: bool = False, reason: str = "") -> str:
     """Ask Prefect to deliver a known run; the same wish twice is one, and gets the same answer at any time."""
     before = run.facts.asked if _asked_with(run, key) else ""
     if not before and run.busy:
@@ -351,7 +365,8 @@ def _go_on(run: Run, rows: Wanted, *, dry_run: bool, by: str, key: str, renewed:
     if renewed and not before:
         renew(run, rows, ledger(), view(), settings(), by=by)
     ready_prefect()
-    flow = str(start(run.pipeline, resume=run.id, rows=rows, dry_run=dry_run, by=by, idempotency_key=key))
+    asked_for: dict[str, Any] = {"resume": run.id, "rows": rows, "dry_run": dry_run, "reason": reason}
+    flow = str(start(run.pipeline, **asked_for, by=by, idempotency_key=key))
     if flow != before:
         with translated():
             at, epoch = f"{time.time():.0f}", run.facts.epoch
@@ -362,6 +377,11 @@ def _go_on(run: Run, rows: Wanted, *, dry_run: bool, by: str, key: str, renewed:
 def _asked_with(run: Run, key: str | None) -> bool:
     """Whether what was last asked of the run was asked for with this key."""
     return key is not None and run.facts.asked_key == key
+
+
+def _brief(reason: str) -> str:
+    """A reason as a part of a key; "" for none."""
+    return f":{hashlib.sha256(reason.encode()).hexdigest()[:16]}" if reason else ""
 
 
 def _wish(run: Run, what: str) -> str:

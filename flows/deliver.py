@@ -21,6 +21,7 @@ from flows.delivery.delivery import Delivery
 from flows.delivery.earlier_run import results_of, undoing
 from flows.delivery.order import Order, changes
 from flows.delivery.plan import Chunk
+from flows.delivery.rounds import Wish
 from flows.errors import Broken, RowrelayError, RunBusy, RunDeleted, RunNotFound, Stopped, Superseded
 from flows.flow_runs import drain
 from flows.flow_runs.launch import Launch, launched
@@ -94,6 +95,7 @@ def deliver(
     map: dict[str, str] | None = None,
     from_run: str = "",
     undo: bool = False,
+    reason: str = "",
 ) -> State[Any]:
     """Send every row of a file to the pipeline's API, at the API's own pace, and record what became of each.
 
@@ -112,6 +114,7 @@ def deliver(
         map: Which column of the pipeline a column of the file is, where they are not called alike: {"E-mail": "email"}.
         from_run: Id of a run whose done rows are sent instead of a file, with what was kept of them.
         undo: With from_run: undo that run, as its pipeline says.
+        reason: With failed or unknown rows: only those with this reason, as the page of the run has it.
     """
     launch, settings = launched(), Settings.read()
     try:
@@ -140,7 +143,8 @@ def deliver(
             _announce(run, order, client, launch, settings, resumes=known is not None)
             if dry_run and known is not None and known.total:
                 return told(Completed(message=f"Run {run} was checked before; nothing was sent."), CHECKED)
-            return _delivered(order, run, rows, launch, settings, resumes=known is not None, dry_run=dry_run)
+            wish = Wish(rows, reason)
+            return _delivered(order, run, wish, launch, settings, resumes=known is not None, dry_run=dry_run)
     except RunBusy as exc:
         if rows != "accepted":
             return told(Failed(message=str(exc), data=exc))
@@ -196,7 +200,7 @@ def _announce(
 
 
 def _delivered(
-    order: Order, run: str, rows: Wanted, launch: Launch, settings: Settings, *, resumes: bool, dry_run: bool
+    order: Order, run: str, wish: Wish, launch: Launch, settings: Settings, *, resumes: bool, dry_run: bool
 ) -> State[Any]:
     """Deliver, and give the run back: ended, or to the process that goes on with it."""
     logger, own_id = get_run_logger(), str(flow_run.id)
@@ -208,7 +212,7 @@ def _delivered(
             delivery.take(resume=resumes, only_check=dry_run)
             if resumes and (delivery.view.run(run).facts.definition_digest or "") != order.digest:
                 raise RunBusy("The definition of this run was changed a moment ago.", hint="Start it once more.")
-            failure = _deliver(delivery, order, rows, report, own_id, dry_run=dry_run)
+            failure = _deliver(delivery, order, wish, report, own_id, dry_run=dry_run)
             if dry_run and failure is None:
                 delivery.put_down("checked; nothing sent yet")
                 logger.info("checked only, nothing was sent")
@@ -227,7 +231,7 @@ def _delivered(
 
 
 def _deliver(
-    delivery: Delivery, order: Order, rows: Wanted, report: Report, request: str, *, dry_run: bool
+    delivery: Delivery, order: Order, wish: Wish, report: Report, request: str, *, dry_run: bool
 ) -> Exception | None:
     """Check the file, and send its rows. Returns what cut it short."""
     try:
@@ -240,7 +244,8 @@ def _deliver(
             _check(delivery, order)
             if not dry_run:
                 delivery.open()
-                for chunks in delivery.rounds(rows, request=request, left_out=launched().left_out):
+                left_out = launched().left_out
+                for chunks in delivery.rounds(wish.rows, request=request, left_out=left_out, reason=wish.reason):
                     send_all(send, chunks, delivery, report)
                 if launched().waits:
                     delivery.settling.wait()

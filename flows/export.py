@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from flows.errors import FileError
 from flows.ledger.keys import Record
 from flows.ledger.parcels import Place, places
+from flows.ledger.reasons import reason_of
 from flows.ledger.run import Run
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
@@ -251,9 +252,12 @@ class _Rejections:
         )
 
 
-def troubled_csv(view: View, spool: Spool, run: Run, *, states: Collection[RowState] = TROUBLED) -> Iterator[bytes]:
+def troubled_csv(
+    view: View, spool: Spool, run: Run, *, states: Collection[RowState] = TROUBLED, reason: str = ""
+) -> Iterator[bytes]:
     """The rows in `states` as a file of their own: the reason, then the original columns, in the definition's encoding.
 
+    With a `reason` only those that have it.
     Good rows that were left out, since they were delivered before, are not among them: there is nothing to mend.
     Rejected rows are as they stood in the file, ragged ones too. Of the others the columns of the definition are
     there, as their values are written, and those that the pipeline has no use for as they stood. The reason comes
@@ -270,7 +274,8 @@ def troubled_csv(view: View, spool: Spool, run: Run, *, states: Collection[RowSt
     used = {at: (name, writers[name]) for name, at in _positions(layout, header, run) if at is not None}
     rejected = _rejected_rows(view, run)
     yield table.lines([form.header])
-    for batch in _batches(view, spool, run, layout, states):
+    for some in _batches(view, spool, run, layout, states):
+        batch = [pair for pair in some if not reason or _has(reason, *pair)]
         accepted = [record.row for record, row in batch if isinstance(row, Row)]
         unused = spool.unused(_ordinals(accepted, rejected).tolist())
         yield table.lines(
@@ -280,6 +285,10 @@ def troubled_csv(view: View, spool: Spool, run: Run, *, states: Collection[RowSt
             for record, row in batch
             if isinstance(row, Row) or not row.skipped
         )
+
+
+def _has(reason: str, record: Record, row: Row | Rejection) -> bool:
+    return reason_of(record) == reason if isinstance(row, Row) else any(str(why) == reason for why in row.reasons)
 
 
 def _original(

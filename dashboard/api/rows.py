@@ -168,7 +168,11 @@ def download_results_as_csv(run: str, state: States = None) -> StreamingResponse
 
 @router.get("/troubled.csv", response_class=StreamingResponse, responses=CSV)
 @raises(*_OF_A_RUN)
-def download_rows_to_correct(run: str, state: States = None) -> StreamingResponse:
+def download_rows_to_correct(
+    run: str,
+    state: States = None,
+    reason: Annotated[str, Query(description="Only rows with this reason, as `groups` has it")] = "",
+) -> StreamingResponse:
     """Rejected and failed rows (or those in `state`) with their reasons, to be corrected and uploaded again.
 
     They have all cells of the file, and its delimiter. A cell that looks like a formula has an apostrophe in front,
@@ -176,7 +180,7 @@ def download_rows_to_correct(run: str, state: States = None) -> StreamingRespons
     """
     found, book = _book(run)
     states = frozenset(state) if state else frozenset(export.TROUBLED)
-    pieces = export.troubled_csv(book.view, _spool(found), found, states=states)
+    pieces = export.troubled_csv(book.view, _spool(found), found, states=states, reason=reason)
     return _download(pieces, _TYPES[Form.CSV], f"{_stem(found)}-to-correct.csv")
 
 

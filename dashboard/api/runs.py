@@ -161,7 +161,7 @@ def resume_run(
     if not (body.delivered_too or found.busy or (key and found.facts.asked_key == key)):
         _refuse_delivered(found, body.rows)
     renewed = body.definition == "new"
-    flow = actions.resume(found, body.rows, by=by(request), key=key, renewed=renewed)
+    flow = actions.resume(found, body.rows, by=by(request), key=key, renewed=renewed, reason=body.reason)
     say_where(request, response, f"/runs/{found.id}")
     return schemas.Started(id=found.id, flow_run=flow)
 

@@ -91,6 +91,7 @@ class Resume(Body):
     """Which rows of a run to send."""
 
     rows: Wanted = "unfinished"
+    reason: str = Field("", description="Of failed or unknown rows: only those with this reason, as `groups` has it")
     definition: Literal["own", "new"] = Field(
         "own", description="`new`: by the pipeline as it is at present, where that changes no row that was sent"
     )

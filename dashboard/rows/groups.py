@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dashboard.rows.book import Rowbook
 from dashboard.rows.cache import Cache
 from flows.errors import FileError, RowrelayError
-from flows.ledger.keys import Record
+from flows.ledger import reasons
 from flows.records import Reason, Rejection, RowState
 
 State = Literal["rejected", "failed", "unknown"]
@@ -93,10 +93,9 @@ def _with_reason(book: Rowbook, reason: str, states: Sequence[str]) -> Rows:
     found: list[int] = []
     if not states or {"rejected", "wrong", "skipped"} & set(states):
         found += [row.row for row in book.spool.rejections() if any(str(why) == reason for why in row.reasons)]
-    for state in (RowState.FAILED, RowState.UNKNOWN):
-        if not states or state in states:
-            found += [record.row for some in _records(book, state) for record in some if _why(record) == reason]
-    return np.sort(np.array(found, dtype=np.int64))
+    wanted = [state for state in (RowState.FAILED, RowState.UNKNOWN) if not states or state in states]
+    sent = reasons.with_reason(book.view, book.run, wanted, reason, MOST_READ)
+    return np.sort(np.concatenate([np.array(found, dtype=np.int64), sent]))
 
 
 def _ask(book: Rowbook, state: State, skip: int, limit: int) -> Groups:
@@ -153,19 +152,9 @@ def _value(row: Rejection, why: Reason, places: Mapping[str, int | None]) -> str
 
 
 def _sent(book: Rowbook, state: RowState) -> Iterator[pa.RecordBatch]:
-    for some in _records(book, state):
-        yield _batch([(each.row, "", _why(each), "", False, _why(each), each.status) for each in some])
-
-
-def _records(book: Rowbook, state: RowState) -> Iterator[list[Record]]:
-    numbers = book.view.select(book.run.id, [state], book.run.total)[:MOST_READ]
-    for first in range(0, len(numbers), _BATCH):
-        some = numbers[first : first + _BATCH].tolist()
-        yield book.view.records(book.run.id, some, names=(), created=book.run.created)
-
-
-def _why(record: Record) -> str:
-    return record.reason or (f"HTTP {record.status}" if record.status is not None else "no reason was given")
+    for some in reasons.records_of(book.view, book.run, state, MOST_READ):
+        whys = [(each, reasons.reason_of(each)) for each in some]
+        yield _batch([(each.row, "", why, "", False, why, each.status) for each, why in whys])
 
 
 def _batch(lines: list[_Line]) -> pa.RecordBatch:

@@ -118,11 +118,13 @@ class Delivery:
         self.spool.at(facts.mended)
         self.sending.open(first_serial=self.ledger.serials(self.run), outside=facts.outside)
 
-    def rounds(self, wanted: Wanted, *, request: str = "", left_out: Collection[int] = ()) -> Iterator[list[Chunk]]:
+    def rounds(
+        self, wanted: Wanted, *, request: str = "", left_out: Collection[int] = (), reason: str = ""
+    ) -> Iterator[list[Chunk]]:
         """What is to be sent, round by round: each is to be sent before the next is asked for. See `Rounds.plan`."""
         epoch = self.lease.epoch
         if wanted not in ("reconcile", "accepted"):
-            yield self.planned.plan(wanted, epoch=epoch, request=request, left_out=left_out)
+            yield self.planned.plan(wanted, epoch=epoch, request=request, left_out=left_out, reason=reason)
             self.settle()
         if wanted == "unfinished":
             yield from self._late(epoch)

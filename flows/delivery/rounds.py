@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from flows.delivery.plan import Chunk, Plan, Portion, chunk_size, slice_size
 from flows.ledger.connection import translated
 from flows.ledger.ledger import Ledger
+from flows.ledger.reasons import with_reason
 from flows.ledger.run import Run
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
@@ -17,6 +19,14 @@ from flows.records import RowState, Wanted
 
 _RESENDS = {"failed": (RowState.FAILED,), "unknown": (RowState.UNKNOWN,)}
 _RESENT_AT_ONCE = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which rows of a run are to be sent; `reason`: of failed or unknown ones only those with this one."""
+
+    rows: Wanted
+    reason: str = ""
 
 
 class Rounds:
@@ -29,17 +39,22 @@ class Rounds:
         self.resends = False  # whether the plan's rows are unknown ones, which the API knows by their keys
 
     @translated()
-    def plan(self, wanted: Wanted, *, epoch: int, request: str = "", left_out: Collection[int] = ()) -> list[Chunk]:
+    def plan(
+        self, wanted: Wanted, *, epoch: int, request: str = "", left_out: Collection[int] = (), reason: str = ""
+    ) -> list[Chunk]:
         """The chunks of what is to be sent now: all that waits, or what a person wishes to be sent again.
 
         `request` names such a wish, which is granted once a row. Rows that merely wait are not part of it, and those
-        `left_out` keep their state.
+        `left_out` keep their state, as do failed or unknown ones of another `reason`, where one is given.
         Raises Superseded where the wish is not this epoch's to grant.
         """
         run = self._view.run(self._run)
         if wanted in _RESENDS:
             number = self._ledger.request(self._run, f"{wanted}:{request}")
-            rows = self._view.select(self._run, _RESENDS[wanted], run.total)
+            if reason:
+                rows = with_reason(self._view, run, _RESENDS[wanted], reason)
+            else:
+                rows = self._view.select(self._run, _RESENDS[wanted], run.total)
             rows = rows[~np.isin(rows, list(left_out))]
             for first in range(0, len(rows), _RESENT_AT_ONCE):
                 self._ledger.resend(self._run, epoch, number, rows[first : first + _RESENT_AT_ONCE].tolist())

@@ -33,14 +33,15 @@ def start(
     mapping: Mapping[str, str] | None = None,
     from_run: str = "",
     undo: bool = False,
+    reason: str = "",
     by: str,
     idempotency_key: str | None = None,
     after_seconds: float = 0.0,
 ) -> UUID:
     """Ask Prefect for a run of `deliver/<pipeline>` and return the flow run's id, which is a new run's id.
 
-    `from_run`: the run whose done rows are sent; with `undo` it is undone. The same `idempotency_key` gives the same
-    flow run. It begins now, or `after_seconds`.
+    `reason`: of failed or unknown rows only those with this one. `from_run`: the run whose done rows are sent; with
+    `undo` it is undone. The same `idempotency_key` gives the same flow run. It begins now, or `after_seconds`.
 
     Raises:
         KeyReused: the key has started something else.
@@ -68,6 +69,7 @@ def start(
         "map": mapping and dict(mapping),
         "from_run": from_run,
         "undo": undo,
+        "reason": reason,
     }
     parameters |= {name: said for name, said in told.items() if said}
     try:

@@ -115,6 +115,11 @@ def test_what_failed_is_shown_by_reason_and_a_click_shows_its_rows(people: Check
     link = f'<a href="run?id={people.id}&amp;state=failed&amp;reason=%3Ctaken%3E#rows"'
     assert link in text(page)
     assert "2 rows</a> &lt;taken&gt;" in text(page)
+    assert f'href="api/runs/{people.id}/troubled.csv?state=failed&amp;reason=%3Ctaken%3E" download' in text(page)
+    assert [each.label for each in page.button if str(each.key).startswith("again-")] == ["Send again"]
+    page.button("again-failed-0").click().run()
+    assert "2 rows that the API refused are sent again as they are." in text(page)
+    assert "Only those with this reason: <taken>" in text(page)
     assert "country: must be one of DE, FR (found &#x27;Germany&#x27;)" in text(page)
     page = show("run", id=people.id, state="failed", reason="<taken>")
     assert "Only rows with this reason: " in text(page)

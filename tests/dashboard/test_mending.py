@@ -200,6 +200,12 @@ def test_failed_rows_are_grouped_by_what_the_api_said(api: TestClient, rowrelay:
     ]  # fmt: skip
     rows = api.get(f"/runs/{run.id}/rows", params={"state": "failed", "reason": "HTTP 500"}).json()
     assert [row["row"] for row in rows["items"]] == [3, 6]
+    lines = api.get(f"/runs/{run.id}/troubled.csv", params={"state": "failed", "reason": "HTTP 500"}).text.splitlines()
+    assert [line.split(",")[:2] for line in lines[1:]] == [["HTTP 500", "3"], ["HTTP 500", "6"]]
+    wish = {"rows": "failed", "reason": "not taken"}
+    refused = api.post(f"/runs/{run.id}/resume", json=wish)
+    assert (refused.status_code, refused.json()["detail"]) == (409, "The run has no failed rows with this reason.")
+    assert api.post(f"/runs/{run.id}/resume", json=wish | {"reason": "taken"}).status_code == 503  # Prefect is away
     _, out, _ = rowrelay("show", run.id[:8])
     assert "Failed rows, by reason:" in out
     assert json.loads(rowrelay("show", run.id[:8], "--json")[1])["groups"][0]["rows"] == 5

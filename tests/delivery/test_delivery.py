@@ -12,6 +12,7 @@ import pytest
 from deployments.embedded.redis_server import RedisServer
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
+from flows.ledger.reasons import reason_of, records_of, with_reason
 from flows.limit.status import open_limit, status
 from flows.records import RowState, RunState
 from tests.harness.wait import wait_until
@@ -174,6 +175,23 @@ def test_failed_rows_are_sent_again_under_a_new_key_and_only_when_asked(tmp_path
         assert second["counts"]["done"] == 100
         assert w.report()["keys"] == 100 + first["counts"]["failed"]
         assert w.deliver("r1", rows="failed", request="once")["counts"]["done"] == 100
+
+
+def test_failed_rows_of_one_reason_are_sent_again_without_the_others(tmp_path: Path, redis_url: str) -> None:
+    knobs = {**QUICK, "faults": {"unprocessable": 0.3, "unauthorized": 0.3}}
+    with world(tmp_path, redis_url, limit=LIMIT, knobs=knobs, stop_after=10**6) as w:
+        first = w.deliver("r1", file=w.file(100))
+        whys = {reason_of(record) for some in records_of(w.view, w.run("r1"), RowState.FAILED) for record in some}
+        (refused,) = [why for why in whys if "422" in why]
+        count = len(with_reason(w.view, w.run("r1"), [RowState.FAILED], refused))
+        assert 0 < count < first["counts"]["failed"]
+        w.control(faults={})
+
+        second = w.deliver("r1", rows="failed", request="once", reason=refused)
+
+        assert second["counts"]["failed"] == first["counts"]["failed"] - count
+        assert second["counts"]["done"] == first["counts"]["done"] + count
+        assert w.report()["keys"] == 100 + count
 
 
 def test_a_wish_to_send_the_failed_rows_again_sends_no_row_that_merely_waits(tmp_path: Path, redis_url: str) -> None:

@@ -35,6 +35,7 @@ def deliver(
     file: str = "",
     rows: Wanted = "unfinished",
     request: str = "",
+    reason: str = "",
     skip_delivered: bool = False,
     give_up_seconds: float = 60.0,
     stall: float = 0.0,
@@ -66,7 +67,7 @@ def deliver(
         if stall:
             _stall(delivery, stall)
         with ThreadPoolExecutor(16) as pool:
-            for chunks in delivery.rounds(rows, request=request):
+            for chunks in delivery.rounds(rows, request=request, reason=reason):
                 list(pool.map(delivery.send, chunks))
         if wait:
             delivery.settling.wait()

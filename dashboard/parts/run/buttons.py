@@ -14,7 +14,9 @@ from dashboard.parts.cached import show_errors, who
 from dashboard.parts.html import tag
 from dashboard.parts.run import undo
 from dashboard.parts.theme import notice
+from dashboard.rows.groups import Group
 from dashboard.rows.since import NOTHING, Since
+from dashboard.words import visible
 from flows.client.outlook import number_of_requests
 from flows.errors import RowrelayError
 from flows.ledger.run import Run
@@ -86,6 +88,12 @@ def _send_again(run: Run, rows: Literal["failed", "unknown"], since: Since) -> N
     if there:
         words += f" ({'' if there == count else f'{_n(there)} of them '}delivered since)"
     _button(words, "replay", lambda: _again(run, rows), kind="tertiary" if there == count else "secondary")
+
+
+def send_group_again(run: Run, group: Group, key: str) -> None:
+    """A button that sends again the failed or unknown rows of one reason."""
+    if group.state != "rejected" and st.button("Send again", key=key, icon=":material/replay:", type="tertiary"):
+        _again(run, group.state, group.reason, group.rows)
 
 
 def _button(label: str, icon: str, act: Callable[[], None], *, kind: str = "secondary") -> None:
@@ -170,16 +178,21 @@ def _ask(run: Run) -> None:
 
 
 @st.dialog("Send these rows again?")
-def _again(run: Run, rows: Wanted) -> None:
+def _again(run: Run, rows: Wanted, reason: str = "", count: int = 0) -> None:
+    """`count` rows with this `reason`, or all in that state."""
     _warn(run, RowState(rows))
+    count = count or run.counts[RowState(rows)]
+    if reason:
+        st.text(f"Only those with this reason: {visible(reason[:200])}")
     if rows == "failed":
         st.text(
-            f"{_n(run.counts[RowState.FAILED])} rows that the API refused are sent again as they are. "
+            f"{_rows(count)} that the API refused {'is' if count == 1 else 'are'} sent again as "
+            f"{'it is' if count == 1 else 'they are'}. "
             "If the rows themselves are wrong, download, correct and upload them instead."
         )
     else:
         st.text(
-            f"{_n(run.counts[RowState.UNKNOWN])} rows were sent, but their answers were lost. The API may have "
+            f"{_rows(count)} {'was' if count == 1 else 'were'} sent, but the answer was lost. The API may have "
             "acted on them. Sent again, a row may be there twice, unless the API honours its Idempotency-Key. "
             "Look there first."
         )
@@ -187,7 +200,7 @@ def _again(run: Run, rows: Wanted) -> None:
     with show_errors():
         if rows == "failed" and cached.is_mended(run):
             by_new = st.checkbox("By the pipeline as it is now: it was changed since this run began", value=True)
-    _confirm("Send again", lambda: actions.resume(run, rows, by=who(), renewed=by_new))
+    _confirm("Send again", lambda: actions.resume(run, rows, by=who(), renewed=by_new, reason=reason))
 
 
 def _warn(run: Run, state: RowState) -> None:

@@ -10,6 +10,7 @@ from dashboard.parts import cached
 from dashboard.parts.address import ask, query
 from dashboard.parts.cached import locale, show_errors
 from dashboard.parts.html import Markup, tag
+from dashboard.parts.run import buttons
 from dashboard.parts.theme import chip
 from dashboard.rows.groups import STATES, Group, State
 from dashboard.words import ROW, visible
@@ -34,9 +35,12 @@ def _groups(run: Run, state: State) -> None:
     found = cached.groups(run, state, 0, SHOWN)
     if not found.items:
         return
-    lines = (_line(run, each) for each in found.items)
     st.html(tag("div", chip(ROW[RowState(state)]), " by reason", cls="rr-label"))
-    st.html(tag("ul", *lines, cls="rr-reasons"))
+    for at, group in enumerate(found.items):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"reason-{state}-{at}"):
+            st.html(_line(run, group))
+            if not cached.waits(run):
+                buttons.send_group_again(run, group, f"again-{state}-{at}")
     more = found.matching - len(found.items)
     said = [f"{locale().number(more)} more reason{'' if more == 1 else 's'}."] if more else []
     if said or found.note:
@@ -47,8 +51,10 @@ def _line(run: Run, group: Group) -> Markup:
     rows = f"{locale().number(group.rows)} row{'' if group.rows == 1 else 's'}"
     reason = visible(group.reason)
     shown = reason if len(reason) <= _LONGEST else reason[:_LONGEST] + " …"
-    address = f"run?{urlencode({'id': run.id, 'state': group.state, 'reason': group.reason})}#rows"
-    return tag("li", tag("a", rows, href=address, target="_self", title="Show these rows"), " ", shown)
+    chosen = urlencode({"state": group.state, "reason": group.reason})
+    show = tag("a", rows, href=f"run?id={run.id}&{chosen}#rows", target="_self", title="Show these rows")
+    take = tag("a", "Download", href=f"api/runs/{run.id}/troubled.csv?{chosen}", download=True)
+    return tag("div", show, " ", shown, " ", tag("span", take, cls="rr-small"), cls="rr-reason")
 
 
 def chosen() -> str:
