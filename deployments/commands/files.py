@@ -26,13 +26,14 @@ from deployments.commands.options import (
 from flows.errors import RowrelayError
 
 commands = group()
+KINDS = "CSV or TSV, also packed (.gz, .bz2, .xz, .zst, .zip)."
 
 
 @commands.command(
     epilog="\b\nExample:\n  rowrelay check orders.csv --pipeline posts\n  rowrelay check orders.csv --rejects wrong.csv"
 )
 def check(
-    file: Annotated[Path, typer.Argument(help="CSV or TSV, also packed with gzip.")],
+    file: Annotated[Path, typer.Argument(help=KINDS)],
     pipeline: Pipeline = None,
     encoding: Encoding = None,
     delimiter: Delimiter = None,
@@ -67,7 +68,7 @@ def check(
     "  rowrelay send --resume last\n  rowrelay send --resume last --rows failed"
 )
 def send(
-    file: Annotated[Path | None, typer.Argument(help="CSV or TSV, also packed with gzip.", show_default=False)] = None,
+    file: Annotated[Path | None, typer.Argument(help=KINDS, show_default=False)] = None,
     pipeline: Pipeline = None,
     url: Annotated[str | None, typer.Option(help="Send to this address instead of the pipeline's.")] = None,
     encoding: Encoding = None,

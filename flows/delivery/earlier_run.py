@@ -69,7 +69,7 @@ def refuse_without_results(first: Run) -> None:
 def file_name(first: Run, what: str) -> str:
     """How people know the file that is made of a run's results: `undo of orders.csv`."""
     name = "".join(char if char.isprintable() and char not in "/\\" else "_" for char in first.shown_file)
-    for ending in (".gz", ".csv", ".tsv", ".txt"):
+    for ending in (".gz", ".bz2", ".xz", ".zst", ".zip", ".csv", ".tsv", ".txt"):
         name = name.removesuffix(ending)
     return f"{what} {name.encode()[:_LONGEST].decode(errors='ignore') or 'a run'}.csv"
 

@@ -215,7 +215,7 @@ def infer(
 def name_for(text: str) -> str:
     """A pipeline's name made of a file's name: `Orders 2026.csv.gz` → `orders-2026`."""
     stem = PurePath(text).name
-    for suffix in (".gz", ".csv", ".tsv", ".txt"):
+    for suffix in (".gz", ".bz2", ".xz", ".zst", ".zip", ".csv", ".tsv", ".txt"):
         stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) else stem
     return re.sub(r"[^a-z0-9]+", "-", stem.lower())[:60].strip("-") or "my-pipeline"
 

@@ -5,24 +5,20 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import re
 import stat
-import zlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from flows.errors import BadFile, FileError, UnclearEncoding
 from flows.records import Reading
+from flows.source.unpack import Packing, joined, packing_of
+from flows.source.zipped import UNPACK
 
 BLOCK = 1 << 20
-RATIO = 250  # deflate reaches 1032:1 on a file of one repeated row; real rows stay below 50:1
 RATIO_FROM = 64 << 20  # below this many unpacked bytes the ratio does not matter
-GZIP = b"\x1f\x8b"
-PIECE = 256  # bytes of a packed member to begin with; then twice as many, and so on
-NOT_ZERO = re.compile(rb"[^\0]")
 
 AS_CSV = "Open it in the program it was made with and save it as CSV (UTF-8)."
-UNPACK = "Unpack it first; of packed files only .gz is read."
 FOREIGN = (
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document (.xls?), not CSV", AS_CSV),
     (b"PAR1", "a Parquet file, not CSV", AS_CSV),
@@ -30,9 +26,6 @@ FOREIGN = (
     (b"%PDF", "a PDF document, not CSV", AS_CSV),
     (b"\x89PNG", "a picture, not CSV", AS_CSV),
     (b"\xff\xd8\xff", "a picture, not CSV", AS_CSV),
-    (b"BZh", "packed with bzip2", UNPACK),
-    (b"\xfd7zXZ", "packed with xz", UNPACK),
-    (b"\x28\xb5\x2f\xfd", "packed with Zstandard", UNPACK),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", UNPACK),
     (b"\x7fELF", "a program, not CSV", AS_CSV),
 )
@@ -86,15 +79,13 @@ class RawFile:
         """The content, unpacked, in blocks of at most 1 MiB; to be walked through once."""
         raw = self._raw_blocks()
         first = next(raw, b"")
-        if first.startswith(GZIP):
-            blocks = _joined(self._unpacked(first, raw))
-            first = next(blocks, b"")
-            if not first:
+        blocks = raw
+        if packing := packing_of(first):
+            blocks = joined(self._measured(packing, chain([first], raw)))
+            if not (first := next(blocks, b"")):
                 raise self.error("is packed, but there is nothing in it")
-            if first.startswith(GZIP):
-                raise self.error("is packed twice", hint="Unpack it once.")
-        else:
-            blocks = raw
+            if inner := packing_of(first):
+                raise self.error(f"is packed twice: there is {inner.name} in it", hint="Unpack it once.")
         self._refuse_foreign(first)
         yield first
         yield from blocks
@@ -160,51 +151,24 @@ class RawFile:
             hint="Wait until it is complete, then start again.",
         )
 
-    def _unpacked(self, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-        """Every member of a gzip file, at most 1 MiB at a time however well it is packed.
-
-        Members may be tiny and many. What a member leaves unused is copied, so each begins with a small piece.
-        """
-        packed = _Packed(first, rest)
-        member, piece = zlib.decompressobj(wbits=31), PIECE
-        total, data = 0, b""
-        while True:
-            if member.eof:  # the end, another member, or the padding that tape tools leave
-                packed.give_back(len(member.unused_data))
-                packed.skip_zeros()
-                if packed.at_end():
-                    return
-                if not packed.begins_with(GZIP):
-                    raise self.error("has other data behind its packed part", hint="Pack it again.")
-                member, piece, data = zlib.decompressobj(wbits=31), PIECE, b""
-            if not data:
-                data, piece = packed.take(piece), min(2 * piece, BLOCK)
-                if not data:
-                    raise self.error("is cut off: its packed data has no end", hint="Copy or download it again.")
-            try:
-                block = member.decompress(data, BLOCK)
-            except zlib.error as exc:
-                raise self.error(f"is damaged: its packed data does not unpack ({exc})", hint="Pack it again.") from exc
-            data = member.unconsumed_tail
+    def _measured(self, packing: Packing, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """What is unpacked, as long as it keeps within measure."""
+        total = 0
+        for block in packing.unpack(blocks, self._fd, self.error):
             total += len(block)
-            self._refuse_bomb(total)
-            if block:
-                yield block
+            self._refuse_bomb(total, packing.ratio)
+            yield block
 
-    def _refuse_bomb(self, total: int) -> None:
+    def _refuse_bomb(self, total: int, ratio: int) -> None:
         if total > self.max_bytes:
             raise self._too_large()
-        if total > RATIO_FROM and total > RATIO * self.bytes_done:
+        if total > RATIO_FROM and total > ratio * self.bytes_done:
             raise self.error(
-                f"unpacks to more than {RATIO} times its size, which no file of rows does",
+                f"unpacks to more than {ratio:,} times its size, which no file of rows does",
                 hint="If it is meant to be so, unpack it first.",
             )
 
     def _refuse_foreign(self, head: bytes) -> None:
-        if head.startswith(b"PK\x03\x04"):
-            if self.path.suffix.lower() in (".xlsx", ".xlsm") or b"xl/" in head or b"[Content_Types].xml" in head:
-                raise self.error("is an Excel workbook, which is not read", hint="Save it as CSV (UTF-8) in Excel.")
-            raise self.error("is a ZIP archive", hint=UNPACK)
         if head[257:262] == b"ustar":
             raise self.error("is a tar archive", hint=UNPACK)
         if head[:64].lstrip().lower().startswith(WEB_PAGE):
@@ -212,57 +176,6 @@ class RawFile:
         for magic, what, hint in FOREIGN:
             if head.startswith(magic):
                 raise self.error(f"is {what}", hint=hint)
-
-
-class _Packed:
-    """Bytes that come in blocks, taken a piece at a time."""
-
-    def __init__(self, first: bytes, rest: Iterator[bytes]) -> None:
-        self._block, self._at, self._rest = first, 0, rest
-
-    def take(self, most: int) -> bytes:
-        """At most so many of the next bytes; none at the end."""
-        if self.at_end():
-            return b""
-        piece = self._block[self._at : self._at + most]
-        self._at += len(piece)
-        return piece
-
-    def give_back(self, count: int) -> None:
-        """The last bytes of the piece that was taken last come again."""
-        self._at -= count
-
-    def skip_zeros(self) -> None:
-        """Go on to the next byte that is not zero."""
-        while not self.at_end():
-            if (found := NOT_ZERO.search(self._block, self._at)) is not None:
-                self._at = found.start()
-                return
-            self._at = len(self._block)
-
-    def begins_with(self, mark: bytes) -> bool:
-        """Whether these bytes come next."""
-        if len(self._block) - self._at < len(mark):
-            self._block, self._at = self._block[self._at :] + next(self._rest, b""), 0
-        return self._block.startswith(mark, self._at)
-
-    def at_end(self) -> bool:
-        """Whether nothing is left."""
-        if self._at == len(self._block):
-            self._block, self._at = next(self._rest, b""), 0
-        return not self._block
-
-
-def _joined(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Blocks of at least half a MiB: the members of a packed file may be tiny, and the header must not be cut."""
-    joined = bytearray()
-    for block in blocks:
-        joined += block
-        if len(joined) >= BLOCK // 2:
-            yield bytes(joined)
-            joined.clear()
-    if joined:
-        yield bytes(joined)
 
 
 def _open(path: Path) -> int:

@@ -32,6 +32,7 @@ from flows.pipeline.secret import secret_names
 from flows.source.quoting import MAX_CELLS
 from flows.source.source import open_file
 from tests.harness.examples import examples
+from tests.harness.packed import PACKED, xz_that_wants, zipped, zstd_that_wants
 from tests.harness.world import ROOT
 
 TIMES = int(os.environ.get("ROWRELAY_FUZZ", "1"))
@@ -142,6 +143,7 @@ def test_every_record_stands_at_the_line_that_is_said(path: Path, raw: bytes, zi
 
 
 HEADER = b"userId,title,body\n"
+BOMB = HEADER + (b"1,a," + b"b" * 20_000 + b"\n") * 6000
 FLOODS: dict[str, Callable[[], bytes]] = {
     "commas.csv": lambda: HEADER + b"," * (15 << 20) + b"\n",
     "header.csv": lambda: b"," * (15 << 20) + b"\n1,2\n",
@@ -152,6 +154,15 @@ FLOODS: dict[str, Callable[[], bytes]] = {
     "blanks.csv": lambda: HEADER + b"\n" * (1 << 17) + b"1,a,b\n",
     "zeros.csv": lambda: HEADER + b"\0" * (20 << 20),
     "packed.csv.gz": lambda: gzip.compress(HEADER + b'"' * (40 << 20), 1),
+    **{
+        f"bomb.csv.{way}": lambda pack=pack: pack(BOMB)  # type: ignore[misc]
+        for way, pack in PACKED.items()
+    },
+    "bomb.zip": lambda: zipped({"rows.csv": BOMB}),
+    "wide.csv.xz": lambda: xz_that_wants(31, HEADER),
+    "wide.csv.zst": lambda: zstd_that_wants(31, HEADER),
+    "window.csv.zst": lambda: zstd_that_wants(27, HEADER + b"1,a,b\n"),
+    "files.zip": lambda: zipped({f"{at}.csv": b"" for at in range(100_000)}, packing=0),
 }
 JUDGE = """
 import re, sys
