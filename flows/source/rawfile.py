@@ -12,8 +12,8 @@ from pathlib import Path
 
 from flows.errors import BadFile, FileError, UnclearEncoding
 from flows.records import Reading
-from flows.source.unpack import Packing, joined, packing_of
-from flows.source.zipped import UNPACK
+from flows.source.unpack import ZIP, Packing, joined, packing_of
+from flows.source.zipped import UNPACK, is_document
 
 BLOCK = 1 << 20
 RATIO_FROM = 64 << 20  # below this many unpacked bytes the ratio does not matter
@@ -79,8 +79,8 @@ class RawFile:
         """The content, unpacked, in blocks of at most 1 MiB; to be walked through once."""
         raw = self._raw_blocks()
         first = next(raw, b"")
-        blocks = raw
-        if packing := packing_of(first):
+        blocks, packing = raw, packing_of(first)
+        if packing and not (packing is ZIP and is_document(self._fd, self.error)):
             blocks = joined(self._measured(packing, chain([first], raw)))
             if not (first := next(blocks, b"")):
                 raise self.error("is packed, but there is nothing in it")
@@ -169,6 +169,8 @@ class RawFile:
             )
 
     def _refuse_foreign(self, head: bytes) -> None:
+        if head.startswith(b"PK"):
+            raise self.error("is an Excel workbook, which is not read", hint="Save it as CSV (UTF-8) in Excel.")
         if head[257:262] == b"ustar":
             raise self.error("is a tar archive", hint=UNPACK)
         if head[:64].lstrip().lower().startswith(WEB_PAGE):

@@ -234,6 +234,7 @@ class _Readable(io.RawIOBase):
         return len(piece)
 
 
+ZIP = Packing("ZIP", re.compile(rb"PK(?:\x03\x04|\x05\x06|\x07\x08)"), 250, _zip)
 PACKINGS = (
     Packing("gzip", re.compile(rb"\x1f\x8b"), 250, _members(_Deflated, b"\x1f\x8b")),
     Packing("bzip2", re.compile(rb"BZh[1-9](?:1AY|\x17rE)"), 2000, _members(bz2.BZ2Decompressor, b"BZh")),
@@ -244,5 +245,5 @@ PACKINGS = (
         _members(lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MOST_MEMORY), b"\xfd7zXZ\0"),
     ),
     Packing("Zstandard", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), 2000, _zstandard),
-    Packing("ZIP", re.compile(rb"PK(?:\x03\x04|\x05\x06|\x07\x08)"), 250, _zip),
+    ZIP,
 )

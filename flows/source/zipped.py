@@ -7,6 +7,8 @@ import os
 import re
 import struct
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from flows.source.encoding import Refuse
@@ -15,7 +17,7 @@ MOST_LISTED = 1 << 20  # bytes of an archive's list of files: some 15,000 of the
 BESIDE = re.compile(r"(?:.*/)?(?:__MACOSX/.*|\._[^/]*|\.DS_Store|Thumbs\.db|desktop\.ini)|.*/", re.DOTALL)
 ENCRYPTED = 0x1 | 0x40
 WAYS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "xz", 99: "AES"}
-WORKBOOK = re.compile(r"xl/|\[Content_Types\]\.xml$")
+DOCUMENT = {"[Content_Types].xml", "mimetype"}  # by which the parts of workbooks, texts and drawings are known
 
 UNPACK = "Unpack it first. Of packed files .gz, .bz2, .xz, .zst are read, and .zip with one file in it."
 
@@ -40,18 +42,35 @@ class _Listed(io.FileIO):
         return super().read(size)
 
 
+def is_document(fd: int, refuse: Refuse) -> bool:
+    """Whether the archive is one document in parts, as Office programs write it, rather than files packed together."""
+    with _opened(fd, refuse) as archive:
+        return not DOCUMENT.isdisjoint(archive.namelist())
+
+
 def find_entry(fd: int, refuse: Refuse) -> Entry:
     """The one file in the archive; folders, and what systems put beside files, do not count.
 
-    The position of the descriptor stays where it is. Raises FileError where there is not exactly one file, where it
-    is encrypted, or is packed in a way that few programs read.
+    Raises FileError where there is not exactly one file, where it is encrypted, or is packed in a way that few
+    programs read.
     """
+    with _opened(fd, refuse) as archive:
+        info = _the_one(archive.infolist(), refuse)
+        head = os.pread(fd, 30, info.header_offset)  # an impossible place is an OSError
+    if len(head) < 30 or not head.startswith(b"PK\x03\x04"):
+        raise refuse("is damaged: the file in the archive is not where its list says", hint="Pack it again.")
+    name, extra = struct.unpack_from("<HH", head, 26)
+    start, stored = info.header_offset + 30 + name + extra, info.compress_type == zipfile.ZIP_STORED
+    return Entry(start, info.compress_size, stored, info.CRC, info.file_size)
+
+
+@contextmanager
+def _opened(fd: int, refuse: Refuse) -> Iterator[zipfile.ZipFile]:
+    """The archive's list. The position of the descriptor stays where it is."""
     at = os.lseek(fd, 0, os.SEEK_CUR)
     try:
         with _Listed(fd, "rb", closefd=False) as file, zipfile.ZipFile(file) as archive:
-            info = _the_one(archive.infolist(), refuse)
-            file.seek(info.header_offset)
-            mark, name, extra = struct.unpack("<4s22xHH", file.read(30))
+            yield archive
     except zipfile.LargeZipFile as exc:
         raise refuse("is a ZIP archive of too many files", hint=UNPACK) from exc
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, OSError, struct.error) as exc:
@@ -61,15 +80,9 @@ def find_entry(fd: int, refuse: Refuse) -> Entry:
         ) from exc
     finally:
         os.lseek(fd, at, os.SEEK_SET)
-    if mark != b"PK\x03\x04":
-        raise refuse("is damaged: the file in the archive is not where its list says", hint="Pack it again.")
-    start, stored = info.header_offset + 30 + name + extra, info.compress_type == zipfile.ZIP_STORED
-    return Entry(start, info.compress_size, stored, info.CRC, info.file_size)
 
 
 def _the_one(listed: list[zipfile.ZipInfo], refuse: Refuse) -> zipfile.ZipInfo:
-    if any(WORKBOOK.match(info.filename) for info in listed):
-        raise refuse("is an Excel workbook, which is not read", hint="Save it as CSV (UTF-8) in Excel.")
     files = [info for info in listed if not BESIDE.fullmatch(info.filename)]
     if not files:
         raise refuse("is a ZIP archive without a file in it")
