@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from enum import StrEnum
 from itertools import chain, islice
 from typing import Annotated, Any, Literal
@@ -28,6 +29,7 @@ from flows.client.outlook import number_of_requests
 from flows.errors import RunDeleted, RunNotFound
 from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
+from flows.pipeline.meant import meant
 from flows.pipeline.reading import from_resolved
 from flows.records import Row, RowState
 from flows.spool.spool import Spool
@@ -138,11 +140,17 @@ def list_groups(
     found = groups.groups(book, state, skip=skip[0], limit=limit)
     last = skip[0] + len(found.items)
     return schemas.GroupPage(
-        items=[schemas.Group.model_validate(each, from_attributes=True) for each in found.items],
+        items=[_group(each, book) for each in found.items],
         next=cursor_of(last) if last < found.matching else None,
         matching=found.matching,
         note=found.note,
     )
+
+
+def _group(group: groups.Group, book: Rowbook) -> schemas.Group:
+    column = book.definition.columns.get(group.column) if group.by_value else None
+    likely = meant(column, group.value) if column is not None else None
+    return schemas.Group.model_validate(asdict(group) | {"likely": likely})
 
 
 @router.get("/results.json", response_class=StreamingResponse, responses={200: {"model": schemas.Results}})

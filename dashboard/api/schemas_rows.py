@@ -57,6 +57,7 @@ class Group(Answer):
     status: int | None = Field(description="Of rows that were sent: HTTP status of the last answer")
     rows: int
     first: int = Field(description="The first of its rows")
+    likely: str | None = Field(None, description="Of a rejected cell: what it was likely meant to say, to be confirmed")
 
 
 class GroupPage(Page[Group]):

@@ -25,6 +25,8 @@ from dashboard.rows import across, choice
 from dashboard.rows import groups as grouped
 from dashboard.rows.across import Hit
 from dashboard.rows.book import Rowbook
+from dashboard.rows.causes import Cause
+from dashboard.rows.causes import causes as causes_of
 from dashboard.rows.groups import Groups, State
 from dashboard.rows.question import Page, Question
 from dashboard.run_list import RunFilter
@@ -196,6 +198,17 @@ def mends(run_id: str, rows_held: str) -> list[Mend]:
 def groups(run: Run, state: State, skip: int, limit: int) -> Groups:
     """Rows of a run by what is wrong with them, the largest groups first. Raises StackError, FileError."""
     return grouped.groups(rowbook(run), state, skip=skip, limit=limit)
+
+
+@st.cache_data(show_spinner=False, max_entries=20)
+def _causes(run_id: str, rows_held: str, most: int, _run: Run) -> list[Cause]:
+    del run_id, rows_held
+    return causes_of(groups(_run, "rejected", 0, most).items, definition(_run.id, _run.facts.epoch).columns)
+
+
+def causes(run: Run, most: int) -> list[Cause]:
+    """What rejected cells of the largest groups were likely meant to say. Raises StackError, FileError."""
+    return _causes(run.id, run.facts.rows_held, most, run)
 
 
 @st.cache_data(ttl=_NOW, show_spinner=False, max_entries=100)

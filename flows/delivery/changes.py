@@ -13,6 +13,7 @@ from msgspec import structs
 
 from flows.errors import RowrelayError
 from flows.ledger.mends import Mend
+from flows.pipeline.column import TYPES
 from flows.pipeline.definition import Definition
 from flows.pipeline.fault import suggestion
 from flows.records import Rejection, skipped_by
@@ -22,6 +23,9 @@ _PLAIN = re.compile(r"[^\W\d_][\w ./@-]*[\w.]|[^\W\d_]")
 _WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
 MOST_CHANGES = 10_000
 MOST_BYTES = 4 * 2**20
+MOST_KEPT = 30  # values of a column that are proposed as its map
+_HOW = dict.fromkeys(TYPES, "trim, map or pattern")
+_HOW |= dict.fromkeys(("int", "float", "decimal"), "decimal, group") | dict.fromkeys(("date", "datetime"), "format")
 SHOWN = 60  # characters of a value in a message
 _KEYS = ("column", "value", "row", "becomes", "skip")
 EXAMPLE = '{"changes": [{"column": "country", "value": "Germany", "becomes": "DE"}]}'
@@ -262,6 +266,9 @@ def as_map(definition: Definition, mends: Sequence[Mend]) -> str:
     lines = ["columns:"]
     for name, values in found.items():
         column = definition.columns[name]
+        if len(values) > MOST_KEPT:
+            lines.append(f"  # {name}: {len(values):,} values; rather say how they are written: {_HOW[column.type]}")
+            continue
         text, table = column.type in ("str", "phone"), column.table
         lines += [f"  {_scalar(name)}:", "    map:"]
         for old, new in values.items():

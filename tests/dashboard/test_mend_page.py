@@ -64,6 +64,31 @@ def test_a_group_is_mended_with_one_text_and_taken_back_with_a_click(people: Che
     assert not [each for each in page.button if each.label.startswith("Undo")]
 
 
+def test_what_was_likely_meant_is_taken_at_once_and_what_is_not_ticked_is_left_to_the_person(people: Checked) -> None:
+    dates = [f"{n:02}.01.2026" for n in range(10, 30)]
+    rows = [f"{n},p{n}@x,{'DE' if n % 2 else 'de'},{n}.0,{date}" for n, date in enumerate(dates, 1)]
+    run = checked(people.settings, [*rows, "99,z@x,Germany,7,x"])
+    page = show("check", run=run.id)
+    said = text(page)
+    assert "<strong>age</strong>: 20 cells" in said
+    assert "<code>1.0</code> → <code>1</code>" in said
+    assert "and 17 more values" in said
+    assert "<code>de</code> → <code>DE</code>" in said
+    assert [each.label for each in page.text_input] == ["What group 1 becomes"]  # Germany, of which nobody can tell
+
+    page.checkbox[0].uncheck().run()
+    assert "Take this: 10 cells" in [each.label for each in page.button]
+    assert len(page.text_input) == 10  # the ages, ten at a time
+    page.checkbox[0].check().run()
+    button(page, "Take these: 30 cells").click()  # type: ignore[attr-defined]
+    page.run()
+
+    assert not page.exception
+    assert send_labels(page) == ["Send 20 good rows"]
+    assert "20 rows are ready to send now." in text(page)
+    assert "Likely meant" not in text(page)
+
+
 def test_rows_of_a_group_are_skipped_and_what_does_not_fit_is_said(people: Checked) -> None:
     page = show("check", run=people.id)
     choices = [each for each in page.button_group if str(each.key).startswith("or-")]
@@ -72,7 +97,7 @@ def test_rows_of_a_group_are_skipped_and_what_does_not_fit_is_said(people: Check
     page.run()
 
     assert "1 row is skipped." in text(page)
-    assert people.rejected()[1].skipped_by_hand
+    assert [each.row for each in people.rejected() if each.skipped_by_hand] == [4]
     button(page, "Apply").click()  # type: ignore[attr-defined]
     page.run()
     assert "Nothing was changed." in text(page)

@@ -12,6 +12,7 @@ from dashboard import actions
 from dashboard.parts import cached
 from dashboard.parts.cached import locale, show_errors, who
 from dashboard.parts.html import tag
+from dashboard.parts.send import proposed
 from dashboard.parts.theme import notice
 from dashboard.rows.groups import Group
 from dashboard.rows.question import WRONG, Found, Question
@@ -23,6 +24,7 @@ from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
 
 AT_ONCE = 10  # groups on a page: each has a box of its own
+MOST = 10_000  # groups that are looked at, as many as one document may change
 EMPTY, SKIP = "make it empty", "skip these rows"
 
 
@@ -39,7 +41,7 @@ def show(run: Run, definition: Definition) -> None:
     if run.wrong:
         by_value, by_cell = st.tabs(["By value", "Cell by cell"])
         with by_value, show_errors():
-            _by_value(run)
+            _by_value(run, definition)
         with by_cell, show_errors():
             _by_cell(run, definition)
     if left:
@@ -53,23 +55,35 @@ def _said() -> None:
         place.html(notice(*said))
 
 
-def _by_value(run: Run) -> None:
-    number = int(st.session_state.get(f"groups-{run.id}") or 1)
-    found = cached.groups(run, "rejected", (number - 1) * AT_ONCE, AT_ONCE)
-    if not found.items and number > 1:
-        number, found = 1, cached.groups(run, "rejected", 0, AT_ONCE)
-    here = f"{run.facts.rows_held[:12]}-{number}"
+def _by_value(run: Run, definition: Definition) -> None:
+    found, known = cached.groups(run, "rejected", 0, MOST), cached.causes(run, MOST)
+    chosen, taken = proposed.choose(known, run.facts.rows_held[:12])
+    if taken:
+        _apply(run, [change for each in chosen for change in each.changes])
+    covered = {(each.column, each.value) for cause in chosen for each in cause.groups}
+    left = [each for each in found.items if (each.column, each.value) not in covered]
+    if left:
+        _by_hand(run, left, found.matching - len(found.items), proposes=bool(covered))
+
+
+def _by_hand(run: Run, groups: Sequence[Group], more: int, *, proposes: bool) -> None:
+    """Groups, ten at a time, each with a place for what it becomes. `more`: there are so many others."""
+    pages = -(-len(groups) // AT_ONCE)
+    number = min(pages, int(st.session_state.get(f"groups-{run.id}") or 1))
+    first = (number - 1) * AT_ONCE
+    some = groups[first : first + AT_ONCE]
+    here = f"{run.facts.rows_held[:12]}-{number}-{hash(tuple(some)) & 0xFFFF}"
+    if proposes:
+        st.html(tag("div", tag("strong", "For you to say"), cls="rr-label"))
     with st.form(f"mend-{here}", border=False):
-        for at, group in enumerate(found.items):
-            _group(group, (number - 1) * AT_ONCE + at + 1, f"{here}-{at}")
-        pressed = st.form_submit_button("Apply", type="primary", icon=":material/check:")
-    pages = -(-found.matching // AT_ONCE)
+        for at, group in enumerate(some):
+            _group(group, first + at + 1, f"{here}-{at}")
+        pressed = st.form_submit_button("Apply", type="secondary" if proposes else "primary", icon=":material/check:")
     if pages > 1:
-        st.caption(f"{locale().number(found.matching)} groups, the largest first.")
+        st.caption(f"{locale().number(len(groups) + more)} groups, the largest first.")
         st.pagination(pages, key=f"groups-{run.id}", default=1)
     if pressed:
-        changes = [change for at, group in enumerate(found.items) if (change := _change(group, f"{here}-{at}"))]
-        _apply(run, changes)
+        _apply(run, [change for at, group in enumerate(some) if (change := _change(group, f"{here}-{at}"))])
 
 
 def _group(group: Group, number: int, key: str) -> None:
