@@ -22,9 +22,13 @@ from uuid import uuid4
 
 @dataclass
 class Guarded:
-    """The API. `ends_with`: the status that says that a session is over. `tls`: what its connections need."""
+    """The API. `ends_with`: the status that says that a session is over. `tls`: what its connections need.
+
+    It wants a session, or a signature (`signed_with`), or `both`.
+    """
 
     lasts: int = 1_000_000
+    both: bool = False
     ends_with: int = 403
     user: tuple[str, str] | None = None  # of basic
     signed_with: bytes = b""
@@ -35,6 +39,7 @@ class Guarded:
     refused: int = 0
     secrets: list[str] = field(default_factory=list)  # every cookie, token and signature
     rows: Counter[int] = field(default_factory=Counter)
+    fails_rows: frozenset[int] = frozenset()  # these it finds wrong, and says back all that let them in
     peers: list[dict[str, Any]] = field(default_factory=list)  # the certificates of who came
     ages: list[float] = field(default_factory=list)
 
@@ -74,15 +79,17 @@ class Guarded:
                 self.refused += 1
                 return 400, {"error": "the signature is wrong"}, {}
             cookie = SimpleCookie(headers.get("cookie", "")).get("SAP_SESSIONID")
-            if not self.signed_with and self.tls is None:
+            if self.both or (not self.signed_with and self.tls is None):
                 token, left = self._sessions.get(cookie.value if cookie else "", ("", 0))
                 if cookie is None or not left or headers.get("x-csrf-token") != token:
                     self.refused += 1
                     return self.ends_with, {}, {"X-CSRF-Token": "required"} if self.ends_with == 403 else {}
                 self._sessions[cookie.value] = (token, left - 1)
             number = int(json.loads(body)["id"])
-            self.rows[number] += 1
             said = [headers.get(name, "") for name in ("cookie", "x-csrf-token", "x-sign", "authorization")]
+            if number in self.fails_rows:
+                return 422, {"error": " ".join(said)}, {"X-Because": said[0]}
+            self.rows[number] += 1
             return 201, {"said": " ".join(said)}, {}
 
     def _is_signed(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bool:

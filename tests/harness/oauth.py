@@ -56,6 +56,8 @@ class OAuth:
     heard: list[dict[str, str]] = field(default_factory=list)  # the headers of those that had
     refuses_all: bool = False
     refuses_rows: frozenset[int] = frozenset()
+    fails_rows: frozenset[int] = frozenset()  # these it finds wrong, and says back all that let them in
+    signatures: list[str] = field(default_factory=list)  # what came as the parameter `sig`
 
     def __post_init__(self) -> None:
         self._access: dict[str, tuple[float, Grant | None]] = {}
@@ -139,8 +141,10 @@ class OAuth:
                 self.refused += 1
                 return 401, {"error": f"the token {token} does not hold"}
             self.heard.append(headers)
+            if row in self.fails_rows:
+                return 422, {"error": f"{headers['authorization']} does not help", "asked": headers["the address"]}
             self.rows[row] += 1
-            return 201, {"id": row, "said": token}
+            return 201, {"id": row, "said": " ".join([token, *self.signatures[-1:]])}
 
 
 def _handler(server: OAuth) -> type[BaseHTTPRequestHandler]:
@@ -154,7 +158,8 @@ def _handler(server: OAuth) -> type[BaseHTTPRequestHandler]:
                 status, body = server.token(self._fields(raw))
                 time.sleep(server.hold_seconds)
             else:
-                headers = {name.lower(): value for name, value in self.headers.items()}
+                headers = {name.lower(): value for name, value in self.headers.items()} | {"the address": self.path}
+                server.signatures += parse_qs(urlsplit(self.path).query).get("sig", [])
                 status, body = server.api(int(json.loads(raw)["id"]), headers)
             content = json.dumps(body).encode()
             self.send_response(status)

@@ -27,10 +27,8 @@ import yaml
 from deployments.registry.job import JOB
 from flows.ledger.connection import connect
 from flows.masking import DOTS
-from tests.harness.oauth import SECRET, OAuth
 from tests.harness.rights import open_to_others
 from tests.harness.stack import RunningStack
-from tests.harness.token_runs import definition, file_of, keep_secrets, oauth2
 from tests.harness.traces import in_files, in_redis
 from tests.harness.world import ROOT
 
@@ -179,54 +177,6 @@ def test_a_secret_leaves_no_trace_whatever_the_api_says_back(
     assert [(needle, name) for (name, raw), needle in product(places, needles()) if needle in raw] == []
 
 
-@pytest.mark.slow
-def test_tokens_leave_no_trace_in_a_whole_stack(
-    stack: RunningStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each answer, good or bad, says the token back; a renewal happens, and a session's cookie goes along."""
-    with OAuth(lifetime=3.0, refuses_rows=frozenset([ROWS + 1])) as server:
-        secrets = keep_secrets(tmp_path, CS=SECRET, R=server.allow())
-        path = definition(
-            tmp_path,
-            server.url + "/rows",
-            oauth2(server, "refresh_token", refresh_token="${secret:R}"),
-            limit={"requests": 5, "in_flight": 2},
-        )
-        environment = {
-            **os.environ,
-            **stack.environment,
-            "ROWRELAY_PIPELINES": str(path),
-            "ROWRELAY_SECRETS": str(secrets),
-        }
-        said: dict[str, bytes] = {}
-
-        def rowrelay(*words: str) -> bytes:
-            command = [
-                sys.executable, "-c", "import sys; from deployments.commands.cli import main; sys.exit(main())", *words
-            ]  # fmt: skip
-            done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, timeout=150)
-            said[" ".join(words)] = done.stdout + done.stderr
-            return done.stdout
-
-        file = str(file_of(tmp_path, ROWS + 1))
-        rowrelay("check", file, "--pipeline", "tokens")
-        rowrelay("auth", "tokens")
-        run = json.loads(rowrelay("send", file, "--pipeline", "tokens", "--json", "--debug"))["run"]
-        rowrelay("show", run)
-        exported = rowrelay("export", run, "--format", "json")
-        for name in ("ROWRELAY_REDIS_URL", "ROWRELAY_DATA", "ROWRELAY_PIPELINES", "ROWRELAY_SECRETS"):
-            monkeypatch.setenv(name, environment[name])
-        said |= from_dashboard(run)
-
-    assert len(server.issued) >= 5  # more than one renewal
-    assert ROWS // 2 <= len(server.rows) <= ROWS  # the row that no token lets in stops it
-    assert exported.count(DOTS.encode()) >= len(server.rows)
-    places = [*said.items(), *in_redis(stack.addresses.redis_url), *in_files(stack.settings.data)]
-    assert any(run.encode() in raw for name, raw in places if name.endswith("prefect.db"))
-    hidden = [part for text in (*server.issued, SECRET) for part in (text, text[4:20])]
-    assert [(text, name) for (name, raw), text in product(places, hidden) if text.encode() in raw] == []
-
-
 def from_dashboard(run: str) -> dict[str, bytes]:
     """What the dashboard's API says of a run: its rows, each row with its request and answer, and all downloads."""
     from fastapi.testclient import TestClient
@@ -238,7 +188,7 @@ def from_dashboard(run: str) -> dict[str, bytes]:
     with TestClient(make_api(), base_url="http://127.0.0.1:8501") as client:
         paths = {
             "run": f"/runs/{run}", "rows": f"/runs/{run}/rows", "json": f"/runs/{run}/results.json",
-            "csv": f"/runs/{run}/results.csv", "pipelines": "/pipelines",
+            "csv": f"/runs/{run}/results.csv", "pipelines": "/pipelines", "status": "/status", "problems": "/problems",
             **{f"row {row}": f"/runs/{run}/rows/{row}" for row in range(1, ROWS + 1)},
         }  # fmt: skip
         found = {}
