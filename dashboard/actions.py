@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -31,12 +31,14 @@ from flows.ledger.reasons import any_with_reason
 from flows.ledger.run import Run
 from flows.limit import status as limit_status
 from flows.limit.status import open_limit
+from flows.pipeline import file_form as form
 from flows.pipeline.definition import Definition
+from flows.pipeline.file_form import FileForm
 from flows.pipeline.pipelines import pick
 from flows.pipeline.reading import from_resolved
 from flows.pipeline.secret_hosts import refuse_secrets
 from flows.pipeline.timing import Rule
-from flows.records import Apostrophes, RowState, Wanted
+from flows.records import RowState, Wanted
 from flows.retention import delete_run
 from flows.storage.located import find
 
@@ -62,15 +64,22 @@ class How:
     """How a file is to be read and sent, as far as somebody says so."""
 
     skip_delivered: bool = False
-    encoding: str = ""
-    apostrophes: Apostrophes | None = None
+    said: FileForm = form.AS_FOUND
     mapping: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: Run) -> How:
         """As was said of a run's file."""
         facts = run.facts
-        return cls(facts.skip_delivered, facts.asked_encoding, facts.asked_apostrophes, facts.asked_map)
+        return cls(facts.skip_delivered, facts.said, facts.asked_map)
+
+    def as_parameters(self) -> dict[str, Any]:
+        """As flows.flow_runs.start takes it."""
+        return {"skip_delivered": self.skip_delivered, "said": self.said, "mapping": self.mapping}
+
+    def but(self, **keys: Any) -> How:
+        """The same, where nothing else is said: by the keys of `source` in a definition. Raises BadFile."""
+        return replace(self, said=self.said.but(form.said(**keys)))
 
 
 AS_FOUND = How()
@@ -345,7 +354,7 @@ def _begin(pipeline: str, file: str, *, dry_run: bool, how: How, by: str, key: s
     find(file, settings(), pipeline)
     ready_prefect()
     name = _key_of(pipeline, key) if key else None
-    return str(start(pipeline, file, dry_run=dry_run, **asdict(how), by=by, idempotency_key=name))
+    return str(start(pipeline, file, dry_run=dry_run, by=by, idempotency_key=name, **how.as_parameters()))
 
 
 def _key_of(pipeline: str, key: str) -> str:

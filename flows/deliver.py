@@ -38,6 +38,7 @@ from flows.ledger.inbox import Claims
 from flows.ledger.ledger import Ledger
 from flows.ledger.run import Run
 from flows.ledger.view import View
+from flows.pipeline.file_form import FileForm, said
 from flows.pipeline.pipelines import pick, present
 from flows.pipeline.reading import redirected
 from flows.records import Apostrophes, Wanted
@@ -92,6 +93,7 @@ def deliver(
     skip_delivered: bool = False,
     encoding: str = "",
     apostrophes: Apostrophes | None = None,
+    source: FileForm | None = None,
     map: dict[str, str] | None = None,
     from_run: str = "",
     undo: bool = False,
@@ -111,6 +113,7 @@ def deliver(
         encoding: What the file is written in, e.g. cp1252; empty: it is found.
         apostrophes: What an apostrophe before a formula, a number or a date is: part of the text (keep), or a guard
             against spreadsheets (remove); empty: as the pipeline says.
+        source: How else the file is to be read, with the keys of `source` in a definition: kind, sheet, header_row …
         map: Which column of the pipeline a column of the file is, where they are not called alike: {"E-mail": "email"}.
         from_run: Id of a run whose done rows are sent instead of a file, with what was kept of them.
         undo: With from_run: undo that run, as its pipeline says.
@@ -127,7 +130,8 @@ def deliver(
             elif undo:
                 order = undoing(view.run(view.resolve(from_run)), run, ledger, view, settings)
             else:
-                order = _new(pipeline, file, launch, settings, encoding=encoding, apostrophes=apostrophes, mapping=map)
+                form = said(encoding=encoding, apostrophes=apostrophes)
+                order = _new(pipeline, file, launch, settings, form.but(source), mapping=map)
                 if from_run:
                     first = view.run(view.resolve(from_run))
                     order = results_of(first, run, order.definition, view, settings)
@@ -168,9 +172,8 @@ def _new(
     file: str,
     launch: Launch,
     settings: Settings,
+    form: FileForm,
     *,
-    encoding: str,
-    apostrophes: Apostrophes | None,
     mapping: dict[str, str] | None,
 ) -> Order:
     """What a new run is asked for, by the pipeline as it is at present."""
@@ -179,9 +182,7 @@ def _new(
         redirected(definition, launch.url) if launch.url else definition,
         file,
         trusted=launch.trusted,
-        encoding=encoding or launch.encoding or "",
-        delimiter=launch.delimiter or "",
-        apostrophes=apostrophes or launch.apostrophes,
+        said=launch.said.but(form),
         mapping=mapping or launch.mapping,
     )
 
@@ -269,9 +270,7 @@ def _check(delivery: Delivery, order: Order) -> None:
             return
         result = delivery.spooling.check(
             file,
-            encoding=order.encoding or None,
-            delimiter=order.delimiter or None,
-            apostrophes=order.apostrophes,
+            said=order.said,
             mapping=order.mapping,
             skip_delivered=order.skip_delivered,
         )

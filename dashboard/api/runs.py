@@ -37,6 +37,7 @@ from flows.flow_runs.start import KeyReused
 from flows.ledger.mends import in_effect
 from flows.ledger.notes import EVENTS
 from flows.ledger.run import Run
+from flows.pipeline.file_form import said
 from flows.pipeline.reading import from_resolved
 from flows.records import Wanted
 
@@ -51,7 +52,8 @@ def start_run(
 ) -> schemas.Started:
     """Check a file and send its good rows; with `dry_run` only check it. It is `starting` until a worker begins."""
     begin = actions.check if body.dry_run else actions.send
-    how = actions.How(body.skip_delivered, body.encoding, body.apostrophes, body.map)
+    form = said(encoding=body.encoding, apostrophes=body.apostrophes).but(body.source)
+    how = actions.How(body.skip_delivered, form, body.map)
     run = begin(body.pipeline, body.file, by=by(request), how=how, key=idempotency_key)
     say_where(request, response, f"/runs/{run}")
     return schemas.Started(id=run, flow_run=run)

@@ -15,6 +15,7 @@ from dashboard.api.envelope import Answer, Body, Page
 from flows.ledger import run as ledger
 from flows.ledger.mends import Mend
 from flows.ledger.plain import plain
+from flows.pipeline.file_form import AS_FOUND, FileForm
 from flows.records import Apostrophes, RowState, RunState, Wanted
 
 
@@ -79,6 +80,11 @@ class NewRun(Body):
     encoding: str = Field("", description="What the file is written in; empty: it is found", examples=["cp1251"])
     apostrophes: Apostrophes | None = Field(
         None, description="Before a formula, number or date: part of the text (keep), or a guard (remove)"
+    )
+    source: FileForm = Field(
+        AS_FOUND,
+        description="How else the file is to be read: the keys of `source` in a definition",
+        examples=[{"sheet": "Orders", "header_row": 3}],
     )
     map: dict[str, str] = Field(
         {},
@@ -258,7 +264,9 @@ class Run(Answer):
     delivered_before: DeliveredBefore
     checked: Checked
     digest: str = Field(description="SHA-256 of the file's content, once it is checked")
-    encoding: str = Field(description="What the file is written in, once that is known")
+    encoding: str = Field(description="What a text file is written in, once that is known")
+    file_kind: str = Field(description="What kind of file it is, once that is known")
+    sheet: str = Field(description="Which sheet of a workbook was read; empty for other kinds")
     map: dict[str, str] = Field(description="By column of the file the column of the pipeline that it was said to be")
     header: list[str] = Field(description="Columns of the file, where they are not those of the pipeline")
     definition_digest: str = Field(description="Of the pipeline's definition: another definition has another one")

@@ -46,7 +46,7 @@ def why_not(run: Run, *, same_content: bool, delivered_before: bool, skips: bool
         return "it undoes another run, and from the inbox its rows would be sent"
     if facts.mends:
         return "a schedule reads the file anew, as it was before its rows were mended here"
-    if facts.asked_encoding or facts.asked_apostrophes or facts.asked_map:
+    if facts.said.stated or facts.asked_map:
         return "a schedule reads the file anew, without what was chosen here about its reading"
     if same_content:
         return "a schedule passes over what was sent before"

@@ -24,7 +24,7 @@ def fitting(file: str, own: Definition, others: Mapping[str, Definition], settin
 def fits(path: Path, definition: Definition, settings: Settings) -> bool:
     """Whether a file has every column that a pipeline needs, and one of its columns at least."""
     wanted = {name: column.optional for name, column in definition.columns.items()}
-    most, encoding, delimiter = settings.max_upload_bytes, definition.source.encoding, definition.source.delimiter
+    most = settings.max_upload_bytes
     with (
         suppress(RowrelayError),
         open_file(
@@ -32,8 +32,7 @@ def fits(path: Path, definition: Definition, settings: Settings) -> bool:
             wanted,
             called=Called.of(definition),
             max_bytes=most,
-            encoding=encoding,
-            delimiter=delimiter,
+            form=definition.source,
         ) as found,
     ):
         return len(found.absent) < len(wanted)  # one of its columns is there at least

@@ -31,8 +31,9 @@ from flows.ledger.parcels import in_words
 from flows.limit.pace import sending_seconds
 from flows.masking import NO_SECRET
 from flows.pipeline.definition import Definition
+from flows.pipeline.file_form import WORDS, FileForm
 from flows.pipeline.secret import missing_secrets, secret, secret_names, where_to_put
-from flows.records import Apostrophes, Rejection, Row
+from flows.records import Rejection, Row
 from flows.settings import Settings
 from flows.sheet import Table as Sheet
 from flows.sheet import for_spreadsheets
@@ -49,9 +50,7 @@ def check(
     file: Path,
     *,
     pipeline: str,
-    encoding: str | None,
-    delimiter: str | None,
-    apostrophes: Apostrophes | None,
+    said: FileForm,
     mapping: Mapping[str, str],
     rejects: Path | None,
     as_json: bool,
@@ -63,9 +62,7 @@ def check(
     settings = Settings.read()
     definition = chosen(pipeline, file, settings)
     secrets = {name: _secret(name, settings) for name in secret_names(definition)}
-    options: dict[str, Any] = {"encoding": encoding, "delimiter": delimiter, "apostrophes": apostrophes}
-    options["mapping"] = mapping
-    options["max_bytes"] = settings.max_upload_bytes
+    options: dict[str, Any] = {"said": said, "mapping": mapping, "max_bytes": settings.max_upload_bytes}
     with (
         known(settings, definition) as before,
         _rejected_to(rejects, file, definition, options) as on_rejections,
@@ -145,7 +142,12 @@ def _object(
     least: float,
 ) -> dict[str, Any]:
     rejections = [
-        {"row": item.row, "line": item.line, "reasons": [structs.asdict(reason) for reason in item.reasons]}
+        {
+            "row": item.row,
+            "line": item.line,
+            "place": result.origin.place(item.line),
+            "reasons": [structs.asdict(reason) for reason in item.reasons],
+        }
         for item in result.samples
     ]
     names = (
@@ -154,6 +156,8 @@ def _object(
         "rejected",
         "encoding",
         "delimiter",
+        "kind",
+        "sheet",
         "columns",
         "ignored",
         "notices",
@@ -181,9 +185,8 @@ def _print(
     number: Number,
     least: float,
 ) -> None:
-    separated = DELIMITERS.get(result.delimiter, repr(result.delimiter))
     out.print(Text(f"{definition.name} · {file}", style="bold"))
-    out.print(f"{result.rows:,} rows, {result.encoding}, {separated}-separated, checked in {result.seconds:.1f} s")
+    out.print(f"{result.rows:,} rows, {_read_as(result)}, checked in {result.seconds:.1f} s", markup=False)
     for text in result.remarks:
         out.print(Text(text, style="yellow"))
     good, bad = f"{result.accepted:,} can be sent", f"{result.rejected:,} are rejected"
@@ -204,6 +207,14 @@ def _print(
         limit = limit_words(definition.terms.windows, definition.terms.in_flight)
         made = f" in {number.words}" if number.least != result.accepted or number.most != number.least else ""
         out.print(f"\nSending {result.accepted:,} rows{made} takes at least {duration(least)} (limit: {limit})")
+
+
+def _read_as(result: CheckResult) -> str:
+    """What kind of file it was taken for."""
+    origin = result.origin
+    if origin.kind == "csv":
+        return f"{result.encoding}, {DELIMITERS.get(result.delimiter, repr(result.delimiter))}-separated"
+    return WORDS[origin.kind] + (f", sheet {origin.sheet}" if origin.sheet else "")
 
 
 def _print_earlier(before: Known, result: CheckResult) -> None:
@@ -243,21 +254,18 @@ def _rejected_to(
     if path.exists() and file.exists() and os.path.samefile(path, file):
         raise FileError("is the file that is being checked", file=str(path), hint="Give --rejects another name.")
     wanted = dict.fromkeys(definition.column_names, True)
-    given: dict[str, str | None] = {"encoding": options["encoding"] or definition.source.encoding}
-    given["delimiter"] = options["delimiter"] or definition.source.delimiter
+    stated = definition.source.but(options["said"])
     with open_file(
         file,
         wanted,
         called=Called.of(definition, options["mapping"]),
         max_bytes=options["max_bytes"],
-        encoding=given["encoding"],
-        delimiter=given["delimiter"],
-        apostrophes=options["apostrophes"] or definition.source.apostrophes,
+        form=stated,
     ) as source:
-        columns, used = source.columns, source.delimiter
+        columns, used = source.columns, source.delimiter or ","
     form = Correctable.of(columns, definition.column_names)
     with replacing(path) as target:
-        sheet = Sheet(used, for_spreadsheets(given["encoding"]))
+        sheet = Sheet(used, for_spreadsheets(stated.encoding))
         target.write(sheet.lines([form.header]))
 
         def write(rejections: Sequence[Rejection]) -> None:

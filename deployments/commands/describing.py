@@ -16,6 +16,7 @@ from flows.errors import FileError, RowrelayError
 from flows.pipeline.advice import advice
 from flows.pipeline.definition import Definition, json_schema
 from flows.pipeline.fault import suggestion
+from flows.pipeline.file_form import FileForm
 from flows.pipeline.infer import MOST_ROWS, infer, name_for
 from flows.pipeline.open_secret import veiled
 from flows.pipeline.pipelines import examples, present
@@ -77,11 +78,9 @@ def schema() -> int:
     return 0
 
 
-def init(sample: Path, *, out: str, encoding: str | None, delimiter: str | None) -> int:
+def init(sample: Path, *, out: str, form: FileForm) -> int:
     """A definition inferred from a sample file."""
-    with open_file(
-        sample, encoding=encoding, delimiter=delimiter, max_bytes=Settings.read().max_upload_bytes
-    ) as source:
+    with open_file(sample, form=form, max_bytes=Settings.read().max_upload_bytes) as source:
         numbered = (pair for frame in source.frames() for pair in zip(frame.lines.tolist(), frame.cells, strict=True))
         lines, rows = tee(islice(numbered, MOST_ROWS))
         text = infer(

@@ -7,13 +7,11 @@ from typing import Annotated
 
 import typer
 
+from deployments.commands.file_options import NOTHING, Said, by_option, reads_file
 from deployments.commands.mapping import mapping_of
 from deployments.commands.options import (
-    Apostrophes,
     AsJson,
     Chosen,
-    Delimiter,
-    Encoding,
     Form,
     Mapped,
     Pipeline,
@@ -32,12 +30,11 @@ KINDS = "CSV or TSV, also packed (.gz, .bz2, .xz, .zst, .zip)."
 @commands.command(
     epilog="\b\nExample:\n  rowrelay check orders.csv --pipeline posts\n  rowrelay check orders.csv --rejects wrong.csv"
 )
+@reads_file
 def check(
     file: Annotated[Path, typer.Argument(help=KINDS)],
     pipeline: Pipeline = None,
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    apostrophes: Apostrophes = None,
+    form: Said = NOTHING,
     mapping: Mapped = None,
     as_json: AsJson = False,
     rejects: Annotated[
@@ -50,13 +47,12 @@ def check(
     or a secret is missing.
     """
     from deployments.commands import checking
+    from flows.pipeline.file_form import said
 
     return checking.check(
         file,
         pipeline=pipeline or "",
-        encoding=encoding,
-        delimiter=delimiter,
-        apostrophes=apostrophes.value if apostrophes else None,
+        said=said(**form),
         mapping=mapping_of(mapping),
         rejects=rejects,
         as_json=as_json,
@@ -67,13 +63,12 @@ def check(
     epilog="\b\nExample:\n  rowrelay send orders.csv --pipeline posts\n"
     "  rowrelay send --resume last\n  rowrelay send --resume last --rows failed"
 )
+@reads_file
 def send(
     file: Annotated[Path | None, typer.Argument(help=KINDS, show_default=False)] = None,
     pipeline: Pipeline = None,
     url: Annotated[str | None, typer.Option(help="Send to this address instead of the pipeline's.")] = None,
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
-    apostrophes: Apostrophes = None,
+    form: Said = NOTHING,
     mapping: Mapped = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Send what a run has left, or `last`.")] = None,
     rows: Annotated[
@@ -124,8 +119,7 @@ def send(
     if resume is None and file is None and from_run is None:
         raise RowrelayError("Nothing to send is named.", hint="Give a FILE, or a run with --resume RUN.")
     if from_run is not None:
-        read = {"FILE": file, "--resume": resume, "--encoding": encoding, "--delimiter": delimiter}
-        read["--apostrophes"], read["--map"] = apostrophes, ", ".join(mapping or ()) or None
+        read = {"FILE": file, "--resume": resume, **by_option(form), "--map": mapping or None}
         if given := [name for name, value in read.items() if value is not None]:
             raise RowrelayError(f"--from-run goes without {given[0]}.", hint="The rows are those of the run.")
         if pipeline is None:
@@ -138,9 +132,7 @@ def send(
         "FILE": file,
         "--pipeline": pipeline,
         "--url": url,
-        "--encoding": encoding,
-        "--delimiter": delimiter,
-        "--apostrophes": apostrophes,
+        **by_option(form),
         "--map": mapping or None,
     }
     if resume is not None and skip_delivered and rows not in (Rows.FAILED, Rows.UNKNOWN):
@@ -152,6 +144,7 @@ def send(
         raise RowrelayError(f"--resume goes without {given[0]}.", hint="A run keeps what it was begun with.")
     from deployments.commands import sending
     from deployments.commands.wish import Wish
+    from flows.pipeline.file_form import said
 
     return sending.send(
         Wish(
@@ -160,9 +153,7 @@ def send(
             resume=resume or "",
             rows=rows.value if rows else "unfinished",
             url=url,
-            encoding=encoding,
-            delimiter=delimiter,
-            apostrophes=apostrophes.value if apostrophes else None,
+            said=said(**form),
             mapping=mapping_of(mapping),
             skip_delivered=skip_delivered,
             new_definition=definition is Whose.NEW,

@@ -61,27 +61,12 @@ class Form(StrEnum):
     JSONL = "jsonl"
 
 
-class Apostrophe(StrEnum):
-    """What an apostrophe at the beginning of a cell is: part of the text, or a guard against spreadsheets."""
-
-    KEEP = "keep"
-    REMOVE = "remove"
-
-
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, a Prefect flow run's id, or `last`.")
 ]
 Pipeline = Annotated[
     str | None,
     typer.Option(help="Name of the pipeline; `rowrelay pipelines` lists them.", show_default="the only one"),
-]
-Encoding = Annotated[str | None, typer.Option(help="The file's encoding, e.g. cp1252. Default: found.")]
-Delimiter = Annotated[str | None, typer.Option(help="What separates the cells: , ; | or tab. Default: found.")]
-Apostrophes = Annotated[
-    Apostrophe | None,
-    typer.Option(
-        help="Before a formula, number or date: keep it as part of the text, or remove it.", show_default="ask"
-    ),
 ]
 Mapped = Annotated[
     list[str] | None,

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from deployments.commands.options import AsJson, Delimiter, Encoding, Question, Yes, group
+from deployments.commands.file_options import NOTHING, Said, reads_file
+from deployments.commands.options import AsJson, Question, Yes, group
 from flows.errors import RowrelayError
 
 commands = group()
@@ -17,6 +18,7 @@ commands = group()
     epilog="\b\nExample:\n  rowrelay init orders.csv --out pipelines/orders.yaml\n"
     "  rowrelay init --example graphql --out pipelines/contacts.yaml"
 )
+@reads_file
 def init(
     sample: Annotated[
         Path | None, typer.Argument(help="A file like those that will be sent.", show_default=False)
@@ -26,17 +28,17 @@ def init(
         typer.Option(metavar="NAME", help="Copy an example instead: graphql, jsonrpc, upsert, items207, job202, …"),
     ] = None,
     out: Annotated[str, typer.Option(metavar="FILE", help="Where to; - is standard output.")] = "-",
-    encoding: Encoding = None,
-    delimiter: Delimiter = None,
+    form: Said = NOTHING,
 ) -> int:
     """Write a pipeline definition, inferred from a sample file or copied from an example, to be edited."""
     from deployments.commands import describing
+    from flows.pipeline.file_form import said
 
     if example is not None:
         return describing.copy_example(example, sample=sample, out=out)
     if sample is None:
         raise RowrelayError("Nothing to begin with is named.", hint="Give a SAMPLE file, or --example NAME.")
-    return describing.init(sample, out=out, encoding=encoding, delimiter=delimiter)
+    return describing.init(sample, out=out, form=said(**form))
 
 
 @commands.command(epilog="\b\nExample:\n  rowrelay pipelines")

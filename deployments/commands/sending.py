@@ -131,9 +131,7 @@ def _ready(wish: Wish, settings: Settings) -> Definition:
             wish.file,
             checker.wanted,
             called=Called.of(definition, wish.mapping),
-            encoding=wish.encoding or definition.source.encoding,
-            delimiter=wish.delimiter or definition.source.delimiter,
-            apostrophes=wish.apostrophes or definition.source.apostrophes,
+            form=definition.source.but(wish.said),
             max_bytes=settings.max_upload_bytes,
         ) as source,
     ):
@@ -170,9 +168,7 @@ def _skipping(wish: Wish, definition: Definition, session: Session, settings: Se
     """Whether to leave out what was delivered before; None if nothing is known to have been."""
     if wish.skip_delivered or not (definition.key and wish.askable and wish.file):
         return wish.skip_delivered or None
-    options: dict[str, Any] = {"encoding": wish.encoding, "delimiter": wish.delimiter, "apostrophes": wish.apostrophes}
-    options["mapping"] = wish.mapping
-    options["max_bytes"] = settings.max_upload_bytes
+    options: dict[str, Any] = {"said": wish.said, "mapping": wish.mapping, "max_bytes": settings.max_upload_bytes}
     return ask(wish.file, definition, session, options)
 
 
@@ -278,9 +274,7 @@ def _deliver(wish: Wish, session: Session, before: Run | None, first: Run | None
             by=person(),
             trusted=True,
             url=wish.url,
-            encoding=wish.encoding,
-            delimiter=wish.delimiter,
-            apostrophes=wish.apostrophes,
+            said=wish.said,
             mapping=wish.mapping,
             waits=wish.waits,
             left_out=wish.left_out,

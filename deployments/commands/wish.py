@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deployments.commands.delivered import at_terminal
-from flows.records import Apostrophes, Wanted
+from flows.pipeline.file_form import AS_FOUND, FileForm
+from flows.records import Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +20,7 @@ class Wish:
     resume: str = ""
     rows: Wanted = "unfinished"
     url: str | None = None
-    encoding: str | None = None
-    delimiter: str | None = None
-    apostrophes: Apostrophes | None = None
+    said: FileForm = AS_FOUND
     mapping: Mapping[str, str] = field(default_factory=dict)
     skip_delivered: bool = False
     new_definition: bool = False

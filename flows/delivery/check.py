@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import structs
 
+from flows.origin import Origin
 from flows.pipeline.definition import Definition
-from flows.records import UNUSED, Apostrophes, Reason, Rejection, Row
+from flows.pipeline.file_form import FileForm
+from flows.records import UNUSED, Reason, Rejection, Row
 from flows.schema.schema import Checked, Checker
 from flows.source.frame import Frame
 from flows.source.header import Called
@@ -63,6 +65,7 @@ class Delivered(Protocol):
 class CheckResult:
     """What a check found. `samples`: the first 100 rejections; `first`: the first 10 accepted rows.
 
+    `form`: how the file was read, with what was found of it; `origin`: where its rows stand.
     `digest` is the SHA-256 (hex) of the file as it lies on disk; `columns` are the file's own, in its order, and
     `ignored` those of them that the definition does not know. `delivered` counts good rows that earlier runs have
     delivered, by run; `unsure` those whose answer was lost there; `skipped` the delivered ones that are rejected for
@@ -77,6 +80,8 @@ class CheckResult:
     digest: str
     encoding: str
     delimiter: str
+    form: FileForm
+    origin: Origin
     columns: tuple[str, ...]
     ignored: tuple[str, ...]
     bytes: int
@@ -85,6 +90,16 @@ class CheckResult:
     delivered: Mapping[str, int] = field(default_factory=dict)
     unsure: int = 0
     skipped: int = 0
+
+    @property
+    def kind(self) -> str:
+        """What kind of file it is."""
+        return self.origin.kind
+
+    @property
+    def sheet(self) -> str:
+        """Which sheet of a workbook was read; "" of other kinds."""
+        return self.origin.sheet
 
     @property
     def remarks(self) -> list[str]:
@@ -100,9 +115,7 @@ def check_file(
     definition: Definition,
     spool: Spool | None = None,
     *,
-    encoding: str | None = None,
-    delimiter: str | None = None,
-    apostrophes: Apostrophes | None = None,
+    said: FileForm | None = None,
     mapping: Mapping[str, str] | None = None,
     max_bytes: int = MAX_BYTES,
     scratch: Path | None = None,
@@ -115,11 +128,11 @@ def check_file(
 
     About 20,000 rows at a time, so memory stays flat. After each such frame `on_rejections` gets its rejections, if
     there are any, in the file's order (long cells cut: the originals are in the spool). After each frame and each MiB
-    `on_progress` gets the rows so far, the bytes read and the bytes of the file. `encoding`, `delimiter` and
-    `apostrophes` outrank the definition's; `mapping` says of columns of the file which they are; `scratch` is the
+    `on_progress` gets the rows so far, the bytes read and the bytes of the file. `said`: how the file is to be read,
+    before what the definition says of it; `mapping` says of columns of the file which they are; `scratch` is the
     folder for the index of unique values, on a real disk with room for as many bytes as those columns hold (default:
-    the system's folder for temporary files). `delivered` says which rows earlier runs have delivered: they are counted,
-    and with `skip_delivered` rejected.
+    the system's folder for temporary files). `delivered` says which rows earlier runs have delivered: they are
+    counted, and with `skip_delivered` rejected.
 
     Raises:
         FileError: the file cannot be read as rows of this definition. Nothing of it is left in the spool.
@@ -140,9 +153,7 @@ def check_file(
                 path,
                 checker.wanted,
                 called=Called.of(definition, mapping),
-                encoding=encoding or definition.source.encoding,
-                delimiter=delimiter or definition.source.delimiter,
-                apostrophes=apostrophes or definition.source.apostrophes,
+                form=definition.source.but(said),
                 max_bytes=max_bytes,
                 on_read=progress,
             )
@@ -237,6 +248,8 @@ class _Tally:
             digest=source.digest(),
             encoding=source.encoding,
             delimiter=source.delimiter,
+            form=source.form,
+            origin=source.origin,
             columns=source.columns,
             ignored=source.ignored,
             bytes=source.bytes_total,

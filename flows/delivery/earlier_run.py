@@ -16,6 +16,7 @@ from flows.ledger.ledger import Ledger
 from flows.ledger.run import Run
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
+from flows.pipeline.file_form import FileForm
 from flows.pipeline.reader import writer
 from flows.pipeline.reading import from_resolved
 from flows.private import whole_file
@@ -74,8 +75,11 @@ def file_name(first: Run, what: str) -> str:
     return f"{what} {name.encode()[:_LONGEST].decode(errors='ignore') or 'a run'}.csv"
 
 
+OURS = FileForm(kind="csv", encoding="utf-8", delimiter=",", apostrophes="keep")
+
+
 def _order(definition: Definition, file: str) -> Order:
-    return Order(definition, file, encoding="utf-8", delimiter=",", apostrophes="keep")
+    return Order(definition, file, said=OURS)
 
 
 def _written(

@@ -11,7 +11,8 @@ from flows.client.compiled import Compiled
 from flows.delivery.job import Slice, Ticket
 from flows.delivery.packing import packing
 from flows.pipeline.definition import Definition
-from flows.records import Apostrophes, Row
+from flows.pipeline.file_form import FileForm
+from flows.records import Row
 from flows.schema.schema import Checker
 from flows.source.header import Called
 from flows.source.source import MAX_BYTES, open_file
@@ -32,9 +33,7 @@ def first_rows(
     definition: Definition,
     *,
     most: int | None = None,
-    encoding: str | None = None,
-    delimiter: str | None = None,
-    apostrophes: Apostrophes | None = None,
+    said: FileForm | None = None,
     mapping: Mapping[str, str] | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> list[Row]:
@@ -46,9 +45,7 @@ def first_rows(
     found: list[Row] = []
     reading: dict[str, Any] = {
         "called": Called.of(definition, mapping),
-        "encoding": encoding or definition.source.encoding,
-        "delimiter": delimiter or definition.source.delimiter,
-        "apostrophes": apostrophes or definition.source.apostrophes,
+        "form": definition.source.but(said),
         "max_bytes": max_bytes,
     }
     with (

@@ -12,9 +12,9 @@ from flows.ledger.ledger import Ledger
 from flows.ledger.run import Run
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition, digest_of
+from flows.pipeline.file_form import AS_FOUND, FileForm
 from flows.pipeline.pipelines import present
 from flows.pipeline.reading import from_resolved
-from flows.records import Apostrophes
 from flows.settings import Settings
 
 
@@ -27,9 +27,7 @@ class Order:
     digest: str = ""  # of the definition, as it was noted of a run that has begun
     trusted: bool = False  # the file may lie anywhere
     skip_delivered: bool = False
-    encoding: str = ""
-    delimiter: str = ""
-    apostrophes: Apostrophes | None = None
+    said: FileForm = AS_FOUND
     mapping: Mapping[str, str] = field(default_factory=dict)  # by column of the file the column that it is
     undoes: str = ""  # the run whose rows it takes back
     outside: bool = False  # the definition came in over dashboard or HTTP
@@ -44,9 +42,7 @@ class Order:
             digest=facts.definition_digest or "",
             trusted=facts.trusted,
             skip_delivered=facts.skip_delivered,
-            encoding=facts.asked_encoding,
-            delimiter=facts.asked_delimiter,
-            apostrophes=facts.asked_apostrophes,
+            said=facts.said,
             mapping=facts.asked_map,
             undoes=facts.undoes,
             outside=facts.outside,
@@ -67,9 +63,7 @@ class Order:
             definition_digest=definition.digest(),
             skip_delivered=self.skip_delivered,
             only_check=only_check,
-            asked_encoding=self.encoding or None,
-            asked_delimiter=self.delimiter or None,
-            asked_apostrophes=self.apostrophes,
+            asked_form=self.said.stated or None,
             asked_map=dict(self.mapping) or None,
             undoes=self.undoes or None,
             outside=self.outside or None,

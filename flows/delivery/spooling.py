@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from msgspec import to_builtins
+
 from flows.delivery.check import CheckResult, check_file
 from flows.delivery.delivered import DeliveredIndex, SkippedThen, told
 from flows.delivery.lease import Lease
@@ -20,8 +22,9 @@ from flows.ledger.mends import Mend, in_effect
 from flows.ledger.run import Run
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
+from flows.pipeline.file_form import FileForm
 from flows.pipeline.reading import from_resolved
-from flows.records import Apostrophes, RowState
+from flows.records import RowState
 from flows.settings import Settings
 from flows.spool.spool import Spool
 from flows.storage.storage import scratch
@@ -51,9 +54,7 @@ class Spooling:
         self,
         file: Path,
         *,
-        encoding: str | None = None,
-        delimiter: str | None = None,
-        apostrophes: Apostrophes | None = None,
+        said: FileForm | None = None,
         mapping: Mapping[str, str] | None = None,
         skip_delivered: bool = False,
     ) -> CheckResult:
@@ -77,9 +78,7 @@ class Spooling:
                     file,
                     self._definition,
                     self._spool,
-                    encoding=encoding,
-                    delimiter=delimiter,
-                    apostrophes=apostrophes,
+                    said=said,
                     mapping=mapping,
                     max_bytes=self._settings.max_upload_bytes,
                     scratch=folder,
@@ -102,7 +101,9 @@ class Spooling:
                 digest=result.digest,
                 encoding=result.encoding,
                 delimiter=result.delimiter,
-                apostrophes=apostrophes or self._definition.source.apostrophes,
+                apostrophes=result.form.apostrophes,
+                form=result.form.stated,
+                origin=to_builtins(result.origin),
                 spool=self._spool.manifest().digest,
                 check_seconds=round(result.seconds, 3),
                 delivered=sum(result.delivered.values()),

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.records import Apostrophes
+from flows.pipeline.file_form import AS_FOUND, FileForm
 
 HAND_OVER = signal.SIGUSR1  # tells a flow run's process to give way to another one, which goes on with the run
 
@@ -20,16 +20,14 @@ class Launch:
     `trusted` lets the file lie anywhere: the person at the command line may read it anyway. `on_run` hears the
     run's id as soon as it is known, `on_delivery` gets the object that can be drained. `within` is the flow run that
     this one is a part of. `waits`: it ends when the API has decided about every accepted row. `left_out`: failed or
-    unknown rows, by number, that are not to be sent again with the others.
+    unknown rows, by number, that are not to be sent again with the others. `said`: how the file is to be read.
     """
 
     by: str = ""
     within: str = ""
     trusted: bool = False
     url: str | None = None
-    encoding: str | None = None
-    delimiter: str | None = None
-    apostrophes: Apostrophes | None = None
+    said: FileForm = AS_FOUND
     mapping: Mapping[str, str] = field(default_factory=dict)
     waits: bool = False
     left_out: frozenset[int] = frozenset()

@@ -11,7 +11,8 @@ import httpx
 
 from flows.errors import RowrelayError, StackError
 from flows.flow_runs.names import source_name, title
-from flows.records import Apostrophes, Wanted
+from flows.pipeline.file_form import AS_FOUND, FileForm
+from flows.records import Wanted
 
 
 class KeyReused(RowrelayError):
@@ -28,8 +29,7 @@ def start(
     resume: str = "",
     dry_run: bool = False,
     skip_delivered: bool = False,
-    encoding: str = "",
-    apostrophes: Apostrophes | None = None,
+    said: FileForm = AS_FOUND,
     mapping: Mapping[str, str] | None = None,
     from_run: str = "",
     undo: bool = False,
@@ -40,8 +40,9 @@ def start(
 ) -> UUID:
     """Ask Prefect for a run of `deliver/<pipeline>` and return the flow run's id, which is a new run's id.
 
-    `reason`: of failed or unknown rows only those with this one. `from_run`: the run whose done rows are sent; with
-    `undo` it is undone. The same `idempotency_key` gives the same flow run. It begins now, or `after_seconds`.
+    `reason`: of failed or unknown rows only those with this one. `said`: how the file is to be read. `from_run`: the
+    run whose done rows are sent; with `undo` it is undone. The same `idempotency_key` gives the same flow run. It
+    begins now, or `after_seconds`.
 
     Raises:
         KeyReused: the key has started something else.
@@ -63,9 +64,11 @@ def start(
         "skip_delivered": skip_delivered,
     }
     # Left out where nothing is said of it: a deployment that an earlier version serves does not know them.
+    form = said.stated
     told = {
-        "encoding": encoding,
-        "apostrophes": apostrophes,
+        "encoding": form.pop("encoding", ""),
+        "apostrophes": form.pop("apostrophes", ""),
+        "source": form,
         "map": mapping and dict(mapping),
         "from_run": from_run,
         "undo": undo,

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from flows.origin import Origin
+from flows.pipeline.file_form import FileForm
 from flows.records import Apostrophes, Reading
 
 FactValue = str | int | float | list[Any] | tuple[Any, ...] | dict[str, Any] | None
@@ -25,7 +27,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     redefined: int = 0  # the epoch after which it went on by another definition; 0: it never did
     former: dict[str, dict[str, Any] | None] = {}  # by the last epoch that sent by it; None: it was not kept
     skip_delivered: bool = False
-    asked_encoding: str = ""  # how the file is to be read, as far as that was said
+    asked_form: dict[str, Any] = {}  # how the file is to be read, as far as that was said
+    asked_encoding: str = ""  # the same, of runs before there were more kinds of file
     asked_delimiter: str = ""
     asked_apostrophes: Apostrophes | None = None
     asked_map: dict[str, str] = {}  # by column of the file the column that it is said to be
@@ -49,6 +52,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     encoding: str | None = None
     delimiter: str | None = None
     apostrophes: Apostrophes = "keep"  # as it was before it was asked
+    form: dict[str, Any] = {}  # how the file was read
+    origin: dict[str, Any] = {}  # where its rows stand
     spool: str = ""  # digest of what it holds
     check_seconds: float = 0.0
     delivered: int = 0  # rows that earlier runs delivered, and by which runs
@@ -102,6 +107,24 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     requests: int = 0
 
     @property
+    def said(self) -> FileForm:
+        """How the file is to be read, as far as that was said."""
+        older = {"encoding": self.asked_encoding, "delimiter": self.asked_delimiter}
+        older["apostrophes"] = self.asked_apostrophes or ""
+        return FileForm.model_validate({key: value for key, value in older.items() if value} | self.asked_form)
+
+    @property
+    def as_read(self) -> FileForm:
+        """How the file was read: whoever reads it so again gets the same rows."""
+        older = {"encoding": self.encoding, "delimiter": self.delimiter, "apostrophes": self.apostrophes}
+        return FileForm.model_validate(self.form or older)
+
+    @property
+    def places(self) -> Origin:
+        """Where the rows stand in the file."""
+        return msgspec.convert(self.origin, Origin)
+
+    @property
     def rows_held(self) -> str:
         """What says which rows the spool has accepted, and what stands in them."""
         return self.mended or self.spool
@@ -116,7 +139,10 @@ _RUN = frozenset(("pipeline", "file", "state", "reason"))  # written like facts;
 _NAMES = frozenset(Facts.__struct_fields__)
 _JSON = (
     "former",
+    "asked_form",
     "asked_map",
+    "form",
+    "origin",
     "header",
     "header_rows",
     "readings",

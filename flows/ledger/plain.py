@@ -41,6 +41,8 @@ def plain(run: Run) -> dict[str, Any]:
         },
         "digest": facts.digest,
         "encoding": facts.encoding or "",
+        "file_kind": facts.places.kind if facts.digest else "",
+        "sheet": facts.places.sheet,
         "map": facts.asked_map,
         "header": list(facts.header),
         "definition_digest": facts.definition_digest or "",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 import zoneinfo
 from collections.abc import Iterator
@@ -13,10 +12,11 @@ from flows.pipeline import proxy, slow_by
 from flows.pipeline.auth_faults import auth_faults
 from flows.pipeline.column import SchemaImportError, column_faults
 from flows.pipeline.course_faults import course_faults
-from flows.pipeline.definition import Definition, Response, Schedule, Source
+from flows.pipeline.definition import Definition, Response, Schedule
 from flows.pipeline.example import example_faults
 from flows.pipeline.expression import reads_body
 from flows.pipeline.fault import Fault, Place, brief, nearest, plain_name_faults, suggestion
+from flows.pipeline.file_form import FileForm, form_faults
 from flows.pipeline.known import Known, sensible
 from flows.pipeline.limit_faults import limit_faults
 from flows.pipeline.request import HEADER_NAME, Request
@@ -240,20 +240,9 @@ def _bans(definition: Definition) -> Iterator[Fault]:
             yield Fault(("ban", "status", at), f"{status} cannot mean both success and a ban")
 
 
-def _source(source: Source) -> Iterator[Fault]:
-    if source.delimiter is not None and source.delimiter not in (",", ";", "|", "\t", "tab"):
-        yield Fault(("source", "delimiter"), f"must be , ; | or tab, in quotes (found {brief(source.delimiter)})")
-    if source.encoding is not None and not _is_encoding(source.encoding):
-        what = f"{brief(source.encoding)} is no known text encoding; "
-        common = ("utf-8", "utf-16", "cp1252", "cp1251", "latin-1", "cp1250", "shift_jis", "gb18030")
-        yield Fault(("source", "encoding"), what + suggestion(source.encoding, common))
-
-
-def _is_encoding(name: str) -> bool:
-    try:
-        return "a".encode(name).decode(name) == "a" and codecs.lookup(name).name != "idna"
-    except (LookupError, UnicodeError, ValueError):
-        return False
+def _source(source: FileForm) -> Iterator[Fault]:
+    for key, why in form_faults(source):
+        yield Fault(("source", key), why)
 
 
 def _schedule(place: Place, schedule: Schedule) -> Iterator[Fault]:

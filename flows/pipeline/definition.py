@@ -21,12 +21,13 @@ from flows.pipeline.column import Bool, Column, Float, Int, Part, left_out, pand
 from flows.pipeline.course import Poll, Reconcile, Step, Undo
 from flows.pipeline.expression import Expression
 from flows.pipeline.fault import Place
+from flows.pipeline.file_form import FileForm
 from flows.pipeline.hosts import fits, host_of, host_pattern
 from flows.pipeline.limits import Limit
 from flows.pipeline.request import Request, all_texts
 from flows.pipeline.rules import Rule
 from flows.pipeline.slow_by import Slows
-from flows.records import Apostrophes, LimitTerms
+from flows.records import LimitTerms
 
 MOST_BYTES, BATCH_MOST_BYTES = 65_536, 16 * 2**20  # of an answer, to one row and to many, unless it is stated
 
@@ -60,17 +61,6 @@ class Ban(Part):
     """Status codes that mean a ban"""
     html: Bool = True
     """Whether an HTML page where JSON was due means a ban"""
-
-
-class Source(Part):
-    """How the file is to be read, where it is not to be found out."""
-
-    encoding: str | None = None
-    """Encoding of the file, e.g. cp1252. Default: UTF-8 or what its byte order mark says"""
-    delimiter: str | None = None
-    """One of , ; | or tab. Default: found"""
-    apostrophes: Apostrophes = "ask"
-    """Before a formula, number or date in others' files: part of the text (keep), a guard (remove), rejected (ask)"""
 
 
 class Schedule(Part):
@@ -135,7 +125,7 @@ class Definition(Part):
     """How often"""
     ban: Ban = Ban()
     """What means that the API has shut us out"""
-    source: Source = Source()
+    source: FileForm = FileForm()
     """How the file is read"""
     idempotent: Bool = False
     """true: the API honours Idempotency-Key, so a request whose answer was lost may be sent again"""

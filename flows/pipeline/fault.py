@@ -47,13 +47,13 @@ _AUTH = (
     'or as a header under request.headers, with "${secret:NAME}"'
 )
 _PROXY = "write it at the top of the definition: proxy: http://HOST:PORT, or proxy: environment"
-_XLSX = "spreadsheets are not read: save the sheet as CSV (UTF-8) and send that file"
+_SHEET = "say how a workbook is read in source, e.g. source: {sheet: Orders, header_row: 3}"
 _PARAMS = "write the query into request.url, e.g. https://api.example.com/rows?id={id}"
 NOT_SUPPORTED = (
     dict.fromkeys(("oauth", "oauth2", "token_url", "client_id", "client_secret", "refresh_token"), _OAUTH)
     | dict.fromkeys(("auth", "authentication", "token", "bearer", "basic", "api_key", "login"), _AUTH)
     | dict.fromkeys(("proxy", "proxies", "http_proxy", "https_proxy", "socks", "socks_proxy", "all_proxy"), _PROXY)
-    | dict.fromkeys(("xlsx", "xls", "excel", "sheet", "sheet_name", "worksheet"), _XLSX)
+    | dict.fromkeys(("xlsx", "xls", "excel", "sheet", "sheet_name", "worksheet"), _SHEET)
     | dict.fromkeys(("params", "query"), _PARAMS)
 )
 

@@ -50,10 +50,11 @@ class Noticed:
     formulas: Seen = field(default_factory=Seen)
     passed_over: Seen = field(default_factory=Seen)
     apostrophes: Seen = field(default_factory=Seen)
+    said: list[str] = field(default_factory=list)  # by the reader of a kind of file, in its own words
 
     def words(self) -> tuple[str, ...]:
         """A sentence for each thing that was met."""
-        return tuple(
+        counted = tuple(
             _said(seen, one, many, more)
             for seen, one, many, more in (
                 (
@@ -84,6 +85,7 @@ class Noticed:
             )
             if seen.count
         )
+        return (*self.said, *counted)
 
 
 def _said(seen: Seen, one: str, many: str, more: str) -> str:

@@ -62,7 +62,6 @@ class Assembly:
         self._header, self._size, self._width = header, size, len(header.names)
         self._noticed, self._refuse, self._asks = noticed, refuse, asks
         self._judge = Judge(header.names)
-        self._header_seen = False
         self._pending: list[_Stretch] = []
         self._rows: list[int] = []
         self._lines: list[int] = []
@@ -79,9 +78,6 @@ class Assembly:
 
     def _add(self, batch: Batch) -> Iterator[Frame]:
         lines, cells, faults = batch.lines, batch.cells, batch.faults
-        if not self._header_seen and cells:
-            self._header_seen = True
-            lines, cells, faults = lines[1:], cells[1:], {at - 1: fault for at, fault in faults.items()}
         if self._all_fine(cells, faults):
             yield from self._add_fine(lines, cells)
             return

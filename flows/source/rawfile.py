@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from flows.errors import BadFile, FileError, UnclearEncoding
 from flows.records import Reading
 from flows.source.unpack import ZIP, Packing, joined, packing_of
-from flows.source.zipped import UNPACK, is_document
+from flows.source.zipped import is_document
 
 BLOCK = 1 << 20
 RATIO_FROM = 64 << 20  # below this many unpacked bytes the ratio does not matter
-
-AS_CSV = "Open it in the program it was made with and save it as CSV (UTF-8)."
-FOREIGN = (
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document (.xls?), not CSV", AS_CSV),
-    (b"PAR1", "a Parquet file, not CSV", AS_CSV),
-    (b"SQLite format 3\0", "a SQLite database, not CSV", AS_CSV),
-    (b"%PDF", "a PDF document, not CSV", AS_CSV),
-    (b"\x89PNG", "a picture, not CSV", AS_CSV),
-    (b"\xff\xd8\xff", "a picture, not CSV", AS_CSV),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", UNPACK),
-    (b"\x7fELF", "a program, not CSV", AS_CSV),
-)
-WEB_PAGE = (b"<!doctype html", b"<html")
-
 
 OnRead = Callable[[int, int], None]
 
@@ -52,7 +40,9 @@ class RawFile:
         self.path = Path(path)
         self._on_read = on_read
         self.max_bytes = max_bytes
-        self.bytes_done = 0  # of the file as it lies on disk
+        self.bytes_done = 0  # of the file as it lies on disk, from its beginning
+        self.bytes_seen = 0  # by who looks about in it
+        self.packed = False
         self._hash = hashlib.sha256()
         self._fd = _open(self.path)
         self._before = os.fstat(self._fd)
@@ -81,14 +71,29 @@ class RawFile:
         first = next(raw, b"")
         blocks, packing = raw, packing_of(first)
         if packing and not (packing is ZIP and is_document(self._fd, self.error)):
+            self.packed = True
             blocks = joined(self._measured(packing, chain([first], raw)))
             if not (first := next(blocks, b"")):
                 raise self.error("is packed, but there is nothing in it")
-            if inner := packing_of(first):
+            if (inner := packing_of(first)) and inner is not ZIP:  # a document in parts looks like one
                 raise self.error(f"is packed twice: there is {inner.name} in it", hint="Unpack it once.")
-        self._refuse_foreign(first)
         yield first
         yield from blocks
+
+    def looked_into(self) -> io.RawIOBase:
+        """The bytes on disk as a file that can be read anywhere, whatever `blocks` does meanwhile."""
+        return _LookedInto(self)
+
+    def read_at(self, at: int, size: int) -> bytes:
+        """Some bytes of the file on disk. Raises FileError."""
+        try:
+            found = os.pread(self._fd, size, at)
+        except OSError as exc:
+            raise FileError(f"could not be read to its end: {exc.strerror}", file=str(self.path)) from exc
+        before, self.bytes_seen = self.bytes_seen, min(self.bytes_seen + len(found), self.bytes_total)
+        if before // BLOCK != self.bytes_seen // BLOCK:
+            self._on_read(self.bytes_seen, self.bytes_total)
+        return found
 
     def digest(self) -> str:
         """SHA-256 (hex) of the bytes on disk; complete once `blocks` has come to its end."""
@@ -168,16 +173,32 @@ class RawFile:
                 hint="If it is meant to be so, unpack it first.",
             )
 
-    def _refuse_foreign(self, head: bytes) -> None:
-        if head.startswith(b"PK"):
-            raise self.error("is an Excel workbook, which is not read", hint="Save it as CSV (UTF-8) in Excel.")
-        if head[257:262] == b"ustar":
-            raise self.error("is a tar archive", hint=UNPACK)
-        if head[:64].lstrip().lower().startswith(WEB_PAGE):
-            raise self.error("is a web page, not CSV", hint="The download may have needed a login.")
-        for magic, what, hint in FOREIGN:
-            if head.startswith(magic):
-                raise self.error(f"is {what}", hint=hint)
+
+class _LookedInto(io.RawIOBase):
+    def __init__(self, raw: RawFile) -> None:
+        self._raw, self._at = raw, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        begin = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._raw.bytes_total}[whence]
+        if begin + offset < 0:
+            raise ValueError("there is nothing before the beginning of a file")  # as any file says it
+        self._at = begin + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        found = self._raw.read_at(self._at, len(buffer))
+        buffer[: len(found)] = found
+        self._at += len(found)
+        return len(found)
 
 
 def _open(path: Path) -> int:

@@ -22,6 +22,7 @@ from flows.ledger import keys
 from flows.ledger.moves import Answer, Claim
 from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
+from flows.pipeline.file_form import said
 from flows.pipeline.reading import load
 from flows.records import RowState, RunState
 from flows.retention import delete_run
@@ -100,9 +101,7 @@ class Shop:
         made.delivery = Delivery(name, order.definition, self.settings, self.redis_url)
         made.delivery.lease.epoch = by.ledger.take(name, made.delivery.lease.owner, resume=False)
         with opened(order.file, self.settings, order.definition) as file:
-            made.delivery.spooling.check(
-                file, encoding=order.encoding, delimiter=order.delimiter, apostrophes=order.apostrophes
-            )
+            made.delivery.spooling.check(file, said=order.said)
         by.ledger.open(name, made.delivery.lease.epoch)
         return made
 
@@ -124,7 +123,7 @@ def test_every_text_comes_back_as_it_was(shop: Shop, tmp_path: Path) -> None:
         b"".join(lines(first, run.delivery.view, shop.settings, reader=planned.definition, number="row"))
     )
     spool = Spool(str(tmp_path / "spool"), "undo")
-    result = check_file(tmp_path / "undo.csv", planned.definition, spool, encoding="utf-8", delimiter=",")
+    result = check_file(tmp_path / "undo.csv", planned.definition, spool, said=said(encoding="utf-8", delimiter=","))
 
     assert (result.accepted, result.rejected) == (len(NASTY), 0)
     assert [row.values["orderId"] for row in spool.read(0, len(NASTY))] == list(NASTY)
@@ -331,7 +330,7 @@ def test_the_results_of_a_run_are_what_another_pipeline_sends(shop: Shop, tmp_pa
 
     spool = Spool(str(tmp_path / "spool"), "other-1")
     with opened(order.file, shop.settings, definition) as file:
-        check_file(file, definition, spool, encoding=order.encoding, delimiter=order.delimiter)
+        check_file(file, definition, spool, said=order.said)
     assert [row.values for row in spool.read(0, 2)] == [
         {"code": "0012", "orderId": "007"}, {"code": "'x", "orderId": "8"},
     ]  # fmt: skip
@@ -379,6 +378,6 @@ def test_results_are_written_as_the_pipeline_that_reads_them_wants_them(shop: Sh
     other = defined(tmp_path, price, born)
 
     (tmp_path / "results.csv").write_bytes(b"".join(lines(first, run.delivery.view, shop.settings, reader=other)))
-    result = check_file(tmp_path / "results.csv", other, encoding="utf-8", delimiter=",")
+    result = check_file(tmp_path / "results.csv", other, said=said(encoding="utf-8", delimiter=","))
 
     assert [row.values for row in result.first] == [{"Preis": Decimal("1.234"), "born": date(2026, 2, 1)}]

@@ -14,6 +14,7 @@ import pytest
 from bench.check import make
 from flows.delivery.check import CheckResult, check_file
 from flows.errors import BadFile, FileError
+from flows.pipeline.file_form import said
 from flows.pipeline.reading import load
 from flows.records import Reason, Rejection, Row
 from flows.spool.spool import Spool
@@ -83,7 +84,7 @@ def test_what_the_caller_asks_for_outranks_the_definition(tmp_path: Path, pipeli
     path = tmp_path / "rows.csv"
     path.write_bytes("userId|title\n1|Zürich\n".encode("cp1252"))
 
-    result = check_file(path, load(pipeline), encoding="cp1252", delimiter="bar")
+    result = check_file(path, load(pipeline), said=said(encoding="cp1252", delimiter="bar"))
 
     assert (result.encoding, result.delimiter, result.first[0].values["title"]) == ("cp1252", "|", "Zürich")
 
@@ -146,7 +147,7 @@ def test_every_planted_bad_row_is_found_at_its_line(tmp_path: Path, pipeline: Pa
     result = check_file(
         path,
         load(pipeline),
-        delimiter=",",
+        said=said(delimiter=","),
         on_rejections=lambda all_: found.extend([each.row, each.line] for each in all_),
     )
 

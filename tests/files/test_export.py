@@ -23,6 +23,7 @@ from flows.errors import FileError
 from flows.export import FORMS, as_csv, as_json, as_jsonl, layout_of, results, troubled_csv
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import View
+from flows.pipeline.file_form import said
 from flows.pipeline.reading import load
 from flows.records import Reason, RowState
 from flows.sheet import cell, guarded, neutral, restored
@@ -210,8 +211,8 @@ def test_in_a_file_of_others_nobody_guesses_what_an_apostrophe_is(tmp_path: Path
     definition = load(tmp_path / "posts.yaml")
 
     asked = check_file(own, definition)
-    kept = check_file(own, definition, apostrophes="keep")
-    removed = check_file(own, definition, apostrophes="remove")
+    kept = check_file(own, definition, said=said(apostrophes="keep"))
+    removed = check_file(own, definition, said=said(apostrophes="remove"))
 
     assert [row.values["title"] for row in asked.first] == ["'quoted'", "rock 'n' roll"]
     assert [(each.row, each.line, each.reasons) for each in asked.samples] == [
@@ -228,8 +229,8 @@ def test_in_a_file_of_others_nobody_guesses_what_an_apostrophe_is(tmp_path: Path
         {"userId": 1, "title": "=1+1", "price": None},
         {"userId": 2, "title": "00124", "price": None},
     ]
-    for said, result in (("keep", kept), ("remove", removed)):
-        (tmp_path / "posts.yaml").write_text(POSTS + f"source: {{apostrophes: {said}}}\n")
+    for word, result in (("keep", kept), ("remove", removed)):
+        (tmp_path / "posts.yaml").write_text(POSTS + f"source: {{apostrophes: {word}}}\n")
         assert check_file(own, load(tmp_path / "posts.yaml")).first == result.first
 
 
@@ -250,7 +251,7 @@ def test_a_corrected_file_comes_back_right_or_asks_however_its_columns_were_hand
     assert "reason (rowrelay)" not in result.ignored
     if change == "gone":
         assert (titles, result.samples[0].reasons) == (["with\nnewline"], (Reason("title", ASKED, "'=1+1"),))
-        assert len(check_file(corrected, load(tmp_path / "posts.yaml"), apostrophes="remove").first) == 2
+        assert len(check_file(corrected, load(tmp_path / "posts.yaml"), said=said(apostrophes="remove")).first) == 2
     else:
         assert titles == ["=1+1", "with\nnewline"]
 

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from flows.delivery.check import check_file
 from flows.errors import DefinitionError, FileError
+from flows.pipeline.file_form import FileForm
 from flows.pipeline.pipelines import shipped
 from flows.pipeline.reading import from_resolved, load, redirected
 from flows.pipeline.secret import secret_names
@@ -98,8 +99,9 @@ def test_any_bytes_are_rows_and_rejections_that_add_up_or_a_refusal(
 ) -> None:
     path.write_bytes(raw)
 
+    form = FileForm(encoding=encoding, delimiter=delimiter)
     try:
-        result = check_file(path, POSTS, encoding=encoding, delimiter=delimiter)
+        result = check_file(path, POSTS, said=form)
     except FileError as refusal:
         result, said = None, refusal.message
     if result is None:
@@ -108,7 +110,7 @@ def test_any_bytes_are_rows_and_rejections_that_add_up_or_a_refusal(
 
     assert result.rows == result.accepted + result.rejected > 0
     assert len(result.samples) == min(100, result.rejected)
-    with open_file(path, dict.fromkeys(POSTS.columns, False), encoding=encoding, delimiter=delimiter) as source:
+    with open_file(path, dict.fromkeys(POSTS.columns, False), form=form) as source:
         for frame in source.frames(3):
             assert len(frame.text) + len(frame.rejections) <= 3
 
@@ -131,7 +133,7 @@ def test_every_record_stands_at_the_line_that_is_said(path: Path, raw: bytes, zi
     records.sort()
     assert [row for row, _, _ in records] == list(range(1, len(records) + 1))
     text = raw.decode(encoding).removeprefix("\ufeff")
-    lines = text.split(source._newline)
+    lines = text.split(source._table._newline)
     assert all(0 < line <= len(lines) for _, line, _ in records)
     assert sorted(line for _, line, _ in records) == [line for _, line, _ in records]
     for _, line, cell in records:
@@ -241,7 +243,7 @@ def test_other_readers_find_the_same_cells(
     writer.writerows([columns, *records])
     path.write_bytes(buffer.getvalue().encode())
 
-    with open_file(path, None, delimiter=delimiter) as source:
+    with open_file(path, None, form=FileForm(delimiter=delimiter)) as source:
         frames = list(source.frames(5))
     ours = [list(record) for frame in frames for record in frame.cells]
     by_pandas = pd.read_csv(path, sep=delimiter, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8")
@@ -270,7 +272,7 @@ def test_what_both_accept_is_the_same(path: Path, text: str) -> None:
     """On files that nobody wrote with care: where DuckDB and we take every row, the cells agree."""
     path.write_text("c0,c1\n" + text)
     try:
-        with open_file(path, None, delimiter=",") as source:
+        with open_file(path, None, form=FileForm(delimiter=",")) as source:
             frames = list(source.frames())
         other = duckdb_cells(path, ["c0", "c1"], ",")
     except (FileError, duckdb.Error):

@@ -46,11 +46,15 @@ FILES: list[tuple[str, bytes | None, str]] = [
     ("header.csv", b"userId,title,body\n", "header.csv: has a header but no rows\nPut the rows below the first line."),
     ("absent.csv", None, "absent.csv: there is no such file"),
     (".", None, ".: is a folder, not a file of rows\nName one file in it."),
-    ("book.xlsx", _workbook(), "book.xlsx: is an Excel workbook, which is not read\nSave it as CSV (UTF-8) in Excel."),
+    (
+        "book.xlsx",
+        _workbook(),
+        "book.xlsx: has no sheet",
+    ),
     (
         "old.xls",
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 600,
-        "old.xls: is an old Office document (.xls?), not CSV\nOpen it in the program it was made with and save it as CSV (UTF-8).",
+        "old.xls: is an old Excel workbook, which is not read\nSave it as CSV (UTF-8).",
     ),
     ("page.csv", b"<!DOCTYPE html><p>", "page.csv: is a web page, not CSV\nThe download may have needed a login."),
     (
@@ -71,7 +75,7 @@ FILES: list[tuple[str, bytes | None, str]] = [
     (
         "rows.parquet",
         b"PAR1" + b"\x00" * 40,
-        "rows.parquet: is a Parquet file, not CSV\nOpen it in the program it was made with and save it as CSV (UTF-8).",
+        "rows.parquet: is a Parquet file, which is not read\nSave it as CSV (UTF-8).",
     ),
     (
         "latin.csv",
@@ -323,8 +327,8 @@ DEFINITIONS: list[tuple[str, str, str]] = [
     ),
     (
         "a sheet",
-        DEFINITION + "source: {sheet: Orders}\n",
-        "own.yaml:7: source.sheet: spreadsheets are not read: save the sheet as CSV (UTF-8) and send that file",
+        DEFINITION + "source: {kind: csv, sheet: Orders}\n",
+        "own.yaml:7: source.sheet: says nothing of a text file; leave it out, or mend kind",
     ),
     (
         "no time",

@@ -15,6 +15,7 @@ GROUND = frozenset(
     f"flows.{name}"
     for name in (
         "records", "errors", "values", "words", "settings", "logs", "private", "masking", "sheet", "scratch_index",
+        "origin",
     )
 )  # fmt: skip
 FLOORS: tuple[tuple[str, ...], ...] = (

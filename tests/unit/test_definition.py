@@ -83,7 +83,11 @@ BAD = {
         "timeout_seconds: 2", "oauth2: {url: x}", 13, "request.oauth2: OAuth2 is a part of its own beside `request`"
     ),
     "proxy": Bad("timeout_seconds: 2", "proxy: 'http://p:3128'", 13, "request.proxy: write it at the top"),
-    "spreadsheet": Bad(*more("source: {sheet: Sheet1}\n"), 20, "source.sheet: spreadsheets are not read: save"),
+    "spreadsheet": Bad(*more("source: {worksheet: S1}\n"), 20, "source.worksheet: say how a workbook is read"),
+    "text with a sheet": Bad(*more("source: {kind: csv, sheet: S1}\n"), 20, "source.sheet: says nothing of a text"),
+    "header passed over": Bad(*more("source: {header_row: 2, skip_rows: 2}\n"), 20, "source.skip_rows: passes over"),
+    "sheet 0": Bad(*more("source: {sheet: 0}\n"), 20, "source.sheet: must be the name of a sheet, or its position"),
+    "kind": Bad(*more("source: {kind: xlsm}\n"), 20, "source.kind: 'xlsm' is not possible"),
     # types and ranges
     "text for a number": Bad("requests: 7", "requests: '7'", 17, "limit.requests: must be a whole number (found '7')"),
     "yes for true": Bad("idempotent: false", "idempotent: no", 19, "idempotent: must be true or false (found 'no')"),

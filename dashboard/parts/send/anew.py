@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +16,11 @@ from flows.errors import RowrelayError
 from flows.ledger.run import Run
 
 
-def check_anew(run: Run, **said: Any) -> None:
-    """Check the file with what was said of it before and `said`, which are fields of `actions.How`; and go there."""
-    how = replace(actions.How.of(run), **said)
+def check_anew(run: Run, mapping: Mapping[str, str] | None = None, **keys: Any) -> None:
+    """Check the file with what was said of it before and is said now, by the keys of `source`; and go there."""
+    how = actions.How.of(run)
     try:
+        how = replace(how, mapping=mapping) if mapping is not None else how.but(**keys)
         again = actions.check(run.pipeline, run.file, by=who(), how=how)
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint))

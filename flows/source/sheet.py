@@ -1,0 +1,308 @@
+"""What all kinds of workbook have in common: which sheet, which row is the header, and the records below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Protocol
+
+from flows.origin import Origin, letters
+from flows.pipeline.file_form import FileForm
+from flows.records import Reason
+from flows.source.content import Noticed, Seen
+from flows.source.encoding import Refuse
+from flows.source.quoting import Batch
+from flows.source.spelling import shouted
+from flows.source.table import SAMPLES, NotSpelled, Spelling
+
+Row = tuple[int, list[object]]  # its number from 1, and its cells from column A on; None: nothing stands there
+LOOKED_AT = 200  # rows among which the header is looked for
+BATCH_ROWS = 2000
+BATCH_CHARS = 1 << 20
+MOST_COLUMNS = 16_384
+_NAMED = 20  # sheets or ranges that a message names
+_FULL = 0.6  # of the fullest row's cells, for a row to be a header
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A range of merged cells, all from 0 and inclusive; its value stands in the first one."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def __str__(self) -> str:
+        return f"{letters(self.left)}{self.top + 1}:{letters(self.right)}{self.bottom + 1}"
+
+
+@dataclass(slots=True)
+class Facts:
+    """What a reader learns of a sheet beside its rows; complete after the last one."""
+
+    merges: list[Merge] = field(default_factory=list)
+    hidden_rows: Seen = field(default_factory=Seen)
+    hidden_columns: list[str] = field(default_factory=list)
+    percents: int = 0
+
+
+class Grid(Protocol):
+    """One sheet of a workbook. `merges` may be asked before the rows, at the price of reading them once more."""
+
+    facts: Facts
+
+    def rows(self) -> Iterator[Row]:
+        """Its rows in their order; blank ones may be left out. Raises FileError."""
+
+    def merges(self) -> list[Merge]:
+        """Its merged cells. Raises FileError."""
+
+
+class Workbook(Protocol):
+    """A workbook of any kind."""
+
+    kind: str
+
+    def sheets(self) -> Sequence[tuple[str, bool]]:
+        """The names of its sheets, and whether each is visible."""
+
+    def grid(self, at: int) -> Grid:
+        """The sheet at a position from 0."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Sheet:
+    """One sheet of a workbook as a flows.source.table.Table. `wanted`: the names that its header may hold."""
+
+    encoding = delimiter = ""
+
+    def __init__(self, book: Workbook, form: FileForm, wanted: Iterable[str], noticed: Noticed, refuse: Refuse) -> None:
+        self.kind = book.kind
+        self._book, self._form, self._noticed, self._refuse = book, form, noticed, refuse
+        at, name = _chosen(book, form.sheet, noticed, refuse)
+        self._grid = book.grid(at)
+        rows = self._grid.rows()
+        if form.merged == "fill":
+            rows = _filled(rows, sorted(self._grid.merges(), key=lambda merge: (merge.top, merge.left)))
+        skipped = form.header_row - 1 if form.header_row else form.skip_rows or 0
+        above = _until(rows, skipped)
+        head = list(islice(above.rest, 1 if form.header_row else LOOKED_AT))
+        if not any(_filled_cells(cells) for _, cells in head) or (form.header_row and head[0][0] != form.header_row):
+            where = f"row {form.header_row}" if form.header_row else "its rows"
+            raise refuse(f"has nothing in {where} of sheet {name!r} that could name the columns", hint=_ADVICE)
+        found = 0 if form.header_row else _header(head, {_loose(each) for each in wanted})
+        self.header_row, cells = head[found]
+        filled = [index for index, cell in enumerate(cells) if cell not in (None, "")]
+        self._first, self._last = filled[0], filled[-1]
+        self.names = [shouted(cell) for cell in cells[self._first : self._last + 1]]
+        self.origin = Origin(self.kind, name, self._first)
+        self._rows = chain(head[found + 1 :], above.rest)
+        self.samples = [self._sample(cells) for _, cells in head[found + 1 :] if _filled_cells(cells)][:SAMPLES]
+        over = sum(bool(_filled_cells(cells)) for _, cells in head[:found])
+        if over and not form.header_row:
+            self._say(f"the header is row {self.header_row}; what stands above it was passed over")
+
+    def batches(self, spellings: Sequence[Spelling]) -> Iterator[Batch]:
+        """The records below the header. Raises FileError for merged cells that are not to be filled."""
+        batch, number = Batch([], []), self.header_row
+        for row, cells in self._rows:
+            while number + 1 < row:  # rows that the file leaves out are blank
+                number += 1
+                _add(batch, number, [], None)
+            number = row
+            record, fault = self._record(row, cells, spellings)
+            _add(batch, row, record, fault)
+            if len(batch.cells) >= BATCH_ROWS or batch.chars >= BATCH_CHARS:
+                yield batch
+                batch = Batch([], [])
+        yield batch
+        self._end(number)
+
+    def close(self) -> None:
+        """Let go of the workbook."""
+        self._book.close()
+
+    def _record(self, row: int, cells: list[object], spellings: Sequence[Spelling]) -> tuple[list[str], Reason | None]:
+        first, width = self._first, len(self.names)
+        own = cells[first : first + width]
+        fault = None
+        if len(own) < len(cells) and (beyond := self._beyond(cells)) is not None:
+            fault = Reason("", f"has a value in {letters(beyond)}{row}, where the header names no column", "")
+        record: list[str] = []
+        for at, cell in enumerate(own):
+            if type(cell) is str:
+                record.append(cell)
+            elif cell is None:
+                record.append("")
+            else:
+                try:
+                    record.append(spellings[at](cell))
+                except NotSpelled as exc:
+                    record.append(exc.text)
+                    fault = fault or Reason(self.names[at], exc.check, exc.text[:80])
+        if not any(record) and fault is None:
+            return [], None
+        record += [""] * (width - len(record))
+        return record, fault
+
+    def _beyond(self, cells: list[object]) -> int | None:
+        """Where a value stands on either side of the header's columns."""
+        outside = chain(range(self._first), range(self._last + 1, len(cells)))
+        return next((at for at in outside if cells[at] not in (None, "")), None)
+
+    def _sample(self, cells: list[object]) -> list[str]:
+        own = [shouted(cell) for cell in cells[self._first : self._last + 1]]
+        return own + [""] * (len(self.names) - len(own))
+
+    def _end(self, last: int) -> None:
+        """Say what was seen of the sheet, and refuse merged cells."""
+        facts = self._grid.facts
+        if hidden := facts.hidden_rows.count:
+            are = "row of the sheet is hidden" if hidden == 1 else "rows of the sheet are hidden"
+            self._say(f"{hidden:,} {are} ({_first(facts.hidden_rows)}), and read like the others")
+        if own := [name for name in facts.hidden_columns if self._first <= _index(name) <= self._last]:
+            are = "column is hidden" if len(own) == 1 else "columns are hidden"
+            self._say(f"{len(own)} {are} ({_few(own)}), and read like the others")
+        if facts.percents:
+            said = "number is shown as percent" if facts.percents == 1 else "numbers are shown as percent"
+            self._say(f"{facts.percents:,} {said}: 25% is read as 0.25")
+        if self._form.merged != "fill" and (found := [each for each in self._grid.merges() if self._is_of(each, last)]):
+            raise self._refuse(
+                f"has merged cells in sheet {self.origin.sheet!r}: {_few(list(map(str, found)))}",
+                hint="Say --merged fill (in a definition source: {merged: fill}), and each of them gets the value that "
+                "they show; or unmerge them.",
+            )
+
+    def _is_of(self, merge: Merge, last: int) -> bool:
+        """Whether merged cells belong to the table; not what is above its header, beside it or in its footer."""
+        end = last - (self._form.skip_footer or 0)
+        inside = merge.right >= self._first and merge.left <= self._last
+        return inside and merge.bottom + 1 >= self.header_row and merge.top + 1 <= end
+
+    def _say(self, text: str) -> None:
+        self._noticed.said.append(text)
+
+
+_ADVICE = "Name the row that holds the column names with --header-row."
+
+
+@dataclass(slots=True)
+class _Above:
+    rest: Iterator[Row]
+
+
+def _until(rows: Iterator[Row], skipped: int) -> _Above:
+    """The rows but for the first ones, by their numbers."""
+    for row in rows:
+        if row[0] > skipped:
+            return _Above(chain([row], rows))
+    return _Above(iter(()))
+
+
+def _chosen(book: Workbook, asked: str | int | None, noticed: Noticed, refuse: Refuse) -> tuple[int, str]:
+    """The sheet that was asked for, or the only visible one with content."""
+    sheets = list(book.sheets())
+    names = [name for name, _ in sheets]
+    if not sheets:
+        raise refuse("has no sheet")
+    hidden = [name for name, visible in sheets if not visible]
+    if asked is not None:
+        at = _named(names, asked)
+        if at is None:
+            raise refuse(f"has no sheet {asked!r}", hint=f"Its sheets: {_few(names)}.")
+        return at, names[at]
+    shown = [at for at, (_, visible) in enumerate(sheets) if visible]
+    full = [at for at in shown if _has_content(book.grid(at))] if len(shown) > 1 else shown
+    if len(full) > 1:
+        raise refuse(
+            f"has several sheets with content: {_few([names[at] for at in full])}",
+            hint=f"Say which one: --sheet {_shell(names[full[0]])} (in a definition source: {{sheet: …}}).",
+        )
+    if hidden:
+        said = "1 hidden sheet was" if len(hidden) == 1 else f"{len(hidden)} hidden sheets were"
+        noticed.said.append(f"{said} left out: {_few(hidden)}")
+    if not full:
+        raise refuse("has no visible sheet with content", hint=f"Its sheets: {_few(names)}; name one with --sheet.")
+    return full[0], names[full[0]]
+
+
+def _named(names: Sequence[str], asked: str | int) -> int | None:
+    if isinstance(asked, int):
+        return asked - 1 if 0 < asked <= len(names) else None
+    for at, name in enumerate(names):
+        if name == asked:
+            return at
+    for at, name in enumerate(names):
+        if name.strip().casefold() == asked.strip().casefold():
+            return at
+    return _named(names, int(asked)) if asked.isascii() and asked.isdigit() and len(asked) < 6 else None
+
+
+def _has_content(grid: Grid) -> bool:
+    return any(_filled_cells(cells) for _, cells in grid.rows())
+
+
+def _header(head: Sequence[Row], wanted: Set[str]) -> int:
+    """Which of the first rows names the most wanted columns; where none does, the first one that is full of texts."""
+    merits = [len(wanted & {_loose(cell) for cell in cells if isinstance(cell, str)}) for _, cells in head]
+    if max(merits):
+        return merits.index(max(merits))
+    counts = [_filled_cells(cells) for _, cells in head]
+    full = [at for at, count in enumerate(counts) if count and count >= _FULL * max(counts)]
+    texts = [at for at in full if all(isinstance(cell, str) for cell in head[at][1] if cell is not None)]
+    return (texts or full)[0]
+
+
+def _filled(rows: Iterator[Row], merges: Sequence[Merge]) -> Iterator[Row]:
+    """The rows, with the value of merged cells in each of them."""
+    left, active = list(reversed(merges)), list[tuple[Merge, object]]()
+    for number, cells in rows:
+        active = [(merge, value) for merge, value in active if merge.bottom + 1 >= number]
+        while left and left[-1].top + 1 <= number:
+            merge = left.pop()
+            value = cells[merge.left] if merge.top + 1 == number and merge.left < len(cells) else None
+            active.append((merge, value))
+        for merge, value in active:
+            if value is not None:
+                cells += [None] * (merge.right + 1 - len(cells))
+                cells[merge.left : merge.right + 1] = [value] * (merge.right + 1 - merge.left)
+        yield number, cells
+
+
+def _add(batch: Batch, line: int, record: list[str], fault: Reason | None) -> None:
+    if fault is not None:
+        batch.faults[len(batch.cells)] = fault
+    batch.lines.append(line)
+    batch.cells.append(record)
+    batch.chars += sum(map(len, record))
+
+
+def _filled_cells(cells: Sequence[object]) -> int:
+    return sum(cell is not None and cell != "" for cell in cells)
+
+
+def _first(seen: Seen) -> str:
+    return f"row {seen.line}" if seen.count == 1 else f"the first is row {seen.line}"
+
+
+def _index(name: str) -> int:
+    at = 0
+    for letter in name:
+        at = at * 26 + ord(letter) - 64
+    return at - 1
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
+
+
+def _shell(name: str) -> str:
+    return name if name.isidentifier() else "'" + name.replace("'", "'\\''") + "'"
+
+
+def _loose(name: str) -> str:
+    return name.strip().casefold()
