@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.harness.stack import stack
 __all__ = ["examples", "stack"]
 
 use_memory()
+os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"  # as in our own processes: none is started on the side
 
 
 @pytest.fixture(scope="session", autouse=True)

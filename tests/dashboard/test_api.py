@@ -30,6 +30,7 @@ from flows.settings import Settings
 from flows.sheet import restored
 from tests.harness.browser import ROOT
 from tests.harness.contract import document, hold
+from tests.harness.prefect_at import prefect_at
 from tests.harness.seeding import Seeded, seed, write_posts
 
 D, F, U = RowState.DONE, RowState.FAILED, RowState.UNKNOWN
@@ -42,9 +43,9 @@ def settings(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("ROWRELAY_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("ROWRELAY_REDIS_URL", redis_url)
     monkeypatch.setenv("ROWRELAY_MAX_UPLOAD_BYTES", "100000")
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     connections.settings.cache_clear()
-    yield connections.settings()
+    with prefect_at():
+        yield connections.settings()
     connections.settings.cache_clear()
 
 

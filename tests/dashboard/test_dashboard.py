@@ -208,7 +208,6 @@ def test_the_pages_say_where_rows_go_and_not_more(settings: Settings, monkeypatc
 
 
 def test_the_status_leads_to_prefects_own_pages(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     monkeypatch.delenv("PREFECT_UI_URL", raising=False)
     st.cache_data.clear()
 

@@ -22,6 +22,7 @@ from flows.errors import StackError
 from flows.ledger.erase import erase
 from flows.pipeline.pipelines import shipped
 from tests.harness.pages import show, text
+from tests.harness.prefect_at import prefect_at
 
 OURS = str(uuid4())
 Answers = dict[tuple[str, str], tuple[int, object]]
@@ -54,9 +55,9 @@ def answers(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("ROWRELAY_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("ROWRELAY_REDIS_URL", redis_url)
-    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{server.server_port}/api")
     connections.settings.cache_clear()
-    yield given
+    with prefect_at(f"http://127.0.0.1:{server.server_port}/api"):
+        yield given
     connections.settings.cache_clear()
     server.shutdown()
     server.server_close()

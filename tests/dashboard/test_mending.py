@@ -19,6 +19,7 @@ from flows.settings import Settings
 from tests.harness.bad_mends import MENDS
 from tests.harness.contract import hold
 from tests.harness.mended import PEOPLE, ROWS, Checked, checked
+from tests.harness.prefect_at import prefect_at
 from tests.harness.rows import outcome
 
 GERMANY = {"column": "country", "value": "Germany", "becomes": "DE"}
@@ -29,11 +30,11 @@ Run = Callable[..., tuple[int, str, str]]
 def settings(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     monkeypatch.setenv("ROWRELAY_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("ROWRELAY_REDIS_URL", redis_url)
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     monkeypatch.setenv("ROWRELAY_PIPELINES", str(tmp_path / "people.yaml"))
     (tmp_path / "people.yaml").write_text(PEOPLE)
     connections.settings.cache_clear()
-    yield connections.settings()
+    with prefect_at():
+        yield connections.settings()
     connections.settings.cache_clear()
 
 

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import connections
 from flows.settings import Settings
 from tests.harness.browser import ROOT
+from tests.harness.prefect_at import prefect_at
 
 
 @pytest.fixture
@@ -19,10 +20,10 @@ def settings(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The settings that the pages read, with a data folder of the test's own and no Prefect."""
     monkeypatch.setenv("ROWRELAY_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("ROWRELAY_REDIS_URL", redis_url)
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     connections.settings.cache_clear()
     st.cache_data.clear()
-    yield connections.settings()
+    with prefect_at():
+        yield connections.settings()
     connections.settings.cache_clear()
 
 

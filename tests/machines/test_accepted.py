@@ -9,7 +9,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.standin.apis import APIS
 from deployments.standin.apis.api import ApiKnobs
@@ -22,6 +21,7 @@ from tests.apis import rows as made
 from tests.apis.plain import HERE
 from tests.apis.truth import premature, wrong
 from tests.harness.limits import long_known
+from tests.harness.prefect_at import prefect_at
 from tests.harness.serving import Serving
 from tests.harness.stack import RunningStack
 from tests.harness.wait import wait_until
@@ -119,7 +119,7 @@ def test_a_look_that_was_lost_is_scheduled_anew(served: tuple[Serving, str]) -> 
     serving.kill(process)
     view = serving.world.view
 
-    with temporary_settings({PREFECT_API_URL: serving.stack.addresses.prefect_api_url}):
+    with prefect_at(serving.stack.addresses.prefect_api_url):
         assert renew_looks(view) == []  # it is not late yet
         late = time.time() + LATE_SECONDS + 61
         told = wait_until(lambda: renew_looks(view, now=late), seconds=30, what="a Prefect that takes it")
