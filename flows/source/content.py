@@ -16,6 +16,11 @@ DASHES = Reason("", "has no content: a line of dashes", "")
 AGAIN = Reason("", "is the header line again: were two files joined?", "")
 GUARDED = "begins with an apostrophe: is it part of the text, or a guard against spreadsheets to be taken away?"
 
+_TOTALS = frozenset(
+    ("total", "totals", "grand total", "sum", "summe", "gesamt", "gesamtsumme", "zwischensumme", "endsumme", "saldo",
+     "somme", "total général", "totale", "suma", "итого", "всего", "итог", "合計", "合计", "总计")
+)  # fmt: skip
+
 # White space but line feeds, control characters but NUL, and characters that leave a gap or nothing on the screen.
 _UNSEEN = (
     r"\x01-\x09\x0b-\x20\x7f-\xa0\u00ad\u061c\u115f\u1160\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u2800"
@@ -51,6 +56,15 @@ class Noticed:
     passed_over: Seen = field(default_factory=Seen)
     apostrophes: Seen = field(default_factory=Seen)
     said: list[str] = field(default_factory=list)  # by the reader of a kind of file, in its own words
+
+    def last(self, line: int, record: Sequence[str]) -> None:
+        """Look at the file's last row, which may be a total: nobody could tell it from a row but by its first word."""
+        first = next((cell for cell in record if cell.strip()), "")
+        if first.strip(" :.").casefold() in _TOTALS:
+            self.said.append(
+                f"the last row (line {line}) begins with {first.strip()!r}: if it is a total and no row, say "
+                "--skip-footer 1; in a definition source: {skip_footer: 1}"
+            )
 
     def words(self) -> tuple[str, ...]:
         """A sentence for each thing that was met."""

@@ -68,6 +68,7 @@ class Assembly:
         self._cells: list[list[str]] = []
         self._rejections: list[Rejection] = []
         self._chars = 0
+        self._last: tuple[int, Sequence[str]] = (0, ())  # of the rows
 
     def add(self, batch: Batch) -> Iterator[Frame]:
         """Take the records of a batch; give the frames that are full."""
@@ -98,6 +99,7 @@ class Assembly:
             if held.cells:  # a blank line at the end of a file is not worth a word
                 self._noticed.passed_over.at(held.line, count=held.count)
         self._pending = []
+        self._noticed.last(*self._last)
         yield from self.rest()
 
     def rest(self) -> Iterator[Frame]:
@@ -115,6 +117,7 @@ class Assembly:
         )
 
     def _add_fine(self, lines: list[int], cells: list[list[str]]) -> Iterator[Frame]:
+        self._last = (lines[-1], cells[-1])
         self._lines += lines
         self._cells += cells
         self._rows += range(self.row + 1, self.row + 1 + len(cells))
@@ -122,6 +125,7 @@ class Assembly:
         yield from self._full()
 
     def _add_fine_one(self, line: int, record: list[str]) -> None:
+        self._last = (line, record)
         self.row += 1
         self._rows.append(self.row)
         self._lines.append(line)

@@ -354,3 +354,21 @@ def test_accepted_rows_that_nobody_asks_about_are_noticed(tmp_path: Path, poll: 
         "a rule means accepted, and without `poll` nobody asks the API what became of such rows: they stay accepted"
         " for ever"
     ] * (not poll)
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [("Summe;3", True), (" Total: ;3", True), ("Итого;3", True), ("Totals Ltd;3", False), (";3", False)],
+)
+def test_a_last_row_that_reads_like_a_total_is_told_of_and_sent_unless_somebody_says_more(
+    tmp_path: Path, last: str, said: bool
+) -> None:
+    (tmp_path / "own.yaml").write_text(PIPELINE.replace("userId: {type: int, min: 1, unique: true}", "userId: {}"))
+    (tmp_path / "rows.csv").write_text(f"title;userId\na;1\nTotal;2\n{last}\n")
+
+    result = check_file(tmp_path / "rows.csv", load(tmp_path / "own.yaml"))
+
+    assert result.rows == 3
+    told = [each for each in result.notices if "--skip-footer 1" in each]
+    assert len(told) == said
+    assert all(f"the last row (line 4) begins with {last.split(';')[0].strip()!r}" in each for each in told)
