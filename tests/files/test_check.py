@@ -363,7 +363,9 @@ def test_accepted_rows_that_nobody_asks_about_are_noticed(tmp_path: Path, poll: 
 def test_a_last_row_that_reads_like_a_total_is_told_of_and_sent_unless_somebody_says_more(
     tmp_path: Path, last: str, said: bool
 ) -> None:
-    (tmp_path / "own.yaml").write_text(PIPELINE.replace("userId: {type: int, min: 1, unique: true}", "userId: {}"))
+    (tmp_path / "own.yaml").write_text(
+        PIPELINE.replace("userId: {type: int, min: 1, unique: true}", "userId: {type: int}")
+    )
     (tmp_path / "rows.csv").write_text(f"title;userId\na;1\nTotal;2\n{last}\n")
 
     result = check_file(tmp_path / "rows.csv", load(tmp_path / "own.yaml"))
