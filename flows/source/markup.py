@@ -41,10 +41,22 @@ class Element:
 
 
 class Markup:
-    """Takes XML piece by piece and tells of elements and text, names without their prefixes. Raises FileError."""
+    """Takes XML piece by piece and tells of elements and text. Names have no prefixes but where they are whole.
 
-    def __init__(self, refuse: Refuse, start: Start, end: End, text: Callable[[str], None] | None = None) -> None:
+    Raises FileError.
+    """
+
+    def __init__(
+        self,
+        refuse: Refuse,
+        start: Start,
+        end: End,
+        text: Callable[[str], None] | None = None,
+        *,
+        whole_names: bool = False,
+    ) -> None:
         self._refuse, self._start, self._end, self._depth = refuse, start, end, 0
+        self._whole_names = whole_names
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._begin
@@ -66,11 +78,14 @@ class Markup:
         self._depth += 1
         if self._depth > _DEPTH:
             raise self._refuse(f"is nested deeper than {_DEPTH}, which no workbook is")
+        if self._whole_names:
+            self._start(name, attributes)
+            return
         self._start(name.rpartition(":")[2], {key.rpartition(":")[2]: value for key, value in attributes.items()})
 
     def _finish(self, name: str) -> None:
         self._depth -= 1
-        self._end(name.rpartition(":")[2])
+        self._end(name if self._whole_names else name.rpartition(":")[2])
 
     def _doctype(self, *_: object) -> None:
         raise self._refuse("declares a document type or entities, which no workbook does")

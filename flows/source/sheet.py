@@ -45,7 +45,7 @@ class Facts:
     merges: list[Merge] = field(default_factory=list)
     hidden_rows: Seen = field(default_factory=Seen)
     hidden_columns: list[str] = field(default_factory=list)
-    percents: int = 0
+    percents: bool = False
 
 
 class Grid(Protocol):
@@ -87,7 +87,7 @@ class Sheet:
         self._grid = book.grid(at)
         rows = self._grid.rows()
         if form.merged == "fill":
-            rows = _filled(rows, sorted(self._grid.merges(), key=lambda merge: (merge.top, merge.left)))
+            rows = _filled(rows, sorted(self._grid.merges(), key=_order))
         skipped = form.header_row - 1 if form.header_row else form.skip_rows or 0
         above = _until(rows, skipped)
         head = list(islice(above.rest, 1 if form.header_row else LOOKED_AT))
@@ -127,26 +127,33 @@ class Sheet:
         self._book.close()
 
     def _record(self, row: int, cells: list[object], spellings: Sequence[Spelling]) -> tuple[list[str], Reason | None]:
-        first, width = self._first, len(self.names)
-        own = cells[first : first + width]
-        fault = None
+        first, width, fault = self._first, len(self.names), None
+        own = cells if not first and len(cells) <= width else cells[first : first + width]
         if len(own) < len(cells) and (beyond := self._beyond(cells)) is not None:
             fault = Reason("", f"has a value in {letters(beyond)}{row}, where the header names no column", "")
-        record: list[str] = []
-        for at, cell in enumerate(own):
-            if type(cell) is str:
-                record.append(cell)
-            elif cell is None:
-                record.append("")
-            else:
-                try:
-                    record.append(spellings[at](cell))
-                except NotSpelled as exc:
-                    record.append(exc.text)
-                    fault = fault or Reason(self.names[at], exc.check, exc.text[:80])
+        try:
+            record = [
+                cell if cell.__class__ is str else "" if cell is None else spell(cell)
+                for cell, spell in zip(own, spellings, strict=False)
+            ]
+        except NotSpelled:
+            record, wrong = self._judged(own, spellings)
+            fault = fault or wrong
         if not any(record) and fault is None:
             return [], None
-        record += [""] * (width - len(record))
+        if len(record) < width:
+            record += [""] * (width - len(record))
+        return record, fault
+
+    def _judged(self, own: list[object], spellings: Sequence[Spelling]) -> tuple[list[str], Reason | None]:
+        """A record of which a cell cannot be spelled, and why."""
+        record, fault = list[str](), None
+        for at, cell in enumerate(own):
+            try:
+                record.append("" if cell is None else spellings[at](cell))
+            except NotSpelled as exc:
+                record.append(exc.text)
+                fault = fault or Reason(self.names[at], exc.check, exc.text[:80])
         return record, fault
 
     def _beyond(self, cells: list[object]) -> int | None:
@@ -168,11 +175,10 @@ class Sheet:
             are = "column is hidden" if len(own) == 1 else "columns are hidden"
             self._say(f"{len(own)} {are} ({_few(own)}), and read like the others")
         if facts.percents:
-            said = "number is shown as percent" if facts.percents == 1 else "numbers are shown as percent"
-            self._say(f"{facts.percents:,} {said}: 25% is read as 0.25")
+            self._say("some numbers are shown as percent: 25% is read as 0.25")
         if self._form.merged != "fill" and (found := [each for each in self._grid.merges() if self._is_of(each, last)]):
             raise self._refuse(
-                f"has merged cells in sheet {self.origin.sheet!r}: {_few(list(map(str, found)))}",
+                f"has merged cells in sheet {self.origin.sheet!r}: {_few(list(map(str, sorted(found, key=_order))))}",
                 hint="Say --merged fill (in a definition source: {merged: fill}), and each of them gets the value that "
                 "they show; or unmerge them.",
             )
@@ -271,6 +277,10 @@ def _filled(rows: Iterator[Row], merges: Sequence[Merge]) -> Iterator[Row]:
                 cells += [None] * (merge.right + 1 - len(cells))
                 cells[merge.left : merge.right + 1] = [value] * (merge.right + 1 - merge.left)
         yield number, cells
+
+
+def _order(merge: Merge) -> tuple[int, int]:
+    return merge.top, merge.left
 
 
 def _add(batch: Batch, line: int, record: list[str], fault: Reason | None) -> None:

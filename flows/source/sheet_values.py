@@ -147,14 +147,14 @@ class _Zeros:
 
 
 class Percents:
-    """Reads numbers that are shown as percent, and counts them."""
+    """Reads numbers that are shown as percent. `met`: there was one."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.met = False
 
     def __call__(self, text: str) -> object:
-        """One more of them."""
-        self.count += 1
+        """The number itself."""
+        self.met = True
         return number(text)
 
 

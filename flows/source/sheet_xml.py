@@ -24,6 +24,7 @@ _NUMBER = re.compile(r' r="([0-9]{1,7})"')
 _REF = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7})(?::\$?([A-Z]{1,3})\$?([0-9]{1,7}))?")
 _HIDDEN = re.compile(r' hidden="(?:1|true)"')
 MOST_ROWS, _MOST_MERGES = 1_048_576, 200_000
+_MOST_KNOWN = 10_000
 
 
 class Columns(dict[str, int]):
@@ -37,6 +38,31 @@ class Columns(dict[str, int]):
         return at - 1
 
 
+class _Readers(dict[str, "_Known"]):
+    """What reads numbers, by the style of their cells."""
+
+    def __init__(self, readers: Sequence[Read], refuse: Refuse) -> None:
+        super().__init__({str(at): _Known(read) for at, read in enumerate(readers)})
+        self[""], self._refuse = self["0"], refuse
+
+    def __missing__(self, style: str) -> _Known:
+        raise self._refuse("is damaged: a cell has a style that is not there", hint="Save it anew.")
+
+
+class _Known(dict[str, object]):
+    """Numbers that were read, by their text: days and states come again and again."""
+
+    def __init__(self, read: Read) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, text: str) -> object:
+        if len(self) >= _MOST_KNOWN:
+            self.clear()
+        found = self[text] = self._read(text)
+        return found
+
+
 class SheetXml:
     """A worksheet. `opened` begins to read it; `readers`: by cell style what its number is. Raises FileError."""
 
@@ -48,7 +74,7 @@ class SheetXml:
         refuse: Refuse,
         facts: Facts,
     ) -> None:
-        self._opened, self._strings, self._readers = opened, strings, readers
+        self._opened, self._strings, self._readers = opened, strings, _Readers(readers, refuse)
         self.refuse, self.facts = refuse, facts
         self.columns = Columns()
         self.last = 0  # the number of the last row
@@ -108,34 +134,33 @@ class SheetXml:
         rows: list[Row] = []
         cells: list[object] = []
         columns, strings, readers = self.columns, self._strings, self._readers
+        as_is = "&" not in text and "_x" not in text
         for column, style, kind, formula, kept, value, inline, ended, row, gap, odd in _TOKEN.findall(text):
             if column:
-                at = columns[column]
                 if kind == "s" and value:
                     cell: object = strings[int(value)]
-                elif not kind and value and not style:
-                    cell = readers[0](value)
+                elif not kind and value:
+                    cell = readers[style][value]
+                elif kind == "inlineStr" and as_is:
+                    cell = inline or None
                 else:
                     cell = self.cell(style, kind, value, inline, formula=bool(formula), kept=bool(kept), quick=True)
-                if at == len(cells):
+                if columns[column] == len(cells):
                     cells.append(cell)
                 else:
-                    put(cells, at, cell)
+                    put(cells, columns[column], cell)
             elif ended:
                 rows.append((self.last, cells))
             elif odd:
                 raise Odd
             elif not gap:
                 cells = []
-                self.begin(row)
+                found = _NUMBER.match(row) or _NUMBER.search(row)
+                hidden = "hidden" in row and _HIDDEN.search(row) is not None
+                self.number(int(found[1]) if found else self.last + 1, hidden=hidden)
                 if row.endswith("/"):
                     rows.append((self.last, cells))
         return rows
-
-    def begin(self, attributes: str) -> None:
-        """A row begins."""
-        found = _NUMBER.search(attributes)
-        self.number(int(found[1]) if found else self.last + 1, hidden=_HIDDEN.search(attributes) is not None)
 
     def number(self, number: int, *, hidden: bool) -> None:
         """A row with this number begins."""
@@ -152,10 +177,7 @@ class SheetXml:
         if kind in ("", "n"):
             if not value:
                 return Unreadable(UNKEPT, "") if formula else None
-            try:
-                return self._readers[int(style) if style else 0](value.strip())
-            except IndexError:
-                raise self.refuse("is damaged: a cell has a style that is not there", hint="Save it anew.") from None
+            return self._readers[style][value.strip()]
         if kind == "s":
             if not (value.isascii() and value.strip().isdigit() and len(value) < 12):
                 return None if not value else self._strings[-1]

@@ -20,11 +20,13 @@ from flows.source.footer import without_footer
 from flows.source.frame import FRAME_ROWS, Assembly, Frame
 from flows.source.header import Called, Header, match
 from flows.source.kind import kind_of
+from flows.source.ods import Ods
 from flows.source.quoting import Batch
 from flows.source.rawfile import OnRead, RawFile, nothing
 from flows.source.spelling import canonical, shouted, spellings
 from flows.source.table import Table
 from flows.source.text import Text
+from flows.source.xls import Xls
 from flows.source.xlsx import Xlsx
 
 MAX_BYTES = 10 * 2**30
@@ -32,6 +34,8 @@ MAX_BYTES = 10 * 2**30
 READERS: Mapping[str, Callable[[Body, FileForm, Iterable[str], Noticed], Table]] = {
     "csv": Text,
     "xlsx": Xlsx,
+    "xls": Xls,
+    "ods": Ods,
 }
 
 

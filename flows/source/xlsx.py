@@ -108,7 +108,7 @@ class XlsxGrid:
         """Its rows in their order."""
         yield from self._sheet.rows()
         self._ended = True
-        self.facts.percents = sum(reader.count for reader in self._readers if isinstance(reader, Percents))
+        self.facts.percents = any(reader.met for reader in self._readers if isinstance(reader, Percents))
 
     def merges(self) -> list[Merge]:
         """Its merged cells, which stand behind the rows."""
