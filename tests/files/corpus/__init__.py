@@ -1,0 +1,1 @@
+"""Files in the shapes in which people hold them, each with what a person means by it."""
