@@ -121,7 +121,7 @@ def resume(run: Run, rows: Wanted, *, by: str, key: str | None = None, renewed: 
         raise NotPossible(f"The run has no {rows} rows." if rows != "unfinished" else "Everything was sent already.")
     if reason and not run.busy and not _asked_with(run, key):
         _refuse_reason(run, rows, reason)
-    refuse_secrets(from_resolved(view().definition(run.id)), settings(), outside=run.facts.outside)
+    refuse_secrets(from_resolved(view().definition(run.id)), settings())
     BackupGuard(client(), settings().memory).ask(run.id)
     key = key or _wish(run, f"{rows}{_brief(reason)}")
     return _go_on(run, rows, dry_run=False, by=by, key=key, renewed=renewed, reason=reason)

@@ -98,7 +98,7 @@ def _send(wish: Wish, signals: Signals) -> int:
             if wish.rows in ("reconcile", "accepted") and not (definition.reconcile or definition.poll):
                 hint = "Write `reconcile` into the pipeline's definition, or see docs/pipelines.md."
                 raise RowrelayError(f"The pipeline {definition.name} does not say how to ask the API.", hint=hint)
-            refuse_secrets(definition, settings, outside=before.facts.outside)
+            refuse_secrets(definition, settings)
         elif definition is not None:
             skip = _skipping(wish, definition, session, settings)
             if skip is None and not _wanted_again(wish, session):

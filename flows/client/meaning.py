@@ -21,8 +21,10 @@ from flows.client.pause import Headers
 from flows.client.question import Question
 from flows.client.request import filling
 from flows.errors import RowrelayError
+from flows.pipeline.auth import Auth
 from flows.pipeline.expression import holds
 from flows.pipeline.fault import Place, suggestion
+from flows.pipeline.hosts import host_of
 from flows.pipeline.rules import Rule, Rules
 from flows.records import Outcome, Parcel, Reply, Row, RowState
 
@@ -130,7 +132,7 @@ def meaning(
     values = parcel.rows[0].values if len(parcel.rows) == 1 else {}
     at = _step(compiled, step) if of == "request" else None
     question = _question(compiled, at, of, values)
-    reply = turned_away(definition.auth, status, headers) or understood(
+    reply = turned_away(_renewable(compiled, at, of), status, headers) or understood(
         status, headers, body[:most], definition, question=question, trouble=trouble, mask=mask
     )
     rule = _found(compiled, reply.by_rule, at, of)
@@ -171,6 +173,14 @@ def _question(compiled: Compiled, at: int | None, of: Of, values: Mapping[str, A
         raise RowrelayError(f"{definition.name} has no `{of}:`.", hint="Leave the option out.")
     items = of == "poll" and definition.poll is not None and definition.poll.items is not None
     return Question(Rules.of(part.answers), values, reads=True, items=items)
+
+
+def _renewable(compiled: Compiled, at: int | None, of: Of) -> Auth | None:
+    """What lets such a request in; None where it goes to a host that gets nothing of it."""
+    definition = compiled.definition
+    part = {"reconcile": definition.reconcile, "poll": definition.poll}.get(of)
+    request = part.request if part is not None else definition.steps[at].request if at is not None else definition.main
+    return definition.auth if request is not None and definition.lets_in(host_of(request.url)) else None
 
 
 def _lists(compiled: Compiled, at: int | None, of: Of) -> list[tuple[Place, Sequence[Rule]]]:

@@ -12,10 +12,11 @@ import redis
 
 from flows.client.client import Client
 from flows.client.credential import turned_away
+from flows.credentials.obstacle import stopped_of
 from flows.credentials.session import LOGS_IN, Session
 from flows.credentials.signing import sign, text_of
 from flows.credentials.standing import Standing
-from flows.credentials.tokens import Tokens, stopped_of
+from flows.credentials.tokens import Tokens
 from flows.credentials.vault import Vault
 from flows.credentials.wire import wire_of
 from flows.errors import LimitLatched, SettingError, Stopped

@@ -11,9 +11,10 @@ import redis
 
 from flows.credentials.connecting import Consent, NotAllowed
 from flows.credentials.grant import Token, TokenAway, TokenRefused, exchanging
+from flows.credentials.obstacle import belongs_to
 from flows.credentials.signing import text_of
 from flows.credentials.store import About, Store, about_of, forget, inherit, owner
-from flows.credentials.tokens import Tokens, belongs_to, whose
+from flows.credentials.tokens import Tokens, whose
 from flows.credentials.vault import Vault
 from flows.credentials.wire import driven, wire_of
 from flows.errors import LedgerError, SettingError

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -16,21 +14,20 @@ import redis
 
 from flows.credentials.errand import START_SECONDS, Errand, Sent
 from flows.credentials.grant import Asked, TokenAway, TokenRefused, ask, attempts_of, fetching, place_of
+from flows.credentials.obstacle import begun_elsewhere, belongs_to, not_connected, refusal, sealed, stopped_of
+from flows.credentials.paying import Acquire, Overtaken, Paying
 from flows.credentials.signing import text_of
 from flows.credentials.standing import Standing
 from flows.credentials.store import HOLD_SECONDS, Held, Store, inherit, owner
 from flows.credentials.vault import Vault
 from flows.credentials.wire import DIRECTLY, Wire, driven
-from flows.errors import RowrelayError, Stopped
+from flows.errors import Stopped
 from flows.limit.clock import Clock, boot_time
-from flows.limit.limiter import Permit, StalePermit
 from flows.masking import Masker
 from flows.pipeline.auth import OAuth2
-from flows.pipeline.fault import brief
 from flows.pipeline.template import Secrets
 
 T = TypeVar("T")
-logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0  # so long a token server, or a process that renews, is waited for
 _LOOK_SECONDS = (0.05, 0.2)  # between two looks at what another process renews
@@ -40,17 +37,13 @@ _MOST_FETCHED = 2  # in one go: what is void when it comes would be fetched for 
 _AGAIN_SECONDS = 5.0  # between two tries to renew a token that still holds
 
 
-class _Overtaken(Exception):
-    """While a permit was waited for, another process began to renew the token, or has done it."""
-
-
 def margin(lifetime: float) -> float:
     """Seconds before its end at which a token is renewed."""
     return min(_MOST_MARGIN_SECONDS, lifetime * _MARGIN)
 
 
 class Tokens:
-    """One token, for one process. `limit` grants the permits of token requests that count.
+    """One token, for one process. `acquire` grants the permits of token requests that count.
 
     `event` is told in plain words what people should know.
     """
@@ -65,22 +58,23 @@ class Tokens:
         *,
         pipeline: str,
         wire: Wire = DIRECTLY,
-        acquire: Callable[[], Awaitable[Permit]] | None = None,
+        acquire: Acquire | None = None,
         on_token: Callable[[Sequence[str]], None] = lambda texts: None,
         event: Callable[[str], None] = lambda text: None,
         clock: Clock = boot_time,
     ) -> None:
         self._oauth2, self._secrets, self._vault, self._redis_url = oauth2, secrets, vault, redis_url
-        self._pipeline, self._wire, self._acquire = pipeline, wire, acquire
+        self._pipeline, self._wire = pipeline, wire
         self._on_token, self._event, self._clock = on_token, event, clock
         self._name = oauth2.token_name(pipeline)
         ours = whose(oauth2, secrets, vault)
         self._store = Store(client, vault, self._name, owner=owner(), pipeline=pipeline, whose=ours)
+        self._paying = Paying(acquire if oauth2.counts else None, self._store, clock)
         self._inherit = partial(inherit, client, self._name, oauth2.former_name, pipeline)
         self._masker = Masker(secrets.values())
         self._first = self._print()
         self._access = ""
-        self._renew_at = self._ends_at = self._until = 0.0
+        self._renew_at = self._ends_at = 0.0
         # Whoever is asked may take all of its time, and nobody who waits for that is to give up before.
         self._patience = max(PATIENCE_SECONDS, START_SECONDS + oauth2.timeout_seconds + HOLD_SECONDS)
         self._lock = asyncio.Lock()
@@ -140,7 +134,7 @@ class Tokens:
             await asyncio.gather(self._beside, return_exceptions=True)
 
     async def _renew(self) -> None:
-        self._until, fetched, told = self._clock() + self._patience, 0, False
+        began, fetched, told = self._clock() - self._paying.waited_seconds, 0, False
         why = "refused" if self.standing.generation and not self.standing.holds else "expiry"
         while True:
             pause = 1.0
@@ -165,7 +159,7 @@ class Tokens:
                     self._renew_at = min(self._ends_at, self._clock() + _AGAIN_SECONDS)
                     self._event(f"{exc.message} The token that there is lasts {self._ends_at - self._clock():.0f} s.")
                     return
-            if self._clock() >= self._until or fetched:
+            if fetched or self._clock() - self._paying.waited_seconds >= began + self._patience:
                 raise trouble
             if pause == 1.0 and not told:
                 told = True
@@ -207,18 +201,20 @@ class Tokens:
         if held.generation != seen.generation:
             await self._call(self._store.free)
             return True
+        if self._paying.counts:  # the lock is for whoever gets a permit first
+            await self._call(self._store.free)
         try:
             if self._oauth2.grant == "refresh_token":
                 await self._use_up(held, why)
             else:
                 await self._fetch(held, why)
-        except _Overtaken:
+        except Overtaken:
             await self._call(self._store.free)
             return False
         except TokenRefused as exc:
             told = self._masker.text(exc.message)
             await self._call(self._store.fail, held.generation, told)
-            raise self._refusal(told, held) from None
+            raise refusal(told, held, self._oauth2, self._pipeline) from None
         except BaseException:
             if not self._on_errand:  # while a refresh token is being used up nobody else may use it
                 await asyncio.shield(self._call(self._store.free))
@@ -229,7 +225,7 @@ class Tokens:
         """By what the definition has, which may be asked for as often as one likes."""
         flow = fetching(self._oauth2, self._secrets, now=time.time, unique=lambda: uuid4().hex)
         try:
-            async with self._paid(held):
+            async with self._paying.paid(held):
                 token = await self._call(driven, flow, wire=self._wire, before=self._hold, sleep=self._store.pause)
         except TokenAway as exc:
             raise TokenAway(self._masker.text(exc.message), hint=exc.hint) from None
@@ -272,7 +268,7 @@ class Tokens:
         )
         sent = await self._call(Sent, errand)
         try:
-            async with self._paid(held):
+            async with self._paying.paid(held):
                 self._on_errand = True
                 came = await self._call(sent.go)
                 self._on_errand = False
@@ -288,78 +284,16 @@ class Tokens:
     def _refresh_token(self, held: Held) -> str:
         """The one to be used. Raises Stopped where there is none."""
         if held.sealed:
-            raise Stopped(
-                f"The stored token of pipeline {self._pipeline} cannot be opened with this machine's key.",
-                hint="Give every machine the same file rowrelay-token-key in its secrets folder, or "
-                f"{_connect(self._pipeline)}",
-            )
+            raise sealed(self._pipeline)
         if self._is_ours(held):
             if held.refresh:
                 return held.refresh
             raise TokenRefused("the server gave no refresh token")
         if held.generation and self._oauth2.name is not None and held.pipeline != self._pipeline:
-            raise Stopped(
-                f"The token {brief(self._oauth2.name)} began with another refresh token, that of pipeline"
-                f" {held.pipeline}.",
-                hint="Two accounts need two tokens: state another `name` under auth.oauth2. If it is one account, "
-                f"whose refresh token was replaced, `rowrelay auth {self._pipeline} --forget` drops the old one.",
-            )
+            raise begun_elsewhere(held, self._oauth2.name, self._pipeline)
         if self._oauth2.refresh_token is None:
-            raise Stopped(
-                f"Pipeline {self._pipeline} is not connected to its account.", hint=_capital(_connect(self._pipeline))
-            )
+            raise not_connected(self._pipeline)
         return text_of(self._oauth2.refresh_token, self._secrets)
-
-    @asynccontextmanager
-    async def _paid(self, held: Held) -> AsyncIterator[None]:
-        """One arrival at the API, where token requests count there: under a permit of its limit.
-
-        Raises _Overtaken where another process renews the token, or has done it, before there is a permit.
-        """
-        if not self._oauth2.counts or self._acquire is None:
-            yield
-            return
-        permit = await self._permitted(self._acquire, held)
-        try:
-            yield
-        except BaseException:
-            permit.lost()
-            raise
-        permit.answered()
-        permit.finished()
-
-    async def _permitted(self, acquire: Callable[[], Awaitable[Permit]], held: Held) -> Permit:
-        """A permit, with the lock. A limit may be paused for an hour, so nobody is kept from renewing meanwhile."""
-        while True:
-            began = self._clock()
-            await self._call(self._store.free)
-            permit = await acquire()
-            try:
-                await permit.wait()
-                self._until += self._clock() - began
-                taken, now = await self._call(self._store.take, START_SECONDS)
-                if not taken or now.generation != held.generation:
-                    raise _Overtaken
-                permit.check()
-            except StalePermit:
-                continue
-            except BaseException:
-                permit.unused()
-                raise
-            return permit
-
-    def _refusal(self, told: str, held: Held) -> Stopped:
-        where = place_of(self._oauth2)
-        if self._oauth2.grant != "refresh_token":
-            return Stopped(
-                f"The token server {where} refuses us: {told}.",
-                hint="Set the credentials right that auth.oauth2 names, then resume the run.",
-            )
-        lost = ", after a renewal whose answer was lost" if held.intent is not None else ""
-        return Stopped(
-            f"The token server {where} refuses to renew the token{lost}: {told}.",
-            hint=_capital(_connect(self._pipeline)),
-        )
 
     async def _call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         return await asyncio.to_thread(function, *args, **kwargs)
@@ -370,33 +304,3 @@ def whose(oauth2: OAuth2, secrets: Secrets, vault: Vault) -> str:
     lasting = "refresh_token" if oauth2.grant == "refresh_token" else ""
     stated = (oauth2.token_url, oauth2.client_id or "")
     return vault.print_of("\0".join([lasting, *(text_of(text, secrets) for text in stated)]))
-
-
-def belongs_to(held: Held, oauth2: OAuth2, pipeline: str) -> Stopped:
-    """A definition names a token that goes to another server, or is another client's."""
-    return Stopped(
-        f"The token {brief(oauth2.token_name(pipeline))} belongs to pipeline {held.pipeline}, "
-        "which has another token_url or client_id.",
-        hint="State another `name` under auth.oauth2. If the account itself has moved, "
-        f"`rowrelay auth {pipeline} --forget` drops the old token.",
-    )
-
-
-def stopped_of(exc: Exception, masker: Masker) -> Stopped:
-    """What stops a run that has nothing to be let in by."""
-    if isinstance(exc, Stopped):
-        return exc
-    if isinstance(exc, RowrelayError):
-        return Stopped(masker.text(exc.message), hint=exc.hint)
-    logger.error("what lets requests in failed inside: %s", masker.text(repr(exc)))
-    return Stopped(
-        masker.text(f"What lets requests in failed inside: {exc!r}."), hint="Resume the run; if that recurs, report it."
-    )
-
-
-def _connect(pipeline: str) -> str:
-    return f"connect again: `rowrelay auth {pipeline}`. Then resume the run."
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

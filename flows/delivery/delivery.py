@@ -108,15 +108,14 @@ class Delivery:
         before = self.view.run(self.run)
         if before.facts.sent and not self.view.paces(self.run):
             self.ledger.pace(self.run, EARLIER, earlier(before).packed, 0)
-        self.sending.open(first_serial=self.ledger.serials(self.run), outside=before.facts.outside)
+        self.sending.open(first_serial=self.ledger.serials(self.run))
 
     @translated()
     def join(self, epoch: int) -> None:
         """Send under the epoch of the process that holds the lease. Raises SettingError."""
         self.lease.keep(epoch)
-        facts = self.view.run(self.run).facts
-        self.spool.at(facts.mended)
-        self.sending.open(first_serial=self.ledger.serials(self.run), outside=facts.outside)
+        self.spool.at(self.view.run(self.run).facts.mended)
+        self.sending.open(first_serial=self.ledger.serials(self.run))
 
     def rounds(
         self, wanted: Wanted, *, request: str = "", left_out: Collection[int] = (), reason: str = ""

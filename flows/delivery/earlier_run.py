@@ -44,7 +44,7 @@ def undoing(first: Run, run: str, ledger: Ledger, view: View, settings: Settings
     definition = planned.definition
     number = definition.column_names[-1]
     file = _written(first, run, "undo of", view, settings, reader=definition, number=number)
-    return replace(_order(definition, file), undoes=first.id, outside=first.facts.outside)
+    return replace(_order(definition, file), undoes=first.id)
 
 
 def results_of(first: Run, run: str, definition: Definition, view: View, settings: Settings) -> Order:

@@ -86,12 +86,9 @@ class Engine:
             for permit in await limit.acquire(1):
                 permit.unused()
 
-    def open(self, definition: Definition, make: Make, *, outside: bool = False, run: str = "") -> None:
-        """Start sending by the sender that `make` makes. `outside`: the definition came in over dashboard or HTTP.
-
-        Raises SettingError, StackError, LedgerError.
-        """
-        hosts = SecretHosts.of(self._settings, outside=outside)
+    def open(self, definition: Definition, make: Make, *, run: str = "") -> None:
+        """Start sending by the sender that `make` makes. Raises SettingError, StackError, LedgerError."""
+        hosts = SecretHosts.of(self._settings)
         hosts.refuse(definition)
         _tidy_memory()
         self.run(self._open, definition, make, hosts, run)

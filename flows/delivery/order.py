@@ -30,7 +30,6 @@ class Order:
     said: FileForm = AS_FOUND
     mapping: Mapping[str, str] = field(default_factory=dict)  # by column of the file the column that it is
     undoes: str = ""  # the run whose rows it takes back
-    outside: bool = False  # the definition came in over dashboard or HTTP
 
     @classmethod
     def stored(cls, run: Run, view: View, settings: Settings) -> Order:
@@ -45,7 +44,6 @@ class Order:
             said=facts.said,
             mapping=facts.asked_map,
             undoes=facts.undoes,
-            outside=facts.outside,
         )
 
     def store(self, ledger: Ledger, run: str, *, by: str, only_check: bool) -> None:
@@ -66,7 +64,6 @@ class Order:
             asked_form=self.said.stated or None,
             asked_map=dict(self.mapping) or None,
             undoes=self.undoes or None,
-            outside=self.outside or None,
         )
         if self.undoes:
             ledger.event(self.undoes, f"{by} undoes this run, by run {run}")

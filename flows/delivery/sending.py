@@ -86,11 +86,8 @@ class Sending:
         """Start the loop and this process' share of the limit."""
         self.engine.connect(owner=self._lease.owner, on_event=self._events)
 
-    def open(self, *, first_serial: int, outside: bool) -> None:
-        """Start the sender. `outside`: the definition came in over dashboard or HTTP.
-
-        Raises SettingError, StackError, LedgerError.
-        """
+    def open(self, *, first_serial: int) -> None:
+        """Start the sender. Raises SettingError, StackError, LedgerError."""
         make = partial(
             Sender,
             run=self._run,
@@ -103,12 +100,7 @@ class Sending:
             on_event=self._events,
             on_second=self._every_second,
         )
-        self.engine.open(
-            self._definition,
-            lambda limit, client: make(limit=limit, client=client),
-            outside=outside,
-            run=self._run,
-        )
+        self.engine.open(self._definition, lambda limit, client: make(limit=limit, client=client), run=self._run)
         self._lease.on_change = self._heed_lease
         self._heed_lease()
 

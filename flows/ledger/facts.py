@@ -22,7 +22,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     limit: str = ""
     source: str | None = None  # the inbox that the file came from
     trusted: bool = False  # the file may lie anywhere
-    outside: bool = False  # its definition came in over dashboard or HTTP: its secrets go only to hosts they name
     definition_digest: str | None = None
     redefined: int = 0  # the epoch after which it went on by another definition; 0: it never did
     former: dict[str, dict[str, Any] | None] = {}  # by the last epoch that sent by it; None: it was not kept

@@ -14,20 +14,21 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 from itertools import count
-from typing import Any, Protocol
+from typing import Protocol
 
 from redis.exceptions import RedisError
 
-from flows.errors import LimitLatched, LimitLost
+from flows.errors import LimitLost
 from flows.limit.clock import Clock, ClockGuard, Distance
 from flows.limit.counters import Counters
+from flows.limit.held import UNSURE, latched, waiting_for
 from flows.limit.pause import PAUSED, Pause
 from flows.limit.permit import Issuer, Permit
 from flows.limit.places import Place, Places
 from flows.limit.rhythm import HORIZON_SECONDS, POLL_SECONDS, Rhythm
 from flows.limit.script import LimitScript, Reply, Report, Visit
 from flows.limit.unheard import Unheard
-from flows.limit.waiting import Asked, Granted, Waiting
+from flows.limit.waiting import Asked, Granted, Waiting, unpaused
 from flows.records import LimitTerms
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,6 @@ ANSWER_SECONDS = 1.0  # a Redis slower than this counts as away: its permits wou
 CONNECT_SECONDS = 3.0  # and so does one that cannot be connected to within this
 _REPORT_SECONDS = 0.02  # reports wait this long for an ask to travel with
 _DOUBT_SECONDS = 5.0  # what a lost reply may have granted is handed back again and again for so long
-_UNSURE = ("new", "restart", "clock")
 
 
 class Share(Issuer, Protocol):
@@ -201,7 +201,7 @@ class Asker:
             prefix=self._prefix,
             first=first,
             jumped=jumped,
-            trusted=self._trusted,
+            trusted=self._guard.unset(sent) if jumped else self._trusted,
             away=self.distance.away,
             own_earlier=self.distance.own_earlier,
             moment=self._trusted or time.time(),
@@ -222,6 +222,8 @@ class Asker:
             self._script.loss = None
             self._begin_anew()  # nobody knows how quickly the reports came there
             raise
+        if jumped:
+            self._guard.told()
         for unheard, some in zip(self._unheard, stops, strict=True):
             unheard.heard(len(some))
         self._take(reply, first, asked, sent, self._clock())
@@ -247,7 +249,7 @@ class Asker:
             self._share.compare_numbers(name, limit.sets)
             latch = latch or (limit.latch and (name, limit.latch))
         self.company = max(limit.company for limit in reply.limits)
-        granted = self._granted(reply, first, asked, sent, received)
+        granted = unpaused(self._granted(reply, first, asked, sent, received), self._reports)
         all_granted = len(granted) >= asked.wanted
         self._count_wait(received, "" if all_granted else reply.held_by, reply.bound)
         if jumped or latch or any(self._unheard):
@@ -259,7 +261,7 @@ class Asker:
             self.counters.granted += len(granted)
             for permit in self.waiting.share(granted):
                 permit.unused()
-        unsure = any(limit.unsure in _UNSURE for limit in reply.limits)
+        unsure = any(limit.unsure in UNSURE for limit in reply.limits)
         if jumped or unsure or (self.distance.away and self._guard.worn):
             self._begin_anew()
         wait = 0.0 if (all_granted and asked.wanted) or jumped else self._rhythm.pause(reply, self.distance.away)
@@ -320,15 +322,6 @@ class Asker:
         self._ask_at = now + random.uniform(0.1, 0.2)
 
 
-def waiting_for(asker: Asker) -> str:
-    """What holds the waiters, in plain words; empty if nobody waits or permits flow."""
-    if not asker.waiting:
-        return ""
-    if asker.is_away:
-        return "redis"
-    return "quarantine" if asker.held_by in (*_UNSURE, "window") else asker.held_by
-
-
 def _prefix() -> str:
     return f"{os.getpid():x}-{secrets.token_hex(5)}."
 
@@ -338,14 +331,3 @@ async def end(task: asyncio.Task[None]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=0.1)
-
-
-def latched(name: str, latch: dict[str, Any]) -> LimitLatched:
-    """Why nothing is sent under a limit that is latched."""
-    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(latch.get("at", 0)))
-    return LimitLatched(
-        f"The limit {name!r} is latched: {latch.get('reason', '')} (run {latch.get('run', '?')}, {when}). "
-        "Nothing is sent under it.",
-        hint=f"Find out from the API's owner why. When it lets you in again: `rowrelay limits open {name}`, or the "
-        "dashboard's button, then resume the run.",
-    )

@@ -54,6 +54,7 @@ class ClockGuard:
         self._least = float("inf")  # the least that `high` ever was, drift or not: no report came here more quickly
         self._trip: float | None = None
         self._swing = 0.0
+        self._unset: float | None = None  # by how much it was ahead of ours, at least, before it was set
 
     def distance(self, now: float) -> Distance:
         """How far away Redis is, for a visit that begins at `now`."""
@@ -67,6 +68,16 @@ class ClockGuard:
     def worn(self) -> bool:
         """Whether drift has used up much of what is known, so that `begin_anew` would help."""
         return self._high - self._least > _WORN
+
+    def unset(self, now: float) -> float:
+        """What Redis's clock would show at `now` by ours, at least, had it not been set since `told`."""
+        assert self._unset is not None
+        assert self._at is not None
+        return now + self._unset - (now - self._at) * _DRIFT
+
+    def told(self) -> None:
+        """Redis knows of the steps so far."""
+        self._unset = None
 
     def begin_anew(self) -> None:
         """Forget how quickly reports came. What was reported before may not be called our own any more."""
@@ -83,6 +94,7 @@ class ClockGuard:
         drift = (received - self._at) * _DRIFT
         self._low, self._high, self._at = self._low - drift, self._high + drift, received
         if low > self._high + _TOLERANCE or high < self._low - _TOLERANCE:
+            self._unset = self._low if self._unset is None else self._unset - drift
             self._low, self._high = low, high
             return True
         self._low, self._high = max(self._low, low), min(self._high, high)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar, cast
 
-from flows.limit.asker import Asker, latched, waiting_for
+from flows.limit.asker import Asker
 from flows.limit.clock import Clock
 from flows.limit.counters import Counters
+from flows.limit.held import latched, waiting_for
 from flows.limit.pause import PAUSED
 from flows.limit.permit import Permit
 from flows.limit.places import Place, Places, bounding

@@ -26,7 +26,8 @@
 --       5  reports: kind, id, number, then slot and cost in turn. Kinds: a answered, number ago; g given up, number ago;
 --          u not used; f flight ended; p pause for number, id is the reason; l latch, id is the message as JSON;
 --          r so many more (id) within number
--- All times are µs of this server. `trusted` is the last time the caller saw and found in step with its own clock.
+-- All times are µs of this server. `trusted` is the last time the caller saw and found in step with its own clock; of a
+-- clock that has jumped, what it would show now at least if it had not.
 
 local head = cmsgpack.unpack(ARGV[1])
 local asker, jumped, trusted, loss, prefix, first, wanted, asked_from, asked_earlier = unpack(head)
@@ -163,7 +164,7 @@ local function read_past(l)
       if l.lost < 0 or (l.lost > 0 and l.keep > LONG and not ghosts(l)) then l.known = now end
     end
     if jumped or now < before - STEP then
-      -- By how much is not known: whatever is in the log counts as arriving as late as it still may.
+      -- Whatever is in the log counts as arriving as late as it may by what the clock shows now.
       l.known = (l.family or (l.known > 0 and before < l.known + l.lapse + HORIZON + l.keep)) and now or 0
       begin(l, 'clock')
       l.purged = now - l.keep
@@ -171,8 +172,11 @@ local function read_past(l)
       if l.paused > before then l.paused = now + l.paused - before end
       l.slow_until = 0
       if l.keep > LONG then
-        for _, id in ipairs(redis.call('ZRANGE', l.log, 1, -1)) do
-          redis.call('ZADD', l.log, text(now + HORIZON + l.lapse), id)
+        -- Set forward, it shows each moment of before that much later; set back, none of them later than it did.
+        local later = jumped and math.max(0, now - trusted) or 0
+        local kept = redis.call('ZRANGE', l.log, 1, -1, 'WITHSCORES')
+        for i = 1, #kept, 2 do
+          redis.call('ZADD', l.log, text(math.min(kept[i + 1] + later, now + HORIZON + l.lapse)), kept[i])
         end
       else
         redis.call('ZREMRANGEBYRANK', l.log, 1, -1)

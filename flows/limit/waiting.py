@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from flows.limit.permit import Permit
 from flows.limit.places import Places
-from flows.limit.script import Alike
+from flows.limit.script import Alike, Report
 
 KINDS = 200  # of requests that are asked for at once, beside what is offered
 
@@ -122,6 +122,22 @@ class Waiting:
             waiter = self._waiters.popleft()
             if not waiter.future.done():
                 waiter.future.set_exception(make())
+
+
+def unpaused(granted: Sequence[Granted], untold: Iterable[Report]) -> list[Granted]:
+    """Without those of a value that was paused while Redis was being asked, which are handed back.
+
+    `untold`: the reports that it has not heard yet.
+    """
+    places = (place for report in untold if report.kind == "p" for place in report.places)
+    paused = {(place.limit, place.value) for place in places if place.value}
+    found = []
+    for each in granted:
+        if paused.isdisjoint((place.limit, place.value) for place in each.permit.places):
+            found.append(each)
+        else:
+            each.permit.unused()
+    return found
 
 
 def _is_for(granted: Granted, waiter: Waiter) -> bool:

@@ -295,6 +295,7 @@ request:
 
 # proxy: environment  # or http://HOST:PORT; if not given, requests go directly
 # auth: {{bearer: "${{secret:API_TOKEN}}"}}  # or oauth2, basic, login, certificate, hmac: see docs/connect.md
+#   hosts: [status.example.com]  # in auth, where requests go to several hosts: those that get it too; [] is none
 
 response:
   keep: {{}}  # what to keep of the answer, e.g. {{newId: id}} (JMESPath)
@@ -302,4 +303,5 @@ response:
 
 # How fast your API may be asked; its documentation says it. This is slow on purpose.
 limit: {{name: {name}, requests: 1, window_seconds: 1, in_flight: 1}}
+# slow_by: standard  # slow down as the headers of its answers say; or {{remaining: NAME, reset: NAME}}
 """

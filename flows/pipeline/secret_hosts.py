@@ -2,7 +2,7 @@
 
 `NAME.hosts` beside the secret NAME names a host a line, or `*.example.com` for all below it; `#` begins a comment. A
 secret without hosts goes where the definitions of the administrator's folders send it: who writes there decides that
-anyway. A definition that came in over the dashboard or over HTTP (`outside`) may use no such secret.
+anyway. Definitions come from nowhere else.
 """
 
 from __future__ import annotations
@@ -31,19 +31,15 @@ class SecretHosts:
 
     folder: Path | None = None
     stated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    outside: bool = False
 
     @classmethod
-    def of(cls, settings: Settings, *, outside: bool = False) -> SecretHosts:
-        """As the settings of this process say. `outside`: for a definition that came in over dashboard or HTTP.
-
-        Raises SettingError.
-        """
+    def of(cls, settings: Settings) -> SecretHosts:
+        """As the settings of this process say. Raises SettingError."""
         try:
             stated = {name: tuple(map(host_pattern, hosts)) for name, hosts in settings.hosts_by_secret.items()}
         except ValueError as exc:
             raise SettingError(f"ROWRELAY_SECRET_HOSTS: {exc}") from exc
-        return cls(settings.secrets, stated, outside)
+        return cls(settings.secrets, stated)
 
     def allowed(self, name: str) -> tuple[str, ...] | None:
         """The hosts of a secret, as they are written; None where nobody has named any. Raises SettingError."""
@@ -61,12 +57,7 @@ class SecretHosts:
         except SettingError as exc:
             return f"the secret {name} goes nowhere, since its hosts cannot be read: {exc.message}"
         if hosts is None:
-            if not self.outside:
-                return ""
-            return (
-                f"the secret {name} names no hosts, and without them it goes into no definition that was made in the"
-                f" dashboard or over HTTP; {self._to_allow(name, host)}"
-            )
+            return ""
         if any(fits(host, each) for each in hosts):
             if not openly or is_loopback(host):
                 return ""
@@ -108,10 +99,10 @@ class SecretHosts:
 UNRESTRICTED = SecretHosts()
 
 
-def refuse_secrets(definition: Definition, settings: Settings, *, outside: bool = False) -> None:
+def refuse_secrets(definition: Definition, settings: Settings) -> None:
     """Raises SecretMissing or SecretAbroad where a secret is not there, or may not go where the definition says."""
     refuse_missing_secrets(definition, settings)
-    SecretHosts.of(settings, outside=outside).refuse(definition)
+    SecretHosts.of(settings).refuse(definition)
 
 
 class Guard:

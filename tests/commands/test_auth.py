@@ -207,3 +207,23 @@ def test_an_answer_of_401_means_that_the_token_is_renewed(ready: Path, rowrelay:
     assert code == 1
     assert "goes out again; this was no attempt" in out
     assert "the token or session is renewed once for everybody; if the API says so again, the run stops" in out
+
+
+@pytest.mark.parametrize(("hosts", "renewed"), [([], False), (["status.example.net"], True)])
+def test_a_401_of_a_host_that_gets_no_token_renews_none(
+    ready: Path, rowrelay: Run, hosts: list[str], renewed: bool
+) -> None:
+    poll = {"request": {"method": "GET", "url": "https://status.example.net/{job}"}, "answers": [{"means": "done"}]}
+    definition(
+        ready,
+        "https://api.example.com/rows",
+        {**oauth2(OAuth(url="https://login.example.com")), "hosts": hosts},
+        response={"keep": {}},
+        answers=[{"status": 202, "means": "accepted", "keep": {"job": "job"}}],
+        poll={**poll, "every_seconds": 5, "until": {"hours": 1}},
+    )
+    of_the_job = rowrelay("answer", "tokens", "--status", "401", "--of", "poll")[1]
+    of_the_rows = rowrelay("answer", "tokens", "--status", "401")[1]
+
+    assert ("the token or session is renewed" in of_the_job) is renewed
+    assert "the token or session is renewed" in of_the_rows

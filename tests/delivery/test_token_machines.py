@@ -92,6 +92,6 @@ def test_three_machines_share_a_token_over_all_of_its_lives(
     assert [each["counts"]["done"] for each in ended] == [rows] * len(DELAYS)  # none failed by a 401, or by anything
     assert sorted(server.rows.values()) == [1] * rows * len(DELAYS)
     assert over(arrived, RATE, 1.0) == 0
-    assert len(used) == len(set(used)) >= lasted / lifetime
+    assert len(used) == len(set(used)) > 0.5 * lasted / lifetime
     assert not server.grants[0].revoked
     assert min(apart) >= 0.75 * lifetime, "a token was asked for again before it neared its end"

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from flows.credentials.errand import START_SECONDS
-from flows.credentials.store import PREFIX, digest_of
+from flows.credentials.grant import Token
+from flows.credentials.store import PREFIX, Store, digest_of, forget
 from flows.credentials.tokens import PATIENCE_SECONDS, Tokens
 from flows.credentials.vault import Vault
 from flows.ledger.connection import connect
@@ -37,12 +38,15 @@ class Renewing:
         self.later = 0.0  # so much later than it is by the clock of those who renew
         self.opened = asyncio.Event()  # until then nobody gets a permit
         self.waiting = 0
+        self.voided = 0  # so many permits are void when they come
 
     async def permit(self) -> Permit:
         """A permit, as soon as there are any."""
         self.waiting += 1
         await self.opened.wait()
         (permit,) = await self.limit.acquire(1)
+        if self.waiting <= self.voided:
+            self.limit.void("there was a pause")
         return permit
 
     def tokens(self, *, counts: bool = True, **more: Any) -> Tokens:
@@ -114,6 +118,40 @@ def test_of_many_who_wait_for_a_permit_one_asks(redis_url: str, tmp_path: Path, 
         asyncio.run(main())
         assert len(server.asked) == 2
         assert not any(allowed.revoked for allowed in server.grants)
+
+
+def test_a_permit_that_is_void_lets_no_token_request_go(redis_url: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with renewing(redis_url, tmp_path, server, "client_credentials") as all_of_them:
+            all_of_them.voided = 2
+            all_of_them.opened.set()
+            await all_of_them.tokens().ready()
+            assert all_of_them.waiting == 3
+
+    with OAuth() as server:
+        asyncio.run(main())
+        assert len(server.asked) == 1
+
+
+def test_only_the_latest_token_is_replaced_and_by_whoever_has_the_lock(redis_url: str, tmp_path: Path) -> None:
+    client, vault = connect(redis_url), Vault(KEY, tmp_path)
+    ours, theirs = (Store(client, vault, "t", owner=owner) for owner in ("a", "b"))
+    assert ours.take(5.0)[0]
+    theirs.free()
+    assert not theirs.take(5.0)[0]
+    assert not theirs.intend(0, 5.0)
+    assert ours.intend(0, 5.0)
+    assert ours.put(0, Token("first"), why="start", first="f")
+    first = ours.look()
+
+    assert not theirs.intend(0, 5.0)
+    assert not theirs.put(0, Token("late"), why="start", first="f")
+    assert theirs.look().access == "first"
+    assert theirs.take(5.0)[0]
+    assert theirs.put(first.generation, Token("second"), why="expiry", first="f")
+    assert forget(client, "t")
+    assert ours.put(0, Token("third"), why="start", first="f")
+    assert ours.look().generation >= first.generation > 1_000_000_000  # it rises even where all was forgotten
 
 
 def test_whoever_asks_a_slow_token_server_holds_the_lock_until_it_has_answered(redis_url: str, tmp_path: Path) -> None:

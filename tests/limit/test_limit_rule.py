@@ -58,6 +58,7 @@ class Asker:
     offset: int | None = None  # of Redis's clock, as it saw it last
     trusted: int = 0
     jumped: bool = False
+    before: int = 0  # the offset of the clock before it jumped
     next_id: int = 1
     reports: list[Report] = field(default_factory=list)
     open: list[Sent] = field(default_factory=list)
@@ -109,7 +110,7 @@ class World:
             prefix=asker.token,
             first=asker.next_id,
             jumped=asker.jumped,
-            trusted=asker.trusted / SECOND,
+            trusted=(self.now + asker.before if asker.jumped else asker.trusted) / SECOND,
             away=away / SECOND,
             own_earlier=away / SECOND,
             moment=theirs / SECOND,
@@ -127,8 +128,7 @@ class World:
         if raw[4][0][5] in (b"new", b"restart", b"clock"):
             asker.token = f"t{next(self.tokens)}."
         if asker.offset is not None and abs(self.offset - asker.offset) > 2000:
-            asker.jumped = True
-            asker.offset = self.offset
+            asker.jumped, asker.before, asker.offset = True, asker.offset, self.offset
             asker.reports += [Report("u", each) for each in ids]
             asker.token = f"t{next(self.tokens)}."
             return []

@@ -67,6 +67,7 @@ class Asker:
     offset: int | None = None
     trusted: int = 0
     jumped: bool = False
+    before: int = 0  # the offset of the clock before it jumped
     next_id: int = 1
     reports: list[Report] = field(default_factory=list)
     open: list[Sent] = field(default_factory=list)
@@ -112,7 +113,7 @@ class World:
             prefix=asker.token,
             first=asker.next_id,
             jumped=asker.jumped,
-            trusted=asker.trusted / SECOND,
+            trusted=(self.now + asker.before if asker.jumped else asker.trusted) / SECOND,
             away=0.0,
             own_earlier=0.0,
             moment=theirs / SECOND,
@@ -130,7 +131,7 @@ class World:
         ]
         asker.next_id += len(demands)
         if asker.offset is not None and abs(self.offset - asker.offset) > 2000:
-            asker.jumped, asker.offset = True, self.offset
+            asker.jumped, asker.before, asker.offset = True, asker.offset, self.offset
             asker.reports += [Report("u", id, places=each) for id, _, each in granted]
             asker.token = f"t{next(self.tokens)}."
             return []
@@ -219,10 +220,11 @@ class World:
         self.askers[index] = Asker(self.askers[index].terms, f"t{next(self.tokens)}.")
 
     def step(self, seconds: int) -> None:
-        """Redis's clock is set; everybody with a history sees it."""
+        """Redis's clock is set; everybody with a history sees it, and of each limit there is somebody."""
         witnesses = [each for each in self.askers if each.offset is not None]
-        if not witnesses or any(terms.calendar for each in self.askers for terms in each.terms):
-            return  # what a day is does not change by setting a clock that was right
+        seen = {terms.name for each in witnesses for terms in each.terms}
+        if any(terms.name not in seen for each in self.askers for terms in each.terms):
+            return
         self.offset += seconds * SECOND
         self.paused.clear()
         self.flights_known_since = self.now
@@ -307,7 +309,9 @@ crowds = st.lists(st.sampled_from(SETS), min_size=1, max_size=3)
 @example(story=[*busy(3), ("wait", 3_600_000_000), *busy(70, cost=5)], sets=[SETS[4]], loss=0)
 @example(story=[*busy(90, cost=5), ("restart", True), *busy(90, cost=5)], sets=[SETS[3]], loss=-1)
 @example(story=[*busy(5), ("step", -30), *busy(5), ("step", 30), *busy(5)], sets=[SETS[1], SETS[6]], loss=0)
+@example(story=[*busy(5), ("step", -30), *busy(70), ("step", 30), *busy(70)], sets=[SETS[4], SETS[5]], loss=0)
 @example(story=[*busy(4), *[("ask", 0, 6, [(0, 20)]), ("wait", 100_000)] * 30], sets=[SETS[2]], loss=0)
+@example(story=[("kill", 0), ("step", 1), ("ask", 0, 1, [(0, 1)])], sets=[SETS[0], SETS[2]], loss=0)
 @settings(max_examples=HISTORIES, suppress_health_check=list(HealthCheck))
 def test_no_grant_can_overflow_any_of_its_limits(
     redis_client: redis.Redis, story: Story, sets: list[tuple[LimitTerms, ...]], loss: int
@@ -429,6 +433,44 @@ def test_a_period_of_the_calendar_begins_anew(redis_client: redis.Redis) -> None
     world.now = begin + 65 * SECOND
 
     assert len(world.visit(asker, 12, [(0, 1)] * 12)) == 9
+
+
+QUOTA = LimitTerms("quota", (), 40, 0.5, 0.5, calendar=((5, "day UTC"),))
+MIDNIGHT = 1_700_179_200 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("used", "set_at", "by", "left"),
+    [
+        (-7200, 3600, 30, 5),  # yesterday by either clock
+        (-7200, 3600, -30, 5),
+        (1800, 3600, 30, 0),  # today
+        (1800, 3600, -30, 0),
+        (-40, 3600, 60, 0),  # today by the clock as it has been set, which is the right one
+        (-40, 3600, -60, 5),
+        (-7200, 3600, 3 * 3600, 0),
+    ],
+)
+def test_a_step_of_the_clock_charges_a_quota_with_its_own_day(
+    redis_client: redis.Redis, used: int, set_at: int, by: int, left: int
+) -> None:
+    world, asker = warm(redis_client, QUOTA)
+    for hours in (-36, -24, -12):
+        world.now = MIDNIGHT + hours * 3600 * SECOND
+        world.visit(asker, 0, [])
+    world.now = MIDNIGHT + used * SECOND
+    for _ in range(5):
+        assert len(world.visit(asker, 1, [(0, 1)])) == 1
+        world.now = asker.open[0].start + 60_000
+        world.settle(asker, 0, "answered")
+    world.visit(asker, 0, [])
+    world.now = MIDNIGHT + set_at * SECOND
+    world.visit(asker, 0, [])
+
+    world.step(by)
+    world.now += 10 * SECOND
+
+    assert len(world.visit(asker, 9, [(0, 1)] * 9)) == left
 
 
 def test_the_begins_of_days_are_those_of_the_zone() -> None:

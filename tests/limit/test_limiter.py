@@ -18,6 +18,7 @@ from deployments.embedded.redis_server import RedisServer
 from flows.errors import LimitLatched, LimitLost
 from flows.limit.clock import boot_time
 from flows.limit.limiter import Limit, Limiter, Permit, StalePermit, names, open_limit, status, trust
+from flows.limit.places import Place, value_name
 from flows.limit.script import NAMES, Keys, LimitScript
 from flows.records import LimitTerms
 from tests.harness.proxy import Proxy
@@ -775,6 +776,34 @@ def test_a_pause_voids_permits_here_also_while_redis_is_away(tmp_path: Path) -> 
         play(story)
     finally:
         server.kill()
+
+
+def test_a_value_that_is_paused_while_redis_is_asked_is_granted_nothing_by_that_visit(
+    server: RedisServer, client: redis.Redis
+) -> None:
+    chats = LimitTerms("chat {chat}", ((50, 1.0),), 50, 2.0, 2.0)
+    ann, bob = ((Place(0, value_name(name)),) for name in ("ann", "bob"))
+
+    async def story() -> None:
+        async with ready(server, chats) as limit:
+            for permit in await limit.acquire(1, bob):
+                permit.unused()
+            server.kill(signal.SIGSTOP)
+            visits = limit.counters.visits
+            both = [asyncio.create_task(limit.acquire(1, places)) for places in (ann, bob)]
+            await until(lambda: limit.counters.visits > visits, "Redis is being asked")
+            paused_until = limit.clock() + 1.0
+            await limit.pause(1.0, "429", ann)
+            server.kill(signal.SIGCONT)
+            (his,) = await both[1]
+            assert limit.clock() < paused_until
+            his.unused()
+            (hers,) = await both[0]
+            await hers.wait()
+            hers.check()
+            assert limit.clock() >= paused_until
+
+    play(story)
 
 
 def test_what_a_crash_may_lose_is_read_from_the_server(tmp_path: Path) -> None:

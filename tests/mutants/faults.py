@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from tests.mutants.access import ACCESS
+from tests.mutants.fault import Fault
+from tests.mutants.fault import of as _of
+
+__all__ = ["ALL", "Fault"]
 
 RULE = ("limit/test_limit_rule.py", "limit/test_limiter.py")
 PERMITS = ("limit/test_limiter.py",)
@@ -14,22 +18,6 @@ SCHEMA = ("files/test_schema.py",)
 SOURCE = ("files/test_source.py",)
 OUTGOING = ("unit/test_outgoing.py",)
 TEMPLATE = ("files/test_template.py",)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """`old` stands in `path` exactly once."""
-
-    name: str
-    path: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-
-
-def _of(path: str, tests: tuple[str, ...], *faults: tuple[str, str, str]) -> list[Fault]:
-    area = path.split("/")[1]
-    return [Fault(f"{area}: {name}", path, old, new, tests) for name, old, new in faults]
 
 
 LIMIT = [
@@ -140,6 +128,57 @@ LIMIT = [
             "redis.call('ZREMRANGEBYSCORE', slot.log, '(' .. text(now + HORIZON + l.lapse), '+inf')",
             "",
         ),
+        ("a clock that is set leaves the past where it was", "kept[i + 1] + later,", "kept[i + 1] + 0,"),
+        (
+            "a clock that is set brings all of the past back",
+            "math.min(kept[i + 1] + later, now + HORIZON + l.lapse)",
+            "now + HORIZON + l.lapse",
+        ),
+        ("the first of the limits decides", "if earliest > start or not binding then", "if not binding then"),
+        (
+            "a dear request is entered as a cheap one",
+            "return cost == 1 and id or id .. '*' .. text(cost)",
+            "return id",
+        ),
+        ("what becomes of a dear request is not found", "entry_of(id, report[i + 1])", "entry_of(id, 1)"),
+        ("reports go to the first limit alone", "for i = 4, #report, 2 do", "for i = 4, math.min(4, #report), 2 do"),
+        (
+            "nothing is left to a dear request",
+            "if each[1] < l.since and each[2] > 1 then l.reserve",
+            "if false then l.reserve",
+        ),
+        (
+            "a longer window of values knows all at once",
+            "if l.family and l.keep > kept and kept > 0 then l.known = now end",
+            "",
+        ),
+        (
+            "a shorter pause of a value cuts a longer one short",
+            "if number > 0 and now + number > tonumber(redis.call('GET', slot.pause) or 0) then",
+            "if number > 0 then",
+        ),
+        (
+            "one budget quickens what another has slowed",
+            "if now >= l.slow_until or apart > l.slow_gap then",
+            "if true then",
+        ),
+        ("what never fits holds up the others", "full[slot] = reason ~= 'too much' or nil", "full[slot] = true"),
+        ("flights of one visit are not counted", "    slot.held = slot.held + 1\n", ""),
+    ),
+    *_of(
+        "flows/limit/places.py",
+        SETS,
+        ("together they allow as if all were cheap", "max(1, units // max(1, cost))", "units"),
+    ),
+    *_of(
+        "flows/limit/calendar.py",
+        SETS,
+        ("days are those of Greenwich", 'ZoneInfo(zone or "UTC")', 'ZoneInfo("UTC")'),
+    ),
+    *_of(
+        "flows/limit/waiting.py",
+        PERMITS,
+        ("a value that was paused meanwhile is granted", "if place.value}", "if not place}"),
     ),
     *_of(
         "flows/limit/permit.py",
@@ -196,6 +235,20 @@ LIMIT = [
         RULE,
         ("a clock set back is within bounds", " or high < self._low - _TOLERANCE:", ":"),
         ("a clock set forward is within bounds", "if low > self._high + _TOLERANCE or high", "if high"),
+    ),
+    *_of(
+        "flows/limit/clock.py",
+        ("unit/test_clock_guard.py",),
+        (
+            "of two steps the last one counts",
+            "self._low if self._unset is None else self._unset - drift",
+            "self._low",
+        ),
+        (
+            "a step that was told counts again",
+            '"""Redis knows of the steps so far."""\n        self._unset = None',
+            '"""Redis knows of the steps so far."""',
+        ),
     ),
     *_of(
         "flows/limit/pace.py",
@@ -459,8 +512,8 @@ SCHEMAS = [
         ),
         (
             "two columns are unique by the first",
-            "for at, row in enumerate(zip(*texts, strict=True))",
-            "for at, row in enumerate(zip(list(texts)[0]))",
+            "for row in zip(*texts, strict=True)]",
+            "for row in zip(list(texts)[0])]",
         ),
     ),
     *_of(
@@ -630,4 +683,4 @@ ANSWERS = [
         ("resolve: of any claim", "if rec.epoch == item[2] and rec.serial == item[3] and move(", "if move("),
     ),
 ]
-ALL = (*LIMIT, *LEDGERS, *CLIENTS, *SCHEMAS, *ANSWERS)
+ALL = (*LIMIT, *LEDGERS, *CLIENTS, *SCHEMAS, *ANSWERS, *ACCESS)

@@ -11,20 +11,14 @@ import pytest
 
 from flows.client.client import Client
 from flows.delivery.engine import Engine
-from flows.delivery.order import Order
 from flows.errors import DefinitionError, SecretAbroad, SettingError
-from flows.ledger.connection import connect
-from flows.ledger.ledger import Ledger
-from flows.ledger.view import View
-from flows.pipeline.definition import Definition
 from flows.pipeline.hosts import host_of, host_pattern
 from flows.pipeline.pipelines import mark, present
-from flows.pipeline.reading import from_resolved, load, redirected
+from flows.pipeline.reading import load, redirected
 from flows.pipeline.secret_hosts import Guard, SecretHosts, refuse_secrets
 from flows.records import RowState
 from flows.settings import Settings
 from tests.harness.raw_server import FakePermit, answer_always, definition, raw, send
-from tests.harness.seeding import seed, write_posts
 
 __all__ = ["raw"]
 BEARER = {"headers": {"Authorization": "Bearer ${secret:TOKEN}"}}
@@ -95,27 +89,6 @@ def test_an_upgrade_changes_nothing_where_no_hosts_are_named(tmp_path: Path, mon
 
     refuse_secrets(made, Settings())
     assert list(SecretHosts.of(Settings(secrets=tmp_path)).faults(made)) == []
-
-
-def test_a_definition_from_outside_needs_hosts_that_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = definition("https://api.example.com/", request=BEARER)
-    (tmp_path / "TOKEN").write_text("t0p")
-    monkeypatch.setenv("OTHER", "x")
-
-    with pytest.raises(SecretAbroad) as caught:
-        refuse_secrets(made, Settings(secrets=tmp_path), outside=True)
-    assert str(caught.value) == (
-        "Pipeline posts, request.headers.Authorization: the secret TOKEN names no hosts, and without them it goes into"
-        " no definition that was made in the dashboard or over HTTP; if that is meant, whoever keeps the secrets writes"
-        f" the line api.example.com into {tmp_path}/TOKEN.hosts."
-    )
-    of_environment = SecretHosts.of(Settings(secrets=tmp_path), outside=True).refusal("OTHER", "api.example.com")
-    assert of_environment.endswith("adds OTHER=api.example.com to ROWRELAY_SECRET_HOSTS")
-
-    (tmp_path / "TOKEN.hosts").write_text("api.example.com")
-    refuse_secrets(made, Settings(secrets=tmp_path), outside=True)
-    monkeypatch.setenv("ROWRELAY_SECRET_HOSTS", "OTHER=api.example.com")
-    assert SecretHosts.of(Settings.read(), outside=True).refusal("OTHER", "api.example.com") == ""
 
 
 def test_a_file_counts_before_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,31 +181,6 @@ def test_a_run_stops_before_it_sends_where_its_secret_may_not_go(tmp_path: Path,
 
     with pytest.raises(SecretAbroad, match=r"may not go to evil\.example\.net, only to api\.example\.com"):
         Engine(redis_url, made.terms, folder(tmp_path / "s", "api.example.com")).open(made, lambda *_: None)  # type: ignore[arg-type,return-value]
-
-
-def outside(settings: Settings) -> Definition:
-    """The shipped pipeline with a secret."""
-    raw = present(settings)["posts"].resolved()
-    return from_resolved(raw | {"request": raw["request"] | BEARER})
-
-
-def test_a_resume_judges_by_where_the_definition_came_from(tmp_path: Path, redis_url: str) -> None:
-    secrets = tmp_path / "s"
-    secrets.mkdir()
-    (secrets / "TOKEN").write_text("t0p")
-    settings = Settings(data=tmp_path, secrets=secrets)
-    client = connect(redis_url)
-    Order(outside(settings), "posts.csv", outside=True).store(Ledger(client), "r1", by="x", only_check=False)
-    Order(outside(settings), "posts.csv").store(Ledger(client), "r2", by="x", only_check=False)
-    assert Order.stored(View(client).run("r1"), View(client), settings).outside
-    assert not Order.stored(View(client).run("r2"), View(client), settings).outside
-
-    run = seed(settings, redis_url, write_posts(tmp_path / "posts.csv", 3), definition=outside(settings))
-    run.ledger.facts(run.id, outside=True)
-    with pytest.raises(SecretAbroad, match="names no hosts, and without them it goes into no definition"):
-        run.delivery.open()
-    assert run.delivery.view.run(run.id).counts[RowState.WAITING] == 3
-    run.delivery.release()
 
 
 def test_a_permit_of_a_refused_request_is_handed_back() -> None:
