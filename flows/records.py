@@ -69,6 +69,7 @@ class Reason(Struct, frozen=True, gc=False):
         return f"{where}{self.check}" + (f" (found {self.value!r})" if self.value else "")
 
 
+AS_SAID = ", as was said"  # how a remark ends about what a person said of the file's columns
 UNUSED = "Columns that the pipeline does not use"  # how the remark about them begins
 _BEFORE, _NOTHING, _BY_HAND = "delivered before", ": nothing to undo", "skipped by "
 

@@ -19,7 +19,7 @@ from msgspec import structs
 from flows.origin import Origin
 from flows.pipeline.definition import Definition
 from flows.pipeline.file_form import FileForm
-from flows.records import UNUSED, Reason, Rejection, Row
+from flows.records import AS_SAID, UNUSED, Reason, Rejection, Row
 from flows.schema.schema import Checked, Checker
 from flows.source.frame import Frame
 from flows.source.header import Called
@@ -175,7 +175,7 @@ def check_file(
 def _mapped(mapping: Mapping[str, str]) -> Iterator[str]:
     """What a person said of the columns, in words: nothing is mapped without being told."""
     for name, column in mapping.items():
-        yield f"the column {name!r} of the file is {f'taken for {column}' if column else 'left out'}, as was said"
+        yield f"the column {name!r} of the file is {f'taken for {column}' if column else 'left out'}{AS_SAID}"
 
 
 class Known:

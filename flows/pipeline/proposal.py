@@ -12,6 +12,7 @@ from itertools import pairwise
 from flows.pipeline.column import Column
 from flows.pipeline.example import said_of
 from flows.pipeline.infer import quoted
+from flows.pipeline.meant import meant
 
 LEAST = 0.4
 _LOOKED_AT = 50  # values of a column
@@ -59,11 +60,39 @@ def propose(
             continue
         taken[pair.column] = pair
         used.add(pair.name)
+    missing, left = [name for name in columns if name not in taken], [name for name in names if name not in used]
+    for pair in _all_that_is_left({name: columns[name] for name in missing}, left, names, samples):
+        taken[pair.column] = pair
+        used.add(pair.name)
     return Proposal(
         tuple(taken[name] for name in columns if name in taken),
         tuple(name for name in columns if name not in taken),
         tuple(name for name in names if name not in used),
     )
+
+
+def _all_that_is_left(
+    columns: Mapping[str, Column | None], left: Sequence[str], names: Sequence[str], samples: Sequence[Sequence[str]]
+) -> list[Pair]:
+    """Where as many columns are left on both sides, and their values leave but one way: that one; else nothing."""
+    if not columns or len(columns) != len(left) or len(set(names)) != len(names):
+        return []
+    cells = {name: _values(names.index(name), samples) for name in left}
+    fits = {column: {name for name in left if _may_be(rules, cells[name])} for column, rules in columns.items()}
+    pairs: list[Pair] = []
+    while single := next((column for column, found in fits.items() if len(found) == 1), None):
+        (name,) = fits.pop(single)
+        pairs.append(Pair(single, name, LEAST, "of the columns that are left only its values fit"))
+        fits = {column: found - {name} for column, found in fits.items()}
+    return [] if fits else pairs
+
+
+def _may_be(rules: Column | None, cells: Sequence[str]) -> bool:
+    """Whether most of these values are ones of the column, or would be if they were written otherwise."""
+    if rules is None or not cells or not (_weight(rules) or rules.type != "str"):
+        return False
+    fitting = sum(not said_of(rules, cell) or meant(rules, cell) is not None for cell in cells)
+    return fitting > len(cells) / 2
 
 
 def _is_one_of_several(pair: Pair, found: Sequence[Pair], used: set[str]) -> bool:

@@ -78,7 +78,8 @@ def test_what_is_proposed_is_chosen_with_values_beside_it_and_what_is_left_over(
 
     assert choices(page) == {"email": "Kontakt", "born": "geboren", "note": "note"}
     said = text(page)
-    assert "This file cannot be sent." in said
+    assert "Its columns are not those of contacts." in said
+    assert "Missing: email, born; unknown: Kontakt, geboren, Rest" in said
     assert "--map" not in said  # that is for the command line
     assert "a@b.de, c@d.de, e@f.de" in said
     assert "01.02.1990, 31.12.1980, 02.03.2000" in said

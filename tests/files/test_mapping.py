@@ -22,6 +22,23 @@ def proposed(columns: dict[str, dict[str, object]], header: str, *rows: str) -> 
     return propose(rules, header.split(","), [row.split(",") for row in rows])
 
 
+def test_what_is_left_is_paired_where_the_values_leave_one_way() -> None:
+    columns: dict[str, dict[str, object]] = {
+        "country": {"type": "str", "one_of": ["DE", "FR"]}, "amount": {"type": "decimal"}, "pieces": {"type": "int"}
+    }  # fmt: skip
+    rows = ["DE,1.50,3", "Germany,2,7", "FR,3.25,1"]
+
+    found = proposed(columns, "Land,Betrag,Zahl", *(row.replace("3.25", "3;25") for row in rows))
+
+    assert {pair.column: pair.name for pair in found.pairs} == {"country": "Land", "amount": "Betrag", "pieces": "Zahl"}
+    assert found.of("amount").why == "of the columns that are left only its values fit"  # type: ignore[union-attr]
+    # With a column more on either side, or values that fit two, nobody can tell.
+    assert [
+        pair.column for pair in proposed(columns, "Land,Betrag,Zahl,Rest", *(f"{row},1" for row in rows)).pairs
+    ] == []
+    assert not proposed({"amount": {"type": "decimal"}, "price": {"type": "decimal"}}, "a,b", "1,2", "3,4").pairs
+
+
 def pairs(made: Proposal) -> dict[str, str]:
     return {pair.column: pair.name for pair in made.pairs}
 

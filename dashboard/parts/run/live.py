@@ -19,7 +19,7 @@ from flows.errors import RowrelayError
 from flows.ledger.run import Run
 from flows.limit.status import most_urgent
 from flows.pipeline.definition import Definition
-from flows.records import UNUSED, RowState
+from flows.records import AS_SAID, UNUSED, RowState
 from flows.words import duration
 
 _LONG_WAIT_SECONDS = 20.0
@@ -47,7 +47,8 @@ def show(name: str, before: str) -> None:
         cached.awake()
         at = locale()
         parts = [_head(run, definition, at), *_state_in_words(run, definition)]
-        told = [each for each in run.notices if not each.startswith(UNUSED)]  # that one is for the check
+        # Those are for the check.
+        told = [each for each in run.notices if not each.startswith(UNUSED) and not each.endswith(AS_SAID)]
         if run.total and told and run.kind != "checked":
             parts.append(notice("warn", "Worth a look", *told))
         if run.total:

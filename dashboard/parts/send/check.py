@@ -26,7 +26,7 @@ from flows.errors import FileError, RowrelayError, RunNotFound, StackError
 from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
 from flows.pipeline.definition import Definition
-from flows.records import Reason, Rejection, Row, RowState
+from flows.records import AS_SAID, Reason, Rejection, Row, RowState
 from flows.words import duration
 
 _OPEN = ("starting", "waits", "checking", "checked")  # what the Send page leads back to
@@ -171,15 +171,16 @@ def _refused(run: Run) -> None:
     _title(decide.name_of(run))
     kind = run.kind
     if kind == "asks":
-        ask = "Choose below the reading in which every name and every umlaut is right."
+        ask = "Choose below the reading in which every letter is right."
         st.html(notice("warn", SEVERAL_READINGS, ask))
         reading.choose_encoding(run, run.facts.readings)
     elif kind == "stopped":
-        differs = bool(run.facts.header)
-        st.html(notice("bad", "This file cannot be sent.", *reason(run)[: 1 if differs else 2]))
-        decide.offer_others(run)
-        if differs:
+        if run.facts.header:
+            decide.offer_others(run)
             mapping.choose(run)
+        else:
+            st.html(notice("bad", "This file cannot be sent.", *reason(run)))
+            decide.offer_others(run)
     elif kind == "interrupted":
         st.html(notice("warn", "The check was interrupted.", "Nothing was sent. Check the file again."))
     elif kind == "cancelled":
@@ -229,8 +230,9 @@ def _checked(run: Run) -> None:
     st.html(theme.bar({**run.shown_counts, RowState.WAITING: ready}, run.total))
     if here := here_notice(definition):
         st.html(here)
-    if run.notices:
-        st.html(notice("warn", "Look at this before you send.", *run.notices))
+    mapping.said(run)
+    if told := [each for each in run.notices if not each.endswith(AS_SAID)]:
+        st.html(notice("warn", "Look at this before you send.", *told))
     decide.show(run, definition, ready)
     mend.show(run, definition)
     if run.wrong:
@@ -246,7 +248,6 @@ def _rejected(run: Run, definition: Definition) -> None:
     samples = cached.samples(run.id, run.wrong, run.facts.rows_held)
     key = _places_of_key(run, definition)
     reading.choose_apostrophes(run, samples)
-    apostrophes.explain(cell for each in samples if not each.skipped for cell in each.cells)
     st.header("Rejected rows", anchor=False)
     names = [*key, "what is wrong", "what stands there", "line"]
     head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in names)))
@@ -255,6 +256,7 @@ def _rejected(run: Run, definition: Definition) -> None:
     st.html(tag("div", table, cls="rr-scroll rr-tall", tabindex=0))
     if run.wrong > len(samples):
         st.caption(f"The first {len(samples)} of {locale().number(run.wrong)}; the download has all.")
+    apostrophes.explain(cell for each in samples if not each.skipped for cell in each.cells)
 
 
 def _wrong(row: Rejection, why: Reason, key: Iterable[int]) -> Markup:

@@ -15,6 +15,7 @@ from dashboard.parts import cached, delivered_since
 from dashboard.parts.address import ask
 from dashboard.parts.cached import locale, who
 from dashboard.parts.html import Markup, tag
+from dashboard.parts.send import mend
 from dashboard.parts.theme import notice
 from dashboard.prefect_api import schedules
 from dashboard.prefect_api.schedules import Schedule
@@ -101,7 +102,7 @@ def _decide(run: Run, ready: int, *, blocked: bool) -> None:
         which = f"{'all ' if twice and ready > 1 else ''}{at.number(ready)} {'good ' if run.wrong else ''}"
         label = f"{'Undo' if run.facts.undoes else 'Send'} {which}row{'s' if ready != 1 else ''}"
         # What is safe is the button that stands out.
-        kind: Literal["primary", "secondary"] = "secondary" if twice else "primary"
+        kind: Literal["primary", "secondary"] = "secondary" if twice or _can_be_mended(run) else "primary"
         if ready and st.button(label, type=kind, icon=":material/send:", disabled=blocked or bool(there) or begun):
             _send(run)
         if run.wrong:
@@ -128,6 +129,13 @@ def _decide(run: Run, ready: int, *, blocked: bool) -> None:
         _put_into_inbox(run)
     elif (failed := st.session_state.get("not_in_inbox")) and failed[0] == run.id:
         st.html(notice("warn", *failed[1:]))
+
+
+def _can_be_mended(run: Run) -> bool:
+    """Whether it is known what some of its rejected cells mean: then that comes first."""
+    with suppress(RowrelayError):
+        return bool(run.wrong and not run.facts.undoes and cached.causes(run, mend.MOST))
+    return False
 
 
 def _send(run: Run) -> None:

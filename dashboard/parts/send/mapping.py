@@ -12,15 +12,16 @@ from dashboard.parts import cached
 from dashboard.parts.html import tag
 from dashboard.parts.send.anew import check_anew
 from dashboard.parts.theme import notice
-from dashboard.words import visible
+from dashboard.words import reason, visible
 from flows.errors import FileError
 from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
 from flows.pipeline.infer import quoted
 from flows.pipeline.proposal import Proposal, propose
-from flows.source.header import Called, match
+from flows.source.header import COLUMNS_DIFFER, Called, match
 
 _VALUES, _CHARS = 3, 30
+_SAID = 600  # characters of what is missing and what is unknown
 
 
 def choose(run: Run) -> None:
@@ -28,8 +29,11 @@ def choose(run: Run) -> None:
     definition, names = cached.definition(run.id, run.facts.epoch), list(dict.fromkeys(run.facts.header))
     rules = {name: definition.columns.get(name) for name in definition.column_names}
     proposal = propose(rules, run.facts.header, run.facts.header_rows)
+    _, missing, rest = reason(run)[0].partition(COLUMNS_DIFFER)
+    what = f"Its columns are not those of {definition.name}."
+    more = "What is chosen below is a proposal: look at the values, and change what is wrong."
+    st.html(notice("warn", what, _sentence(rest.partition("). ")[2][:_SAID]) if missing else "", more))
     st.header("Which column is which?", anchor=False)
-    st.html(notice("info", "What is chosen is a proposal.", "Look at the values, and change what is wrong."))
     chosen = {name: _column(run, definition, name, names, proposal) for name in rules}
     used = [name for name in chosen.values() if name is not None]
     if left := [name for name in names if name not in used]:
@@ -43,6 +47,13 @@ def choose(run: Run) -> None:
         check_anew(run, mapping=dict(mapping))
     if any(mapping.values()):
         _remember(definition, {name: column for name, column in mapping.items() if column})
+
+
+def said(run: Run) -> None:
+    """One line of what a person said of the columns, if somebody did."""
+    if run.facts.asked_map:
+        pairs = [f"{_named(name)} → {column or 'left out'}" for name, column in run.facts.asked_map.items()]
+        st.html(tag("div", f"Columns as you said: {', '.join(pairs)}.", cls="rr-muted rr-small"))
 
 
 def _column(run: Run, definition: Definition, name: str, names: Sequence[str], proposal: Proposal) -> str | None:
@@ -74,6 +85,10 @@ def _values(run: Run, name: str | None) -> list[str]:
     at = run.facts.header.index(name)
     cells = [row[at] for row in run.facts.header_rows if at < len(row) and row[at].strip()]
     return [visible(cell if len(cell) <= _CHARS else cell[: _CHARS - 1] + "…") for cell in cells[:_VALUES]]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _named(name: str) -> str:

@@ -37,7 +37,7 @@ def show(run: Run, definition: Definition) -> None:
     st.caption(
         "The file stays as it is. Only the changed rows are checked again, and the results say what was changed."
     )
-    _said()
+    _said(run)
     if run.wrong:
         by_value, by_cell = st.tabs(["By value", "Cell by cell"])
         with by_value, show_errors():
@@ -48,11 +48,12 @@ def show(run: Run, definition: Definition) -> None:
         _done(run, definition, left)
 
 
-def _said() -> None:
-    """What came of the latest document: the page was drawn anew since."""
+def _said(run: Run) -> None:
+    """What came of the latest document, until there is another one."""
     place = st.empty()  # always there: what comes below would be drawn as new things, beside the old ones
-    if said := st.session_state.pop("mended", None):
-        place.html(notice(*said))
+    said = st.session_state.get("mended")
+    if said and said["run"] == run.id and said.setdefault("held", run.facts.rows_held) == run.facts.rows_held:
+        place.html(notice(*said["words"]))
 
 
 def _by_value(run: Run, definition: Definition) -> None:
@@ -210,7 +211,7 @@ def _do(run: Run, document: dict[str, Any]) -> None:
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint, "Nothing was changed."))
         return
-    st.session_state["mended"] = _words(made)
+    st.session_state["mended"] = {"run": run.id, "words": _words(made)}
     cached.forget_run()
     st.rerun()
 

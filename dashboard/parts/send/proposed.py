@@ -38,7 +38,7 @@ def choose(found: Sequence[Cause], key: str) -> tuple[list[Cause], bool]:
 
 def _cause(cause: Cause, key: str) -> bool:
     """One cause, with examples; whether it is ticked."""
-    with st.container(horizontal=True, gap="small", vertical_alignment="top"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="top", key=f"cause-{key}"):
         ticked = st.checkbox(
             f"Take the proposal for {cause.column}", True, key=f"tick-{key}", label_visibility="collapsed"
         )

@@ -20,19 +20,20 @@ from flows.source.quoting import records
 from flows.source.readings import COMMON
 
 SHOWN_COLUMNS, SHOWN_CHARS = 20, 60
+LIKELY = 3  # readings that are shown at once
 
 
 def choose_encoding(run: Run, readings: Sequence[Reading]) -> None:
     """The readings that fit, each with its rows, and a button that checks the file so."""
     st.header("How does it read right?", anchor=False)
     tables = telling([table(reading.lines) for reading in readings])
-    for at, (reading, sample) in enumerate(zip(readings, tables, strict=True)):
-        name = reading.encoding
-        with st.container(border=True):
-            words = encoding_in_words(name)
-            st.dataframe(sample, hide_index=True, alt=f"Rows of the file, read as {words}")
-            if st.button(f"Read it as {words}", key=f"reading-{name}", type="primary" if at == 0 else "secondary"):
-                check_anew(run, encoding=name)
+    pairs = list(zip(readings, tables, strict=True))
+    for at, (reading, sample) in enumerate(pairs[:LIKELY]):
+        _reading(run, reading.encoding, sample, likeliest=at == 0)
+    if pairs[LIKELY:]:
+        with st.expander(f"{len(pairs[LIKELY:])} more ways to read it"):
+            for reading, sample in pairs[LIKELY:]:
+                _reading(run, reading.encoding, sample)
     others = [name for name in COMMON if name not in {reading.encoding for reading in readings}]
     with st.expander("None of them reads right"):
         other = st.selectbox(
@@ -40,6 +41,14 @@ def choose_encoding(run: Run, readings: Sequence[Reading]) -> None:
         )
         if st.button("Try it", disabled=other is None) and other:
             check_anew(run, encoding=other)
+
+
+def _reading(run: Run, name: str, sample: pd.DataFrame, *, likeliest: bool = False) -> None:
+    words = encoding_in_words(name)
+    with st.container(border=True):
+        st.dataframe(sample, hide_index=True, alt=f"Rows of the file, read as {words}")
+        if st.button(f"Read it as {words}", key=f"reading-{name}", type="primary" if likeliest else "secondary"):
+            check_anew(run, encoding=name)
 
 
 def choose_apostrophes(run: Run, samples: Sequence[Rejection]) -> None:
