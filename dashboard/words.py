@@ -84,10 +84,13 @@ def encoding_in_words(name: str) -> str:
 def reason(run: Run) -> tuple[str, str]:
     """Why a run ended as it did, and what to do: the file by its name, as it lies in a folder that says nothing."""
     message, _, hint = run.reason.partition("\n")
+    return by_name(run, message), hint
+
+
+def by_name(run: Run, message: str) -> str:
+    """What is said of the file of a run, by its name without the folder."""
     where, slash, rest = message.partition(f"/{run.shown_file}:")
-    if slash and " " not in where:
-        message = f"{slash[1:]}{rest}"
-    return message, hint
+    return f"{slash[1:]}{rest}" if slash and " " not in where else message
 
 
 def visible(text: str) -> str:

@@ -14,8 +14,8 @@ columns:
   amount:  {type: decimal, min: 0}
   paid:    {type: bool}
   pieces:  {type: int, min: 1, optional: true}
-request: {url: "${POSTS_URL}", json: {title: "{number}", country: "{country}", amount: "{amount}"}, timeout_seconds: 2}
-limit: {name: orders, requests: 500, window_seconds: 1}
+request: {url: "${POSTS_URL}", json: {title: "{number}", country: "{country}", amount: "{amount}"}, timeout_seconds: 10}
+limit: {name: orders, requests: 150, window_seconds: 1, in_flight: 30}
 """
 HEADER = "Номер;Страна;Дата заказа;Сумма;Оплачено;Штук"
 ROWS, WRONG = 1500, 200  # of each of five causes

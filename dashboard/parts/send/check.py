@@ -17,7 +17,7 @@ from dashboard.parts.estimate import wait_seconds
 from dashboard.parts.html import Markup, tag
 from dashboard.parts.locale import size
 from dashboard.parts.run.waiting import LATE_SECONDS, gone, status_link, take_back
-from dashboard.parts.send import decide, mapping, mend, reading
+from dashboard.parts.send import decide, mapping, mend, otherwise, reading, remember
 from dashboard.parts.target import here_notice
 from dashboard.parts.theme import notice, numbers
 from dashboard.words import RUN, SEVERAL_READINGS, reason, visible
@@ -175,12 +175,7 @@ def _refused(run: Run) -> None:
         st.html(notice("warn", SEVERAL_READINGS, ask))
         reading.choose_encoding(run, run.facts.readings)
     elif kind == "stopped":
-        if run.facts.header:
-            decide.offer_others(run)
-            mapping.choose(run)
-        else:
-            st.html(notice("bad", "This file cannot be sent.", *reason(run)))
-            decide.offer_others(run)
+        _cannot_be_sent(run)
     elif kind == "interrupted":
         st.html(notice("warn", "The check was interrupted.", "Nothing was sent. Check the file again."))
     elif kind == "cancelled":
@@ -192,6 +187,24 @@ def _refused(run: Run) -> None:
         if st.button("Check again", type=again, icon=":material/refresh:"):
             _do(lambda: actions.check_again(run, by=who()))
         decide.start_over(run.pipeline)
+
+
+def _cannot_be_sent(run: Run) -> None:
+    """Why, and the ways on: another pipeline, another reading, another name for its columns."""
+    definition = cached.definition(run.id, run.facts.epoch)
+    needed = sum(not column.optional for column in definition.columns.values())
+    narrow = len(run.facts.header) < needed  # its header is elsewhere, or something else stands between its cells
+    if not run.facts.header:
+        st.html(notice("bad", "This file cannot be sent.", *reason(run)))
+    decide.offer_others(run)
+    if run.facts.header and not narrow:
+        mapping.choose(run)
+    elif run.facts.header:
+        st.html(notice("warn", f"Its columns are not those of {definition.name}.", *reason(run)))
+    with show_errors():
+        otherwise.offer(run, definition, asks=narrow)
+    if run.facts.header and narrow:
+        mapping.choose(run)
 
 
 def _sent(run: Run) -> None:
@@ -234,6 +247,9 @@ def _checked(run: Run) -> None:
     if told := [each for each in run.notices if not each.endswith(AS_SAID)]:
         st.html(notice("warn", "Look at this before you send.", *told))
     decide.show(run, definition, ready)
+    with show_errors():
+        otherwise.offer(run, definition)
+    remember.show(definition, run.facts.said, run.facts.asked_map)
     mend.show(run, definition)
     if run.wrong:
         _rejected(run, definition)

@@ -10,13 +10,13 @@ import streamlit as st
 from dashboard.files.template import rule_of
 from dashboard.parts import cached
 from dashboard.parts.html import tag
+from dashboard.parts.send import remember
 from dashboard.parts.send.anew import check_anew
 from dashboard.parts.theme import notice
 from dashboard.words import reason, visible
 from flows.errors import FileError
 from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
-from flows.pipeline.infer import quoted
 from flows.pipeline.proposal import Proposal, propose
 from flows.source.header import COLUMNS_DIFFER, Called, match
 
@@ -46,7 +46,7 @@ def choose(run: Run) -> None:
     if st.button("Check with these columns", type="primary", icon=":material/fact_check:", disabled=blocked):
         check_anew(run, mapping=dict(mapping))
     if any(mapping.values()):
-        _remember(definition, {name: column for name, column in mapping.items() if column})
+        remember.show(definition, run.facts.said, mapping)
 
 
 def said(run: Run) -> None:
@@ -122,17 +122,3 @@ def _said(
         for column, name in chosen.items()
         if name is not None and ((at := found.get(column)) is None or header[at] != name)
     }
-
-
-def _remember(definition: Definition, mapping: Mapping[str, str]) -> None:
-    """What to put into the definition, which is a file that pages do not change."""
-    with st.expander(f"Remember it for {definition.name}"):
-        st.write("Put these names into the columns of the definition. Files are then taken without asking.")
-        others = {column: _others(definition, column, name) for name, column in mapping.items()}
-        lines = (f"  {quoted(column)}: {{…, from: [{names}]}}" for column, names in others.items())
-        st.code("\n".join(["columns:", *lines]), language="yaml")
-
-
-def _others(definition: Definition, column: str, name: str) -> str:
-    known = definition.columns[column].other_names if column in definition.columns else []
-    return ", ".join(quoted(each) for each in (*known, name))

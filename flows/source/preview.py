@@ -1,0 +1,135 @@
+"""The first rows of a file, read as somebody says: for whoever has to say how it is to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from flows.errors import BadFile, UnclearEncoding
+from flows.pipeline.file_form import AS_FOUND, FileForm
+from flows.records import Reading
+from flows.source.body import Body
+from flows.source.content import Noticed
+from flows.source.kind import kind_of
+from flows.source.rawfile import RawFile
+from flows.source.sheet import Workbook
+from flows.source.source import MAX_BYTES, READERS
+from flows.source.spelling import shouted
+from flows.source.table import Table
+from flows.source.xlsx import XlsxBook
+
+ROWS, CELLS, CHARS, SHEETS = 10, 40, 100, 20  # of each what is shown at most
+BOOKS: Mapping[str, Callable[[Body], Workbook]] = {"xlsx": XlsxBook}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row as it stands, with its number from 1."""
+
+    number: int
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A visible sheet of a workbook, with its first rows."""
+
+    name: str
+    top: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The beginning of a file; what is long is cut.
+
+    `form`: how it was read, with what was found. `columns` and `rows`: the header, and rows below it. `top`: the first
+    rows as they stand, those above the header too. `readings`: the encodings that fit, where nobody can tell which.
+    `problem` and `hint`: why it cannot be read so; what could be read all the same is there.
+    """
+
+    form: FileForm
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    top: tuple[Line, ...] = ()
+    sheets: tuple[Tab, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    problem: str = ""
+    hint: str = ""
+
+
+def look(
+    path: str | Path, form: FileForm = AS_FOUND, *, wanted: Iterable[str] = (), max_bytes: int = MAX_BYTES
+) -> Look:
+    """The beginning of a file, read by `form`. `wanted`: names that its header may hold.
+
+    What is wrong with the file, or with the form, is told in the answer. Raises FileError where it cannot be reached.
+    """
+    seen = Look(form)
+    for step in (_kind, partial(_read, wanted=tuple(wanted)), _top):
+        try:
+            seen = step(path, seen, max_bytes)
+        except BadFile as exc:
+            if not seen.problem:  # what is wrong first says most
+                readings = exc.readings if isinstance(exc, UnclearEncoding) else ()
+                seen = replace(seen, problem=exc.message, hint=exc.hint, readings=readings)
+    return seen
+
+
+def _kind(path: str | Path, seen: Look, max_bytes: int) -> Look:
+    """What kind of file it is, and the visible sheets of a workbook."""
+    with closing(RawFile(path, max_bytes=max_bytes)) as raw, closing(Body(raw)) as body:
+        kind = kind_of(body, seen.form.kind)
+        seen = replace(seen, form=seen.form.model_copy(update={"kind": kind}))
+        if kind not in BOOKS:
+            return seen
+        with closing(BOOKS[kind](body)) as book:
+            shown = [(at, name) for at, (name, visible) in enumerate(book.sheets()) if visible]
+            return replace(seen, sheets=tuple(Tab(name, _lines(book.grid(at).rows())) for at, name in shown[:SHEETS]))
+
+
+def _top(path: str | Path, seen: Look, max_bytes: int) -> Look:
+    """The first rows as they stand: of a text file those from line 1 on, of a workbook those of its sheet."""
+    if seen.form.kind == "csv" and not seen.readings:
+        with closing(RawFile(path, max_bytes=max_bytes)) as raw, closing(Body(raw)) as body:
+            bare = seen.form.model_copy(update={"header_row": 1, "skip_rows": None})
+            with closing(READERS["csv"](body, bare, (), Noticed())) as table:
+                return replace(seen, top=(Line(1, _cut(table.names)), *_below(table))[:ROWS])
+    said = seen.form.sheet
+    tabs = [tab for at, tab in enumerate(seen.sheets, 1) if said in (tab.name, at) or len(seen.sheets) == 1]
+    return replace(seen, top=tabs[0].top) if tabs else seen
+
+
+def _below(table: Table) -> Iterable[Line]:
+    batch = next(table.batches([shouted] * len(table.names)), None)
+    if batch is None:
+        return []
+    return [Line(number, _cut(cells)) for number, cells in islice(zip(batch.lines, batch.cells, strict=True), ROWS)]
+
+
+def _read(path: str | Path, seen: Look, max_bytes: int, *, wanted: Sequence[str]) -> Look:
+    """Its header and the rows below it."""
+    with closing(RawFile(path, max_bytes=max_bytes)) as raw, closing(Body(raw)) as body:
+        reader = READERS.get(seen.form.kind or "")
+        if reader is None:
+            return seen
+        with closing(reader(body, seen.form, wanted, Noticed())) as table:
+            found = {"encoding": table.encoding, "delimiter": table.delimiter, "header_row": table.header_row}
+            found |= {"sheet": table.origin.sheet, "path": table.origin.path}
+            form = seen.form.model_copy(update={key: value for key, value in found.items() if value})
+            rows = tuple(_cut(row) for row in table.samples[:ROWS])
+            return replace(seen, form=form, columns=_cut(table.names), rows=rows)
+
+
+def _lines(rows: Iterable[tuple[int, list[object]]]) -> tuple[Line, ...]:
+    return tuple(
+        Line(number, _cut(["" if cell is None else shouted(cell) for cell in cells]))
+        for number, cells in islice(rows, ROWS)
+    )
+
+
+def _cut(cells: Sequence[str]) -> tuple[str, ...]:
+    return tuple(cell if len(cell) <= CHARS else cell[: CHARS - 1] + "…" for cell in cells[:CELLS])
