@@ -16,14 +16,19 @@ from dashboard.api.envelope import Cursor, cursor_of, place_of
 from dashboard.api.problems import NotValid, raises
 from dashboard.api.request import say_where
 from dashboard.api.schemas import File, FilePage, Uploaded
-from dashboard.connections import settings, view
+from dashboard.api.schemas_look import Look, LookAt
+from dashboard.connections import pipelines, settings, view
 from dashboard.files import inbox
 from dashboard.files.upload import Incomplete, TooLarge, keep, receive
 from dashboard.run_list import sent_before
-from flows.errors import FileError, RowrelayError, StorageError
+from flows.errors import DefinitionError, FileError, RowrelayError, StorageError
+from flows.pipeline.file_form import AS_FOUND
+from flows.pipeline.pipelines import pick
 from flows.settings import Settings
+from flows.source.header import Called
+from flows.source.preview import look
 from flows.storage.access import resolve
-from flows.storage.located import find, stored
+from flows.storage.located import find, opened, stored
 from flows.storage.storage import is_local
 
 router = APIRouter(tags=["files"])
@@ -90,6 +95,28 @@ def get_file(file: str) -> File:
         bytes=about.st_size if about else None,
         modified=datetime.fromtimestamp(about.st_mtime, UTC) if about else None,
     )
+
+
+@router.post("/look")
+@raises(NotFound, DefinitionError, StorageError)
+def look_at_file(body: LookAt) -> Look:
+    """The first rows of a file, read as is said: to find out how it is to be read, before a run is started with it.
+
+    What cannot be read so is told in `problem`, with what there is to choose from.
+    """
+    here = settings()
+    definition = pick(pipelines(), body.pipeline) if body.pipeline else None
+    form = (definition.source if definition else AS_FOUND).but(body.source)
+    wanted = Called.of(definition).names(definition.column_names) if definition else ()
+    try:
+        with opened(body.file, here, definition) as path:
+            found = look(path, form, wanted=wanted, max_bytes=here.max_upload_bytes)
+            problem = found.problem.removeprefix(f"{path.parent}/")
+    except StorageError:
+        raise
+    except FileError as exc:
+        raise NotFound(exc.message, hint=exc.hint) from exc
+    return Look.of(found, problem)
 
 
 def _about(file: str, here: Settings) -> os.stat_result | None:

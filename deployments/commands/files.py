@@ -40,15 +40,18 @@ def check(
     rejects: Annotated[
         Path | None, typer.Option(help="Write all rejected rows here, each with its reason, to be corrected.")
     ] = None,
+    look: Annotated[bool, typer.Option("--look", help="Only show the first rows, as they are read.")] = False,
 ) -> int:
     """Check a file and show the first requests as they would go out. Sends nothing and needs no server.
 
     Exit codes: 0 every row can be sent; 1 some rows are rejected; 2 the file or the pipeline is unusable,
     or a secret is missing.
     """
-    from deployments.commands import checking
+    from deployments.commands import checking, looking
     from flows.pipeline.file_form import said
 
+    if look:
+        return looking.show(file, pipeline=pipeline or "", said=said(**form), as_json=as_json)
     return checking.check(
         file,
         pipeline=pipeline or "",

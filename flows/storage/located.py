@@ -34,8 +34,10 @@ def find(name: str, settings: Settings, pipeline: str) -> None:
 
 
 @contextmanager
-def opened(name: str, settings: Settings, definition: Definition) -> Iterator[Path]:
+def opened(name: str, settings: Settings, definition: Definition | None) -> Iterator[Path]:
     """The file on this machine's disk, as long as the block runs: as it lies here, or a copy of it.
+
+    `definition`: the pipeline that it is for, whose inboxes may be read, too.
 
     Raises:
         FileError: there is no such file, or it may not be read.
@@ -43,14 +45,14 @@ def opened(name: str, settings: Settings, definition: Definition) -> Iterator[Pa
     """
     folder, _, last = name.rpartition("/")
     if "://" in name:
-        named = [schedule.inbox for schedule in definition.schedules if schedule.inbox]
+        named = [schedule.inbox for schedule in (definition.schedules if definition else []) if schedule.inbox]
         if is_local(name) or not any(below(name, allowed) for allowed in (*named, *settings.inboxes)):
             raise FileError("lies outside the folders and addresses that may be read", file=name)
         source, asked = Storage(folder), last
     elif _is_in_storage(name, settings):
         source, asked = stored(settings), name
     else:
-        yield _local(name, settings, definition.name)
+        yield _local(name, settings, definition.name if definition else "")
         return
     with scratch(settings.data) as here:
         path = here / PurePosixPath(last or name).name

@@ -31,7 +31,7 @@ from tests.harness.seeding import Seeded
 __all__ = ["api", "mixed", "settings"]
 
 OPERATIONS = {
-    "upload_file", "list_files", "get_file",
+    "upload_file", "list_files", "get_file", "look_at_file",
     "start_run", "list_runs", "get_run", "list_events", "get_chart", "cancel_run", "resume_run", "check_run",
     "undo_run",
     "mark_rows_done", "delete_run", "mend_rows", "list_mends",
