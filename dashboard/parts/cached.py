@@ -40,14 +40,9 @@ from flows.ledger.run import Run
 from flows.limit import status as limit_status
 from flows.limit.status import LimitStatus
 from flows.pipeline.definition import Definition
-from flows.pipeline.file_form import FileForm
 from flows.pipeline.reading import from_resolved
 from flows.records import LimitTerms, Rejection, RowState
 from flows.sheet import plain
-from flows.source.header import Called
-from flows.source.preview import Look
-from flows.source.preview import look as look_at
-from flows.storage.located import opened
 from flows.words import limit_words
 
 # Twenty tabs on one run cost as much as one: whoever asks within the time gets the same copy.
@@ -311,19 +306,6 @@ def pipelines_of(file: str) -> list[str]:
     """All pipelines that have the columns of an uploaded file."""
     every = pipelines()
     return fitting(file, next(iter(every.values())), every, settings())
-
-
-@st.cache_data(ttl=60, show_spinner=False, max_entries=50)
-def _look(file: str, form: str, pipeline: str, _definition: Definition) -> Look:
-    del pipeline
-    with opened(file, settings(), _definition) as path:
-        most, wanted = settings().max_upload_bytes, Called.of(_definition).names(_definition.column_names)
-        return look_at(path, FileForm.model_validate_json(form), wanted=wanted, max_bytes=most)
-
-
-def look(run: Run, form: FileForm) -> Look:
-    """The first rows of a run's file, read so. Raises FileError where it is not to be reached."""
-    return _look(run.file, form.model_dump_json(exclude_none=True), run.pipeline, definition(run.id, run.facts.epoch))
 
 
 def rowbook(run: Run) -> Rowbook:

@@ -76,10 +76,11 @@ def test_a_file_with_a_title_above_its_header_is_read_from_the_row_that_a_person
     run = checked(b"Report of May\n\nnumber;city\n1;Berlin\n2;Bonn\n")
     page = show("check", run=run)
 
-    assert page.number_input(f"header-{run}").value == 1
-    assert "The same rows as they stand in the file" in text(page)
+    assert "The first row does not name the columns of orders." in text(page)
+    assert "As they stand in the file" in text(page)
     assert list(page.dataframe[-1].value["row"]) == [1, 2, 3, 4, 5]
     page.number_input(f"header-{run}").set_value(3).run()
+    assert "as Unicode (UTF-8), utf-8, with a semicolon between the cells, under row 3" in text(page)
     (rows,) = [each.value for each in page.dataframe if list(each.value.columns) == ["number", "city"]]
     assert rows.to_numpy().tolist() == [["1", "Berlin"], ["2", "Bonn"]]
     flow = begun(answers, "orders")

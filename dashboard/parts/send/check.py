@@ -196,15 +196,13 @@ def _cannot_be_sent(run: Run) -> None:
     narrow = len(run.facts.header) < needed  # its header is elsewhere, or something else stands between its cells
     if not run.facts.header:
         st.html(notice("bad", "This file cannot be sent.", *reason(run)))
+    elif narrow:
+        ask = "Does the header stand further down, or is something else between the cells? Say so below."
+        st.html(notice("warn", f"The first row does not name the columns of {definition.name}.", ask))
     decide.offer_others(run)
     if run.facts.header and not narrow:
         mapping.choose(run)
-    elif run.facts.header:
-        st.html(notice("warn", f"Its columns are not those of {definition.name}.", *reason(run)))
-    with show_errors():
-        otherwise.offer(run, definition, asks=narrow)
-    if run.facts.header and narrow:
-        mapping.choose(run)
+    otherwise.offer(run, definition, asks=narrow)
 
 
 def _sent(run: Run) -> None:
@@ -247,8 +245,7 @@ def _checked(run: Run) -> None:
     if told := [each for each in run.notices if not each.endswith(AS_SAID)]:
         st.html(notice("warn", "Look at this before you send.", *told))
     decide.show(run, definition, ready)
-    with show_errors():
-        otherwise.offer(run, definition)
+    otherwise.offer(run, definition)
     remember.show(definition, run.facts.said, run.facts.asked_map)
     mend.show(run, definition)
     if run.wrong:

@@ -2,47 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from dashboard.parts import cached
+from dashboard.connections import settings
 from dashboard.parts.html import tag
 from dashboard.parts.send.anew import check_anew
 from dashboard.parts.theme import notice
-from dashboard.words import by_name, encoding_in_words
+from dashboard.words import by_name, encoding_in_words, visible
+from flows.errors import FileError
 from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
 from flows.pipeline.file_form import SHEETS, FileForm
-from flows.source.header import DELIMITERS
-from flows.source.preview import Line, Look
+from flows.source.header import DELIMITERS, Called
+from flows.source.preview import Line, Look, look
 from flows.source.readings import COMMON
+from flows.storage.located import opened
 
+_ROWS = 6
 Keys = dict[str, Any]  # of `source` in a definition
 
 
 def offer(run: Run, definition: Definition, *, asks: bool = False) -> None:
-    """A part of the page that can be opened; `asks`: it is open, since the file could not be read as it was."""
-    part = st.expander("Read it otherwise", expanded=asks, on_change="rerun", key=f"otherwise-{run.id}")
-    if not part.open:
-        return
-    with part:
-        before = cached.look(run, definition.source.but(run.facts.said))
-        _sheets(run, before)
-        chosen = _chosen(run, before)
-        now = cached.look(run, definition.source.but(run.facts.said).but(FileForm(**chosen))) if chosen else before
-        _shown(run, now)
-        if st.button("Check it so", key="read-so", type="primary", disabled=not chosen or bool(now.problem)):
-            check_anew(run, **chosen)
+    """A part of the page that can be opened; `asks`: it is open, since the file could not be read as it was.
+
+    Nothing where the file is not there any more, of which others speak.
+    """
+    said = definition.source.but(run.facts.said)
+    with suppress(FileError):
+        before = _looked(run, definition, said) if asks else None
+        part = st.expander("Read it otherwise", expanded=asks, on_change="rerun", key=f"otherwise-{run.id}")
+        if part.open:
+            with part:
+                _choose(run, definition, said, before or _looked(run, definition, said))
 
 
-def _sheets(run: Run, look: Look) -> None:
+@st.cache_data(ttl=60, show_spinner=False, max_entries=50)
+def _look(file: str, form: str, pipeline: str, _definition: Definition) -> Look:
+    del pipeline
+    with opened(file, settings(), _definition) as path:
+        most, wanted = settings().max_upload_bytes, Called.of(_definition).names(_definition.column_names)
+        return look(path, FileForm.model_validate_json(form), wanted=wanted, max_bytes=most)
+
+
+def _looked(run: Run, definition: Definition, form: FileForm) -> Look:
+    """The first rows of a run's file, read so. Raises FileError where it is not to be reached."""
+    return _look(run.file, form.model_dump_json(exclude_none=True), run.pipeline, definition)
+
+
+def _choose(run: Run, definition: Definition, said: FileForm, before: Look) -> None:
+    _sheets(run, before)
+    chosen = _chosen(run, said, before)
+    now = _looked(run, definition, said.but(FileForm(**chosen))) if chosen else before
+    _shown(run, now)
+    if st.button("Check it so", key="read-so", type="primary", disabled=not chosen or bool(now.problem)):
+        check_anew(run, **chosen)
+
+
+def _sheets(run: Run, found: Look) -> None:
     """The sheets of a workbook, where nobody said which and more than one could be meant."""
-    if len(look.sheets) < 2 or look.form.sheet is not None:
+    if len(found.sheets) < 2 or found.form.sheet is not None:
         return
-    for at, tab in enumerate(look.sheets):
+    for at, tab in enumerate(found.sheets):
         with st.container(border=True):
             st.html(tag("strong", tab.name))
             st.dataframe(_numbered(tab.top), hide_index=True, alt=f"The first rows of the sheet {at + 1}")
@@ -50,65 +75,66 @@ def _sheets(run: Run, look: Look) -> None:
                 check_anew(run, sheet=tab.name)
 
 
-def _chosen(run: Run, look: Look) -> Keys:
-    """What is chosen otherwise than it is now, by key."""
-    kind = look.form.kind or "csv"
-    if kind == "csv":
-        with st.container(horizontal=True):
-            found: Keys = {"encoding": _encoding(run, look), "delimiter": _delimiter(run, look)}
-    elif kind in SHEETS:
-        found = {"sheet": _sheet(run, look)}
-    else:
-        return {}
+def _chosen(run: Run, said: FileForm, seen: Look) -> Keys:
+    """What is chosen otherwise than was said before, by key."""
+    kind = seen.form.kind or "csv"
+    found: Keys = {}
     with st.container(horizontal=True):
-        found["header_row"] = _number(
-            run, "Row that names the columns", "header", look.form.header_row or None, least=1
+        if kind == "csv":
+            found["encoding"] = _one_of(run, "Encoding", "encoding", COMMON, said.encoding, encoding_in_words)
+            found["delimiter"] = _one_of(
+                run, "Between the cells", "delimiter", DELIMITERS, said.delimiter, DELIMITERS.get
+            )
+        if kind in SHEETS:
+            found["sheet"] = _one_of(run, "Sheet", "sheet", [tab.name for tab in seen.sheets], said.sheet, visible)
+    if kind == "json":
+        found["path"] = (
+            st.text_input("Where its rows are", said.path, key=f"path-{run.id}", placeholder="data.items") or None
         )
-        found["skip_footer"] = _number(run, "Rows at the end that are none", "footer", look.form.skip_footer or 0)
-    now = look.form.stated
-    return {key: value for key, value in found.items() if value is not None and value != (now.get(key) or 0)}
+    if kind == "csv" or kind in SHEETS:
+        with st.container(horizontal=True):
+            found["header_row"] = _number(run, "Row that names the columns", "header", said.header_row, least=1)
+            found["skip_footer"] = _number(run, "Rows at the end that are none", "footer", said.skip_footer)
+    return {key: value for key, value in found.items() if value is not None and value != getattr(said, key)}
 
 
-def _encoding(run: Run, look: Look) -> str | None:
-    names = list(dict.fromkeys([*([look.form.encoding] if look.form.encoding else []), *COMMON]))
+def _one_of(
+    run: Run, label: str, name: str, options: Iterable[str], now: object, words: Callable[[str], str | None]
+) -> str | None:
+    """One of several, or as it is found."""
+    names: list[str | None] = [None, *dict.fromkeys([*([now] if isinstance(now, str) else []), *options])]
     return st.selectbox(
-        "Encoding", names, index=0 if look.form.encoding else None, format_func=encoding_in_words,
-        placeholder="Choose an encoding", key=f"encoding-{run.id}",
-    )  # fmt: skip
-
-
-def _delimiter(run: Run, look: Look) -> str | None:
-    found = look.form.delimiter
-    signs = list(DELIMITERS)
-    return st.selectbox(
-        "Between the cells", signs, index=signs.index(found) if found in signs else None,
-        format_func=lambda sign: DELIMITERS[sign], placeholder="Choose a delimiter", key=f"delimiter-{run.id}",
-    )  # fmt: skip
-
-
-def _sheet(run: Run, look: Look) -> str | None:
-    names = [tab.name for tab in look.sheets]
-    now = look.form.sheet
-    return st.selectbox(
-        "Sheet", names, index=names.index(now) if now in names else None, placeholder="Choose a sheet",
-        key=f"sheet-{run.id}",
+        label, names, index=names.index(now) if isinstance(now, str) else 0, key=f"{name}-{run.id}",
+        format_func=lambda each: "As it is found" if each is None else words(each) or each,
     )  # fmt: skip
 
 
 def _number(run: Run, label: str, name: str, now: int | None, *, least: int = 0) -> int | None:
-    return st.number_input(label, least, 10_000, now, key=f"{name}-{run.id}", width=220)
+    return st.number_input(label, least, 10_000, now, key=f"{name}-{run.id}", width=260, placeholder="As it is found")
 
 
-def _shown(run: Run, look: Look) -> None:
+def _shown(run: Run, seen: Look) -> None:
     """How the file reads, or why it does not; and its first rows as they stand, where they are not the same."""
-    if look.problem:
-        st.html(notice("warn", by_name(run, look.problem), look.hint if not look.readings else ""))
-    if look.columns:
-        st.html(tag("div", "The first rows, read so", cls="rr-label"))
-        st.dataframe(_table(look.columns, look.rows), hide_index=True, alt="The first rows of the file, read so")
-    if look.top and (look.problem or (look.form.header_row or 1) > 1 or len(look.columns) == 1):
-        st.html(tag("div", "The same rows as they stand in the file", cls="rr-label"))
-        st.dataframe(_numbered(look.top), hide_index=True, alt="The first rows as they stand in the file")
+    if seen.problem:
+        st.html(notice("warn", by_name(run, seen.problem), seen.hint if not seen.readings else ""))
+    if seen.columns:
+        st.html(tag("div", f"The first rows, {_as(seen)}", cls="rr-label"))
+        st.dataframe(_table(seen.columns, seen.rows[:_ROWS]), hide_index=True, alt="The first rows, read so")
+    if seen.top and (seen.problem or (seen.form.header_row or 1) > 1 or len(seen.columns) == 1):
+        st.html(tag("div", "As they stand in the file", cls="rr-label"))
+        st.dataframe(_numbered(seen.top), hide_index=True, alt="The first rows as they stand in the file")
+
+
+def _as(seen: Look) -> str:
+    """How they were read, in words."""
+    form = seen.form
+    words = [
+        f"as {encoding_in_words(form.encoding)}" if form.encoding else "",
+        f"with a {DELIMITERS.get(form.delimiter, form.delimiter)} between the cells" if form.delimiter else "",
+        f"of the sheet {visible(str(form.sheet))}" if form.sheet else "",
+        f"under row {form.header_row}" if (form.header_row or 1) > 1 else "",
+    ]
+    return ", ".join(word for word in words if word) or "read so"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> pd.DataFrame:
