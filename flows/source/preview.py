@@ -15,15 +15,17 @@ from flows.records import Reading
 from flows.source.body import Body
 from flows.source.content import Noticed
 from flows.source.kind import kind_of
+from flows.source.ods import OdsBook
 from flows.source.rawfile import RawFile
 from flows.source.sheet import Workbook
 from flows.source.source import MAX_BYTES, READERS
 from flows.source.spelling import shouted
 from flows.source.table import Table
+from flows.source.xls import XlsBook
 from flows.source.xlsx import XlsxBook
 
 ROWS, CELLS, CHARS, SHEETS = 10, 40, 100, 20  # of each what is shown at most
-BOOKS: Mapping[str, Callable[[Body], Workbook]] = {"xlsx": XlsxBook}
+BOOKS: Mapping[str, Callable[[Body], Workbook]] = {"xlsx": XlsxBook, "xls": XlsBook, "ods": OdsBook}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from flows.pipeline.reading import load
 from flows.records import RunState
 from tests.dashboard.test_mapping_page import ASKED, Answers, answers, begun
 from tests.harness.pages import settings, show, text
+from tests.harness.workbooks import xlsx
 
 __all__ = ["answers", "settings"]
 
@@ -44,18 +45,18 @@ def checked(answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     connections.settings.cache_clear()
     st.cache_data.clear()
 
-    def check(content: bytes, **said: object) -> str:
+    def check(content: bytes, name: str = "f.csv", **said: object) -> str:
         here, definition = connections.settings(), load(tmp_path / "orders.yaml")
         (here.uploads / "up").mkdir(parents=True)
-        (here.uploads / "up" / "f.csv").write_bytes(content)
+        (here.uploads / "up" / name).write_bytes(content)
         run = str(uuid4())
         delivery = Delivery(run, definition, here, here.redis_address)
         ledger = connections.ledger()
-        ledger.create(run, definition=definition.resolved(), by="x", pipeline="orders", file="up/f.csv",
-                      name="f.csv", only_check=True, asked_form=dict(said) or None)  # fmt: skip
+        ledger.create(run, definition=definition.resolved(), by="x", pipeline="orders", file=f"up/{name}",
+                      name=name, only_check=True, asked_form=dict(said) or None)  # fmt: skip
         delivery.take(resume=False, only_check=True)
         try:
-            delivery.spooling.check(here.uploads / "up" / "f.csv", said=FileForm(**said))  # type: ignore[arg-type]
+            delivery.spooling.check(here.uploads / "up" / name, said=FileForm(**said))  # type: ignore[arg-type]
             delivery.put_down("checked; nothing sent yet")
         except RowrelayError as exc:
             ledger.end(run, delivery.lease.epoch, RunState.STOPPED, str(exc))
@@ -89,6 +90,24 @@ def test_a_file_with_a_title_above_its_header_is_read_from_the_row_that_a_person
     (asked,) = [json.loads(body) for path, body in ASKED if path.endswith("/create_flow_run")]
     assert asked["parameters"]["source"] == {"header_row": 3}
     assert page.query_params["run"] == flow
+
+
+def test_of_several_sheets_a_person_takes_one_by_its_first_rows(
+    checked: Checked, answers: Answers, tmp_path: Path
+) -> None:
+    rows = [["number", "city"], [1, "Bonn"]]
+    book = xlsx(tmp_path / "b.xlsx", {"Notes": [["Call Ada"]], "Orders": rows, "Old": rows}, hidden=["Old"])
+    run = checked(book.read_bytes(), "b.xlsx")
+    page = show("check", run=run)
+    assert "has several sheets with content: Notes, Orders" in text(page)
+    assert "<strong>Notes</strong>" in text(page)
+    assert [label for label in labels(page) if label.startswith("Take sheet")] == ["Take sheet 1", "Take sheet 2"]
+    begun(answers, "orders")
+
+    page.button("sheet-1").click().run()
+
+    (asked,) = [json.loads(body) for path, body in ASKED if path.endswith("/create_flow_run")]
+    assert asked["parameters"]["source"] == {"sheet": "Orders"}
 
 
 def test_what_cannot_be_read_so_is_said_and_not_checked(checked: Checked) -> None:

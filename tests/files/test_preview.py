@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from flows.errors import FileError
 from flows.pipeline.file_form import AS_FOUND, FileForm
 from flows.source.preview import CELLS, CHARS, ROWS, Line, look
+from tests.harness.workbooks import ods, xls, xlsx
 
+Make = Callable[..., Path]
 REPORT = "Отчёт за май\r\n\r\nНомер;Сумма\r\n1;2,5\r\n2;3\r\n"
 
 
@@ -73,6 +76,24 @@ def test_names_that_a_pipeline_wants_tell_the_delimiter(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_told_and_not_raised(tmp_path: Path, content: str | bytes, form: FileForm, said: str) -> None:
     assert said in look(written(tmp_path, content), form).problem
+
+
+@pytest.mark.parametrize("make", [xlsx, xls, ods])
+def test_of_a_workbook_every_visible_sheet_is_shown_until_one_is_chosen(tmp_path: Path, make: Make) -> None:
+    sheets = {"May": [["Orders of May"], [None], ["number", "city"], [1, "Bonn"]], "June": [["number"], [2]]}
+    hidden = {} if make is ods else {"Secret": [["x"]]}  # the maker of .ods hides none
+    file = make(tmp_path / f"f.{make.__name__}", sheets | hidden, hidden=list(hidden))
+
+    found = look(file)
+    assert "has several sheets with content: May, June" in found.problem
+    assert [tab.name for tab in found.sheets] == ["May", "June"]
+    assert found.sheets[0].top[0] == Line(1, ("Orders of May",))
+    assert found.top == ()
+    chosen = look(file, FileForm(sheet="May"), wanted=("number", "city"))
+
+    assert (chosen.problem, chosen.columns, chosen.form.sheet) == ("", ("number", "city"), "May")
+    assert (chosen.form.header_row, chosen.rows) == (3, (("1", "Bonn"),))
+    assert [line.cells[0] for line in chosen.top if any(line.cells)] == ["Orders of May", "number", "1"]
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
