@@ -24,6 +24,7 @@ from flows.source.readings import COMMON
 from flows.storage.located import opened
 
 _ROWS = 6
+_NARROW: dict[str, Any] = {"row": st.column_config.NumberColumn("row", width=50, pinned=True)}
 Keys = dict[str, Any]  # of `source` in a definition
 
 
@@ -70,7 +71,9 @@ def _sheets(run: Run, found: Look) -> None:
     for at, tab in enumerate(found.sheets):
         with st.container(border=True):
             st.html(tag("strong", tab.name))
-            st.dataframe(_numbered(tab.top), hide_index=True, alt=f"The first rows of the sheet {at + 1}")
+            st.dataframe(
+                _numbered(tab.top), hide_index=True, column_config=_NARROW, alt=f"The first rows of the sheet {at + 1}"
+            )
             if st.button(f"Take sheet {at + 1}", key=f"sheet-{at}"):
                 check_anew(run, sheet=tab.name)
 
@@ -122,7 +125,9 @@ def _shown(run: Run, seen: Look) -> None:
         st.dataframe(_table(seen.columns, seen.rows[:_ROWS]), hide_index=True, alt="The first rows, read so")
     if seen.top and (seen.problem or (seen.form.header_row or 1) > 1 or len(seen.columns) == 1):
         st.html(tag("div", "As they stand in the file", cls="rr-label"))
-        st.dataframe(_numbered(seen.top), hide_index=True, alt="The first rows as they stand in the file")
+        st.dataframe(
+            _numbered(seen.top), hide_index=True, column_config=_NARROW, alt="The first rows as they stand in the file"
+        )
 
 
 def _as(seen: Look) -> str:
