@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 from flows.pipeline.column import Column
@@ -23,7 +24,10 @@ _NO = ("no", "n", "nein", "нет", "non", "false", "falsch", "ложь", "off",
 _NUMBERS = [NumberForm("decimal", sign, group) for sign in ".," for group in ("", ".", ",", " ", "'") if sign != group]
 _DAYS = ("YYYY-M-D", "YYYY/M/D", "YYYY.M.D", "D.M.YYYY", "D/M/YYYY", "M/D/YYYY", "D-M-YYYY", "M-D-YYYY")
 _TIMES = ("", " H:mm", " H:mm:ss")
-_DATES = [DateForm.of("datetime" if time else "date", day + time) for day in _DAYS for time in _TIMES]
+_DATES: dict[tuple[str, int], list[DateForm]] = {}  # by what stands between the parts, and how many colons follow
+for _day, _time in product(_DAYS, _TIMES):
+    _form = DateForm.of("datetime" if _time else "date", _day + _time)
+    _DATES.setdefault((next(each for each in _day if not each.isalpha()), _time.count(":")), []).append(_form)
 _PLAIN = str.maketrans({**dict.fromkeys(UNSEEN, " "), **dict.fromkeys(NO_WIDTH, ""), "\u00ad": "", "\u2212": "-"})
 
 
@@ -66,7 +70,8 @@ def _padded(bare: str) -> bool:
 
 def _dates(column: Column, bare: str) -> Iterator[str]:
     """Every date that the text can be, as the column has it."""
-    for form in _DATES:
+    sign = next((character for character in bare if not character.isdecimal()), "")
+    for form in _DATES.get((sign, bare.count(":")), ()):
         try:
             found: Any = form.read(bare)
         except ValueError:
