@@ -272,7 +272,7 @@ def troubled_csv(
     table = Table(layout.delimiter, for_spreadsheets(definition.source.encoding))
     writers = {name: writer(definition.columns.get(name)) for name in layout.columns}
     used = {at: (name, writers[name]) for name, at in _positions(layout, header, run) if at is not None}
-    rejected = _rejected_rows(view, run)
+    rejected, places = _rejected_rows(view, run), run.facts.places
     yield table.lines([form.header])
     for some in _batches(view, spool, run, layout, states):
         batch = [pair for pair in some if not reason or _has(reason, *pair)]
@@ -281,7 +281,7 @@ def troubled_csv(
         yield table.lines(
             form.line(*_original(record, row, used, len(header), next(unused)))
             if isinstance(row, Row)
-            else form.line(_reasons(row), row.cells)
+            else form.line(places.told(row.line) + _reasons(row), row.cells)
             for record, row in batch
             if isinstance(row, Row) or not row.skipped
         )

@@ -33,6 +33,10 @@ class Origin(Struct, frozen=True, omit_defaults=True):
             return f"{self.path}[{line - 1}]{_member(column)}"
         return f"line {line}"
 
+    def told(self, line: int) -> str:
+        """Where a row stands, before its reasons in a file of text, whose own lines are others; "" of text files."""
+        return "" if self.kind == "csv" else f"{self.place(line)}: "
+
 
 PLAIN = Origin()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -67,6 +68,11 @@ class Rowbook:
         called = Called.of(self.definition, self.run.facts.asked_map)
         return match(list(header), dict.fromkeys(columns, True), ",", FileError, called).positions
 
+    def cell_places(self) -> Callable[[int, str], str]:
+        """What says where a cell of a column of the definition stands; "" as column: where the row does."""
+        names, header, origin = self.names_in_file(), self.spool.manifest().header, self.run.facts.places
+        return lambda line, column: origin.place(line, names.get(column, column), header)
+
     def names_in_file(self) -> dict[str, str]:
         """What the file calls the definition's columns, as far as it has them: a rejected row goes by these names."""
         header = self.spool.manifest().header
@@ -100,9 +106,13 @@ class Rowbook:
         if isinstance(row, Rejection):
             header = self.spool.manifest().header
             values = dict(zip(header, row.cells, strict=False))
-            return Found(record, row.line, values, row.reasons, changed=row.changed or {})
+            stands = self.run.facts.places.place(row.line)
+            return Found(record, row.line, values, row.reasons, changed=row.changed or {}, stands=stands)
         changed = (row.changed if row else None) or {}
-        return Found(record, row.line if row else 0, row.values if row else {}, changed=changed, place=place)
+        line = row.line if row else 0
+        stands = self.run.facts.places.place(line) if line else ""
+        values = row.values if row else {}
+        return Found(record, line, values, changed=changed, stands=stands, place=place)
 
 
 @lru_cache(maxsize=8)

@@ -39,6 +39,7 @@ class Found:
     values: dict[str, Any]
     reasons: tuple[Reason, ...] = ()
     changed: Mapping[str, str] = field(default_factory=dict)  # what a person mended: what stood in the file, by column
+    stands: str = ""  # where it stands in the file, in words: line 17, Sheet1!A17
     place: Place | None = None  # the parcel that it last went in, and its position there; only with `batch`
 
     @property
@@ -53,6 +54,7 @@ class Found:
             {
                 "row": record.row,
                 "line": self.line,
+                "place": self.stands,
                 "state": record.state,
                 "values": self.values,
                 "attempts": record.attempts,

@@ -145,8 +145,10 @@ def _object(
         {
             "row": item.row,
             "line": item.line,
-            "place": result.origin.place(item.line),
-            "reasons": [structs.asdict(reason) for reason in item.reasons],
+            "place": result.place(item.line, ""),
+            "reasons": [
+                structs.asdict(reason) | {"place": result.place(item.line, reason.column)} for reason in item.reasons
+            ],
         }
         for item in result.samples
     ]
@@ -193,7 +195,7 @@ def _print(
     out.print(Text.assemble((good, "green"), ", ", (bad, "magenta" if result.rejected else "")))
     if result.samples:
         out.print()
-        out.print(rejections_table(result.samples[:SHOWN_REJECTIONS]))
+        out.print(rejections_table(result.samples[:SHOWN_REJECTIONS], result.place))
         if (more := result.rejected - SHOWN_REJECTIONS) > 0:
             out.print(f"… and {more:,} more; --rejects FILE.csv writes them all down")
     if requests:

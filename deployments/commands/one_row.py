@@ -39,7 +39,7 @@ def print_row(session: Session, run: Run, number: int, *, as_json: bool) -> int:
         return 0
     record = found.record
     state = ("skipped" if found.skipped else str(record.state), STYLES.get(record.state, ""))
-    out.print(Text.assemble(visible(f"row {number:,}, line {found.line:,} of {run.file}: "), state))
+    out.print(Text.assemble(visible(f"row {number:,}, {found.stands} of {run.file}: "), state))
     out.print(_table({name: plain(value) for name, value in found.values.items()}))
     facts = {
         "why": found.why,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -220,15 +220,15 @@ def troubles_table(troubles: Iterable[dict[str, Any]]) -> Table:
     return table
 
 
-def rejections_table(rejections: Iterable[Any]) -> Table:
-    """Rejected rows: where, what and why."""
+def rejections_table(rejections: Iterable[Any], place: Callable[[int, str], str]) -> Table:
+    """Rejected rows: where, what and why. `place`: of a line and a column."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("line", justify="right")
+    table.add_column("where")
     for name in ("column", "why", "found"):
         table.add_column(name, overflow="fold")
     for rejection in rejections:
         for reason in rejection.reasons:
-            table.add_row(f"{rejection.line:,}", *_reason(reason))
+            table.add_row(Text(place(rejection.line, reason.column)), *_reason(reason))
     return table
 
 

@@ -65,7 +65,8 @@ class Delivered(Protocol):
 class CheckResult:
     """What a check found. `samples`: the first 100 rejections; `first`: the first 10 accepted rows.
 
-    `form`: how the file was read, with what was found of it; `origin`: where its rows stand.
+    `form`: how the file was read, with what was found of it; `origin`: where its rows stand. `called`: what the file
+    calls the definition's columns.
     `digest` is the SHA-256 (hex) of the file as it lies on disk; `columns` are the file's own, in its order, and
     `ignored` those of them that the definition does not know. `delivered` counts good rows that earlier runs have
     delivered, by run; `unsure` those whose answer was lost there; `skipped` the delivered ones that are rejected for
@@ -83,6 +84,7 @@ class CheckResult:
     form: FileForm
     origin: Origin
     columns: tuple[str, ...]
+    called: Mapping[str, str]
     ignored: tuple[str, ...]
     bytes: int
     seconds: float
@@ -90,6 +92,10 @@ class CheckResult:
     delivered: Mapping[str, int] = field(default_factory=dict)
     unsure: int = 0
     skipped: int = 0
+
+    def place(self, line: int, column: str) -> str:
+        """Where a cell of a column of the definition stands in the file; "" as column: where the row does."""
+        return self.origin.place(line, self.called.get(column, column), self.columns)
 
     @property
     def kind(self) -> str:
@@ -251,6 +257,7 @@ class _Tally:
             form=source.form,
             origin=source.origin,
             columns=source.columns,
+            called=source.called,
             ignored=source.ignored,
             bytes=source.bytes_total,
             seconds=seconds,

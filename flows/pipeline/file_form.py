@@ -64,6 +64,12 @@ class FileForm(Part):
         return self.model_copy(update=said.stated) if said is not None else self
 
     @property
+    def of_ours(self) -> FileForm:
+        """How a file that Rowrelay gave out is read: its header is its first row, whatever is said of others."""
+        others = ("kind", "sheet", "header_row", "skip_rows", "skip_footer", "merged", "path")
+        return self.model_copy(update=dict.fromkeys(others))
+
+    @property
     def stated(self) -> dict[str, Any]:
         """What is said, by key: JSON data."""
         return self.model_dump(mode="json", exclude_unset=True, exclude_none=True)

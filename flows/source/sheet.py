@@ -10,6 +10,7 @@ from typing import Protocol
 from flows.origin import Origin, letters
 from flows.pipeline.file_form import FileForm
 from flows.records import Reason
+from flows.sheet import is_ours
 from flows.source.content import Noticed, Seen
 from flows.source.encoding import Refuse
 from flows.source.quoting import Batch
@@ -88,6 +89,11 @@ class Sheet:
         rows = self._grid.rows()
         if form.merged == "fill":
             rows = _filled(rows, sorted(self._grid.merges(), key=_order))
+        first = next(rows, (1, []))
+        rows = chain([first], rows)
+        if is_ours([cell for cell in first[1] if isinstance(cell, str)]):  # saved by a spreadsheet meanwhile
+            form = form.of_ours
+        self.form = self._form = form
         skipped = form.header_row - 1 if form.header_row else form.skip_rows or 0
         above = _until(rows, skipped)
         head = list(islice(above.rest, 1 if form.header_row else LOOKED_AT))

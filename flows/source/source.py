@@ -13,7 +13,7 @@ from typing import Any
 
 from flows.origin import Origin
 from flows.pipeline.file_form import AS_FOUND, SHEETS, WORDS, FileForm
-from flows.sheet import is_ours, is_reason, restored, unguarded
+from flows.sheet import REASON, is_ours, is_reason, restored, unguarded
 from flows.source.body import Body
 from flows.source.content import Noticed
 from flows.source.footer import without_footer
@@ -50,6 +50,8 @@ class Source:
         self._raw, self._form, self._called = raw, form, called
         self._noticed = Noticed()
         self._body = Body(raw)
+        if REASON.encode() in self._body.head.split(b"\n", 1)[0]:
+            self._form = form = form.of_ours
         try:
             kind = kind_of(self._body, form.kind)
             if kind not in READERS:
@@ -59,6 +61,7 @@ class Source:
             self._body.close()
             raise
         names = self._table.names
+        self._form = form = getattr(self._table, "form", form)
         people = kind in ("csv", *SHEETS)
         bare = restored if is_ours(names, wanted or ()) else unguarded if form.apostrophes == "remove" else None
         self._bare = bare if people else None
@@ -72,6 +75,12 @@ class Source:
     def columns(self) -> tuple[str, ...]:
         """The file's own column names, in its order."""
         return self._header.names
+
+    @property
+    def called(self) -> dict[str, str]:
+        """What the file calls the columns that were asked for, as far as it has them."""
+        positions = self._header.positions
+        return {name: self._header.names[at] for name, at in positions.items() if at is not None}
 
     @property
     def ignored(self) -> tuple[str, ...]:

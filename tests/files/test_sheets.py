@@ -16,6 +16,7 @@ import python_calamine
 
 from flows.delivery.check import CheckResult, check_file
 from flows.errors import BadFile, FileError
+from flows.origin import Origin, letters
 from flows.pipeline.definition import Definition
 from flows.pipeline.file_form import said
 from flows.pipeline.reading import from_resolved
@@ -441,3 +442,30 @@ def test_another_reader_finds_the_same(kind: str, tmp_path: Path) -> None:
     for row, theirs in itertools.zip_longest(found, other[1:]):
         ours = [f"{float(cell):.15g}" if at in (0, 1) else cell for at, cell in enumerate(row)]
         assert ours == [seen(value) for value in theirs]
+
+
+def test_a_file_that_was_given_out_is_read_from_its_first_row_whatever_the_definition_says(tmp_path: Path) -> None:
+    definition = defined({"a": {"type": "int"}, "b": {"type": "str"}}, source={"kind": "xlsx", "header_row": 3})
+    rows = [["reason (rowrelay)", "a", "b"], ["wrong", 1, "'=x"], ["wrong", 2, "y"]]
+    book = xlsx(tmp_path / "a.xlsx", {"Corrected": rows})
+    text = tmp_path / "a.csv"
+    text.write_text("\ufeffreason (rowrelay),a,b\r\nwrong,1,'=x\r\nwrong,2,y\r\n", encoding="utf-8")
+
+    both = [check_file(path, definition) for path in (book, text)]
+
+    assert [[row.values for row in each.first] for each in both] == [[{"a": 1, "b": "=x"}, {"a": 2, "b": "y"}]] * 2
+
+
+def test_every_cell_has_a_place(tmp_path: Path) -> None:
+    rows = [[None, "Nr", "Wert"], [None, 1, "x"]]
+    path = xlsx(tmp_path / "a.xlsx", {"Über uns": rows})
+    definition = defined({"value": {"type": "int", "from": ["Wert"]}, "Nr": {"type": "int"}})
+
+    found = check_file(path, definition)
+    (rejected,) = found.samples
+
+    assert found.place(rejected.line, "value") == "'Über uns'!C2"
+    assert found.place(rejected.line, "") == "'Über uns'!B2"
+    assert Origin().place(17, "value") == "line 17"
+    assert Origin("json", path="data").place(17, "price") == "data[16].price"
+    assert [letters(at) for at in (0, 25, 26, 701, 702)] == ["A", "Z", "AA", "ZZ", "AAA"]

@@ -24,7 +24,7 @@ def show(book: Rowbook, at: Locale) -> None:
     if asked is None or not 1 <= asked <= book.run.total:
         return
     (found,) = book.rows([asked])
-    title = f"Row {at.number(asked)}" + (f", line {at.number(found.line)}" if found.line else "")
+    title = f"Row {at.number(asked)}" + (f", {found.stands}" if found.line else "")
     st.dialog(title, width="medium", on_dismiss=_close)(_row)(book, found, at)
 
 

@@ -174,7 +174,7 @@ def _frame(page: Page, book: Rowbook, at: Any) -> pd.DataFrame:
         line |= cells
         line |= {f"b:{name}": _short(record.kept.get(name)) for name in kept}
         line |= {"status": str(record.status or ""), "attempts": str(record.attempts or "")}
-        line["line"] = found.line or None
+        line["line"] = found.stands.removeprefix("line ")
         table.append(line)
     return pd.DataFrame(table)
 
@@ -182,7 +182,7 @@ def _frame(page: Page, book: Rowbook, at: Any) -> pd.DataFrame:
 def _columns(book: Rowbook) -> dict[str, Any]:
     config: dict[str, Any] = {
         "row": st.column_config.NumberColumn("row", width=70, format="localized", pinned=True),
-        "line": st.column_config.NumberColumn("line", width=70, format="localized"),
+        "line": st.column_config.TextColumn("line" if book.run.facts.places.kind == "csv" else "place", width=90),
         "state": st.column_config.TextColumn("state", width=110),
         "status": st.column_config.TextColumn("status", width=70),
         "attempts": st.column_config.TextColumn("attempts", width=80),

@@ -262,9 +262,10 @@ def _rejected(run: Run, definition: Definition) -> None:
     key = _places_of_key(run, definition)
     reading.choose_apostrophes(run, samples)
     st.header("Rejected rows", anchor=False)
-    names = [*key, "what is wrong", "what stands there", "line"]
+    names = [*key, "what is wrong", "what stands there", "where"]
     head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in names)))
-    lines = (_wrong(each, why, key.values()) for each in samples for why in each.reasons)
+    place = _place_of(run)
+    lines = (_wrong(each, why, key.values(), place(each.line, why.column)) for each in samples for why in each.reasons)
     table = tag("table", head, tag("tbody", *lines), cls="rr-table rr-stack", aria_label="Rejected rows, with reasons")
     st.html(tag("div", table, cls="rr-scroll rr-tall", tabindex=0))
     if run.wrong > len(samples):
@@ -272,7 +273,14 @@ def _rejected(run: Run, definition: Definition) -> None:
     apostrophes.explain(cell for each in samples if not each.skipped for cell in each.cells)
 
 
-def _wrong(row: Rejection, why: Reason, key: Iterable[int]) -> Markup:
+def _place_of(run: Run) -> Callable[[int, str], str]:
+    """What says where a cell stands: its very place where the spool tells which column is which, else the row's."""
+    with suppress(FileError, StackError):
+        return cached.rowbook(run).cell_places()
+    return lambda line, column: run.facts.places.place(line)
+
+
+def _wrong(row: Rejection, why: Reason, key: Iterable[int], place: str) -> Markup:
     """Whose row it is, what is wrong with it, and where: the first two are seen without scrolling on a phone, too."""
     cells = [row.cells[at] if at < len(row.cells) else "" for at in key]
     value = _cell(why.value) if why.column or why.value else None
@@ -281,7 +289,7 @@ def _wrong(row: Rejection, why: Reason, key: Iterable[int]) -> Markup:
         *(tag("td", tag("strong", _cell(cell))) for cell in cells),
         tag("td", why.check),
         tag("td", tag("span", why.column or "whole row", cls="rr-muted rr-small"), " ", value),
-        tag("td", tag("span", f"line {locale().number(row.line)}", cls="rr-muted rr-small")),
+        tag("td", tag("span", place, cls="rr-muted rr-small")),
     )
 
 
