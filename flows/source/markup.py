@@ -167,6 +167,11 @@ def _utf8(head: bytes) -> bool:
     return found is None or found[1].lower() in (b"utf-8", b"utf8")
 
 
+def has_control(text: str) -> bool:
+    """Whether it holds characters that XML does not allow, or a carriage return, which is not what it means."""
+    return not text.isprintable() and CONTROL.search(text) is not None
+
+
 def unescaped(text: str) -> str:
     """The text that XML means. Raises Odd for an entity that is not one of XML's own."""
     return _ENTITY.sub(_meant, text) if "&" in text else text

@@ -71,9 +71,9 @@ class OdsGrid:
         self._read, self._at, self._refuse, self._most = read, at, refuse, most
         self._ended = False
 
-    def rows(self) -> Iterator[Row]:
+    def pieces(self) -> Iterator[list[Row]]:
         """Its rows in their order."""
-        yield from self._read(_Reader(self._refuse, self.facts, self._at, self._most))
+        yield from ([row] for row in self._read(_Reader(self._refuse, self.facts, self._at, self._most)))
         self._ended = True
 
     def merges(self) -> list[Merge]:

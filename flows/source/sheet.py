@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import chain, islice
-from typing import Protocol
+from decimal import Decimal
+from itertools import chain, islice, zip_longest
+from typing import Any, Protocol
 
 from flows.origin import Origin, letters
 from flows.pipeline.file_form import FileForm
@@ -14,7 +15,7 @@ from flows.sheet import is_ours
 from flows.source.content import Noticed, Seen
 from flows.source.encoding import Refuse
 from flows.source.quoting import Batch
-from flows.source.spelling import shouted
+from flows.source.spelling import AsDigits, shouted
 from flows.source.table import SAMPLES, NotSpelled, Spelling
 
 Row = tuple[int, list[object]]  # its number from 1, and its cells from column A on; None: nothing stands there
@@ -49,12 +50,36 @@ class Facts:
     percents: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows that follow one another, column by column: of each from A on what is known of its values, and the values.
+
+    text: texts; digits: numbers in canonical spelling, as texts; typed: any values, None for nothing. None: no values.
+    """
+
+    numbers: list[int]
+    columns: list[tuple[str, list[object]] | None]
+
+    def rows(self) -> list[Row]:
+        """The same row by row."""
+        count = len(self.numbers)
+        values = [[None] * count if column is None else _typed(*column) for column in self.columns]
+        return [(number, list(cells)) for number, *cells in zip(self.numbers, *values, strict=True)]
+
+
+Piece = list[Row] | Block
+
+
+def _typed(kind: str, values: list[object]) -> list[object]:
+    return [Decimal(str(value)) if value else None for value in values] if kind == "digits" else values
+
+
 class Grid(Protocol):
     """One sheet of a workbook. `merges` may be asked before the rows, at the price of reading them once more."""
 
     facts: Facts
 
-    def rows(self) -> Iterator[Row]:
+    def pieces(self) -> Iterator[Piece]:
         """Its rows in their order; blank ones may be left out. Raises FileError."""
 
     def merges(self) -> list[Merge]:
@@ -86,11 +111,12 @@ class Sheet:
         self._book, self._form, self._noticed, self._refuse = book, form, noticed, refuse
         at, name = _chosen(book, form.sheet, noticed, refuse)
         self._grid = book.grid(at)
-        rows = self._grid.rows()
+        pieces = self._grid.pieces()
         if form.merged == "fill":
-            rows = _filled(rows, sorted(self._grid.merges(), key=_order))
-        first = next(rows, (1, []))
-        rows = chain([first], rows)
+            pieces = _filled(_Walk(pieces), sorted(self._grid.merges(), key=_order))
+        walk = _Walk(pieces)
+        first = next(walk, (1, []))
+        rows = chain([first], walk)
         if is_ours([cell for cell in first[1] if isinstance(cell, str)]):  # saved by a spreadsheet meanwhile
             form = form.of_ours
         self.form = self._form = form
@@ -106,7 +132,7 @@ class Sheet:
         self._first, self._last = filled[0], filled[-1]
         self.names = [shouted(cell) for cell in cells[self._first : self._last + 1]]
         self.origin = Origin(self.kind, name, self._first)
-        self._rows = chain(head[found + 1 :], above.rest)
+        self._pieces: Iterator[Piece] = chain([head[found + 1 :]], walk.left())
         self.samples = [self._sample(cells) for _, cells in head[found + 1 :] if _filled_cells(cells)][:SAMPLES]
         over = sum(bool(_filled_cells(cells)) for _, cells in head[:found])
         if over and not form.header_row:
@@ -115,18 +141,44 @@ class Sheet:
     def batches(self, spellings: Sequence[Spelling]) -> Iterator[Batch]:
         """The records below the header. Raises FileError for merged cells that are not to be filled."""
         batch, number = Batch([], []), self.header_row
-        for row, cells in self._rows:
-            while number + 1 < row:  # rows that the file leaves out are blank
-                number += 1
-                _add(batch, number, [], None)
-            number = row
-            record, fault = self._record(row, cells, spellings)
-            _add(batch, row, record, fault)
-            if len(batch.cells) >= BATCH_ROWS or batch.chars >= BATCH_CHARS:
-                yield batch
-                batch = Batch([], [])
+        for piece in self._pieces:
+            if isinstance(piece, Block):
+                if (made := self._batch(piece, number, spellings)) is not None:
+                    yield batch
+                    yield made
+                    batch, number = Batch([], []), made.lines[-1]
+                    continue
+                piece = piece.rows()
+            for row, cells in piece:
+                while number + 1 < row:  # rows that the file leaves out are blank
+                    number += 1
+                    _add(batch, number, [], None)
+                number = row
+                record, fault = self._record(row, cells, spellings)
+                _add(batch, row, record, fault)
+                if len(batch.cells) >= BATCH_ROWS or batch.chars >= BATCH_CHARS:
+                    yield batch
+                    batch = Batch([], [])
         yield batch
         self._end(number)
+
+    def _batch(self, block: Block, last: int, spellings: Sequence[Spelling]) -> Batch | None:
+        """The records of a block, column by column; None where a row of it needs a look of its own."""
+        numbers, count = block.numbers, len(block.numbers)
+        if numbers[0] != last + 1 or numbers[-1] != last + count:
+            return None
+        outside = (*block.columns[: self._first], *block.columns[self._last + 1 :])
+        if any(column is not None and any(column[1]) for column in outside):
+            return None
+        own = block.columns[self._first : self._last + 1]
+        try:
+            columns = [_spelled(column, spell, count) for column, spell in zip_longest(own, spellings)]
+        except NotSpelled:
+            return None
+        records = list(map(list, zip(*columns, strict=True)))
+        if "" in columns[0]:
+            records = [record if record[0] or any(record) else [] for record in records]
+        return Batch(numbers, records, chars=sum(sum(map(len, column)) for column in columns))
 
     def close(self) -> None:
         """Let go of the workbook."""
@@ -202,6 +254,36 @@ class Sheet:
 _ADVICE = "Name the row that holds the column names with --header-row."
 
 
+def _spelled(column: tuple[str, list[Any]] | None, spell: Spelling, count: int) -> list[str]:
+    if column is None:
+        return [""] * count
+    kind, values = column
+    if kind == "text" or (kind == "digits" and isinstance(spell, AsDigits)):
+        return values
+    if kind == "digits":
+        return [spell(Decimal(value)) if value else "" for value in values]
+    return [value if value.__class__ is str else "" if value is None else spell(value) for value in values]
+
+
+class _Walk(Iterator[Row]):
+    """Pieces row by row, until the rest is taken as it is."""
+
+    def __init__(self, pieces: Iterator[Piece]) -> None:
+        self._pieces, self._rows = pieces, iter(list[Row]())
+
+    def __next__(self) -> Row:
+        while True:
+            for row in self._rows:
+                return row
+            piece = next(self._pieces)
+            self._rows = iter(piece.rows() if isinstance(piece, Block) else piece)
+
+    def left(self) -> Iterator[Piece]:
+        """What was not walked through."""
+        yield list(self._rows)
+        yield from self._pieces
+
+
 @dataclass(slots=True)
 class _Above:
     rest: Iterator[Row]
@@ -255,7 +337,7 @@ def _named(names: Sequence[str], asked: str | int) -> int | None:
 
 
 def _has_content(grid: Grid) -> bool:
-    return any(_filled_cells(cells) for _, cells in grid.rows())
+    return any(_filled_cells(cells) for _, cells in _Walk(grid.pieces()))
 
 
 def _header(head: Sequence[Row], wanted: Set[str]) -> int:
@@ -269,7 +351,7 @@ def _header(head: Sequence[Row], wanted: Set[str]) -> int:
     return (texts or full)[0]
 
 
-def _filled(rows: Iterator[Row], merges: Sequence[Merge]) -> Iterator[Row]:
+def _filled(rows: Iterator[Row], merges: Sequence[Merge]) -> Iterator[Piece]:
     """The rows, with the value of merged cells in each of them."""
     left, active = list(reversed(merges)), list[tuple[Merge, object]]()
     for number, cells in rows:
@@ -282,7 +364,7 @@ def _filled(rows: Iterator[Row], merges: Sequence[Merge]) -> Iterator[Row]:
             if value is not None:
                 cells += [None] * (merge.right + 1 - len(cells))
                 cells[merge.left : merge.right + 1] = [value] * (merge.right + 1 - merge.left)
-        yield number, cells
+        yield [(number, cells)]
 
 
 def _order(merge: Merge) -> tuple[int, int]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from flows.origin import letters
 from flows.source.encoding import Refuse
-from flows.source.markup import CONTROL, Markup, Odd, Stretches, of_excel, unescaped
+from flows.source.markup import Markup, Odd, Stretches, has_control, of_excel, unescaped
 from flows.source.shared_strings import SharedStrings
-from flows.source.sheet import MOST_COLUMNS, Facts, Merge, Row
-from flows.source.sheet_values import UNKEPT, Read, error, moment
+from flows.source.sheet import MOST_COLUMNS, Facts, Merge, Piece, Row
+from flows.source.sheet_template import Shape, Template, are_digits
+from flows.source.sheet_values import UNKEPT, Read, error, moment, number
 from flows.source.table import Unreadable
 
 _SPACE = r'(?: xml:space="preserve")?'
@@ -24,7 +26,9 @@ _NUMBER = re.compile(r' r="([0-9]{1,7})"')
 _REF = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7})(?::\$?([A-Z]{1,3})\$?([0-9]{1,7}))?")
 _HIDDEN = re.compile(r' hidden="(?:1|true)"')
 MOST_ROWS, _MOST_MERGES = 1_048_576, 200_000
-_MOST_KNOWN = 10_000
+_MOST_KNOWN = 50_000
+_LEARNT = 200  # rows by which the others are known
+_TRUTHS: Mapping[str, object] = {"": None, "0": False, "1": True}
 
 
 class Columns(dict[str, int]):
@@ -55,6 +59,7 @@ class _Known(dict[str, object]):
     def __init__(self, read: Read) -> None:
         super().__init__()
         self._read = read
+        self.reads_numbers = read is number
 
     def __missing__(self, text: str) -> object:
         if len(self) >= _MOST_KNOWN:
@@ -78,15 +83,21 @@ class SheetXml:
         self.refuse, self.facts = refuse, facts
         self.columns = Columns()
         self.last = 0  # the number of the last row
+        self._template: Template | None = None
+        self._texts = _Known(lambda text: strings[int(text)])
+        self._texts[""] = ""
 
-    def rows(self) -> Iterator[Row]:
+    def pieces(self) -> Iterator[Piece]:
         """Its rows in their order; then `facts` have what else there is to know."""
         stretches = Stretches(self._opened(), "sheetData", "row", self.refuse)
         try:
             for text in stretches:
-                yield from self._stretch(text)
+                if self._template is not None and (parts := self._alike(text)) is not None:
+                    yield from parts
+                else:
+                    yield self._stretch(text)
         except Odd:
-            yield from self._slowly()
+            yield from ([row] for row in self._slowly())
         else:
             self._around(stretches)
 
@@ -117,6 +128,47 @@ class SheetXml:
             yield from handler.taken()
         handler.markup.feed(b"", last=True)
 
+    def _alike(self, text: str) -> list[Piece] | None:
+        """A stretch of rows of which most look like those before it; None where they do not."""
+        assert self._template is not None
+        if has_control(text):
+            return None
+        last, seen = self.last, self.facts.hidden_rows
+        before = (seen.count, seen.line)
+        as_is = "&" not in text and "_x" not in text
+        pieces: list[Piece] = []
+        try:
+            parts = self._template.read(text, lambda shape, texts: self._column(shape, texts, as_is=as_is), seen.at)
+            for part in parts or ():
+                if part.block is None:
+                    pieces.append(self._quickly(part.text))
+                elif part.block.numbers[0] <= self.last or part.block.numbers[-1] > MOST_ROWS:
+                    raise Odd
+                else:
+                    pieces.append(part.block)
+                    self.last = part.block.numbers[-1]
+        except (Odd, KeyError, ValueError):
+            parts = None
+        if parts is None:
+            self.last, (seen.count, seen.line) = last, before
+            self._template = None
+            return None
+        return pieces
+
+    def _column(self, shape: Shape, texts: list[str], *, as_is: bool) -> tuple[str, list[Any]]:
+        """The values of a column of cells that are alike. Raises KeyError for what no such cell holds."""
+        style, kind, _ = shape
+        if kind == "s":
+            return "text", list(map(self._texts.__getitem__, texts))
+        if kind in ("str", "inlineStr"):
+            return "text", texts if as_is else [of_excel(unescaped(text)) for text in texts]
+        if kind == "b":
+            return "typed", list(map(_TRUTHS.__getitem__, texts))
+        reader = self._readers[style]
+        if reader.reads_numbers and are_digits(texts):
+            return "digits", texts
+        return "typed", [reader[text] if text else None for text in texts]
+
     def _stretch(self, text: str) -> list[Row]:
         last, seen = self.last, self.facts.hidden_rows
         before = (seen.count, seen.line)
@@ -129,14 +181,18 @@ class SheetXml:
             return handler.taken()
 
     def _quickly(self, text: str) -> list[Row]:
-        if CONTROL.search(text):
+        if has_control(text):
             raise Odd
         rows: list[Row] = []
         cells: list[object] = []
+        learns = self._template is None
+        looked: list[list[tuple[str, Shape]]] = [[]]
         columns, strings, readers = self.columns, self._strings, self._readers
         as_is = "&" not in text and "_x" not in text
         for column, style, kind, formula, kept, value, inline, ended, row, gap, odd in _TOKEN.findall(text):
             if column:
+                if learns and len(looked) <= _LEARNT and (value or inline):
+                    looked[-1].append((column, (style, kind, bool(formula))))
                 if kind == "s" and value:
                     cell: object = strings[int(value)]
                 elif not kind and value:
@@ -155,11 +211,14 @@ class SheetXml:
                 raise Odd
             elif not gap:
                 cells = []
+                looked.append([])
                 found = _NUMBER.match(row) or _NUMBER.search(row)
                 hidden = "hidden" in row and _HIDDEN.search(row) is not None
                 self.number(int(found[1]) if found else self.last + 1, hidden=hidden)
                 if row.endswith("/"):
                     rows.append((self.last, cells))
+        if learns:
+            self._template = Template.of(looked[:_LEARNT], columns)
         return rows
 
     def number(self, number: int, *, hidden: bool) -> None:

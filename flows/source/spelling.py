@@ -51,6 +51,17 @@ def _duration(value: timedelta) -> str:
     return f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
+class AsDigits:
+    """A spelling that leaves numbers in canonical spelling as they are."""
+
+    def __init__(self, spell: Spelling) -> None:
+        self._spell = spell
+
+    def __call__(self, value: object) -> str:
+        """The text of a value."""
+        return self._spell(value)
+
+
 def spellings(
     names: Sequence[str],
     positions: Mapping[str, int | None],
@@ -64,10 +75,10 @@ def spellings(
     `shown`: values as the people of this kind of file see them. `nested`: a text in a json column is a JSON string,
     and no text that holds JSON.
     """
-    made: list[Spelling] = [shown] * len(names)
+    made: list[Spelling] = [AsDigits(shown)] * len(names)
     for name, at in positions.items():
         if at is not None:
-            made[at] = _of_column(columns[name], shown, nested=nested) if name in columns else _wanted(shown)
+            made[at] = _of_column(columns[name], shown, nested=nested) if name in columns else AsDigits(_wanted(shown))
     return made
 
 
@@ -96,16 +107,20 @@ def _of_column(column: Column, shown: Spelling, *, nested: bool) -> Spelling:
             raise NotSpelled(value.check, value.text)
         return "" if value is None else own(value)
 
-    return spell
+    return AsDigits(spell) if column.table is None and form is None else spell
 
 
 def _our_way(kind: str, shown: Spelling) -> Spelling:
     """Of a column that says nothing of how its cells are written: its rule reads no value as another one."""
 
     def spell(value: object) -> str:
+        if value.__class__ is Decimal:  # the usual case, and so a quick one
+            text = str(value)
+            if "E" not in text and (kind != "int" or "." not in text):
+                return text
         return canonical(_fitted(kind, value))
 
-    return shown if kind in ("str", "phone") else spell
+    return shown if kind in ("str", "phone") else _remembered(spell, date)
 
 
 def _by_table(column: Column, form: Form | None, own: Spelling, shown: Spelling) -> Spelling:
@@ -125,24 +140,32 @@ def _by_table(column: Column, form: Form | None, own: Spelling, shown: Spelling)
     return spell
 
 
-def _by_form(form: Form, kind: str) -> Spelling:
-    kept: dict[tuple[type[Any], Any], str] = {}
+def _remembered(spell: Spelling, *kinds: type) -> Spelling:
+    """A spelling that keeps what comes again: the same days in many rows."""
+    kept: dict[tuple[type, object], str] = {}
 
+    def remember(value: object) -> str:
+        if not isinstance(value, kinds):
+            return spell(value)
+        key = (value.__class__, value)
+        if (text := kept.get(key)) is None:
+            if len(kept) >= _MOST_KEPT:
+                kept.clear()
+            text = kept[key] = spell(value)
+        return text
+
+    return remember
+
+
+def _by_form(form: Form, kind: str) -> Spelling:
     def spell(value: Any) -> str:
         if kind in NUMBERS and isinstance(value, int | float | Decimal) and not isinstance(value, bool):
             number = _fitted(kind, value)
             if kind != "int" or isinstance(number, int):
                 return form.write(number)  # digits and the decimal sign, which it always reads as that number
-        if not isinstance(value, date | bool):
-            return _sure(form, kind, value)
-        key = (value.__class__, value)
-        if (text := kept.get(key)) is None:
-            if len(kept) >= _MOST_KEPT:
-                kept.clear()
-            text = kept[key] = _sure(form, kind, value)
-        return text
+        return _sure(form, kind, value)
 
-    return spell
+    return _remembered(spell, date, bool)
 
 
 def _sure(form: Form, kind: str, value: Any) -> str:

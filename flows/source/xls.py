@@ -74,7 +74,7 @@ class XlsGrid:
         self._book, self._at, self._moments, self._refuse = book, at, moments, refuse
         self._readers: dict[int, Read] = {}
 
-    def rows(self) -> Iterator[Row]:
+    def pieces(self) -> Iterator[list[Row]]:
         """Its rows in their order."""
         with _readable(self._refuse):
             sheet = self._book.sheet_by_index(self._at)
@@ -86,7 +86,7 @@ class XlsGrid:
                 if info is not None and info.hidden:
                     self.facts.hidden_rows.at(at + 1)
                 cells = [self._value(cell) for cell in sheet.row(at)]
-            yield at + 1, cells
+            yield [(at + 1, cells)]
         self.facts.percents = any(read.met for read in self._readers.values() if isinstance(read, Percents))
 
     def merges(self) -> list[Merge]:

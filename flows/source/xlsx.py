@@ -12,7 +12,7 @@ from flows.source.content import Noticed
 from flows.source.encoding import Refuse
 from flows.source.markup import Element, parsed
 from flows.source.shared_strings import SharedStrings
-from flows.source.sheet import Facts, Merge, Row, Sheet
+from flows.source.sheet import Facts, Merge, Piece, Sheet
 from flows.source.sheet_values import Moments, Percents, Read, format_kind
 from flows.source.sheet_xml import SheetXml
 
@@ -104,9 +104,9 @@ class XlsxGrid:
         self._readers, self._ended = readers, False
         self._sheet = SheetXml(opened, strings, readers, refuse, self.facts)
 
-    def rows(self) -> Iterator[Row]:
+    def pieces(self) -> Iterator[Piece]:
         """Its rows in their order."""
-        yield from self._sheet.rows()
+        yield from self._sheet.pieces()
         self._ended = True
         self.facts.percents = any(reader.met for reader in self._readers if isinstance(reader, Percents))
 
