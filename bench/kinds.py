@@ -95,12 +95,14 @@ def _xlsx(path: Path, count: int) -> None:
             part.write(f'<worksheet><sheetData><row r="1">{head}</row>'.encode())
             for at, row in enumerate(rows(count)):
                 n, own = at + 2, first + 3 * at
+                day, city, note = (row[5] - _ZERO).days, names + row[0] % cities, names + cities + row[0] % notes
                 part.write(
                     f'<row r="{n}" spans="1:10"><c r="A{n}"><v>{row[0]}</v></c><c r="B{n}" t="s"><v>{own}</v></c>'
-                    f'<c r="C{n}" t="s"><v>{own + 1}</v></c><c r="D{n}"><v>{row[3]}</v></c><c r="E{n}"><v>{row[4]}</v></c>'
-                    f'<c r="F{n}" s="1"><v>{(row[5] - _ZERO).days}</v></c><c r="G{n}" t="b"><v>{int(row[6])}</v></c>'
-                    f'<c r="H{n}" t="s"><v>{names + row[0] % cities}</v></c>'
-                    f'<c r="I{n}" t="s"><v>{names + cities + row[0] % notes}</v></c>'
+                    f'<c r="C{n}" t="s"><v>{own + 1}</v></c><c r="D{n}"><v>{row[3]}</v></c>'
+                    f'<c r="E{n}"><v>{row[4]}</v></c>'
+                    f'<c r="F{n}" s="1"><v>{day}</v></c><c r="G{n}" t="b"><v>{int(row[6])}</v></c>'
+                    f'<c r="H{n}" t="s"><v>{city}</v></c>'
+                    f'<c r="I{n}" t="s"><v>{note}</v></c>'
                     f'<c r="J{n}" t="s"><v>{own + 2}</v></c></row>'.encode()
                 )
             part.write(b"</sheetData></worksheet>")
@@ -204,14 +206,13 @@ def main(count: int, kind: str) -> None:
             print("{seconds:6.1f} s  {cpu:6.1f} s of CPU  {peak:6.0f} MiB at most".format(**found[name, number]))
             path.unlink()
         many, few, text = found[kind, count], found[kind, FEW], found["csv", count]
-        print(
-            f"{kind}: {many['seconds'] / text['seconds']:.1f} × the time of CSV ({many['cpu'] / text['cpu']:.1f} × the"
-        )
-        print(f"CPU), {many['peak'] - few['peak']:.0f} MiB more than {FEW:,} rows")
+        time_of, cpu_of = many["seconds"] / text["seconds"], many["cpu"] / text["cpu"]
+        print(f"{kind}: {time_of:.1f} × the time of CSV, {cpu_of:.1f} × its CPU,", end=" ")
+        print(f"{many['peak'] - few['peak']:.0f} MiB more than {FEW:,} rows")
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--check":
+    if sys.argv[1:2] == ["--check"]:
         _check(Path(sys.argv[2]), Path(sys.argv[3]))
     else:
-        main(int(sys.argv[1]), sys.argv[2])
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000, sys.argv[2] if len(sys.argv) > 2 else "xlsx")

@@ -146,12 +146,13 @@ class Source:
         """SHA-256 (hex) of the file as it lies on disk; complete after the last frame."""
         return self._raw.digest()
 
-    def frames(self, size: int = FRAME_ROWS) -> Iterator[Frame]:
+    def frames(self, size: int | None = None) -> Iterator[Frame]:
         """The rows, `size` records at a time (the last frame may be smaller).
 
         Raises FileError for whatever makes the rest of the file uncertain (invalid bytes, an unclosed quote, a file
         that changed or is cut off), and for a file without a row.
         """
+        size = size or (FRAME_ROWS if self.kind == "csv" else FRAME_ROWS // 2)  # others hold more beside the rows
         assembly = Assembly(self._header, size, self._noticed, self._raw.error, asks=self._asks)
         for batch in self._batches():
             yield from assembly.add(_without_guards(batch, self._bare) if self._bare else batch)
