@@ -318,7 +318,7 @@ def test_check_shows_rejections_and_writes_them_down(here: Path, rowrelay: Run) 
     assert [row[1:] for row in rows[1:]] == [["x", "", ""], ["0", "three"]]
     assert (as_json["rows"], as_json["accepted"], as_json["rejected"]) == (4, 2, 2)
     assert as_json["first_rejections"][0]["reasons"][0] == {
-        "column": "userId", "check": "must be a whole number", "value": "x",
+        "column": "userId", "check": "must be a whole number", "value": "x", "place": "line 3",
     }  # fmt: skip
     assert as_json["first_requests"][1]["body"] == '{"userId":4,"title":"four","body":"b"}'
 

@@ -104,7 +104,7 @@ def test_a_bad_cell(
     code, out, _ = rowrelay("check", "own.csv", "--json")
 
     (rejection,) = json.loads(out)["first_rejections"]
-    said = {"column": "c", "check": message, "value": found.replace('""', '"')}
+    said = {"column": "c", "check": message, "value": found.replace('""', '"'), "place": "line 2"}
     assert (code, rejection["reasons"]) == (1, [said])
 
 

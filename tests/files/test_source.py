@@ -207,7 +207,7 @@ BAD_FILES = [
         "book.xls",
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99),
         {},
-        ": is an old Excel workbook, which is not read\nSave it as CSV (UTF-8).",
+        ": is damaged, or no workbook of Excel\nOpen it in Excel, and save it as .xlsx.",
     ),
     ("rows.7z", b"7z\xbc\xaf\x27\x1c" + bytes(99), {}, f": is a 7-Zip archive\n{UNPACK}"),
     ("cut.gz", gzip.compress(GOOD)[:-12], {}, ": is cut off: its packed data has no end\nCopy or download it again."),

@@ -8,6 +8,7 @@ import io
 import zipfile
 
 from tests.harness.bad_limits import LIMITS
+from tests.harness.workbooks import raw_xlsx
 
 GOOD = "userId,title,body\n1,one,b\n2,two,b\n3,three,b\n"
 DEFINITION = """\
@@ -27,6 +28,32 @@ def _workbook() -> bytes:
         archive.writestr("[Content_Types].xml", "<Types/>")
         archive.writestr("xl/workbook.xml", "<workbook/>")
     return packed.getvalue()
+
+
+def _parts(parts: dict[str, str]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, text in parts.items():
+            archive.writestr(name, text)
+    return packed.getvalue()
+
+
+_ODS = "application/vnd.oasis.opendocument.spreadsheet"
+
+
+def _row(number: int, *cells: str) -> str:
+    made = (f'<c r="{letter}{number}" t="str"><v>{cell}</v></c>' for letter, cell in zip("ABCDE", cells, strict=False))
+    return f'<row r="{number}">{"".join(made)}</row>'
+
+
+def _sheets(*names: str, state: str = "visible") -> bytes:
+    """A workbook with sheets of these names, which all hold the same."""
+    with zipfile.ZipFile(io.BytesIO(raw_xlsx(_row(1, "userId", "title", "body")))) as archive:
+        parts = {name: archive.read(name).decode() for name in archive.namelist()}
+    sheets = "".join(f'<sheet name="{name}" state="{state}" r:id="r1"/>' for name in names)
+    sheets += '<sheet name="Empty" r:id="r9"/>' if len(names) == 1 else ""
+    parts["xl/workbook.xml"] = f'<workbook xmlns:r="r"><sheets>{sheets}</sheets></workbook>'
+    return _parts(parts)
 
 
 def _but(old: str, new: str) -> str:
@@ -54,7 +81,91 @@ FILES: list[tuple[str, bytes | None, str]] = [
     (
         "old.xls",
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 600,
-        "old.xls: is an old Excel workbook, which is not read\nSave it as CSV (UTF-8).",
+        "old.xls: is damaged, or no workbook of Excel\nOpen it in Excel, and save it as .xlsx.",
+    ),
+    (
+        "sheets.xlsx",
+        _sheets("Orders", "Prices"),
+        "sheets.xlsx: has several sheets with content: Orders, Prices\n"
+        "Say which one: --sheet Orders (in a definition source: {sheet: …}).",
+    ),
+    (
+        "hidden.xlsx",
+        _sheets("Orders", state="hidden"),
+        "hidden.xlsx: has no visible sheet with content\nIts sheets: Orders; name one with --sheet.",
+    ),
+    (
+        "blank.xlsx",
+        raw_xlsx('<row r="1"/><row r="2"><c r="A2"/></row>'),
+        "blank.xlsx: has nothing in its rows of sheet 'S' that could name the columns\n"
+        "Name the row that holds the column names with --header-row.",
+    ),
+    (
+        "header.xlsx",
+        raw_xlsx(_row(1, "userId", "title", "body")),
+        "header.xlsx: has a header but no rows\nPut the rows below the first line.",
+    ),
+    (
+        "merged.xlsx",
+        raw_xlsx(
+            _row(1, "userId", "title", "body") + _row(2, "1", "a", "b"),
+            tail='<mergeCells count="1"><mergeCell ref="B2:C2"/></mergeCells>',
+        ),
+        "merged.xlsx: has merged cells in sheet 'S': B2:C2\n"
+        "Say --merged fill (in a definition source: {merged: fill}), and each of them gets the value that they show; "
+        "or unmerge them.",
+    ),
+    (
+        "order.xlsx",
+        raw_xlsx(_row(1, "userId", "title", "body") + _row(3, "1", "a", "b") + _row(2, "2", "a", "b")),
+        "order.xlsx: is damaged: row 2 of a sheet follows row 3\nSave it anew.",
+    ),
+    (
+        "text.xlsx",
+        raw_xlsx(_row(1, "userId", "title", "body") + '<row r="2"><c r="A2" t="s"><v>7</v></c></row>'),
+        "text.xlsx: is damaged: a cell names a text that is not there\nSave it anew.",
+    ),
+    (
+        "style.xlsx",
+        raw_xlsx(_row(1, "userId", "title", "body") + '<row r="2"><c r="A2" s="7"><v>7</v></c></row>'),
+        "style.xlsx: is damaged: a cell has a style that is not there\nSave it anew.",
+    ),
+    (
+        "cut.xlsx",
+        raw_xlsx(_row(1, "userId", "title", "body"))[:-200],
+        "cut.xlsx: is a damaged or incomplete ZIP archive: its list of files cannot be read\n"
+        "Copy or download it again.",
+    ),
+    (
+        "binary.xlsb",
+        _parts({"[Content_Types].xml": "", "xl/workbook.bin": ""}),
+        "binary.xlsb: is a binary workbook (.xlsb), which is not read\nOpen it in Excel and save it as .xlsx.",
+    ),
+    (
+        "letter.docx",
+        _parts({"[Content_Types].xml": "", "word/document.xml": ""}),
+        "letter.docx: is an Office document, but no workbook\n"
+        "Open it in the program it was made with and save it as CSV (UTF-8).",
+    ),
+    (
+        "locked.xlsx",
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(900) + "EncryptedPackage".encode("utf-16-le") + bytes(99),
+        "locked.xlsx: is protected by a password\nTake the password away in Excel, and save it again.",
+    ),
+    (
+        "locked.ods",
+        _parts({"mimetype": _ODS, "META-INF/manifest.xml": "<manifest:encryption-data/>", "content.xml": "x"}),
+        "locked.ods: is protected by a password\nTake the password away, and save it again.",
+    ),
+    (
+        "cut.ods",
+        _parts({"mimetype": _ODS, "content.xml": "<office:document-content"}),
+        "cut.ods: is damaged: unclosed token: line 1, column 0\nCopy it again, or save it anew.",
+    ),
+    (
+        "of2003.xml",
+        b'<?xml version="1.0"?>\n<?mso-application progid="Excel.Sheet"?>\n<Workbook/>',
+        "of2003.xml: is a workbook as XML (Excel 2003), which is not read\nOpen it in Excel and save it as .xlsx.",
     ),
     ("page.csv", b"<!DOCTYPE html><p>", "page.csv: is a web page, not CSV\nThe download may have needed a login."),
     (
@@ -468,6 +579,26 @@ COMMANDS: list[tuple[list[str], str]] = [
     (
         ["check", "good.csv", "--delimiter", "::"],
         "good.csv: '::' cannot separate cells\nUse one character, such as , or ; or tab.",
+    ),
+    (
+        ["check", "good.csv", "--kind", "xlsx"],
+        "good.csv: is a text file, and was said to be an Excel workbook\nLeave kind out, or mend it.",
+    ),
+    (
+        ["check", "good.csv", "--header-row", "9"],
+        "good.csv: has 5 lines, and its header was said to stand in line 9",
+    ),
+    (
+        ["check", "good.csv", "--header-row", "2", "--skip-rows", "3"],
+        "skip_rows passes over the header, which is row 2; header_row alone says enough",
+    ),
+    (
+        ["check", "good.csv", "--kind", "csv", "--sheet", "Orders"],
+        "sheet says nothing of a text file; leave it out, or mend kind",
+    ),
+    (
+        ["check", "good.csv", "--skip-footer", "3"],
+        "good.csv: has a header but no rows\nPut the rows below the first line.",
     ),
     (
         ["check", "good.csv", "--encoding", "utf-9"],
