@@ -17,7 +17,7 @@ from flows.source.content import Noticed
 from flows.source.kind import kind_of
 from flows.source.ods import OdsBook
 from flows.source.rawfile import RawFile
-from flows.source.sheet import Workbook
+from flows.source.sheet import Walk, Workbook
 from flows.source.source import MAX_BYTES, READERS
 from flows.source.spelling import shouted
 from flows.source.table import Table
@@ -90,7 +90,9 @@ def _kind(path: str | Path, seen: Look, max_bytes: int) -> Look:
             return seen
         with closing(BOOKS[kind](body)) as book:
             shown = [(at, name) for at, (name, visible) in enumerate(book.sheets()) if visible]
-            return replace(seen, sheets=tuple(Tab(name, _lines(book.grid(at).rows())) for at, name in shown[:SHEETS]))
+            return replace(
+                seen, sheets=tuple(Tab(name, _lines(Walk(book.grid(at).pieces()))) for at, name in shown[:SHEETS])
+            )
 
 
 def _top(path: str | Path, seen: Look, max_bytes: int) -> Look:

@@ -113,8 +113,8 @@ class Sheet:
         self._grid = book.grid(at)
         pieces = self._grid.pieces()
         if form.merged == "fill":
-            pieces = _filled(_Walk(pieces), sorted(self._grid.merges(), key=_order))
-        walk = _Walk(pieces)
+            pieces = _filled(Walk(pieces), sorted(self._grid.merges(), key=_order))
+        walk = Walk(pieces)
         first = next(walk, (1, []))
         rows = chain([first], walk)
         if is_ours([cell for cell in first[1] if isinstance(cell, str)]):  # saved by a spreadsheet meanwhile
@@ -265,7 +265,7 @@ def _spelled(column: tuple[str, list[Any]] | None, spell: Spelling, count: int) 
     return [value if value.__class__ is str else "" if value is None else spell(value) for value in values]
 
 
-class _Walk(Iterator[Row]):
+class Walk(Iterator[Row]):
     """Pieces row by row, until the rest is taken as it is."""
 
     def __init__(self, pieces: Iterator[Piece]) -> None:
@@ -337,7 +337,7 @@ def _named(names: Sequence[str], asked: str | int) -> int | None:
 
 
 def _has_content(grid: Grid) -> bool:
-    return any(_filled_cells(cells) for _, cells in _Walk(grid.pieces()))
+    return any(_filled_cells(cells) for _, cells in Walk(grid.pieces()))
 
 
 def _header(head: Sequence[Row], wanted: Set[str]) -> int:

@@ -7,6 +7,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import example, given, settings
@@ -85,6 +86,7 @@ def spelled(rules: dict[str, Any], value: object, *, nested: bool = True) -> tup
 
 def same(value: object, found: object) -> bool:
     """Whether a value is what was read, whichever type of Python holds it."""
+    found = found.item() if isinstance(found, np.generic) else found
     if isinstance(value, list | dict):
         return json.dumps(value, default=str, sort_keys=True) == json.dumps(found, default=str, sort_keys=True)
     if isinstance(value, bool) or isinstance(found, bool):
@@ -93,8 +95,8 @@ def same(value: object, found: object) -> bool:
         both = (value if isinstance(value, datetime) else datetime.combine(value, time()),) if value else ()
         other = found if isinstance(found, datetime) else datetime.combine(found, time())  # type: ignore[arg-type]
         return both == (other,)
-    if isinstance(value, int | float | Decimal) and isinstance(found, int | float | Decimal):
-        return float(value) == float(found)
+    if isinstance(value, float) or isinstance(found, float):
+        return float(value) == float(found)  # type: ignore[arg-type]
     return value == found
 
 
