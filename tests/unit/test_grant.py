@@ -171,7 +171,8 @@ def test_what_a_refusal_says(said: Answer, words: str) -> None:
     "said",
     [
         answer(408, {"error": "x"}),
-        answer(425, b""),
+        answer(425, {"error": "x"}),
+        answer(429, {"error": "x"}),
         answer(400, {"error": "temporarily_unavailable"}),
         answer(400, {"error": "server_error"}),
         answer(403, b"<html>blocked"),
