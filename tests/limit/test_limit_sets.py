@@ -542,6 +542,17 @@ def test_a_budget_does_not_quicken_what_another_one_has_slowed(redis_client: red
     assert world.visit(asker, 3, [(0, 1)] * 3) == []
 
 
+def test_the_slower_of_two_budgets_is_the_pace(redis_client: redis.Redis) -> None:
+    world, asker = warm(redis_client, ACCOUNT)
+    for left, seconds in (("10", 60), ("100", 2)):
+        asker.reports.append(Report("r", left, world.now / SECOND + seconds))
+        world.visit(asker, 0, [])
+    assert len(world.visit(asker, 1, [(0, 1)])) == 1
+    world.now += 1 * SECOND
+
+    assert world.visit(asker, 3, [(0, 1)] * 3) == []
+
+
 def test_a_dear_request_is_not_starved_by_the_cheap_ones_of_others(redis_client: redis.Redis) -> None:
     """Ten units in 0.8 s: one process asks for nine at once, another one for one again and again."""
     few = LimitTerms("points", ((10, 0.8),), 40, 0.5, 0.5, units=True)
