@@ -18,7 +18,7 @@ KINDS: tuple[str, ...] = get_args(Kind)
 SHEETS = ("xlsx", "xls", "ods")
 NESTED = ("json", "jsonl", "parquet")
 ABOUT: Mapping[str, tuple[str, ...]] = {  # keys that say something of some kinds only
-    "encoding": ("csv",),
+    "encoding": ("csv", "json", "jsonl"),
     "delimiter": ("csv",),
     "apostrophes": ("csv", *SHEETS),
     "sheet": SHEETS,

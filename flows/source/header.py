@@ -77,6 +77,16 @@ class Called:
         """All names that the header may hold."""
         return [*wanted, *(other for others in self.others.values() for other in others), *self.mapped.values()]
 
+    def unseen(self, wanted: Mapping[str, bool], names: Sequence[str]) -> list[str]:
+        """The columns that may be missing and are, under all their names; not those that one of `names` resembles."""
+        there = {_loose(name) for name in names}
+        found = []
+        for name, optional in wanted.items():
+            own = (name, *self.others.get(name, ()), *filter(None, [self.mapped.get(name)]))
+            if optional and there.isdisjoint(map(_loose, own)) and not _near(name, list(names)):
+                found.append(name)
+        return found
+
 
 def named_delimiter(asked: str, refuse: Refuse) -> str:
     """The delimiter a person asked for: a character, or the word for it. Raises FileError for anything else."""
@@ -153,7 +163,7 @@ def match(
     slips = {name: other for name, other in near.items() if other}
     if required or slips or doubled:
         said = _complaint(required, slips, doubled, extra, wanted)
-        hint = _no_table(names, wanted) or _may_be(missing, free, names, samples, called)
+        hint = (delimiter and _no_table(names, wanted)) or _may_be(missing, free, names, samples, called)
         hint = hint or _advice(names, wanted, delimiter)
         raise ColumnsDiffer.of(refuse(said, line=None, hint=hint), names, samples)
     return Header(tuple(names), {name: positions.get(name) for name in wanted}, tuple(extra))
@@ -241,6 +251,8 @@ def _no_table(names: list[str], wanted: Mapping[str, bool]) -> str:
 
 
 def _advice(names: list[str], wanted: Mapping[str, bool], delimiter: str) -> str:
+    if not delimiter:
+        return f"{_all(names)}. Each column of the pipeline must be there once."
     if not any(_loose(name) == _loose(other) for name in names for other in wanted):
         return f"The first line must name the columns; found {delimiter.join(names)[:120]!r}."
     return "Each column of the pipeline must be there once: mend the first line, or name the pipeline it belongs to."

@@ -7,6 +7,8 @@ import zipfile
 
 from flows.pipeline.file_form import WORDS
 from flows.source.body import Body
+from flows.source.encoding import MARKS
+from flows.source.json_records import decode
 from flows.source.zipped import UNPACK
 
 AS_CSV = "Open it in the program it was made with and save it as CSV (UTF-8)."
@@ -23,7 +25,9 @@ WEB_PAGE = (b"<!doctype html", b"<html")
 ZIP = b"PK\x03\x04"
 OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 LOCKED = "EncryptedPackage".encode("utf-16-le")  # a stream of the old kind of file, in which a workbook is locked
-PARQUET = b"PAR1"
+PARQUET, PARQUET_LOCKED = b"PAR1", b"PARE"
+_LIST = re.compile(r'\[\s*(?:[\[\]{"]|-?\d|(?:true|false|null)\b)')
+_OBJECT = re.compile(r'\{\s*["}]')
 _SHEET_MIME = b"application/vnd.oasis.opendocument.spreadsheet"
 
 
@@ -49,6 +53,8 @@ def _found(body: Body) -> str:
         return _in_zip(body)
     if head.startswith(OFFICE):
         return _in_office(body)
+    if head.startswith(PARQUET_LOCKED):
+        raise body.refuse("is an encrypted Parquet file", hint="Write it without encryption.")
     if head.startswith(PARQUET):
         return "parquet"
     _refuse_foreign(body, head)
@@ -57,7 +63,35 @@ def _found(body: Body) -> str:
 
 def _text(head: bytes) -> str:
     """Of a text file what it is written in."""
-    return "csv"
+    for mark, codec, _ in MARKS:
+        if head.startswith(mark):
+            text = head[len(mark) :].decode(codec, errors="ignore").lstrip()
+            break
+    else:
+        text = head.decode(errors="ignore").lstrip()
+    if _LIST.match(text):
+        return "json"
+    return _of_objects(text) if _OBJECT.match(text) else "csv"
+
+
+def _of_objects(text: str) -> str:
+    """Of a text that begins with a JSON object: whether each line is one, or all of it is."""
+    lines = text.split("\n", 20)
+    for line in lines[:20]:
+        try:
+            record = decode(line) if line.startswith("{") else None
+        except ValueError:
+            continue
+        if record is not None and (any(map(str.strip, lines[1:])) or not _has_list(record)):
+            return "jsonl"
+    return "json"
+
+
+def _has_list(value: object) -> bool:
+    """Whether a list of objects is in an object, or in one of those in it."""
+    if isinstance(value, dict):
+        return any(map(_has_list, value.values()))
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
 def _in_zip(body: Body) -> str:

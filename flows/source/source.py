@@ -19,8 +19,11 @@ from flows.source.content import Noticed
 from flows.source.footer import without_footer
 from flows.source.frame import FRAME_ROWS, Assembly, Frame
 from flows.source.header import Called, Header, match
+from flows.source.json_array import JsonArray
+from flows.source.json_lines import JsonLines
 from flows.source.kind import kind_of
 from flows.source.ods import Ods
+from flows.source.parquet import Parquet
 from flows.source.quoting import Batch
 from flows.source.rawfile import OnRead, RawFile, nothing
 from flows.source.spelling import canonical, shouted, spellings
@@ -36,6 +39,9 @@ READERS: Mapping[str, Callable[[Body, FileForm, Iterable[str], Noticed], Table]]
     "xlsx": Xlsx,
     "xls": Xls,
     "ods": Ods,
+    "json": JsonArray,
+    "jsonl": JsonLines,
+    "parquet": Parquet,
 }
 
 
@@ -54,21 +60,21 @@ class Source:
             self._form = form = form.of_ours
         try:
             kind = kind_of(self._body, form.kind)
-            if kind not in READERS:
-                raise raw.error(f"is {WORDS[kind]}, which is not read", hint="Save it as CSV (UTF-8).")
             self._table = READERS[kind](self._body, form, called.names(wanted or ()), self._noticed)
         except BaseException:
             self._body.close()
             raise
         names = self._table.names
         self._form = form = getattr(self._table, "form", form)
+        if isinstance(self._table, JsonArray | JsonLines):
+            self._table.records.expect(called.unseen(wanted or {}, names))
         people = kind in ("csv", *SHEETS)
         bare = restored if is_ours(names, wanted or ()) else unguarded if form.apostrophes == "remove" else None
         self._bare = bare if people else None
         self._asks = people and form.apostrophes == "ask" and not bare and wanted is not None
         if self._bare:
             names = [self._bare(name) for name in names]
-        delimiter, samples = self._table.delimiter or ",", self._table.samples
+        delimiter, samples = self._table.delimiter, self._table.samples
         self._header: Header = match(names, wanted, delimiter, raw.error, called, samples)
 
     @property
@@ -102,7 +108,8 @@ class Source:
     @property
     def absent(self) -> tuple[str, ...]:
         """Columns that were asked for, may be missing, and are."""
-        return tuple(name for name, at in self._header.positions.items() if at is None)
+        unmet = self._table.records.unmet if isinstance(self._table, JsonArray | JsonLines) else ()
+        return tuple(name for name, at in self._header.positions.items() if at is None or name in unmet)
 
     @property
     def kind(self) -> str:

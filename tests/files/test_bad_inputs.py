@@ -14,9 +14,11 @@ from tests.harness.bad_access import ACCESS, Access
 from tests.harness.bad_auth import AUTHS
 from tests.harness.bad_courses import COURSES
 from tests.harness.bad_inputs import COMMANDS, DEFINITIONS, FILES, GOOD, MISTYPED
+from tests.harness.bad_nested import NESTED_FILES
 from tests.harness.bad_packed import PACKED_FILES
 from tests.harness.bad_values import CELLS, COLUMNS
 
+ALL_FILES = FILES + PACKED_FILES + NESTED_FILES
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -50,12 +52,10 @@ def test_the_table_is_long_enough() -> None:
     assert len(ACCESS) >= 35
     assert len(AUTHS) >= 40
     assert len(COLUMNS) + len(CELLS) >= 80
-    assert len(PACKED_FILES) >= 25
+    assert len(PACKED_FILES) + len(NESTED_FILES) >= 40
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"), FILES + PACKED_FILES, ids=[name for name, *_ in FILES + PACKED_FILES]
-)
+@pytest.mark.parametrize(("name", "content", "message"), ALL_FILES, ids=[name for name, *_ in ALL_FILES])
 def test_a_bad_file(rowrelay: Run, tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)

@@ -171,7 +171,7 @@ FILES: list[tuple[str, bytes | None, str]] = [
     (
         "rows.json",
         b'[{"userId": 1}]',
-        'rows.json: its columns are not those of the pipeline (userId, title, body). missing: userId, title, body; unknown: [{"userId": 1}]\nThis looks like JSON; save the rows as CSV.',
+        "rows.json: its columns are not those of the pipeline (userId, title, body). missing: title, body\nIts columns: userId. Each column of the pipeline must be there once.",
     ),
     (
         "doc.pdf",
@@ -186,7 +186,7 @@ FILES: list[tuple[str, bytes | None, str]] = [
     (
         "rows.parquet",
         b"PAR1" + b"\x00" * 40,
-        "rows.parquet: is a Parquet file, which is not read\nSave it as CSV (UTF-8).",
+        "rows.parquet: is a Parquet file that cannot be read: Parquet magic bytes not found in footer. Either the file is corrupted or this is not a parquet file.\nWrite it anew, or save the rows as CSV (UTF-8).",
     ),
     (
         "latin.csv",

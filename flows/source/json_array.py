@@ -1,0 +1,90 @@
+"""JSON: a list of objects, the file itself or somewhere in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+
+from flows.origin import Origin
+from flows.pipeline.file_form import FileForm
+from flows.source.body import Body
+from flows.source.content import MARK, Noticed
+from flows.source.encoding import decode, find
+from flows.source.json_records import FIRST, Raw, Records
+from flows.source.json_walk import Items, Walk
+from flows.source.quoting import Batch
+from flows.source.table import Spelling
+
+
+class JsonArray:
+    """A JSON file as a flows.source.table.Table: its only list of objects, or the one at the path that is stated.
+
+    An item that is no object is a rejection. Raises FileError where the file is no JSON, or where it is not certain
+    which list is meant.
+    """
+
+    kind, delimiter, header_row = "json", "", 0
+
+    def __init__(self, body: Body, form: FileForm, wanted: Iterable[str], noticed: Noticed) -> None:
+        self._refuse, self._asked = body.refuse, form.path or None
+        found = find(body.head, form.encoding, body.refuse)
+        self.encoding = found.name
+        self._walk = Walk(_without_mark(decode(body.blocks(), found, body.refuse)), body.refuse)
+        self._lists = self._walk.lists(self._asked)
+        path = next(self._lists, None)
+        if path is None:
+            raise self._no_list()
+        self._path, self.origin = path, Origin(kind="json", path=path)
+        self._items, self._first = self._walk.items(), list[Items]()
+        raws: list[str] = []
+        while len(raws) < FIRST and (items := next(self._items, None)):
+            self._first.append(items)
+            raws += items.each()
+        if not raws:
+            raise self._refuse(f"has no rows: the list{_at(path)} is empty")
+        self.records = Records(enumerate(raws[:FIRST], 1), wanted, noticed, body.refuse)
+        self.names, self.samples = self.records.names, self.records.samples
+
+    def batches(self, spellings: Sequence[Spelling]) -> Iterator[Batch]:
+        """The records. Raises FileError where the file is no JSON, is cut off, or has another such list."""
+        self.records.ready(spellings)
+        row = 1
+        for items in chain(self._first, self._items):
+            batch = self._batch(items, row)
+            row += len(batch.cells)
+            yield batch
+        if others := list(islice(self._lists, 20)):
+            paths = ", ".join(path or "the file itself" for path in (self._path, *others))
+            raise self._refuse(
+                f"has more than one list of objects: {paths}",
+                hint=f"Say which one is meant; in a definition source: {{path: {self._path or others[0]}}}",
+            )
+        self.records.end()
+
+    def close(self) -> None:
+        """Nothing was taken beside the file."""
+
+    def _batch(self, items: Items, row: int) -> Batch:
+        def raws() -> Iterator[Raw]:
+            return enumerate(items.each(), row)
+
+        count = len(items.decoded) if items.decoded is not None else 0
+        return self.records.batch(
+            (items.text or "".join(items.raws)).encode(), items.decoded, range(row, row + count), raws
+        )
+
+    def _no_list(self) -> Exception:
+        if self._asked is None:
+            return self._refuse(
+                "is JSON without a list of objects", hint="Each row must be an object in a list: [{…}, {…}]."
+            )
+        return self._refuse(f"has no list{_at(self._asked)}", hint="Leave path out, or mend it.")
+
+
+def _at(path: str) -> str:
+    return f" at {path}" if path else ""
+
+
+def _without_mark(blocks: Iterator[str]) -> Iterator[str]:
+    yield next(blocks, "").lstrip(MARK)
+    yield from blocks
