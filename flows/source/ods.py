@@ -12,8 +12,9 @@ from flows.source.archive import Archive
 from flows.source.body import Body
 from flows.source.content import Noticed
 from flows.source.encoding import Refuse
+from flows.source.grid import MOST_COLUMNS, Facts, Merge, Row
 from flows.source.markup import Markup
-from flows.source.sheet import MOST_COLUMNS, Facts, Merge, Row, Sheet
+from flows.source.sheet import Sheet
 from flows.source.sheet_values import UNKEPT, error, moment, number
 from flows.source.sheet_xml import MOST_ROWS
 from flows.source.table import Unreadable

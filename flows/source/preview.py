@@ -14,10 +14,10 @@ from flows.pipeline.file_form import AS_FOUND, FileForm
 from flows.records import Reading
 from flows.source.body import Body
 from flows.source.content import Noticed
+from flows.source.grid import Walk, Workbook
 from flows.source.kind import kind_of
 from flows.source.ods import OdsBook
 from flows.source.rawfile import RawFile
-from flows.source.sheet import Walk, Workbook
 from flows.source.source import MAX_BYTES, READERS
 from flows.source.spelling import shouted
 from flows.source.table import Table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import BinaryIO, cast
 
 import msgspec
@@ -28,19 +28,27 @@ class SharedStrings:
 
     def __init__(self, archive: Archive, part: str, refuse: Refuse) -> None:
         self._archive, self._part, self._refuse = archive, part, refuse
-        self._groups: dict[int, list[str]] = {}
+        self._groups = _Groups(self._fetched)
         self._places = array("Q")  # of the groups in the file
         self._file: BinaryIO | None = None
         self._count = self._chars = 0
         self._read = False
 
     def __getitem__(self, at: int) -> str:
-        group = self._groups.get(at // GROUP)
-        if group is None:
-            group = self._fetched(at // GROUP)
-        if at % GROUP >= len(group):
-            raise self._missing()
-        return group[at % GROUP]
+        try:
+            return self._groups[at // GROUP][at % GROUP]
+        except IndexError:
+            raise self._missing() from None
+
+    def many(self, numbers: Sequence[str]) -> list[str]:
+        """The texts with these numbers; "" for "". Raises ValueError for what is no number."""
+        groups = self._groups
+        try:
+            if "" in numbers:
+                return [self[int(each)] if each else "" for each in numbers]
+            return [groups[at >> 6][at & 63] for at in map(int, numbers)]  # GROUP is 64
+        except IndexError:
+            raise self._missing() from None
 
     def close(self) -> None:
         """Remove the file."""
@@ -54,8 +62,8 @@ class SharedStrings:
         if not self._read:
             self._read = True
             self._read_all()
-            if (found := self._groups.get(at)) is not None:
-                return found
+            if at in self._groups:
+                return self._groups[at]
         if self._file is None or not 0 <= at < len(self._places):
             raise self._missing()
         if len(self._groups) >= MOST_GROUPS:
@@ -130,6 +138,17 @@ def _quickly(text: str) -> list[str]:
     if "&" in text:
         found = list(map(unescaped, found))
     return list(map(of_excel, found)) if "_x" in text else found
+
+
+class _Groups(dict[int, list[str]]):
+    """Texts by group; what is not in memory is fetched."""
+
+    def __init__(self, fetch: Callable[[int], list[str]]) -> None:
+        super().__init__()
+        self._fetch = fetch
+
+    def __missing__(self, at: int) -> list[str]:
+        return self._fetch(at)
 
 
 class _Slowly:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain, islice, zip_longest
-from typing import Any, Protocol
+from typing import Any
 
 from flows.origin import Origin, letters
 from flows.pipeline.file_form import FileForm
@@ -14,91 +14,16 @@ from flows.records import Reason
 from flows.sheet import is_ours
 from flows.source.content import Noticed, Seen
 from flows.source.encoding import Refuse
+from flows.source.grid import Block, Merge, Piece, Row, Walk, Workbook
 from flows.source.quoting import Batch
+from flows.source.sheet_choice import chosen, few, filled_cells
 from flows.source.spelling import AsDigits, shouted
 from flows.source.table import SAMPLES, NotSpelled, Spelling
 
-Row = tuple[int, list[object]]  # its number from 1, and its cells from column A on; None: nothing stands there
 LOOKED_AT = 200  # rows among which the header is looked for
 BATCH_ROWS = 2000
 BATCH_CHARS = 1 << 20
-MOST_COLUMNS = 16_384
-_NAMED = 20  # sheets or ranges that a message names
 _FULL = 0.6  # of the fullest row's cells, for a row to be a header
-
-
-@dataclass(frozen=True, slots=True)
-class Merge:
-    """A range of merged cells, all from 0 and inclusive; its value stands in the first one."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    def __str__(self) -> str:
-        return f"{letters(self.left)}{self.top + 1}:{letters(self.right)}{self.bottom + 1}"
-
-
-@dataclass(slots=True)
-class Facts:
-    """What a reader learns of a sheet beside its rows; complete after the last one."""
-
-    merges: list[Merge] = field(default_factory=list)
-    hidden_rows: Seen = field(default_factory=Seen)
-    hidden_columns: list[str] = field(default_factory=list)
-    percents: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Rows that follow one another, column by column: of each from A on what is known of its values, and the values.
-
-    text: texts; digits: numbers in canonical spelling, as texts; typed: any values, None for nothing. None: no values.
-    """
-
-    numbers: list[int]
-    columns: list[tuple[str, list[object]] | None]
-
-    def rows(self) -> list[Row]:
-        """The same row by row."""
-        count = len(self.numbers)
-        values = [[None] * count if column is None else _typed(*column) for column in self.columns]
-        return [(number, list(cells)) for number, *cells in zip(self.numbers, *values, strict=True)]
-
-
-Piece = list[Row] | Block
-
-
-def _typed(kind: str, values: list[object]) -> list[object]:
-    return [Decimal(str(value)) if value else None for value in values] if kind == "digits" else values
-
-
-class Grid(Protocol):
-    """One sheet of a workbook. `merges` may be asked before the rows, at the price of reading them once more."""
-
-    facts: Facts
-
-    def pieces(self) -> Iterator[Piece]:
-        """Its rows in their order; blank ones may be left out. Raises FileError."""
-
-    def merges(self) -> list[Merge]:
-        """Its merged cells. Raises FileError."""
-
-
-class Workbook(Protocol):
-    """A workbook of any kind."""
-
-    kind: str
-
-    def sheets(self) -> Sequence[tuple[str, bool]]:
-        """The names of its sheets, and whether each is visible."""
-
-    def grid(self, at: int) -> Grid:
-        """The sheet at a position from 0."""
-
-    def close(self) -> None:
-        """Let go of it."""
 
 
 class Sheet:
@@ -109,7 +34,7 @@ class Sheet:
     def __init__(self, book: Workbook, form: FileForm, wanted: Iterable[str], noticed: Noticed, refuse: Refuse) -> None:
         self.kind = book.kind
         self._book, self._form, self._noticed, self._refuse = book, form, noticed, refuse
-        at, name = _chosen(book, form.sheet, noticed, refuse)
+        at, name = chosen(book, form.sheet, noticed, refuse)
         self._grid = book.grid(at)
         pieces = self._grid.pieces()
         if form.merged == "fill":
@@ -123,7 +48,7 @@ class Sheet:
         skipped = form.header_row - 1 if form.header_row else form.skip_rows or 0
         above = _until(rows, skipped)
         head = list(islice(above.rest, 1 if form.header_row else LOOKED_AT))
-        if not any(_filled_cells(cells) for _, cells in head) or (form.header_row and head[0][0] != form.header_row):
+        if not any(filled_cells(cells) for _, cells in head) or (form.header_row and head[0][0] != form.header_row):
             where = f"row {form.header_row}" if form.header_row else "its rows"
             raise refuse(f"has nothing in {where} of sheet {name!r} that could name the columns", hint=_ADVICE)
         found = 0 if form.header_row else _header(head, {_loose(each) for each in wanted})
@@ -133,8 +58,8 @@ class Sheet:
         self.names = [shouted(cell) for cell in cells[self._first : self._last + 1]]
         self.origin = Origin(self.kind, name, self._first)
         self._pieces: Iterator[Piece] = chain([head[found + 1 :]], walk.left())
-        self.samples = [self._sample(cells) for _, cells in head[found + 1 :] if _filled_cells(cells)][:SAMPLES]
-        over = sum(bool(_filled_cells(cells)) for _, cells in head[:found])
+        self.samples = [self._sample(cells) for _, cells in head[found + 1 :] if filled_cells(cells)][:SAMPLES]
+        over = sum(bool(filled_cells(cells)) for _, cells in head[:found])
         if over and not form.header_row:
             self._say(f"the header is row {self.header_row}; what stands above it was passed over")
 
@@ -231,12 +156,12 @@ class Sheet:
             self._say(f"{hidden:,} {are} ({_first(facts.hidden_rows)}), and read like the others")
         if own := [name for name in facts.hidden_columns if self._first <= _index(name) <= self._last]:
             are = "column is hidden" if len(own) == 1 else "columns are hidden"
-            self._say(f"{len(own)} {are} ({_few(own)}), and read like the others")
+            self._say(f"{len(own)} {are} ({few(own)}), and read like the others")
         if facts.percents:
             self._say("some numbers are shown as percent: 25% is read as 0.25")
         if self._form.merged != "fill" and (found := [each for each in self._grid.merges() if self._is_of(each, last)]):
             raise self._refuse(
-                f"has merged cells in sheet {self.origin.sheet!r}: {_few(list(map(str, sorted(found, key=_order))))}",
+                f"has merged cells in sheet {self.origin.sheet!r}: {few(list(map(str, sorted(found, key=_order))))}",
                 hint="Say --merged fill (in a definition source: {merged: fill}), and each of them gets the value that "
                 "they show; or unmerge them.",
             )
@@ -254,7 +179,8 @@ class Sheet:
 _ADVICE = "Name the row that holds the column names with --header-row."
 
 
-def _spelled(column: tuple[str, list[Any]] | None, spell: Spelling, count: int) -> list[str]:
+def _spelled(column: tuple[str, Sequence[Any]] | None, spell: Spelling, count: int) -> Sequence[str]:
+    """The text of a column. Its values are of one type but for texts, so that those that are equal are alike."""
     if column is None:
         return [""] * count
     kind, values = column
@@ -262,26 +188,8 @@ def _spelled(column: tuple[str, list[Any]] | None, spell: Spelling, count: int) 
         return values
     if kind == "digits":
         return [spell(Decimal(value)) if value else "" for value in values]
-    return [value if value.__class__ is str else "" if value is None else spell(value) for value in values]
-
-
-class Walk(Iterator[Row]):
-    """Pieces row by row, until the rest is taken as it is."""
-
-    def __init__(self, pieces: Iterator[Piece]) -> None:
-        self._pieces, self._rows = pieces, iter(list[Row]())
-
-    def __next__(self) -> Row:
-        while True:
-            for row in self._rows:
-                return row
-            piece = next(self._pieces)
-            self._rows = iter(piece.rows() if isinstance(piece, Block) else piece)
-
-    def left(self) -> Iterator[Piece]:
-        """What was not walked through."""
-        yield list(self._rows)
-        yield from self._pieces
+    texts = {value: value if value.__class__ is str else "" if value is None else spell(value) for value in set(values)}
+    return list(map(texts.__getitem__, values))
 
 
 @dataclass(slots=True)
@@ -297,55 +205,12 @@ def _until(rows: Iterator[Row], skipped: int) -> _Above:
     return _Above(iter(()))
 
 
-def _chosen(book: Workbook, asked: str | int | None, noticed: Noticed, refuse: Refuse) -> tuple[int, str]:
-    """The sheet that was asked for, or the only visible one with content."""
-    sheets = list(book.sheets())
-    names = [name for name, _ in sheets]
-    if not sheets:
-        raise refuse("has no sheet")
-    hidden = [name for name, visible in sheets if not visible]
-    if asked is not None:
-        at = _named(names, asked)
-        if at is None:
-            raise refuse(f"has no sheet {asked!r}", hint=f"Its sheets: {_few(names)}.")
-        return at, names[at]
-    shown = [at for at, (_, visible) in enumerate(sheets) if visible]
-    full = [at for at in shown if _has_content(book.grid(at))] if len(shown) > 1 else shown
-    if len(full) > 1:
-        raise refuse(
-            f"has several sheets with content: {_few([names[at] for at in full])}",
-            hint=f"Say which one: --sheet {_shell(names[full[0]])} (in a definition source: {{sheet: …}}).",
-        )
-    if hidden:
-        said = "1 hidden sheet was" if len(hidden) == 1 else f"{len(hidden)} hidden sheets were"
-        noticed.said.append(f"{said} left out: {_few(hidden)}")
-    if not full:
-        raise refuse("has no visible sheet with content", hint=f"Its sheets: {_few(names)}; name one with --sheet.")
-    return full[0], names[full[0]]
-
-
-def _named(names: Sequence[str], asked: str | int) -> int | None:
-    if isinstance(asked, int):
-        return asked - 1 if 0 < asked <= len(names) else None
-    for at, name in enumerate(names):
-        if name == asked:
-            return at
-    for at, name in enumerate(names):
-        if name.strip().casefold() == asked.strip().casefold():
-            return at
-    return _named(names, int(asked)) if asked.isascii() and asked.isdigit() and len(asked) < 6 else None
-
-
-def _has_content(grid: Grid) -> bool:
-    return any(_filled_cells(cells) for _, cells in Walk(grid.pieces()))
-
-
 def _header(head: Sequence[Row], wanted: Set[str]) -> int:
     """Which of the first rows names the most wanted columns; where none does, the first one that is full of texts."""
     merits = [len(wanted & {_loose(cell) for cell in cells if isinstance(cell, str)}) for _, cells in head]
     if max(merits):
         return merits.index(max(merits))
-    counts = [_filled_cells(cells) for _, cells in head]
+    counts = [filled_cells(cells) for _, cells in head]
     full = [at for at, count in enumerate(counts) if count and count >= _FULL * max(counts)]
     texts = [at for at in full if all(isinstance(cell, str) for cell in head[at][1] if cell is not None)]
     return (texts or full)[0]
@@ -379,10 +244,6 @@ def _add(batch: Batch, line: int, record: list[str], fault: Reason | None) -> No
     batch.chars += sum(map(len, record))
 
 
-def _filled_cells(cells: Sequence[object]) -> int:
-    return sum(cell is not None and cell != "" for cell in cells)
-
-
 def _first(seen: Seen) -> str:
     return f"row {seen.line}" if seen.count == 1 else f"the first is row {seen.line}"
 
@@ -392,14 +253,6 @@ def _index(name: str) -> int:
     for letter in name:
         at = at * 26 + ord(letter) - 64
     return at - 1
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
-
-
-def _shell(name: str) -> str:
-    return name if name.isidentifier() else "'" + name.replace("'", "'\\''") + "'"
 
 
 def _loose(name: str) -> str:

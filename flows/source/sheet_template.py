@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from operator import lt
 from typing import Any
 
-from flows.source.sheet import Block
+from flows.source.grid import Block
 
 Shape = tuple[str, str, bool]  # of a cell: its style, its kind, and whether a formula made it
 
@@ -61,7 +61,7 @@ class Template:
     def read(
         self,
         text: str,
-        column: Callable[[Shape, list[str]], tuple[str, list[Any]]],
+        column: Callable[[Shape, Sequence[str]], tuple[str, Sequence[Any]]],
         hide: Callable[[int], None],
     ) -> list[Part] | None:
         """The rows of a stretch; None where too few are alike, or it is not plain.
@@ -90,16 +90,16 @@ class Template:
         return parts
 
     def _block(
-        self, found: list[tuple[str, ...]], column: Callable[[Shape, list[str]], tuple[str, list[Any]]]
+        self, found: list[tuple[str, ...]], column: Callable[[Shape, Sequence[str]], tuple[str, Sequence[Any]]]
     ) -> Block:
         numbers, _, *columns = zip(*found, strict=True)
-        made: list[tuple[str, list[Any]] | None] = [None] * self._width
+        made: list[tuple[str, Sequence[Any]] | None] = [None] * self._width
         for (at, shape), texts in zip(self._shapes, columns, strict=False):
-            made[at] = column(shape, list(texts))
+            made[at] = column(shape, texts)
         return Block(list(map(int, numbers)), made)
 
 
-def are_digits(texts: list[str]) -> bool:
+def are_digits(texts: Sequence[str]) -> bool:
     """Whether all of these, but for empty ones, are numbers that are written as they are shown."""
     return _DIGITS.fullmatch("\n".join(texts) + "\n") is not None
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from flows.origin import letters
 from flows.source.encoding import Refuse
+from flows.source.grid import MOST_COLUMNS, Facts, Merge, Piece, Row
+from flows.source.known_numbers import Readers
 from flows.source.markup import Markup, Odd, Stretches, has_control, of_excel, unescaped
 from flows.source.shared_strings import SharedStrings
-from flows.source.sheet import MOST_COLUMNS, Facts, Merge, Piece, Row
 from flows.source.sheet_template import Shape, Template, are_digits
-from flows.source.sheet_values import UNKEPT, Read, error, moment, number
+from flows.source.sheet_values import UNKEPT, Read, error, moment
 from flows.source.table import Unreadable
 
 _SPACE = r'(?: xml:space="preserve")?'
@@ -26,7 +27,6 @@ _NUMBER = re.compile(r' r="([0-9]{1,7})"')
 _REF = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7})(?::\$?([A-Z]{1,3})\$?([0-9]{1,7}))?")
 _HIDDEN = re.compile(r' hidden="(?:1|true)"')
 MOST_ROWS, _MOST_MERGES = 1_048_576, 200_000
-_MOST_KNOWN = 50_000
 _LEARNT = 200  # rows by which the others are known
 _TRUTHS: Mapping[str, object] = {"": None, "0": False, "1": True}
 
@@ -42,32 +42,6 @@ class Columns(dict[str, int]):
         return at - 1
 
 
-class _Readers(dict[str, "_Known"]):
-    """What reads numbers, by the style of their cells."""
-
-    def __init__(self, readers: Sequence[Read], refuse: Refuse) -> None:
-        super().__init__({str(at): _Known(read) for at, read in enumerate(readers)})
-        self[""], self._refuse = self["0"], refuse
-
-    def __missing__(self, style: str) -> _Known:
-        raise self._refuse("is damaged: a cell has a style that is not there", hint="Save it anew.")
-
-
-class _Known(dict[str, object]):
-    """Numbers that were read, by their text: days and states come again and again."""
-
-    def __init__(self, read: Read) -> None:
-        super().__init__()
-        self._read = read
-        self.reads_numbers = read is number
-
-    def __missing__(self, text: str) -> object:
-        if len(self) >= _MOST_KNOWN:
-            self.clear()
-        found = self[text] = self._read(text)
-        return found
-
-
 class SheetXml:
     """A worksheet. `opened` begins to read it; `readers`: by cell style what its number is. Raises FileError."""
 
@@ -79,13 +53,11 @@ class SheetXml:
         refuse: Refuse,
         facts: Facts,
     ) -> None:
-        self._opened, self._strings, self._readers = opened, strings, _Readers(readers, refuse)
+        self._opened, self._strings, self._readers = opened, strings, Readers(readers, refuse)
         self.refuse, self.facts = refuse, facts
         self.columns = Columns()
         self.last = 0  # the number of the last row
         self._template: Template | None = None
-        self._texts = _Known(lambda text: strings[int(text)])
-        self._texts[""] = ""
 
     def pieces(self) -> Iterator[Piece]:
         """Its rows in their order; then `facts` have what else there is to know."""
@@ -155,11 +127,11 @@ class SheetXml:
             return None
         return pieces
 
-    def _column(self, shape: Shape, texts: list[str], *, as_is: bool) -> tuple[str, list[Any]]:
+    def _column(self, shape: Shape, texts: Sequence[str], *, as_is: bool) -> tuple[str, Sequence[Any]]:
         """The values of a column of cells that are alike. Raises KeyError for what no such cell holds."""
         style, kind, _ = shape
         if kind == "s":
-            return "text", list(map(self._texts.__getitem__, texts))
+            return "text", self._strings.many(texts)
         if kind in ("str", "inlineStr"):
             return "text", texts if as_is else [of_excel(unescaped(text)) for text in texts]
         if kind == "b":

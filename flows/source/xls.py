@@ -13,7 +13,8 @@ from flows.pipeline.file_form import FileForm
 from flows.source.body import Body
 from flows.source.content import Noticed
 from flows.source.encoding import Refuse
-from flows.source.sheet import Facts, Merge, Row, Sheet
+from flows.source.grid import Facts, Merge, Row
+from flows.source.sheet import Sheet
 from flows.source.sheet_values import Moments, Percents, Read, error, format_kind
 
 MOST_BYTES = 256 << 20

@@ -10,9 +10,10 @@ from flows.source.archive import Archive
 from flows.source.body import Body
 from flows.source.content import Noticed
 from flows.source.encoding import Refuse
+from flows.source.grid import Facts, Merge, Piece
 from flows.source.markup import Element, parsed
 from flows.source.shared_strings import SharedStrings
-from flows.source.sheet import Facts, Merge, Piece, Sheet
+from flows.source.sheet import Sheet
 from flows.source.sheet_values import Moments, Percents, Read, format_kind
 from flows.source.sheet_xml import SheetXml
 

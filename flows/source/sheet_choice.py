@@ -1,0 +1,68 @@
+"""Which sheet of a workbook is read: the one that was asked for, or the only visible one with content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flows.source.content import Noticed
+from flows.source.encoding import Refuse
+from flows.source.grid import Grid, Walk, Workbook
+
+_NAMED = 20  # sheets or ranges that a message names
+
+
+def chosen(book: Workbook, asked: str | int | None, noticed: Noticed, refuse: Refuse) -> tuple[int, str]:
+    """The sheet that was asked for, or the only visible one with content."""
+    sheets = list(book.sheets())
+    names = [name for name, _ in sheets]
+    if not sheets:
+        raise refuse("has no sheet")
+    hidden = [name for name, visible in sheets if not visible]
+    if asked is not None:
+        at = _named(names, asked)
+        if at is None:
+            raise refuse(f"has no sheet {asked!r}", hint=f"Its sheets: {few(names)}.")
+        return at, names[at]
+    shown = [at for at, (_, visible) in enumerate(sheets) if visible]
+    full = [at for at in shown if _has_content(book.grid(at))] if len(shown) > 1 else shown
+    if len(full) > 1:
+        raise refuse(
+            f"has several sheets with content: {few([names[at] for at in full])}",
+            hint=f"Say which one: --sheet {_shell(names[full[0]])} (in a definition source: {{sheet: …}}).",
+        )
+    if hidden:
+        said = "1 hidden sheet was" if len(hidden) == 1 else f"{len(hidden)} hidden sheets were"
+        noticed.said.append(f"{said} left out: {few(hidden)}")
+    if not full:
+        raise refuse("has no visible sheet with content", hint=f"Its sheets: {few(names)}; name one with --sheet.")
+    return full[0], names[full[0]]
+
+
+def _named(names: Sequence[str], asked: str | int) -> int | None:
+    if isinstance(asked, int):
+        return asked - 1 if 0 < asked <= len(names) else None
+    for at, name in enumerate(names):
+        if name == asked:
+            return at
+    for at, name in enumerate(names):
+        if name.strip().casefold() == asked.strip().casefold():
+            return at
+    return _named(names, int(asked)) if asked.isascii() and asked.isdigit() and len(asked) < 6 else None
+
+
+def _has_content(grid: Grid) -> bool:
+    return any(filled_cells(cells) for _, cells in Walk(grid.pieces()))
+
+
+def filled_cells(cells: Sequence[object]) -> int:
+    """How many of a row's cells hold something."""
+    return sum(cell is not None and cell != "" for cell in cells)
+
+
+def few(names: Sequence[str]) -> str:
+    """Names in a row, the first of them where there are many."""
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
+
+
+def _shell(name: str) -> str:
+    return name if name.isidentifier() else "'" + name.replace("'", "'\\''") + "'"
