@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from dashboard.connections import client, ledger, pipelines, ready_prefect, settings, view
 from dashboard.files.deposit import deposit
-from dashboard.prefect_api import schedules, server
-from dashboard.prefect_api.schedules import Schedule
+from dashboard.noted import note
+from dashboard.prefect_api import server
 from dashboard.prefect_api.server import FlowRun
-from dashboard.words import visible
 from flows.delivery.changes import CannotMend, Document
 from flows.delivery.delivered import refuse_skipping
 from flows.delivery.earlier_run import file_name
@@ -32,19 +29,16 @@ from flows.ledger.run import Run
 from flows.limit import status as limit_status
 from flows.limit.status import open_limit
 from flows.pipeline import file_form as form
-from flows.pipeline.definition import Definition
 from flows.pipeline.file_form import FileForm
 from flows.pipeline.pipelines import pick
 from flows.pipeline.reading import from_resolved
 from flows.pipeline.secret_hosts import refuse_secrets
-from flows.pipeline.timing import Rule
 from flows.records import RowState, Wanted
 from flows.retention import delete_run
 from flows.storage.located import find
 
 _SAME_WISH_SECONDS = 20  # two clicks within it are one wish
 _ASKED_SECONDS = 600.0
-logger = logging.getLogger(__name__)
 
 
 class NotPossible(RowrelayError):
@@ -211,7 +205,7 @@ def take_back(flow: FlowRun, *, by: str) -> None:
     if flow.ended:
         raise NotPossible("The run has ended already, so there is nothing to cancel.")
     server.cancel(flow.id)
-    _note("%s cancelled the run %s before it began", by, flow.id)
+    note("%s cancelled the run %s before it began", by, flow.id)
 
 
 def cancel(run: Run, *, by: str) -> None:
@@ -285,7 +279,7 @@ def put_into_inbox(run: Run, *, by: str) -> str:
     path = deposit(run.file, run.facts.name or run.file, definition, settings())
     with translated():
         ledger().event(run.id, f"{by} put the file into the inbox")
-    _note("%s put the file of run %s into the inbox %s", by, run.id, path)
+    note("%s put the file of run %s into the inbox %s", by, run.id, path)
     return str(path)
 
 
@@ -295,40 +289,7 @@ def delete(run: Run, *, by: str) -> None:
         raise RunBusy("The run is about to be delivered.", hint="Cancel it first.")
     with translated():
         delete_run(run.id, ledger(), settings(), by=by)
-    _note("%s deleted the run %s of %s", by, run.id, run.pipeline)
-
-
-def add_schedule(
-    definition: Definition, *, source: str, rule: Rule, skip_delivered: bool = False, by: str
-) -> tuple[str, list[datetime]]:
-    """Make a schedule; returns its id and next times. Raises ScheduleRefused, PrefectRefused, StackError."""
-    made = schedules.add(definition, settings(), source=source, rule=rule, skip_delivered=skip_delivered)
-    _note("%s made a schedule of %s: %s (%s)", by, definition.name, rule, source or "its own inbox")
-    return made
-
-
-def change_schedule(schedule: Schedule, rule: Rule, *, skip_delivered: bool | None = None, by: str) -> list[datetime]:
-    """Let a schedule come at other times, or say anew whether it leaves out delivered rows; returns the next times.
-
-    Raises DefinitionError, RuleRefused, ScheduleRefused, StackError.
-    """
-    definition = pick(pipelines(), schedule.deployment.name)
-    coming = schedules.change(schedule, rule, definition, skip_delivered=skip_delivered)
-    skips = "" if skip_delivered is None else f", skip_delivered {str(skip_delivered).lower()}"
-    _note("%s changed the schedule %s of %s to %s%s", by, schedule.rule, schedule.deployment.name, rule, skips)
-    return coming
-
-
-def set_schedule(schedule: Schedule, active: bool, *, by: str) -> None:
-    """Pause a schedule or resume it. Raises ScheduleRefused, PrefectRefused, StackError."""
-    schedules.set_active(schedule, active)
-    _note("%s %s the schedule %s of %s", by, "resumed" if active else "paused", schedule.rule, schedule.deployment.name)
-
-
-def remove_schedule(schedule: Schedule, *, by: str) -> None:
-    """Remove a schedule. Raises PrefectRefused, StackError."""
-    schedules.remove(schedule)
-    _note("%s removed the schedule %s of %s", by, schedule.rule, schedule.deployment.name)
+    note("%s deleted the run %s of %s", by, run.id, run.pipeline)
 
 
 def open_the_limit(name: str, *, by: str) -> bool:
@@ -337,13 +298,8 @@ def open_the_limit(name: str, *, by: str) -> bool:
         if name not in limit_status.names(client()):
             raise NotFound(f"There is no limit {name!r}.", hint="Limits appear with the first run that uses them.")
         opened = open_limit(client(), name, by)
-    _note("%s opened the limit %s", by, name)
+    note("%s opened the limit %s", by, name)
     return opened
-
-
-def _note(what: str, *given: object) -> None:
-    """Who did what, for the log: what is gone can keep no record of it itself."""
-    logger.info(what, *(visible(" ".join(str(each).split())) for each in given))  # in one line, whatever it says
 
 
 def _begin(pipeline: str, file: str, *, dry_run: bool, how: How, by: str, key: str | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from dashboard import actions
+from dashboard import actions, timetable
 from dashboard.api import schemas_setup as schemas
 from dashboard.api.problems import raises
 from dashboard.api.request import by, say_where
@@ -84,7 +84,7 @@ def create_schedule(body: schemas.NewSchedule, request: Request, response: Respo
     """Make a schedule; the answer has its id and its next five times."""
     rule = Rule(body.cron, body.interval_seconds, body.rrule, body.timezone)
     definition = pick(pipelines(), body.pipeline)
-    made, coming = actions.add_schedule(
+    made, coming = timetable.add(
         definition, source=body.source, rule=rule, skip_delivered=body.skip_delivered, by=by(request)
     )
     say_where(request, response, f"/schedules/{made}")
@@ -108,9 +108,9 @@ def change_schedule(schedule: str, body: schemas.ScheduleChange, request: Reques
         stated = (body.cron, body.interval_seconds, body.rrule)
         rule = Rule(*stated) if any(each is not None for each in stated) else found.planned
         rule = replace(rule, timezone=body.timezone or found.timezone)
-        coming = actions.change_schedule(found, rule, skip_delivered=body.skip_delivered, by=by(request))
+        coming = timetable.change(found, rule, skip_delivered=body.skip_delivered, by=by(request))
     if body.active is not None:
-        actions.set_schedule(_known(schedule), body.active, by=by(request))
+        timetable.set_active(_known(schedule), body.active, by=by(request))
     return schemas.Schedule.of(_known(schedule), coming)
 
 
@@ -118,7 +118,7 @@ def change_schedule(schedule: str, body: schemas.ScheduleChange, request: Reques
 @raises(actions.NotFound, NotInPrefect, PrefectRefused)
 def delete_schedule(schedule: str, request: Request) -> None:
     """Remove a schedule."""
-    actions.remove_schedule(_known(schedule), by=by(request))
+    timetable.remove(_known(schedule), by=by(request))
 
 
 @router.get("/status", tags=["status"])

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import actions
+from dashboard import timetable
 from dashboard.connections import settings
 from dashboard.parts import cached, theme
 from dashboard.parts.cached import show_errors, who
@@ -84,9 +84,9 @@ def _buttons(each: Schedule) -> None:
         if not each.gone:
             if each.active:
                 if st.button("Pause", key=f"pause-{each.id}", icon=":material/pause:"):
-                    _do(lambda: actions.set_schedule(each, False, by=who()))
+                    _do(lambda: timetable.set_active(each, False, by=who()))
             elif st.button("Go on", key=f"go-{each.id}", icon=":material/play_arrow:"):
-                _do(lambda: actions.set_schedule(each, True, by=who()))
+                _do(lambda: timetable.set_active(each, True, by=who()))
             why = "It stands in the pipeline's definition: change it there" if each.stated else None
             if st.button("Change", key=f"change-{each.id}", icon=":material/edit:", disabled=each.stated, help=why):
                 _change(each)
@@ -118,7 +118,7 @@ def _remove(each: Schedule) -> None:
         if st.button("Leave it", key="leave"):
             st.rerun()
     if sure:
-        _do(lambda: actions.remove_schedule(each, by=who()))
+        _do(lambda: timetable.remove(each, by=who()))
 
 
 @st.dialog("When should it run?")
@@ -128,7 +128,7 @@ def _change(each: Schedule) -> None:
     skips = _skips(f"change-{each.id}", cached.known_pipelines().get(each.deployment.name), before=each.skips)
     if _preview(rule) and st.button("Change it", type="primary", key="sure"):
         wish = None if skips == each.skips else skips
-        _do(lambda: actions.change_schedule(each, rule, skip_delivered=wish, by=who()))
+        _do(lambda: timetable.change(each, rule, skip_delivered=wish, by=who()))
 
 
 def new() -> None:
@@ -249,7 +249,7 @@ def _save(name: str, source: str, rule: Rule, *, skip_delivered: bool) -> None:
     if st.button("Make the schedule", type="primary", icon=":material/add:"):
         try:
             definition = cached.known_pipelines()[name]
-            actions.add_schedule(definition, source=source, rule=rule, skip_delivered=skip_delivered, by=who())
+            timetable.add(definition, source=source, rule=rule, skip_delivered=skip_delivered, by=who())
         except RowrelayError as exc:
             st.html(notice("warn", exc.message, exc.hint, "What you have entered is kept."))
             return

@@ -316,7 +316,7 @@ def test_who_removed_or_changed_a_schedule_is_in_the_log(answers: Answers, caplo
         assert api.patch("/schedules/s", json={}).status_code == 422
         assert api.delete("/schedules/s").status_code == 204
 
-    said = [record.getMessage() for record in caplog.records if record.name == "dashboard.actions"]
+    said = [record.getMessage() for record in caplog.records if record.name == "dashboard.noted"]
     assert [line.partition(" schedule ")[0] for line in said] == [
         "API made a", "API changed the", "API paused the", "API removed the",
     ]  # fmt: skip
