@@ -124,8 +124,8 @@ BAD_FILES = [
         "rows.json",
         b'[{"userId": 1}]',
         {},
-        f': {COLUMNS}missing: userId, title, body; unknown: [{{"userId": 1}}]\n'
-        "This looks like JSON; save the rows as CSV.",
+        ": its columns are not those of the pipeline (userId, title, body). missing: title, body\n"
+        "Its columns: userId. Each column of the pipeline must be there once.",
     ),
     ("delimiter.csv", GOOD, {"delimiter": "ab"}, f": 'ab' cannot separate cells\n{NAME}"),
     ("delimiter2.csv", GOOD, {"delimiter": '"'}, f": '\"' cannot separate cells\n{NAME}"),
