@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from itertools import islice, tee
 from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
+from deployments.commands.inferring import definition_of
 from deployments.commands.session import err, out
 from deployments.commands.showing import print_json, replacing
 from flows.errors import FileError, RowrelayError
@@ -17,12 +17,11 @@ from flows.pipeline.advice import advice
 from flows.pipeline.definition import Definition, json_schema
 from flows.pipeline.fault import suggestion
 from flows.pipeline.file_form import FileForm
-from flows.pipeline.infer import MOST_ROWS, infer, name_for
+from flows.pipeline.infer import name_for
 from flows.pipeline.open_secret import veiled
 from flows.pipeline.pipelines import examples, present
 from flows.pipeline.secret import missing_secrets, where_to_put
 from flows.settings import Settings
-from flows.source.source import open_file
 from flows.words import limit_words
 
 
@@ -80,16 +79,7 @@ def schema() -> int:
 
 def init(sample: Path, *, out: str, form: FileForm) -> int:
     """A definition inferred from a sample file."""
-    with open_file(sample, form=form, max_bytes=Settings.read().max_upload_bytes) as source:
-        numbered = (pair for frame in source.frames() for pair in zip(frame.lines.tolist(), frame.cells, strict=True))
-        lines, rows = tee(islice(numbered, MOST_ROWS))
-        text = infer(
-            source.columns,
-            (row for _, row in rows),
-            lines=(line for line, _ in lines),
-            name=name_for(sample.name),
-            file=sample.name,
-        )
+    text = definition_of(sample, form)
     words = f"rowrelay check {sample} --pipeline {name_for(sample.name)}"
     return _write(text.encode(), out, words)
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import PurePath
+from typing import Any
 
 from flows.pipeline.document import plain_value
 from flows.pipeline.fault import Fault, refusal
@@ -182,12 +183,13 @@ def infer(
     name: str = "my-pipeline",
     file: str = "",
     lines: Iterable[int] | None = None,
+    source: Mapping[str, Any] | None = None,
 ) -> str:
     """The YAML text of a definition for a file with that header and such rows (at most 10,000 are looked at).
 
-    `file` is the sample's name, for comments and messages, `lines` are those on which the rows begin. A column without
-    a name is left out. Raises DefinitionError on a header that no definition can name: blank, twice the same, with
-    braces.
+    `file` is the sample's name, for comments and messages, `lines` are those on which the rows begin, `source` is what
+    was said of how it is to be read. A column without a name is left out. Raises DefinitionError on a header that no
+    definition can name: twice the same, with braces.
     """
     columns = [column.strip() for column in columns]  # headers are matched without blanks around them
     if not any(columns):
@@ -206,6 +208,7 @@ def infer(
         sample=_shown(file or "a sample"),
         count=f"{count:,} row" + ("" if count == 1 else "s"),
         name=quoted(name_for(name)),
+        source=f"\nsource: {json.dumps(source, ensure_ascii=False)}\n" if source else "",
         keys="".join(_keys(columns, seen)),
         columns="\n".join(_columns(columns, seen)),
         body="\n".join(f"    {quoted(column)}: {quoted('{' + column + '}')}" for column in columns if column),
@@ -282,7 +285,7 @@ name: {name}
 # says: words for people in place of a pattern. example: a value for the template. as: text or unix, how it goes out.
 columns:
 {columns}
-{keys}
+{source}{keys}
 request:
   method: POST
   url: https://api.example.invalid/rows  # to be changed: the address of your API

@@ -8,19 +8,21 @@ from typing import Any
 
 import pytest
 
+from deployments.commands.inferring import definition_of
 from flows.delivery.check import CheckResult, check_file
 from flows.errors import BadFile
 from flows.pipeline.definition import Definition
 from flows.pipeline.file_form import FileForm
-from flows.pipeline.infer import infer
 from flows.pipeline.proposal import propose
 from flows.pipeline.reading import load
+from flows.source.header import Called
 from flows.source.source import open_file
 from tests.files.corpus.books import BOOKS
 from tests.files.corpus.shape import Shape
 from tests.files.corpus.texts import TEXTS
+from tests.files.corpus.trees import TREES
 
-SHAPES = [*TEXTS, *BOOKS]
+SHAPES = [*TEXTS, *BOOKS, *TREES]
 PROPOSED = [shape for shape in SHAPES if set(shape.says) <= {"encoding"}]
 
 
@@ -86,10 +88,10 @@ def proposed(folder: Path, shape: Shape) -> tuple[list[str], list[str]]:
     """(columns of which `init` proposes what is meant, columns to which the file's column is proposed)."""
     path = folder / shape.file
     path.write_bytes(shape.content)
-    with open_file(path, form=FileForm(**shape.says)) as source:
+    (folder / "init.yaml").write_text(definition_of(path, FileForm(**shape.says)))
+    with open_file(path, called=Called(others={"": [*shape.columns]}), form=FileForm(**shape.says)) as source:
         cells = [each for frame in source.frames() for each in frame.cells]
         names = source.columns
-    (folder / "init.yaml").write_text(infer(names, cells, name="init"))
     made = load(folder / "init.yaml")
     rows = [row.values for row in check_file(path, made, said=FileForm(**shape.says)).first]
     real = {name.strip().casefold(): name for name in names}
