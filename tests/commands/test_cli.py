@@ -21,6 +21,7 @@ from flows.ledger.connection import connect
 from flows.limit.limiter import Limiter
 from flows.limit.script import Keys
 from flows.pipeline.pipelines import examples
+from flows.pipeline.reading import load
 from flows.records import LimitTerms, RowState, RunState
 from tests.harness.bad_inputs import FILES, GOOD
 from tests.harness.command import PROGRAM, Run, here, rowrelay
@@ -414,6 +415,24 @@ def test_init_writes_a_definition_that_the_sample_passes(
     assert code == 0
     assert '{"id":1,"paid":true,"at":"2026-01-31"}' in out
     assert rowrelay("init", "orders.csv")[1] == (here / "orders.yaml").read_text()
+
+
+def test_init_makes_a_column_of_each_field_and_keeps_what_was_said_of_the_file(
+    rowrelay: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [{"id": 1, "address": {"city": "Oslo", "zip": "0150"}, "tags": {}}, {"id": 2, "address": None, "tags": {}}]
+    (here / "people.json").write_text(json.dumps({"data": {"people": people}, "more": [{"x": 1}]}))
+
+    code, _, err = rowrelay("init", "people.json", "--path", "data.people", "--out", "people.yaml")
+
+    assert code == 0, err
+    monkeypatch.setenv("ROWRELAY_PIPELINES", "people.yaml")
+    made = load(here / "people.yaml", environ={})
+    assert made.column_names == ("id", "tags", "address.city", "address.zip")
+    assert made.source.stated == {"path": "data.people"}
+    code, out, err = rowrelay("check", "people.json")
+    assert code == 0, err
+    assert "2 rows" in out
 
 
 @pytest.mark.parametrize("name", examples())
