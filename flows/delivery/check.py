@@ -164,6 +164,7 @@ def check_file(
                 on_read=progress,
             )
         )
+        checker.origin = source.origin
         if spool:
             stack.callback(spool.abandon)  # does nothing once the spool is finished
         known = Known(delivered, skip=skip_delivered) if delivered and not delivered.empty else None

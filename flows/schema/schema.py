@@ -19,6 +19,7 @@ import pandera.pandas as pandera
 from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
 from flows.errors import BadFile, DefinitionError
+from flows.origin import PLAIN
 from flows.pipeline.definition import Definition
 from flows.pipeline.spoiled import because
 from flows.records import Reason
@@ -70,6 +71,7 @@ class Checker:
             if how.kind in ("decimal", "float") and how.form is None
         }
         self._notices = Notices(definition, self._rules.cells)
+        self.origin = PLAIN  # where the rows stand, for a reason that names another row
 
     @property
     def wanted(self) -> dict[str, bool]:
@@ -227,7 +229,7 @@ class Checker:
             self._keys[group] = keys
             for at, line in self._index.add("\0".join(group), keys, lines).items():
                 both = "" if len(group) == 1 else f" together with {', '.join(group[1:])}"
-                yield at, group[0], f"must be unique{both}, but line {line} holds it already"
+                yield at, group[0], f"must be unique{both}, but {self.origin.place(line)} holds it already"
 
     def _reasons(
         self, cases: Sequence[Case], text: pd.DataFrame, columns: Mapping[str, cell.Column]

@@ -53,8 +53,7 @@ def _shown(value: Decimal, text: str) -> object:
         if "E" not in text.upper() and "." not in text and len(digits) <= 18 and digits[DIGITS:].strip("0"):
             return value  # digits that no spreadsheet would keep: another program wrote them, and they are there
         return f"{value:.14E}"
-    rounded = Decimal(f"{value:.{DIGITS}g}")
-    return rounded if rounded == rounded.to_integral() and not rounded else _without_zeros(rounded)
+    return _without_zeros(Decimal(f"{value:.{DIGITS}g}"))
 
 
 def _without_zeros(value: Decimal) -> Decimal:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import random
 import zipfile
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -346,6 +347,41 @@ def test_the_quick_way_and_the_parser_of_xml_read_the_same(tmp_path: Path) -> No
     assert len(both[0][0]) == 58
 
 
+def test_rows_that_are_alike_are_read_like_single_cells(tmp_path: Path) -> None:
+    """Enough rows for more than one stretch, with holes, other kinds of cells and blank rows here and there."""
+    chance = random.Random(7)
+    rows = '<row r="1">' + "".join(f'<c r="{name}1" t="str"><v>{name}</v></c>' for name in "ABCD") + "</row>"
+    wanted: list[tuple[int, list[str]]] = []
+    blank: list[int] = []
+    for line in range(2, 30_000):
+        dice = chance.random()
+        if dice < 0.002:
+            blank.append(line)
+            continue
+        day, share = 45_000 + line % 900, line % 97 / 8
+        found = [f"{line}", f"t{line} & <", f"{share:g}", (date(1899, 12, 30) + timedelta(day)).isoformat()]
+        made = [
+            f'<c r="A{line}"><v>{line}</v></c>',
+            f'<c r="B{line}" t="inlineStr"><is><t>t{line} &amp; &lt;</t></is></c>',
+            f'<c r="C{line}"><f>A{line}/8</f><v>{share!r}</v></c>',
+            f'<c r="D{line}" s="1"><v>{day}</v></c>',
+        ]
+        if dice < 0.02:
+            hole = chance.randrange(1, 4)
+            made[hole], found[hole] = "", ""
+        elif dice < 0.04:
+            made[2], found[2] = f'<c r="C{line}" t="b"><v>1</v></c>', "TRUE"
+        rows += f'<row r="{line}" spans="1:4">{"".join(made)}</row>'
+        wanted.append((line, found))
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(raw_xlsx(rows, styles=STYLES))
+
+    rows_read, rejected, _ = read(path)
+
+    assert rows_read == wanted
+    assert rejected == [(line, "is a blank line") for line in blank if line < wanted[-1][0]]
+
+
 def test_prefixes_before_the_names_are_read(tmp_path: Path) -> None:
     made = raw_xlsx(FORMULA.format("><v>1</v>"))
     path = tmp_path / "a.xlsx"
@@ -469,3 +505,11 @@ def test_every_cell_has_a_place(tmp_path: Path) -> None:
     assert Origin().place(17, "value") == "line 17"
     assert Origin("json", path="data").place(17, "price") == "data[16].price"
     assert [letters(at) for at in (0, 25, 26, 701, 702)] == ["A", "Z", "AA", "ZZ", "AAA"]
+
+
+def test_a_row_that_holds_a_value_already_is_named_by_its_place(tmp_path: Path) -> None:
+    path = xlsx(tmp_path / "a.xlsx", {"Data": [["a"], [1], [2], [1]]})
+
+    (rejected,) = check_file(path, defined({"a": {"type": "int", "unique": True}})).samples
+
+    assert str(rejected.reasons[0]) == "a: must be unique, but Data!A2 holds it already (found '1')"

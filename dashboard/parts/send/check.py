@@ -262,7 +262,7 @@ def _rejected(run: Run, definition: Definition) -> None:
     key = _places_of_key(run, definition)
     reading.choose_apostrophes(run, samples)
     st.header("Rejected rows", anchor=False)
-    names = [*key, "what is wrong", "what stands there", "where"]
+    names = [*key, "what is wrong", "what stands there", "line" if _is_text(run) else "place"]
     head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in names)))
     place = _place_of(run)
     lines = (_wrong(each, why, key.values(), place(each.line, why.column)) for each in samples for why in each.reasons)
@@ -273,8 +273,14 @@ def _rejected(run: Run, definition: Definition) -> None:
     apostrophes.explain(cell for each in samples if not each.skipped for cell in each.cells)
 
 
+def _is_text(run: Run) -> bool:
+    return run.facts.places.kind == "csv"
+
+
 def _place_of(run: Run) -> Callable[[int, str], str]:
     """What says where a cell stands: its very place where the spool tells which column is which, else the row's."""
+    if _is_text(run):
+        return lambda line, column: f"line {locale().number(line)}"
     with suppress(FileError, StackError):
         return cached.rowbook(run).cell_places()
     return lambda line, column: run.facts.places.place(line)
