@@ -99,6 +99,7 @@ def mend(
             delivered,
             skips=run.facts.skip_delivered,
             asked_map=run.facts.asked_map,
+            origin=run.facts.places,
         )
         manifest = done.run(folder)
         try:
@@ -131,6 +132,7 @@ def replay(
             delivered,
             skips=True,
             asked_map=run.facts.asked_map,
+            origin=run.facts.places,
         )
         spool.at(done.run(folder).digest)
         bits = done.bits

@@ -14,6 +14,7 @@ from flows.delivery.changes import ChangesRefused, Compiled, Document
 from flows.delivery.check import SAMPLES, Delivered, Known, brief
 from flows.delivery.clashes import Clash, Taken
 from flows.errors import FileError
+from flows.origin import PLAIN, Origin
 from flows.pipeline.definition import Definition
 from flows.records import Rejection
 from flows.schema.schema import Checked, Checker
@@ -31,7 +32,7 @@ class Recheck:
 
     `changed` rows were checked again, of which `accepted` passed; `skipped` rows are not to be mended. `samples` are
     the first that are rejected still. Good rows that were `delivered` before are left out where it `skips`.
-    `asked_map`: what a person said of the file's columns. Raises ChangesRefused.
+    `asked_map`: what a person said of the file's columns; `origin`: where its rows stand. Raises ChangesRefused.
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class Recheck:
         *,
         skips: bool,
         asked_map: Mapping[str, str],
+        origin: Origin = PLAIN,
     ) -> None:
         self._spool, self._definition, self._before = spool, definition, bits
-        self._delivered, self._skips = delivered, skips
+        self._delivered, self._skips, self._origin = delivered, skips, origin
         header = spool.manifest().header
         self._width = len(header)
         self._places = match(
@@ -81,6 +83,7 @@ class Recheck:
 
     def _pass(self, folder: Path, before: Sequence[Clash]) -> tuple[Manifest, list[Clash]]:
         with Checker(self._definition, folder=folder, file=self._spool.folder) as checker:
+            checker.origin = self._origin
             self._taken = Taken(checker)
             for each in before:
                 checker.hold(each.group, each.keys, each.lines)

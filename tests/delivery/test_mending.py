@@ -22,6 +22,7 @@ from flows.errors import RunBusy
 from flows.export import FORMS, layout_of, results, troubled_csv
 from flows.ledger.mends import Mend, in_effect
 from flows.ledger.moves import Claim
+from flows.origin import Origin
 from flows.pipeline.reading import from_resolved
 from flows.records import RowState, RunState
 from flows.settings import Settings
@@ -227,6 +228,21 @@ def test_a_mending_that_was_cut_off_has_changed_nothing(people: Checked) -> None
     assert people.numbers() == (ACCEPTED, REJECTED)
     people.mend(GERMANY)
     assert people.numbers() == ([1, 2, 8], [3, 4, 5, 6, 7])
+
+
+def test_a_value_that_is_taken_is_named_by_its_place_in_a_workbook(people: Checked) -> None:
+    definition = from_resolved(people.view.definition(people.id))
+    bits = people.view.bitmap(people.id, RowState.REJECTED, people.run.total)
+    changes = [{"row": 2, "column": "email", "becomes": "h@x"}, {"row": 2, "column": "country", "becomes": "DE"}]
+    done = Recheck(
+        people.spool, definition, read({"changes": changes}), "ada", bits, None,
+        skips=False, asked_map={}, origin=Origin("xlsx", "Data"),
+    )  # fmt: skip
+
+    done.run(people.settings.data)
+
+    said = {each.row: [str(why) for why in each.reasons] for each in done.samples}
+    assert said[2] == ["email: must be unique, but Data!A9 holds it already (found 'h@x')"]
 
 
 def test_a_spool_that_is_gone_is_made_anew_and_mended_as_it_was(people: Checked, redis_url: str) -> None:
