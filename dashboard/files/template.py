@@ -18,7 +18,7 @@ from flows.pipeline.judge import read_plain
 from flows.pipeline.reader import form_of, writer
 from flows.pipeline.reading import from_resolved
 from flows.schema.model_rules import of_model
-from flows.sheet import Table, for_spreadsheets, plain
+from flows.sheet import REASON, Table, for_spreadsheets, plain
 from flows.values import as_text
 
 _EXAMPLES = {  # the later ones where the first is the name of a column
@@ -66,6 +66,8 @@ def _template(stored: str) -> bytes:
 
 def _written(definition: Definition, lines: list[list[str]]) -> bytes:
     source = definition.source
+    if source.of_ours != source:  # of another kind, or with rows above: what we gave out is read as it is
+        lines = [[REASON, *lines[0]], *(["", *line] for line in lines[1:])]
     delimiter = {None: ",", "tab": "\t"}.get(source.delimiter, source.delimiter)
     return Table(str(delimiter), for_spreadsheets(source.encoding)).lines(lines)
 

@@ -21,6 +21,7 @@ from flows.pipeline.reading import from_resolved
 from flows.pipeline.writing_faults import writing_faults
 from flows.schema import cell
 from flows.schema.schema import Checker
+from flows.sheet import is_reason
 from tests.harness.examples import examples
 
 
@@ -88,7 +89,10 @@ def writings(draw: st.DrawFn, kind: str, value: st.SearchStrategy[Any]) -> dict[
 
 
 NAMES = st.sampled_from(["text", "Example", "a", "b;c", "1", "total", "Имя", "x,y", "2026-01-31"])
-SOURCES = st.sampled_from([{}, {"delimiter": ";"}, {"delimiter": "tab"}, {"encoding": "utf-16"}])
+SOURCES = st.sampled_from(
+    [{}, {"delimiter": ";"}, {"delimiter": "tab"}, {"encoding": "utf-16"}, {"kind": "xlsx", "sheet": "Data"},
+     {"kind": "json", "path": "data"}, {"header_row": 3}, {"skip_rows": 2, "skip_footer": 1}]
+)  # fmt: skip
 
 
 @settings(max_examples=examples(150))
@@ -104,7 +108,8 @@ def test_a_template_is_accepted_by_its_own_pipeline_or_has_no_row(
 
     if rows_of(definition):
         result = check_file(file, definition)
-        assert (result.accepted, result.rejected, list(result.columns)) == (1, 0, list(made))
+        assert (result.accepted, result.rejected) == (1, 0)
+        assert [name for name in result.columns if not is_reason(name)] == list(made)
     else:  # a plain column always has a value that will do
         assert any(set(each) - {"type", "optional", "unique"} for each in made.values())
 
