@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from dashboard.api.envelope import Answer, Body
+from dashboard.api.schemas import Reading
 from flows.pipeline.file_form import AS_FOUND, FileForm
 from flows.source import preview
 
@@ -36,13 +37,6 @@ class Sheet(Answer):
 
     name: str
     top: list[Line] = Field(description="Its first rows")
-
-
-class Reading(Answer):
-    """How the file reads in an encoding that fits."""
-
-    encoding: str
-    lines: list[str]
 
 
 class Look(Answer):

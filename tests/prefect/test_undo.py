@@ -28,6 +28,7 @@ from tests.apis.plain import HERE
 from tests.harness.command import PROGRAM
 from tests.harness.contract import hold
 from tests.harness.limits import long_known
+from tests.harness.prefect_at import prefect_at
 from tests.harness.stack import RunningStack
 from tests.harness.wait import wait_until
 from tests.harness.world import ROOT
@@ -153,7 +154,8 @@ def test_a_run_is_undone_over_http_once_for_each_key(office: Office, monkeypatch
         monkeypatch.setenv(name, value)
     connections.settings.cache_clear()
     try:
-        with served(office), TestClient(make_api(), base_url=HERE_URL) as api:
+        here = prefect_at(office.stack.addresses.prefect_api_url)
+        with here, served(office), TestClient(make_api(), base_url=HERE_URL) as api:
             api.event_hooks = {"response": [hold]}
             asked = [
                 api.post(f"/runs/{first['run']}/undo", headers={"Idempotency-Key": f"{first['run']}-key"})
