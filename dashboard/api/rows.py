@@ -29,6 +29,7 @@ from flows.client.outlook import number_of_requests
 from flows.errors import RunDeleted, RunNotFound
 from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
+from flows.pipeline.file_form import bare_name
 from flows.pipeline.meant import meant
 from flows.pipeline.reading import from_resolved
 from flows.records import Row, RowState
@@ -221,8 +222,7 @@ def _request(shown: preview.Shown) -> schemas.Request:
 
 
 def _stem(run: Run) -> str:
-    name = harmless(run.facts.name or run.file)
-    return name.removesuffix(".gz").rsplit(".", 1)[0] or "rows"
+    return bare_name(harmless(run.facts.name or run.file)) or "rows"
 
 
 def _download(pieces: Iterator[bytes], media_type: str, name: str) -> StreamingResponse:

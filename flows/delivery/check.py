@@ -239,8 +239,8 @@ class _Tally:
         if (room := FIRST - len(self._first)) > 0:
             self._first += to_rows(to_table(checked.values[:room], rows[:room], lines[:room]))
         if self._spool:
-            cells = map(frame.cells.__getitem__, positions.tolist()) if unused else ()
-            self._spool.write(checked.values, rows, lines, [[row[at] for at in unused] for row in cells] or None)
+            others = frame.beside(positions.tolist(), unused) if unused else None
+            self._spool.write(checked.values, rows, lines, others or None)
             self._spool.reject(rejections)
         if self._on_rejections and shown:
             self._on_rejections(shown)

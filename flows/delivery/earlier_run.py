@@ -16,7 +16,7 @@ from flows.ledger.ledger import Ledger
 from flows.ledger.run import Run
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition
-from flows.pipeline.file_form import FileForm
+from flows.pipeline.file_form import FileForm, bare_name
 from flows.pipeline.reader import writer
 from flows.pipeline.reading import from_resolved
 from flows.private import whole_file
@@ -70,9 +70,7 @@ def refuse_without_results(first: Run) -> None:
 def file_name(first: Run, what: str) -> str:
     """How people know the file that is made of a run's results: `undo of orders.csv`."""
     name = "".join(char if char.isprintable() and char not in "/\\" else "_" for char in first.shown_file)
-    for ending in (".gz", ".bz2", ".xz", ".zst", ".zip", ".csv", ".tsv", ".txt"):
-        name = name.removesuffix(ending)
-    return f"{what} {name.encode()[:_LONGEST].decode(errors='ignore') or 'a run'}.csv"
+    return f"{what} {bare_name(name).encode()[:_LONGEST].decode(errors='ignore') or 'a run'}.csv"
 
 
 OURS = FileForm(kind="csv", encoding="utf-8", delimiter=",", apostrophes="keep")

@@ -18,7 +18,8 @@ from flows.origin import PLAIN, Origin
 from flows.pipeline.definition import Definition
 from flows.records import Rejection
 from flows.schema.schema import Checked, Checker
-from flows.source.frame import FRAME_CHARS, Frame, table_of
+from flows.source.frame import FRAME_CHARS, Frame
+from flows.source.gathered import table_of
 from flows.source.header import Called, match
 from flows.spool.spool import Judged, Spool
 from flows.spool.stored import to_table

@@ -33,6 +33,17 @@ WORDS: Mapping[str, str] = {
     "json": "a JSON file", "jsonl": "a file of JSON lines", "parquet": "a Parquet file",
 }  # fmt: skip
 MOST_ROWS = 10_000  # above the header, or in a footer
+ENDINGS = (
+    ".gz", ".bz2", ".xz", ".zst", ".zip",
+    ".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".xls", ".ods", ".json", ".jsonl", ".ndjson", ".parquet",
+)  # fmt: skip
+
+
+def bare_name(name: str) -> str:
+    """A file's name without what says its kind and its packing: `Orders.csv.zst` → `Orders`."""
+    for ending in ENDINGS:
+        name = name[: -len(ending)] if name.lower().endswith(ending) else name
+    return name
 
 
 class FileForm(Part):

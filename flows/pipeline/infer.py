@@ -17,6 +17,7 @@ from typing import Any
 
 from flows.pipeline.document import plain_value
 from flows.pipeline.fault import Fault, refusal
+from flows.pipeline.file_form import bare_name
 from flows.pipeline.guess import Ways, truths
 from flows.pipeline.hint import NOTHING, Hints, without
 
@@ -217,10 +218,7 @@ def infer(
 
 def name_for(text: str) -> str:
     """A pipeline's name made of a file's name: `Orders 2026.csv.gz` → `orders-2026`."""
-    stem = PurePath(text).name
-    for suffix in (".gz", ".bz2", ".xz", ".zst", ".zip", ".csv", ".tsv", ".txt"):
-        stem = stem[: -len(suffix)] if stem.lower().endswith(suffix) else stem
-    return re.sub(r"[^a-z0-9]+", "-", stem.lower())[:60].strip("-") or "my-pipeline"
+    return re.sub(r"[^a-z0-9]+", "-", bare_name(PurePath(text).name).lower())[:60].strip("-") or "my-pipeline"
 
 
 def _check_header(columns: Sequence[str], file: str) -> None:

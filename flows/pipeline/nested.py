@@ -55,6 +55,8 @@ class JsonForm:
             raise ValueError(f"{self.words}: {exc.msg.lower()} at character {exc.pos + 1}") from exc
         except RecursionError as exc:
             raise ValueError(f"{self.words}: it is nested too deep") from exc
+        except ArithmeticError as exc:  # no decimal has such an exponent
+            raise ValueError(f"{self.words}: it has a number that is too large") from exc
         except ValueError as exc:
             said = str(exc) if str(exc).startswith("it ") else "it has a number that is too long"
             raise ValueError(f"{self.words}: {said}") from exc

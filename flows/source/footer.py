@@ -14,7 +14,7 @@ def without_footer(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
         offset = len(held.cells)
         held = Batch(
             held.lines + batch.lines,
-            held.cells + batch.cells,
+            held.cells + batch.rows(),
             held.faults | {at + offset: fault for at, fault in batch.faults.items()},
             held.chars + batch.chars,
         )

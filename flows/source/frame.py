@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from operator import attrgetter, itemgetter
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 
 from flows.records import Reason, Rejection
 from flows.sheet import unguarded
 from flows.source.content import AGAIN, GUARDED, Judge, Noticed
 from flows.source.encoding import Refuse
+from flows.source.gathered import Gathered, as_rows, beside, listed
 from flows.source.header import Header
 from flows.source.quoting import Batch
 
@@ -36,8 +35,12 @@ class Frame:
     text: pd.DataFrame
     rows: npt.NDArray[np.int64]
     lines: npt.NDArray[np.int64]
-    cells: list[list[str]]
+    cells: Sequence[list[str]]
     rejections: list[Rejection]
+
+    def beside(self, rows: Sequence[int], columns: Sequence[int]) -> list[list[str]]:
+        """Of some rows the cells in some columns of the file, both by position."""
+        return beside(self.cells, rows, columns)
 
 
 @dataclass(slots=True)
@@ -59,13 +62,13 @@ class Assembly:
 
     def __init__(self, header: Header, size: int, noticed: Noticed, refuse: Refuse, *, asks: bool = False) -> None:
         self.row = 0  # ordinal of the last record
-        self._header, self._size, self._width = header, size, len(header.names)
+        self._size, self._width = size, len(header.names)
         self._noticed, self._refuse, self._asks = noticed, refuse, asks
         self._judge = Judge(header.names)
         self._pending: list[_Stretch] = []
         self._rows: list[int] = []
         self._lines: list[int] = []
-        self._cells: list[list[str]] = []
+        self._cells = Gathered(header.positions, self._width)
         self._rejections: list[Rejection] = []
         self._chars = 0
         self._last: tuple[int, Sequence[str]] = (0, ())  # of the rows
@@ -78,11 +81,12 @@ class Assembly:
             yield from self.rest()
 
     def _add(self, batch: Batch) -> Iterator[Frame]:
-        lines, cells, faults = batch.lines, batch.cells, batch.faults
-        if self._all_fine(cells, faults):
-            yield from self._add_fine(lines, cells)
+        lines, faults = batch.lines, batch.faults
+        if self._all_fine(batch):
+            self._add_fine(batch)
+            yield from self._full()
             return
-        for at, (line, record) in enumerate(zip(lines, cells, strict=True)):
+        for at, (line, record) in enumerate(zip(lines, batch.rows(), strict=True)):
             if without := self._judge.without_content(record, first=self.row == 0):
                 yield from self._hold(without, line, record)
                 continue
@@ -104,32 +108,36 @@ class Assembly:
 
     def rest(self) -> Iterator[Frame]:
         """What is gathered as a frame, if there is any."""
-        if self._cells or self._rejections:
+        if len(self._cells) or self._rejections:
             yield self._frame(len(self._cells))
 
-    def _all_fine(self, cells: list[list[str]], faults: dict[int, Reason]) -> bool:
+    def _all_fine(self, batch: Batch) -> bool:
         """Whether no record of the batch needs a second look; the common case, judged without a Python loop."""
-        return (
-            not self._pending
-            and not faults
-            and set(map(len, cells)) == {self._width}
-            and self._judge.all_plain(list(map(itemgetter(0), cells)))
-        )
+        if self._pending or batch.faults or not batch.lines:
+            return False
+        if batch.columns is not None:
+            return len(batch.columns) == self._width and self._judge.all_plain(listed(batch.columns[0]))
+        cells = batch.cells
+        return set(map(len, cells)) == {self._width} and self._judge.all_plain(list(map(itemgetter(0), cells)))
 
-    def _add_fine(self, lines: list[int], cells: list[list[str]]) -> Iterator[Frame]:
-        self._last = (lines[-1], cells[-1])
+    def _add_fine(self, batch: Batch) -> None:
+        lines, columns = batch.lines, batch.columns
+        if columns is None:
+            self._cells.add(batch.cells)
+            self._last = (lines[-1], batch.cells[-1])
+        else:
+            self._cells.add_columns(columns)
+            self._last = (lines[-1], as_rows(texts[-1:] for texts in columns)[0])
         self._lines += lines
-        self._cells += cells
-        self._rows += range(self.row + 1, self.row + 1 + len(cells))
-        self.row += len(cells)
-        yield from self._full()
+        self._rows += range(self.row + 1, self.row + 1 + len(lines))
+        self.row += len(lines)
 
     def _add_fine_one(self, line: int, record: list[str]) -> None:
         self._last = (line, record)
         self.row += 1
         self._rows.append(self.row)
         self._lines.append(line)
-        self._cells.append(record)
+        self._cells.add([record])
 
     def _shape(self, record: list[str], line: int) -> Reason | None:
         if self._judge.is_header(record):
@@ -170,8 +178,8 @@ class Assembly:
 
     def _frame(self, count: int) -> Frame:
         """The first `count` gathered rows and all rejections, which came before the next row, as a frame."""
-        cells, rows, lines = self._cells[:count], self._rows[:count], self._lines[:count]
-        rejections, table = self._rejections, self._table(cells)
+        rows, lines, rejections = self._rows[:count], self._lines[:count], self._rejections
+        table, cells = self._cells.take(count)
         if self._asks and (doubtful := self._guarded(table, lines)):
             rejected = [Rejection(rows[at], lines[at], why, tuple(cells[at])) for at, why in sorted(doubtful.items())]
             rejections = list(merge(rejections, rejected, key=attrgetter("row")))
@@ -186,7 +194,7 @@ class Assembly:
             rejections=rejections,
         )
         self._rejections, self._chars = [], 0
-        self._rows, self._lines, self._cells = self._rows[count:], self._lines[count:], self._cells[count:]
+        self._rows, self._lines = self._rows[count:], self._lines[count:]
         return frame
 
     def _guarded(self, table: pd.DataFrame, lines: list[int]) -> dict[int, tuple[Reason, ...]]:
@@ -199,20 +207,6 @@ class Assembly:
                     found[at] = (*found.get(at, ()), Reason(str(name), GUARDED, cell[:100]))
                     self._noticed.apostrophes.at(lines[at], cell[:80])
         return found
-
-    def _table(self, cells: list[list[str]]) -> pd.DataFrame:
-        return table_of(cells, self._header.positions, self._width)
-
-
-def table_of(cells: Sequence[Sequence[str]], positions: Mapping[str, int | None], width: int) -> pd.DataFrame:
-    """The wanted columns of records of one width as text; `positions`: where each stands, None: left out."""
-    by_position = list(zip(*cells, strict=True)) or [()] * width
-    columns = {name: _text(by_position[at] if at is not None else ("",) * len(cells)) for name, at in positions.items()}
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(cells)), copy=False)
-
-
-def _text(cells: tuple[str, ...]) -> Any:
-    return pd.array(pa.array(cells, pa.large_string()), dtype="str")
 
 
 def _cells(count: int) -> str:

@@ -51,7 +51,7 @@ class JsonArray:
         row = 1
         for items in chain(self._first, self._items):
             batch = self._batch(items, row)
-            row += len(batch.cells)
+            row += len(batch.lines)
             yield batch
         if others := list(islice(self._lists, 20)):
             paths = ", ".join(path or "the file itself" for path in (self._path, *others))

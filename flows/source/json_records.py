@@ -19,6 +19,7 @@ from flows.pipeline.nested import JSON_FORM
 from flows.records import Reason
 from flows.source.content import Noticed
 from flows.source.encoding import Refuse
+from flows.source.gathered import Texts, as_rows
 from flows.source.quoting import MAX_CELL, NUL, Batch
 from flows.source.spelled_columns import Columns, Fault
 from flows.source.spelling import canonical
@@ -28,7 +29,6 @@ FIRST = 1000  # records whose names are the columns
 MOST_NAMES = 10_000
 NO_OBJECT = Reason("", "is no object of names and values", "")
 LONG = Reason("", f"is longer than {MAX_CELL:,} characters", "")
-TOO_LARGE = "holds a number that is too large"
 
 Record = dict[str, Any]
 Raw = tuple[int, str]  # where a record stands, and its JSON
@@ -92,13 +92,13 @@ class Records:
     ) -> Batch:
         """The records of some JSON. `decoded`: what it says, if it was decoded; `raws`: its records one by one."""
         if decoded is not None and len(decoded) == len(lines) and _are_plain(decoded, data):
-            rows, faults = self._rows(decoded, lines)
-            batch = Batch(list(lines), rows, faults)
+            columns, faults = self._texts(decoded, lines)
+            batch = Batch(list(lines), [], faults, columns=columns)
         else:
             batch = self._carefully(list(raws()))
         batch.chars = len(data)
         if b"\\u0000" in data:
-            for at, cells in enumerate(batch.cells):
+            for at, cells in enumerate(batch.rows()):
                 if any("\0" in cell for cell in cells):
                     batch.faults.setdefault(at, NUL)
         return batch
@@ -119,29 +119,29 @@ class Records:
         judged = [_judged(raw) for _, raw in raws]
         records = {at: each for at, each in enumerate(judged) if isinstance(each, dict)}
         good = list(records)
-        rows, faults = self._rows(list(records.values()), [raws[at][0] for at in good])
+        columns, faults = self._texts(list(records.values()), [raws[at][0] for at in good])
         batch = Batch([line for line, _ in raws], [[raw] for _, raw in raws])
-        for at, row in zip(good, rows, strict=True):
+        for at, row in zip(good, as_rows(columns) if good else (), strict=True):
             batch.cells[at] = row
         batch.faults = {good[at]: fault for at, fault in faults.items()}
         batch.faults |= {at: each for at, each in enumerate(judged) if isinstance(each, Reason)}
         return batch
 
-    def _rows(self, records: list[Record], lines: Sequence[int]) -> tuple[list[list[str]], dict[int, Fault]]:
+    def _texts(self, records: list[Record], lines: Sequence[int]) -> tuple[list[Texts], dict[int, Fault]]:
         if not records:
             return [], {}
         if set(map(len, records)) == {len(self._keys)} and len(self._keys) > 1:
             with suppress(KeyError):  # the common case: all have these names and no others
                 columns = zip(*map(self._all, records), strict=True)
                 others = (list(map(get, records)) for get in self._getters[len(self._keys) :])
-                return self._columns.rows([*columns, *others])
+                return self._columns.texts([*columns, *others])
         if late := set().union(*records) - self._known:
             self._say_late(late, records, lines)
         values = [list(map(get, records)) for get in self._getters]
         if self.unmet:
             met = (name for name, column in zip(self.names, values, strict=True) if column.count(None) < len(column))
             self.unmet.difference_update(met)
-        return self._columns.rows(values)
+        return self._columns.texts(values)
 
     def _say_late(self, late: set[str], records: list[Record], lines: Sequence[int]) -> None:
         for name in sorted(late - self._late.keys()):
@@ -187,8 +187,6 @@ def _why(raw: str, said: str) -> Reason:
         JSON_FORM.read(raw)
     except ValueError as exc:
         said = str(exc)
-    except ArithmeticError:
-        said = TOO_LARGE
     return Reason("", said, raw[:80])
 
 

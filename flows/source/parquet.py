@@ -71,11 +71,11 @@ class Parquet:
             odd, most = _odd_texts(arrays), max(1, min(PIECE_ROWS, BATCH_BYTES * part.num_rows // (size + 1)))
             for at in range(0, part.num_rows, most):
                 with self._damages():
-                    cells, faults = columns.rows([values_of(array.slice(at, most)) for array in arrays])
+                    texts, faults = columns.texts([array.slice(at, most) for array in arrays])
                 faults |= {place - at: odd[place] for place in odd if at <= place < at + most}
-                lines = list(range(row, row + len(cells)))
-                yield Batch(lines, cells, faults, size * len(cells) // part.num_rows)
-                row += len(cells)
+                count = len(texts[0])
+                yield Batch(list(range(row, row + count)), [], faults, size * count // part.num_rows, texts)
+                row += count
 
     def close(self) -> None:
         """Let go of the reader; the file itself is the body's."""

@@ -111,7 +111,7 @@ def _below(table: Table) -> Iterable[Line]:
     batch = next(table.batches([shouted] * len(table.names)), None)
     if batch is None:
         return []
-    return [Line(number, _cut(cells)) for number, cells in islice(zip(batch.lines, batch.cells, strict=True), ROWS)]
+    return [Line(number, _cut(cells)) for number, cells in islice(zip(batch.lines, batch.rows(), strict=True), ROWS)]
 
 
 def _read(path: str | Path, seen: Look, max_bytes: int, *, wanted: Sequence[str]) -> Look:

@@ -21,6 +21,7 @@ from flows.errors import FileError
 from flows.records import Reason
 from flows.source.content import MARK, Noticed, text_of_formula
 from flows.source.encoding import Refuse
+from flows.source.gathered import Texts, as_rows
 
 MAX_CELL = 1 << 20  # characters of one cell: an unclosed quote is noticed after so many
 MAX_LINE = 16 << 20  # characters of one line or record
@@ -35,12 +36,20 @@ LONG_CELL = Reason("", f"has a cell of more than {MAX_CELL:,} characters", "")
 
 @dataclass(slots=True)
 class Batch:
-    """Consecutive records: where each begins, its cells, the faults by index, and the characters of all."""
+    """Consecutive records: where each begins, its cells, the faults by index, and the characters of all.
+
+    Some kinds of file have `columns` in place of `cells`: the same, column by column.
+    """
 
     lines: list[int]
     cells: list[list[str]]
     faults: dict[int, Reason] = field(default_factory=dict)
     chars: int = 0
+    columns: list[Texts] | None = None
+
+    def rows(self) -> list[list[str]]:
+        """The cells of each record."""
+        return self.cells if self.columns is None else as_rows(self.columns)
 
 
 def records(lines: Iterable[str], delimiter: str) -> Any:

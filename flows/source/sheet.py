@@ -100,10 +100,11 @@ class Sheet:
             columns = [_spelled(column, spell, count) for column, spell in zip_longest(own, spellings)]
         except NotSpelled:
             return None
+        chars = sum(sum(map(len, column)) for column in columns)
+        if "" not in columns[0]:
+            return Batch(numbers, [], chars=chars, columns=columns)
         records = list(map(list, zip(*columns, strict=True)))
-        if "" in columns[0]:
-            records = [record if record[0] or any(record) else [] for record in records]
-        return Batch(numbers, records, chars=sum(sum(map(len, column)) for column in columns))
+        return Batch(numbers, [record if record[0] or any(record) else [] for record in records], chars=chars)
 
     def close(self) -> None:
         """Let go of the workbook."""

@@ -159,7 +159,7 @@ class Source:
         Raises FileError for whatever makes the rest of the file uncertain (invalid bytes, an unclosed quote, a file
         that changed or is cut off), and for a file without a row.
         """
-        size = size or (FRAME_ROWS if self.kind == "csv" else FRAME_ROWS // 2)  # others hold more beside the rows
+        size = size or (FRAME_ROWS // 2 if self.kind in SHEETS else FRAME_ROWS)  # they hold more beside the rows
         assembly = Assembly(self._header, size, self._noticed, self._raw.error, asks=self._asks)
         for batch in self._batches():
             yield from assembly.add(_without_guards(batch, self._bare) if self._bare else batch)
@@ -192,8 +192,8 @@ class Source:
 
 def _without_guards(batch: Batch, bare: Callable[[str], str]) -> Batch:
     """The records of a file that was given out (flows.export), as they were."""
-    cells = [[bare(cell) if cell.startswith("'") else cell for cell in record] for record in batch.cells]
-    return replace(batch, cells=cells)
+    cells = [[bare(cell) if cell.startswith("'") else cell for cell in record] for record in batch.rows()]
+    return replace(batch, cells=cells, columns=None)
 
 
 def open_file(

@@ -8,11 +8,20 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from flows.records import Reason
+from flows.source.arrow_values import values_of
+from flows.source.gathered import Texts, listed
 from flows.source.table import NotSpelled, Spelling
 
 Fault = Reason
 _NONE, _MOMENTS = type(None), {date, datetime, time}
+_ODD_DAY = r"^0000|^[-+]|^\d{5}"  # Python has the years 1 to 9999
+_ODD_FLOAT = r"[en]|^-?0\.0000"  # Python writes some of these in another way
+_POINT, _NOTHING = (pa.scalar(text, pa.large_string()) for text in (".0", ""))
+_types = pa.types
 _SOME = [datetime(2024, 3, 1), datetime(2024, 3, 1, 9, 5, 7, 123000), datetime(2024, 3, 1, 9, 5, tzinfo=UTC)]
 
 
@@ -22,11 +31,13 @@ class Columns:
     def __init__(self, names: Sequence[str], spellings: Sequence[Spelling]) -> None:
         self._columns = [_Column(name, spell) for name, spell in zip(names, spellings, strict=True)]
 
-    def rows(self, columns: Sequence[Sequence[Any]]) -> tuple[list[list[str]], dict[int, Fault]]:
-        """The records of columns of equal length as text, and the first fault of each that has one."""
+    def texts(self, columns: Sequence[Sequence[Any] | pa.Array]) -> tuple[list[Texts], dict[int, Fault]]:
+        """Columns of equal length as text, and the first fault of each record that has one."""
         faults: dict[int, Fault] = {}
-        texts = [column.texts(values, faults) for column, values in zip(self._columns, columns, strict=True)]
-        return list(map(list, zip(*texts, strict=True))), faults
+        return [
+            column.of_array(values, faults) if isinstance(values, pa.Array) else column.texts(values, faults)
+            for column, values in zip(self._columns, columns, strict=True)
+        ], faults
 
 
 class _Column:
@@ -46,7 +57,35 @@ class _Column:
         with suppress(NotSpelled):
             self._booleans = {value: spell(value) for value in (False, True)}
 
-    def texts(self, values: Sequence[Any], faults: dict[int, Fault]) -> Sequence[str]:
+    def of_array(self, array: pa.Array, faults: dict[int, Fault]) -> Texts:
+        """The values of an array as text: by Arrow itself where it writes them as they are to be written."""
+        made = self._cast(array)
+        return self.texts(values_of(array), faults) if made is None else pc.fill_null(made, "")
+
+    def _cast(self, array: pa.Array) -> pa.Array | None:
+        kind = array.type
+        if _types.is_dictionary(kind) and _is_text(kind.value_type):
+            array, kind = array.dictionary_decode(), kind.value_type
+        if _is_text(kind) and self._texts_stay:
+            try:
+                array.validate(full=True)
+            except pa.ArrowInvalid:  # what is no UTF-8 becomes a fault
+                return None
+        elif _types.is_boolean(kind) and self._booleans:
+            return pc.if_else(array, *(pa.scalar(self._booleans[each], pa.large_string()) for each in (True, False)))
+        elif _types.is_date32(kind) and self._dates_stay:
+            made = array.cast(pa.large_string())
+            return None if pc.any(pc.match_substring_regex(made, _ODD_DAY)).as_py() else made
+        elif _types.is_float64(kind) and self._floats_stay:
+            made = array.cast(pa.large_string())
+            if pc.any(pc.match_substring_regex(made, _ODD_FLOAT)).as_py():
+                return None
+            return pc.if_else(pc.match_substring(made, "."), made, pc.binary_join_element_wise(made, _POINT, _NOTHING))
+        elif not (_types.is_integer(kind) and self._wholes_stay):
+            return None
+        return array.cast(pa.large_string())
+
+    def texts(self, values: Sequence[Any], faults: dict[int, Fault]) -> Texts:
         """The values as text; a fault is noted by position, where there is none yet."""
         types = set(map(type, values))
         if types == {str} and self._texts_stay:
@@ -57,12 +96,14 @@ class _Column:
             places = [at for at, value in enumerate(values) if value is not None]
             inner: dict[int, Fault] = {}
             made = [""] * len(values)
-            for at, text in zip(places, self.texts([values[at] for at in places], inner), strict=True):
+            for at, text in zip(places, listed(self.texts([values[at] for at in places], inner)), strict=True):
                 made[at] = text
             for at, fault in inner.items():
                 faults.setdefault(places[at], fault)
             return made
         if types == {int} and self._wholes_stay:
+            with suppress(OverflowError):
+                return pa.array(values, pa.int64()).cast(pa.large_string())
             return list(map(str, values))
         if types <= {int, Decimal} and self._decimals_stay:
             found = list(map(str, values))
@@ -97,3 +138,7 @@ class _Column:
             return self._spell(value) == text
         except NotSpelled:
             return False
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(_types.is_string(kind) or _types.is_large_string(kind))

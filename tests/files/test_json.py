@@ -21,8 +21,8 @@ from flows.pipeline.file_form import FileForm
 from flows.pipeline.pipelines import shipped
 from flows.pipeline.reading import load
 from flows.records import Rejection
-from flows.source import json_walk
 from flows.source.header import Called
+from flows.source.json_walk import Walk
 from flows.source.source import open_file
 from flows.source.spelling import canonical, spellings
 from tests.files.test_fuzz import MOST_MIB, bounded, mutated, peak_of
@@ -106,7 +106,7 @@ def test_each_line_is_a_new_chance(path: Path) -> None:
         9: ('{"a": "\\u0022:", "a": 2}', "must be JSON: it states 'a' twice"),
         10: ('{"a": "\\ud800"}', "must be JSON: it holds half a character (a surrogate alone)"),
         11: ('{"a": NaN}', "must be JSON: it has NaN, which is no number of JSON"),
-        12: ('{"a": 1e99999999999999999999}', "holds a number that is too large"),
+        12: ('{"a": 1e99999999999999999999}', "must be JSON: it has a number that is too large"),
         13: ('{"a": "\\u0000"}', "holds a NUL character"),
         14: ('{"a": ' + "9" * 5000 + "}", "must be JSON: it has a number that is too long"),
         15: ('{"a": ' + "[" * 100_000, "must be JSON: it is nested too deep"),
@@ -236,17 +236,17 @@ def test_a_header_in_brackets_is_no_json(path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", [{}, {"indent": 1}, {"separators": (",", ":")}], ids=["json", "indented", "dense"])
-def test_a_long_list_is_read_in_pieces(path: Path, how: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_list_is_read_in_pieces(path: Path, how: dict[str, Any]) -> None:
     records = [{"id": at, "n": {"k": [{"a": 1}, {"id": at}]}, "s": "x" * (at % 90)} for at in range(9000)]
-    scanned: list[int] = []
-    scan = json_walk._scan
-    monkeypatch.setattr(json_walk, "_scan", lambda text, at: (scanned.append(at), scan(text, at))[1])
+    text = json.dumps({"rows": records}, **how)
+    walk = Walk(iter([text[at : at + 65_536] for at in range(0, len(text), 65_536)]), lambda *_, **__: FileError("no"))
 
-    rows = read(path, json.dumps({"rows": records}, **how))[0]
+    one_by_one = [len(items.raws) for _ in walk.lists(None) for items in walk.items()]
+    rows = read(path, text)[0]
 
     assert [cells[0] for _, cells in rows] == [str(at) for at in range(9000)]
     assert rows[8999] == (9000, ["8999", '{"k":[{"a":1},{"id":8999}]}', "x" * (8999 % 90)])
-    assert len(scanned) < 2000  # the others were decoded many at once
+    assert sum(one_by_one) < 2000  # the others were decoded many at once
 
 
 # -- as other readers read ---------------------------------------------------------------------------------------------
@@ -306,6 +306,7 @@ def test_the_standard_library_finds_the_same_values(path: Path, records: list[di
     st.integers(-(10**14), 10**14) | st.decimals(allow_nan=False, allow_infinity=False, places=2, max_value=10**9),
 )  # fmt: skip
 def test_a_column_at_once_is_spelled_as_its_cells_one_by_one(column: Column, number: int | Decimal) -> None:
+    from flows.source.gathered import listed
     from flows.source.spelled_columns import Columns
     from flows.source.table import NotSpelled
 
@@ -318,8 +319,8 @@ def test_a_column_at_once_is_spelled_as_its_cells_one_by_one(column: Column, num
             return exc.text
 
     for values in ([number] * 3, [number, None, "x"], [True, False], ["a", '"', None], [number, True]):
-        rows, _ = Columns(["c"], [spell]).rows([values])
-        assert rows == [[one(value)] for value in values]
+        (texts,), _ = Columns(["c"], [spell]).texts([values])
+        assert list(listed(texts)) == [one(value) for value in values]
 
 
 # -- whatever is in a file ---------------------------------------------------------------------------------------------

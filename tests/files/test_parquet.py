@@ -17,8 +17,12 @@ from flows.delivery.check import check_file
 from flows.errors import FileError
 from flows.pipeline.column import Column
 from flows.records import Rejection
+from flows.source.gathered import listed
 from flows.source.header import Called
 from flows.source.source import open_file
+from flows.source.spelled_columns import Columns
+from flows.source.spelling import spellings
+from flows.source.table import NotSpelled
 from tests.files.test_fuzz import bounded, mutated
 from tests.files.test_json import POSTS
 from tests.harness.bad_nested import parquet
@@ -107,6 +111,48 @@ def test_texts_that_no_cell_may_hold_are_rejected(path: Path) -> None:
         (1, "holds a NUL character"),
         (3, "has a cell of more than 1,048,576 characters"),
     ]
+
+
+ARRAYS = {
+    "int": (pa.int64(), st.integers(-(2**63), 2**63 - 1)),
+    "uint64": (pa.uint64(), st.integers(0, 2**64 - 1)),
+    "float": (pa.float64(), st.floats() | st.decimals(-999, 999, places=2).map(float) | st.integers(-9, 9).map(float)),
+    "bool": (pa.bool_(), st.booleans()),
+    "date": (pa.date32(), st.dates()),
+    "text": (pa.string(), st.text(max_size=5)),
+    "known": (pa.dictionary(pa.int8(), pa.string()), st.sampled_from(["a", "", "ß"])),
+}  # fmt: skip
+RULES = [Column(type=kind) for kind in ("int", "float", "decimal", "str", "bool", "date", "datetime", "json", "list")]
+RULES += [Column(type="decimal", decimal=","), Column(type="str", map={"5": "five", "true": "yes"})]
+RULES += [Column(type="date", format="DD.MM.YYYY")]
+
+
+@bounded(300)
+@given(st.data(), st.sampled_from(list(ARRAYS)), st.sampled_from(RULES))
+def test_an_array_is_spelled_as_its_values_one_by_one(data: st.DataObject, kind: str, column: Column) -> None:
+    type_, values = ARRAYS[kind]
+    array = pa.array(data.draw(st.lists(st.none() | values, min_size=1, max_size=9)), type_)
+    spell = spellings(["c"], {"c": 0}, {"c": column})[0]
+    expected: list[str] = []
+    wrong: set[int] = set()
+    for at, value in enumerate(array.to_pylist()):
+        try:
+            expected.append("" if value is None else spell(value))
+        except NotSpelled as exc:
+            expected.append(exc.text)
+            wrong.add(at)
+
+    (texts,), faults = Columns(["c"], [spell]).texts([array])
+
+    assert list(listed(texts)) == expected
+    assert set(faults) == wrong
+
+
+@pytest.mark.parametrize("days", [[-719163], [2932897, 0]], ids=["before year 1", "beyond year 9999"])
+def test_a_day_that_no_calendar_of_ours_has_is_a_rejection(path: Path, days: list[int]) -> None:
+    _, rejections = read(path, parquet(pa.table({"a": pa.array(days, pa.date32())})), {"a": False})
+
+    assert [each.reasons[0].check for each in rejections] == ["is a date beyond the year 9999"]
 
 
 def test_a_name_with_points_leads_into_structs(path: Path) -> None:

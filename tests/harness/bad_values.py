@@ -105,6 +105,7 @@ CELLS: list[tuple[str, str, str]] = [
     ("{type: list}", "a", "must be JSON: expecting value at character 1"),
     ("{type: list}", '{""a"": 1}', 'must be a list in JSON, such as ["a", "b"]'),
     ("{type: json}", '{""a"": 1, ""a"": 2}', "must be JSON: it states 'a' twice"),
+    ("{type: json}", "1e99999999999999999999", "must be JSON: it has a number that is too large"),
     ("{type: json}", "[NaN]", "must be JSON: it has NaN, which is no number of JSON"),
     ("{type: phone}", "030 123456", "must be a telephone number with + and its country, such as +49 30 123456"),
     (_DE, "030 12", "must be a telephone number of DE, or one with + and its country: there is no such number"),

@@ -190,7 +190,16 @@ def test_whatever_the_sample_holds_the_text_loads_or_the_header_is_refused(
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [("Orders 2026.csv.gz", "orders-2026"), ("/tmp/Ärger.tsv", "rger"), ("…", "my-pipeline"), ("posts.csv", "posts")],
+    [
+        ("Orders 2026.csv.gz", "orders-2026"),
+        ("/tmp/Ärger.tsv", "rger"),
+        ("…", "my-pipeline"),
+        ("posts.csv", "posts"),
+        ("A.CSV.zst", "a"),
+        ("a.xlsx", "a"),
+        ("a.jsonl.zip", "a"),
+        ("a.parquet", "a"),
+    ],
 )
 def test_a_pipeline_is_named_after_its_file(file: str, name: str) -> None:
     assert name_for(file) == name
