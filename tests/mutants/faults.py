@@ -601,8 +601,8 @@ SCHEMAS = [
         ("short rows are filled up", "if len(record) != self._width:", "if len(record) > self._width:"),
         (
             "row numbers from 0",
-            "range(self.row + 1, self.row + 1 + len(cells))",
-            "range(self.row, self.row + len(cells))",
+            "range(self.row + 1, self.row + 1 + len(lines))",
+            "range(self.row, self.row + len(lines))",
         ),
         (
             "blank lines are no rows",
