@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# The error words of Excel in the languages that differ, and of LibreOffice.
+# The error words of Excel in the languages that differ, and of LibreOffice; and one of our own.
 ERRORS = (
     "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!", "#N/A", "#SPILL!", "#CALC!", "#FIELD!", "#GETTING_DATA",
     "#BEZUG!", "#WERT!", "#ZAHL!", "#NV", "#ССЫЛКА!", "#ЗНАЧ!", "#ДЕЛ/0!", "#ИМЯ?", "#ЧИСЛО!", "#ПУСТО!", "#Н/Д",
     "#VALEUR!", "#NOM?", "#NOMBRE!", "#¡REF!", "#¡VALOR!", "#¿NOMBRE?", "#¡DIV/0!", "#¡NUM!",
+    "#FORMULA!",  # of Rowrelay: a formula whose value a workbook does not have
 )  # fmt: skip
 SHORTENED = r"[+-]?[0-9]([.,][0-9]+)?E[+][0-9]{2,}"  # 4.00638E+12, once a number of thirteen digits
 TOO_NARROW = r"#{4,}"

@@ -15,9 +15,8 @@ from flows.source.encoding import Refuse
 from flows.source.grid import MOST_COLUMNS, Facts, Merge, Row
 from flows.source.markup import Markup
 from flows.source.sheet import Sheet
-from flows.source.sheet_values import UNKEPT, error, moment, number
+from flows.source.sheet_values import NOT_KEPT, error, moment, number
 from flows.source.sheet_xml import MOST_ROWS
-from flows.source.table import Unreadable
 
 _CONTENT, _MANIFEST = "content.xml", "META-INF/manifest.xml"
 _TIME = re.compile(r"(-?)P(?:([0-9]+)D)?T?(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)(?:[.,]([0-9]+))?S)?")
@@ -181,7 +180,7 @@ class _Reader:
         if cell.get("calcext:value-type") == "error":
             return error(text)
         if not kind:
-            return Unreadable(UNKEPT, "") if cell.get("table:formula") and not text else text or None
+            return NOT_KEPT if cell.get("table:formula") and not text else text or None
         value = cell.get(f"office:{_VALUES.get(kind, 'value')}", "")
         if kind == "string":
             return value or text or None
@@ -192,7 +191,7 @@ class _Reader:
         if kind == "time":
             return _time(value)
         self._facts.percents = self._facts.percents or kind == "percentage"
-        return number(value) if value else Unreadable(UNKEPT, "")
+        return number(value) if value else NOT_KEPT
 
     def _put_row(self) -> None:
         count = _count(self._row, "table:number-rows-repeated")

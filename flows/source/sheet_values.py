@@ -12,6 +12,7 @@ from flows.source.table import Unreadable
 
 DIGITS = 15  # a spreadsheet keeps so many
 UNKEPT = "is a formula without a kept value: open the file in a spreadsheet, and save it again"
+NOT_KEPT = Unreadable(UNKEPT, "#FORMULA!")  # a text that no column reads, also where the row comes back as text
 NO_DAY = "is a date that a spreadsheet cannot show: mend the cell, or its format"
 
 _PLAIN = re.compile(r"-?(0|[1-9][0-9]{0,14})")

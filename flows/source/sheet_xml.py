@@ -13,8 +13,7 @@ from flows.source.known_numbers import Readers
 from flows.source.markup import Markup, Odd, Stretches, has_control, of_excel, unescaped
 from flows.source.shared_strings import SharedStrings
 from flows.source.sheet_template import Shape, Template, are_digits
-from flows.source.sheet_values import UNKEPT, Read, error, moment
-from flows.source.table import Unreadable
+from flows.source.sheet_values import NOT_KEPT, Read, error, moment
 
 _SPACE = r'(?: xml:space="preserve")?'
 _TOKEN = re.compile(
@@ -43,7 +42,11 @@ class Columns(dict[str, int]):
 
 
 class SheetXml:
-    """A worksheet. `opened` begins to read it; `readers`: by cell style what its number is. Raises FileError."""
+    """A worksheet. `opened` begins to read it; `readers`: by cell style what its number is. Raises FileError.
+
+    `uncounted`: the workbook asks to be calculated when it is opened. The programs that write such ones (XlsxWriter)
+    keep 0 with each formula, which is no value then.
+    """
 
     def __init__(
         self,
@@ -52,9 +55,11 @@ class SheetXml:
         readers: Sequence[Read],
         refuse: Refuse,
         facts: Facts,
+        *,
+        uncounted: bool = False,
     ) -> None:
         self._opened, self._strings, self._readers = opened, strings, Readers(readers, refuse)
-        self.refuse, self.facts = refuse, facts
+        self.refuse, self.facts, self._uncounted = refuse, facts, uncounted
         self.columns = Columns()
         self.last = 0  # the number of the last row
         self._template: Template | None = None
@@ -129,7 +134,7 @@ class SheetXml:
 
     def _column(self, shape: Shape, texts: Sequence[str], *, as_is: bool) -> tuple[str, Sequence[Any]]:
         """The values of a column of cells that are alike. Raises KeyError for what no such cell holds."""
-        style, kind, _ = shape
+        style, kind, formula = shape
         if kind == "s":
             return "text", self._strings.many(texts)
         if kind in ("str", "inlineStr"):
@@ -137,6 +142,8 @@ class SheetXml:
         if kind == "b":
             return "typed", list(map(_TRUTHS.__getitem__, texts))
         reader = self._readers[style]
+        if formula and self._uncounted:
+            return "typed", [NOT_KEPT if text == "0" else reader[text] if text else None for text in texts]
         if reader.reads_numbers and are_digits(texts):
             return "digits", texts
         return "typed", [reader[text] if text else None for text in texts]
@@ -167,7 +174,7 @@ class SheetXml:
                     looked[-1].append((column, (style, kind, bool(formula))))
                 if kind == "s" and value:
                     cell: object = strings[int(value)]
-                elif not kind and value:
+                elif not kind and value and not (formula and value == "0"):
                     cell = readers[style][value]
                 elif kind == "inlineStr" and as_is:
                     cell = inline or None
@@ -207,7 +214,9 @@ class SheetXml:
         """What stands in a cell. `kept`: there is a value, though it may be empty. `quick`: texts are escaped."""
         if kind in ("", "n"):
             if not value:
-                return Unreadable(UNKEPT, "") if formula else None
+                return NOT_KEPT if formula else None
+            if formula and self._uncounted and value.strip() == "0":
+                return NOT_KEPT
             return self._readers[style][value.strip()]
         if kind == "s":
             if not (value.isascii() and value.strip().isdigit() and len(value) < 12):
@@ -216,11 +225,11 @@ class SheetXml:
         if kind in ("str", "inlineStr", "d"):
             text = inline if kind == "inlineStr" else value
             if formula and not kept:
-                return Unreadable(UNKEPT, "")
+                return NOT_KEPT
             text = of_excel(unescaped(text) if quick else text)
             return moment(text) if kind == "d" else text or None
         if kind == "b":
-            return value.strip() in ("1", "true") if value else Unreadable(UNKEPT, "") if formula else None
+            return value.strip() in ("1", "true") if value else NOT_KEPT if formula else None
         return error(unescaped(value) if quick else value)
 
 

@@ -39,7 +39,7 @@ class XlsxBook:
         folder, name = posixpath.split(main)
         related = self._related(folder, posixpath.join(folder, "_rels", name + ".rels"))
         self._sheets: list[tuple[str, bool, str]] = []
-        since_1904 = False
+        since_1904, self._uncounted = False, False
         for each in self._parsed(main):
             if each.name == "sheet":
                 kind, target = related.get(each.get("id"), ("", ""))
@@ -47,6 +47,8 @@ class XlsxBook:
                     self._sheets.append((each.get("name"), each.get("state") in ("", "visible"), target))
             elif each.name == "workbookPr":
                 since_1904 = each.get("date1904") in ("1", "true")
+            elif each.name == "calcPr":
+                self._uncounted = each.get("fullCalcOnLoad") in ("1", "true")
         named = {kind.rpartition("/")[2]: target for kind, target in related.values()}
         self._moments = Moments(since_1904=since_1904)
         self._kinds = self._formats(named["styles"]) if named.get("styles") in self._archive.names else [""]
@@ -60,7 +62,9 @@ class XlsxBook:
         """The sheet at a position from 0."""
         part = self._sheets[at][2]
         readers = [self._moments.reader(kind) for kind in self._kinds]
-        return XlsxGrid(lambda: self._archive.blocks(part), self._strings, readers, self._refuse)
+        return XlsxGrid(
+            lambda: self._archive.blocks(part), self._strings, readers, self._refuse, uncounted=self._uncounted
+        )
 
     def close(self) -> None:
         """Let go of it."""
@@ -99,11 +103,17 @@ class XlsxGrid:
     """One sheet of an Excel workbook as a flows.source.sheet.Grid."""
 
     def __init__(
-        self, opened: Callable[[], Iterator[bytes]], strings: SharedStrings, readers: Sequence[Read], refuse: Refuse
+        self,
+        opened: Callable[[], Iterator[bytes]],
+        strings: SharedStrings,
+        readers: Sequence[Read],
+        refuse: Refuse,
+        *,
+        uncounted: bool,
     ) -> None:
         self.facts = Facts()
         self._readers, self._ended = readers, False
-        self._sheet = SheetXml(opened, strings, readers, refuse, self.facts)
+        self._sheet = SheetXml(opened, strings, readers, refuse, self.facts, uncounted=uncounted)
 
     def pieces(self) -> Iterator[Piece]:
         """Its rows in their order."""

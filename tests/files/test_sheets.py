@@ -21,6 +21,7 @@ from flows.origin import Origin, letters
 from flows.pipeline.definition import Definition
 from flows.pipeline.file_form import said
 from flows.pipeline.reading import from_resolved
+from flows.records import Rejection
 from flows.source.source import open_file
 from tests.harness.workbooks import MAKERS, raw_xlsx, xlsx
 
@@ -274,6 +275,33 @@ def test_what_a_cell_of_an_excel_workbook_holds(xml: str, row: list[str] | None,
     assert [reason.startswith(f"a: {why}") for _, reason in rejected] == ([] if row else [True])
 
 
+@pytest.mark.parametrize("alike", [1, 1000])
+def test_a_zero_of_a_program_that_left_the_calculating_to_excel_is_no_value(alike: int, tmp_path: Path) -> None:
+    rows = '<row r="1"><c r="A1" t="inlineStr"><is><t>a</t></is></c></row>'
+    for at in range(2, 2 + alike):
+        rows += f'<row r="{at}"><c r="A{at}"><f>1+1</f><v>{at % 2 * 2}</v></c></row>'
+    counted, uncounted = tmp_path / "a.xlsx", tmp_path / "b.xlsx"
+    counted.write_bytes(raw_xlsx(rows))
+    uncounted.write_bytes(raw_xlsx(rows, book='<calcPr calcId="124519" fullCalcOnLoad="1"/>'))
+
+    assert len(read(counted)[0]) == alike
+    kept, rejected, _ = read(uncounted)
+    assert {tuple(cells) for _, cells in kept} <= {("2",)}
+    assert len(rejected) == (alike + 1) // 2
+    assert rejected[0][1].startswith("a: is a formula without a kept value")
+
+
+def test_a_row_whose_formula_has_no_value_is_refused_as_text_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(raw_xlsx(FORMULA.format("><f>1+1</f>")))
+    refused: list[Rejection] = []
+    check_file(path, defined({"a": {"type": "str"}}), on_rejections=refused.extend)
+    (tmp_path / "a.csv").write_text("a\n" + "".join(f"{row.cells[0]}\n" for row in refused))
+
+    assert len(refused) == 1
+    assert check_file(tmp_path / "a.csv", defined({"a": {"type": "str"}})).accepted == 0
+
+
 def test_an_error_in_a_column_that_nobody_wants_rejects_nothing(tmp_path: Path) -> None:
     rows = '<row r="1"><c r="A1" t="inlineStr"><is><t>a</t></is></c><c r="B1" t="inlineStr"><is><t>b</t></is></c></row>'
     rows += '<row r="2"><c r="A2"><v>1</v></c><c r="B2" t="e"><v>#N/A</v></c></row>'
@@ -434,7 +462,7 @@ def test_what_is_said_of_other_kinds_is_passed_over_and_said(tmp_path: Path) -> 
     path = xlsx(tmp_path / "a.xlsx", {"Data": ROWS})
 
     assert (
-        "encoding and delimiter of `source` says nothing of an Excel workbook, and was passed over"
+        "encoding and delimiter of `source` say nothing of an Excel workbook, and were passed over"
         in read(path, encoding="cp1252", delimiter=";")[2]
     )
     with pytest.raises(BadFile, match="is an Excel workbook, and was said to be a text file"):

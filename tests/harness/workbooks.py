@@ -112,14 +112,19 @@ _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationship
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 
 
-def raw_xlsx(rows: str, *, strings: str = "", styles: str = "", head: str = "", tail: str = "") -> bytes:
-    """A workbook of one sheet, S, from the XML of its rows, of its texts (`<si>…`) and of its cell styles."""
+def raw_xlsx(
+    rows: str, *, strings: str = "", styles: str = "", head: str = "", tail: str = "", book: str = ""
+) -> bytes:
+    """A workbook of one sheet, S, from the XML of its rows, of its texts (`<si>…`) and of its cell styles.
+
+    `book`: what else its workbook.xml says.
+    """
     parts = {
         "[Content_Types].xml": "<Types/>",
         "_rels/.rels": f'<Relationships><Relationship Id="r1" Type="{_RELATIONS}/officeDocument" '
         'Target="xl/workbook.xml"/></Relationships>',
         "xl/workbook.xml": f'<workbook xmlns="{_MAIN}" xmlns:r="{_RELATIONS}"><sheets>'
-        '<sheet name="S" sheetId="1" r:id="r1"/></sheets></workbook>',
+        f'<sheet name="S" sheetId="1" r:id="r1"/></sheets>{book}</workbook>',
         "xl/_rels/workbook.xml.rels": "<Relationships>"
         + "".join(
             f'<Relationship Id="{name}" Type="{_RELATIONS}/{kind}" Target="{target}"/>'
