@@ -110,6 +110,21 @@ def test_of_several_sheets_a_person_takes_one_by_its_first_rows(
     assert asked["parameters"]["source"] == {"sheet": "Orders"}
 
 
+def test_merged_cells_are_filled_where_a_person_says_so(checked: Checked, answers: Answers, tmp_path: Path) -> None:
+    rows = [["number", "city"], [1, "Bonn"], [2, None]]
+    run = checked(xlsx(tmp_path / "b.xlsx", {"Sheet1": rows}, merged=["B2:B3"]).read_bytes(), "b.xlsx")
+    page = show("check", run=run)
+    assert "has merged cells in sheet" in text(page)
+    begun(answers, "orders")
+
+    page.selectbox(f"merged-{run}").set_value("fill").run()
+    assert page.dataframe[-1].value.to_numpy().tolist() == [["1", "Bonn"], ["2", "Bonn"]]
+    page.button("read-so").click().run()
+
+    (asked,) = [json.loads(body) for path, body in ASKED if path.endswith("/create_flow_run")]
+    assert asked["parameters"]["source"] == {"merged": "fill"}
+
+
 def test_what_cannot_be_read_so_is_said_and_not_checked(checked: Checked) -> None:
     run = checked(b"Report of May\n\nnumber;city\n1;Berlin\n")
     page = show("check", run=run)

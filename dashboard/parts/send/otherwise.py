@@ -25,6 +25,7 @@ from flows.storage.located import opened
 
 _ROWS = 6
 _NARROW: dict[str, Any] = {"row": st.column_config.NumberColumn("row", width=50, pinned=True)}
+_MERGED = {"refuse": "Refuse the file", "fill": "Each gets the value that they show"}
 Keys = dict[str, Any]  # of `source` in a definition
 
 
@@ -90,6 +91,7 @@ def _chosen(run: Run, said: FileForm, seen: Look) -> Keys:
             )
         if kind in SHEETS:
             found["sheet"] = _one_of(run, "Sheet", "sheet", [tab.name for tab in seen.sheets], said.sheet, visible)
+            found["merged"] = _merged(run, said.merged or "refuse")
     if kind == "json":
         found["path"] = (
             st.text_input("Where its rows are", said.path, key=f"path-{run.id}", placeholder="data.items") or None
@@ -110,6 +112,15 @@ def _one_of(
         label, names, index=names.index(now) if isinstance(now, str) else 0, key=f"{name}-{run.id}",
         format_func=lambda each: "As it is found" if each is None else words(each) or each,
     )  # fmt: skip
+
+
+def _merged(run: Run, now: str) -> str | None:
+    """What becomes of merged cells; None: what was said before."""
+    chosen = st.selectbox(
+        "Merged cells", list(_MERGED), list(_MERGED).index(now), key=f"merged-{run.id}",
+        format_func=lambda each: _MERGED[each],
+    )  # fmt: skip
+    return chosen if chosen != now else None
 
 
 def _number(run: Run, label: str, name: str, now: int | None, *, least: int = 0) -> int | None:
