@@ -65,8 +65,10 @@ def preview_run(run: str) -> schemas.Preview:
     shown = preview.first_requests(found.id, book.definition, first, settings())
     number = number_of_requests(book.definition, ready, first=len(shown[0].rows) if shown else 0)
     digest = found.facts.digest
+    refused = view().samples(found.id)
+    place = book.cell_places() if refused else None
     return schemas.Preview(
-        rejections=[schemas.Rejection.of(each) for each in view().samples(found.id)],
+        rejections=[schemas.Rejection.of(each, place) for each in refused if place],
         requests=[_request(each) for each in shown],
         requests_to_send=schemas.NumberOfRequests.model_validate(number.as_object()),
         rows_to_send=ready,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ class Row(Answer):
 
     row: int
     line: int
+    place: str = Field("", description="Where it stands in the file: line 17, Sheet1!A17, [16]")
     state: RowState
     values: dict[str, Any] = Field(description="By column")
     attempts: int
@@ -99,6 +101,7 @@ class Reason(Answer):
     column: str
     check: str
     value: str
+    place: str = Field(description="Where it stands in the file: line 17, Sheet1!D17, [16].price")
 
 
 class Rejection(Answer):
@@ -110,9 +113,12 @@ class Rejection(Answer):
     cells: list[str]
 
     @classmethod
-    def of(cls, rejection: Rejected) -> Rejection:
-        """From the ledger's sample of it."""
-        reasons = [Reason(column=each.column, check=each.check, value=each.value) for each in rejection.reasons]
+    def of(cls, rejection: Rejected, place: Callable[[int, str], str]) -> Rejection:
+        """From the ledger's sample of it. `place`: where the cell of a line and a column stands."""
+        reasons = [
+            Reason(column=each.column, check=each.check, value=each.value, place=place(rejection.line, each.column))
+            for each in rejection.reasons
+        ]
         return cls(row=rejection.row, line=rejection.line, reasons=reasons, cells=list(rejection.cells))
 
 

@@ -264,14 +264,15 @@ def _rejected_to(
         max_bytes=options["max_bytes"],
         form=stated,
     ) as source:
-        columns, used = source.columns, source.delimiter or ","
+        columns, used, origin = source.columns, source.delimiter or ",", source.origin
     form = Correctable.of(columns, definition.column_names)
     with replacing(path) as target:
         sheet = Sheet(used, for_spreadsheets(stated.encoding))
         target.write(sheet.lines([form.header]))
 
         def write(rejections: Sequence[Rejection]) -> None:
-            target.write(sheet.lines(form.line("; ".join(map(str, item.reasons)), item.cells) for item in rejections))
+            reasons = (origin.told(item.line) + "; ".join(map(str, item.reasons)) for item in rejections)
+            target.write(sheet.lines(map(form.line, reasons, (item.cells for item in rejections))))
 
         yield write
 

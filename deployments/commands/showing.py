@@ -201,7 +201,8 @@ def first_troubles(view: View, run: Run) -> Iterator[dict[str, Any]]:
     """The first rejected, failed and unknown rows with their reasons."""
     for rejection in view.samples(run.id)[:FIRST]:
         reason = "; ".join(str(reason) for reason in rejection.reasons)
-        yield {"row": rejection.row, "line": rejection.line, "result": RowState.REJECTED, "reason": reason}
+        at = {"row": rejection.row, "line": rejection.line, "place": run.facts.places.place(rejection.line)}
+        yield at | {"result": RowState.REJECTED, "reason": reason}
     for state in (RowState.FAILED, RowState.UNKNOWN):
         rows = view.select(run.id, [state], run.total)[:FIRST].tolist() if run.counts[state] else []
         for record in view.records(run.id, rows, names=(), created=run.created):
@@ -212,11 +213,12 @@ def troubles_table(troubles: Iterable[dict[str, Any]]) -> Table:
     """Rows and why."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("row", justify="right")
+    table.add_column("where", overflow="fold")
     table.add_column("result")
     table.add_column("why", overflow="fold")
     for item in troubles:
-        style = STYLES.get(item["result"], "")
-        table.add_row(f"{item['row']:,}", Text(item["result"], style=style), Text(item["reason"]))
+        state = Text(item["result"], style=STYLES.get(item["result"], ""))
+        table.add_row(f"{item['row']:,}", Text(item.get("place", "")), state, Text(item["reason"]))
     return table
 
 

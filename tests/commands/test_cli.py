@@ -26,6 +26,7 @@ from flows.records import LimitTerms, RowState, RunState
 from tests.harness.bad_inputs import FILES, GOOD
 from tests.harness.command import PROGRAM, Run, here, rowrelay
 from tests.harness.sent import Sent, sent
+from tests.harness.workbooks import xlsx
 from tests.harness.world import ROOT
 
 __all__ = ["here", "rowrelay"]
@@ -336,6 +337,13 @@ request:
   empty: omit
 limit: {name: own, requests: 7, window_seconds: 1}
 """
+
+
+def test_the_rejected_rows_of_a_workbook_say_where_they_stand(rowrelay: Run, tmp_path: Path) -> None:
+    xlsx(tmp_path / "book.xlsx", {"Posts": [["userId", "title", "body"], ["x", "a", "b"]]})
+
+    assert rowrelay("check", "book.xlsx", "--pipeline", "posts", "--rejects", "wrong.csv")[0] == 1
+    assert "Posts!A2: userId: must be" in (tmp_path / "wrong.csv").read_text("utf-8-sig")
 
 
 @pytest.mark.parametrize(

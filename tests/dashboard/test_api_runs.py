@@ -20,6 +20,7 @@ from tests.dashboard.test_api import api, mixed, settings
 from tests.harness.browser import ROOT
 from tests.harness.pages import show, text
 from tests.harness.seeding import Seeded, seed, write_posts
+from tests.harness.workbooks import xlsx
 
 __all__ = ["api", "mixed", "settings"]
 
@@ -86,6 +87,17 @@ def test_a_run_of_nothing_new_has_nothing_to_correct(
     assert api.get(f"/runs/{again.id}").json()["shown_as"] == "finished"
     assert "to correct" not in text(show("run", id=again.id))
     assert '<td class="rr-right rr-wide">–</td>' in text(show("runs"))
+
+
+def test_every_reason_has_its_place(api: TestClient, settings: Settings, redis_url: str, tmp_path: Path) -> None:
+    rows = [["userId", "title", "body"], [1, "a", "b"], ["x", "c", "d"]]
+    run = seed(settings, redis_url, xlsx(tmp_path / "posts.xlsx", {"Posts": rows})).id
+
+    good, bad = api.get(f"/runs/{run}/rows").json()["items"]
+    assert (good["place"], bad["place"]) == ("Posts!A2", "Posts!A3")
+    assert api.get(f"/runs/{run}/rows/1").json()["place"] == "Posts!A2"
+    (refused,) = api.get(f"/runs/{run}/preview").json()["rejections"]
+    assert [each["place"] for each in refused["reasons"]] == ["Posts!A3"]
 
 
 def test_a_page_of_runs_costs_a_page(api: TestClient, settings: Settings) -> None:

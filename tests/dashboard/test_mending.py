@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -160,6 +161,7 @@ def test_the_command_shows_groups_and_an_example_then_applies_it(
     assert f"Take it back: rowrelay mend {people.id[:8]} --undo 1" in out
     _, out, _ = rowrelay("mend", "last")
     assert "      Germany: DE\n" in out
+    assert re.search(r"line [0-9]+ +rejected", rowrelay("show", "last")[1])
     _, out, _ = rowrelay("show", "last", "--row", 2)
     assert "country in the file" in out
     code, out, _ = rowrelay("mend", "last", "--undo", 1, "--json")
