@@ -24,7 +24,7 @@ from deployments.commands.options import (
 from flows.errors import RowrelayError
 
 commands = group()
-KINDS = "CSV or TSV, also packed (.gz, .bz2, .xz, .zst, .zip)."
+KINDS = "CSV, Excel, OpenDocument, JSON or Parquet, also packed (.gz, .bz2, .xz, .zst, .zip)."
 
 
 @commands.command(

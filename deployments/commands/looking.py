@@ -43,7 +43,8 @@ def _print(found: Look) -> None:
     keys = {key: value for key, value in found.form.stated.items() if key != "kind" and (key, value) != _ASKS}
     says = ", ".join(f"{key} {value!r}" if isinstance(value, str) else f"{key} {value}" for key, value in keys.items())
     if found.form.kind:
-        out.print(f"{WORDS[found.form.kind].capitalize()}{f': {says}' if says else ''}", markup=False)
+        kind = WORDS[found.form.kind]
+        out.print(f"{kind[0].upper()}{kind[1:]}{f': {says}' if says else ''}", markup=False)
     if found.columns:
         out.print(_table(found.columns, found.rows))
     if found.top and (found.problem or (found.form.header_row or 1) > 1):

@@ -54,10 +54,10 @@ class JsonArray:
             row += len(batch.lines)
             yield batch
         if others := list(islice(self._lists, 20)):
-            paths = ", ".join(path or "the file itself" for path in (self._path, *others))
+            paths, one = ", ".join(path or "the file itself" for path in (self._path, *others)), self._path or others[0]
             raise self._refuse(
                 f"has more than one list of objects: {paths}",
-                hint=f"Say which one is meant; in a definition source: {{path: {self._path or others[0]}}}",
+                hint=f"Say which one: --path {one} (in a definition source: {{path: {one}}}).",
             )
         self.records.end()
 

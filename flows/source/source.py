@@ -102,7 +102,8 @@ class Source:
     def notices(self) -> tuple[str, ...]:
         """What was met in the file as a whole, in sentences; complete after the last frame."""
         keys = self._form.beside(self._table.kind)
-        said = f"{' and '.join(keys)} of `source` says nothing of {WORDS[self._table.kind]}, and was passed over"
+        says, was = ("say", "were") if len(keys) > 1 else ("says", "was")
+        said = f"{' and '.join(keys)} of `source` {says} nothing of {WORDS[self._table.kind]}, and {was} passed over"
         return (*([said] if keys else []), *self._noticed.words())
 
     @property

@@ -201,7 +201,7 @@ def test_of_several_lists_one_has_to_be_named(path: Path) -> None:
     two = '{"x": [{"a": 1}], "y": {"z": [{"a": 2}]}}'
 
     assert refused(path, two) == (
-        ": has more than one list of objects: x, y.z\nSay which one is meant; in a definition source: {path: x}"
+        ": has more than one list of objects: x, y.z\nSay which one: --path x (in a definition source: {path: x})."
     )
     assert read(path, two, form=FileForm(path="y.z"))[0] == [(1, ["2"])]
     assert refused(path, two, FileForm(path="y")) == ": has no list at y\nLeave path out, or mend it."

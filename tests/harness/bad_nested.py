@@ -42,7 +42,7 @@ NESTED_FILES: list[tuple[str, bytes | None, str]] = [
     (
         "two.json",
         f'{{"a": [{POST}], "b": {{"c": [{POST}]}}}}'.encode(),
-        "two.json: has more than one list of objects: a, b.c\nSay which one is meant; in a definition source: {path: a}",
+        "two.json: has more than one list of objects: a, b.c\nSay which one: --path a (in a definition source: {path: a}).",
     ),
     (
         "latin.jsonl",
