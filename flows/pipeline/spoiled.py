@@ -10,6 +10,7 @@ ERRORS = (
     "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NUM!", "#NULL!", "#N/A", "#SPILL!", "#CALC!", "#FIELD!", "#GETTING_DATA",
     "#BEZUG!", "#WERT!", "#ZAHL!", "#NV", "#ССЫЛКА!", "#ЗНАЧ!", "#ДЕЛ/0!", "#ИМЯ?", "#ЧИСЛО!", "#ПУСТО!", "#Н/Д",
     "#VALEUR!", "#NOM?", "#NOMBRE!", "#¡REF!", "#¡VALOR!", "#¿NOMBRE?", "#¡DIV/0!", "#¡NUM!",
+    "#BINARY!",  # of Rowrelay: bytes that are no text
     "#FORMULA!",  # of Rowrelay: a formula whose value a workbook does not have
 )  # fmt: skip
 SHORTENED = r"[+-]?[0-9]([.,][0-9]+)?E[+][0-9]{2,}"  # 4.00638E+12, once a number of thirteen digits

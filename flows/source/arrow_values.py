@@ -46,7 +46,7 @@ def values_of(array: pa.Array) -> list[Any]:
         encoded = array.dictionary_encode()
         return _picked(_moments(encoded.dictionary), encoded.indices)
     if _is(kind, _BINARY):
-        return [None if each is None else Unreadable(BINARY, f"<{len(each):,} bytes>") for each in array.to_pylist()]
+        return [None if each is None else Unreadable(BINARY, "#BINARY!") for each in array.to_pylist()]
     if _exact_inside(kind):
         return [Unreadable(NO_NUMBER, str(each)[:80]) if _odd(each) else each for each in array.to_pylist()]
     odd = Unreadable(f"is of a type that is not read: {kind}"[:200], f"<{kind}>"[:80])

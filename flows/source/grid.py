@@ -35,6 +35,7 @@ class Facts:
     hidden_rows: Seen = field(default_factory=Seen)
     hidden_columns: list[str] = field(default_factory=list)
     percents: bool = False
+    empty_formulas: Seen = field(default_factory=Seen)
 
 
 @dataclass(frozen=True, slots=True)

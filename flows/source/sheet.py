@@ -158,6 +158,9 @@ class Sheet:
         if own := [name for name in facts.hidden_columns if self._first <= _index(name) <= self._last]:
             are = "column is hidden" if len(own) == 1 else "columns are hidden"
             self._say(f"{len(own)} {are} ({few(own)}), and read like the others")
+        if empty := facts.empty_formulas.count:
+            are = "1 formula shows nothing" if empty == 1 else f"{empty:,} formulas show nothing"
+            self._say(f"{are} (the first is {facts.empty_formulas.example}), which is read as an empty cell")
         if facts.percents:
             self._say("some numbers are shown as percent: 25% is read as 0.25")
         if self._form.merged != "fill" and (found := [each for each in self._grid.merges() if self._is_of(each, last)]):

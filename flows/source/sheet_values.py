@@ -22,6 +22,7 @@ _BUILT_IN = {14: "date", 15: "date", 16: "date", 17: "date", 18: "time", 19: "ti
 _BUILT_IN |= dict.fromkeys((*range(27, 32), 36, *range(50, 55), 57, 58), "date") | {32: "time", 33: "time"}
 _BUILT_IN |= dict.fromkeys((34, 35, 55, 56), "date")
 _LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?![hms]+\])[^\]]*\]', re.IGNORECASE)
+_ZEROS = re.compile(r'(?P<before>(?:"[^"]*"|\\.)*)(?P<zeros>0+)')  # also with a text before them: "INV-"0000
 _DAYS_1900 = 60  # a day that never was: 1900-02-29
 _MOST_DAYS = 2_958_466  # 9999-12-31, and a day
 _SECONDS = 86_400
@@ -67,9 +68,9 @@ def format_kind(number_format: int, code: str | None) -> str:
     00000."""
     if code is None:
         return _BUILT_IN.get(number_format, "")
+    if (zeros := _ZEROS.fullmatch(code.partition(";")[0].strip())) and (zeros["before"] or len(zeros["zeros"]) > 1):
+        return f"zeros:{len(zeros['zeros'])}:{_bare(zeros['before'])}"
     first = _LITERAL.sub("", code.partition(";")[0]).strip().lower()
-    if re.fullmatch("0{2,}", first):
-        return f"zeros:{len(first)}"
     if re.search(r"\[[hms]+\]", first):
         return "duration"
     bare = re.sub(r"am/pm|a/p|general|e[+-]", "x" if "am/pm" in first or "a/p" in first else "", first)
@@ -92,7 +93,8 @@ class Moments:
         if kind == "percent":
             return Percents()
         if kind.startswith("zeros:"):
-            return _Zeros(int(kind[6:]))
+            _, width, before = kind.split(":", 2)
+            return _Zeros(int(width), before)
         if kind not in ("date", "datetime", "time", "duration"):
             return number
 
@@ -125,25 +127,31 @@ class Moments:
 
 
 class Padded(int):
-    """A whole number that its cell shows with zeros in front: 123 as 00123."""
+    """A whole number that its cell shows with zeros in front, or a text: 123 as 00123, or INV-0123."""
 
     width: int
+    before: str
 
     def __str__(self) -> str:
-        return f"{int(self):0{self.width + (self < 0)}}"
+        return f"{'-' if self < 0 else ''}{self.before}{abs(int(self)):0{self.width}}"
 
 
 class _Zeros:
-    def __init__(self, width: int) -> None:
-        self._width = width
+    def __init__(self, width: int, before: str) -> None:
+        self._width, self._before = width, before
 
     def __call__(self, text: str) -> object:
         found = number(text)
         if not isinstance(found, Decimal) or found != found.to_integral():
             return found
         made = Padded(found)
-        made.width = self._width
+        made.width, made.before = self._width, self._before
         return made
+
+
+def _bare(literals: str) -> str:
+    """The text of a format's literals: "INV-" and \\# as INV-#."""
+    return re.sub(r'"([^"]*)"|\\(.)', lambda found: found[1] or found[2] or "", literals)
 
 
 class Percents:

@@ -86,7 +86,11 @@ class XlsGrid:
                 info = sheet.rowinfo_map.get(at)
                 if info is not None and info.hidden:
                     self.facts.hidden_rows.at(at + 1)
-                cells = [self._value(cell) for cell in sheet.row(at)]
+                row = sheet.row(at)
+                cells = [self._value(cell) for cell in row]
+            for column, cell in enumerate(row):
+                if cell.ctype == _TEXT and not cell.value:  # no cell but a formula's is a text without letters
+                    self.facts.empty_formulas.at(at + 1, f"{letters(column)}{at + 1}")
             yield [(at + 1, cells)]
         self.facts.percents = any(read.met for read in self._readers.values() if isinstance(read, Percents))
 

@@ -14,6 +14,7 @@ from typing import Any
 import openpyxl
 import pytest
 import python_calamine
+import xlwt
 
 from flows.delivery.check import CheckResult, check_file
 from flows.errors import BadFile, FileError
@@ -251,6 +252,8 @@ ODD_CELLS = {
     "a time": (' s="3"><v>0.5</v>', ["12:00:00"], ""),
     "a duration": (' s="4"><v>1.5</v>', ["36:00:00"], ""),
     "zeros in front": (' s="5"><v>123</v>', ["00123"], ""),
+    "a text before them": (' s="7"><v>17</v>', ["INV-0017"], ""),
+    "a text before a number below zero": (' s="7"><v>-17</v>', ["-INV-0017"], ""),
     "a day before days": (' s="1"><v>-1</v>', None, "is a date that a spreadsheet cannot show"),
     "the day that never was": (' s="1"><v>60</v>', None, "is a date that a spreadsheet cannot show"),
     "the first day": (' s="1"><v>1</v>', ["1900-01-01"], ""),
@@ -258,9 +261,10 @@ ODD_CELLS = {
 }
 STYLES = (
     '<numFmts><numFmt numFmtId="164" formatCode="dd\\.mm\\.yyyy"/><numFmt numFmtId="165" formatCode="[h]:mm:ss"/>'
-    '<numFmt numFmtId="166" formatCode="00000"/><numFmt numFmtId="167" formatCode="yyyy/m/d hh:mm"/></numFmts>'
+    '<numFmt numFmtId="166" formatCode="00000"/><numFmt numFmtId="167" formatCode="yyyy/m/d hh:mm"/>'
+    '<numFmt numFmtId="168" formatCode="&quot;INV&quot;\\-0000"/></numFmts>'
     '<cellXfs><xf numFmtId="0"/><xf numFmtId="164"/><xf numFmtId="167"/><xf numFmtId="20"/><xf numFmtId="165"/>'
-    '<xf numFmtId="166"/></cellXfs>'
+    '<xf numFmtId="166"/><xf numFmtId="0"/><xf numFmtId="168"/></cellXfs>'
 )
 
 
@@ -541,3 +545,17 @@ def test_a_row_that_holds_a_value_already_is_named_by_its_place(tmp_path: Path) 
     (rejected,) = check_file(path, defined({"a": {"type": "int", "unique": True}})).samples
 
     assert str(rejected.reasons[0]) == "a: must be unique, but Data!A2 holds it already (found '1')"
+
+
+def test_formulas_of_an_old_workbook_that_show_nothing_are_told_of(tmp_path: Path) -> None:
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("Data")
+    for at, cells in enumerate([["a", "b"], [1, xlwt.Formula("A2*2")], [2, "x"]]):
+        for column, cell in enumerate(cells):
+            sheet.write(at, column, cell)
+    book.save(str(tmp_path / "a.xls"))
+
+    found = check_file(tmp_path / "a.xls", defined({"a": {"type": "int"}, "b": {"type": "str", "optional": True}}))
+
+    assert [row.values for row in found.first] == [{"a": 1, "b": None}, {"a": 2, "b": "x"}]
+    assert "1 formula shows nothing (the first is B2), which is read as an empty cell" in found.notices
