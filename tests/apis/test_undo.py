@@ -82,9 +82,7 @@ class Office:
                 delivery.spooling.check(Path(order.file))
             else:
                 with opened(order.file, self.settings, order.definition) as file:
-                    delivery.spooling.check(
-                        file, encoding=order.encoding, delimiter=order.delimiter, apostrophes=order.apostrophes
-                    )
+                    delivery.spooling.check(file, said=order.said)
             delivery.open()
             with ThreadPoolExecutor(16) as pool:
                 for chunks in delivery.rounds("unfinished"):

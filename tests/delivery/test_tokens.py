@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -173,12 +174,15 @@ def test_a_process_killed_in_the_middle_of_a_renewal_locks_nobody_out(
     assert not server.grants[0].revoked
 
 
-def errands(generation: int) -> list[psutil.Process]:
-    """The processes that renew a token."""
+def errands(folder: Path) -> list[psutil.Process]:
+    """The processes that renew a token with the secrets in this folder, and outlive who began them."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if "flows.credentials.errand" in (process.info["cmdline"] or ()) and process.ppid() == generation:
-            found.append(process)
+    for process in psutil.process_iter(["cmdline", "ppid"]):
+        if "flows.credentials.errand" not in (process.info["cmdline"] or ()) or process.info["ppid"] != 1:
+            continue
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            if process.environ().get("ROWRELAY_SECRETS") == str(folder / "secrets"):
+                found.append(process)
     return found
 
 
@@ -191,7 +195,7 @@ def test_the_death_of_the_renewal_itself_is_survived_where_the_server_has_a_grac
         path = definition(tmp_path, server.url + "/rows", oauth2(server, "refresh_token", refresh_token="${secret:R}"))
         process = start(redis_url, tmp_path, path, file_of(tmp_path, 5), run="r1")
         wait_until(lambda: server.asked, seconds=60, what="a renewal")
-        (errand,) = [each for each in errands(1) if each.create_time() > psutil.Process(process.pid).create_time()]
+        (errand,) = errands(tmp_path)
         errand.kill()
         ended = json.loads(process.communicate(timeout=60)[0])
 
