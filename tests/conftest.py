@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,10 @@ __all__ = ["examples", "stack"]
 
 use_memory()
 os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"  # as in our own processes: none is started on the side
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # what a shell does to what it starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else Ctrl-C means nothing to the processes of the tests
 
 
 @pytest.fixture(scope="session", autouse=True)
