@@ -207,7 +207,7 @@ def test_failed_rows_are_sent_again_after_one_question(here: Site, page: Page) -
         here.api.knobs = here.api.knobs.model_copy(update={"faults": {}})
 
     again.click()
-    page.get_by_role("button", name="Send again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Send again").click()
     expect(page.locator(".rr-head").get_by_text("finished", exact=True)).to_be_visible()
     assert counts(here, page)["done"] == 5
     assert len(here.tags) == 10
@@ -246,7 +246,7 @@ def test_unknown_rows_sent_again_arrive(here: Site, page: Page) -> None:
     here.board.open(page, f"/run?id={run.id}")
 
     page.get_by_role("button", name="Send 1 unknown again").click()
-    page.get_by_role("button", name="Send again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Send again").click()
 
     expect(page.locator(".rr-head").get_by_text("finished", exact=True)).to_be_visible()
     assert here.tags == ["Invoice reminder 3"]

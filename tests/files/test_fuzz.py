@@ -122,7 +122,7 @@ def test_every_record_stands_at_the_line_that_is_said(path: Path, raw: bytes, zi
     records: list[tuple[int, int, str]] = []
 
     try:
-        with open_file(path, {"userId": True, "title": True, "body": True}) as source:
+        with open_file(path, {"userId": True, "title": True, "body": True}, form=FileForm(kind="csv")) as source:
             encoding, neutral = source.encoding, source._bare
             for frame in source.frames(size):
                 records += zip(frame.rows, frame.lines, (cells[0] for cells in frame.cells), strict=True)

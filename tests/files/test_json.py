@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from flows.delivery.check import check_file
@@ -281,6 +281,7 @@ def test_the_standard_library_finds_the_same_values(path: Path, records: list[di
     data = "\n".join(texts) if lines else "[" + " ,\n".join(texts) + "]"
     names = list(dict.fromkeys(key for record in records for key in record))
     others = [json.loads(text, parse_float=Decimal) for text in texts]
+    assume(any(canonical(value).strip() for other in others for value in other.values()))  # else there is no row at all
     form = FileForm(kind="jsonl" if lines else "json")
     path.write_bytes(data.encode())
 
