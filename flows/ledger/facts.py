@@ -115,7 +115,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def as_read(self) -> FileForm:
         """How the file was read: whoever reads it so again gets the same rows."""
-        older = {"encoding": self.encoding, "delimiter": self.delimiter, "apostrophes": self.apostrophes}
+        older = {"kind": "csv", "encoding": self.encoding, "delimiter": self.delimiter, "apostrophes": self.apostrophes}
         return FileForm.model_validate(self.form or older)
 
     @property

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
 from flows.pipeline.spoiled import ERROR
-from flows.source.table import Unreadable
+from flows.source.table import Padded, Unreadable
 
 DIGITS = 15  # a spreadsheet keeps so many
 UNKEPT = "is a formula without a kept value: open the file in a spreadsheet, and save it again"
@@ -124,16 +124,6 @@ class Moments:
             return self._zero + timedelta(days=days + lost, milliseconds=milliseconds)
         except OverflowError:
             return Unreadable(NO_DAY, str(days))
-
-
-class Padded(int):
-    """A whole number that its cell shows with zeros in front, or a text: 123 as 00123, or INV-0123."""
-
-    width: int
-    before: str
-
-    def __str__(self) -> str:
-        return f"{'-' if self < 0 else ''}{self.before}{abs(int(self)):0{self.width}}"
 
 
 class _Zeros:

@@ -16,7 +16,7 @@ from flows.pipeline.column import KEEP, Column
 from flows.pipeline.judge import NUMBERS
 from flows.pipeline.nested import JSON_FORM
 from flows.pipeline.reader import Form, form_of
-from flows.source.table import NotSpelled, Spelling, Unreadable
+from flows.source.table import NotSpelled, Padded, Spelling, Unreadable
 from flows.values import as_text
 
 _DATES = ("date", "datetime")
@@ -204,7 +204,9 @@ def _is_of(kind: str, value: Any) -> bool:
 
 
 def _fitted(kind: str, value: Any) -> Any:
-    """A value as its column's type where that is the very same: 5.0 as 5, a date as its midnight."""
+    """A value as its column's type where that is the very same: 5.0 as 5, 007 as 7, a date as its midnight."""
+    if isinstance(value, Padded) and (kind in NUMBERS or kind == "json"):
+        return int(value)
     if kind == "int" and isinstance(value, float | Decimal) and _is_whole(value):
         return int(value)
     if kind == "date" and isinstance(value, datetime) and value.tzinfo is None and value.time() == _MIDNIGHT:

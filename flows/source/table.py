@@ -21,6 +21,16 @@ class Unreadable:
     text: str
 
 
+class Padded(int):
+    """A whole number that its cell shows with zeros in front, or a text: 123 as 00123, or INV-0123."""
+
+    width: int
+    before: str
+
+    def __str__(self) -> str:
+        return f"{'-' if self < 0 else ''}{self.before}{abs(int(self)):0{self.width}}"
+
+
 class NotSpelled(ValueError):
     """A value has no text that its column would read as it. The message says what the cell must be.
 

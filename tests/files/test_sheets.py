@@ -559,3 +559,26 @@ def test_formulas_of_an_old_workbook_that_show_nothing_are_told_of(tmp_path: Pat
 
     assert [row.values for row in found.first] == [{"a": 1, "b": None}, {"a": 2, "b": "x"}]
     assert "1 formula shows nothing (the first is B2), which is read as an empty cell" in found.notices
+
+
+def test_a_number_that_is_shown_with_more_is_the_number_in_a_column_of_numbers(tmp_path: Path) -> None:
+    rules: dict[str, dict[str, Any]] = {
+        "int": {"type": "int"}, "grouped": {"type": "int", "group": "."},
+        "decimal": {"type": "decimal", "decimal": ","}, "float": {"type": "float"},
+        "json": {"type": "json"}, "str": {"type": "str"},
+        "mapped": {"type": "int", "map": {"INV-0017": 1}, "other": "keep"},
+    }  # fmt: skip
+    path = xlsx(tmp_path / "a.xlsx", {"Data": [list(rules), [17] * len(rules), [1018] * len(rules)]})
+    book = openpyxl.load_workbook(path)
+    for row in book["Data"].iter_rows(min_row=2):
+        for cell in row:
+            cell.number_format = '"INV-"0000'
+    book.save(path)
+
+    found = check_file(path, defined(rules))
+
+    assert found.rejected == 0
+    assert [list(row.values.values()) for row in found.first] == [
+        [17, 17, Decimal(17), 17.0, 17, "INV-0017", 1],
+        [1018, 1018, Decimal(1018), 1018.0, 1018, "INV-1018", 1018],
+    ]

@@ -67,3 +67,12 @@ def test_what_is_no_fact_is_not_written(client: redis.Redis) -> None:
 
     assert facts.written({"name": "a", "source": None, "trusted": True}) == {"name": "a", "trusted": 1}
     assert "naem" not in view.run(RUN).stored
+
+
+def test_a_run_of_before_there_were_kinds_of_file_had_a_file_of_text() -> None:
+    """Its spool may have to be made anew, from a file that begins like JSON."""
+    older = Facts(encoding="utf-8", delimiter=";", apostrophes="keep")
+    newer = Facts(encoding="utf-8", form={"kind": "json", "path": "data"})
+
+    assert older.as_read.stated == {"kind": "csv", "encoding": "utf-8", "delimiter": ";", "apostrophes": "keep"}
+    assert newer.as_read.stated == {"kind": "json", "path": "data"}
