@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 
 
@@ -15,7 +14,7 @@ class Origin(Struct, frozen=True, omit_defaults=True):
     """What kind of file a run's rows are from, and where in it they stand.
 
     `sheet`: of a workbook; `first`: the index of the first of its columns. `path`: to the list in a JSON file.
-    `columns`: the file's columns in its order. A row's `line` is the sheet's row, the line of a text file or of a file
+    A row's `line` is the sheet's row, the line of a text file or of a file
     of JSON lines, and elsewhere the number of the record from 1.
     """
 

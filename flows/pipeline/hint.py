@@ -8,16 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from flows.pipeline.date_form import DateForm
-
-# Words in place of nothing: MySQL and Postgres, programs, people, MySQL's day that is none.
-NOTHING = frozenset(
-    ("\\N", "NULL", "null", "N/A", "n/a", "None", "nan", "NaN", "-", "0000-00-00", "0000-00-00 00:00:00")
-)
+from flows.pipeline.spoiled import BLANKS
 
 _PHONE = re.compile(r"(?:\+|00|0|\()[0-9 ()/.\-\u00a0]{6,24}")
 _WORD = re.compile(r"[^\s,;|]+")
 _COMPACT = re.compile(r"(?:19|20)[0-9]{6}")
-_EDGE = "\u00a0\u2007\u202f\u3000\u200b\ufeff \t"
 _compact = DateForm.of("date", "YYYYMMDD")
 
 
@@ -66,7 +61,7 @@ class Hints:
 
     def take(self, cell: str) -> None:
         """Look at one more cell."""
-        bare = cell.strip(_EDGE)
+        bare = cell.strip(BLANKS)
         self._padded = self._padded or bare != cell
         self._left = {keys: fits for keys, fits in self._left.items() if fits(bare)}
         self._several.update(separator for separator in ";|," if separator in bare)

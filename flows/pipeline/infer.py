@@ -19,7 +19,8 @@ from flows.pipeline.document import plain_value
 from flows.pipeline.fault import Fault, refusal
 from flows.pipeline.file_form import bare_name
 from flows.pipeline.guess import Ways, truths
-from flows.pipeline.hint import NOTHING, Hints, without
+from flows.pipeline.hint import Hints, without
+from flows.pipeline.meant import NOTHING
 
 MOST_ROWS = 10_000
 _MOST_DISTINCT = 6
@@ -95,7 +96,7 @@ class _Seen:
             return
         self.filled += 1
         self.longest = max(self.longest, len(cell))
-        if cell in NOTHING:
+        if cell.strip().casefold() in NOTHING:
             self.nothing.add(cell)
         else:
             self._judge(line, cell)

@@ -18,7 +18,10 @@ from flows.pipeline.number_form import NumberForm
 from flows.pipeline.reader import form_of, writer
 from flows.pipeline.spoiled import BLANKS, NO_WIDTH, UNSEEN
 
-NOTHING = ("n/a", "na", "n.a.", "-", "–", "—", "null", "none", "nil", "k.a.", "keine", "нет данных", "н/д")
+NOTHING = frozenset((  # words in place of nothing, of people and of databases, without regard to case
+    "n/a", "na", "n.a.", "-", "–", "—", "null", "none", "nil", "nan", "k.a.", "keine", "нет данных", "н/д", "\\n",
+    "0000-00-00", "0000-00-00 00:00:00",
+))  # fmt: skip
 _YES = ("yes", "y", "ja", "j", "да", "oui", "si", "sí", "true", "wahr", "истина", "x", "on", "1")
 _NO = ("no", "n", "nein", "нет", "non", "false", "falsch", "ложь", "off", "0")
 _NUMBERS = [NumberForm("decimal", sign, group) for sign in ".," for group in ("", ".", ",", " ", "'") if sign != group]

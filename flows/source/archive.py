@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import IO
 
 from flows.source.body import Body
+from flows.source.rawfile import BLOCK, RATIO_FROM
 
-BLOCK = 1 << 20
-RATIO, RATIO_FROM = 250, 64 << 20  # as flows.source.rawfile has it for packed text
+RATIO = 250  # as of other ZIP archives: see flows.source.unpack
 MOST_PARTS = 10_000
 DAMAGED = (
     zipfile.BadZipFile,

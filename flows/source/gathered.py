@@ -95,11 +95,7 @@ class Gathered:
             part if isinstance(part, Cells) else self._columned(list(zip(*part, strict=True))) for part in parts
         ]
         cells = Cells([_joined(texts) for texts in zip(*(part.columns for part in columned), strict=True)])
-        columns = {
-            name: _text(cells.columns[at] if at is not None else ("",) * len(cells))
-            for name, at in self._positions.items()
-        }
-        return pd.DataFrame(columns, index=pd.RangeIndex(len(cells)), copy=False), cells
+        return _table(cells.columns, self._positions, len(cells)), cells
 
     def _columned(self, columns: Sequence[Texts]) -> Cells:
         return Cells([_array(texts) if at in self._wanted else texts for at, texts in enumerate(columns)])
@@ -107,9 +103,12 @@ class Gathered:
 
 def table_of(cells: Sequence[Sequence[str]], positions: Mapping[str, int | None], width: int) -> pd.DataFrame:
     """The wanted columns of records of one width as text; `positions`: where each stands, None: left out."""
-    by_position = list(zip(*cells, strict=True)) or [()] * width
-    columns = {name: _text(by_position[at] if at is not None else ("",) * len(cells)) for name, at in positions.items()}
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(cells)), copy=False)
+    return _table(list(zip(*cells, strict=True)) or [()] * width, positions, len(cells))
+
+
+def _table(columns: Sequence[Texts], positions: Mapping[str, int | None], count: int) -> pd.DataFrame:
+    wanted = {name: _text(columns[at] if at is not None else ("",) * count) for name, at in positions.items()}
+    return pd.DataFrame(wanted, index=pd.RangeIndex(count), copy=False)
 
 
 def _text(texts: Texts) -> Any:

@@ -48,10 +48,8 @@ class Walk:
     def __init__(self, blocks: Iterator[str], refuse: Refuse) -> None:
         self._blocks, self._refuse = blocks, refuse
         self._text, self._at = "", 0
-        self._lines, self._line_start = (
-            0,
-            0,
-        )  # line ends before the text, and where its first line begins, mostly before 0
+        self._lines = 0  # line ends before the text
+        self._line_start = 0  # where its first line begins, mostly before 0
         self._inside, self._between, self._slow = False, "", SLOW
 
     def lists(self, asked: str | None) -> Iterator[str]:

@@ -17,6 +17,7 @@ from flows.source.arrow_values import values_of
 from flows.source.body import Body
 from flows.source.content import Noticed
 from flows.source.quoting import LONG_CELL, MAX_CELL, NUL, Batch
+from flows.source.rawfile import RATIO_FROM
 from flows.source.spelled_columns import Columns
 from flows.source.spelling import canonical
 from flows.source.table import SAMPLES, Spelling
@@ -25,7 +26,7 @@ BATCH_ROWS, BATCH_BYTES = 8192, 8 << 20
 PIECE_ROWS = 1024  # that become text at once: in the processor's cache
 BUFFER = 1 << 18  # bytes of a column that are read at a time
 MOST_COLUMNS = 10_000
-RATIO, RATIO_FROM = 2000, 64 << 20  # as of other packed files: see flows.source.unpack
+RATIO = 2000  # as of other packed files: see flows.source.unpack
 
 Way = tuple[int | str, ...]  # to a column: its index, and the names of the fields in it
 

@@ -52,7 +52,7 @@ function idle(root, trouble, again) {
   const line = element("p", "Drop a file here, or ");
   line.append(choose);
   const most = size(state.data.most);
-  zone.append(input, line, element("p", `${state.data.kinds}, up to ${most}. Nothing is sent before you say so.`, "hint"));
+  zone.append(input, line, element("p", `CSV, Excel, OpenDocument, JSON or Parquet, also packed, up to ${most}. Nothing is sent before you say so.`, "hint"));
   if (trouble) {
     const box = element("div", trouble + " ", "trouble");
     box.setAttribute("role", "alert");

@@ -9,11 +9,6 @@ from typing import Any
 import streamlit as st
 
 from dashboard.connections import settings
-from flows.source.source import READERS
-
-_KINDS = {
-    "csv": "CSV", "xlsx": "Excel", "ods": "OpenDocument", "json": "JSON", "parquet": "Parquet",
-}  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -27,18 +22,12 @@ def _component() -> Any:
     )
 
 
-def kinds() -> str:
-    """What kinds of file are read, in words."""
-    read = [words for kind, words in _KINDS.items() if kind in READERS]
-    return f"{', '.join(read)}, also packed" if len(read) < 2 else f"{', '.join(read[:-1])} or {read[-1]}, also packed"
-
-
 def uploader(*, key: str) -> dict[str, Any] | None:
     """Draw it; returns `file`, `name`, `bytes` and `sha256` once, right after a file has arrived whole."""
     base = str(st.get_option("server.baseUrlPath") or "").strip("/")
     result = _component()(
         key=key,
-        data={"base": f"/{base}" if base else "", "most": settings().max_upload_bytes, "kinds": kinds()},
+        data={"base": f"/{base}" if base else "", "most": settings().max_upload_bytes},
         on_uploaded_change=lambda: None,
     )
     return result.uploaded or None
