@@ -14,15 +14,15 @@ from flows.pipeline.file_form import AS_FOUND, FileForm
 from flows.records import Reading
 from flows.source.body import Body
 from flows.source.content import Noticed
-from flows.source.grid import Walk, Workbook
 from flows.source.kind import kind_of
-from flows.source.ods import OdsBook
 from flows.source.rawfile import RawFile
 from flows.source.source import MAX_BYTES, READERS
 from flows.source.spelling import shouted
 from flows.source.table import Table
-from flows.source.xls import XlsBook
-from flows.source.xlsx import XlsxBook
+from flows.source.workbook.grid import Walk, Workbook
+from flows.source.workbook.ods import OdsBook
+from flows.source.workbook.xls import XlsBook
+from flows.source.workbook.xlsx import XlsxBook
 
 ROWS, CELLS, CHARS, SHEETS = 10, 40, 100, 20  # of each what is shown at most
 BOOKS: Mapping[str, Callable[[Body], Workbook]] = {"xlsx": XlsxBook, "xls": XlsBook, "ods": OdsBook}

@@ -22,15 +22,15 @@ from flows.source.header import Called, Header, match
 from flows.source.json_array import JsonArray
 from flows.source.json_lines import JsonLines
 from flows.source.kind import kind_of
-from flows.source.ods import Ods
 from flows.source.parquet import Parquet
 from flows.source.quoting import Batch
 from flows.source.rawfile import OnRead, RawFile, nothing
 from flows.source.spelling import canonical, shouted, spellings
 from flows.source.table import Table
 from flows.source.text import Text
-from flows.source.xls import Xls
-from flows.source.xlsx import Xlsx
+from flows.source.workbook.ods import Ods
+from flows.source.workbook.xls import Xls
+from flows.source.workbook.xlsx import Xlsx
 
 MAX_BYTES = 10 * 2**30
 

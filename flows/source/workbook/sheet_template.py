@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from operator import lt
 from typing import Any
 
-from flows.source.grid import Block
+from flows.source.workbook.grid import Block
 
 Shape = tuple[str, str, bool]  # of a cell: its style, its kind, and whether a formula made it
 
 _SPACE = r'(?: xml:space="preserve")?'
 _KINDS = ("", "n", "s", "str", "b", "inlineStr")
 _MOST_COLUMNS = 90  # Python's expressions may have more groups, but rows that wide are few
-# Numbers as flows.source.sheet_values.number leaves them: fifteen digits at most, no zeros at the end of a fraction.
+# Numbers as `number` of sheet_values leaves them: fifteen digits at most, no zeros at the end of a fraction.
 _DIGITS = re.compile(r"(?:(?:-?(?:0|[1-9][0-9]{0,14})|(?=-?[0-9.]{1,15}\n)-?(?:0|[1-9][0-9]*)\.[0-9]*[1-9])?\n)*+")
 
 

@@ -11,9 +11,9 @@ from typing import BinaryIO, cast
 import msgspec
 
 from flows.errors import FileError
-from flows.source.archive import Archive
 from flows.source.encoding import Refuse
-from flows.source.markup import CONTROL, Markup, Odd, Stretches, of_excel, unescaped
+from flows.source.workbook.archive import Archive
+from flows.source.workbook.markup import CONTROL, Markup, Odd, Stretches, of_excel, unescaped
 
 GROUP = 64  # texts that are kept together
 IN_MEMORY = 8 << 20  # characters; beyond it groups go into a file

@@ -14,11 +14,11 @@ from flows.records import Reason
 from flows.sheet import is_ours
 from flows.source.content import Noticed, Seen
 from flows.source.encoding import Refuse
-from flows.source.grid import Block, Merge, Piece, Row, Walk, Workbook
 from flows.source.quoting import Batch
-from flows.source.sheet_choice import chosen, few, filled_cells
 from flows.source.spelling import AsDigits, shouted
 from flows.source.table import SAMPLES, NotSpelled, Spelling
+from flows.source.workbook.grid import Block, Merge, Piece, Row, Walk, Workbook
+from flows.source.workbook.sheet_choice import chosen, few, filled_cells
 
 LOOKED_AT = 200  # rows among which the header is looked for
 BATCH_ROWS = 2000

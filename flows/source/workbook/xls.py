@@ -13,9 +13,9 @@ from flows.pipeline.file_form import FileForm
 from flows.source.body import Body
 from flows.source.content import Noticed
 from flows.source.encoding import Refuse
-from flows.source.grid import Facts, Merge, Row
-from flows.source.sheet import Sheet
-from flows.source.sheet_values import Moments, Percents, Read, error, format_kind
+from flows.source.workbook.grid import Facts, Merge, Row
+from flows.source.workbook.sheet import Sheet
+from flows.source.workbook.sheet_values import Moments, Percents, Read, error, format_kind
 
 MOST_BYTES = 256 << 20
 _TEXT, _NUMBER, _DATE, _BOOL, _ERROR = 1, 2, 3, 4, 5
@@ -29,7 +29,7 @@ class Xls(Sheet):
 
 
 class XlsBook:
-    """An old Excel workbook as a flows.source.sheet.Workbook. Raises FileError for what is damaged."""
+    """An old Excel workbook as a flows.source.workbook.grid.Workbook. Raises FileError for what is damaged."""
 
     kind = "xls"
 
@@ -68,7 +68,7 @@ class XlsBook:
 
 
 class XlsGrid:
-    """One sheet of an old Excel workbook as a flows.source.sheet.Grid."""
+    """One sheet of an old Excel workbook as a flows.source.workbook.grid.Grid."""
 
     def __init__(self, book: Any, at: int, moments: Moments, refuse: Refuse) -> None:
         self.facts = Facts()

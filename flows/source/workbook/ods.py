@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 
 from flows.origin import letters
 from flows.pipeline.file_form import FileForm
-from flows.source.archive import Archive
 from flows.source.body import Body
 from flows.source.content import Noticed
 from flows.source.encoding import Refuse
-from flows.source.grid import MOST_COLUMNS, Facts, Merge, Row
-from flows.source.markup import Markup
-from flows.source.sheet import Sheet
-from flows.source.sheet_values import NOT_KEPT, error, moment, number
-from flows.source.sheet_xml import MOST_ROWS
+from flows.source.workbook.archive import Archive
+from flows.source.workbook.grid import MOST_COLUMNS, Facts, Merge, Row
+from flows.source.workbook.markup import Markup
+from flows.source.workbook.sheet import Sheet
+from flows.source.workbook.sheet_values import NOT_KEPT, error, moment, number
+from flows.source.workbook.sheet_xml import MOST_ROWS
 
 _CONTENT, _MANIFEST = "content.xml", "META-INF/manifest.xml"
 _TIME = re.compile(r"(-?)P(?:([0-9]+)D)?T?(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)(?:[.,]([0-9]+))?S)?")
@@ -30,7 +30,7 @@ class Ods(Sheet):
 
 
 class OdsBook:
-    """An OpenDocument file as a flows.source.sheet.Workbook. Raises FileError for what is damaged."""
+    """An OpenDocument file as a flows.source.workbook.grid.Workbook. Raises FileError for what is damaged."""
 
     kind = "ods"
 
@@ -64,7 +64,7 @@ class OdsBook:
 
 
 class OdsGrid:
-    """One sheet of an OpenDocument file as a flows.source.sheet.Grid."""
+    """One sheet of an OpenDocument file as a flows.source.workbook.grid.Grid."""
 
     def __init__(self, read: Callable[[_Reader], Iterator[Row]], at: int, refuse: Refuse, most: int) -> None:
         self.facts = Facts()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flows.source.encoding import Refuse
-from flows.source.sheet_values import Read, number
+from flows.source.workbook.sheet_values import Read, number
 
 _MOST_KNOWN = 50_000
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from flows.origin import letters
 from flows.source.encoding import Refuse
-from flows.source.grid import MOST_COLUMNS, Facts, Merge, Piece, Row
-from flows.source.known_numbers import Readers
-from flows.source.markup import Markup, Odd, Stretches, has_control, of_excel, unescaped
-from flows.source.shared_strings import SharedStrings
-from flows.source.sheet_template import Shape, Template, are_digits
-from flows.source.sheet_values import NOT_KEPT, Read, error, moment
+from flows.source.workbook.grid import MOST_COLUMNS, Facts, Merge, Piece, Row
+from flows.source.workbook.known_numbers import Readers
+from flows.source.workbook.markup import Markup, Odd, Stretches, has_control, of_excel, unescaped
+from flows.source.workbook.shared_strings import SharedStrings
+from flows.source.workbook.sheet_template import Shape, Template, are_digits
+from flows.source.workbook.sheet_values import NOT_KEPT, Read, error, moment
 
 _SPACE = r'(?: xml:space="preserve")?'
 _TOKEN = re.compile(

@@ -6,16 +6,16 @@ import posixpath
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from flows.pipeline.file_form import FileForm
-from flows.source.archive import Archive
 from flows.source.body import Body
 from flows.source.content import Noticed
 from flows.source.encoding import Refuse
-from flows.source.grid import Facts, Merge, Piece
-from flows.source.markup import Element, parsed
-from flows.source.shared_strings import SharedStrings
-from flows.source.sheet import Sheet
-from flows.source.sheet_values import Moments, Percents, Read, format_kind
-from flows.source.sheet_xml import SheetXml
+from flows.source.workbook.archive import Archive
+from flows.source.workbook.grid import Facts, Merge, Piece
+from flows.source.workbook.markup import Element, parsed
+from flows.source.workbook.shared_strings import SharedStrings
+from flows.source.workbook.sheet import Sheet
+from flows.source.workbook.sheet_values import Moments, Percents, Read, format_kind
+from flows.source.workbook.sheet_xml import SheetXml
 
 _WORKSHEET = "/worksheet"
 
@@ -28,7 +28,7 @@ class Xlsx(Sheet):
 
 
 class XlsxBook:
-    """An Excel workbook as a flows.source.sheet.Workbook. Raises FileError for what is damaged."""
+    """An Excel workbook as a flows.source.workbook.grid.Workbook. Raises FileError for what is damaged."""
 
     kind = "xlsx"
 
@@ -87,7 +87,7 @@ class XlsxBook:
         return found
 
     def _formats(self, part: str) -> list[str]:
-        """What the number of each cell style shows, as flows.source.sheet_values has it."""
+        """What the number of each cell style shows, as flows.source.workbook.sheet_values has it."""
         codes: dict[int, str] = {}
         found: list[str] = []
         for each in self._parsed(part):
@@ -100,7 +100,7 @@ class XlsxBook:
 
 
 class XlsxGrid:
-    """One sheet of an Excel workbook as a flows.source.sheet.Grid."""
+    """One sheet of an Excel workbook as a flows.source.workbook.grid.Grid."""
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flows.source.content import Noticed
 from flows.source.encoding import Refuse
-from flows.source.grid import Grid, Walk, Workbook
+from flows.source.workbook.grid import Grid, Walk, Workbook
 
 _NAMED = 20  # sheets or ranges that a message names
 
