@@ -136,9 +136,9 @@ def check_file(
     there are any, in the file's order (long cells cut: the originals are in the spool). After each frame and each MiB
     `on_progress` gets the rows so far, the bytes read and the bytes of the file. `said`: how the file is to be read,
     before what the definition says of it; `mapping` says of columns of the file which they are; `scratch` is the
-    folder for the index of unique values, on a real disk with room for as many bytes as those columns hold (default:
-    the system's folder for temporary files). `delivered` says which rows earlier runs have delivered: they are
-    counted, and with `skip_delivered` rejected.
+    folder for the index of unique values, and for what a packed workbook unpacks to, on a real disk with room for it
+    (default: the system's folder for temporary files). `delivered` says which rows earlier runs have delivered: they
+    are counted, and with `skip_delivered` rejected.
 
     Raises:
         FileError: the file cannot be read as rows of this definition. Nothing of it is left in the spool.
@@ -161,6 +161,7 @@ def check_file(
                 called=Called.of(definition, mapping),
                 form=definition.source.but(said),
                 max_bytes=max_bytes,
+                scratch=Path(folder),
                 on_read=progress,
             )
         )

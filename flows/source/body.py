@@ -5,15 +5,20 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from flows.source.rawfile import RawFile
 
 
 class Body:
-    """What a reader gets of a file. Either `blocks` or `seekable` is used, once. Raises FileError as RawFile does."""
+    """What a reader gets of a file. Either `blocks` or `seekable` is used, once. Raises FileError as RawFile does.
 
-    def __init__(self, raw: RawFile) -> None:
+    `scratch`: the folder for what has to lie on a disk meanwhile; None: the system's.
+    """
+
+    def __init__(self, raw: RawFile, scratch: Path | None = None) -> None:
+        self.scratch = scratch
         self.refuse = raw.error
         self.max_bytes = raw.max_bytes
         self.name = raw.path.name
@@ -30,7 +35,7 @@ class Body:
         """All of it as a file; where it is packed, unpacked into a file that has no name."""
         if self._file is None:
             if self._raw.packed:
-                self._file = cast(BinaryIO, tempfile.TemporaryFile(prefix="rowrelay-"))  # noqa: SIM115 — `close` does it
+                self._file = cast(BinaryIO, tempfile.TemporaryFile(dir=self.scratch))  # noqa: SIM115 — `close` does it
                 for block in self.blocks():
                     self._file.write(block)
                 self._file.seek(0)

@@ -52,10 +52,17 @@ class Source:
     correction has its neutralised cells (flows.sheet) restored.
     """
 
-    def __init__(self, raw: RawFile, wanted: Mapping[str, bool] | None, form: FileForm, called: Called) -> None:
+    def __init__(
+        self,
+        raw: RawFile,
+        wanted: Mapping[str, bool] | None,
+        form: FileForm,
+        called: Called,
+        scratch: Path | None = None,
+    ) -> None:
         self._raw, self._form, self._called = raw, form, called
         self._noticed = Noticed()
-        self._body = Body(raw)
+        self._body = Body(raw, scratch)
         if REASON.encode() in self._body.head.split(b"\n", 1)[0]:
             self._form = form = form.of_ours
         try:
@@ -204,6 +211,7 @@ def open_file(
     called: Called | None = None,
     form: FileForm = AS_FOUND,
     max_bytes: int = MAX_BYTES,
+    scratch: Path | None = None,
     on_read: OnRead = nothing,
 ) -> Source:
     """Open a file of rows and match its header.
@@ -212,12 +220,13 @@ def open_file(
     is. `called`: what else they may be called, and their rules. `form`: how the file is to be read, where it is not to
     be found. An apostrophe that stands before a formula, a number or a date in a file that is not one of ours is part
     of the text (keep), or a guard to be taken away (remove); if neither is said, such cells are rejected. `max_bytes`
-    counts unpacked; `on_read` is called after each MiB but the first with the bytes read and the bytes of the file,
-    whether rows come of it or not, and may raise. Raises FileError.
+    counts unpacked; `scratch` is the folder for what has to lie on a disk meanwhile, as a packed workbook has (default:
+    the system's folder for temporary files); `on_read` is called after each MiB but the first with the bytes read and
+    the bytes of the file, whether rows come of it or not, and may raise. Raises FileError.
     """
     raw = RawFile(path, max_bytes=max_bytes, on_read=on_read)
     try:
-        return Source(raw, wanted, form, called or Called())
+        return Source(raw, wanted, form, called or Called(), scratch)
     except BaseException:
         raw.close()
         raise

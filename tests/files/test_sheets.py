@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
 import random
@@ -582,3 +583,22 @@ def test_a_number_that_is_shown_with_more_is_the_number_in_a_column_of_numbers(t
         [17, 17, Decimal(17), 17.0, 17, "INV-0017", 1],
         [1018, 1018, Decimal(1018), 1018.0, 1018, "INV-1018", 1018],
     ]
+
+
+def test_what_a_packed_workbook_unpacks_to_lies_in_the_folder_for_it(tmp_path: Path) -> None:
+    """The system's folder may be one in memory, as in the containers."""
+    path, scratch = xlsx(tmp_path / "a.xlsx", {"Data": [["a"], *([row] for row in range(300))]}), tmp_path / "scratch"
+    packed = tmp_path / "a.xlsx.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    scratch.mkdir()
+    held: list[str] = []
+
+    def look(rows: int, done: int, total: int) -> None:
+        for each in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # the one by which they are listed
+                held.append(str(each.readlink()))
+
+    check_file(packed, defined({"a": {"type": "int"}}), scratch=scratch, on_progress=look)
+
+    assert [name for name in held if name.startswith(str(scratch)) and name.endswith("(deleted)")]
+    assert list(scratch.iterdir()) == []

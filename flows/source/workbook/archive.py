@@ -30,7 +30,7 @@ class Archive:
     """The parts of a workbook. Raises FileError for what is damaged, and for what unpacks without measure."""
 
     def __init__(self, body: Body) -> None:
-        self._body, self._unpacked = body, 0
+        self._body, self.scratch = body, body.scratch
         with self._readable():
             self._zip = zipfile.ZipFile(body.seekable())
         parts = self._zip.infolist()

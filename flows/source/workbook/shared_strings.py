@@ -96,7 +96,7 @@ class SharedStrings:
         self._count += 1
 
     def _spill(self) -> None:
-        self._file = cast(BinaryIO, tempfile.TemporaryFile(prefix="rowrelay-"))  # noqa: SIM115 — `close` does it
+        self._file = cast(BinaryIO, tempfile.TemporaryFile(dir=self._archive.scratch))  # noqa: SIM115 — `close` does it
         for group in self._groups.values():
             self._write(group)
         self._groups.clear()
