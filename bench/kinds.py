@@ -142,18 +142,20 @@ def _xls(path: Path, count: int) -> None:
     book.save(str(path))
 
 
+def _object(row: tuple[Any, ...]) -> str:
+    return json.dumps(dict(zip(NAMES, (*row[:3], float(row[3]), row[4], row[5].isoformat(), *row[6:]), strict=True)))
+
+
 def _jsonl(path: Path, count: int) -> None:
     with path.open("w") as file:
         for row in rows(count):
-            record = dict(zip(NAMES, (*row[:3], float(row[3]), row[4], row[5].isoformat(), *row[6:]), strict=True))
-            file.write(json.dumps(record) + "\n")
+            file.write(_object(row) + "\n")
 
 
 def _json(path: Path, count: int) -> None:
     with path.open("w") as file:
         for at, row in enumerate(rows(count)):
-            record = dict(zip(NAMES, (*row[:3], float(row[3]), row[4], row[5].isoformat(), *row[6:]), strict=True))
-            file.write(("," if at else "[") + json.dumps(record))
+            file.write(("," if at else "[") + _object(row))
         file.write("]")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import chain, islice
 
 from flows.origin import Origin
@@ -26,6 +26,7 @@ class JsonArray:
     kind, delimiter, header_row = "json", "", 0
 
     def __init__(self, body: Body, form: FileForm, wanted: Iterable[str], noticed: Noticed) -> None:
+        self.form = form
         self._refuse, self._asked = body.refuse, form.path or None
         found = find(body.head, form.encoding, body.refuse)
         self.encoding = found.name
@@ -60,6 +61,15 @@ class JsonArray:
                 hint=f"Say which one: --path {one} (in a definition source: {{path: {one}}}).",
             )
         self.records.end()
+
+    @property
+    def unmet(self) -> Set[str]:
+        """The columns that are expected, and that no record has had yet."""
+        return self.records.unmet
+
+    def expect(self, names: Sequence[str]) -> None:
+        """Look for these, too: a record may have them that comes later."""
+        self.records.expect(names)
 
     def close(self) -> None:
         """Nothing was taken beside the file."""

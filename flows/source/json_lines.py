@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import suppress
 from itertools import chain
 
@@ -27,6 +27,7 @@ class JsonLines:
     kind, delimiter, header_row, origin = "jsonl", "", 0, Origin(kind="jsonl")
 
     def __init__(self, body: Body, form: FileForm, wanted: Iterable[str], noticed: Noticed) -> None:
+        self.form = form
         self._refuse = body.refuse
         found = find_encoding(body.head, form.encoding, body.refuse)
         self.encoding = found.name
@@ -45,6 +46,15 @@ class JsonLines:
         for line, text in chain(self._first, self._pieces):
             yield self._batch(line, text)
         self.records.end()
+
+    @property
+    def unmet(self) -> Set[str]:
+        """The columns that are expected, and that no record has had yet."""
+        return self.records.unmet
+
+    def expect(self, names: Sequence[str]) -> None:
+        """Look for these, too: a record may have them that comes later."""
+        self.records.expect(names)
 
     def close(self) -> None:
         """Nothing was taken beside the file."""

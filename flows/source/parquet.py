@@ -20,7 +20,7 @@ from flows.source.quoting import LONG_CELL, MAX_CELL, NUL, Batch
 from flows.source.rawfile import RATIO_FROM
 from flows.source.spelled_columns import Columns
 from flows.source.spelling import canonical
-from flows.source.table import SAMPLES, Spelling
+from flows.source.table import SAMPLES, Named, Spelling
 
 BATCH_ROWS, BATCH_BYTES = 8192, 8 << 20
 PIECE_ROWS = 1024  # that become text at once: in the processor's cache
@@ -31,7 +31,7 @@ RATIO = 2000  # as of other packed files: see flows.source.unpack
 Way = tuple[int | str, ...]  # to a column: its index, and the names of the fields in it
 
 
-class Parquet:
+class Parquet(Named):
     """A Parquet file as a flows.source.table.Table. A wanted name with points in it may be a path into structs.
 
     Raises FileError where it is damaged, encrypted, or unpacks without measure.
@@ -40,7 +40,7 @@ class Parquet:
     kind, encoding, delimiter, header_row, origin = "parquet", "", "", 0, Origin(kind="parquet")
 
     def __init__(self, body: Body, form: FileForm, wanted: Iterable[str], noticed: Noticed) -> None:
-        self._refuse, self._most = body.refuse, body.max_bytes
+        self.form, self._refuse, self._most = form, body.refuse, body.max_bytes
         with self._damages():
             file = body.seekable()
             self._bytes = file.seek(0, 2)

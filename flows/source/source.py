@@ -72,9 +72,8 @@ class Source:
             self._body.close()
             raise
         names = self._table.names
-        self._form = form = getattr(self._table, "form", form)
-        if isinstance(self._table, JsonArray | JsonLines):
-            self._table.records.expect(called.unseen(wanted or {}, names))
+        self._form = form = self._table.form
+        self._table.expect(called.unseen(wanted or {}, names))
         people = kind in ("csv", *SHEETS)
         bare = restored if is_ours(names, wanted or ()) else unguarded if form.apostrophes == "remove" else None
         self._bare = bare if people else None
@@ -116,7 +115,7 @@ class Source:
     @property
     def absent(self) -> tuple[str, ...]:
         """Columns that were asked for, may be missing, and are."""
-        unmet = self._table.records.unmet if isinstance(self._table, JsonArray | JsonLines) else ()
+        unmet = self._table.unmet
         return tuple(name for name, at in self._header.positions.items() if at is None or name in unmet)
 
     @property

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
 from flows.origin import Origin
+from flows.pipeline.file_form import FileForm
 from flows.source.quoting import Batch
 
 Spelling = Callable[[object], str]  # a typed value as the text that its column's own rules read as that value
@@ -47,6 +48,8 @@ class Table(Protocol):
 
     `samples`: up to 50 records below it, spelled without any rules. `encoding` and `delimiter` are "" but for text.
     `header_row`: where the header stands, counted from 1; 0 where there is none.
+    `form`: how it is read, as was said and as it turned out.
+    `unmet`: columns that are expected, and that no record has had yet.
     """
 
     kind: str
@@ -56,6 +59,14 @@ class Table(Protocol):
     samples: list[list[str]]
     header_row: int
     origin: Origin
+    form: FileForm
+
+    @property
+    def unmet(self) -> Set[str]:
+        """Complete after the last record."""
+
+    def expect(self, names: Sequence[str]) -> None:
+        """Columns that the header lacks are wanted all the same, should they come later."""
 
     def batches(self, spellings: Sequence[Spelling]) -> Iterator[Batch]:
         """The records below the header, once. `spellings`: one a column of the file, in its order.
@@ -66,3 +77,12 @@ class Table(Protocol):
 
     def close(self) -> None:
         """Let go of what was taken beside the file itself."""
+
+
+class Named:
+    """Of kinds whose header names all columns that there are: none comes later."""
+
+    unmet: Set[str] = frozenset()
+
+    def expect(self, names: Sequence[str]) -> None:
+        """Nothing is to be expected."""

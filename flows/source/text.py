@@ -14,13 +14,13 @@ from flows.source.encoding import decode, line_end
 from flows.source.encoding import find as find_encoding
 from flows.source.header import find_delimiter, first_record, first_records, named_delimiter
 from flows.source.quoting import MAX_CELL, Batch, Splitter
-from flows.source.table import Spelling
+from flows.source.table import Named, Spelling
 
 MISREAD_MARK = "\ufeff".encode().decode("cp1252")
 SEPARATOR = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
 
 
-class Text:
+class Text(Named):
     """A text file as a flows.source.table.Table. `wanted`: the names that its header may hold.
 
     Lines are counted as `grep -n` does, by line feeds; where the header ends in a carriage return alone, by those.
@@ -34,6 +34,7 @@ class Text:
             raise body.refuse(
                 "holds nothing but blanks or zeros", hint="The first line must name the columns, the rows follow."
             )
+        self.form = form
         found = find_encoding(body.head, form.encoding, body.refuse)
         self.encoding = found.name
         self._refuse, self._noticed = body.refuse, noticed

@@ -16,7 +16,7 @@ from flows.source.content import Noticed, Seen
 from flows.source.encoding import Refuse
 from flows.source.quoting import Batch
 from flows.source.spelling import AsDigits, shouted
-from flows.source.table import SAMPLES, NotSpelled, Spelling
+from flows.source.table import SAMPLES, Named, NotSpelled, Spelling
 from flows.source.workbook.grid import Block, Merge, Piece, Row, Walk, Workbook
 from flows.source.workbook.sheet_choice import chosen, few, filled_cells
 
@@ -26,7 +26,7 @@ BATCH_CHARS = 1 << 20
 _FULL = 0.6  # of the fullest row's cells, for a row to be a header
 
 
-class Sheet:
+class Sheet(Named):
     """One sheet of a workbook as a flows.source.table.Table. `wanted`: the names that its header may hold."""
 
     encoding = delimiter = ""
