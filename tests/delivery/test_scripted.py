@@ -171,7 +171,7 @@ def test_rows_of_one_key_never_travel_together_nor_at_once(redis_url: str, tmp_p
         run = patient(partial(delivered, redis_url, tmp_path, definition, emails), seconds=20)
 
     assert run.counts[RowState.DONE] == 6
-    assert next(asked.values for asked in api.log) == ["a", "b"]
+    assert sorted(asked.values for asked in api.log) == [["a", "b"], ["a", "c", "b", "d"]]
     assert all(len(set(each)) == len(each) for each in together)
 
 
