@@ -26,6 +26,7 @@ from flows.source.header import Called
 from flows.source.source import MAX_BYTES, Source, open_file
 from flows.spool.spool import Spool
 from flows.spool.stored import to_rows, to_table
+from flows.spool.writer import Writer
 
 SAMPLES = 100
 FIRST = 10
@@ -148,7 +149,7 @@ def check_file(
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rowrelay-", dir=scratch))
         checker = stack.enter_context(Checker(definition, folder=Path(folder), file=str(path)))
-        tally = _Tally(spool, on_rejections)
+        tally = _Tally(on_rejections)
 
         def progress(done: int, total: int) -> None:
             if on_progress:
@@ -167,14 +168,15 @@ def check_file(
         )
         checker.origin = source.origin
         if spool:
-            stack.callback(spool.abandon)  # does nothing once the spool is finished
+            tally.writer = spool.writer()
+            stack.callback(tally.writer.abandon)
         known = Known(delivered, skip=skip_delivered) if delivered and not delivered.empty else None
         for frame in source.frames():
             checked = checker.check(frame.text, frame.lines)
             tally.add(frame, known.judge(frame, checked) if known else checked, source.unused)
             progress(source.bytes_done, source.bytes_total)
-        if spool:
-            spool.finish(source.columns)
+        if tally.writer:
+            tally.writer.finish(source.columns)
         told = (*_mapped(mapping or {}), *source.notices, *checker.notices(source.absent))
         result = tally.result(source, told, time.perf_counter() - begin)
         return known.told(result) if known else result
@@ -218,11 +220,12 @@ class Known:
 class _Tally:
     """Counts, keeps the first of each kind, and hands everything on."""
 
-    def __init__(self, spool: Spool | None, on_rejections: Callable[[Sequence[Rejection]], None] | None) -> None:
+    def __init__(self, on_rejections: Callable[[Sequence[Rejection]], None] | None) -> None:
+        self.writer: Writer | None = None
         self.accepted = self.rejected = 0
         self._samples: list[Rejection] = []
         self._first: list[Row] = []
-        self._spool, self._on_rejections = spool, on_rejections
+        self._on_rejections = on_rejections
 
     @property
     def rows(self) -> int:
@@ -239,10 +242,10 @@ class _Tally:
         self._samples += [item for item in shown if not item.skipped][: SAMPLES - len(self._samples)]
         if (room := FIRST - len(self._first)) > 0:
             self._first += to_rows(to_table(checked.values[:room], rows[:room], lines[:room]))
-        if self._spool:
+        if self.writer:
             others = frame.beside(positions.tolist(), unused) if unused else None
-            self._spool.write(checked.values, rows, lines, others or None)
-            self._spool.reject(rejections)
+            self.writer.write(checked.values, rows, lines, others or None)
+            self.writer.reject(rejections)
         if self._on_rejections and shown:
             self._on_rejections(shown)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from flows.errors import SpoolDamaged
+from flows.spool.mended import digest_of
 from flows.spool.stored import UNUSED
 from flows.spool.writer import Part
 from flows.storage.storage import reached
@@ -31,7 +31,8 @@ class Parts:
     """The parts in one folder; the latest that were read are kept. Raises SpoolDamaged."""
 
     def __init__(self, fs: Any, folder: str) -> None:
-        self._fs, self._folder = fs, folder
+        self.folder = folder
+        self._fs = fs
         self._tables: OrderedDict[str, pa.Table] = OrderedDict()
         self._unused: tuple[str, Any] = "", None
         # Allocators keep for each thread what it has freed: parts read by sixteen threads cost some 40 MB more.
@@ -66,7 +67,7 @@ class Parts:
         """The part as a ParquetFile."""
         import pyarrow.parquet as pq  # 5 MB that pages without rows do without
 
-        return pq.ParquetFile(io.BytesIO(self._data(part)))
+        return pq.ParquetFile(io.BytesIO(self.data(part)))
 
     def forget(self) -> None:
         """Keep none."""
@@ -76,12 +77,13 @@ class Parts:
         """Let go of the thread that reads. Nothing can be read any more."""
         self._reader.shutdown(wait=False)
 
-    def _data(self, part: Part) -> bytes:
+    def data(self, part: Part) -> bytes:
+        """The content of a file of the spool."""
         try:
-            with reached(self._folder):
-                data: bytes = self._fs.cat_file(f"{self._folder}/{part.name}")
+            with reached(self.folder):
+                data: bytes = self._fs.cat_file(f"{self.folder}/{part.name}")
         except FileNotFoundError as exc:
-            raise damaged(self._folder, part.name, exc) from exc
-        if hashlib.sha256(data).hexdigest() != part.sha256:
-            raise damaged(self._folder, part.name, "its content has changed")
+            raise damaged(self.folder, part.name, exc) from exc
+        if digest_of(data) != part.sha256:
+            raise damaged(self.folder, part.name, "its content has changed")
         return data

@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import re
 import threading
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import accumulate
-from operator import attrgetter
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 
 from flows.errors import FileError, SpoolGone
 from flows.records import Rejection, Row
-from flows.spool.mended import NO_OVERLAY, Overlay, digest_of, in_parts, merged, name_of
+from flows.spool.accepted import AcceptedRows
+from flows.spool.mended import Overlay, in_parts, merged, name_of
 from flows.spool.parts import Parts, damaged
 from flows.spool.rejected import RejectedRows
-from flows.spool.stored import LINE, ROW, numbers, to_rows
-from flows.spool.writer import MANIFEST, VERSION, Manifest, Part, Writer
+from flows.spool.stored import numbers, to_rows
+from flows.spool.writer import MANIFEST, VERSION, Manifest, Writer
 from flows.storage.storage import filesystem, lies_there, reached
 
 
@@ -48,8 +45,6 @@ class Spool:
     """The spool of one run below `url` (a path or an fsspec URL). Reading is safe from many threads at once.
 
     `mended`: the digest of the mending that counts, as the ledger has it; "": its rows are as the check left them.
-    Writing is for one thread: `write` and `reject` in any order, then `finish`, or `abandon`. A spool that is written
-    again replaces the one before it only when it is finished.
     """
 
     def __init__(self, url: str, run: str, mended: str = "") -> None:
@@ -57,13 +52,9 @@ class Spool:
             raise ValueError(f"{run!r} cannot be the name of a spool")
         self._fs, root = filesystem(url)
         self._folder = f"{root}/{run}"
-        self._writer: Writer | None = None
-        self._manifest: Manifest | None = None
         self._mended = mended
-        self._all: tuple[Part, ...] = ()
-        self._starts: list[int] = []
-        self._overlay = NO_OVERLAY
         self._parts = Parts(self._fs, self._folder)
+        self._accepted: AcceptedRows | None = None
         self._rejections: RejectedRows | None = None
         self._lock = threading.Lock()
 
@@ -72,36 +63,13 @@ class Spool:
         """Where it lies, for messages."""
         return self._folder
 
-    def write(
-        self,
-        values: pd.DataFrame,
-        rows: npt.NDArray[np.int64],
-        lines: npt.NDArray[np.int64],
-        unused: Sequence[Sequence[str]] | None = None,
-    ) -> None:
-        """Append accepted rows, as one part: a typed frame, the rows' ordinals and their lines in the file.
+    def writer(self) -> Writer:
+        """A writing of the spool anew. It replaces the one before it only when it is finished."""
+        return Writer(self._fs, self._folder, self._written)
 
-        `unused`: of each row the cells that no column of the frame stands for, in the file's order, to be given back.
-        """
-        self._writing().write(values, rows, lines, unused)
-
-    def reject(self, rejections: Sequence[Rejection]) -> None:
-        """Append rejected rows."""
-        self._writing().reject(rejections)
-
-    def finish(self, header: Sequence[str]) -> Manifest:
-        """Make all that was written count. `header`: the file's own column names."""
-        manifest = self._writing().finish(header)
+    def _written(self) -> None:
         with self._lock:
-            self._writer, self._mended = None, ""
-            self._take(manifest)
-        return manifest
-
-    def abandon(self) -> None:
-        """Remove what was written since the last `finish`."""
-        if self._writer is not None:
-            self._writer.abandon()
-            self._writer = None
+            self._mended, self._accepted = "", None
 
     def close(self) -> None:
         """Let go of the thread that reads. Nothing can be read any more."""
@@ -117,12 +85,11 @@ class Spool:
         """Read another mending from now on, by its digest; "": none."""
         with self._lock:
             if mended != self._mended:
-                self._mended, self._manifest = mended, None
+                self._mended, self._accepted = mended, None
 
     def manifest(self) -> Manifest:
         """What the spool holds. Raises SpoolGone where it is not there, SpoolDamaged where it is not readable."""
-        with self._lock:
-            return self._known()
+        return self._known().manifest
 
     def read(self, start: int, stop: int) -> list[Row]:
         """The accepted rows `[start, stop)`, counted from 0 in the file's order; fewer at the end.
@@ -130,41 +97,11 @@ class Spool:
         Raises FileError if the spool is gone or its content is not what was written.
         """
         with self._lock:
-            manifest = self._known()
-            stop = min(stop, manifest.rows)
-            checked, mended = self._overlay.split(start, stop) if len(self._overlay) else ((start, stop), (0, 0))
-            rows = self._read(0, *checked)
-            if mended[0] < mended[1]:
-                behind = len(manifest.parts)
-                rows = sorted([*rows, *self._read(behind, *mended)], key=attrgetter("row"))
-        return rows
-
-    def _read(self, first: int, start: int, stop: int) -> list[Row]:
-        """Rows `[start, stop)` of the parts from `first` on, without those that come before it."""
-        rows: list[Row] = []
-        while start < stop:
-            at, offset = self._find(first, start)
-            part = self._all[at]
-            count = min(stop - start, part.rows - offset)
-            rows += to_rows(self._parts.table(part).slice(offset, count))
-            start += count
-        return rows
-
-    def _find(self, first: int, ordinal: int) -> tuple[int, int]:
-        """(which part, which of its rows) holds a row, counted from the part `first` on."""
-        ordinal += self._starts[first]
-        at = bisect_right(self._starts, ordinal) - 1
-        return at, ordinal - self._starts[at]
+            return self._loaded().read(start, stop)
 
     def unused(self, ordinals: Sequence[int]) -> Iterator[Sequence[str]]:
         """Of accepted rows, by their ascending ordinals, the cells that the pipeline has no use for; () if unknown."""
-        manifest = self.manifest()
-        for ordinal in ordinals:
-            checked, mended = self._overlay.split(ordinal, ordinal + 1)
-            is_mended = mended[0] < mended[1]
-            at, offset = self._find(len(manifest.parts) if is_mended else 0, mended[0] if is_mended else checked[0])
-            cells = self._parts.unused(self._all[at])
-            yield () if cells is None else cells[offset].as_py()
+        return self._known().unused(ordinals)
 
     def walk(self, columns: Sequence[str]) -> Iterator[list[Row]]:
         """All accepted rows in the file's order, with these columns alone, a part at a time.
@@ -176,24 +113,15 @@ class Spool:
 
     def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """What `walk` gives as tables: the rows' ordinals, their lines, then these columns as they are stored."""
-        manifest, wanted = self.manifest(), [ROW, LINE, *columns]
-
-        def of(parts: Sequence[Part]) -> Iterator[pa.Table]:
-            for part in parts:
-                stored = self._parts.opened(part)
-                if missing := [name for name in wanted if name not in stored.schema_arrow.names]:
-                    raise FileError(f"its rows have no column {missing[0]!r}", file=self._folder)
-                yield stored.read(columns=wanted, use_threads=False).select(wanted)
-
-        yield from merged(of(manifest.parts), of(manifest.mended)) if manifest.mended else of(manifest.parts)
+        return self._known().tables(columns)
 
     def mend(self, judged: Iterable[Judged]) -> Manifest:
         """Write what has become of the rejected rows, all of them in their order, as a mending beside this one.
 
         It counts once the ledger names its digest. Raises what `judged` does, and then leaves nothing behind.
         """
-        before, writer = self.manifest(), Writer(self._fs, self._folder)
-        refused, taken = [self._overlay.rows], [self._overlay.rows]
+        before, writer = self._known(), Writer(self._fs, self._folder)
+        refused, taken = [before.overlay.rows], [before.overlay.rows]
 
         def accepted() -> Iterator[pa.Table]:
             for each in judged:
@@ -204,11 +132,10 @@ class Spool:
                     yield each.accepted
 
         try:
-            old = (self._parts.opened(part).read(use_threads=False) for part in before.mended)
-            for table in in_parts(merged(old, accepted())):
+            for table in in_parts(merged(before.mended(), accepted())):
                 writer.write_table(table)
             overlay = Overlay.of(np.concatenate(taken), np.sort(np.concatenate(refused)))
-            return writer.finish_mended(before, overlay)
+            return writer.finish_mended(before.manifest, overlay)
         except BaseException:
             writer.abandon()
             raise
@@ -231,46 +158,32 @@ class Spool:
 
     def delete(self) -> None:
         """Remove the spool, finished or not; no error if there is none."""
-        self.abandon()
         with self._lock:
-            self._manifest = None
+            self._accepted = None
             self._parts.forget()
         with suppress(FileNotFoundError), reached(self._folder, "cannot be removed"):
             self._fs.rm(self._folder, recursive=True)
 
-    def _writing(self) -> Writer:
-        if self._writer is None:
-            self._writer = Writer(self._fs, self._folder)
-        return self._writer
+    def _known(self) -> AcceptedRows:
+        with self._lock:
+            return self._loaded()
 
-    def _known(self) -> Manifest:
-        if self._manifest is None:
+    def _loaded(self) -> AcceptedRows:
+        if self._accepted is None:
             name = name_of(self._mended) if self._mended else MANIFEST
             try:
                 with reached(self._folder):
                     written = self._fs.cat_file(f"{self._folder}/{name}")
-                self._take(msgspec.json.decode(written, type=Manifest))
+                manifest = msgspec.json.decode(written, type=Manifest)
             except FileNotFoundError as exc:
                 raise SpoolGone("the spool of this run is gone", file=self._folder) from exc
             except msgspec.DecodeError as exc:
                 raise damaged(self._folder, name, exc) from exc
-        assert self._manifest is not None
-        if self._manifest.version != VERSION:
-            raise FileError(f"was written by another version ({self._manifest.version})", file=self._folder)
-        return self._manifest
-
-    def _take(self, manifest: Manifest) -> None:
-        overlay = self._places(manifest.places) if manifest.places else NO_OVERLAY
-        self._manifest, self._overlay = manifest, overlay
-        self._all = (*manifest.parts, *manifest.mended)
-        self._starts = list(accumulate((part.rows for part in self._all), initial=0))
-        self._parts.forget()
-
-    def _places(self, places: Part) -> Overlay:
-        data: bytes = self._fs.cat_file(f"{self._folder}/{places.name}")
-        if digest_of(data) != places.sha256:
-            raise damaged(self._folder, places.name, "its content has changed")
-        return Overlay.read(data)
+            if manifest.version != VERSION:
+                raise FileError(f"was written by another version ({manifest.version})", file=self._folder)
+            self._parts.forget()
+            self._accepted = AcceptedRows(self._parts, manifest)
+        return self._accepted
 
     def _rejected(self, manifest: Manifest) -> RejectedRows:
         if self._rejections is None or self._rejections.part != manifest.rejections:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 from uuid import uuid4
@@ -66,10 +66,14 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Writer:
-    """One writing of a spool, under names of its own."""
+    """One writing of a spool, under names of its own: `write` and `reject` in any order, then `finish`, or `abandon`.
 
-    def __init__(self, fs: Any, folder: str) -> None:
+    For one thread. `on_finish` is called as soon as it counts.
+    """
+
+    def __init__(self, fs: Any, folder: str, on_finish: Callable[[], None] | None = None) -> None:
         self._fs, self._folder, self._token = fs, folder, uuid4().hex[:8]
+        self._on_finish = on_finish
         self._local = isinstance(fs, LocalFileSystem)
         with self._translated():
             make_folder(fs, folder)
@@ -94,7 +98,10 @@ class Writer:
         lines: npt.NDArray[np.int64],
         unused: Sequence[Sequence[str]] | None = None,
     ) -> None:
-        """Append accepted rows, as one part. `unused`: of each its cells that the pipeline has no use for."""
+        """Append accepted rows, as one part: a typed frame, the rows' ordinals and their lines in the file.
+
+        `unused`: of each row the cells that no column of the frame stands for, in the file's order, to be given back.
+        """
         if len(rows):
             self.write_table(to_table(values, rows, lines, unused))
 
@@ -125,11 +132,17 @@ class Writer:
         self._rejected_bytes += len(data)
 
     def finish(self, header: Sequence[str]) -> Manifest:
-        """Write the manifest, and remove what an earlier writing left."""
+        """Make all that was written count, and remove what an earlier writing left.
+
+        `header`: the file's own column names.
+        """
         manifest = Manifest(VERSION, tuple(header), tuple(self._parts), self._all_rejected())
         self._put(MANIFEST, msgspec.json.encode(manifest))
         for old in self._before:
             self._remove(old)
+        self._names.clear()
+        if self._on_finish:
+            self._on_finish()
         return manifest
 
     def finish_mended(self, before: Manifest, overlay: Overlay) -> Manifest:
@@ -158,7 +171,7 @@ class Writer:
         return Part(self._rejections_name, self._rejected, self._rejected_bytes, digest)
 
     def abandon(self) -> None:
-        """Remove everything that was written."""
+        """Remove everything that was written; nothing once it is finished."""
         if self._rejections is not None:
             with suppress(OSError):  # closing writes what is buffered, and the disk may be full
                 self._rejections.close()

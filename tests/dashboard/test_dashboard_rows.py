@@ -16,7 +16,6 @@ from dashboard.rows.question import Question
 from flows.errors import FileError, StorageError
 from flows.records import Reason, Rejection, RowState
 from flows.settings import Settings
-from flows.spool.parts import Parts
 from flows.spool.rejected import APART
 from flows.spool.spool import Spool
 from tests.harness.pages import settings, show
@@ -90,7 +89,7 @@ def test_a_search_in_a_bucket_that_is_away_is_an_error_in_words(
     away = fsspec.filesystem("s3", endpoint_url="http://127.0.0.1:9", skip_instance_cache=True)
     spool = book(run).spool
     monkeypatch.setattr(spool, "_fs", away)
-    monkeypatch.setattr(spool, "_parts", Parts(away, spool.folder))
+    monkeypatch.setattr(spool._parts, "_fs", away)
     monkeypatch.setattr(spool, "_rejections", None)
 
     for question in (Question(search="reminder 3"), REJECTED):
@@ -117,8 +116,9 @@ def test_a_rejected_row_goes_by_the_pipelines_columns_whatever_the_file_calls_th
 def test_tables_hold_the_columns_that_were_asked_for_in_that_order(tmp_path: Path) -> None:
     columns = ["a.b", "a", "x y", "*"]
     spool = Spool(str(tmp_path), "run")
-    spool.write(pd.DataFrame({name: [name] for name in sorted(columns)}), np.array([1]), np.array([2]))
-    spool.finish(sorted(columns))
+    writer = spool.writer()
+    writer.write(pd.DataFrame({name: [name] for name in sorted(columns)}), np.array([1]), np.array([2]))
+    writer.finish(sorted(columns))
 
     for names in ([], ["a"], ["x y", "a.b"], columns):
         (table,) = spool.tables(names)
@@ -132,9 +132,9 @@ def test_rejected_rows_are_found_by_their_place_in_any_order(tmp_path: Path) -> 
         Rejection(n, n + 1, (Reason("a", "must be ü", "\n"),), ("x\n" * (n % 50), "é" * (n % 700)))
         for n in range(APART * 31 + 7)
     ]
-    spool = Spool(str(tmp_path), "run")
-    spool.reject(rejections)
-    spool.finish(["a", "b"])
+    writer = Spool(str(tmp_path), "run").writer()
+    writer.reject(rejections)
+    writer.finish(["a", "b"])
     spool = Spool(str(tmp_path), "run")
     last = len(rejections) - 1
 

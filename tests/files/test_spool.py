@@ -46,9 +46,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def test_values_come_back_with_their_python_types(url: str) -> None:
-    spool = Spool(url, "run")
-    spool.write(typed(), np.array([1, 2, 4]), np.array([2, 3, 7]))
-    spool.finish(["int"])
+    writer = Spool(url, "run").writer()
+    writer.write(typed(), np.array([1, 2, 4]), np.array([2, 3, 7]))
+    writer.finish(["int"])
 
     rows = Spool(url, "run").read(0, 3)
 
@@ -69,8 +69,9 @@ def test_values_of_pandera_models_come_back_too(url: str) -> None:
         "mixed": pd.Series([1, "a"], dtype=object),
     })  # fmt: skip
     spool = Spool(url, "run")
-    spool.write(frame, np.array([1, 2]), np.array([2, 3]))
-    spool.finish(["category"])
+    writer = spool.writer()
+    writer.write(frame, np.array([1, 2]), np.array([2, 3]))
+    writer.finish(["category"])
 
     first, second = (each.values for each in spool.read(0, 2))
 
@@ -84,10 +85,11 @@ def test_values_of_pandera_models_come_back_too(url: str) -> None:
 
 def test_any_slice_is_read_over_parts_of_any_size(url: str) -> None:
     spool = Spool(url, "run")
+    writer = spool.writer()
     bounds = [0, 5, 5, 6, 100, 103, 107, 111]
     for start, stop in pairwise(bounds):
-        spool.write(*numbers(start, stop))
-    manifest = spool.finish(["n", "t"])
+        writer.write(*numbers(start, stop))
+    manifest = writer.finish(["n", "t"])
 
     assert [part.rows for part in manifest.parts] == [5, 1, 94, 3, 4, 4]
     for start in range(0, 113, 7):
@@ -103,10 +105,11 @@ def test_rejections_come_back_whole_and_in_order(url: str) -> None:
         for number in range(500)
     ]
     spool = Spool(url, "run")
-    spool.reject(rejections[:200])
-    spool.reject([])
-    spool.reject(rejections[200:])
-    manifest = spool.finish(["a", "b", "c"])
+    writer = spool.writer()
+    writer.reject(rejections[:200])
+    writer.reject([])
+    writer.reject(rejections[200:])
+    manifest = writer.finish(["a", "b", "c"])
 
     assert (manifest.rows, manifest.rejected, manifest.header) == (0, 500, ("a", "b", "c"))
     assert list(Spool(url, "run").rejections()) == rejections
@@ -116,34 +119,34 @@ def test_rejections_come_back_whole_and_in_order(url: str) -> None:
 def test_rejections_longer_than_what_is_read_at_once_come_back_whole(url: str) -> None:
     lengths = [3, 700_000, 5, 2_500_000, 0, 1_048_576, 1]
     rejections = [Rejection(at + 1, at + 2, (), ("é" * length,)) for at, length in enumerate(lengths)]
-    spool = Spool(url, "run")
-    spool.reject(rejections)
-    spool.finish(["a"])
+    writer = Spool(url, "run").writer()
+    writer.reject(rejections)
+    writer.finish(["a"])
 
     assert list(Spool(url, "run").rejections()) == rejections
 
 
 def test_nothing_counts_before_it_is_finished_and_nothing_is_left_when_abandoned(url: str) -> None:
-    spool = Spool(url, "run")
-    spool.write(*numbers(0, 5))
-    spool.reject([Rejection(6, 7, (), ())])
+    writer = Spool(url, "run").writer()
+    writer.write(*numbers(0, 5))
+    writer.reject([Rejection(6, 7, (), ())])
 
     assert not Spool(url, "run").exists()
     with pytest.raises(FileError, match="the spool of this run is gone"):
         Spool(url, "run").read(0, 1)
-    spool.abandon()
+    writer.abandon()
 
     fs, folder = fsspec.core.url_to_fs(f"{url}/run")
     assert fs.find(folder) == []
 
 
 def test_a_spool_written_again_replaces_the_old_one_only_when_finished(url: str) -> None:
-    first = Spool(url, "run")
+    first = Spool(url, "run").writer()
     first.write(*numbers(0, 5))
     first.reject([Rejection(6, 7, (), ())])
     before = first.finish(["n", "t"])
 
-    again = Spool(url, "run")
+    again = Spool(url, "run").writer()
     again.write(*numbers(5, 7))
     assert Spool(url, "run").read(0, 9) == [row(number) for number in range(5)]
     after = again.finish(["n", "t"])
@@ -157,9 +160,12 @@ def test_a_spool_written_again_replaces_the_old_one_only_when_finished(url: str)
 def test_a_deleted_spool_is_gone(url: str) -> None:
     spool = Spool(url, "run")
     spool.delete()
-    spool.write(*numbers(0, 5))
-    spool.finish(["n", "t"])
+    writer = spool.writer()
+    writer.write(*numbers(0, 5))
+    writer.finish(["n", "t"])
+    writer.abandon()  # comes too late
     assert spool.exists()
+    assert spool.read(0, 1) == [row(0)]
 
     spool.delete()
 
@@ -169,10 +175,10 @@ def test_a_deleted_spool_is_gone(url: str) -> None:
 
 
 def test_changed_or_lost_parts_are_noticed(tmp_path: Path) -> None:
-    spool = Spool(str(tmp_path), "run")
-    spool.write(*numbers(0, 5))
-    spool.write(*numbers(5, 9))
-    manifest = spool.finish(["n", "t"])
+    writer = Spool(str(tmp_path), "run").writer()
+    writer.write(*numbers(0, 5))
+    writer.write(*numbers(5, 9))
+    manifest = writer.finish(["n", "t"])
     one, two = (tmp_path / "run" / part.name for part in manifest.parts)
     one.write_bytes(one.read_bytes()[:-1] + b"x")
     two.unlink()
@@ -190,7 +196,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file is in the way")
 
     with pytest.raises(FileError, match="the run's rows cannot be written here"):
-        Spool(str(tmp_path), "run").write(*numbers(0, 5))
+        Spool(str(tmp_path), "run").writer()
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "../b", ".hidden", "a\0"])
@@ -200,10 +206,10 @@ def test_a_run_cannot_lead_out_of_the_folder(tmp_path: Path, name: str) -> None:
 
 
 def test_many_threads_read_at_once_and_memory_keeps_few_parts(tmp_path: Path) -> None:
-    spool = Spool(str(tmp_path), "run")
+    writer = Spool(str(tmp_path), "run").writer()
     for start in range(0, 10_000, 1000):
-        spool.write(*numbers(start, start + 1000))
-    spool.finish(["n", "t"])
+        writer.write(*numbers(start, start + 1000))
+    writer.finish(["n", "t"])
     reader = Spool(str(tmp_path), "run")
     begin = threading.Barrier(8)
 
@@ -221,8 +227,9 @@ def test_many_threads_read_at_once_and_memory_keeps_few_parts(tmp_path: Path) ->
 
 def test_a_thousand_rows_are_read_in_a_few_milliseconds(tmp_path: Path) -> None:
     spool = Spool(str(tmp_path), "run")
-    spool.write(*numbers(0, 20_000))
-    spool.finish(["n", "t"])
+    writer = spool.writer()
+    writer.write(*numbers(0, 20_000))
+    writer.finish(["n", "t"])
     spool.read(0, 1)
 
     took = []

@@ -128,9 +128,10 @@ def _under_way(bucket: str) -> bool:
 
 def test_a_spool_is_written_read_and_removed_in_a_bucket(bucket: str) -> None:
     spool = Spool(bucket + "/spool", "run")
-    spool.write(*numbers(0, 5))
+    writer = spool.writer()
+    writer.write(*numbers(0, 5))
     assert not Spool(bucket + "/spool", "run").exists()
-    spool.finish(["n", "t"])
+    writer.finish(["n", "t"])
 
     assert len(Spool(bucket + "/spool", "run").read(0, 9)) == 5
     spool.delete()
