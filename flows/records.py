@@ -102,6 +102,11 @@ class Rejection(Struct, frozen=True, gc=False, omit_defaults=True):
     changed: dict[str, str] | None = None
 
     @property
+    def why(self) -> str:
+        """All its reasons in words."""
+        return "; ".join(map(str, self.reasons))
+
+    @property
     def skipped(self) -> bool:
         """Whether it is a good row that is only left out: it was delivered before, or there is nothing to undo."""
         if len(self.reasons) != 1 or self.reasons[0].column:

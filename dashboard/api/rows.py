@@ -24,9 +24,12 @@ from dashboard.files.upload import harmless
 from dashboard.rows import choice, groups
 from dashboard.rows.book import Rowbook
 from dashboard.rows.question import Question
-from flows import export
 from flows.client.outlook import number_of_requests
 from flows.errors import RunDeleted, RunNotFound
+from flows.export.correctable import TROUBLED, troubled_csv
+from flows.export.forms import FORMS
+from flows.export.layout import layout_of
+from flows.export.results import results
 from flows.ledger.run import Run
 from flows.limit.pace import expected_seconds
 from flows.pipeline.file_form import bare_name
@@ -190,15 +193,15 @@ def download_rows_to_correct(
     which is taken away when the file comes back.
     """
     found, book = _book(run)
-    states = frozenset(state) if state else frozenset(export.TROUBLED)
-    pieces = export.troubled_csv(book.view, _spool(found), found, states=states, reason=reason)
+    states = frozenset(state) if state else frozenset(TROUBLED)
+    pieces = troubled_csv(book.view, _spool(found), found, states=states, reason=reason)
     return _download(pieces, _TYPES[Form.CSV], f"{_stem(found)}-to-correct.csv")
 
 
 def _results(run: str, form: Form, state: list[RowState] | None) -> StreamingResponse:
     found, book = _book(run)
-    items = export.results(book.view, _spool(found), found, states=frozenset(state) if state else None)
-    pieces = export.FORMS[form](items, export.layout_of(book.view, found))
+    items = results(book.view, _spool(found), found, states=frozenset(state) if state else None)
+    pieces = FORMS[form](items, layout_of(book.view, found))
     return _download(pieces, _TYPES[form], f"{_stem(found)}-results.{form}")
 
 

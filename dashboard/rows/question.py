@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.export import OF_A_PARCEL
+from flows.export.layout import OF_A_PARCEL
 from flows.ledger.keys import Record
 from flows.ledger.parcels import Place
 from flows.records import Reason, Rejection

@@ -26,7 +26,7 @@ from flows.client.proxy import unused_proxy
 from flows.delivery.check import CheckResult, check_file
 from flows.delivery.first_parcel import first_parcel, first_rows
 from flows.errors import FileError, RowrelayError
-from flows.export import Correctable
+from flows.export.correctable import Correctable
 from flows.ledger.parcels import in_words
 from flows.limit.pace import sending_seconds
 from flows.masking import NO_SECRET
@@ -271,7 +271,7 @@ def _rejected_to(
         target.write(sheet.lines([form.header]))
 
         def write(rejections: Sequence[Rejection]) -> None:
-            reasons = (origin.told(item.line) + "; ".join(map(str, item.reasons)) for item in rejections)
+            reasons = (origin.told(item.line) + item.why for item in rejections)
             target.write(sheet.lines(map(form.line, reasons, (item.cells for item in rejections))))
 
         yield write

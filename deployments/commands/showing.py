@@ -200,9 +200,8 @@ def _of(why: str, words: Mapping[str, str]) -> str:
 def first_troubles(view: View, run: Run) -> Iterator[dict[str, Any]]:
     """The first rejected, failed and unknown rows with their reasons."""
     for rejection in view.samples(run.id)[:FIRST]:
-        reason = "; ".join(str(reason) for reason in rejection.reasons)
         at = {"row": rejection.row, "line": rejection.line, "place": run.facts.places.place(rejection.line)}
-        yield at | {"result": RowState.REJECTED, "reason": reason}
+        yield at | {"result": RowState.REJECTED, "reason": rejection.why}
     for state in (RowState.FAILED, RowState.UNKNOWN):
         rows = view.select(run.id, [state], run.total)[:FIRST].tolist() if run.counts[state] else []
         for record in view.records(run.id, rows, names=(), created=run.created):
@@ -292,7 +291,10 @@ CHOICES: dict[str, tuple[RowState, ...] | None] = {
 
 def export(session: Session, run: Run, *, form: str | None, rows: str, target: str) -> int:
     """Write results to a file or standard output."""
-    from flows.export import FORMS, layout_of, results, troubled_csv
+    from flows.export.correctable import troubled_csv
+    from flows.export.forms import FORMS
+    from flows.export.layout import layout_of
+    from flows.export.results import results
 
     spool = session.spool(run)
     if rows == "troubled" and form in (None, "csv"):

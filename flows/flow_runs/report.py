@@ -87,7 +87,7 @@ def _table(run: Run, view: View) -> list[dict[str, object]]:
             }
         )
     for rejection in view.samples(run.id)[:FIRST_FAILED]:
-        reasons = run.facts.places.place(rejection.line) + ": " + "; ".join(map(str, rejection.reasons))
+        reasons = run.facts.places.place(rejection.line) + ": " + rejection.why
         table.append({"row": rejection.row, "state": RowState.REJECTED, "rows": "", "status": "", "reason": reasons})
     return table
 

@@ -20,7 +20,7 @@ from flows.errors import (
     SettingError,
     StorageError,
 )
-from flows.export import TROUBLED, troubled_csv
+from flows.export.correctable import TROUBLED, troubled_csv
 from flows.flow_runs.resumption import may_resume, note_stop, pause_seconds
 from flows.intake.fate import Delivered, Fate, Taken, counted, nothing_waits, report_of
 from flows.intake.incoming import DONE, FAILED, Changed, Incoming, Origin, settled, short

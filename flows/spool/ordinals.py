@@ -19,9 +19,13 @@ class Ordinals:
 
     rejected: NDArray[np.int64]
 
+    def of(self, numbers: Sequence[int]) -> NDArray[np.int64]:
+        """The places of these rows among the accepted ones, counted from 0."""
+        rows = np.array(numbers, dtype=np.int64)
+        return rows - 1 - np.searchsorted(self.rejected, rows)
+
     def read(self, spool: Spool, numbers: Sequence[int]) -> list[Row]:
         """The rows of these numbers, in this order."""
-        rows = np.array(sorted(set(numbers)), dtype=np.int64)
-        ordinals = rows - 1 - np.searchsorted(self.rejected, rows)
+        ordinals = self.of(sorted(set(numbers)))
         found = {row.row: row for start, stop in spans(ordinals) for row in spool.read(start, stop)}
         return [found[number] for number in numbers]

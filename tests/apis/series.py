@@ -30,7 +30,7 @@ from deployments.standin.api import StandIn
 from deployments.standin.apis import APIS
 from deployments.standin.apis.api import ApiKnobs
 from deployments.standin.server import serving
-from flows.export import results
+from flows.export.results import results
 from flows.ledger.connection import connect
 from flows.ledger.keys import run_key
 from flows.ledger.view import View

@@ -16,7 +16,7 @@ from deployments.standin.apis import APIS
 from deployments.standin.apis.api import ApiKnobs
 from deployments.standin.server import serving
 from flows.delivery.delivery import Delivery
-from flows.export import results
+from flows.export.results import results
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.pipeline.reading import load

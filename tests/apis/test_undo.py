@@ -21,7 +21,7 @@ from flows.delivery.order import Order
 from flows.delivery.undoing import plan
 from flows.delivery.undone import CannotUndo
 from flows.errors import RunBusy
-from flows.export import results
+from flows.export.results import results
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.ledger.run import Run

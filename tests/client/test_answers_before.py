@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from flows.delivery.answers import KeptNames, Pardon
-from flows.export import results
+from flows.export.results import results
 from flows.ledger.connection import connect
 from flows.limit.status import status
 from flows.records import Outcome, Reply, RowState, RunState

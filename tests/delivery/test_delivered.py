@@ -14,7 +14,8 @@ from flows.delivery.check import CheckResult, check_file
 from flows.delivery.delivered import DeliveredIndex, told
 from flows.delivery.delivery import Delivery
 from flows.errors import FileError
-from flows.export import results, troubled_csv
+from flows.export.correctable import troubled_csv
+from flows.export.results import results
 from flows.ledger.connection import connect
 from flows.ledger.view import View
 from flows.pipeline.definition import Definition

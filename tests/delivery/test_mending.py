@@ -19,7 +19,10 @@ from flows.delivery.changes import CannotMend, ChangesRefused, as_map, read
 from flows.delivery.delivery import Delivery
 from flows.delivery.recheck import Recheck
 from flows.errors import RunBusy
-from flows.export import FORMS, layout_of, results, troubled_csv
+from flows.export.correctable import troubled_csv
+from flows.export.forms import FORMS
+from flows.export.layout import layout_of
+from flows.export.results import results
 from flows.ledger.mends import Mend, in_effect
 from flows.ledger.moves import Claim
 from flows.origin import Origin

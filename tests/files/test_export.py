@@ -20,7 +20,10 @@ from hypothesis import strategies as st
 
 from flows.delivery.check import check_file
 from flows.errors import FileError
-from flows.export import FORMS, as_csv, as_json, as_jsonl, layout_of, results, troubled_csv
+from flows.export.correctable import troubled_csv
+from flows.export.forms import FORMS, as_csv, as_json, as_jsonl
+from flows.export.layout import layout_of
+from flows.export.results import results
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import View
 from flows.pipeline.file_form import said

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from dashboard.rows.book import Rowbook
-from flows.export import FORMS, layout_of, results
+from flows.export.forms import FORMS
+from flows.export.layout import layout_of
+from flows.export.results import results
 from flows.ledger import keys
 from flows.ledger.moves import Answer, Claim
 from flows.ledger.parcels import in_words

@@ -13,7 +13,7 @@ import pytest
 from deployments.standin.apis import APIS
 from deployments.standin.apis.api import ApiKnobs
 from deployments.standin.server import serving as standing_in
-from flows.export import results
+from flows.export.results import results
 from flows.flow_runs.next_look import LATE_SECONDS, renew_looks
 from flows.records import RowState, RunState
 from flows.spool.spool import Spool
