@@ -11,7 +11,6 @@ from urllib.parse import quote
 from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 
-from dashboard.actions import NotFound
 from dashboard.api.envelope import Cursor, cursor_of, place_of
 from dashboard.api.problems import NotValid, raises
 from dashboard.api.request import say_where
@@ -20,6 +19,7 @@ from dashboard.api.schemas_look import Look, LookAt
 from dashboard.connections import pipelines, settings, view
 from dashboard.files import inbox
 from dashboard.files.upload import Incomplete, TooLarge, keep, receive
+from dashboard.refusals import NotFound
 from dashboard.run_list import sent_before
 from flows.errors import DefinitionError, FileError, RowrelayError, StorageError
 from flows.pipeline.file_form import AS_FOUND

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
-from dashboard.actions import NotFound
 from dashboard.api.problems import PLACE, name_of, raises, status_of, title_of
 from dashboard.api.schemas_setup import ProblemKind, ProblemPage
+from dashboard.refusals import NotFound
 from flows.errors import RowrelayError
 
 router = APIRouter(prefix="/problems", tags=["status"])

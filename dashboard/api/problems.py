@@ -18,10 +18,10 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from dashboard.actions import NotFound
 from dashboard.files.upload import TooLarge
 from dashboard.prefect_api.schedules import ScheduleRefused
 from dashboard.prefect_api.server import NotInPrefect, PrefectRefused
+from dashboard.refusals import NotFound
 from flows.delivery.changes import ChangesRefused
 from flows.errors import (
     DefinitionError,

@@ -13,7 +13,7 @@ import msgspec
 from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
 
-from dashboard import actions, preview, run_list
+from dashboard import preview, run_list
 from dashboard.api import schemas_rows as schemas
 from dashboard.api.envelope import Cursor, cursor_of, place_of
 from dashboard.api.problems import NotValid, raises
@@ -21,6 +21,7 @@ from dashboard.api.request import refuse_unknown
 from dashboard.api.runs import OF_ROWS, begun, known
 from dashboard.connections import settings, view
 from dashboard.files.upload import harmless
+from dashboard.refusals import NotFound, NotPossible
 from dashboard.rows import choice, groups
 from dashboard.rows.book import Rowbook
 from dashboard.rows.question import Question
@@ -41,7 +42,7 @@ from flows.spool.spool import Spool
 router = APIRouter(prefix="/runs/{run}", tags=["rows"])
 States = Annotated[list[RowState] | None, Query(description="Only rows in these states; may be repeated")]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-_OF_A_RUN = (RunNotFound, RunDeleted, actions.NotPossible, *OF_ROWS)
+_OF_A_RUN = (RunNotFound, RunDeleted, NotPossible, *OF_ROWS)
 
 
 class Form(StrEnum):
@@ -113,12 +114,12 @@ def list_rows(
 
 
 @router.get("/rows/{row}")
-@raises(*_OF_A_RUN, actions.NotFound)
+@raises(*_OF_A_RUN, NotFound)
 def get_row(run: str, row: int) -> schemas.RowDetail:
     """One row, with its request as it goes out, secrets masked."""
     found, book = _book(run)
     if not 1 <= row <= found.total:
-        raise actions.NotFound(f"The run has rows 1 to {found.total}.")
+        raise NotFound(f"The run has rows 1 to {found.total}.")
     (each,) = book.rows([row])
     if each.record.state is RowState.REJECTED:
         return schemas.RowDetail.of(each)

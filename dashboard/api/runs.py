@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, Query, Request, Response
 
-from dashboard import actions, run_list
+from dashboard import actions, run_list, starting
 from dashboard.absent import not_begun
 from dashboard.api import schemas
 from dashboard.api.envelope import Cursor, cursor_of, place_of
@@ -17,6 +17,7 @@ from dashboard.api.problems import raises
 from dashboard.api.request import Key, by, say_where
 from dashboard.connections import settings, view
 from dashboard.prefect_api.server import PrefectRefused
+from dashboard.refusals import DeliveredSince, NotFound, NotPossible
 from dashboard.rows.book import Rowbook
 from dashboard.rows.since import NOTHING, SENT, delivered_since, later_runs
 from flows.delivery.changes import ChangesRefused, as_map, read
@@ -51,9 +52,9 @@ def start_run(
     body: schemas.NewRun, request: Request, response: Response, idempotency_key: Key = None
 ) -> schemas.Started:
     """Check a file and send its good rows; with `dry_run` only check it. It is `starting` until a worker begins."""
-    begin = actions.check if body.dry_run else actions.send
+    begin = starting.check if body.dry_run else starting.send
     form = said(encoding=body.encoding, apostrophes=body.apostrophes).but(body.source)
-    how = actions.How(body.skip_delivered, form, body.map)
+    how = starting.How(body.skip_delivered, form, body.map)
     run = begin(body.pipeline, body.file, by=by(request), how=how, key=idempotency_key)
     say_where(request, response, f"/runs/{run}")
     return schemas.Started(id=run, flow_run=run)
@@ -90,13 +91,13 @@ def get_run(run: str) -> schemas.Run:
     """
     try:
         found = known(run)
-        return schemas.Run.of(found, asked=bool(actions.asked(found)))
+        return schemas.Run.of(found, asked=bool(starting.asked(found)))
     except RunNotFound as exc:
         return schemas.Run.not_begun(not_begun(run, exc))
 
 
 @router.get("/{run}/events")
-@raises(RunNotFound, RunDeleted, actions.NotPossible)
+@raises(RunNotFound, RunDeleted, NotPossible)
 def list_events(run: str, cursor: Cursor = "", limit: Annotated[int, Query(ge=1, le=EVENTS)] = 50) -> schemas.EventPage:
     """What happened, in words, newest first; of a long run the latest 200 events."""
     found = view().events(begun(run, known).id, EVENTS)
@@ -111,14 +112,14 @@ def list_events(run: str, cursor: Cursor = "", limit: Annotated[int, Query(ge=1,
 
 
 @router.get("/{run}/chart")
-@raises(RunNotFound, RunDeleted, actions.NotPossible)
+@raises(RunNotFound, RunDeleted, NotPossible)
 def get_chart(run: str, span: Literal["seconds", "minutes"] = "seconds") -> schemas.Chart:
     """Requests sent and outcomes by second of the last quarter of an hour, or by minute of all of it."""
     return schemas.Chart.of(span, view().chart(begun(run, known).id, span))
 
 
 @router.post("/{run}/cancel", status_code=202)
-@raises(RunNotFound, RunDeleted, actions.NotPossible, PrefectRefused)
+@raises(RunNotFound, RunDeleted, NotPossible, PrefectRefused)
 def cancel_run(run: str, request: Request, response: Response) -> schemas.Run:
     """Send no further row; those under way end as they will. A run that nobody has begun never begins."""
     try:
@@ -138,8 +139,8 @@ def cancel_run(run: str, request: Request, response: Response) -> schemas.Run:
     RunNotFound,
     RunDeleted,
     RunBusy,
-    actions.NotPossible,
-    actions.DeliveredSince,
+    NotPossible,
+    DeliveredSince,
     DefinitionError,
     SecretMissing,
     SecretAbroad,
@@ -163,23 +164,23 @@ def resume_run(
     if not (body.delivered_too or found.busy or (key and found.facts.asked_key == key)):
         _refuse_delivered(found, body.rows)
     renewed = body.definition == "new"
-    flow = actions.resume(found, body.rows, by=by(request), key=key, renewed=renewed, reason=body.reason)
+    flow = starting.resume(found, body.rows, by=by(request), key=key, renewed=renewed, reason=body.reason)
     say_where(request, response, f"/runs/{found.id}")
     return schemas.Started(id=found.id, flow_run=flow)
 
 
 @router.post("/{run}/check", status_code=202)
-@raises(RunNotFound, RunDeleted, RunBusy, actions.NotPossible, KeyReused, PrefectRefused)
+@raises(RunNotFound, RunDeleted, RunBusy, NotPossible, KeyReused, PrefectRefused)
 def check_run(run: str, request: Request, response: Response, idempotency_key: Key = None) -> schemas.Started:
     """Check the file of a run again whose check did not end. Nothing is sent."""
     found = begun(run, exact)
-    flow = actions.check_again(found, by=by(request), key=_key(found, idempotency_key))
+    flow = starting.check_again(found, by=by(request), key=_key(found, idempotency_key))
     say_where(request, response, f"/runs/{found.id}")
     return schemas.Started(id=found.id, flow_run=flow)
 
 
 @router.post("/{run}/undo", status_code=202)
-@raises(RunNotFound, RunDeleted, RunBusy, actions.NotPossible, FileError, KeyReused, PrefectRefused)
+@raises(RunNotFound, RunDeleted, RunBusy, NotPossible, FileError, KeyReused, PrefectRefused)
 def undo_run(
     run: str,
     request: Request,
@@ -192,13 +193,13 @@ def undo_run(
     Rows of which nothing was kept that `undo` needs, and those that an earlier undo has, are skipped with a reason.
     """
     found = begun(run, exact)
-    undoing = actions.undo(found, by=by(request), dry_run=body.dry_run, key=idempotency_key)
+    undoing = starting.undo(found, by=by(request), dry_run=body.dry_run, key=idempotency_key)
     say_where(request, response, f"/runs/{undoing}")
     return schemas.Started(id=undoing, flow_run=undoing)
 
 
 @router.post("/{run}/mark-done")
-@raises(RunNotFound, RunDeleted, RunBusy, actions.NotFound, actions.NotPossible)
+@raises(RunNotFound, RunDeleted, RunBusy, NotFound, NotPossible)
 def mark_rows_done(
     run: str, request: Request, body: Annotated[schemas.MarkDone, Body(default_factory=schemas.MarkDone)]
 ) -> schemas.Moved:
@@ -208,7 +209,7 @@ def mark_rows_done(
 
 
 @router.post("/{run}/mend")
-@raises(RunNotFound, RunDeleted, RunBusy, actions.NotPossible, ChangesRefused, KeyReused, *OF_ROWS)
+@raises(RunNotFound, RunDeleted, RunBusy, NotPossible, ChangesRefused, KeyReused, *OF_ROWS)
 def mend_rows(run: str, request: Request, body: schemas.Mending, idempotency_key: Key = None) -> schemas.Mended:
     """Change rejected rows of a run that was checked and not sent, and check those again. Or take that back.
 
@@ -220,7 +221,7 @@ def mend_rows(run: str, request: Request, body: schemas.Mending, idempotency_key
 
 
 @router.get("/{run}/mends")
-@raises(RunNotFound, RunDeleted, actions.NotPossible)
+@raises(RunNotFound, RunDeleted, NotPossible)
 def list_mends(run: str) -> schemas.MendedPage:
     """The documents by which rejected rows of a run were mended, and the lines that keep them in its pipeline."""
     found = begun(run, known)
@@ -244,7 +245,7 @@ def _refuse_delivered(run: Run, rows: Wanted) -> None:
     later = later_runs(view(), book)
     found = delivered_since(view(), book, later) if later else NOTHING
     if count := found.states.get(state, 0):
-        raise actions.DeliveredSince(
+        raise DeliveredSince(
             f"A later run has delivered {count:,} of the {run.counts[state]:,} {state} rows.",
             hint="Send `delivered_too: true` to send all of them again; to leave those out, send the file as a new run"
             " with `skip_delivered`.",
@@ -257,7 +258,7 @@ def begun(name: str, find: Callable[[str], Run]) -> Run:
         return find(name)
     except RunNotFound as exc:
         what, more = not_begun(name, exc).words
-        raise actions.NotPossible(what, hint=more) from None
+        raise NotPossible(what, hint=more) from None
 
 
 def known(name: str) -> Run:

@@ -16,6 +16,7 @@ from dashboard.files.template import template_csv
 from dashboard.prefect_api import health, schedules
 from dashboard.prefect_api.schedules import ScheduleRefused
 from dashboard.prefect_api.server import NotInPrefect, PrefectRefused
+from dashboard.refusals import NotFound
 from flows.errors import DefinitionError, FileError
 from flows.ledger.connection import translated
 from flows.limit import status as limit_status
@@ -36,7 +37,7 @@ def list_pipelines() -> schemas.PipelinePage:
 
 
 @router.get("/pipelines/{name}", tags=["pipelines"])
-@raises(actions.NotFound)
+@raises(NotFound)
 def get_pipeline(name: str) -> schemas.PipelineDetail:
     """One pipeline with its whole definition; secrets are named, never shown."""
     definition = _named(name)
@@ -44,7 +45,7 @@ def get_pipeline(name: str) -> schemas.PipelineDetail:
 
 
 @router.get("/pipelines/{name}/template.csv", tags=["pipelines"], response_class=Response, responses=_CSV)
-@raises(actions.NotFound)
+@raises(NotFound)
 def download_template(name: str) -> Response:
     """A file with the right columns and one row as an example."""
     headers = {
@@ -65,7 +66,7 @@ def list_limits() -> schemas.LimitPage:
 
 
 @router.post("/limits/{name}/open", tags=["limits"])
-@raises(actions.NotFound)
+@raises(NotFound)
 def open_limit(name: str, request: Request) -> schemas.Opened:
     """Say that the API lets us in again, after a ban."""
     return schemas.Opened(opened=actions.open_the_limit(name, by=by(request)))
@@ -92,14 +93,14 @@ def create_schedule(body: schemas.NewSchedule, request: Request, response: Respo
 
 
 @router.get("/schedules/{schedule}", tags=["schedules"])
-@raises(actions.NotFound, PrefectRefused)
+@raises(NotFound, PrefectRefused)
 def get_schedule(schedule: str) -> schemas.Schedule:
     """One schedule."""
     return schemas.Schedule.of(_known(schedule))
 
 
 @router.patch("/schedules/{schedule}", tags=["schedules"])
-@raises(actions.NotFound, NotInPrefect, DefinitionError, RuleRefused, ScheduleRefused, PrefectRefused)
+@raises(NotFound, NotInPrefect, DefinitionError, RuleRefused, ScheduleRefused, PrefectRefused)
 def change_schedule(schedule: str, body: schemas.ScheduleChange, request: Request) -> schemas.Schedule:
     """Pause a schedule, resume it, let it come at other times, or say anew whether it leaves out delivered rows."""
     coming = None
@@ -115,7 +116,7 @@ def change_schedule(schedule: str, body: schemas.ScheduleChange, request: Reques
 
 
 @router.delete("/schedules/{schedule}", status_code=204, tags=["schedules"])
-@raises(actions.NotFound, NotInPrefect, PrefectRefused)
+@raises(NotFound, NotInPrefect, PrefectRefused)
 def delete_schedule(schedule: str, request: Request) -> None:
     """Remove a schedule."""
     timetable.remove(_known(schedule), by=by(request))
@@ -139,11 +140,11 @@ def _named(name: str) -> Definition:
     try:
         return pick(pipelines(), name)
     except DefinitionError as exc:
-        raise actions.NotFound(exc.message, hint=exc.hint) from exc
+        raise NotFound(exc.message, hint=exc.hint) from exc
 
 
 def _known(schedule: str) -> schedules.Schedule:
     for each in schedules.every():
         if each.id == schedule:
             return each
-    raise actions.NotFound("There is no such schedule.")
+    raise NotFound("There is no such schedule.")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from dashboard import absent, actions, run_list, signin
+from dashboard import absent, run_list, signin, starting
 from dashboard.absent import NotBegun
 from dashboard.connections import client, pipelines, settings, view
 from dashboard.files import inbox
@@ -214,7 +214,7 @@ def causes(run: Run, most: int) -> list[Cause]:
 @st.cache_data(ttl=_NOW, show_spinner=False, max_entries=100)
 def _asked(run_id: str, flow: str, epoch: int, _run: Run) -> bool:
     del run_id, flow, epoch
-    return bool(actions.asked(_run))
+    return bool(starting.asked(_run))
 
 
 def waits(run: Run) -> bool:

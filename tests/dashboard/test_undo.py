@@ -9,6 +9,7 @@ import streamlit as st
 from starlette.testclient import TestClient
 
 from dashboard import actions
+from dashboard.refusals import NotPossible
 from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import present
@@ -111,5 +112,5 @@ def test_what_cannot_be_undone_is_refused_as_a_problem(
 def test_a_run_that_undoes_another_never_gets_into_the_inbox(sent: Seeded) -> None:
     sent.ledger.facts(sent.id, undoes="other")
 
-    with pytest.raises(actions.NotPossible, match="from the inbox its rows would be sent"):
+    with pytest.raises(NotPossible, match="from the inbox its rows would be sent"):
         actions.put_into_inbox(found(sent), by="test")

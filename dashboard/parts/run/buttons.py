@@ -8,7 +8,7 @@ from typing import Literal
 
 import streamlit as st
 
-from dashboard import actions
+from dashboard import actions, starting
 from dashboard.parts import apostrophes, cached, delivered_since
 from dashboard.parts.cached import show_errors, who
 from dashboard.parts.html import tag
@@ -153,13 +153,13 @@ def _resume(run: Run, rows: int) -> None:
     what = f"{_n(rows)} rows that were not sent go out."
     _warn(run, RowState.WAITING)
     st.text(f"{what}{took} Rows that are done, accepted, failed or unknown are left alone.")
-    _confirm("Send", lambda: actions.resume(run, "unfinished", by=who()))
+    _confirm("Send", lambda: starting.resume(run, "unfinished", by=who()))
 
 
 @st.dialog("Check this file again?")
 def _check_again(run: Run) -> None:
     st.text("The file is read and checked from its beginning. Nothing is sent before you have seen what is found.")
-    _confirm("Check again", lambda: actions.check_again(run, by=who()), then="check.py", run=run.id)
+    _confirm("Check again", lambda: starting.check_again(run, by=who()), then="check.py", run=run.id)
 
 
 @st.dialog("Ask the API about the unknown rows?")
@@ -168,13 +168,13 @@ def _reconcile(run: Run) -> None:
         f"Rowrelay asks the API about each of {_rows(run.counts[RowState.UNKNOWN])}. One that is there becomes done, "
         "one that is not there is sent. What the answer cannot settle stays unknown."
     )
-    _confirm("Ask the API", lambda: actions.resume(run, "reconcile", by=who()))
+    _confirm("Ask the API", lambda: starting.resume(run, "reconcile", by=who()))
 
 
 @st.dialog("Ask about the accepted rows?")
 def _ask(run: Run) -> None:
     st.text("Rowrelay asks the API now what became of them. It also asks by itself from time to time.")
-    _confirm("Ask now", lambda: actions.resume(run, "accepted", by=who()))
+    _confirm("Ask now", lambda: starting.resume(run, "accepted", by=who()))
 
 
 @st.dialog("Send these rows again?")
@@ -200,7 +200,7 @@ def _again(run: Run, rows: Wanted, reason: str = "", count: int = 0) -> None:
     with show_errors():
         if rows == "failed" and cached.is_mended(run):
             by_new = st.checkbox("By the pipeline as it is now: it was changed since this run began", value=True)
-    _confirm("Send again", lambda: actions.resume(run, rows, by=who(), renewed=by_new, reason=reason))
+    _confirm("Send again", lambda: starting.resume(run, rows, by=who(), renewed=by_new, reason=reason))
 
 
 def _warn(run: Run, state: RowState) -> None:

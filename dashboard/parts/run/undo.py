@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import actions
+from dashboard import starting
 from dashboard.parts import cached
 from dashboard.parts.cached import who
 from dashboard.parts.html import tag
@@ -27,7 +27,7 @@ def ask(run: Run) -> None:
     """Say how many rows are undone and where, and which are left alone; begin it when that is confirmed."""
     try:
         with st.spinner("Looking at what can be undone …"):
-            planned = actions.planned_undo(run)
+            planned = starting.planned_undo(run)
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint, "Nothing was changed."))
         return
@@ -44,7 +44,7 @@ def ask(run: Run) -> None:
     if not (sure or checks):
         return
     try:
-        made = actions.undo(run, by=who(), dry_run=checks)
+        made = starting.undo(run, by=who(), dry_run=checks)
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint, "Nothing was changed."))
         return

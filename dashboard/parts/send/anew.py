@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import actions
+from dashboard import starting
 from dashboard.parts.address import ask
 from dashboard.parts.cached import who
 from dashboard.parts.theme import notice
@@ -18,10 +18,10 @@ from flows.ledger.run import Run
 
 def check_anew(run: Run, mapping: Mapping[str, str] | None = None, **keys: Any) -> None:
     """Check the file with what was said of it before and is said now, by the keys of `source`; and go there."""
-    how = actions.How.of(run)
+    how = starting.How.of(run)
     try:
         how = replace(how, mapping=mapping) if mapping is not None else how.but(**keys)
-        again = actions.check(run.pipeline, run.file, by=who(), how=how)
+        again = starting.check(run.pipeline, run.file, by=who(), how=how)
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint))
         return

@@ -9,7 +9,7 @@ from typing import Literal
 
 import streamlit as st
 
-from dashboard import actions, preview, target
+from dashboard import actions, preview, starting, target
 from dashboard.connections import settings
 from dashboard.parts import answer, apostrophes, cached, theme
 from dashboard.parts.cached import locale, show_errors, who
@@ -185,7 +185,7 @@ def _refused(run: Run) -> None:
     with st.container(horizontal=True):
         again: Literal["primary", "secondary"] = "secondary" if kind in ("stopped", "asks") else "primary"
         if st.button("Check again", type=again, icon=":material/refresh:"):
-            _do(lambda: actions.check_again(run, by=who()))
+            _do(lambda: starting.check_again(run, by=who()))
         decide.start_over(run.pipeline)
 
 

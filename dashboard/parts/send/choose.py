@@ -9,7 +9,7 @@ from pathlib import PurePath
 import pandas as pd
 import streamlit as st
 
-from dashboard import actions, target
+from dashboard import starting, target
 from dashboard.connections import settings
 from dashboard.files.template import rule_of, template_csv
 from dashboard.parts import answer, cached
@@ -168,7 +168,7 @@ def _check(definition: Definition, file: str) -> None:
     """Let the check begin and go to it. Comes back only where something is in the way: it is said, the file stays."""
     try:
         with st.spinner("Starting the check …"):
-            run = actions.check(definition.name, file, by=who())
+            run = starting.check(definition.name, file, by=who())
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint, "The file is kept: try again when that is mended."))
         return

@@ -8,7 +8,7 @@ from typing import Literal
 
 import streamlit as st
 
-from dashboard import actions
+from dashboard import actions, starting
 from dashboard.connections import settings
 from dashboard.files import deposit
 from dashboard.parts import cached, delivered_since
@@ -53,7 +53,7 @@ def _delivered(run: Run) -> None:
         st.html(notice("warn", f"{rows} delivered {when}, as the pipeline's key says."))
         done = run.id in st.session_state.get("in_inbox", {})
         if st.button("Leave them out", help="Checks the file once more", type="primary", disabled=done):
-            _check_anew(run.pipeline, run.file, actions.How(skip_delivered=True))
+            _check_anew(run.pipeline, run.file, starting.How(skip_delivered=True))
 
 
 def _since(run: Run) -> int:
@@ -63,10 +63,10 @@ def _since(run: Run) -> int:
     return 0
 
 
-def _check_anew(pipeline: str, file: str, how: actions.How = actions.AS_FOUND) -> None:
+def _check_anew(pipeline: str, file: str, how: starting.How = starting.AS_FOUND) -> None:
     """Go to a new check of the file. Comes back only where something is in the way."""
     try:
-        again = actions.check(pipeline, file, by=who(), how=how)
+        again = starting.check(pipeline, file, by=who(), how=how)
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint))
         return
@@ -140,7 +140,7 @@ def _can_be_mended(run: Run) -> bool:
 
 def _send(run: Run) -> None:
     try:
-        actions.resume(run, "unfinished", by=who())
+        starting.resume(run, "unfinished", by=who())
     except RowrelayError as exc:
         st.html(notice("warn", exc.message, exc.hint, "Nothing was sent. The checked file is kept."))
         return
