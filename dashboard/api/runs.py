@@ -15,6 +15,7 @@ from dashboard.api import schemas
 from dashboard.api.envelope import Cursor, cursor_of, place_of
 from dashboard.api.problems import raises
 from dashboard.api.request import Key, by, say_where
+from dashboard.api.schemas_mending import Mended, MendedPage, Mending
 from dashboard.connections import settings, view
 from dashboard.prefect_api.server import PrefectRefused
 from dashboard.refusals import DeliveredSince, NotFound, NotPossible
@@ -210,24 +211,24 @@ def mark_rows_done(
 
 @router.post("/{run}/mend")
 @raises(RunNotFound, RunDeleted, RunBusy, NotPossible, ChangesRefused, KeyReused, *OF_ROWS)
-def mend_rows(run: str, request: Request, body: schemas.Mending, idempotency_key: Key = None) -> schemas.Mended:
+def mend_rows(run: str, request: Request, body: Mending, idempotency_key: Key = None) -> Mended:
     """Change rejected rows of a run that was checked and not sent, and check those again. Or take that back.
 
     The file stays as it is. The results say of each row what was changed.
     """
     found = begun(run, exact)
     document = read(body.model_dump(exclude_none=True))
-    return schemas.Mended.of(actions.mend(found, document, by=by(request), key=_key(found, idempotency_key)))
+    return Mended.of(actions.mend(found, document, by=by(request), key=_key(found, idempotency_key)))
 
 
 @router.get("/{run}/mends")
 @raises(RunNotFound, RunDeleted, NotPossible)
-def list_mends(run: str) -> schemas.MendedPage:
+def list_mends(run: str) -> MendedPage:
     """The documents by which rejected rows of a run were mended, and the lines that keep them in its pipeline."""
     found = begun(run, known)
     mends = view().mends(found.id)
     kept = as_map(from_resolved(view().definition(found.id)), in_effect(mends))
-    return schemas.MendedPage(items=[schemas.Mended.of(each) for each in mends], map=kept)
+    return MendedPage(items=[Mended.of(each) for each in mends], map=kept)
 
 
 @router.delete("/{run}", status_code=204)
