@@ -203,9 +203,10 @@ def test_late_seconds_free_slow_answers_slots_early(server: RedisServer, client:
             assert (
                 steady_pace([at for at in sent if at > sent[0] + 1], 30) > 0.95 * 10 / 0.6
             )  # in_flight 10 allows 20/s
+            assert limit.fresh_seconds == 0.05
             (permit,) = await limit.acquire()
             await permit.wait()
-            await asyncio.sleep(0.06)
+            await asyncio.sleep(0.5)  # its age counts from the latest start that it can have meant
             with pytest.raises(StalePermit, match="old"):
                 permit.check()
 
@@ -649,7 +650,7 @@ def test_a_redis_far_away_is_used_at_the_guaranteed_pace(server: RedisServer, cl
                 assert not limit.counters.failures
                 assert worst([at + 0.1 for at in sent], 0.5) <= 10
                 stale = [each for each in results if isinstance(each, StalePermit)]
-                assert len(stale) < 0.1 * attempts
+                assert len(stale) < 0.3 * attempts  # all, if the ways began at a permit's start
                 assert steady_pace([at for at in sent if at > sent[0] + 2], 30) > 0.85 * 10 / 0.6
 
     play(story)
