@@ -226,3 +226,27 @@ def test_a_run_that_is_resumed_does_not_wait_for_the_next_look(redis_url: str, t
             assert run.counts[RowState.ACCEPTED] == 1
 
     assert [asked.method for asked in api.log] == ["POST", "GET"]
+
+
+def test_accepted_rows_of_a_job_without_a_name_or_without_an_end_are_unknown(redis_url: str, tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Answer:
+        if asked.method == "POST":
+            return 202, {"job": "j"} if asked.values == ["endless"] else {}
+        return 200, {}
+
+    with scripted(answer) as api:
+        definition = {
+            "request": {"url": api.url},
+            "answers": [{"status": 202, "means": "accepted", "keep": {"job": "job"}}],
+            "poll": {
+                "request": {"method": "GET", "url": api.url + "/j/{job}"},
+                "until": {"hours": 1e-9},
+                "answers": [{"when": "d", "means": "done"}, {"means": "accepted"}],
+            },
+        }
+        run = patient(partial(delivered, redis_url, tmp_path, definition, ["endless", "nameless"]), seconds=15)
+
+    assert run.counts[RowState.UNKNOWN] == 2
+    records = View(connect(redis_url)).records("r1", [1, 2], names=("job",), created=run.created)
+    assert "has not decided within 1e-09 hours" in records[0].reason
+    assert "did not name the job" in records[1].reason

@@ -368,6 +368,15 @@ def test_one_value_that_is_full_does_not_hold_up_the_others(redis_client: redis.
     ]
 
 
+def test_what_one_visit_grants_is_under_way_at_once(redis_client: redis.Redis) -> None:
+    """The windows would let four of ann's requests start now; two may be under way."""
+    world, asker = warm(redis_client, LimitTerms("chat {chat}", ((4, 1.0),), 2, 0.5, 0.5))
+
+    sent = world.visit(asker, 9, [(0, 1)] * 4 + [(1, 1)])
+
+    assert [each.places[0].value for each in sent] == [value_name(CHATS[at]) for at in (0, 0, 1)]
+
+
 def test_a_new_value_waits_for_nothing_where_its_limit_is_known(redis_client: redis.Redis) -> None:
     world, asker = warm(redis_client, CHAT)
 
@@ -583,6 +592,22 @@ def test_a_longer_window_of_values_waits_until_nothing_unknown_can_count(redis_c
             break
 
     assert world.now - began >= 7200 * SECOND
+
+
+def test_a_longer_window_does_not_rely_on_what_was_known_of_values_that_were_idle(redis_client: redis.Redis) -> None:
+    """What is known of a value ends an hour after its windows, so that a longer window may have missed its last one."""
+    minute = LimitTerms(CHAT.name, ((3, 60.0),), 2, 0.5, 0.5)
+    world, asker = warm(redis_client, minute)
+    (last,) = world.visit(asker, 1, [(0, 1)])
+    redis_client.delete(*Keys.of(CHAT.name).slot(value_name(CHATS[0])))  # as Redis does by itself
+    world.now += 5000 * SECOND
+    asker.terms = (LimitTerms(CHAT.name, (*minute.windows, (1, 7200.0)), 2, 0.5, 0.5),)
+    world.visit(asker, 0, [])
+
+    world.now = last.start + 7100 * SECOND
+    while world.now < last.until[CHAT.name] + 7200 * SECOND:
+        assert world.visit(asker, 1, [(0, 1)]) == []
+        world.now += SECOND
 
 
 def test_what_can_never_fit_holds_up_nobody(redis_client: redis.Redis) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import Pipelines, shipped
 from flows.pipeline.reading import load
 from tests.harness.stack import RunningStack
+from tests.harness.world import ROOT
 
 
 def stated(folder: Path, name: str, *crons: str) -> Definition:
@@ -139,3 +143,25 @@ def test_a_pipeline_that_prefect_does_not_take_keeps_no_other_from_being_served(
 
     assert caplog.text.count("Pipeline untaken could not be taken over") == 1
     assert serve._behind(served, found)
+
+
+def test_a_definition_that_prefect_does_not_take_keeps_no_other_from_workers(
+    stack: RunningStack, tmp_path: Path
+) -> None:
+    """More schedules than fit into the variable in which Prefect remembers them."""
+    stated(tmp_path, "crowded", *(f"{minute} {hour} * * *" for hour in range(24) for minute in range(0, 60, 7)))
+    stated(tmp_path, "usable")  # which comes later
+    command = [sys.executable, "-m", "deployments.commands", "register", "crowd"]
+    environment = {**os.environ, **stack.environment, "ROWRELAY_PIPELINES": str(tmp_path)}
+
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+    async def act(client: PrefectClient) -> None:
+        assert (await client.read_deployment_by_name("deliver/usable")).work_pool_name == "crowd"
+        for name in ("crowded", "usable"):
+            await withdrawn(client, name)
+
+    assert ended.stderr.count("Left out, its deployments stay as they were: crowded: ") == 1, ended.stderr
+    assert "inbox/usable" in ended.stdout
+    assert ended.returncode == 1
+    with_prefect(stack, act)
