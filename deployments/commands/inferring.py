@@ -42,7 +42,9 @@ def _opened(sample: Path, form: FileForm, paths: Sequence[str] = ()) -> Source:
 
 
 def _numbered(source: Source) -> Iterator[tuple[int, list[str]]]:
-    return (pair for frame in source.frames() for pair in zip(frame.lines.tolist(), frame.cells, strict=True))
+    for frame in source.frames():
+        pairs = enumerate(zip(frame.lines.tolist(), frame.cells, strict=True))
+        yield from (pair for at, pair in pairs if at not in frame.faults)
 
 
 def _nested(sample: Path, form: FileForm) -> tuple[set[str], list[str]]:

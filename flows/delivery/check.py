@@ -172,7 +172,7 @@ def check_file(
             stack.callback(tally.writer.abandon)
         known = Known(delivered, skip=skip_delivered) if delivered and not delivered.empty else None
         for frame in source.frames():
-            checked = checker.check(frame.text, frame.lines)
+            checked = checker.check(frame.text, frame.lines, frame.faults)
             tally.add(frame, known.judge(frame, checked) if known else checked, source.unused)
             progress(source.bytes_done, source.bytes_total)
         if tally.writer:

@@ -54,7 +54,7 @@ def first_rows(
         open_file(path, checker.wanted, **reading) as source,
     ):
         for frame in source.frames():
-            checked = checker.check(frame.text, frame.lines)
+            checked = checker.check(frame.text, frame.lines, frame.faults)
             at = checked.values.index.to_numpy()[: most - len(found)]
             found += to_rows(to_table(checked.values[: len(at)], frame.rows[at], frame.lines[at]))
             if len(found) >= most:

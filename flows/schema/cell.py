@@ -61,6 +61,10 @@ class Column:
         values[list(more)] = None
         return Column(values, more | self.faults)
 
+    def unread(self, faults: dict[int, str]) -> Column:
+        """The same where cells were no text at all: these faults go before what was made of what stands for them."""
+        return Column(self.without(faults).values, self.faults | faults)
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:

@@ -35,6 +35,8 @@ PASSES = 10  # each drops at least one row; pandera needs one, a model with pars
 APART = 1 << 40  # labels that no reset of an index gives
 SHOWN = 80  # characters of a value in a reason
 
+Faults = Mapping[int, Mapping[str, str]]
+NONE: Faults = {}
 Case = tuple[int, str, str]  # position, column (empty: the whole row), what it must be
 
 
@@ -78,20 +80,25 @@ class Checker:
         """The columns, and whether each may be missing in the file."""
         return {name: how.optional for name, how in self._rules.cells.items()}
 
-    def check(self, text: pd.DataFrame, lines: npt.NDArray[np.int64]) -> Checked:
+    def check(self, text: pd.DataFrame, lines: npt.NDArray[np.int64], faults: Faults = NONE) -> Checked:
         """Check a frame of text cells (index 0…n-1); `lines` are its rows' lines in the file.
+
+        `faults`: by position and column why a cell cannot be read, whatever its text is.
 
         Raises:
             DefinitionError: a pandera model judges the frame as a whole instead of its rows, fails, or gives back
                 other rows than it got.
             BadFile: a column's numbers are written in two ways, and some were read already.
         """
-        self._notices.look(text, lines)
+        rest = np.delete(np.arange(len(text)), list(faults)) if faults else slice(None)
+        self._notices.look(text.iloc[rest], lines[rest])
         columns = self._read(text, self._rules.cells)
         for name, points in self._points.items():
             columns[name] = columns[name].without(points.faults(text[name], lines))
             if points.contradicts:
                 raise _mixed(name, points, self._file)
+        for name in {name for each in faults.values() for name in each}:
+            columns[name] = columns[name].unread({at: each[name] for at, each in faults.items() if name in each})
         frame = pd.DataFrame({name: column.values for name, column in columns.items()}, index=text.index, copy=False)
         cases = [(at, name, fault) for name, column in columns.items() for at, fault in column.faults.items()]
         unread = sorted({at for at, _, _ in cases})
@@ -103,7 +110,7 @@ class Checker:
             repeated = list(self._repeated(frame, columns, lines.tolist()))
             good = good.drop(index=[at for at, _, _ in repeated], errors="ignore")
             cases += repeated
-        return Checked(good, self._reasons(cases, text, columns))
+        return Checked(good, self._reasons(cases, text, columns, faults))
 
     @property
     def unique(self) -> tuple[tuple[str, ...], ...]:
@@ -232,12 +239,14 @@ class Checker:
                 yield at, group[0], f"must be unique{both}, but {self.origin.place(line)} holds it already"
 
     def _reasons(
-        self, cases: Sequence[Case], text: pd.DataFrame, columns: Mapping[str, cell.Column]
+        self, cases: Sequence[Case], text: pd.DataFrame, columns: Mapping[str, cell.Column], faults: Faults
     ) -> dict[int, tuple[Reason, ...]]:
         reasons: dict[int, list[Reason]] = {}
+        texts = _texts_of(cases, text)
         for at, column, asked in sorted(dict.fromkeys(cases), key=lambda case: (case[0], self._order[case[1]])):
-            value = str(text[column].iat[at]) if column else ""
-            if column and (at in columns[column].faults or asked in self._rules.cells[column].shaped):
+            value = texts[column][at] if column else ""
+            unread = asked in faults.get(at, {}).values()  # that says all there is to say
+            if column and not unread and (at in columns[column].faults or asked in self._rules.cells[column].shaped):
                 asked = because(self._rules.cells[column].kind, value, asked)
             shown = value if len(value) <= SHOWN else value[: SHOWN - 1] + "…"
             reasons.setdefault(at, []).append(Reason(column, asked, shown))
@@ -278,6 +287,14 @@ def _keys(frame: pd.DataFrame, group: tuple[str, ...], skip: set[int]) -> list[s
     texts = [_texts(frame[name]) for name in group]
     keys = texts[0] if len(group) == 1 else [joined(row) for row in zip(*texts, strict=True)]
     return [None if at in skip else key for at, key in enumerate(keys)] if skip else keys
+
+
+def _texts_of(cases: Sequence[Case], text: pd.DataFrame) -> dict[str, dict[int, str]]:
+    """What stands in the cells that there are cases against, by column and position; a cell at a time takes long."""
+    places: dict[str, list[int]] = {}
+    for at, column, _ in cases:
+        places.setdefault(column, []).append(at)
+    return {name: dict(zip(at, map(str, text[name].iloc[at]), strict=True)) for name, at in places.items() if name}
 
 
 def _texts(column: pd.Series) -> list[str | None]:

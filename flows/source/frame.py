@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from heapq import merge
-from operator import attrgetter, itemgetter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +28,8 @@ class Frame:
     """Rows of the right width as text, and those that are no rows.
 
     `text` holds the wanted columns in their order (index 0…n-1); `rows`, `lines` and `cells` (the whole record, in
-    the file's order) go with it. `rejections` are the ragged, blank and broken records in between.
+    the file's order) go with it. `faults`: by position and wanted column why a cell cannot be read at all.
+    `rejections` are the ragged, blank and broken records in between.
     """
 
     text: pd.DataFrame
@@ -37,6 +37,7 @@ class Frame:
     lines: npt.NDArray[np.int64]
     cells: Sequence[list[str]]
     rejections: list[Rejection]
+    faults: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
     def beside(self, rows: Sequence[int], columns: Sequence[int]) -> list[list[str]]:
         """Of some rows the cells in some columns of the file, both by position."""
@@ -69,6 +70,8 @@ class Assembly:
         self._rows: list[int] = []
         self._lines: list[int] = []
         self._cells = Gathered(header.positions, self._width)
+        self._wanted = {header.names[at]: name for name, at in header.positions.items() if at is not None}
+        self._faults: dict[int, dict[str, str]] = {}  # by row
         self._rejections: list[Rejection] = []
         self._chars = 0
         self._last: tuple[int, Sequence[str]] = (0, ())  # of the rows
@@ -91,10 +94,13 @@ class Assembly:
                 yield from self._hold(without, line, record)
                 continue
             yield from self._reject_held()
-            if reason := faults.get(at) or self._shape(record, line):
-                self._reject(reason, line, record)
+            wrong = faults.get(at, ())
+            if any(not each.column for each in wrong):
+                self._reject(wrong, line, record)
+            elif reason := self._shape(record, line):
+                self._reject((reason,), line, record)
             else:
-                self._add_fine_one(line, record)
+                self._add_one(line, record, wrong)
             yield from self._full()
 
     def end(self) -> Iterator[Frame]:
@@ -132,9 +138,11 @@ class Assembly:
         self._rows += range(self.row + 1, self.row + 1 + len(lines))
         self.row += len(lines)
 
-    def _add_fine_one(self, line: int, record: list[str]) -> None:
+    def _add_one(self, line: int, record: list[str], faults: Sequence[Reason]) -> None:
         self._last = (line, record)
         self.row += 1
+        if faults:
+            self._faults[self.row] = {self._wanted[each.column]: each.check for each in faults}
         self._rows.append(self.row)
         self._lines.append(line)
         self._cells.add([record])
@@ -164,13 +172,13 @@ class Assembly:
     def _reject_held(self) -> Iterator[Frame]:
         for held in self._pending:
             for line in range(held.line, held.line + held.count):
-                self._reject(held.reason, line, held.cells)
+                self._reject((held.reason,), line, held.cells)
                 yield from self._full()
         self._pending.clear()
 
-    def _reject(self, reason: Reason, line: int, record: list[str]) -> None:
+    def _reject(self, reasons: tuple[Reason, ...], line: int, record: list[str]) -> None:
         self.row += 1
-        self._rejections.append(Rejection(self.row, line, (reason,), tuple(record)))
+        self._rejections.append(Rejection(self.row, line, reasons, tuple(record)))
 
     def _full(self) -> Iterator[Frame]:
         while len(self._cells) + len(self._rejections) >= self._size:
@@ -178,33 +186,30 @@ class Assembly:
 
     def _frame(self, count: int) -> Frame:
         """The first `count` gathered rows and all rejections, which came before the next row, as a frame."""
-        rows, lines, rejections = self._rows[:count], self._lines[:count], self._rejections
+        rows, lines = self._rows[:count], self._lines[:count]
         table, cells = self._cells.take(count)
-        if self._asks and (doubtful := self._guarded(table, lines)):
-            rejected = [Rejection(rows[at], lines[at], why, tuple(cells[at])) for at, why in sorted(doubtful.items())]
-            rejections = list(merge(rejections, rejected, key=attrgetter("row")))
-            left = [at for at in range(len(cells)) if at not in doubtful]
-            table = table.iloc[left].reset_index(drop=True)
-            cells, rows, lines = [cells[at] for at in left], [rows[at] for at in left], [lines[at] for at in left]
         frame = Frame(
             text=table,
             rows=np.array(rows, dtype=np.int64),
             lines=np.array(lines, dtype=np.int64),
             cells=cells,
-            rejections=rejections,
+            rejections=self._rejections,
+            faults=self._unreadable(rows, table, lines),
         )
         self._rejections, self._chars = [], 0
         self._rows, self._lines = self._rows[count:], self._lines[count:]
         return frame
 
-    def _guarded(self, table: pd.DataFrame, lines: list[int]) -> dict[int, tuple[Reason, ...]]:
-        """By position the rows with cells that begin with an apostrophe of which nobody has said what it means."""
-        found: dict[int, tuple[Reason, ...]] = {}
-        for name in table.columns:
+    def _unreadable(self, rows: list[int], table: pd.DataFrame, lines: list[int]) -> dict[int, dict[str, str]]:
+        """By position and column why a cell of these rows cannot be read."""
+        found = {
+            at: self._faults.pop(row) for at, row in enumerate(rows if self._faults else ()) if row in self._faults
+        }
+        for name in table.columns if self._asks else ():  # an apostrophe of which nobody has said what it means
             for at in np.flatnonzero(table[name].str.startswith("'").to_numpy()).tolist():
                 cell = str(table[name].iat[at])
                 if unguarded(cell) != cell:
-                    found[at] = (*found.get(at, ()), Reason(str(name), GUARDED, cell[:100]))
+                    found.setdefault(at, {})[str(name)] = GUARDED
                     self._noticed.apostrophes.at(lines[at], cell[:80])
         return found
 

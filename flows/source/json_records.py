@@ -21,7 +21,7 @@ from flows.source.content import Noticed
 from flows.source.encoding import Refuse
 from flows.source.gathered import Texts, as_rows
 from flows.source.quoting import MAX_CELL, NUL, Batch
-from flows.source.spelled_columns import Columns, Fault
+from flows.source.spelled_columns import Columns, Faults
 from flows.source.spelling import canonical
 from flows.source.table import SAMPLES, Spelling
 
@@ -100,7 +100,7 @@ class Records:
         if b"\\u0000" in data:
             for at, cells in enumerate(batch.rows()):
                 if any("\0" in cell for cell in cells):
-                    batch.faults.setdefault(at, NUL)
+                    batch.faults[at] = (NUL, *batch.faults.get(at, ()))
         return batch
 
     def end(self) -> None:
@@ -124,10 +124,10 @@ class Records:
         for at, row in zip(good, as_rows(columns) if good else (), strict=True):
             batch.cells[at] = row
         batch.faults = {good[at]: fault for at, fault in faults.items()}
-        batch.faults |= {at: each for at, each in enumerate(judged) if isinstance(each, Reason)}
+        batch.faults |= {at: (each,) for at, each in enumerate(judged) if isinstance(each, Reason)}
         return batch
 
-    def _texts(self, records: list[Record], lines: Sequence[int]) -> tuple[list[Texts], dict[int, Fault]]:
+    def _texts(self, records: list[Record], lines: Sequence[int]) -> tuple[list[Texts], Faults]:
         if not records:
             return [], {}
         if set(map(len, records)) == {len(self._keys)} and len(self._keys) > 1:

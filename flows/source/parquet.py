@@ -73,7 +73,8 @@ class Parquet(Named):
             for at in range(0, part.num_rows, most):
                 with self._damages():
                     texts, faults = columns.texts([array.slice(at, most) for array in arrays])
-                faults |= {place - at: odd[place] for place in odd if at <= place < at + most}
+                for place in (each for each in odd if at <= each < at + most):
+                    faults[place - at] = (odd[place], *faults.get(place - at, ()))
                 count = len(texts[0])
                 yield Batch(list(range(row, row + count)), [], faults, size * count // part.num_rows, texts)
                 row += count

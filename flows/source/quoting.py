@@ -38,12 +38,13 @@ LONG_CELL = Reason("", f"has a cell of more than {MAX_CELL:,} characters", "")
 class Batch:
     """Consecutive records: where each begins, its cells, the faults by index, and the characters of all.
 
+    A fault without a column makes its record no row; one with a column of the file is of that cell alone.
     Some kinds of file have `columns` in place of `cells`: the same, column by column.
     """
 
     lines: list[int]
     cells: list[list[str]]
-    faults: dict[int, Reason] = field(default_factory=dict)
+    faults: dict[int, tuple[Reason, ...]] = field(default_factory=dict)
     chars: int = 0
     columns: list[Texts] | None = None
 
@@ -141,7 +142,7 @@ class Splitter:
             if '="' in raw and self._delimiter != "=":
                 raw, cells, failed = self._without_formulas(raw, cells, line + begin, failed=failed)
             if fault := self._fault(raw, line + begin, count, failed):
-                batch.faults[len(batch.cells)] = fault
+                batch.faults[len(batch.cells)] = (fault,)
                 cells = cells if fault is NUL else [raw.rstrip("\r\n")]
             batch.lines.append(line + begin)
             batch.cells.append(cells)

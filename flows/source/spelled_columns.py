@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +16,7 @@ from flows.source.arrow_values import values_of
 from flows.source.gathered import Texts, listed
 from flows.source.table import NotSpelled, Spelling
 
-Fault = Reason
+Faults: TypeAlias = "dict[int, tuple[Reason, ...]]"
 _NONE, _MOMENTS = type(None), {date, datetime, time}
 _ODD_DAY = r"^0000|^[-+]|^\d{5}"  # Python has the years 1 to 9999
 _ODD_FLOAT = r"[en]|^-?0\.0000"  # Python writes some of these in another way
@@ -31,9 +31,9 @@ class Columns:
     def __init__(self, names: Sequence[str], spellings: Sequence[Spelling]) -> None:
         self._columns = [_Column(name, spell) for name, spell in zip(names, spellings, strict=True)]
 
-    def texts(self, columns: Sequence[Sequence[Any] | pa.Array]) -> tuple[list[Texts], dict[int, Fault]]:
-        """Columns of equal length as text, and the first fault of each record that has one."""
-        faults: dict[int, Fault] = {}
+    def texts(self, columns: Sequence[Sequence[Any] | pa.Array]) -> tuple[list[Texts], Faults]:
+        """Columns of equal length as text, and the faults of each record that has some, a cell each."""
+        faults: Faults = {}
         return [
             column.of_array(values, faults) if isinstance(values, pa.Array) else column.texts(values, faults)
             for column, values in zip(self._columns, columns, strict=True)
@@ -57,7 +57,7 @@ class _Column:
         with suppress(NotSpelled):
             self._booleans = {value: spell(value) for value in (False, True)}
 
-    def of_array(self, array: pa.Array, faults: dict[int, Fault]) -> Texts:
+    def of_array(self, array: pa.Array, faults: Faults) -> Texts:
         """The values of an array as text: by Arrow itself where it writes them as they are to be written."""
         made = self._cast(array)
         return self.texts(values_of(array), faults) if made is None else pc.fill_null(made, "")
@@ -85,8 +85,8 @@ class _Column:
             return None
         return array.cast(pa.large_string())
 
-    def texts(self, values: Sequence[Any], faults: dict[int, Fault]) -> Texts:
-        """The values as text; a fault is noted by position, where there is none yet."""
+    def texts(self, values: Sequence[Any], faults: Faults) -> Texts:
+        """The values as text; a fault is noted by position, behind those of other columns."""
         types = set(map(type, values))
         if types == {str} and self._texts_stay:
             return values
@@ -94,12 +94,12 @@ class _Column:
             if types == {_NONE}:
                 return [""] * len(values)
             places = [at for at, value in enumerate(values) if value is not None]
-            inner: dict[int, Fault] = {}
+            inner: Faults = {}
             made = [""] * len(values)
             for at, text in zip(places, listed(self.texts([values[at] for at in places], inner)), strict=True):
                 made[at] = text
-            for at, fault in inner.items():
-                faults.setdefault(places[at], fault)
+            for at, more in inner.items():
+                _add(faults, places[at], more)
             return made
         if types == {int} and self._wholes_stay:
             with suppress(OverflowError):
@@ -126,11 +126,11 @@ class _Column:
             return list(map(self._booleans.__getitem__, values))
         return [self._one(value, at, faults) for at, value in enumerate(values)]
 
-    def _one(self, value: Any, at: int, faults: dict[int, Fault]) -> str:
+    def _one(self, value: Any, at: int, faults: Faults) -> str:
         try:
             return self._spell(value)
         except NotSpelled as exc:
-            faults.setdefault(at, Reason(self._name, exc.check, exc.text[:80]))
+            _add(faults, at, (Reason(self._name, exc.check, exc.text[:80]),))
             return exc.text
 
     def _makes(self, value: Any, text: str) -> bool:
@@ -138,6 +138,10 @@ class _Column:
             return self._spell(value) == text
         except NotSpelled:
             return False
+
+
+def _add(faults: Faults, at: int, more: tuple[Reason, ...]) -> None:
+    faults[at] = (*faults.get(at, ()), *more)
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -26,6 +26,7 @@ from flows.source.table import NotSpelled
 from tests.files.test_fuzz import bounded, mutated
 from tests.files.test_json import POSTS
 from tests.harness.bad_nested import parquet
+from tests.harness.frames import readable, rejections
 
 AT = dt.datetime(2024, 3, 1, 9, 5, 7, 120000)
 BERLIN = "Europe/Berlin"
@@ -41,13 +42,13 @@ def read(
 ) -> tuple[list[list[str]], list[Rejection]]:
     path.write_bytes(data)
     cells: list[list[str]] = []
-    rejections: list[Rejection] = []
+    rejected: list[Rejection] = []
     with open_file(path, wanted, called=Called(**called)) as source:
         assert source.kind == "parquet"
         for frame in source.frames(1000):
-            cells += frame.text.astype(object).to_numpy().tolist()
-            rejections += frame.rejections
-    return cells, rejections
+            cells += frame.text.iloc[readable(frame)].astype(object).to_numpy().tolist()
+            rejected += rejections(frame)
+    return cells, rejected
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from flows.pipeline.file_form import said
 from flows.pipeline.reading import from_resolved
 from flows.records import Rejection
 from flows.source.source import open_file
+from tests.harness.frames import readable, rejections
 from tests.harness.workbooks import MAKERS, raw_xlsx, xlsx
 
 KINDS = pytest.mark.parametrize("kind", list(MAKERS))
@@ -56,8 +57,8 @@ def read(path: Path, **keys: Any) -> tuple[list[tuple[int, list[str]]], list[tup
     rejected: list[tuple[int, str]] = []
     with open_file(path, form=said(**keys)) as source:
         for frame in source.frames():
-            rows += zip(frame.lines.tolist(), frame.cells, strict=True)
-            rejected += [(each.line, str(each.reasons[0])) for each in frame.rejections]
+            rows += [(int(frame.lines[at]), frame.cells[at]) for at in readable(frame)]
+            rejected += [(each.line, str(each.reasons[0])) for each in rejections(frame)]
         return rows, rejected, source.notices
 
 
@@ -316,6 +317,23 @@ def test_an_error_in_a_column_that_nobody_wants_rejects_nothing(tmp_path: Path) 
     result = check_file(path, defined({"a": {"type": "int"}}))
 
     assert (result.accepted, result.ignored) == (1, ("b",))
+
+
+def test_all_cells_of_a_row_that_are_wrong_are_told_at_once_by_the_names_of_the_pipeline(tmp_path: Path) -> None:
+    names = "".join(
+        f'<c r="{at}1" t="inlineStr"><is><t>{name}</t></is></c>' for at, name in zip("ABC", "pqr", strict=True)
+    )
+    cells = '<c r="A2" t="e"><v>#N/A</v></c><c r="B2"><f>1+1</f></c><c r="C2"><v>-5</v></c>'
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(raw_xlsx(f'<row r="1">{names}</row><row r="2">{cells}</row>'))
+    columns: dict[str, Any] = {"a": {"type": "str"}, "b": {"type": "int"}, "c": {"type": "int", "min": 0}}
+    for column, name in zip(columns.values(), "pqr", strict=True):
+        column["from"] = [name]
+
+    (refused,) = checked(path, defined(columns)).samples
+
+    assert [(each.column, each.value) for each in refused.reasons] == [("a", "#N/A"), ("b", "#FORMULA!"), ("c", "-5")]
+    assert refused.reasons[1].check.startswith("is a formula without a kept value: ")
 
 
 SILENT = {

@@ -23,6 +23,7 @@ from flows.source.workbook.sheet_choice import chosen, few, filled_cells
 LOOKED_AT = 200  # rows among which the header is looked for
 BATCH_ROWS = 2000
 BATCH_CHARS = 1 << 20
+Faults = tuple[Reason, ...]
 _FULL = 0.6  # of the fullest row's cells, for a row to be a header
 
 
@@ -77,10 +78,10 @@ class Sheet(Named):
             for row, cells in piece:
                 while number + 1 < row:  # rows that the file leaves out are blank
                     number += 1
-                    _add(batch, number, [], None)
+                    _add(batch, number, [], ())
                 number = row
-                record, fault = self._record(row, cells, spellings)
-                _add(batch, row, record, fault)
+                record, faults = self._record(row, cells, spellings)
+                _add(batch, row, record, faults)
                 if len(batch.cells) >= BATCH_ROWS or batch.chars >= BATCH_CHARS:
                     yield batch
                     batch = Batch([], [])
@@ -110,11 +111,11 @@ class Sheet(Named):
         """Let go of the workbook."""
         self._book.close()
 
-    def _record(self, row: int, cells: list[object], spellings: Sequence[Spelling]) -> tuple[list[str], Reason | None]:
-        first, width, fault = self._first, len(self.names), None
+    def _record(self, row: int, cells: list[object], spellings: Sequence[Spelling]) -> tuple[list[str], Faults]:
+        first, width, faults = self._first, len(self.names), Faults()
         own = cells if not first and len(cells) <= width else cells[first : first + width]
         if len(own) < len(cells) and (beyond := self._beyond(cells)) is not None:
-            fault = Reason("", f"has a value in {letters(beyond)}{row}, where the header names no column", "")
+            faults = (Reason("", f"has a value in {letters(beyond)}{row}, where the header names no column", ""),)
         try:
             record = [
                 cell if cell.__class__ is str else "" if cell is None else spell(cell)
@@ -122,23 +123,23 @@ class Sheet(Named):
             ]
         except NotSpelled:
             record, wrong = self._judged(own, spellings)
-            fault = fault or wrong
-        if not any(record) and fault is None:
-            return [], None
+            faults += wrong
+        if not any(record) and not faults:
+            return [], faults
         if len(record) < width:
             record += [""] * (width - len(record))
-        return record, fault
+        return record, faults
 
-    def _judged(self, own: list[object], spellings: Sequence[Spelling]) -> tuple[list[str], Reason | None]:
-        """A record of which a cell cannot be spelled, and why."""
-        record, fault = list[str](), None
+    def _judged(self, own: list[object], spellings: Sequence[Spelling]) -> tuple[list[str], Faults]:
+        """A record of which cells cannot be spelled, and why."""
+        record, faults = list[str](), Faults()
         for at, cell in enumerate(own):
             try:
                 record.append("" if cell is None else spellings[at](cell))
             except NotSpelled as exc:
                 record.append(exc.text)
-                fault = fault or Reason(self.names[at], exc.check, exc.text[:80])
-        return record, fault
+                faults += (Reason(self.names[at], exc.check, exc.text[:80]),)
+        return record, faults
 
     def _beyond(self, cells: list[object]) -> int | None:
         """Where a value stands on either side of the header's columns."""
@@ -240,9 +241,9 @@ def _order(merge: Merge) -> tuple[int, int]:
     return merge.top, merge.left
 
 
-def _add(batch: Batch, line: int, record: list[str], fault: Reason | None) -> None:
-    if fault is not None:
-        batch.faults[len(batch.cells)] = fault
+def _add(batch: Batch, line: int, record: list[str], faults: Faults) -> None:
+    if faults:
+        batch.faults[len(batch.cells)] = faults
     batch.lines.append(line)
     batch.cells.append(record)
     batch.chars += sum(map(len, record))
