@@ -281,6 +281,17 @@ def test_what_a_cell_of_an_excel_workbook_holds(xml: str, row: list[str] | None,
     assert [reason.startswith(f"a: {why}") for _, reason in rejected] == ([] if row else [True])
 
 
+@pytest.mark.parametrize("cell", ["><f>1+1</f><v>2</v>", ' t="str"><f>B2</f><v>x</v>'])
+def test_values_of_formulas_that_nobody_calculated_are_told_of(cell: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.xlsx"
+    path.write_bytes(raw_xlsx(FORMULA.format(cell), book='<calcPr fullCalcOnLoad="1"/>'))
+
+    rows, _, notices = read(path)
+
+    assert len(rows) == 1
+    assert ["values of formulas may be old" in each for each in notices] == [True]
+
+
 @pytest.mark.parametrize("alike", [1, 1000])
 def test_a_zero_of_a_program_that_left_the_calculating_to_excel_is_no_value(alike: int, tmp_path: Path) -> None:
     rows = '<row r="1"><c r="A1" t="inlineStr"><is><t>a</t></is></c></row>'
@@ -291,7 +302,9 @@ def test_a_zero_of_a_program_that_left_the_calculating_to_excel_is_no_value(alik
     uncounted.write_bytes(raw_xlsx(rows, book='<calcPr calcId="124519" fullCalcOnLoad="1"/>'))
 
     assert len(read(counted)[0]) == alike
-    kept, rejected, _ = read(uncounted)
+    assert read(counted)[2] == ()
+    kept, rejected, notices = read(uncounted)
+    assert ["values of formulas may be old" in each for each in notices] == ([True] if kept else [])
     assert {tuple(cells) for _, cells in kept} <= {("2",)}
     assert len(rejected) == (alike + 1) // 2
     assert rejected[0][1].startswith("a: is a formula without a kept value")

@@ -36,6 +36,7 @@ class Facts:
     hidden_columns: list[str] = field(default_factory=list)
     percents: bool = False
     empty_formulas: Seen = field(default_factory=Seen)
+    stale_formulas: bool = False  # the workbook asks to be calculated, and has values of formulas all the same
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,11 @@ class Sheet(Named):
         if own := [name for name in facts.hidden_columns if self._first <= _index(name) <= self._last]:
             are = "column is hidden" if len(own) == 1 else "columns are hidden"
             self._say(f"{len(own)} {are} ({few(own)}), and read like the others")
+        if facts.stale_formulas:
+            self._say(
+                "the values of formulas may be old: the workbook asks to be calculated when it is opened. "
+                "To be sure, open it in a spreadsheet, save it, and send that"
+            )
         if empty := facts.empty_formulas.count:
             are = "1 formula shows nothing" if empty == 1 else f"{empty:,} formulas show nothing"
             self._say(f"{are} (the first is {facts.empty_formulas.example}), which is read as an empty cell")

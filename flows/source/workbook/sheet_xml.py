@@ -45,7 +45,7 @@ class SheetXml:
     """A worksheet. `opened` begins to read it; `readers`: by cell style what its number is. Raises FileError.
 
     `uncounted`: the workbook asks to be calculated when it is opened. The programs that write such ones (XlsxWriter)
-    keep 0 with each formula, which is no value then.
+    keep 0 with each formula, which is no value then. Other values may be old, which `facts` tell.
     """
 
     def __init__(
@@ -135,6 +135,8 @@ class SheetXml:
     def _column(self, shape: Shape, texts: Sequence[str], *, as_is: bool) -> tuple[str, Sequence[Any]]:
         """The values of a column of cells that are alike. Raises KeyError for what no such cell holds."""
         style, kind, formula = shape
+        if formula and self._uncounted and any(text not in ("", "0") for text in texts):
+            self.facts.stale_formulas = True
         if kind == "s":
             return "text", self._strings.many(texts)
         if kind in ("str", "inlineStr"):
@@ -166,7 +168,7 @@ class SheetXml:
         cells: list[object] = []
         learns = self._template is None
         looked: list[list[tuple[str, Shape]]] = [[]]
-        columns, strings, readers = self.columns, self._strings, self._readers
+        columns, strings, readers, sure = self.columns, self._strings, self._readers, not self._uncounted
         as_is = "&" not in text and "_x" not in text
         for column, style, kind, formula, kept, value, inline, ended, row, gap, odd in _TOKEN.findall(text):
             if column:
@@ -174,7 +176,7 @@ class SheetXml:
                     looked[-1].append((column, (style, kind, bool(formula))))
                 if kind == "s" and value:
                     cell: object = strings[int(value)]
-                elif not kind and value and not (formula and value == "0"):
+                elif not kind and value and not (formula and (value == "0" or not sure)):
                     cell = readers[style][value]
                 elif kind == "inlineStr" and as_is:
                     cell = inline or None
@@ -212,6 +214,8 @@ class SheetXml:
         self, style: str, kind: str, value: str, inline: str, *, formula: bool, kept: bool, quick: bool = False
     ) -> object:
         """What stands in a cell. `kept`: there is a value, though it may be empty. `quick`: texts are escaped."""
+        if formula and self._uncounted and value.strip() not in ("", "0"):
+            self.facts.stale_formulas = True
         if kind in ("", "n"):
             if not value:
                 return NOT_KEPT if formula else None
