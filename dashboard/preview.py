@@ -16,6 +16,7 @@ from flows.ledger.keys import Record
 from flows.ledger.parcels import in_words
 from flows.ledger.run import Run
 from flows.masking import NO_SECRET
+from flows.origin import PLAIN, Origin
 from flows.pipeline.definition import Definition
 from flows.pipeline.reading import from_resolved
 from flows.pipeline.secret import secret_names, secrets_of
@@ -40,19 +41,24 @@ class Shown:
     rows: tuple[int, ...] = ()
 
 
-def first_requests(run: str, definition: Definition, rows: Sequence[Row], settings: Settings) -> list[Shown]:
-    """The first requests of these rows: of a few, of those that travel together first, or each step of the first."""
+def first_requests(
+    run: str, definition: Definition, rows: Sequence[Row], settings: Settings, places: Origin = PLAIN
+) -> list[Shown]:
+    """The first requests of these rows: of a few, of those that travel together first, or each step of the first.
+
+    `places`: where the rows stand.
+    """
     if not rows:
         return []
     compiled = compiled_of(definition, settings)
     before = [
-        replace(_one(each, compiled, rows[0]), title="Login, before the first request", rows=())
+        replace(_one(each, compiled, rows[0], places), title="Login, before the first request", rows=())
         for each in login(compiled, rows)
     ]
     if definition.batch is not None:
-        return before + _shown(run, compiled, first_parcel(compiled, rows))
+        return before + _shown(run, compiled, first_parcel(compiled, rows), places)
     return before + [
-        shown for row in rows[: 1 if definition.steps else MOST_SHOWN] for shown in _shown(run, compiled, [row])
+        shown for row in rows[: 1 if definition.steps else MOST_SHOWN] for shown in _shown(run, compiled, [row], places)
     ]
 
 
@@ -70,7 +76,8 @@ def sent_as(
             return [Shown(row.row, row.line, problem=said)]
         definition = from_resolved(former)
     rows = list(parcel) if parcel and definition.batch is not None else [row]
-    return _shown(run.id, compiled_of(definition, settings), rows, generation=record.generation, kept=record.kept)
+    compiled = compiled_of(definition, settings)
+    return _shown(run.id, compiled, rows, run.facts.places, generation=record.generation, kept=record.kept)
 
 
 def compiled_of(definition: Definition, settings: Settings) -> Compiled:
@@ -83,15 +90,21 @@ def compiled_of(definition: Definition, settings: Settings) -> Compiled:
 
 
 def _shown(
-    run: str, compiled: Compiled, rows: Sequence[Row], *, generation: int = 0, kept: Mapping[str, Any] | None = None
+    run: str,
+    compiled: Compiled,
+    rows: Sequence[Row],
+    places: Origin,
+    *,
+    generation: int = 0,
+    kept: Mapping[str, Any] | None = None,
 ) -> list[Shown]:
     key, own_keys = parcel_keys(run, Parcel(tuple(rows)), [generation] * len(rows))
     found = planned(compiled, rows, key=key, own_keys=own_keys, kept=kept or {})
-    return [_one(each, compiled, rows[0]) for each in found]
+    return [_one(each, compiled, rows[0], places) for each in found]
 
 
-def _one(each: Planned, compiled: Compiled, first: Row) -> Shown:
-    about, numbers = _title(each), tuple(row.row for row in each.rows)
+def _one(each: Planned, compiled: Compiled, first: Row, places: Origin) -> Shown:
+    about, numbers = _title(each, places), tuple(row.row for row in each.rows)
     if each.request is None:
         return Shown(first.row, first.line, problem=each.problem, title=about, rows=numbers)
     shown = as_shown(each, compiled.secrets)
@@ -107,13 +120,13 @@ def _one(each: Planned, compiled: Compiled, first: Row) -> Shown:
     )
 
 
-def _title(each: Planned) -> str:
+def _title(each: Planned, places: Origin) -> str:
     """What a request is of."""
     first = each.rows[0]
     if len(each.rows) > 1:
         return f"Rows {in_words(row.row for row in each.rows)}, in one request"
     step = f", step {each.step}{f', if {each.when}' if each.when else ''}" if each.step else ""
-    return f"Row {first.row}, line {first.line}{step}"
+    return f"Row {first.row}, {places.place(first.line)}{step}"
 
 
 def in_text(shown: Sequence[Shown]) -> str:

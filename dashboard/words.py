@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import dataclass
 
 from flows.ledger.run import KINDS, Run
@@ -54,6 +56,29 @@ SEVERAL_READINGS = "The letters of this file can be read in several ways."
 LIMIT_COLOR = "#8b95a3"
 
 
+OTHERWISE = "Read it otherwise"  # the part of the page where that is said of a file for which there are controls
+CONTROLS = {
+    "encoding": "Encoding",
+    "delimiter": "Between the cells",
+    "sheet": "Sheet",
+    "merged": "Merged cells",
+    "path": "Where its rows are",
+    "header_row": "Row that names the columns",
+    "skip_footer": "Rows at the end that are none",
+}
+MERGED = {"refuse": "Refuse the file", "fill": "Each gets the value that they show"}
+_FLAGS = "|".join(key.replace("_", "-") for key in CONTROLS)
+_STATED = r'\(in a definition source: \{[a-z_]+: (?:"(?:[^"\\]|\\.)*"|[^"}]*)\}\)'
+_OPTION = re.compile(rf"--({_FLAGS}) ((?:'[^']*'|\\'|[^\s'])+) {_STATED}")
+_FOLDERS = re.compile(
+    r"(^|: )(?:[a-z0-9]+:/)?/(?:[^/\n:]+/)+(?=[^/\n:]+(?::\d+)?: )|(?<=: )(')/(?:[^/\n']+/)*(?=[^/\n']+'$)",
+    re.MULTILINE,
+)
+_BUTTONS = (  # what the page has buttons for, beside what is said
+    (re.compile(r"Say what is meant: --apostrophes .*?\}\)"), "Choose below what is meant"),
+    (re.compile(r": `--skip-delivered`.*? leaves out what was delivered\."), "."),
+)
+
 _ENCODINGS = {  # flows.source.readings.COMMON as office programs call them
     "utf-8": "Unicode (UTF-8)",
     "cp1252": "Western European (Windows-1252)",
@@ -84,13 +109,24 @@ def encoding_in_words(name: str) -> str:
 def reason(run: Run) -> tuple[str, str]:
     """Why a run ended as it did, and what to do: the file by its name, as it lies in a folder that says nothing."""
     message, _, hint = run.reason.partition("\n")
-    return by_name(run, message), hint
+    return by_name(message), on_page(hint)
 
 
-def by_name(run: Run, message: str) -> str:
-    """What is said of the file of a run, by its name without the folder."""
-    where, slash, rest = message.partition(f"/{run.shown_file}:")
-    return f"{slash[1:]}{rest}" if slash and " " not in where else message
+def on_page(text: str) -> str:
+    """A notice or a hint with the controls of the page that do what it says, in place of options of the commands."""
+    for pattern, words in _BUTTONS:
+        text = pattern.sub(words, text)
+    return _OPTION.sub(_control, text)
+
+
+def _control(found: re.Match[str]) -> str:
+    key, value = found[1].replace("-", "_"), "".join(shlex.split(found[2]))
+    return f"“{CONTROLS[key]}: {MERGED.get(value, value) if key == 'merged' else value}” under “{OTHERWISE}”"
+
+
+def by_name(message: str) -> str:
+    """What is said of files, by their names: the folders of this or another machine tell people nothing."""
+    return _FOLDERS.sub(lambda found: found[1] or found[2] or "", message)
 
 
 def visible(text: str) -> str:

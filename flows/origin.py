@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
+Place = Callable[[int, str], str]  # where a row stands, by its line, or its cell in a column of the definition
 _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 
 
@@ -32,12 +33,20 @@ class Origin(Struct, frozen=True, omit_defaults=True):
             return f"{self.path}[{line - 1}]{_member(column)}"
         return f"line {line}"
 
+    def placing(self, names: Mapping[str, str], columns: Sequence[str]) -> Place:
+        """What says where a cell of a column of the definition stands; "" as column: where its row does.
+
+        `names`: what the file calls those columns; `columns`: all that it has, in its order.
+        """
+        return lambda line, column: self.place(line, names.get(column, column), columns)
+
     def told(self, line: int) -> str:
         """Where a row stands, before its reasons in a file of text, whose own lines are others; "" of text files."""
         return "" if self.kind == "csv" else f"{self.place(line)}: "
 
 
 PLAIN = Origin()
+IN_LINES = PLAIN.placing({}, ())
 
 
 def letters(at: int) -> str:

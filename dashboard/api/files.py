@@ -111,12 +111,11 @@ def look_at_file(body: LookAt) -> Look:
     try:
         with opened(body.file, here, definition) as path:
             found = look(path, form, wanted=wanted, max_bytes=here.max_upload_bytes)
-            problem = found.problem.removeprefix(f"{path.parent}/")
     except StorageError:
         raise
     except FileError as exc:
         raise NotFound(exc.message, hint=exc.hint) from exc
-    return Look.of(found, problem)
+    return Look.of(found)
 
 
 def _about(file: str, here: Settings) -> os.stat_result | None:

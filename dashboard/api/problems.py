@@ -22,6 +22,7 @@ from dashboard.files.upload import TooLarge
 from dashboard.prefect_api.schedules import ScheduleRefused
 from dashboard.prefect_api.server import NotInPrefect, PrefectRefused
 from dashboard.refusals import NotFound
+from dashboard.words import by_name
 from flows.delivery.changes import ChangesRefused
 from flows.errors import (
     DefinitionError,
@@ -176,7 +177,7 @@ def answer(error: RowrelayError, *, faults: Iterable[Fault] = ()) -> JSONRespons
         type=PLACE + name_of(kind),
         title=title_of(kind),
         status=status,
-        detail=error.message,
+        detail=by_name(error.message),
         hint=error.hint or None,
         faults=list(faults) or None,
     )

@@ -66,7 +66,7 @@ def preview_run(run: str) -> schemas.Preview:
     terms = book.definition.terms
     ready = found.total - found.counts[RowState.REJECTED]
     first = book.spool.read(0, max(preview.MOST_SHOWN, book.definition.rows_per_request)) if ready else []
-    shown = preview.first_requests(found.id, book.definition, first, settings())
+    shown = preview.first_requests(found.id, book.definition, first, settings(), found.facts.places)
     number = number_of_requests(book.definition, ready, first=len(shown[0].rows) if shown else 0)
     digest = found.facts.digest
     refused = view().samples(found.id)

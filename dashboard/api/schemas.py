@@ -12,6 +12,7 @@ from pydantic import Field
 
 from dashboard.absent import NotBegun
 from dashboard.api.envelope import Answer, Body, Page
+from dashboard.words import by_name
 from flows.ledger import run as ledger
 from flows.ledger.plain import plain
 from flows.pipeline.file_form import AS_FOUND, FileForm
@@ -239,7 +240,8 @@ class Run(Answer):
     def of(cls, run: ledger.Run, *, asked: bool = False) -> Run:
         """From the ledger's view of it. `asked`: it was asked for, and nobody delivers it yet."""
         shown = {"shown_as": ledger.KINDS["starting"]} if asked else {}
-        return cls.model_validate(plain(run) | shown)
+        told = {"reason": by_name(run.reason), "notices": list(map(by_name, run.notices))}
+        return cls.model_validate(plain(run) | told | shown)
 
     @classmethod
     def not_begun(cls, run: NotBegun) -> Run:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from dashboard.api.envelope import Answer, Body
 from dashboard.api.schemas import Reading
+from dashboard.words import by_name
 from flows.pipeline.file_form import AS_FOUND, FileForm
 from flows.source import preview
 
@@ -54,8 +55,8 @@ class Look(Answer):
     hint: str
 
     @classmethod
-    def of(cls, found: preview.Look, problem: str) -> Look:
-        """From what was found; `problem` without the folder that the file lies in."""
-        told = asdict(found) | {"source": found.form.stated, "problem": problem}
+    def of(cls, found: preview.Look) -> Look:
+        """From what was found."""
+        told = asdict(found) | {"source": found.form.stated, "problem": by_name(found.problem)}
         del told["form"]
         return cls.model_validate(told)

@@ -59,6 +59,7 @@ class Group(Answer):
     status: int | None = Field(description="Of rows that were sent: HTTP status of the last answer")
     rows: int
     first: int = Field(description="The first of its rows")
+    place: str = Field("", description="Of rejected rows: where that row's cell stands, such as `Sheet1!D17`")
     likely: str | None = Field(None, description="Of a rejected cell: what it was likely meant to say, to be confirmed")
 
 

@@ -30,6 +30,7 @@ from dashboard.rows.causes import causes as causes_of
 from dashboard.rows.groups import Groups, State
 from dashboard.rows.question import Page, Question
 from dashboard.run_list import RunFilter
+from dashboard.words import by_name
 from flows.credentials.account import Standing
 from flows.delivery import renewal
 from flows.errors import RowrelayError, RunNotFound, StackError
@@ -72,9 +73,10 @@ def awake() -> None:
 
 def away(error: RowrelayError, *more: str) -> Markup:
     """An error in words: what happened first, technical detail last."""
-    title, colon, detail = error.message.partition(": ")
+    message = by_name(error.message)
+    title, colon, detail = message.partition(": ")
     if not isinstance(error, StackError) or not colon:
-        title, detail = error.message, ""
+        title, detail = message, ""
     small = tag("span", detail, cls="rr-muted rr-small") if detail else None
     return theme.notice("warn", title.rstrip(".") + ".", error.hint, *more, small)
 

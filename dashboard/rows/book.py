@@ -70,8 +70,7 @@ class Rowbook:
 
     def cell_places(self) -> Callable[[int, str], str]:
         """What says where a cell of a column of the definition stands; "" as column: where the row does."""
-        names, header, origin = self.names_in_file(), self.spool.manifest().header, self.run.facts.places
-        return lambda line, column: origin.place(line, names.get(column, column), header)
+        return self.run.facts.places.placing(self.names_in_file(), self.spool.manifest().header)
 
     def names_in_file(self) -> dict[str, str]:
         """What the file calls the definition's columns, as far as it has them: a rejected row goes by these names."""

@@ -7,7 +7,7 @@ memory, however many there are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
@@ -29,6 +29,7 @@ _BATCH = 5_000
 _SCHEMA = pa.schema(
     [
         ("r", pa.int64()),
+        ("l", pa.int64()),
         ("c", pa.string()),
         ("k", pa.string()),
         ("v", pa.string()),
@@ -45,7 +46,8 @@ class Group:
     """Rows that share what is wrong with them. `reason` is all of it in words, by which rows can be filtered.
 
     `column` and `value` only of rejected rows: the cell that was refused, as it stands in the file; `cut`: not all of
-    it. `status` only of the others: what the API answered. `first`: the first row.
+    it. `status` only of the others: what the API answered. `first`: the first row; `place`: where its cell stands, of
+    a rejected one.
     """
 
     state: State
@@ -57,6 +59,7 @@ class Group:
     status: int | None
     rows: int
     first: int
+    place: str = ""
 
     @property
     def by_value(self) -> bool:
@@ -115,7 +118,8 @@ def _ask(book: Rowbook, state: State, skip: int, limit: int) -> Groups:
     with duckdb.connect(config={"threads": 2, "memory_limit": "400MB"}) as connection:
         connection.register("rows", rows)
         query = (
-            "SELECT c, k, v, cut, min(why), status, count(*) n, min(r) first, count(*) OVER () FROM rows "
+            "SELECT c, k, v, cut, min(why), status, count(*) n, min(r) first, arg_min(l, r), "
+            "count(*) OVER () FROM rows "
             "GROUP BY c, k, v, cut, status ORDER BY n DESC, first LIMIT ? OFFSET ?"
         )
         try:
@@ -124,7 +128,9 @@ def _ask(book: Rowbook, state: State, skip: int, limit: int) -> Groups:
             raise (failed or [FileError(f"the rows of this run could not be grouped: {str(exc)[:200]}")])[0] from exc
     many = book.run.counts[RowState(state)]
     note = f"Of the first {MOST_READ:,} of {many:,} rows." if state != "rejected" and many > MOST_READ else ""
-    return Groups([Group(state, *each[:8]) for each in found], found[0][8] if found else 0, note)
+    place = book.cell_places() if state == "rejected" else None
+    made = [replace(Group(state, *each[:8]), place=place(each[8], each[0]) if place else "") for each in found]
+    return Groups(made, found[0][9] if found else 0, note)
 
 
 def _rejected(book: Rowbook) -> Iterator[pa.RecordBatch]:
@@ -134,7 +140,7 @@ def _rejected(book: Rowbook) -> Iterator[pa.RecordBatch]:
         yield _batch([each for row in batch for each in _cells(row, places)])
 
 
-_Line = tuple[int, str, str, str, bool, str, int | None]
+_Line = tuple[int, int, str, str, str, bool, str, int | None]
 
 
 def _cells(row: Rejection, places: Mapping[str, int | None]) -> Iterator[_Line]:
@@ -142,7 +148,7 @@ def _cells(row: Rejection, places: Mapping[str, int | None]) -> Iterator[_Line]:
     for why in row.reasons[:1] if row.skipped_by_hand else row.reasons:
         value = _value(row, why, places)
         cut = len(value) > LONGEST
-        yield row.row, why.column, why.check, value[:LONGEST], cut, str(why), None
+        yield row.row, row.line, why.column, why.check, value[:LONGEST], cut, str(why), None
 
 
 def _value(row: Rejection, why: Reason, places: Mapping[str, int | None]) -> str:
@@ -154,7 +160,7 @@ def _value(row: Rejection, why: Reason, places: Mapping[str, int | None]) -> str
 def _sent(book: Rowbook, state: RowState) -> Iterator[pa.RecordBatch]:
     for some in reasons.records_of(book.view, book.run, state, MOST_READ):
         whys = [(each, reasons.reason_of(each)) for each in some]
-        yield _batch([(each.row, "", why, "", False, why, each.status) for each, why in whys])
+        yield _batch([(each.row, 0, "", why, "", False, why, each.status) for each, why in whys])
 
 
 def _batch(lines: list[_Line]) -> pa.RecordBatch:

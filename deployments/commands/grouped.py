@@ -49,16 +49,22 @@ def as_objects(session: Session, run: Run) -> list[dict[str, Any]]:
 
 
 def groups_table(items: Iterable[Group]) -> Table:
-    """Groups: how many rows, what stands in which column, what is wrong with it, and the first row."""
+    """Groups: how many rows, what stands in which column, what is wrong with it, and where that is first."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("rows", justify="right")
     for name in ("column", "found", "why"):
         table.add_column(name, overflow="fold")
-    table.add_column("first row", justify="right")
+    table.add_column("first", overflow="fold")
     for each in items:
         found = Text(visible(repr(each.value)[:60])) if each.column else Text("")
         column = each.column if each.column or each.state != "rejected" else "(whole row)"
-        table.add_row(f"{each.rows:,}", Text(visible(column)), found, Text(visible(each.check)), f"{each.first:,}")
+        table.add_row(
+            f"{each.rows:,}",
+            Text(visible(column)),
+            found,
+            Text(visible(each.check)),
+            visible(each.place) or f"row {each.first:,}",
+        )
     return table
 
 

@@ -96,7 +96,7 @@ class CheckResult:
 
     def place(self, line: int, column: str) -> str:
         """Where a cell of a column of the definition stands in the file; "" as column: where the row does."""
-        return self.origin.place(line, self.called.get(column, column), self.columns)
+        return self.origin.placing(self.called, self.columns)(line, column)
 
     @property
     def kind(self) -> str:
@@ -166,7 +166,7 @@ def check_file(
                 on_read=progress,
             )
         )
-        checker.origin = source.origin
+        checker.place = source.place
         if spool:
             tally.writer = spool.writer()
             stack.callback(tally.writer.abandon)

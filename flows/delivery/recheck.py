@@ -52,7 +52,7 @@ class Recheck:
         self._spool, self._definition, self._before = spool, definition, bits
         self._delivered, self._skips, self._origin = delivered, skips, origin
         header = spool.manifest().header
-        self._width = len(header)
+        self._header, self._width = header, len(header)
         self._places = match(
             list(header),
             dict.fromkeys(definition.column_names, True),
@@ -84,7 +84,8 @@ class Recheck:
 
     def _pass(self, folder: Path, before: Sequence[Clash]) -> tuple[Manifest, list[Clash]]:
         with Checker(self._definition, folder=folder, file=self._spool.folder) as checker:
-            checker.origin = self._origin
+            names = {name: self._header[at] for name, at in self._places.items() if at is not None}
+            checker.place = self._origin.placing(names, self._header)
             self._taken = Taken(checker)
             for each in before:
                 checker.hold(each.group, each.keys, each.lines)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, get_args
 
@@ -92,6 +94,15 @@ class FileForm(Part):
 
 
 AS_FOUND = FileForm()
+
+
+def option(key: str, value: object) -> str:
+    """How somebody says a key at the command line, and in a definition. The dashboard has a control in its place."""
+    shown = str(value)
+    plain = re.fullmatch(r"\w[\w.]*", shown) is not None
+    quoted = shown if plain else "'" + shown.replace("'", "'\\''") + "'"
+    stated = shown if plain else json.dumps(shown, ensure_ascii=False)
+    return f"--{key.replace('_', '-')} {quoted} (in a definition source: {{{key}: {stated}}})"
 
 
 def _says(key: str, stated: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flows.origin import Place
 from flows.pipeline.advice import advice
 from flows.pipeline.definition import Definition
 from flows.pipeline.outgoing import SparseAddress
@@ -80,7 +81,7 @@ class Notices:
             found.text, found.line = cells[at[0]].as_py(), int(lines[at[0]])
         found.count += len(at)
 
-    def told(self, absent: Collection[str]) -> Iterator[str]:
+    def told(self, absent: Collection[str], place: Place) -> Iterator[str]:
         """The notices in words, the definition's own first. `absent`: columns of the pipeline that the file lacks."""
         yield from self._advice
         for name in self._used:
@@ -88,7 +89,7 @@ class Notices:
                 yield f"{name} is missing in the file: {self._goes_out(name)} in every row"
         for (name, what), found in self._found.items():
             if name not in absent:
-                yield f"column {name}: {self._words(what, found)}"
+                yield f"column {name}: {self._words(what, found, place(found.line, name))}"
 
     def _goes_out(self, name: str) -> str:
         if name in self._defaults:
@@ -103,10 +104,10 @@ class Notices:
     def _stand_in(self) -> str:
         return "an empty text" if self._empty == "text" or self._rendering.is_form else "null"
 
-    def _words(self, what: str, found: _Found) -> str:
+    def _words(self, what: str, found: _Found, place: str) -> str:
         cells = "1 cell" if found.count == 1 else f"{found.count:,} cells"
         one = found.count == 1
-        where_ = f"at line {found.line}" if one else f"first at line {found.line}"
+        where_ = f"at {place}" if one else f"first at {place}"
         if what == "missing":
             return (
                 f"{cells} {'holds' if one else 'hold'} a word for no value ({found.text}, {where_}); it goes out as "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +26,13 @@ _DECIMAL = (  # 12.5, 0.125, 1234.500: this point is a decimal one
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What stands in a cell, and its line in the file."""
+    """What stands in a cell, and where that is in the file."""
 
     text: str
-    line: int
+    place: str
 
     def __str__(self) -> str:
-        return f"{self.text} at line {self.line}"
+        return f"{self.text} at {self.place}"
 
 
 @dataclass(slots=True)
@@ -47,17 +48,17 @@ class Points:
     unsure: int = 0
     decimal: bool = False
 
-    def faults(self, text: pd.Series, lines: npt.NDArray[np.int64]) -> dict[int, str]:
+    def faults(self, text: pd.Series, lines: npt.NDArray[np.int64], place: Callable[[int], str]) -> dict[int, str]:
         """What is wrong with the cells of a frame, by position, in the light of all that were seen."""
         cells = as_arrow(text)
         if self.proof is None:
-            self.proof = _first(cells, text, lines, _PROOF)
+            self.proof = _first(cells, text, lines, place, _PROOF)
         unsure = _matches(cells, _UNSURE)
         if self.proof is not None:
             return dict.fromkeys(unsure, _words(self.proof))
         if unsure:
             self.unsure += len(unsure)
-            self.taken = self.taken or Seen(str(text.iat[unsure[0]]).strip(), int(lines[unsure[0]]))
+            self.taken = self.taken or Seen(str(text.iat[unsure[0]]).strip(), place(int(lines[unsure[0]])))
         self.decimal = self.decimal or bool(_matches(cells, _DECIMAL))
         return {}
 
@@ -79,9 +80,11 @@ def _words(proof: Seen) -> str:
     )
 
 
-def _first(cells: Any, text: pd.Series, lines: npt.NDArray[np.int64], pattern: str) -> Seen | None:
+def _first(
+    cells: Any, text: pd.Series, lines: npt.NDArray[np.int64], place: Callable[[int], str], pattern: str
+) -> Seen | None:
     found = _matches(cells, pattern)
-    return Seen(str(text.iat[found[0]]).strip(), int(lines[found[0]])) if found else None
+    return Seen(str(text.iat[found[0]]).strip(), place(int(lines[found[0]]))) if found else None
 
 
 def _matches(cells: Any, pattern: str) -> list[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -19,7 +20,7 @@ import pandera.pandas as pandera
 from pandera.errors import SchemaError, SchemaErrorReason, SchemaErrors
 
 from flows.errors import BadFile, DefinitionError
-from flows.origin import PLAIN
+from flows.origin import IN_LINES, Place
 from flows.pipeline.definition import Definition
 from flows.pipeline.spoiled import because
 from flows.records import Reason
@@ -73,7 +74,7 @@ class Checker:
             if how.kind in ("decimal", "float") and how.form is None
         }
         self._notices = Notices(definition, self._rules.cells)
-        self.origin = PLAIN  # where the rows stand, for a reason that names another row
+        self.place = IN_LINES  # where cells stand, for whatever names one
 
     @property
     def wanted(self) -> dict[str, bool]:
@@ -94,7 +95,7 @@ class Checker:
         self._notices.look(text.iloc[rest], lines[rest])
         columns = self._read(text, self._rules.cells)
         for name, points in self._points.items():
-            columns[name] = columns[name].without(points.faults(text[name], lines))
+            columns[name] = columns[name].without(points.faults(text[name], lines, partial(_placed, self.place, name)))
             if points.contradicts:
                 raise _mixed(name, points, self._file)
         for name in {name for each in faults.values() for name in each}:
@@ -143,7 +144,7 @@ class Checker:
             for name, points in self._points.items()
             if points.doubtful
         )
-        return (*self._notices.told(absent), *doubtful)
+        return (*self._notices.told(absent, self.place), *doubtful)
 
     def close(self) -> None:
         """Remove the scratch file."""
@@ -236,7 +237,7 @@ class Checker:
             self._keys[group] = keys
             for at, line in self._index.add("\0".join(group), keys, lines).items():
                 both = "" if len(group) == 1 else f" together with {', '.join(group[1:])}"
-                yield at, group[0], f"must be unique{both}, but {self.origin.place(line)} holds it already"
+                yield at, group[0], f"must be unique{both}, but {self.place(line, group[0])} holds it already"
 
     def _reasons(
         self, cases: Sequence[Case], text: pd.DataFrame, columns: Mapping[str, cell.Column], faults: Faults
@@ -251,6 +252,10 @@ class Checker:
             shown = value if len(value) <= SHOWN else value[: SHOWN - 1] + "…"
             reasons.setdefault(at, []).append(Reason(column, asked, shown))
         return {at: tuple(why) for at, why in reasons.items()}
+
+
+def _placed(place: Place, column: str, line: int) -> str:
+    return place(line, column)
 
 
 def _mixed(name: str, points: Points, file: str) -> BadFile:

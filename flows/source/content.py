@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from flows.origin import IN_LINES, Place
+from flows.pipeline.file_form import option
 from flows.records import Reason
 
 MARK = "\ufeff"  # a byte order mark that is not the file's first character was left there when files were joined
@@ -34,42 +36,44 @@ _LONG = re.compile(r"[-=_\u2014\u2500-\u257f]{2}")
 
 @dataclass(slots=True)
 class Seen:
-    """How often something was met, and where first."""
+    """How often something was met, and where first: in which line, and in which column of the definition."""
 
     count: int = 0
     line: int = 0
     example: str = ""
+    column: str = ""
 
-    def at(self, line: int, example: str = "", *, count: int = 1) -> None:
+    def at(self, line: int, example: str = "", *, column: str = "", count: int = 1) -> None:
         """Once more (or `count` times), from this line on."""
         if not self.count:
-            self.line, self.example = line, example
+            self.line, self.example, self.column = line, example, column
         self.count += count
 
 
 @dataclass(slots=True)
 class Noticed:
-    """What was met in a file as a whole, and read as it was meant."""
+    """What was met in a file as a whole, and read as it was meant. `place`: where its rows and cells stand."""
 
     marks: Seen = field(default_factory=Seen)
     formulas: Seen = field(default_factory=Seen)
     passed_over: Seen = field(default_factory=Seen)
     apostrophes: Seen = field(default_factory=Seen)
     said: list[str] = field(default_factory=list)  # by the reader of a kind of file, in its own words
+    place: Place = IN_LINES
 
     def last(self, line: int, record: Sequence[str]) -> None:
         """Look at the file's last row, which may be a total: nobody could tell it from a row but by its first word."""
         first = next((cell for cell in record if cell.strip()), "")
         if first.strip(" :.").casefold() in _TOTALS:
             self.said.append(
-                f"the last row (line {line}) begins with {first.strip()!r}: if it is a total and no row, say "
-                "--skip-footer 1; in a definition source: {skip_footer: 1}"
+                f"the last row ({self.place(line, '')}) begins with {first.strip()!r}: if it is a total and no row, "
+                f"say {option('skip_footer', 1)}"
             )
 
     def words(self) -> tuple[str, ...]:
         """A sentence for each thing that was met."""
         counted = tuple(
-            _said(seen, one, many, more)
+            self._said(seen, one, many, more)
             for seen, one, many, more in (
                 (
                     self.marks,
@@ -87,8 +91,8 @@ class Noticed:
                     self.apostrophes,
                     "1 cell begins with an apostrophe that may only guard it against spreadsheets",
                     "{:,} cells begin with an apostrophe that may only guard them against spreadsheets",
-                    f": {self.apostrophes.example}. Say what is meant: --apostrophes remove, or --apostrophes keep; "
-                    "in a definition source: {apostrophes: remove}",
+                    f": {self.apostrophes.example}. Say what is meant: --apostrophes keep, or "
+                    f"{option('apostrophes', 'remove')}",
                 ),
                 (
                     self.passed_over,
@@ -101,10 +105,10 @@ class Noticed:
         )
         return (*self.said, *counted)
 
-
-def _said(seen: Seen, one: str, many: str, more: str) -> str:
-    where = f"line {seen.line}" if seen.count == 1 else f"the first in line {seen.line}"
-    return f"{one if seen.count == 1 else many.format(seen.count)} ({where}){more}"
+    def _said(self, seen: Seen, one: str, many: str, more: str) -> str:
+        place = self.place(seen.line, seen.column)
+        where = place if seen.count == 1 else f"the first in {place}"
+        return f"{one if seen.count == 1 else many.format(seen.count)} ({where}){more}"
 
 
 class Judge:

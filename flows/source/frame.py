@@ -210,7 +210,7 @@ class Assembly:
                 cell = str(table[name].iat[at])
                 if unguarded(cell) != cell:
                     found.setdefault(at, {})[str(name)] = GUARDED
-                    self._noticed.apostrophes.at(lines[at], cell[:80])
+                    self._noticed.apostrophes.at(lines[at], cell[:80], column=str(name))
         return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import chain, islice
 
 from flows.origin import Origin
-from flows.pipeline.file_form import FileForm
+from flows.pipeline.file_form import FileForm, option
 from flows.source.body import Body
 from flows.source.content import MARK, Noticed
 from flows.source.encoding import decode, find
@@ -58,7 +58,7 @@ class JsonArray:
             paths, one = ", ".join(path or "the file itself" for path in (self._path, *others)), self._path or others[0]
             raise self._refuse(
                 f"has more than one list of objects: {paths}",
-                hint=f"Say which one: --path {one} (in a definition source: {{path: {one}}}).",
+                hint=f"Say which one: {option('path', one)}.",
             )
         self.records.end()
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from flows.origin import IN_LINES
 from flows.pipeline.nested import JSON_FORM
 from flows.records import Reason
 from flows.source.content import Noticed
@@ -110,8 +111,8 @@ class Records:
             many = "1 field" if len(self._late) == 1 else f"{len(self._late):,} fields"
             first = next(iter(self._late.values()))
             self._noticed.said.append(
-                f"none of the first {FIRST:,} records has {many} that a later one has ({names}; the first is number "
-                f"{first:,}); what stands there was passed over"
+                f"none of the first {FIRST:,} records has {many} that a later one has ({names}; the first in "
+                f"{self._noticed.place(first, '')}); what stands there was passed over"
             )
 
     def _carefully(self, raws: list[Raw]) -> Batch:
@@ -147,9 +148,12 @@ class Records:
         for name in sorted(late - self._late.keys()):
             at = next(at for at, record in enumerate(records) if name in record)
             if _loose(name) in self._wanted:
+                line, place = lines[at], self._noticed.place(lines[at], "")
+                said = f"{name[:80]!r} comes here for the first time, and the first {FIRST:,} records are without it"
+                in_line = place == IN_LINES(line, "")
                 raise self._refuse(
-                    f"{name[:80]!r} comes here for the first time, and the first {FIRST:,} records are without it",
-                    line=lines[at],
+                    said if in_line else f"{place}: {said}",
+                    line=line if in_line else None,
                     hint="Put it into the first record as well, with null if it has no value.",
                 )
             if len(self._late) < MOST_NAMES:

@@ -48,6 +48,8 @@ READERS: Mapping[str, Callable[[Body, FileForm, Iterable[str], Noticed], Table]]
 class Source:
     """An open file of rows whose header fits. Use as a context manager; walk through `frames` once.
 
+    `place` says where a row stands, or its cell in a column that was asked for.
+
     Rows without content at the end are passed over; in between they are rejections. A file that was given out for
     correction has its neutralised cells (flows.sheet) restored.
     """
@@ -82,6 +84,7 @@ class Source:
             names = [self._bare(name) for name in names]
         delimiter, samples = self._table.delimiter, self._table.samples
         self._header: Header = match(names, wanted, delimiter, raw.error, called, samples)
+        self.place = self._noticed.place = self.origin.placing(self.called, self.columns)
 
     @property
     def columns(self) -> tuple[str, ...]:

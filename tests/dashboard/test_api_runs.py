@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -98,6 +99,23 @@ def test_every_reason_has_its_place(api: TestClient, settings: Settings, redis_u
     assert api.get(f"/runs/{run}/rows/1").json()["place"] == "Posts!A2"
     (refused,) = api.get(f"/runs/{run}/preview").json()["rejections"]
     assert [each["place"] for each in refused["reasons"]] == ["Posts!A3"]
+    (group,) = api.get(f"/runs/{run}/groups", params={"state": "rejected"}).json()["items"]
+    assert (group["first"], group["place"]) == (2, "Posts!A3")
+    assert [each["title"] for each in api.get(f"/runs/{run}/preview").json()["requests"]] == ["Row 1, Posts!A2"]
+
+
+def test_a_reason_names_the_file_and_not_its_folder(
+    api: TestClient, settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    run = seed(settings, redis_url, write_posts(tmp_path / "my posts.csv", 3))
+    run.leave(RunState.STOPPED, f"{tmp_path}/my posts.csv: has changed since it was checked\nSend it anew.")
+
+    assert (
+        api.get(f"/runs/{run.id}").json()["reason"] == "my posts.csv: has changed since it was checked\nSend it anew."
+    )
+    shutil.rmtree(f"{settings.spool_url}/{run.id}")
+    gone = api.get(f"/runs/{run.id}/preview")
+    assert gone.json()["detail"] == f"{run.id}: the spool of this run is gone"
 
 
 def test_a_page_of_runs_costs_a_page(api: TestClient, settings: Settings) -> None:

@@ -80,7 +80,7 @@ def test_a_file_with_a_title_above_its_header_is_read_from_the_row_that_a_person
     assert "The first row does not name the columns of orders." in text(page)
     assert "As they stand in the file" in text(page)
     assert list(page.dataframe[-1].value["row"]) == [1, 2, 3, 4, 5]
-    page.number_input(f"header-{run}").set_value(3).run()
+    page.number_input(f"header_row-{run}").set_value(3).run()
     assert "as Unicode (UTF-8), utf-8, with a semicolon between the cells, under row 3" in text(page)
     (rows,) = [each.value for each in page.dataframe if list(each.value.columns) == ["number", "city"]]
     assert rows.to_numpy().tolist() == [["1", "Berlin"], ["2", "Bonn"]]
@@ -100,6 +100,7 @@ def test_of_several_sheets_a_person_takes_one_by_its_first_rows(
     run = checked(book.read_bytes(), "b.xlsx")
     page = show("check", run=run)
     assert "has several sheets with content: Notes, Orders" in text(page)
+    assert "Say which one: “Sheet: Notes” under “Read it otherwise”." in text(page)
     assert "<strong>Notes</strong>" in text(page)
     assert [label for label in labels(page) if label.startswith("Take sheet")] == ["Take sheet 1", "Take sheet 2"]
     begun(answers, "orders")
@@ -115,6 +116,7 @@ def test_merged_cells_are_filled_where_a_person_says_so(checked: Checked, answer
     run = checked(xlsx(tmp_path / "b.xlsx", {"Sheet1": rows}, merged=["B2:B3"]).read_bytes(), "b.xlsx")
     page = show("check", run=run)
     assert "has merged cells in sheet" in text(page)
+    assert "or say “Merged cells: Each gets the value that they show” under “Read it otherwise”" in text(page)
     begun(answers, "orders")
 
     page.selectbox(f"merged-{run}").set_value("fill").run()
@@ -129,7 +131,7 @@ def test_what_cannot_be_read_so_is_said_and_not_checked(checked: Checked) -> Non
     run = checked(b"Report of May\n\nnumber;city\n1;Berlin\n")
     page = show("check", run=run)
 
-    page.number_input(f"header-{run}").set_value(40).run()
+    page.number_input(f"header_row-{run}").set_value(40).run()
 
     assert "its header was said to stand in line 40" in text(page)
     assert page.button("read-so").disabled
@@ -141,6 +143,13 @@ def test_a_file_that_was_read_well_can_be_read_otherwise_as_well(checked: Checke
     assert "Read it otherwise" in [each.label for each in page.expander]
     assert "Check it so" not in labels(page)  # it is closed, and costs nothing
     assert [each.value for each in page.code if each.value.startswith("source:")] == ["source: {encoding: cp1250}"]
+
+
+def test_a_total_is_told_of_with_the_control_that_leaves_it_out(checked: Checked) -> None:
+    page = show("check", run=checked(b"number;city\n1;Bonn\nTotal;x\n"))
+
+    assert "if it is a total and no row, say “Rows at the end that are none: 1” under “Read it otherwise”" in text(page)
+    assert "--" not in text(page)
 
 
 def test_what_is_to_be_remembered_goes_with_what_the_definition_says() -> None:

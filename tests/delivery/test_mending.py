@@ -245,7 +245,7 @@ def test_a_value_that_is_taken_is_named_by_its_place_in_a_workbook(people: Check
     done.run(people.settings.data)
 
     said = {each.row: [str(why) for why in each.reasons] for each in done.samples}
-    assert said[2] == ["email: must be unique, but Data!A9 holds it already (found 'h@x')"]
+    assert said[2] == ["email: must be unique, but Data!B9 holds it already (found 'h@x')"]
 
 
 def test_a_spool_that_is_gone_is_made_anew_and_mended_as_it_was(people: Checked, redis_url: str) -> None:

@@ -224,8 +224,8 @@ def test_in_a_file_of_others_nobody_guesses_what_an_apostrophe_is(tmp_path: Path
     ]
     assert asked.rows == asked.accepted + asked.rejected == 4
     assert asked.notices == (
-        "3 cells begin with an apostrophe that may only guard them against spreadsheets (the first in line 3): '2. "
-        "Say what is meant: --apostrophes remove, or --apostrophes keep; in a definition source: {apostrophes: remove}",
+        "3 cells begin with an apostrophe that may only guard them against spreadsheets (the first in line 3): '2. Say "
+        "what is meant: --apostrophes keep, or --apostrophes remove (in a definition source: {apostrophes: remove})",
     )
     assert [row.values["title"] for row in kept.first] == ["'=1+1", "'quoted'", "rock 'n' roll"]
     assert [row.values for row in removed.first][:2] == [

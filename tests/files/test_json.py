@@ -129,7 +129,7 @@ def test_a_field_that_may_be_missing_is_found_however_late_it_comes(path: Path) 
     with open_file(path, {"a": False, "note": True, "never": True}) as source:
         rows = [cells for frame in source.frames() for cells in frame.text.astype(object).to_numpy().tolist()]
         assert source.absent == ("never",)
-        assert [each for each in source.notices if "(other; the first is number 1,201)" in each]
+        assert [each for each in source.notices if "(other; the first in line 1201)" in each]
 
     assert rows[-1] == ["2", "here", ""]
     assert len(rows) == 1201
@@ -140,6 +140,9 @@ def test_a_late_field_that_is_another_name_of_a_column_ends_the_reading(path: Pa
 
     with pytest.raises(FileError, match=r"rows:1201: 'Note ' comes here for the first time"):
         read(path, data, {"a": False, "n": True}, others={"n": ["note"]})
+    listed = "[" + data.strip().replace("\n", ",") + "]"
+    with pytest.raises(FileError, match=r"rows: \[1200\]: 'Note ' comes here for the first time"):
+        read(path, listed, {"a": False, "n": True}, others={"n": ["note"]})
 
 
 def test_a_field_that_is_called_otherwise_is_asked_for(path: Path) -> None:

@@ -157,7 +157,7 @@ def test_of_several_sheets_one_must_be_named_by_name_or_position(kind: str, tmp_
 
     assert refusal(path) == (
         "has several sheets with content: First one, 2\n"
-        "Say which one: --sheet 'First one' (in a definition source: {sheet: …})."
+        "Say which one: --sheet 'First one' (in a definition source: {sheet: \"First one\"})."
     )
     assert cells(path, sheet="first one") == [["1", "2"]]
     assert cells(path, sheet="2") == [["3", "4"]]
@@ -207,8 +207,8 @@ def test_merged_cells_are_named_and_refused_or_filled(kind: str, tmp_path: Path)
 
     assert refusal(path) == (
         "has merged cells in sheet 'Data': A2:A3, B4:C4\n"
-        "Say --merged fill (in a definition source: {merged: fill}), and each of them gets the value that they show; "
-        "or unmerge them."
+        "Unmerge them, or say --merged fill (in a definition source: {merged: fill}): each of them gets the value that "
+        "they show."
     )
     assert cells(path, merged="fill") == [["x", "1", "2"], ["x", "3", "4"], ["y", "5", "5"]]
 
@@ -347,6 +347,21 @@ def test_all_cells_of_a_row_that_are_wrong_are_told_at_once_by_the_names_of_the_
 
     assert [(each.column, each.value) for each in refused.reasons] == [("a", "#N/A"), ("b", "#FORMULA!"), ("c", "-5")]
     assert refused.reasons[1].check.startswith("is a formula without a kept value: ")
+
+
+@KINDS
+def test_notices_and_reasons_say_a_place_as_people_of_sheets_do(kind: str, tmp_path: Path) -> None:
+    rows = [["id", "name"], ["1", "NULL"], ["2", "'=1+1"], ["3", "b"], ["3", "c"], ["Total", "d"]]
+    path = MAKERS[kind](tmp_path / "rows", {"My orders": rows})
+
+    result = checked(path, defined({"id": {"type": "str", "unique": True}, "name": {"type": "str"}}))
+
+    told = "\n".join([*result.notices, *(str(reason) for each in result.samples for reason in each.reasons)])
+    assert "the last row ('My orders'!A6) begins with 'Total'" in told
+    assert "(NULL, at 'My orders'!B2)" in told
+    assert "guard it against spreadsheets ('My orders'!B3): '=1+1" in told
+    assert "must be unique, but 'My orders'!A4 holds it already" in told
+    assert " line " not in told
 
 
 SILENT = {

@@ -87,18 +87,18 @@ FILES: list[tuple[str, bytes | None, str]] = [
         "sheets.xlsx",
         _sheets("Orders", "Prices"),
         "sheets.xlsx: has several sheets with content: Orders, Prices\n"
-        "Say which one: --sheet Orders (in a definition source: {sheet: …}).",
+        "Say which one: --sheet Orders (in a definition source: {sheet: Orders}).",
     ),
     (
         "hidden.xlsx",
         _sheets("Orders", state="hidden"),
-        "hidden.xlsx: has no visible sheet with content\nIts sheets: Orders; name one with --sheet.",
+        "hidden.xlsx: has no visible sheet with content\nIts sheets: Orders. Say which one is meant: --sheet Orders (in a definition source: {sheet: Orders}).",
     ),
     (
         "blank.xlsx",
         raw_xlsx('<row r="1"/><row r="2"><c r="A2"/></row>'),
         "blank.xlsx: has nothing in its rows of sheet 'S' that could name the columns\n"
-        "Name the row that holds the column names with --header-row.",
+        "Say which row holds the column names, such as --header-row 3 (in a definition source: {header_row: 3}).",
     ),
     (
         "header.xlsx",
@@ -112,8 +112,8 @@ FILES: list[tuple[str, bytes | None, str]] = [
             tail='<mergeCells count="1"><mergeCell ref="B2:C2"/></mergeCells>',
         ),
         "merged.xlsx: has merged cells in sheet 'S': B2:C2\n"
-        "Say --merged fill (in a definition source: {merged: fill}), and each of them gets the value that they show; "
-        "or unmerge them.",
+        "Unmerge them, or say --merged fill (in a definition source: {merged: fill}): each of them gets the value that "
+        "they show.",
     ),
     (
         "order.xlsx",

@@ -14,7 +14,7 @@ from dashboard.parts.locale import Locale
 from dashboard.parts.run import figures
 from dashboard.parts.run.waiting import waiting
 from dashboard.parts.theme import notice
-from dashboard.words import RUN, SEVERAL_READINGS, reason
+from dashboard.words import RUN, SEVERAL_READINGS, on_page, reason
 from flows.errors import RowrelayError
 from flows.ledger.run import Run
 from flows.limit.status import most_urgent
@@ -48,7 +48,7 @@ def show(name: str, before: str) -> None:
         at = locale()
         parts = [_head(run, definition, at), *_state_in_words(run, definition)]
         # Those are for the check.
-        told = [each for each in run.notices if not each.startswith(UNUSED) and not each.endswith(AS_SAID)]
+        told = [on_page(each) for each in run.notices if not each.startswith(UNUSED) and not each.endswith(AS_SAID)]
         if run.total and told and run.kind != "checked":
             parts.append(notice("warn", "Worth a look", *told))
         if run.total:

@@ -20,7 +20,7 @@ from dashboard.parts.run.waiting import LATE_SECONDS, gone, status_link, take_ba
 from dashboard.parts.send import decide, mapping, mend, otherwise, reading, remember
 from dashboard.parts.target import here_notice
 from dashboard.parts.theme import notice, numbers
-from dashboard.words import RUN, SEVERAL_READINGS, reason, visible
+from dashboard.words import RUN, SEVERAL_READINGS, on_page, reason, visible
 from flows.client.outlook import number_of_requests
 from flows.errors import FileError, RowrelayError, RunNotFound, StackError
 from flows.ledger.run import Run
@@ -242,7 +242,7 @@ def _checked(run: Run) -> None:
     if here := here_notice(definition):
         st.html(here)
     mapping.said(run)
-    if told := [each for each in run.notices if not each.endswith(AS_SAID)]:
+    if told := [on_page(each) for each in run.notices if not each.endswith(AS_SAID)]:
         st.html(notice("warn", "Look at this before you send.", *told))
     decide.show(run, definition, ready)
     otherwise.offer(run, definition)
@@ -328,7 +328,7 @@ def _planned(run: Run, definition: Definition) -> tuple[list[preview.Shown], lis
         rows: list[Row] = []
         with show_errors():
             rows = cached.rowbook(run).spool.read(0, max(preview.MOST_SHOWN, definition.rows_per_request))
-            shown = preview.first_requests(run.id, definition, rows, settings())
+            shown = preview.first_requests(run.id, definition, rows, settings(), run.facts.places)
         carried = set(next((each.rows for each in shown if each.rows), ()))
         st.session_state["planned"] = (known, shown, [row for row in rows if row.row in carried])
     _, shown, rows = st.session_state["planned"]

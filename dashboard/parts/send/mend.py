@@ -96,7 +96,7 @@ def _group(group: Group, number: int, key: str) -> None:
         st.html(tag("div", tag("strong", rows), ": ", *where, tag("span", f": {group.check}", cls="rr-muted")))
         if not group.by_value:
             why = "It is too long to be changed by its value" if group.cut else "Its cells cannot be changed by value"
-            st.caption(f"{why}. The first is row {at.number(group.first)}; see Cell by cell.")
+            st.caption(f"{why}. The first is {group.place}; see Cell by cell.")
             return
         left, right = st.columns([1.4, 1], vertical_alignment="center")
         # What stands in a file must not stand in a label, which is Markdown.

@@ -13,7 +13,7 @@ from dashboard.connections import settings
 from dashboard.parts.html import tag
 from dashboard.parts.send.anew import check_anew
 from dashboard.parts.theme import notice
-from dashboard.words import by_name, encoding_in_words, visible
+from dashboard.words import CONTROLS, MERGED, OTHERWISE, by_name, encoding_in_words, on_page, visible
 from flows.errors import FileError
 from flows.ledger.run import Run
 from flows.pipeline.definition import Definition
@@ -25,7 +25,6 @@ from flows.storage.located import opened
 
 _ROWS = 6
 _NARROW: dict[str, Any] = {"row": st.column_config.NumberColumn("row", width=50, pinned=True)}
-_MERGED = {"refuse": "Refuse the file", "fill": "Each gets the value that they show"}
 Keys = dict[str, Any]  # of `source` in a definition
 
 
@@ -37,7 +36,7 @@ def offer(run: Run, definition: Definition, *, asks: bool = False) -> None:
     said = definition.source.but(run.facts.said)
     with suppress(FileError):
         before = _looked(run, definition, said) if asks else None
-        part = st.expander("Read it otherwise", expanded=asks, on_change="rerun", key=f"otherwise-{run.id}")
+        part = st.expander(OTHERWISE, expanded=asks, on_change="rerun", key=f"otherwise-{run.id}")
         if part.open:
             with part:
                 _choose(run, definition, said, before or _looked(run, definition, said))
@@ -85,31 +84,27 @@ def _chosen(run: Run, said: FileForm, seen: Look) -> Keys:
     found: Keys = {}
     with st.container(horizontal=True):
         if kind == "csv":
-            found["encoding"] = _one_of(run, "Encoding", "encoding", COMMON, said.encoding, encoding_in_words)
-            found["delimiter"] = _one_of(
-                run, "Between the cells", "delimiter", DELIMITERS, said.delimiter, DELIMITERS.get
-            )
+            found["encoding"] = _one_of(run, "encoding", COMMON, said.encoding, encoding_in_words)
+            found["delimiter"] = _one_of(run, "delimiter", DELIMITERS, said.delimiter, DELIMITERS.get)
         if kind in SHEETS:
-            found["sheet"] = _one_of(run, "Sheet", "sheet", [tab.name for tab in seen.sheets], said.sheet, visible)
+            found["sheet"] = _one_of(run, "sheet", [tab.name for tab in seen.sheets], said.sheet, visible)
             found["merged"] = _merged(run, said.merged or "refuse")
     if kind == "json":
         found["path"] = (
-            st.text_input("Where its rows are", said.path, key=f"path-{run.id}", placeholder="data.items") or None
+            st.text_input(CONTROLS["path"], said.path, key=f"path-{run.id}", placeholder="data.items") or None
         )
     if kind == "csv" or kind in SHEETS:
         with st.container(horizontal=True):
-            found["header_row"] = _number(run, "Row that names the columns", "header", said.header_row, least=1)
-            found["skip_footer"] = _number(run, "Rows at the end that are none", "footer", said.skip_footer)
+            found["header_row"] = _number(run, "header_row", said.header_row, least=1)
+            found["skip_footer"] = _number(run, "skip_footer", said.skip_footer)
     return {key: value for key, value in found.items() if value is not None and value != getattr(said, key)}
 
 
-def _one_of(
-    run: Run, label: str, name: str, options: Iterable[str], now: object, words: Callable[[str], str | None]
-) -> str | None:
+def _one_of(run: Run, name: str, options: Iterable[str], now: object, words: Callable[[str], str | None]) -> str | None:
     """One of several, or as it is found."""
     names: list[str | None] = [None, *dict.fromkeys([*([now] if isinstance(now, str) else []), *options])]
     return st.selectbox(
-        label, names, index=names.index(now) if isinstance(now, str) else 0, key=f"{name}-{run.id}",
+        CONTROLS[name], names, index=names.index(now) if isinstance(now, str) else 0, key=f"{name}-{run.id}",
         format_func=lambda each: "As it is found" if each is None else words(each) or each,
     )  # fmt: skip
 
@@ -117,20 +112,22 @@ def _one_of(
 def _merged(run: Run, now: str) -> str | None:
     """What becomes of merged cells; None: what was said before."""
     chosen = st.selectbox(
-        "Merged cells", list(_MERGED), list(_MERGED).index(now), key=f"merged-{run.id}",
-        format_func=lambda each: _MERGED[each],
+        CONTROLS["merged"], list(MERGED), list(MERGED).index(now), key=f"merged-{run.id}",
+        format_func=lambda each: MERGED[each],
     )  # fmt: skip
     return chosen if chosen != now else None
 
 
-def _number(run: Run, label: str, name: str, now: int | None, *, least: int = 0) -> int | None:
-    return st.number_input(label, least, 10_000, now, key=f"{name}-{run.id}", width=260, placeholder="As it is found")
+def _number(run: Run, name: str, now: int | None, *, least: int = 0) -> int | None:
+    return st.number_input(
+        CONTROLS[name], least, 10_000, now, key=f"{name}-{run.id}", width=260, placeholder="As it is found"
+    )
 
 
 def _shown(run: Run, seen: Look) -> None:
     """How the file reads, or why it does not; and its first rows as they stand, where they are not the same."""
     if seen.problem:
-        st.html(notice("warn", by_name(run, seen.problem), seen.hint if not seen.readings else ""))
+        st.html(notice("warn", by_name(seen.problem), on_page(seen.hint) if not seen.readings else ""))
     if seen.columns:
         st.html(tag("div", f"The first rows, {_as(seen)}", cls="rr-label"))
         st.dataframe(_table(seen.columns, seen.rows[:_ROWS]), hide_index=True, alt="The first rows, read so")

@@ -9,7 +9,7 @@ from itertools import chain, islice, zip_longest
 from typing import Any
 
 from flows.origin import Origin, letters
-from flows.pipeline.file_form import FileForm
+from flows.pipeline.file_form import FileForm, option
 from flows.records import Reason
 from flows.sheet import is_ours
 from flows.source.content import Noticed, Seen
@@ -172,8 +172,7 @@ class Sheet(Named):
         if self._form.merged != "fill" and (found := [each for each in self._grid.merges() if self._is_of(each, last)]):
             raise self._refuse(
                 f"has merged cells in sheet {self.origin.sheet!r}: {few(list(map(str, sorted(found, key=_order))))}",
-                hint="Say --merged fill (in a definition source: {merged: fill}), and each of them gets the value that "
-                "they show; or unmerge them.",
+                hint=f"Unmerge them, or say {option('merged', 'fill')}: each of them gets the value that they show.",
             )
 
     def _is_of(self, merge: Merge, last: int) -> bool:
@@ -186,7 +185,7 @@ class Sheet(Named):
         self._noticed.said.append(text)
 
 
-_ADVICE = "Name the row that holds the column names with --header-row."
+_ADVICE = f"Say which row holds the column names, such as {option('header_row', 3)}."
 
 
 def _spelled(column: tuple[str, Sequence[Any]] | None, spell: Spelling, count: int) -> Sequence[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flows.pipeline.file_form import option
 from flows.source.content import Noticed
 from flows.source.encoding import Refuse
 from flows.source.workbook.grid import Grid, Walk, Workbook
@@ -28,13 +29,14 @@ def chosen(book: Workbook, asked: str | int | None, noticed: Noticed, refuse: Re
     if len(full) > 1:
         raise refuse(
             f"has several sheets with content: {few([names[at] for at in full])}",
-            hint=f"Say which one: --sheet {_shell(names[full[0]])} (in a definition source: {{sheet: …}}).",
+            hint=f"Say which one: {option('sheet', names[full[0]])}.",
         )
     if hidden:
         said = "1 hidden sheet was" if len(hidden) == 1 else f"{len(hidden)} hidden sheets were"
         noticed.said.append(f"{said} left out: {few(hidden)}")
     if not full:
-        raise refuse("has no visible sheet with content", hint=f"Its sheets: {few(names)}; name one with --sheet.")
+        hint = f"Its sheets: {few(names)}. Say which one is meant: {option('sheet', names[0])}."
+        raise refuse("has no visible sheet with content", hint=hint)
     return full[0], names[full[0]]
 
 
@@ -62,7 +64,3 @@ def filled_cells(cells: Sequence[object]) -> int:
 def few(names: Sequence[str]) -> str:
     """Names in a row, the first of them where there are many."""
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
-
-
-def _shell(name: str) -> str:
-    return name if name.isidentifier() else "'" + name.replace("'", "'\\''") + "'"
