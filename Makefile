@@ -6,7 +6,10 @@ LOCK_OPTIONS ?= --upgrade
 
 ready := .venv/.ready
 run_in_venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
+lanes := tests/browser tests/machines tests/prefect tests/site
 browsers := chromium chromium-browser google-chrome google-chrome-stable
+
+unexport PYTHONDONTWRITEBYTECODE  # the tests start many processes, and each would compile the same modules again
 
 .DEFAULT_GOAL := help
 .PHONY: help run test slow prove mutants up bench check docs format lock wheel browser services faketime clean
@@ -21,8 +24,8 @@ up: $(ready) ## Start everything, dashboard included, until Ctrl-C; sends to the
 	@$(run_in_venv) $(if $(POSTS_URL),,rowrelay standin --) rowrelay up
 
 test: $(ready) browser services ## Run the tests (short forms of the long proofs)
-	@$(run_in_venv) python -m pytest -n 8 --dist worksteal -m 'not lane and not slow and not prove'
-	@$(run_in_venv) python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder -m 'lane and not slow and not prove'
+	@$(run_in_venv) python -m pytest -n 8 --dist worksteal $(lanes:%=--ignore=%)
+	@$(run_in_venv) python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder $(lanes)
 
 slow: $(ready) browser services ## Run the tests that play whole machines, and those that draw examples, with all of them
 	@$(run_in_venv) python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder --hypothesis-profile deep -m '(slow or hypothesis) and not prove'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -108,21 +109,24 @@ def circle(of: Arrows) -> list[str]:
     return way[way.index(way[-1]) :]
 
 
-OURS = arrows(ROOT)
+@cache
+def ours() -> Arrows:
+    """Those of this tree."""
+    return arrows(ROOT)
 
 
 def test_every_package_has_its_floor() -> None:
-    there = {unit(module) for module in OURS if module not in TOPS and not module.startswith("deployments.pipelines")}
+    there = {unit(module) for module in ours() if module not in TOPS and not module.startswith("deployments.pipelines")}
 
     assert there == {*GROUND, *(name for floor in FLOORS for name in floor)}
 
 
 def test_no_import_goes_against_the_order() -> None:
-    assert against_the_order(OURS) == []
+    assert against_the_order(ours()) == []
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert circle(OURS) == []
+    assert circle(ours()) == []
 
 
 def test_only_what_draws_and_what_asks_who_is_there_knows_streamlit() -> None:
@@ -135,13 +139,13 @@ def test_only_what_draws_and_what_asks_who_is_there_knows_streamlit() -> None:
 
 
 def test_the_dashboard_reads_addresses_and_starts_no_server() -> None:
-    found = {each for name, targets in OURS.items() if name.startswith("dashboard") for each in targets}
+    found = {each for name, targets in ours().items() if name.startswith("dashboard") for each in targets}
 
     assert {each for each in found if each.startswith("deployments")} == {"deployments.embedded.addresses"}
     below, todo = set[str](), {"deployments.embedded.addresses"}
     while todo:
         below |= todo
-        todo = {each for name in todo for each in OURS[name]} - below
+        todo = {each for name in todo for each in ours()[name]} - below
     assert {each for each in below if each.startswith("deployments")} == {
         "deployments.embedded.addresses", "deployments.embedded.reachable", "deployments.embedded.state",
     }  # fmt: skip

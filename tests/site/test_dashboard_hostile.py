@@ -12,7 +12,7 @@ import io
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -257,19 +257,16 @@ def test_a_hostile_file_name_is_made_harmless(place: Place, what: str) -> None:
     assert not Path(place.settings.data.parent / "etc").exists()
 
 
-def _bombs() -> dict[str, bytes]:
-    plain = b"userId,title,body\n" + b"1,a,b\n" * 2_000_000
-    twice = gzip.compress(gzip.compress(bytes(50_000_000)))
-    member = gzip.compress(b"1,a,b\n" * 20_000)
-    return {
-        "one that unpacks to 12 MB": gzip.compress(plain),
-        "one of zeros": gzip.compress(bytes(60_000_000)),
-        "one within another": twice,
-        "one in many members": gzip.compress(b"userId,title,body\n") + member * 60,
-        "one that is cut off": gzip.compress(plain)[:5000],
-        "none at all": b"\x1f\x8b" + os.urandom(500),
-        "another kind of packing": zlib.compress(plain),
-    }
+PLAIN = b"userId,title,body\n" + b"1,a,b\n" * 2_000_000
+BOMBS: dict[str, Callable[[], bytes]] = {
+    "one that unpacks to 12 MB": lambda: gzip.compress(PLAIN),
+    "one of zeros": lambda: gzip.compress(bytes(60_000_000)),
+    "one within another": lambda: gzip.compress(gzip.compress(bytes(50_000_000))),
+    "one in many members": lambda: gzip.compress(b"userId,title,body\n") + gzip.compress(b"1,a,b\n" * 20_000) * 60,
+    "one that is cut off": lambda: gzip.compress(PLAIN)[:5000],
+    "none at all": lambda: b"\x1f\x8b" + os.urandom(500),
+    "another kind of packing": lambda: zlib.compress(PLAIN),
+}
 
 
 @pytest.mark.parametrize(
@@ -279,11 +276,11 @@ def test_an_address_with_a_way_up_or_a_zero_is_refused_outright(place: Place, pa
     assert place.board.api("GET", path).status_code == 400
 
 
-@pytest.mark.parametrize("what", list(_bombs()))
+@pytest.mark.parametrize("what", list(BOMBS))
 def test_a_packed_file_that_unpacks_to_too_much_is_refused(place: Place, what: str) -> None:
     from flows.errors import FileError
 
-    bomb = _bombs()[what]
+    bomb = BOMBS[what]()
     answer = place.board.api("PUT", "/files/bomb.csv.gz", content=bomb)
     assert answer.status_code == 201  # it is small as it lies there
 
