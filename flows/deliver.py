@@ -33,7 +33,7 @@ from flows.flow_runs.outcome import CHECKED, SKIPPED
 from flows.flow_runs.report import Report
 from flows.flow_runs.signals import drained_by_signals
 from flows.flow_runs.states import final, started_by, told
-from flows.ledger.connection import cautions, connect, reach
+from flows.ledger.connection import cautions, connect, verify
 from flows.ledger.inbox import Claims
 from flows.ledger.ledger import Ledger
 from flows.ledger.run import Run
@@ -122,7 +122,7 @@ def deliver(
     launch, settings = launched(), Settings.read()
     try:
         with closing(connect(settings.redis_address, patience=lambda: settings.give_up_seconds)) as client:
-            reach(client, patience_seconds=settings.give_up_seconds)
+            verify(client)
             ledger, view = Ledger(client), View(client)
             run = view.resolve(resume) if resume else str(flow_run.id)
             if (known := _known(view, run)) is not None:

@@ -29,7 +29,7 @@ from flows.intake.incoming import Origin
 from flows.intake.intake import Intake
 from flows.intake.origin import origin
 from flows.intake.turn import Turn, turn
-from flows.ledger.connection import connect, reach
+from flows.ledger.connection import connect, verify
 from flows.ledger.inbox import Claims
 from flows.ledger.ledger import Ledger
 from flows.limit.status import most_urgent, status
@@ -63,8 +63,8 @@ def inbox(pipeline: str = "posts", folder: str = "", skip_delivered: bool = Fals
     # Prefect shows the lines under Args in its form; a Field's description would be lost with postponed annotations.
     try:
         settings = Settings.read()
-        client = connect(settings.redis_address)
-        reach(client, patience_seconds=settings.give_up_seconds)
+        client = connect(settings.redis_address, patience=lambda: settings.give_up_seconds)
+        verify(client)
         definition = pick(present(settings), pipeline)
         refuse_skipping(definition, None, wished=skip_delivered)
         source = origin(folder, definition, settings)
@@ -76,7 +76,8 @@ def inbox(pipeline: str = "posts", folder: str = "", skip_delivered: bool = Fals
                 f"The limit {limit.name!r} is shut ({limit.latch_reason}): files stay where they are until it is opened"
             )
             return told(Completed(message=f"{why} with `rowrelay limits open {limit.name}`."), WAITING)
-        with turn(client, definition.name, source.url) as ours:
+        at_once, patience = connect(settings.redis_address), settings.give_up_seconds
+        with turn(at_once, definition.name, source.url, patience_seconds=patience) as ours:
             if ours is None:
                 why = f"Skipped: another look through {source.url} is under way."
                 return told(Completed(message=why), SKIPPED)

@@ -22,7 +22,7 @@ from flows.flow_runs.resumption import count_resumption, resumptions
 from flows.flow_runs.start import start
 from flows.flow_runs.states import told
 from flows.intake import turn
-from flows.ledger.connection import connect, reach
+from flows.ledger.connection import connect, verify
 from flows.ledger.ledger import LEASE_SECONDS, Ledger
 from flows.ledger.run import Run
 from flows.ledger.view import View
@@ -41,8 +41,8 @@ def recover(crashed: str) -> State[Any]:
     """
     try:
         settings = Settings.read()
-        client = connect(settings.redis_address)
-        reach(client, patience_seconds=settings.give_up_seconds)
+        client = connect(settings.redis_address, patience=lambda: settings.give_up_seconds)
+        verify(client)
         flow_run = _flow_run(crashed)
         run = _left(View(client), crashed)
         if why := _needless(flow_run, run):

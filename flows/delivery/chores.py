@@ -11,6 +11,7 @@ import redis
 from flows.delivery.context import Context
 from flows.delivery.recorder import Recorder
 from flows.errors import LimitLost
+from flows.ledger.patience import Outage
 
 EVERY_SECONDS = 1.0
 CHART_SECONDS = 900  # of which the chart keeps every second
@@ -38,15 +39,15 @@ class Chores:
     async def run(self) -> None:
         """For ever."""
         clock, give_up = self._context.clock, self._context.give_up_seconds
-        heard = clock()
+        outage = Outage(clock)
         while True:
             try:
                 before = clock()
                 await self._once()
-                heard = before
-                self._recorder.forget(heard)
+                outage.over()
+                self._recorder.forget(before)
             except redis.RedisError:
-                if clock() - heard > give_up:
+                if outage.lasts(give_up):
                     self._context.stop(LimitLost(f"Redis has not answered for {give_up:g} s."))
             await asyncio.sleep(EVERY_SECONDS)
 

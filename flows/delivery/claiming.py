@@ -12,9 +12,9 @@ from flows.delivery.job import Job
 from flows.delivery.packing import held_names, key_of
 from flows.delivery.stepping import notes_of
 from flows.errors import Stopped
-from flows.ledger.connection import may_pass
 from flows.ledger.ledger import SERIALS
 from flows.ledger.moves import Claim
+from flows.ledger.patience import Outage, may_pass
 
 
 class Claiming:
@@ -27,7 +27,7 @@ class Claiming:
         self._memory = definition.idempotency_hours * 3600.0 if definition.idempotent else 0.0
         self.serials = iter(range(first_serial, first_serial + SERIALS))
         self._numbering = asyncio.Lock()
-        self._refused_since: float | None = None
+        self._refused = Outage(context.clock)
 
     async def claim(self, jobs: Sequence[Job]) -> tuple[str, list[list[int]]]:
         """As `Ledger.claim` answers. Repeated for the same jobs it does no harm. Raises redis.RedisError."""
@@ -41,7 +41,7 @@ class Claiming:
             patience_seconds=self._patience,
             idempotency_seconds=self._memory if any(job.resends for job in jobs) else 0.0,
         )
-        self._refused_since = None
+        self._refused.over()
         if self._context.definition.steps:
             await self._learn(jobs)
         return found
@@ -71,9 +71,7 @@ class Claiming:
         """Stop the run where Redis refuses claims for good. One that is merely away is waited for elsewhere."""
         if not isinstance(exc, redis.ResponseError):
             return
-        now = self._context.clock()
-        if self._refused_since is None:
-            self._refused_since = now
+        if self._refused.since is None:
             self._context.event(f"Redis refuses claims, so nothing is sent: {exc}")
-        if not may_pass(exc) or now - self._refused_since > self._context.give_up_seconds:
+        if self._refused.lasts(self._context.give_up_seconds) or not may_pass(exc):
             self._context.stop(Stopped(f"Redis refuses claims: {exc}", hint="Mend that, then resume the run."))

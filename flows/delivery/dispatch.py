@@ -20,7 +20,7 @@ from flows.delivery.gate import Gate
 from flows.delivery.job import Job
 from flows.delivery.queue import Queue
 from flows.errors import Broken, Stopped, Superseded
-from flows.ledger.connection import AWAY_SECONDS
+from flows.ledger.patience import AWAY_SECONDS
 from flows.limit.limiter import Permit
 from flows.limit.places import Places
 

@@ -18,7 +18,7 @@ from flows.delivery.context import Context
 from flows.delivery.job import Job
 from flows.delivery.stepping import packed
 from flows.errors import Stopped
-from flows.ledger.connection import AWAY_SECONDS
+from flows.ledger.patience import AWAY_SECONDS, Outage
 from flows.limit.limiter import Permit
 from flows.records import Outcome, Reply, RowState
 
@@ -158,13 +158,13 @@ class Exchanges:
 
     async def _goes_on(self, job: Job, note: Note, came: Came) -> bool:
         """Note that a step that writes was answered. Redis is waited for: what is lost here may be written again."""
-        deadline = self._context.clock() + self._context.give_up_seconds
+        outage = Outage(self._context.clock)
         while True:
             try:
                 taken = await self._take(job, note)
                 break
             except redis.RedisError as exc:
-                if self._context.clock() > deadline:
+                if outage.lasts(self._context.give_up_seconds):
                     why = f"Redis did not take that a step was answered: {exc}"
                     came.outcomes = [Outcome(row, RowState.UNKNOWN, why) for row in job.rows]
                     return False

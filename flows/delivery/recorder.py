@@ -17,8 +17,8 @@ from flows.delivery.context import Context
 from flows.delivery.job import Entry
 from flows.delivery.journal import Journal
 from flows.errors import LimitLost
-from flows.ledger.connection import AWAY_SECONDS, patiently
 from flows.ledger.moves import Answer
+from flows.ledger.patience import AWAY_SECONDS, Outage, patiently
 from flows.records import RowState
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Recorder:
         self._filled = asyncio.Event()
         self._recent: deque[tuple[float, bytes]] = deque()  # packed: tens of thousands are remembered at full speed
         self._journaled = 0  # so many of the buffer, from its beginning, lie on the disk
-        self._refused_since: float | None = None
+        self._refused = Outage(context.clock)
 
     def __len__(self) -> int:
         """How many parcels' outcomes the ledger has not got."""
@@ -73,10 +73,10 @@ class Recorder:
         self._filled.set()
 
     async def replay(self) -> None:
-        """Tell the ledger what the disk has kept of earlier deliverers. Raises StackError, LedgerError."""
+        """Tell the ledger what the disk has kept of earlier deliverers. Raises redis.RedisError."""
         for answers in _batches(await self._call(self._journal.read)):
             say = partial(self._ledger.answer, self._run, answers)
-            await self._call(patiently, say, patience_seconds=self._give_up)
+            await self._call(patiently, say, seconds=self._give_up)
         await self._call(self._journal.clear)
 
     async def say_again(self) -> None:
@@ -117,15 +117,13 @@ class Recorder:
             ]
         except redis.RedisError as exc:
             await self._keep_on_disk(str(exc))
-            now = self._clock()
-            self._refused_since = now if self._refused_since is None else self._refused_since
-            if now - self._refused_since > self._give_up:
+            if self._refused.lasts(self._give_up):
                 self._stop(LimitLost(f"Redis has taken no outcomes for {self._give_up:g} s: {exc}"))
                 await self.give_up()
             else:
                 await asyncio.sleep(AWAY_SECONDS)
             return
-        self._refused_since = None
+        self._refused.over()
         del self._buffer[: len(entries)]
         self._recent.append((self._clock(), msgspec.msgpack.encode(answers)))
         states = iter(taken)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from uuid import uuid4
 
 import redis
 from redis.exceptions import LockNotOwnedError
 
 from flows.ledger import keys
 from flows.ledger.connection import translated
+from flows.ledger.patience import patiently
 
 SECONDS = 30.0  # after the death of a process nobody looks there for this long
 
@@ -26,11 +28,26 @@ class Turn:
 
 
 @contextmanager
-def turn(client: redis.Redis, pipeline: str, folder: str, *, seconds: float = SECONDS) -> Iterator[Turn | None]:
-    """The turn at this folder for as long as the block runs; None if another process has it. Raises StackError."""
-    lock = client.lock(keys.turn_key(pipeline, folder), timeout=seconds, blocking=False, thread_local=False)
+def turn(
+    client: redis.Redis, pipeline: str, folder: str, *, seconds: float = SECONDS, patience_seconds: float = 0.0
+) -> Iterator[Turn | None]:
+    """The turn at this folder for as long as the block runs; None if another process has it. Raises StackError.
+
+    `client` does not wait for a Redis that is away: a turn that is renewed late is lost. To get it, it is waited for.
+    """
+    key, token = keys.turn_key(pipeline, folder), uuid4().hex
+    lock = client.lock(key, timeout=seconds, blocking=False, thread_local=False)
+
+    def taken() -> bool:
+        if lock.acquire(token=token):
+            return True
+        if client.get(key) != token.encode():
+            return False
+        lock.local.token = token.encode()  # it was ours already, and the reply was lost
+        return True
+
     with translated():
-        got = lock.acquire()
+        got = patiently(taken, seconds=patience_seconds)
     if not got:
         yield None
         return

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from flows.errors import LedgerError, SettingError, StackError
 from flows.ledger.keys import VERSION, VERSION_KEY
-
-T = TypeVar("T")
-logger = logging.getLogger(__name__)
+from flows.ledger.patience import Patience, no_retry
 
 TIMEOUT_SECONDS = 5.0
-AWAY_SECONDS = 0.3  # between two tries of a Redis that does not answer
 OLDEST = (6, 2)
 FORM = "Write it as redis://:password@host:6379/0, where / ? # @ % [ of the password are %2F %3F %23 %40 %25 %5B."
 # Of a password with / ? or # the beginning would be taken, and told, for the host. A @ may stand in the parameters only
@@ -42,29 +35,6 @@ def masked(url: str) -> str:
     return f"{scheme}{mark}{':***@' if at else ''}{place.partition('?')[0]}"
 
 
-class _Patience(Retry):
-    """Asks a Redis that does not answer again and again, for as many seconds as are granted at the time."""
-
-    def __init__(self, seconds: Callable[[], float]) -> None:
-        super().__init__(NoBackoff(), 0)
-        self._seconds = seconds
-
-    def call_with_retry(self, do: Callable[[], Any], *args: Any, **kwargs: Any) -> Any:
-        """As Retry has it, which here tries once."""
-        began = time.monotonic()
-        told = False
-        while True:
-            try:
-                return super().call_with_retry(do, *args, **kwargs)
-            except (redis.ConnectionError, redis.TimeoutError) as exc:
-                if isinstance(exc, redis.AuthenticationError) or time.monotonic() - began >= self._seconds():
-                    raise
-                if not told:
-                    logger.warning("Redis does not answer: %s. It is waited for, up to %.0f s.", exc, self._seconds())
-                told = True
-            time.sleep(AWAY_SECONDS)
-
-
 def connect(url: str, *, patience: Callable[[], float] | None = None) -> redis.Redis:
     """A client whose calls are never repeated behind our back. Raises SettingError for a URL that is none.
 
@@ -79,22 +49,11 @@ def connect(url: str, *, patience: Callable[[], float] | None = None) -> redis.R
             url,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=_Patience(patience) if patience else no_retry(),
+            retry=Patience(patience) if patience else no_retry(),
             health_check_interval=30,
         )
     except ValueError:
         raise wrong from None  # its text would show a part of the password
-
-
-def no_retry() -> Retry:
-    """No second try behind our back: the client's default sits out seconds between two."""
-    return Retry(NoBackoff(), 0)
-
-
-def may_pass(exc: redis.ResponseError) -> bool:
-    """Whether Redis may take later what it has refused: memory, disk or a script in its way are no fault of ours."""
-    passing = isinstance(exc, redis.exceptions.OutOfMemoryError | redis.exceptions.ReadOnlyError)
-    return passing or str(exc).startswith(("OOM", "MISCONF", "BUSY", "NOREPLICAS", "READONLY"))
 
 
 @contextmanager
@@ -126,31 +85,6 @@ def verify(client: redis.Redis) -> None:
             f"Redis holds a ledger of version {text}; this program reads version {VERSION} only.",
             hint="Use the program version that wrote it, or another database (/0 at the end of ROWRELAY_REDIS_URL).",
         )
-
-
-def reach(client: redis.Redis, *, patience_seconds: float) -> None:
-    """Wait for a Redis that is away, as `patiently` does, and `verify` it. Raises what both raise."""
-    patiently(lambda: verify(client), patience_seconds=patience_seconds)
-
-
-def patiently(ask: Callable[[], T], *, patience_seconds: float) -> T:
-    """Ask Redis until it answers: it may be restarting, or still read its files. What is asked must bear repetition.
-
-    Raises LedgerError if it refuses; StackError at once if it wants another password, else when the patience is over.
-    """
-    until = time.monotonic() + patience_seconds
-    waiting = False
-    while True:
-        try:
-            with translated():
-                return ask()
-        except StackError as exc:
-            if isinstance(exc.__cause__, redis.AuthenticationError) or time.monotonic() >= until:
-                raise
-            if not waiting:
-                logger.warning("%s It is waited for, up to %.0f s.", exc.message, patience_seconds)
-            waiting = True
-        time.sleep(AWAY_SECONDS)
 
 
 def cautions(client: redis.Redis) -> list[str]:

