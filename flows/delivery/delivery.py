@@ -59,6 +59,7 @@ class Delivery:
             lease=self.lease,
             spool=self.spool,
             at_once=self.at_once,
+            view=self.view,
             journal=journal(settings, run, part=part),
             events=Events(run, self.at_once),
         )

@@ -39,6 +39,7 @@ class Sending:
         lease: Lease,
         spool: Spool,
         at_once: Ledger,
+        view: View,
         journal: Journal,
         events: Events,
     ) -> None:
@@ -46,7 +47,7 @@ class Sending:
         self._lease, self._spool, self._ledger, self._journal, self._events = lease, spool, at_once, journal, events
         self._terms = definition.terms
         self._slice = slice_size(self._terms, per_request=definition.rows_per_request)
-        self._regrouping = Regrouping(run, View(at_once.client), spool) if definition.batch is not None else None
+        self._regrouping = Regrouping(run, view, spool) if definition.batch is not None else None
         self.engine = Engine(redis_url, definition, settings)
         self._sent_at: float | None = None
         self._guard = BackupGuard(at_once.client, settings.memory)
