@@ -1,6 +1,6 @@
-"""What the dashboard costs: a 1 GB upload, a run of a million rows, 10,003 runs, twenty open tabs.
+"""What the dashboard costs: a 1 GB upload, a run of a million rows, twenty open tabs. Many runs: bench.pages.
 
-`python -m bench.dashboard [upload] [million] [runs] [tabs]`
+`python -m bench.dashboard [upload] [million] [tabs]`
 """
 
 from __future__ import annotations
@@ -26,17 +26,11 @@ import websockets
 from ruamel.yaml import YAML
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from websockets.sync.client import ClientConnection
-from websockets.sync.client import connect as connect_websocket
-from websockets.typing import Origin, Subprotocol
 
 from deployments.embedded.redis_server import RedisServer
 from deployments.embedded.stack import environment, use
 from deployments.standin import Knobs, StandIn, serving
 from flows.ledger import keys
-from flows.ledger.connection import connect
-from flows.ledger.ledger import Ledger
-from flows.ledger.view import View
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from tests.harness.browser import ROOT, Dashboard, dashboard, open_browser, open_windows
@@ -189,71 +183,6 @@ def _times(what: str, act: Callable[[int], object], count: int) -> None:
     print(f"{what}: median {statistics.median(seconds) * 1000:.0f} ms, worst {max(seconds) * 1000:.0f} ms of {count}")
 
 
-def runs(site: Dashboard, redis_url: str, count: int) -> None:
-    """The list of so many runs: a page, a search, the runs page in a browser."""
-    ledger = Ledger(connect(redis_url))
-    for n in range(count):
-        run = f"{n:08x}-0000-4000-8000-000000000000"
-        facts = {"name": f"file-{n}.csv", "digest": "0" * 64, "encoding": "utf-8", "limit": "posts", "total": 250}
-        ledger.create(run, definition={}, by="bench", pipeline="posts", file=f"20261130-{n}/file-{n}.csv", **facts)
-        ledger.facts(run, state="finished", done=250, rejected=0, waiting=0, sending=0, failed=0, unknown=0, seconds=36)
-    print(f"({View(ledger.client).count():,} runs)")
-    process = psutil.Process(site.process.pid)
-    with httpx.Client(base_url=f"{site.url}/api", trust_env=False, timeout=60) as client:
-        last = client.get("/runs?limit=1000").json()["next"]
-        for what, path, most in (
-            ("API: /runs?limit=50", "/runs?limit=50", 40),
-            ("API: /runs?limit=50, far down", f"/runs?limit=50&cursor={last}", 40),
-            ("API: /runs/last", "/runs/last", 40),
-            ("API: the beginning of an id", "/runs/00000007", 40),
-            ("API: runs of a pipeline", "/runs?limit=50&pipeline=posts", 40),
-            ("API: a search that looks through all runs", "/runs?search=file-7.csv", 5),
-        ):
-            _costs(what, lambda path=path: client.get(path).raise_for_status(), process, most)  # type: ignore[misc]
-    for query in ("", "page=300", "search=file-1"):
-        with _tab_open(site) as socket:
-            what = f"runs page{' ?' if query else ''}{query}, drawn anew in an open tab"
-            _costs(what, lambda socket=socket, query=query: _draw(socket, query), process, 8, pause=3.1)  # type: ignore[misc]
-
-
-def _costs(what: str, act: Callable[[], object], process: psutil.Process, count: int, *, pause: float = 0) -> None:
-    """Time by the clock, and how long the dashboard kept a processor busy with it; `pause` outlasts its caches."""
-    act()
-    seconds, used = [], []
-    for _ in range(count):
-        time.sleep(pause)
-        busy, begun = sum(process.cpu_times()[:2]), time.monotonic()
-        act()
-        seconds.append(time.monotonic() - begun)
-        used.append(sum(process.cpu_times()[:2]) - busy)
-    clock, worst, processor = (
-        1000 * each for each in (statistics.median(seconds), max(seconds), statistics.mean(used))
-    )
-    print(f"{what}: median {clock:.0f} ms, worst {worst:.0f} of {count}; {processor:.0f} ms of processor")
-
-
-@contextmanager
-def _tab_open(site: Dashboard) -> Iterator[ClientConnection]:
-    """A tab as the dashboard's server sees it."""
-    address = site.url.replace("http", "ws") + "/_stcore/stream"
-    streamlit = [Subprotocol("streamlit")]
-    with connect_websocket(address, max_size=None, origin=Origin(site.url), subprotocols=streamlit) as socket:
-        yield socket
-
-
-def _draw(socket: ClientConnection, query: str) -> None:
-    """Ask for the runs page, and wait for the server's word that it has been drawn."""
-    ask = BackMsg()
-    ask.rerun_script.query_string = query
-    ask.rerun_script.page_name = "runs"
-    socket.send(ask.SerializeToString())
-    while True:
-        raw = socket.recv(60)
-        message = ForwardMsg.FromString(raw if isinstance(raw, bytes) else raw.encode())
-        if message.WhichOneof("type") == "script_finished":
-            return
-
-
 # -- tabs --------------------------------------------------------------------------------------------------------------
 
 
@@ -355,9 +284,8 @@ def _pipelines(folder: Path, url: str) -> Path:
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="*", default=["upload", "million", "runs", "tabs"])
+    parser.add_argument("what", nargs="*", default=["upload", "million", "tabs"])
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--runs", type=int, default=10_003)
     parser.add_argument("--tabs", type=int, default=20)
     options = parser.parse_args()
     os.environ.pop("PREFECT_API_URL", None)
@@ -383,8 +311,6 @@ def main() -> None:
             upload(site, folder)
         if "million" in options.what:
             million(site, settings, redis.url, folder, options.rows)
-        if "runs" in options.what:
-            runs(site, redis.url, options.runs)
         if "tabs" in options.what:
             _wait(lambda: site.api("GET", "/status").json()["well"])
             tabs(site, folder, options.tabs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,7 +27,18 @@ async def _lifespan(app: Any) -> AsyncIterator[None]:
     private_folder(settings().inbox)
     settings().uploads.mkdir(parents=True, exist_ok=True)  # may lie where other machines have to read it
     remove_stale(settings())
+    _leave_out_of_garbage()
     yield
+
+
+def _leave_out_of_garbage() -> None:
+    """Let the garbage collector pass over what is loaded by now.
+
+    After each drawing Streamlit lets it look at all there is, for some 100 ms, in which nothing is answered. It still
+    looks at all that comes after: pages, sessions and what they have read are given back as before.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 _api = Mount("/api", app=make_api())

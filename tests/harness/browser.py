@@ -82,16 +82,18 @@ class Dashboard:
 
 
 @contextmanager
-def dashboard(environment: Mapping[str, str], log: Path, *, port: int = 0) -> Iterator[Dashboard]:
+def dashboard(environment: Mapping[str, str], log: Path, *, port: int = 0, tree: Path = ROOT) -> Iterator[Dashboard]:
     """Start `streamlit run dashboard/app.py` with this environment; ends with the block.
 
-    Where no port is asked for it takes a free one, and another if somebody was quicker.
+    Where no port is asked for it takes a free one, and another if somebody was quicker. Of another `tree` than this one
+    it is started by that one's own Python.
     """
+    python = sys.executable if tree == ROOT else str(tree / ".venv/bin/python")
     for trials_left in range(0 if port else 4, -1, -1):
         at = port or free_port()
-        command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(at)]
+        command = [python, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(at)]
         with log.open("ab") as out:
-            process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=out, stderr=out)
+            process = subprocess.Popen(command, cwd=tree, env={**os.environ, **environment}, stdout=out, stderr=out)
         url = f"http://127.0.0.1:{at}"
         if _answers(url, process):
             break
