@@ -35,7 +35,7 @@ prove: $(ready) services faketime ## Run the long proofs: limit, kills, restarts
 	@$(run_in_venv) python -m pytest -m prove --ignore tests/limit/test_limit_harm.py --ignore tests/faults/test_faults.py
 	@ROWRELAY_SEPARATE_STACK=1 $(run_in_venv) python -m tests.faults --trials 200 $(FAULTS)
 
-mutants: $(ready) ## Put some 120 faults into limiter, ledger, client and schema, one by one, and see whether the tests notice
+mutants: $(ready) ## Put some 300 faults into the code, one by one, and see whether the tests notice
 	@$(run_in_venv) python -m tests.mutants
 
 bench: $(ready) browser services ## Measure speed and memory, one thing after the other: takes the better part of an hour

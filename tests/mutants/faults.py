@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tests.mutants.access import ACCESS
+from tests.mutants.courses import COURSES
 from tests.mutants.fault import Fault
 from tests.mutants.fault import of as _of
+from tests.mutants.files import FILES
 
 __all__ = ["ALL", "Fault"]
 
@@ -606,8 +608,8 @@ SCHEMAS = [
         ),
         (
             "blank lines are no rows",
-            "            yield from self._reject_held()\n            if",
-            "            self._pending = []\n            if",
+            "            yield from self._reject_held()\n            wrong",
+            "            self._pending = []\n            wrong",
         ),
     ),
 ]
@@ -683,4 +685,4 @@ ANSWERS = [
         ("resolve: of any claim", "if rec.epoch == item[2] and rec.serial == item[3] and move(", "if move("),
     ),
 ]
-ALL = (*LIMIT, *LEDGERS, *CLIENTS, *SCHEMAS, *ANSWERS, *ACCESS)
+ALL = (*LIMIT, *LEDGERS, *CLIENTS, *SCHEMAS, *ANSWERS, *ACCESS, *COURSES, *FILES)
