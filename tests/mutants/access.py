@@ -47,8 +47,8 @@ ACCESS = [
         ("whoever waits for a permit has the lock", "        if self._paying.counts:  #", "        if False:  #"),
         (
             "the wait for a permit counts as patience",
-            "self._clock() - self._paying.waited_seconds >= began + self._patience",
-            "self._clock() >= began + self._patience",
+            "self._clock() - self._paying.waited_seconds >= began + patience",
+            "self._clock() >= began + patience",
         ),
     ),
     *of(
