@@ -119,32 +119,16 @@ def send(
     Ctrl-C takes no new rows and waits for the answers under way; twice leaves at once. Either way nothing that is
     finished is lost, and `--resume` sends the rest.
     """
-    if resume is None and file is None and from_run is None:
-        raise RowrelayError("Nothing to send is named.", hint="Give a FILE, or a run with --resume RUN.")
+    read = {**by_option(form), "--map": mapping or None}
     if from_run is not None:
-        read = {"FILE": file, "--resume": resume, **by_option(form), "--map": mapping or None}
-        if given := [name for name, value in read.items() if value is not None]:
-            raise RowrelayError(f"--from-run goes without {given[0]}.", hint="The rows are those of the run.")
-        if pipeline is None:
-            raise RowrelayError("--from-run needs a --pipeline.", hint="`rowrelay pipelines` lists them.")
-    if resume is None and rows is not None:
-        raise RowrelayError("--rows goes with --resume RUN only.", hint="A new run sends all of its rows.")
-    if resume is None and definition is not None:
-        raise RowrelayError("--definition goes with --resume RUN only.", hint="A new run takes the present one.")
-    fixed: dict[str, object] = {
-        "FILE": file,
-        "--pipeline": pipeline,
-        "--url": url,
-        **by_option(form),
-        "--map": mapping or None,
-    }
+        _refuse_beside_results({"FILE": file, "--resume": resume, **read}, pipeline)
     if resume is not None and skip_delivered and rows not in (Rows.FAILED, Rows.UNKNOWN):
         raise RowrelayError(
             "With --resume, --skip-delivered goes with --rows failed or --rows unknown only.",
             hint="Send the file as a new run to leave out what was delivered.",
         )
-    if resume is not None and (given := [name for name, value in fixed.items() if value is not None]):
-        raise RowrelayError(f"--resume goes without {given[0]}.", hint="A run keeps what it was begun with.")
+    fixed = {"FILE": file, "--pipeline": pipeline, "--url": url, **read}
+    _refuse_beside_run(fixed, resume, from_run, rows, definition)
     from deployments.commands import sending
     from deployments.commands.wish import Wish
     from flows.pipeline.file_form import said
@@ -167,6 +151,30 @@ def send(
             from_run=from_run or "",
         )
     )
+
+
+def _refuse_beside_results(named: dict[str, object], pipeline: str | None) -> None:
+    """Refuse what does not go with --from-run."""
+    if given := [name for name, value in named.items() if value is not None]:
+        raise RowrelayError(f"--from-run goes without {given[0]}.", hint="The rows are those of the run.")
+    if pipeline is None:
+        raise RowrelayError("--from-run needs a --pipeline.", hint="`rowrelay pipelines` lists them.")
+
+
+def _refuse_beside_run(
+    named: dict[str, object], resume: str | None, from_run: str | None, rows: Rows | None, definition: Whose | None
+) -> None:
+    """Refuse what does not go with --resume, or without it."""
+    if resume is not None:
+        if given := [name for name, value in named.items() if value is not None]:
+            raise RowrelayError(f"--resume goes without {given[0]}.", hint="A run keeps what it was begun with.")
+        return
+    if named["FILE"] is None and from_run is None:
+        raise RowrelayError("Nothing to send is named.", hint="Give a FILE, or a run with --resume RUN.")
+    if rows is not None:
+        raise RowrelayError("--rows goes with --resume RUN only.", hint="A new run sends all of its rows.")
+    if definition is not None:
+        raise RowrelayError("--definition goes with --resume RUN only.", hint="A new run takes the present one.")
 
 
 @commands.command(epilog="\b\nExample:\n  rowrelay reconcile last")

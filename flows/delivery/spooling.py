@@ -93,29 +93,33 @@ class Spooling:
             except ColumnsDiffer as exc:
                 self._ledger.facts(self._run, epoch=epoch, header=exc.names, header_rows=_shown(exc.samples))
                 raise
-            self._ledger.begin(
-                self._run,
-                epoch,
-                total=result.rows,
-                rejected=result.rejected,
-                digest=result.digest,
-                encoding=result.encoding,
-                delimiter=result.delimiter,
-                apostrophes=result.form.apostrophes,
-                form=result.form.stated,
-                origin=to_builtins(result.origin),
-                spool=self._spool.manifest().digest,
-                check_seconds=round(result.seconds, 3),
-                delivered=sum(result.delivered.values()),
-                delivered_in=dict(result.delivered),
-                delivered_unsure=result.unsure,
-                skipped=result.skipped,
-                notices=list(result.remarks),
-            )
+            self._begin(result)
             self._ledger.same_content(result.digest, self._run)
             for text in (*result.remarks, *told(result, delivered.unread if delivered else {})):
                 self._ledger.event(self._run, text)
         return result
+
+    def _begin(self, result: CheckResult) -> None:
+        """Fix the run's totals, and what is known of its file."""
+        self._ledger.begin(
+            self._run,
+            self._lease.epoch,
+            total=result.rows,
+            rejected=result.rejected,
+            digest=result.digest,
+            encoding=result.encoding,
+            delimiter=result.delimiter,
+            apostrophes=result.form.apostrophes,
+            form=result.form.stated,
+            origin=to_builtins(result.origin),
+            spool=self._spool.manifest().digest,
+            check_seconds=round(result.seconds, 3),
+            delivered=sum(result.delivered.values()),
+            delivered_in=dict(result.delivered),
+            delivered_unsure=result.unsure,
+            skipped=result.skipped,
+            notices=list(result.remarks),
+        )
 
     def _left_alone(self) -> LeftAlone | None:
         """Where the run undoes another: who knows which of its rows are left alone. Raises CannotUndo, RunBusy."""

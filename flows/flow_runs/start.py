@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
@@ -13,6 +13,9 @@ from flows.errors import RowrelayError, StackError
 from flows.flow_runs.names import source_name, title
 from flows.pipeline.file_form import AS_FOUND, FileForm
 from flows.records import Wanted
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
 
 
 class KeyReused(RowrelayError):
@@ -48,11 +51,6 @@ def start(
         KeyReused: the key has started something else.
         StackError: Prefect does not answer, refuses the parameters, or has no such deployment.
     """
-    # Importing Prefect takes a second, which the pages that start nothing should not pay.
-    from prefect.client.orchestration import get_client
-    from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-    from prefect.states import Scheduled
-
     if from_run and not file:
         file = source_name(from_run, undo=undo)
     parameters: dict[str, Any] = {
@@ -75,15 +73,31 @@ def start(
         "reason": reason,
     }
     parameters |= {name: said for name, said in told.items() if said}
+    name = title(pipeline, file, resume=resume, rows=rows, dry_run=dry_run)
+    run = _scheduled(pipeline, name, parameters, by=by, key=idempotency_key, after_seconds=after_seconds)
+    if idempotency_key and (other := [name for name in parameters if run.parameters.get(name) != parameters[name]]):
+        raise KeyReused(f"The idempotency key was used for a request with another {' and '.join(other)}.")
+    return UUID(str(run.id))
+
+
+def _scheduled(
+    pipeline: str, name: str, parameters: dict[str, Any], *, by: str, key: str | None, after_seconds: float
+) -> FlowRun:
+    """A flow run of `deliver/<pipeline>`, the one that there is if the key is known. Raises StackError."""
+    # Importing Prefect takes a second, which the pages that start nothing should not pay.
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+    from prefect.states import Scheduled
+
     try:
         with get_client(sync_client=True) as client:
             deployment = client.read_deployment_by_name(f"deliver/{pipeline}")
-            run = client.create_flow_run_from_deployment(
+            return client.create_flow_run_from_deployment(
                 deployment.id,
                 parameters=parameters,
-                name=title(pipeline, file, resume=resume, rows=rows, dry_run=dry_run),
+                name=name,
                 tags=[f"by:{by}"],
-                idempotency_key=idempotency_key,
+                idempotency_key=key,
                 state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(seconds=after_seconds)),
             )
     except ObjectNotFound as exc:
@@ -95,6 +109,3 @@ def start(
         raise StackError(f"Prefect refused the run: {exc.response.text[:300]}") from exc
     except httpx.HTTPError as exc:
         raise StackError(f"Prefect does not answer: {exc}", hint="Start it with `rowrelay up`.") from exc
-    if idempotency_key and (other := [name for name in parameters if run.parameters.get(name) != parameters[name]]):
-        raise KeyReused(f"The idempotency key was used for a request with another {' and '.join(other)}.")
-    return UUID(str(run.id))
