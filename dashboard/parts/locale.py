@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from flows.words import duration
-
 NARROW = "\u202f"
 _POINTS = "az bs ca da de el es eu gl hr id is it mk nl pt ro sl sr tr vi"  # 1.234.567 and 6,4
 _SPACES = "be bg cs et fi fr hu hy kk lt lv nb nn no pl ru sk sq sv uk"  # 1 234 567 and 6,4
@@ -77,13 +75,6 @@ class Locale:
         form = "%I:%M" if self.twelve_hours else "%H:%M"
         clock = moment.strftime(form + (":%S" if seconds else "") + (" %p" if self.twelve_hours else ""))
         return clock.lstrip("0") if self.twelve_hours else clock
-
-    def ago(self, at: float | None) -> str:
-        """How long ago, in words."""
-        if at is None:
-            return "–"
-        seconds = datetime.now(self.zone).timestamp() - at
-        return "just now" if seconds < 10 else f"{duration(seconds)} ago"
 
 
 def size(count: float) -> str:

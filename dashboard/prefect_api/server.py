@@ -57,13 +57,12 @@ class FlowRun:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What Prefect can start: `flow` is deliver or inbox, `name` the pipeline's. `polled`: when a runner last asked."""
+    """What Prefect can start: `flow` is deliver or inbox, `name` the pipeline's."""
 
     id: str
     flow: str
     name: str
     ready: bool
-    polled: float | None
     paused: bool
     parameters: dict[str, Any]
     accepts: tuple[str, ...]
@@ -202,7 +201,6 @@ def _deployment(raw: Mapping[str, Any], flows: Mapping[str, str]) -> Deployment:
         flow=flows.get(raw["flow_id"], ""),
         name=raw["name"],
         ready=raw.get("status") == "READY",
-        polled=moment(raw.get("last_polled")),
         paused=bool(raw.get("paused")),
         parameters=raw.get("parameters") or {},
         accepts=tuple(accepts),

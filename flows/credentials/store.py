@@ -68,7 +68,6 @@ class About:
     expires: float | None
     scope: str
     trouble: str
-    trouble_at: float | None
     now: float
 
 
@@ -230,7 +229,6 @@ def _about(data: dict[Any, Any], now: float) -> About:
         expires=_moment(data.get(b"expires")),
         scope=text("scope"),
         trouble=text("trouble"),
-        trouble_at=_moment(data.get(b"trouble_at")),
         now=now,
     )
 

@@ -52,7 +52,7 @@ if wish == 'put' then
 end
 if wish == 'fail' then
   if generation() == tonumber(ARGV[3]) then
-    redis.call('HSET', hash, 'trouble', ARGV[4], 'trouble_at', string.format('%.3f', now))
+    redis.call('HSET', hash, 'trouble', ARGV[4])
   end
   free()
   return 1
