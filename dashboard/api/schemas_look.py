@@ -51,6 +51,7 @@ class Look(Answer):
     readings: list[Reading] = Field(
         description="The encodings that fit, where nobody can tell which; the likeliest first"
     )
+    lists: list[str] = Field(description="Of a JSON file: where lists of objects begin in it, for `source.path`")
     problem: str = Field(description="Why it cannot be read so; empty if it can")
     hint: str
 

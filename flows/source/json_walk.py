@@ -18,6 +18,8 @@ DEEPEST = 50  # objects within each other, outside the list of rows
 SLOW, SLOWEST = 100, 10_000  # items that are taken one by one where many at once could not be; ever more of them
 GUESSES = 4
 PIECE = 1 << 16  # characters that are decoded at once, if an item ends there
+MEND = "What follows is not certain: mend it there."
+SEVERAL = "If records stand one below the other, write each in one line (jq -c .), or all in a list: [{…}, {…}]."
 _BLANK = re.compile(r"[ \t\r\n]*")
 _BETWEEN = re.compile(r'[ \t\r\n]*,[ \t\r\n]*\{[ \t\r\n]*(?:"[^"\\]{0,100}"[ \t\r\n]*:)?')
 _scan = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode  # of any length: only the end of a value matters
@@ -59,7 +61,8 @@ class Walk:
         """
         yield from self._value((), asked)
         if self._peek():
-            self._wrong("other data behind its end")
+            hint = SEVERAL if self._peek() == "{" else MEND
+            self._wrong("other data behind its end", hint)
 
     def items(self) -> Iterator[Items]:
         """The items of the list that was found last, up to its end."""
@@ -185,14 +188,14 @@ class Walk:
         self._at = exc.pos
         self._wrong(f"a mistake: {exc.msg[:1].lower()}{exc.msg[1:]}")
 
-    def _wrong(self, what: str) -> NoReturn:
+    def _wrong(self, what: str, hint: str = MEND) -> NoReturn:
         if self._at >= len(self._text) and "behind" not in what:
             self._cut()
         line, column = self._place()
         raise self._refuse(
             f"is no valid JSON: {what} (column {column:,})",
             line=line,
-            hint="What follows is not certain: mend it there.",
+            hint=hint,
         )
 
     def _cut(self) -> NoReturn:

@@ -14,6 +14,7 @@ from flows.pipeline.file_form import AS_FOUND, FileForm
 from flows.records import Reading
 from flows.source.body import Body
 from flows.source.content import Noticed
+from flows.source.json_array import lists_in
 from flows.source.kind import kind_of
 from flows.source.rawfile import RawFile
 from flows.source.source import MAX_BYTES, READERS
@@ -50,6 +51,7 @@ class Look:
 
     `form`: how it was read, with what was found. `columns` and `rows`: the header, and rows below it. `top`: the first
     rows as they stand, those above the header too. `readings`: the encodings that fit, where nobody can tell which.
+    `lists`: of a JSON file, where lists of objects begin in it.
     `problem` and `hint`: why it cannot be read so; what could be read all the same is there.
     """
 
@@ -59,6 +61,7 @@ class Look:
     top: tuple[Line, ...] = ()
     sheets: tuple[Tab, ...] = ()
     readings: tuple[Reading, ...] = ()
+    lists: tuple[str, ...] = ()
     problem: str = ""
     hint: str = ""
 
@@ -86,6 +89,8 @@ def _kind(path: str | Path, seen: Look, max_bytes: int) -> Look:
     with closing(RawFile(path, max_bytes=max_bytes)) as raw, closing(Body(raw)) as body:
         kind = kind_of(body, seen.form.kind)
         seen = replace(seen, form=seen.form.model_copy(update={"kind": kind}))
+        if kind == "json":
+            seen = replace(seen, lists=lists_in(body.head, seen.form.encoding, body.refuse))
         if kind not in BOOKS:
             return seen
         with closing(BOOKS[kind](body)) as book:

@@ -33,3 +33,11 @@ def test_a_look_at_what_is_not_there_or_cannot_be_is_refused(api: TestClient) ->
     assert api.post("/look", json={"file": file, "pipeline": "nobodys"}).status_code == 400
     workbook = api.post("/look", json={"file": file, "source": {"kind": "xlsx"}}).json()
     assert workbook["problem"] == "a.csv: is a text file, and was said to be an Excel workbook"
+
+
+def test_the_lists_in_a_json_file_are_proposed(api: TestClient) -> None:
+    file = api.put("/files/two.json", content=b'{"a": [{"x": 1}], "b": {"c": [{"x": 2}]}, "d": [').json()["file"]
+
+    assert api.post("/look", json={"file": file}).json()["lists"] == ["a", "b.c"]
+    there = api.post("/look", json={"file": file, "source": {"path": "b.c"}}).json()
+    assert (there["rows"], there["problem"]) == ([["2"]], "")

@@ -145,6 +145,22 @@ def test_a_file_that_was_read_well_can_be_read_otherwise_as_well(checked: Checke
     assert [each.value for each in page.code if each.value.startswith("source:")] == ["source: {encoding: cp1250}"]
 
 
+def test_of_several_lists_in_json_a_person_takes_one(checked: Checked, answers: Answers) -> None:
+    run = checked(
+        b'{"old": [{"number": 1, "city": "Bonn"}], "data": {"new": [{"number": 2, "city": "Ulm"}]}}', "f.json"
+    )
+    page = show("check", run=run)
+    assert "Say which one: “Where its rows are: old” under “Read it otherwise”." in text(page)
+    begun(answers, "orders")
+
+    page.selectbox(f"path-{run}").set_value("data.new").run()
+    assert page.dataframe[-1].value.to_numpy().tolist() == [["2", "Ulm"]]
+    page.button("read-so").click().run()
+
+    (asked,) = [json.loads(body) for path, body in ASKED if path.endswith("/create_flow_run")]
+    assert asked["parameters"]["source"] == {"path": "data.new"}
+
+
 def test_a_total_is_told_of_with_the_control_that_leaves_it_out(checked: Checked) -> None:
     page = show("check", run=checked(b"number;city\n1;Bonn\nTotal;x\n"))
 

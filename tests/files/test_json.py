@@ -214,6 +214,7 @@ def test_of_several_lists_one_has_to_be_named(path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
+        ('{\n"a": 1}\n{\n"a": 2}\n', ":3: is no valid JSON: other data behind its end (column 1)\nIf records stand one below the other, write each in one line (jq -c .), or all in a list: [{…}, {…}]."),
         ("[]", ": is JSON without a list of objects\nEach row must be an object in a list: [{…}, {…}]."),
         ("[1, 2]", ": is JSON without a list of objects\nEach row must be an object in a list: [{…}, {…}]."),
         ('[{"a": 1}, {"a":', ": is cut off: its JSON has no end\nCopy or download it again."),
@@ -231,6 +232,32 @@ def test_of_several_lists_one_has_to_be_named(path: Path) -> None:
 )  # fmt: skip
 def test_what_is_no_list_of_objects_is_refused_with_its_place(path: Path, data: str, said: str) -> None:
     assert refused(path, data) == said
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_one_object_is_one_row_which_is_said(path: Path, indent: int | None) -> None:
+    path.write_text(json.dumps({"id": 1, "name": "  Ada  ", "tags": ["x"], "address": {"city": "Bonn"}}, indent=indent))
+
+    with open_file(path, {"id": False, "name": False, "address.city": False}) as source:
+        (frame,) = source.frames()
+        notices = source.notices
+
+    assert frame.text.to_numpy().tolist() == [["1", "  Ada  ", "Bonn"]]
+    assert ["is one object, which is read as one row" in each for each in notices] == ([True] if indent else [])
+    assert refused(path, '{"a": [\n1]}', FileForm(path="b")) == ": has no list at b\nLeave path out, or mend it."
+    assert "is one object of more than 1,048,576" in refused(
+        path, "{\n" + ",".join(f'"{at}": "{at:0999}"' for at in range(1100)) + "}"
+    )
+
+
+def test_a_list_that_was_found_in_a_file_is_named(path: Path) -> None:
+    path.write_text('{"count": 1, "data": {"items": [{"a": 1}]}}')
+    with open_file(path) as source:
+        list(source.frames())
+        assert source.notices == ("the rows are those of the list data.items; what stands around it was passed over",)
+    with open_file(path, form=FileForm(path="data.items")) as source:
+        list(source.frames())
+        assert source.notices == ()
 
 
 def test_a_header_in_brackets_is_no_json(path: Path) -> None:

@@ -29,7 +29,16 @@ _ANEW = "\nWrite it anew, or save the rows as CSV (UTF-8)."
 NESTED_FILES: list[tuple[str, bytes | None, str]] = [
     ("void.json", b"[]", f"void.json: {OBJECTS}"),
     ("numbers.json", b"[1, 2, 3]", f"numbers.json: {OBJECTS}"),
-    ("one.json", b'{\n  "userId": 1\n}', f"one.json: {OBJECTS}"),
+    (
+        "one.json",
+        b'{\n  "userId": 1\n}',
+        "one.json: its columns are not those of the pipeline (userId, title, body). missing: title, body\nIts columns: userId. Each column of the pipeline must be there once.",
+    ),
+    (
+        "below.json",
+        f"{{\n{POST[1:]}\n{{\n{POST[1:]}".encode(),
+        "below.json:3: is no valid JSON: other data behind its end (column 1)\nIf records stand one below the other, write each in one line (jq -c .), or all in a list: [{…}, {…}].",
+    ),
     ("cut.json", f"[{POST}, {POST[:20]}".encode(), f"cut.json: {CUT}"),
     ("open.json", f"[{POST}".encode(), f"open.json: {CUT}"),
     (

@@ -90,9 +90,7 @@ def _chosen(run: Run, said: FileForm, seen: Look) -> Keys:
             found["sheet"] = _one_of(run, "sheet", [tab.name for tab in seen.sheets], said.sheet, visible)
             found["merged"] = _merged(run, said.merged or "refuse")
     if kind == "json":
-        found["path"] = (
-            st.text_input(CONTROLS["path"], said.path, key=f"path-{run.id}", placeholder="data.items") or None
-        )
+        found["path"] = _one_of(run, "path", seen.lists, said.path, visible, others=True)
     if kind == "csv" or kind in SHEETS:
         with st.container(horizontal=True):
             found["header_row"] = _number(run, "header_row", said.header_row, least=1)
@@ -100,12 +98,20 @@ def _chosen(run: Run, said: FileForm, seen: Look) -> Keys:
     return {key: value for key, value in found.items() if value is not None and value != getattr(said, key)}
 
 
-def _one_of(run: Run, name: str, options: Iterable[str], now: object, words: Callable[[str], str | None]) -> str | None:
-    """One of several, or as it is found."""
+def _one_of(
+    run: Run,
+    name: str,
+    options: Iterable[str],
+    now: object,
+    words: Callable[[str], str | None],
+    *,
+    others: bool = False,
+) -> str | None:
+    """One of several, or as it is found; `others`: one may be typed that is not among them."""
     names: list[str | None] = [None, *dict.fromkeys([*([now] if isinstance(now, str) else []), *options])]
     return st.selectbox(
         CONTROLS[name], names, index=names.index(now) if isinstance(now, str) else 0, key=f"{name}-{run.id}",
-        format_func=lambda each: "As it is found" if each is None else words(each) or each,
+        format_func=lambda each: "As it is found" if each is None else words(each) or each, accept_new_options=others,
     )  # fmt: skip
 
 
