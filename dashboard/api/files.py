@@ -29,7 +29,7 @@ from flows.source.header import Called
 from flows.source.preview import look
 from flows.storage.access import resolve
 from flows.storage.located import find, opened, stored
-from flows.storage.storage import is_local
+from flows.storage.storage import is_local, scratch
 
 router = APIRouter(tags=["files"])
 _BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
@@ -109,8 +109,8 @@ def look_at_file(body: LookAt) -> Look:
     form = (definition.source if definition else AS_FOUND).but(body.source)
     wanted = Called.of(definition).names(definition.column_names) if definition else ()
     try:
-        with opened(body.file, here, definition) as path:
-            found = look(path, form, wanted=wanted, max_bytes=here.max_upload_bytes)
+        with opened(body.file, here, definition) as path, scratch(here.data) as folder:
+            found = look(path, form, wanted=wanted, max_bytes=here.max_upload_bytes, scratch=folder)
     except StorageError:
         raise
     except FileError as exc:

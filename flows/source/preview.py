@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 from flows.errors import BadFile, UnclearEncoding
 from flows.pipeline.file_form import AS_FOUND, FileForm
@@ -67,16 +68,27 @@ class Look:
 
 
 def look(
-    path: str | Path, form: FileForm = AS_FOUND, *, wanted: Iterable[str] = (), max_bytes: int = MAX_BYTES
+    path: str | Path,
+    form: FileForm = AS_FOUND,
+    *,
+    wanted: Iterable[str] = (),
+    max_bytes: int = MAX_BYTES,
+    scratch: Path | None = None,
 ) -> Look:
     """The beginning of a file, read by `form`. `wanted`: names that its header may hold.
 
+    `scratch`: the folder for what a packed workbook unpacks to (default: the system's for temporary files).
+
     What is wrong with the file, or with the form, is told in the answer. Raises FileError where it cannot be reached.
     """
+
+    def opened() -> _Opened:
+        return _opened(path, max_bytes, scratch)
+
     seen = Look(form)
     for step in (_kind, partial(_read, wanted=tuple(wanted)), _top):
         try:
-            seen = step(path, seen, max_bytes)
+            seen = step(opened, seen)
         except BadFile as exc:
             if not seen.problem:  # what is wrong first says most
                 readings = exc.readings if isinstance(exc, UnclearEncoding) else ()
@@ -84,9 +96,18 @@ def look(
     return seen
 
 
-def _kind(path: str | Path, seen: Look, max_bytes: int) -> Look:
+_Opened: TypeAlias = "AbstractContextManager[Body]"
+
+
+@contextmanager
+def _opened(path: str | Path, max_bytes: int, scratch: Path | None) -> Iterator[Body]:
+    with closing(RawFile(path, max_bytes=max_bytes)) as raw, closing(Body(raw, scratch)) as body:
+        yield body
+
+
+def _kind(opened: Callable[[], _Opened], seen: Look) -> Look:
     """What kind of file it is, and the visible sheets of a workbook."""
-    with closing(RawFile(path, max_bytes=max_bytes)) as raw, closing(Body(raw)) as body:
+    with opened() as body:
         kind = kind_of(body, seen.form.kind)
         seen = replace(seen, form=seen.form.model_copy(update={"kind": kind}))
         if kind == "json":
@@ -100,10 +121,10 @@ def _kind(path: str | Path, seen: Look, max_bytes: int) -> Look:
             )
 
 
-def _top(path: str | Path, seen: Look, max_bytes: int) -> Look:
+def _top(opened: Callable[[], _Opened], seen: Look) -> Look:
     """The first rows as they stand: of a text file those from line 1 on, of a workbook those of its sheet."""
     if seen.form.kind == "csv" and not seen.readings:
-        with closing(RawFile(path, max_bytes=max_bytes)) as raw, closing(Body(raw)) as body:
+        with opened() as body:
             bare = seen.form.model_copy(update={"header_row": 1, "skip_rows": None})
             with closing(READERS["csv"](body, bare, (), Noticed())) as table:
                 return replace(seen, top=(Line(1, _cut(table.names)), *_below(table))[:ROWS])
@@ -119,9 +140,9 @@ def _below(table: Table) -> Iterable[Line]:
     return [Line(number, _cut(cells)) for number, cells in islice(zip(batch.lines, batch.rows(), strict=True), ROWS)]
 
 
-def _read(path: str | Path, seen: Look, max_bytes: int, *, wanted: Sequence[str]) -> Look:
+def _read(opened: Callable[[], _Opened], seen: Look, *, wanted: Sequence[str]) -> Look:
     """Its header and the rows below it."""
-    with closing(RawFile(path, max_bytes=max_bytes)) as raw, closing(Body(raw)) as body:
+    with opened() as body:
         reader = READERS.get(seen.form.kind or "")
         if reader is None:
             return seen

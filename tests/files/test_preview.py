@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,6 +95,17 @@ def test_of_a_workbook_every_visible_sheet_is_shown_until_one_is_chosen(tmp_path
     assert (chosen.problem, chosen.columns, chosen.form.sheet) == ("", ("number", "city"), "May")
     assert (chosen.form.header_row, chosen.rows) == (3, (("1", "Bonn"),))
     assert [line.cells[0] for line in chosen.top if any(line.cells)] == ["Orders of May", "number", "1"]
+
+
+def test_what_a_packed_workbook_unpacks_to_lies_in_the_folder_for_it(tmp_path: Path) -> None:
+    book = xlsx(tmp_path / "f.xlsx", {"May": [["number"], [1]]})
+    packed = written(tmp_path, gzip.compress(book.read_bytes()))
+    missing = tmp_path / "missing"
+
+    assert look(packed, scratch=missing).rows == ()  # so it is there that the file would lie
+    missing.mkdir()
+
+    assert look(packed, scratch=missing).rows == (("1",),)
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from flows.source.header import DELIMITERS, Called
 from flows.source.preview import Line, Look, look
 from flows.source.readings import COMMON
 from flows.storage.located import opened
+from flows.storage.storage import scratch
 
 _ROWS = 6
 _NARROW: dict[str, Any] = {"row": st.column_config.NumberColumn("row", width=50, pinned=True)}
@@ -45,9 +46,9 @@ def offer(run: Run, definition: Definition, *, asks: bool = False) -> None:
 @st.cache_data(ttl=60, show_spinner=False, max_entries=50)
 def _look(file: str, form: str, pipeline: str, _definition: Definition) -> Look:
     del pipeline
-    with opened(file, settings(), _definition) as path:
+    with opened(file, settings(), _definition) as path, scratch(settings().data) as folder:
         most, wanted = settings().max_upload_bytes, Called.of(_definition).names(_definition.column_names)
-        return look(path, FileForm.model_validate_json(form), wanted=wanted, max_bytes=most)
+        return look(path, FileForm.model_validate_json(form), wanted=wanted, max_bytes=most, scratch=folder)
 
 
 def _looked(run: Run, definition: Definition, form: FileForm) -> Look:
