@@ -188,10 +188,11 @@ def _print(
     least: float,
 ) -> None:
     out.print(Text(f"{definition.name} · {file}", style="bold"))
-    out.print(f"{result.rows:,} rows, {_read_as(result)}, checked in {result.seconds:.1f} s", markup=False)
+    out.print(f"{_rows(result.rows)}, {_read_as(result)}, checked in {result.seconds:.1f} s", markup=False)
     for text in result.remarks:
         out.print(Text(text, style="yellow"))
-    good, bad = f"{result.accepted:,} can be sent", f"{result.rejected:,} are rejected"
+    are = "is" if result.rejected == 1 else "are"
+    good, bad = f"{result.accepted:,} can be sent", f"{result.rejected:,} {are} rejected"
     out.print(Text.assemble((good, "green"), ", ", (bad, "magenta" if result.rejected else "")))
     if result.samples:
         out.print()
@@ -208,7 +209,11 @@ def _print(
     if result.accepted:
         limit = limit_words(definition.terms.windows, definition.terms.in_flight)
         made = f" in {number.words}" if number.least != result.accepted or number.most != number.least else ""
-        out.print(f"\nSending {result.accepted:,} rows{made} takes at least {duration(least)} (limit: {limit})")
+        out.print(f"\nSending {_rows(result.accepted)}{made} takes at least {duration(least)} (limit: {limit})")
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _read_as(result: CheckResult) -> str:

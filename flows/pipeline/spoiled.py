@@ -21,11 +21,13 @@ ERROR = "is an error of a spreadsheet: mend the cell there, and save the file ag
 HIDDEN = "is what a spreadsheet shows where a column is too narrow: widen it there, and save the file again"
 LOST = "was shortened by a spreadsheet, and digits of it are lost: make the column text there, and fill it in again"
 DATED = "looks like a date that a spreadsheet made of it: make the column text there, and fill it in again"
+SERIAL = "may be a day whose cell has lost its format: give it a date's format there"
 
 _MONTHS = (
     "jan|feb|fev|fév|mar|mär|mrz|apr|avr|abr|may|mai|mag|maj|jun|jui|jul|lug|aug|ago|aoû|sep|set|oct|okt|ott|out|nov|"
     "dec|dez|déc|dic|янв|фев|апр|мая|июн|июл|авг|сен|окт|ноя|дек"
 )
+_SERIAL = re.compile(r"[2-6][0-9]{4}([.,][0-9]+)?")  # the days of 1954 to 2091 as spreadsheets count them
 _SHORTENED = re.compile(SHORTENED)
 _NARROW = re.compile(TOO_NARROW)
 _OFFICE = re.compile(OFFICE)
@@ -68,6 +70,8 @@ def because(kind: str, text: str, asked: str) -> str:
         return why
     if kind in _CODES and _DATE.fullmatch(bare):
         return f"{asked}; it {DATED}"
+    if kind in ("date", "datetime") and _SERIAL.fullmatch(bare):
+        return f"{asked}; it {SERIAL}"
     found = unseen(text)
     return f"{asked}; it holds {found}" if found else asked
 

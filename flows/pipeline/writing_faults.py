@@ -125,7 +125,7 @@ def name_faults(columns: Mapping[str, Column]) -> Iterator[Fault]:
             if not folded or other != other.strip() or not other.isprintable() or len(other) > 200:
                 yield Fault(place, f"must be 1 to 200 visible characters, no blanks around them (found {brief(other)})")
             elif owners.get(folded) == name:
-                yield Fault(place, f"names {name!r} twice; capital and small letters do not matter")
+                yield Fault(place, f"names {name!r} twice: leave it out, since capital and small letters do not matter")
             elif folded in owners:
                 yield Fault(place, f"is a name of the column {owners[folded]!r} already")
             owners.setdefault(folded, name)

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from flows.origin import Origin
-from flows.pipeline.file_form import AS_FOUND, SHEETS, WORDS, FileForm
+from flows.pipeline.file_form import AS_FOUND, NESTED, SHEETS, WORDS, FileForm
 from flows.sheet import REASON, is_ours, is_reason, restored, unguarded
 from flows.source.body import Body
 from flows.source.content import Noticed
@@ -99,8 +99,16 @@ class Source:
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """Columns of the file that nobody asked for, without the one of reasons that Rowrelay itself put there."""
-        return tuple(name for name in self._header.ignored if not is_reason(name))
+        """Columns of the file that nobody asked for, without the one of reasons that Rowrelay itself put there.
+
+        An object of which a field was asked for is none of them.
+        """
+        inside = tuple(self.called.values()) if self.kind in NESTED else ()
+        return tuple(
+            name
+            for name in self._header.ignored
+            if not is_reason(name) and not any(each.startswith(f"{name}.") for each in inside)
+        )
 
     @property
     def unused(self) -> tuple[int, ...]:

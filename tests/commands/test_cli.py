@@ -406,7 +406,7 @@ def test_a_file_with_rejected_rows_only_is_no_error_of_the_file(here: Path, rowr
     code, out, _ = rowrelay("check", "bad.csv")
 
     assert code == 1
-    assert "0 can be sent, 1 are rejected" in out
+    assert "0 can be sent, 1 is rejected" in out
 
 
 def test_init_writes_a_definition_that_the_sample_passes(

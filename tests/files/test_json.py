@@ -242,6 +242,8 @@ def test_one_object_is_one_row_which_is_said(path: Path, indent: int | None) -> 
         (frame,) = source.frames()
         notices = source.notices
 
+        assert source.ignored == ("tags",)  # not the address, of which a field is wanted
+
     assert frame.text.to_numpy().tolist() == [["1", "  Ada  ", "Bonn"]]
     assert ["is one object, which is read as one row" in each for each in notices] == ([True] if indent else [])
     assert refused(path, '{"a": [\n1]}', FileForm(path="b")) == ": has no list at b\nLeave path out, or mend it."

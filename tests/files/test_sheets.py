@@ -364,6 +364,15 @@ def test_notices_and_reasons_say_a_place_as_people_of_sheets_do(kind: str, tmp_p
     assert " line " not in told
 
 
+def test_of_several_sheets_the_one_with_the_columns_is_proposed(tmp_path: Path) -> None:
+    path = xlsx(
+        tmp_path / "a.xlsx", {"Info": [["Made by", "Ada"]], "Data": [["Orders"], HEAD, ROWS[1]], "More": [["id"]]}
+    )
+
+    with pytest.raises(FileError, match="Say which one: --sheet Data "):
+        checked(path, defined())
+
+
 SILENT = {
     "digits that are gone": ("><v>4111111111111110</v>", {"type": "str"}),
     "digits that are gone, as a number": ("><v>1.2345678901234567E+19</v>", {"type": "int"}),

@@ -55,7 +55,7 @@ COLUMNS: list[tuple[str, str, str]] = [
         ("a default of a unique column", "{type: int, unique: true, default: 1}", ".default: would stand in each row whose cell is empty, but the column is unique"),
         ("as written, but no text", "{type: int, as_written: true}", ".as_written: is for str, not for int"),
         ("another name that is another column's", "{type: str, from: [ID]}", ".from[0]: is a name of the column 'id' already"),
-        ("another name that is its own", "{type: str, from: [Name, Title]}", ".from[1]: names 'title' twice; capital and small letters do not matter"),
+        ("another name that is its own", "{type: str, from: [Name, Title]}", ".from[1]: names 'title' twice: leave it out, since capital and small letters do not matter"),
         ("another name with blanks", "{type: str, from: ['Name ']}", ".from[0]: must be 1 to 200 visible characters, no blanks around them (found 'Name ')"),
         ("another name that is no list", "{type: str, from: Name}", ".from: must be a list, e.g. [a, b] (found 'Name')"),
     )
@@ -95,6 +95,7 @@ CELLS: list[tuple[str, str, str]] = [
     ("{type: decimal}", "\u22125", "must be a decimal number such as 12.50; it holds a minus sign that is no hyphen (U+2212)"),
     ("{type: date, format: DD.MM.YYYY}", "13.31.2026", "must be a date such as 31.01.2026: there is no such day"),
     ("{type: date, format: DD.MM.YYYY}", "29.02.2026", "must be a date such as 31.01.2026: there is no such day"),
+    ("{type: date, format: DD.MM.YYYY}", "45356", "must be a date such as 31.01.2026; it may be a day whose cell has lost its format: give it a date's format there"),
     ("{type: date, format: DD.MM.YYYY}", "1.2.2026", "must be a date such as 31.01.2026"),
     ("{type: date, format: DD.MM.YYYY}", "31.01.26", "must be a date such as 31.01.2026"),
     ("{type: date, format: MM/DD/YYYY}", "2026-01-31", "must be a date such as 01/31/2026"),

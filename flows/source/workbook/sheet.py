@@ -18,9 +18,8 @@ from flows.source.quoting import Batch
 from flows.source.spelling import AsDigits, shouted
 from flows.source.table import SAMPLES, Named, NotSpelled, Spelling
 from flows.source.workbook.grid import Block, Merge, Piece, Row, Walk, Workbook
-from flows.source.workbook.sheet_choice import chosen, few, filled_cells
+from flows.source.workbook.sheet_choice import LOOKED_AT, chosen, few, filled_cells, loose
 
-LOOKED_AT = 200  # rows among which the header is looked for
 BATCH_ROWS = 2000
 BATCH_CHARS = 1 << 20
 Faults = tuple[Reason, ...]
@@ -35,7 +34,8 @@ class Sheet(Named):
     def __init__(self, book: Workbook, form: FileForm, wanted: Iterable[str], noticed: Noticed, refuse: Refuse) -> None:
         self.kind = book.kind
         self._book, self._form, self._noticed, self._refuse = book, form, noticed, refuse
-        at, name = chosen(book, form.sheet, noticed, refuse)
+        asked = {loose(each) for each in wanted}
+        at, name = chosen(book, form.sheet, asked, noticed, refuse)
         self._grid = book.grid(at)
         pieces = self._grid.pieces()
         if form.merged == "fill":
@@ -52,7 +52,7 @@ class Sheet(Named):
         if not any(filled_cells(cells) for _, cells in head) or (form.header_row and head[0][0] != form.header_row):
             where = f"row {form.header_row}" if form.header_row else "its rows"
             raise refuse(f"has nothing in {where} of sheet {name!r} that could name the columns", hint=_ADVICE)
-        found = 0 if form.header_row else _header(head, {_loose(each) for each in wanted})
+        found = 0 if form.header_row else _header(head, asked)
         self.header_row, cells = head[found]
         filled = [index for index, cell in enumerate(cells) if cell not in (None, "")]
         self._first, self._last = filled[0], filled[-1]
@@ -216,7 +216,7 @@ def _until(rows: Iterator[Row], skipped: int) -> _Above:
 
 def _header(head: Sequence[Row], wanted: Set[str]) -> int:
     """Which of the first rows names the most wanted columns; where none does, the first one that is full of texts."""
-    merits = [len(wanted & {_loose(cell) for cell in cells if isinstance(cell, str)}) for _, cells in head]
+    merits = [len(wanted & {loose(cell) for cell in cells if isinstance(cell, str)}) for _, cells in head]
     if max(merits):
         return merits.index(max(merits))
     counts = [filled_cells(cells) for _, cells in head]
@@ -262,7 +262,3 @@ def _index(name: str) -> int:
     for letter in name:
         at = at * 26 + ord(letter) - 64
     return at - 1
-
-
-def _loose(name: str) -> str:
-    return name.strip().casefold()
