@@ -103,6 +103,7 @@ class _Reader:
         self._cell: Mapping[str, str] = {}
         self._lines: list[str] | None = None  # of the text of a cell
         self._within = self._beside = 0  # how many tables, and notes, the parser is within
+        self._here = self._repeats = False  # within the sheet that is wanted alone; a cell of the row is repeated
 
     def taken(self) -> list[Row]:
         """The rows that ended since this was asked last."""
@@ -120,14 +121,15 @@ class _Reader:
                 style = attributes.get("table:style-name", "")
                 self.sheets.append((attributes.get("table:name", ""), style not in self._hidden))
                 self._last = self._column = 0
-        elif len(self.sheets) - 1 == self._wanted and self._within == 1:
+            self._here = self._within == 1 and len(self.sheets) - 1 == self._wanted
+        elif self._here:
             self._inside(name, attributes)
 
     def _inside(self, name: str, attributes: Mapping[str, str]) -> None:
         if name in ("table:table-cell", "table:covered-table-cell"):
             self._cell, self._lines = attributes, []
         elif name == "table:table-row":
-            self._row, self._cells = attributes, []
+            self._row, self._cells, self._repeats = attributes, [], False
         elif name == "office:annotation":
             self._beside += 1
         elif name == "table:table-column":
@@ -145,8 +147,9 @@ class _Reader:
     def _end(self, name: str) -> None:
         if name == "table:table":
             self._within -= 1
-            self.over = not self._within and len(self.sheets) - 1 == self._wanted
-        elif len(self.sheets) - 1 != self._wanted or self._within != 1:
+            wanted = len(self.sheets) - 1 == self._wanted
+            self.over, self._here = not self._within and wanted, self._within == 1 and wanted
+        elif not self._here:
             return
         elif name in ("table:table-cell", "table:covered-table-cell"):
             self._put(covered=name == "table:covered-table-cell")
@@ -168,6 +171,7 @@ class _Reader:
         value = None if covered else self._value(cell)
         count = _count(cell, "table:number-columns-repeated")
         wide, high = _count(cell, "table:number-columns-spanned"), _count(cell, "table:number-rows-spanned")
+        self._repeats = self._repeats or count > 1
         if wide * high > 1 and not covered:
             merge = Merge(self._last, at, min(self._last + high, MOST_ROWS) - 1, min(at + wide, MOST_COLUMNS) - 1)
             self._facts.merges.append(merge)
@@ -203,9 +207,10 @@ class _Reader:
         if self._last + count > MOST_ROWS:
             count = MOST_ROWS - self._last
         if cells:
-            self._made += count * sum(len(str(cell)) + 1 for cell in cells)
-            if self._made > self._most:
-                raise self._refuse(f"holds more than the {self._most:,} bytes that are allowed, with repeated rows")
+            if count > 1 or self._repeats:  # the others are no more than what the file unpacks to
+                self._made += count * sum(len(str(cell)) + 1 for cell in cells)
+                if self._made > self._most:
+                    raise self._refuse(f"holds more than the {self._most:,} bytes that are allowed, with repeated rows")
             self._rows += [(self._last + each, list(cells)) for each in range(1, count + 1)]
         self._last += count
 
@@ -215,7 +220,9 @@ _VALUES = {"date": "date-value", "time": "time-value", "boolean": "boolean-value
 
 
 def _count(attributes: Mapping[str, str], name: str) -> int:
-    text = attributes.get(name, "1")
+    text = attributes.get(name)
+    if text is None:
+        return 1
     return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 9 else 1
 
 

@@ -55,7 +55,8 @@ class XlsBook:
         for at, name in enumerate(self._names):
             with _readable(self._refuse):
                 found.append((name, self._book.sheet_by_index(at).visibility == 0))
-                self._book.unload_sheet(at)
+                if len(self._names) > 1:  # an only one is read next, and would be read twice
+                    self._book.unload_sheet(at)
         return found
 
     def grid(self, at: int) -> XlsGrid:
