@@ -100,7 +100,7 @@ def test_of_several_sheets_a_person_takes_one_by_its_first_rows(
     run = checked(book.read_bytes(), "b.xlsx")
     page = show("check", run=run)
     assert "has several sheets with content: Notes, Orders" in text(page)
-    assert "Say which one: “Sheet: Notes” under “Read it otherwise”." in text(page)
+    assert "Say which one: “Sheet: Orders” under “Read it otherwise”." in text(page)
     assert "<strong>Notes</strong>" in text(page)
     assert [label for label in labels(page) if label.startswith("Take sheet")] == ["Take sheet 1", "Take sheet 2"]
     begun(answers, "orders")
