@@ -523,7 +523,7 @@ def test_one_is_started_by_its_name_and_a_command_finds_it() -> None:
     )
     command = [sys.executable, "-m", "deployments.commands", "standin", "--api", "upsert", "--", sys.executable]
 
-    ended = subprocess.run([*command, "-c", ask], capture_output=True, text=True, timeout=30)
+    ended = subprocess.run([*command, "-c", ask], capture_output=True, text=True, timeout=120)
 
     assert ended.returncode == 0, ended.stderr
     assert '"total":1' in ended.stdout
@@ -540,7 +540,7 @@ def test_alone_it_says_where_rows_go_and_takes_its_own_knobs() -> None:
         assert httpx.post(url, json=row("a@x.de"), trust_env=False).status_code == 202
         assert httpx.get(url.replace("contacts", "jobs/1"), trust_env=False).json()["state"] == "done"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()
@@ -557,7 +557,7 @@ def test_alone_it_says_where_rows_go_and_takes_its_own_knobs() -> None:
 def test_a_wrong_command_line_is_named(arguments: tuple[str, ...], words: str) -> None:
     command = [sys.executable, "-m", "deployments.commands", "standin", *arguments]
 
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
 
     assert ended.returncode == 2
     assert words in ended.stderr

@@ -226,7 +226,7 @@ sys.exit(int(sys.argv[2]))
 
 def standin(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "deployments.commands", "standin", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 def test_a_command_within_the_limit_decides_the_exit_code() -> None:
@@ -281,7 +281,7 @@ def test_on_its_own_it_says_where_it_is_and_ends_on_a_signal(tmp_path: Path) -> 
             httpx.post(url, json={"title": "a"}, timeout=0.3, trust_env=False)
         wait_until(lambda: (tmp_path / "log").read_text().endswith("\n"), what="the line of the arrival")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert "1 arrivals" in process.stdout.read()
     finally:
         process.kill()

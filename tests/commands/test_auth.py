@@ -128,7 +128,7 @@ def test_a_person_allows_it_in_a_browser_and_it_comes_back_or_is_pasted(ready: P
             assert process.stdin is not None
             process.stdin.write(came + "\n")
             process.stdin.flush()
-        code = process.wait(30)
+        code = process.wait(120)
 
     assert code == 0
     assert asked["client_id"] == CLIENT
@@ -160,7 +160,7 @@ def _line_with(process: subprocess.Popen[str], words: str) -> str:
     threading.Thread(target=lambda: [lines.put(line) for line in errors], daemon=True).start()
     until = time.monotonic() + 30
     while time.monotonic() < until:
-        line = lines.get(timeout=30)
+        line = lines.get(timeout=120)
         if words in line:
             return line.strip()
     raise AssertionError(words)

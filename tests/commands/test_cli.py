@@ -583,7 +583,7 @@ def test_an_export_into_a_closed_pipe_ends_quietly(here: Path, ended: Sent) -> N
     assert process.stdout is not None
     process.stdout.close()
 
-    assert process.wait(30) == 141
+    assert process.wait(120) == 141
     assert process.stderr is not None
     assert process.stderr.read() == b""
 

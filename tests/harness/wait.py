@@ -33,6 +33,7 @@ def wait_until(predicate: Callable[[], T], *, seconds: float = 10.0, what: str =
 
 async def until(condition: Callable[[], Any], what: str, seconds: float = 10.0) -> None:
     """The same in an event loop."""
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"waited {seconds} s in vain until {what}"

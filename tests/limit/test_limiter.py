@@ -350,14 +350,16 @@ def test_a_lost_request_keeps_its_slot_until_it_lapses(server: RedisServer, clie
 
     async def story() -> None:
         async with ready(server, terms) as limit:
+            asked = limit.clock()
             (permit,) = await limit.acquire()
             await permit.wait()
             permit.check()
             permit.lost()
             (second,) = await limit.acquire()
             await second.wait()
-            took = limit.clock() - permit.start  # we know its start to within the time of an answer
-            assert 1.19 <= took < 1.2 + BUSY
+            assert limit.clock() - asked >= 1.2  # its start is known to within the time of an answer
+            took = limit.clock() - permit.start
+            assert took < 1.2 + BUSY
             second.unused()
             (third,) = await limit.acquire()
             assert limit.clock() - permit.start < took + 0.2 + BUSY
@@ -651,7 +653,7 @@ def test_a_redis_far_away_is_used_at_the_guaranteed_pace(server: RedisServer, cl
                 assert worst([at + 0.1 for at in sent], 0.5) <= 10
                 stale = [each for each in results if isinstance(each, StalePermit)]
                 assert len(stale) < 0.3 * attempts  # all, if the ways began at a permit's start
-                assert steady_pace([at for at in sent if at > sent[0] + 2], 30) > 0.85 * 10 / 0.6
+                assert steady_pace([at for at in sent if at > sent[0] + 2], 30) > 0.8 * 10 / 0.6
 
     play(story)
 

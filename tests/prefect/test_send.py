@@ -170,7 +170,7 @@ def test_a_terminal_that_is_closed_ends_a_delivery_as_ctrl_c_does(sending: World
 
     process.send_signal(signal.SIGHUP)  # as the shell of a closed terminal does, after the kernel
     process.send_signal(signal.SIGHUP)
-    code = process.wait(60)
+    code = process.wait(120)
 
     after = View(connect(stack.addresses.redis_url)).run(run.id)
     assert code == 130

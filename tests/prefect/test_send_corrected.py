@@ -109,4 +109,4 @@ def at_terminal(args: list[str], env: dict[str, str], answer: str) -> tuple[int,
             os.write(ours, answer.encode() + b"\n")
             answered = True
     os.close(ours)
-    return process.wait(30), said
+    return process.wait(120), said
