@@ -68,6 +68,7 @@ def test_groups_say_what_is_wrong_the_largest_first(api: TestClient, people: Che
     assert found["items"][0] == {
         "state": "rejected", "column": "country", "check": "must be one of DE, FR", "value": "Germany", "cut": False,
         "reason": "country: must be one of DE, FR (found 'Germany')", "status": None, "rows": 2, "first": 2,
+        "place": "line 3",
         "likely": None,
     }  # fmt: skip
     assert found["items"][1]["likely"] == ""  # n/a, in a column that may be empty
