@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from flows.errors import ColumnsDiffer
 from flows.origin import Origin
 from flows.pipeline.file_form import AS_FOUND, NESTED, SHEETS, WORDS, FileForm
 from flows.sheet import REASON, is_ours, is_reason, restored, unguarded
@@ -83,7 +84,14 @@ class Source:
         if self._bare:
             names = [self._bare(name) for name in names]
         delimiter, samples = self._table.delimiter, self._table.samples
-        self._header: Header = match(names, wanted, delimiter, raw.error, called, samples)
+        try:
+            self._header: Header = match(names, wanted, delimiter, raw.error, called, samples)
+        except ColumnsDiffer as exc:
+            if (path := self._table.origin.path) and not form.path:
+                exc.hint += (
+                    f"\nThese are those of the list {path}. If the object around it is a row, write it in a list."
+                )
+            raise
         self.place = self._noticed.place = self.origin.placing(self.called, self.columns)
 
     @property

@@ -262,6 +262,19 @@ def test_a_list_that_was_found_in_a_file_is_named(path: Path) -> None:
         assert source.notices == ()
 
 
+def test_columns_that_differ_are_told_with_the_list_that_they_are_from(path: Path) -> None:
+    path.write_text('{"id": 1, "lines": [{"sku": "a"}]}')
+
+    with pytest.raises(ColumnsDiffer) as refusal:
+        open_file(path, {"id": False})
+    assert refusal.value.hint.endswith(
+        "These are those of the list lines. If the object around it is a row, write it in a list."
+    )
+    with pytest.raises(ColumnsDiffer) as refusal:
+        open_file(path, {"id": False}, form=FileForm(path="lines"))
+    assert "the object around it" not in refusal.value.hint
+
+
 def test_a_header_in_brackets_is_no_json(path: Path) -> None:
     assert read(path, "[id],[name]\n1,x\n")[0] == [(2, ["1", "x"])]
     assert read(path, "{id},{name}\n1,x\n")[0] == [(2, ["1", "x"])]
