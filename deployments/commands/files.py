@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from deployments.commands import loading
 from deployments.commands.file_options import NOTHING, Said, by_option, reads_file
 from deployments.commands.mapping import mapping_of
 from deployments.commands.options import (
@@ -129,6 +130,7 @@ def send(
         )
     fixed = {"FILE": file, "--pipeline": pipeline, "--url": url, **read}
     _refuse_beside_run(fixed, resume, from_run, rows, definition)
+    loading.look_for_garbage_rarely()
     from deployments.commands import sending
     from deployments.commands.wish import Wish
     from flows.pipeline.file_form import said
@@ -190,6 +192,7 @@ def reconcile(
     A row that the API has is done, one that it refused is failed, one that is not there is sent. What its answer cannot
     settle stays unknown. Rows that were only accepted are asked about as well.
     """
+    loading.look_for_garbage_rarely()
     from deployments.commands import sending
     from deployments.commands.wish import Wish
 
@@ -213,6 +216,7 @@ def undo(
 
         with opened() as session:
             return from_run.print_plan(session, session.find(run), as_json=as_json)
+    loading.look_for_garbage_rarely()
     from deployments.commands import sending
     from deployments.commands.wish import Wish
 
