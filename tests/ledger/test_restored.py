@@ -76,7 +76,9 @@ def test_a_machine_that_has_seen_more_than_the_ledger_knows_asks_before_anything
         assert scene.report()["arrivals"] == sent
 
         doubt(client, doubtful(scene.view), by="me")
-        assert scene.deliver(run, file=file)["counts"] == {"done": 150 - left, "unknown": left} | NONE
+        doubted = scene.deliver(run, file=file)
+        assert doubted["counts"] == {"done": 150 - left, "unknown": left} | NONE
+        assert doubted["state"] == RunState.FINISHED  # it is not asked again
         assert scene.report()["arrivals"] == sent
 
         restore(client, backup)

@@ -405,6 +405,29 @@ def test_the_tighter_of_two_caps_holds_for_everybody(redis_client: redis.Redis) 
     assert len(world.visit(loose, 6)) == TIGHT.in_flight
 
 
+def test_who_has_its_answer_makes_room_for_another(redis_client: redis.Redis) -> None:
+    world = World(redis_client, [TIGHT], 0)
+    (asker,) = world.askers
+    play(world, [("ask", 0, 1), ("wait", 5_000_000, None)])
+    assert len(world.visit(asker, 6)) == TIGHT.in_flight
+    world.wait(100_000)
+    assert world.visit(asker, 6) == []
+
+    world.settle(asker, 0, "answered")
+
+    assert len(world.visit(asker, 6)) == 1
+
+
+def test_whoever_has_not_heard_of_a_latch_is_granted_nothing(redis_client: redis.Redis) -> None:
+    world = World(redis_client, [ONE, ONE], 0)
+    one, other = world.askers
+    play(world, [*[("ask", n, 1) for n in (0, 1)], ("wait", 5_000_000, None)])
+    one.reports.append(Report("l", "403"))
+    world.visit(one, 0)
+
+    assert world.visit(other, 1) == []
+
+
 def test_flights_of_the_dead_end_when_their_time_is_over(redis_client: redis.Redis) -> None:
     world = World(redis_client, [TIGHT], 0)
     play(world, [("ask", 0, 1), ("wait", 5_000_000, None)])

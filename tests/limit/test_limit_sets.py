@@ -368,13 +368,14 @@ def test_one_value_that_is_full_does_not_hold_up_the_others(redis_client: redis.
     ]
 
 
-def test_what_one_visit_grants_is_under_way_at_once(redis_client: redis.Redis) -> None:
+def test_what_one_visit_grants_is_under_way_at_once_and_in_the_next_one(redis_client: redis.Redis) -> None:
     """The windows would let four of ann's requests start now; two may be under way."""
     world, asker = warm(redis_client, LimitTerms("chat {chat}", ((4, 1.0),), 2, 0.5, 0.5))
 
     sent = world.visit(asker, 9, [(0, 1)] * 4 + [(1, 1)])
 
     assert [each.places[0].value for each in sent] == [value_name(CHATS[at]) for at in (0, 0, 1)]
+    assert world.visit(asker, 1, [(0, 1)]) == []
 
 
 def test_a_new_value_waits_for_nothing_where_its_limit_is_known(redis_client: redis.Redis) -> None:
@@ -413,6 +414,26 @@ def test_a_dear_request_waits_for_its_units_and_is_not_overtaken(redis_client: r
     assert world.visit(asker, 2, [(0, 8), (0, 1)]) == [], "the cheap one stands behind"
 
     assert len(world.visit(asker, 1, [(0, 4)])) == 1
+
+
+def test_the_answer_to_a_dear_request_is_what_its_units_count_from(redis_client: redis.Redis) -> None:
+    world, asker = warm(redis_client, POINTS)
+    world.visit(asker, 1, [(0, 20)])
+    world.now += 100_000
+    world.settle(asker, 0, "answered")
+    world.now += 820_000
+
+    assert len(world.visit(asker, 1, [(0, 20)])) == 1
+
+
+def test_a_clock_that_was_set_back_holds_no_value_up_for_as_long(redis_client: redis.Redis) -> None:
+    world, asker = warm(redis_client, CHAT)
+    world.visit(asker, 1, [(0, 1)])
+    world.step(-60)
+    began = world.now
+    while not world.visit(asker, 1, [(0, 1)]):
+        world.now += SECOND // 4
+        assert world.now < began + 10 * SECOND
 
 
 def test_a_request_dearer_than_others_numbers_allow_is_refused(redis_client: redis.Redis) -> None:
@@ -577,6 +598,24 @@ def test_a_dear_request_is_not_starved_by_the_cheap_ones_of_others(redis_client:
 
     assert starts[0] >= 5, starts
     assert starts[1] >= 20, starts
+
+
+def test_a_request_of_all_units_is_not_starved_by_a_crowd_that_takes_each_as_it_comes(
+    redis_client: redis.Redis,
+) -> None:
+    most = LimitTerms("points", ((60, 0.8),), 400, 0.5, 0.5, units=True)
+    world = World(redis_client, [(most,)] * 4, 0)
+    play(world, [("ask", 0, 1, [(0, 1)]), ("wait", 30 * SECOND), ("wait", 30 * SECOND)])
+    starts = [0] * 4
+    for _ in range(200):  # ten seconds
+        for index, asker in enumerate(world.askers):
+            starts[index] += len(world.visit(asker, 20, [(0, 1)] * 20 if index else [(0, 60)]))
+            for _ in range(8):
+                world.settle(asker, 0, "answered")
+        world.now += 50_000
+
+    assert starts[0] >= 4, starts
+    assert sum(starts[1:]) >= 100, starts
 
 
 def test_a_longer_window_of_values_waits_until_nothing_unknown_can_count(redis_client: redis.Redis) -> None:

@@ -101,7 +101,11 @@ LIMIT = [
             "    full[slot] = reason ~= 'too much' or nil",
             "    full[slot] = nil",
         ),
-        ("all values are one", "slot.value ~= '' then return slot.held < l.cap end", "false then return true end"),
+        (
+            "requests of a value are under way elsewhere",
+            "redis.call('ZCARD', slot.flights)",
+            "redis.call('ZCARD', slot.limit.flights)",
+        ),
         (
             "a pause of a value is not kept",
             "if slot.paused > start then start, why",
