@@ -19,7 +19,7 @@ from flows.pipeline.definition import Definition
 from flows.records import Rejection, Row, RowState
 from flows.settings import Settings
 from flows.source.header import Called, match
-from flows.spool.spans import spans
+from flows.spool.ordinals import Ordinals
 from flows.spool.spool import Spool
 
 Rows = NDArray[np.int64]
@@ -91,9 +91,7 @@ class Rowbook:
     def _accepted(self, numbers: list[int]) -> dict[int, Row]:
         if not numbers:
             return {}
-        rows = np.sort(np.array(numbers, dtype=np.int64))
-        ordinals = rows - 1 - np.searchsorted(self.rejected, rows)
-        return {row.row: row for start, stop in spans(ordinals) for row in self.spool.read(start, stop)}
+        return {row.row: row for row in Ordinals(self.rejected).read(self.spool, numbers)}
 
     def _rejections(self, numbers: list[int]) -> dict[int, Rejection]:
         if not numbers:

@@ -15,7 +15,7 @@ from flows.spool.spool import Spool
 
 @dataclass(frozen=True, slots=True)
 class Ordinals:
-    """Of one run, whose `rejected` rows, by their numbers in their order, never change once its check is over."""
+    """Of one run, and its `rejected` rows, by their numbers in their order: only a mending changes them."""
 
     rejected: NDArray[np.int64]
 
