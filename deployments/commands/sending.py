@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from deployments.commands.choosing import chosen
 from deployments.commands.delivered import ask, refuse_unmeant
-from deployments.commands.loading import load_flow, stack_in_use
 from deployments.commands.progress import Progress
-from deployments.commands.session import Session, err, out, person, waiting
+from deployments.commands.session import Session, err, log_to_file, out, person, quiet_prefect, waiting
 from deployments.commands.showing import SHORT, as_object, print_json, print_summary
 from deployments.commands.since import left_out
 from deployments.commands.terminal import ending, hung_up
@@ -75,7 +74,7 @@ def _send(wish: Wish, signals: Signals) -> int:
 
     settings = Settings.read()
     definition = None if wish.resume or wish.from_run else _ready(wish, settings)
-    with stack_in_use(settings) as addresses:
+    with _stack(settings) as addresses:
         session = Session.of(settings, addresses.redis_url)
         if wish.ledger_is_current:
             with translated():
@@ -153,6 +152,16 @@ def _host(definition: Definition) -> str:
     """Where requests go, without what may be private in an address."""
     scheme, _, rest = definition.main.url.partition("://")
     return f"{scheme}://{rest.split('?')[0].split('#')[0].rpartition('@')[2]}"
+
+
+@contextmanager
+def _stack(settings: Settings) -> Iterator[Any]:
+    from deployments.embedded import stack
+
+    with ExitStack() as exits:
+        with waiting("Starting what is needed: Redis, Prefect …"):
+            addresses = exits.enter_context(stack.use(settings))
+        yield addresses
 
 
 def _skipping(wish: Wish, definition: Definition, session: Session, settings: Settings) -> bool | None:
@@ -243,9 +252,11 @@ class Signals:
 def _deliver(wish: Wish, session: Session, before: Run | None, first: Run | None, signals: Signals) -> Exception | None:
     """Run the flow here; returns the exception that ended it, if one did. `first`: the run whose results are sent."""
     with waiting("Loading Prefect …"):
-        load_flow(session.settings.data)
+        handler = log_to_file(session.settings.data)
         from flows.deliver import deliver
         from flows.flow_runs.states import signed
+
+        quiet_prefect(handler)
     progress: list[Progress] = []
 
     def begin(run: str) -> None:

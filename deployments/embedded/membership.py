@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,14 +35,13 @@ class Membership:
     separate: bool = False  # whether another data folder's Redis may run beside this one's
 
     @contextmanager
-    def join(self, timeout_seconds: float, *, meanwhile: Callable[[StackState], None] | None = None) -> Iterator[bool]:
+    def join(self, timeout_seconds: float) -> Iterator[bool]:
         """Be a user for as long as the block lasts. Gives whether anything had to be started.
 
-        `meanwhile` is called once if anything has, as soon as the ports are known: it may use the time that this takes.
         Raises StackError if a needed service does not come up in time.
         """
         with self._presence():
-            started = self._ensure(timeout_seconds, meanwhile)
+            started = self._ensure(timeout_seconds)
             ended = threading.Event()
             watch = threading.Thread(target=self._watch, args=(ended, timeout_seconds), daemon=True)
             watch.start()
@@ -69,7 +68,7 @@ class Membership:
         finally:
             lock.release()
 
-    def _ensure(self, seconds: float, meanwhile: Callable[[StackState], None] | None = None) -> bool:
+    def _ensure(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         start = Lock.wait(self.folder / "start.lock", seconds=seconds)
         if start is None:
@@ -81,7 +80,7 @@ class Membership:
             mark = Wanted.ask(self.folder, self.needed, separate=self.separate).mark
             if not supervised:
                 self._spawn_supervisor()
-            self._wait(mark, deadline, may_be_leaving=supervised, meanwhile=meanwhile)
+            self._wait(mark, deadline, may_be_leaving=supervised)
             return True
         finally:
             start.release()
@@ -98,14 +97,7 @@ class Membership:
             return False
         return PREFECT not in self.needed or prefect_answers(state.prefect_api_url)
 
-    def _wait(
-        self,
-        mark: str,
-        deadline: float,
-        *,
-        may_be_leaving: bool,
-        meanwhile: Callable[[StackState], None] | None,
-    ) -> None:
+    def _wait(self, mark: str, deadline: float, *, may_be_leaving: bool) -> None:
         """Until the services answer. A supervisor that was there may have been about to end: then a new one starts."""
         while not self._answers():
             state = StackState.read(self.folder)
@@ -113,10 +105,6 @@ class Membership:
                 service = state.service(name)
                 if service.state == "failed" and state.asked == mark:
                     self._give_up(f"The embedded {TITLES[name]} did not start: {service.detail}", name)
-            if meanwhile is not None and state.asked == mark and self._begun(state):
-                meanwhile(state)
-                meanwhile = None
-                continue
             if not self._supervised() and may_be_leaving:
                 may_be_leaving = False
                 self._spawn_supervisor()
@@ -126,10 +114,6 @@ class Membership:
                 late = sorted(TITLES[name] for name in self.needed if state.service(name).state != "ready")
                 self._give_up(f"The embedded stack takes too long to start: {', '.join(late)}")
             time.sleep(0.03)
-
-    def _begun(self, state: StackState) -> bool:
-        """Whether each needed service has a process, and so a port that is its own."""
-        return all(state.service(name).state in ("starting", "ready") for name in self.needed)
 
     def _spawn_supervisor(self) -> None:
         command = [sys.executable, "-P", "-m", "deployments.embedded.supervisor"]

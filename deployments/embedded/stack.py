@@ -10,7 +10,7 @@ ROWRELAY_REDIS_URL or PREFECT_API_URL name a server, that one is used and nothin
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,19 +39,13 @@ class StackAddresses:
 
 @contextmanager
 def use(
-    settings: Settings,
-    *,
-    prefect: bool = True,
-    timeout_seconds: float = 180.0,
-    linger_seconds: float = LINGER_SECONDS,
-    meanwhile: Callable[[StackAddresses], None] | None = None,
+    settings: Settings, *, prefect: bool = True, timeout_seconds: float = 180.0, linger_seconds: float = LINGER_SECONDS
 ) -> Iterator[StackAddresses]:
     """A stack that answers, started if need be, and kept for as long as the block lasts.
 
     With `prefect=False` Redis alone is asked for (and `prefect_api_url` may be empty): that takes a moment, where a
     Prefect server takes seconds. `linger_seconds` is how long a stack that this call starts outlives its last user.
-    `meanwhile` is called while what had to be started does not answer yet, once, with where it is about to: a server
-    that dies as it starts comes up elsewhere. Raises StackError if a service cannot be reached or started.
+    Raises StackError if a service cannot be reached or started.
     """
     folder = stack_folder(settings)
     needed = (REDIS, PREFECT) if prefect else (REDIS,)
@@ -63,15 +57,11 @@ def use(
     if not embedded:
         yield StackAddresses(others[REDIS], others.get(PREFECT, ""), False)
         return
-
-    def found(state: StackState, *, started: bool = True) -> StackAddresses:
-        prefect_url = state.prefect_api_url if PREFECT in embedded else ""
-        return StackAddresses(others.get(REDIS, state.redis_url), others.get(PREFECT, prefect_url), started, embedded)
-
     member = Membership(settings.data.absolute(), folder, embedded, linger_seconds, settings.separate_stack)
-    told = None if meanwhile is None else lambda state: meanwhile(found(state))
-    with member.join(timeout_seconds, meanwhile=told) as started:
-        yield found(StackState.read(folder), started=started)
+    with member.join(timeout_seconds) as started:
+        state = StackState.read(folder)
+        prefect_url = state.prefect_api_url if PREFECT in embedded else ""
+        yield StackAddresses(others.get(REDIS, state.redis_url), others.get(PREFECT, prefect_url), started, embedded)
 
 
 def environment(addresses: StackAddresses, settings: Settings) -> dict[str, str]:

@@ -128,18 +128,6 @@ def test_the_first_user_starts_it_and_the_second_shares_it(settings: Settings) -
         assert redis_answers(first.redis_url)
 
 
-def test_who_starts_it_is_told_where_it_will_be_before_it_answers(settings: Settings) -> None:
-    told: list[tuple[StackAddresses, bool]] = []
-
-    def tell(addresses: StackAddresses) -> None:
-        told.append((addresses, held(settings.data / "stack" / "start.lock")))
-
-    with use(settings, prefect=False, linger_seconds=0.5, meanwhile=tell) as first:
-        assert told == [(first, True)]  # nobody else gets hold of it yet
-        with use(settings, prefect=False, meanwhile=tell):
-            assert len(told) == 1  # it was there
-
-
 def test_users_who_come_at_once_start_one_stack(settings: Settings) -> None:
     with user(settings) as a, user(settings) as b, user(settings) as c:
         found = [other.found() for other in (a, b, c)]
