@@ -145,6 +145,30 @@ def test_who_asks_hears_that_nothing_more_is_to_be_sent(redis_url: str, tmp_path
     assert run.counts[RowState.UNKNOWN] == 1
 
 
+def test_who_waits_to_ask_hears_that_nothing_more_is_to_be_sent(redis_url: str, tmp_path: Path) -> None:
+    def end() -> None:
+        connect(redis_url).hset(run_key("r1"), "cancel", "somebody")
+
+    def answer(asked: Asked) -> Answer:
+        threading.Timer(1.5, end).start()  # when its time is over, and it is waited for the time to ask
+        time.sleep(0.6)
+        return 200, {}
+
+    with scripted(answer) as api:
+        definition = {
+            "request": {"url": api.url, "timeout_seconds": 0.3},
+            "reconcile": {
+                "request": {"method": "GET", "url": api.url + "?e={email}"},
+                "after_seconds": 600,
+                "answers": [{"when": "id", "means": "done"}],
+            },
+        }
+        run = patient(partial(delivered, redis_url, tmp_path, definition, ["a"]), seconds=30)
+
+    assert run.counts[RowState.UNKNOWN] == 1
+    assert [asked.method for asked in api.log] == ["POST"]
+
+
 def test_rows_of_one_key_never_travel_together_nor_at_once(redis_url: str, tmp_path: Path) -> None:
     under_way: list[str] = []
     together: list[list[str]] = []

@@ -49,9 +49,9 @@ COURSES = [
         "flows/delivery/accepted.py",
         ACCEPTED,
         (
-            "each row is asked about alone",
-            "job = jobs.setdefault(asks, len(jobs))",
-            "job = jobs.setdefault(asks + bytes([record.row % 256]), len(jobs))",
+            "all rows are in one job",
+            "_digest([record.kept.get(name) for name in self._names])",
+            "_digest(self._names)",
         ),
         ("rows without a job are in the first", "        order = order[np.searchsorted(numbers[order], 0) :]\n", ""),
         ("jobs are decided for ever", "time.time() - record.at > self._until:", "time.time() < record.at:"),
