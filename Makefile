@@ -12,7 +12,7 @@ browsers := chromium chromium-browser google-chrome google-chrome-stable
 unexport PYTHONDONTWRITEBYTECODE  # the tests start many processes, and each would compile the same modules again
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow prove mutants up bench check docs format lock wheel browser services faketime clean
+.PHONY: help run test lanes slow prove mutants up bench check docs format lock wheel browser services faketime clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +23,10 @@ run: $(ready) ## Deliver samples/posts.csv to a local stand-in API and show the 
 up: $(ready) ## Start everything, dashboard included, until Ctrl-C; sends to the stand-in unless POSTS_URL is set
 	@$(run_in_venv) $(if $(POSTS_URL),,rowrelay standin --) rowrelay up
 
-test: $(ready) browser services ## Run the tests (short forms of the long proofs)
+test: $(ready) services ## Run the tests that need no Prefect server, browser or machine of their own: an answer in five minutes
 	@$(run_in_venv) python -m pytest -n 8 --dist worksteal $(lanes:%=--ignore=%)
+
+lanes: $(ready) browser services ## Run those that do, but for the slow ones
 	@$(run_in_venv) python -m pytest -n 4 --dist loadgroup --no-loadscope-reorder $(lanes)
 
 slow: $(ready) browser services ## Run the tests that play whole machines, and those that draw examples, with all of them

@@ -72,14 +72,13 @@ LONGEST = (
 def pytest_itemcollected(item: pytest.Item) -> None:
     """The tests of a file in some folders go to one process, one after the other, and share what it starts.
 
-    `make test` runs the others first, more of them at once: most of those wait.
+    `make test` runs the others, more of them at once: most of those wait. `make lanes` runs these.
 
     Not in `pytest_collection_modifyitems`: xdist has read the groups by then.
     """
     folder = item.path.parent.name
     if folder in LANES:
         item.add_marker(pytest.mark.xdist_group(item.path.stem))
-        item.add_marker(pytest.mark.lane)
     elif "stack" in getattr(item, "fixturenames", ()):
         raise pytest.UsageError(f"{item.nodeid} starts a Prefect server: it belongs in one of {', '.join(LANES)}")
 
