@@ -67,8 +67,9 @@ def mend(
         FileError: its rows cannot be read or written.
         StackError: Redis does not answer.
     """
-    refuse(run)
     before = view.mends(run.id)
+    run = view.run(run.id)  # after that, lest it be older than they are: the ledger takes their next number only
+    refuse(run)
     if len(before) >= MOST_DOCUMENTS:
         raise CannotMend(
             f"The run has {MOST_DOCUMENTS:,} documents of changes.", hint="Correct the file, and check it as a new run."

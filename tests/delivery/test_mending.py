@@ -17,12 +17,15 @@ import yaml
 from deployments.standin import Knobs, StandIn, serving
 from flows.delivery.changes import CannotMend, ChangesRefused, as_map, read
 from flows.delivery.delivery import Delivery
+from flows.delivery.mending import mend
 from flows.delivery.recheck import Recheck
-from flows.errors import RunBusy
+from flows.errors import RunBusy, StackError
 from flows.export.correctable import troubled_csv
 from flows.export.forms import FORMS
 from flows.export.layout import layout_of
 from flows.export.results import results
+from flows.ledger.connection import connect
+from flows.ledger.ledger import Ledger
 from flows.ledger.mends import Mend, in_effect
 from flows.ledger.moves import Claim
 from flows.origin import Origin
@@ -210,15 +213,43 @@ def _bits(people: Checked) -> Any:
     return people.view.bits(people.id, RowState.REJECTED, people.run.total)
 
 
-def test_of_two_who_mend_at_once_one_is_told_so_and_nothing_of_his_is_left(people: Checked) -> None:
+def test_of_two_who_mend_at_once_one_is_told_so(people: Checked) -> None:
     stale = people.run
     people.mend(GERMANY)
-    files = sorted(path.name for path in Path(people.spool.folder).iterdir())
 
     with pytest.raises(RunBusy, match="mended or begun"):
         people.ledger.mend(people.id, stale.facts.epoch, Mend(number=1, at=0, by="x"), _bits(people), [])
 
+
+def test_who_looked_at_the_run_before_another_mended_it_takes_nothing_back(people: Checked) -> None:
+    stale, document = people.run, read({"changes": [{"row": 4, "column": "age", "becomes": "4"}]})
+    people.mend(GERMANY)
+
+    made = mend(stale, document, ledger=people.ledger, view=people.view, settings=people.settings, by="x")
+
+    assert (made.number, made.accepted) == (2, 1)
+    assert people.numbers()[0] == [1, 2, 4, 8]
+
+
+def test_of_a_mending_that_the_ledger_did_not_take_nothing_is_left(people: Checked) -> None:
+    files = sorted(path.name for path in Path(people.spool.folder).iterdir())
+    nobody = Ledger(connect("redis://127.0.0.1:9"))
+
+    with pytest.raises(StackError):
+        mend(
+            people.run, read({"changes": [GERMANY]}), ledger=nobody, view=people.view, settings=people.settings, by="x"
+        )
+
     assert sorted(path.name for path in Path(people.spool.folder).iterdir()) == files
+    assert people.numbers() == (ACCEPTED, REJECTED)
+
+
+def test_rows_that_were_mended_are_counted_over_all_documents(people: Checked) -> None:
+    people.mend(GERMANY)
+    people.mend({"row": 4, "column": "age", "becomes": "4"})
+
+    assert people.numbers()[0] == [1, 2, 4, 8]
+    assert people.run.facts.mended_rows == 2
 
 
 def test_a_mending_that_was_cut_off_has_changed_nothing(people: Checked) -> None:

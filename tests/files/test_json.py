@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ from flows.pipeline.column import Column
 from flows.pipeline.file_form import FileForm
 from flows.pipeline.pipelines import shipped
 from flows.pipeline.reading import load
-from flows.records import Rejection
+from flows.records import Reason, Rejection
 from flows.source.header import Called
 from flows.source.json_walk import Walk
 from flows.source.source import open_file
+from flows.source.spelled_columns import Columns
 from flows.source.spelling import canonical, spellings
+from flows.source.table import NotSpelled
 from tests.files.test_fuzz import MOST_MIB, bounded, mutated, peak_of
 
 POSTS = load(shipped() / "posts.yaml", environ={})
@@ -424,3 +427,15 @@ def test_no_file_takes_memory_or_time_without_measure(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(make())
 
     assert peak_of(*(tmp_path / name for name in FLOODS)) < MOST_MIB
+
+
+def test_a_value_that_has_no_text_is_of_its_own_row_also_beside_nulls() -> None:
+    def spell(value: object) -> str:
+        if isinstance(value, timedelta):
+            raise NotSpelled("is no length of time", "1 day")
+        return str(value)
+
+    texts, faults = Columns(["n"], [spell]).texts([[None, "a", None, timedelta(days=1), "b"]])
+
+    assert list(texts[0]) == ["", "a", "", "1 day", "b"]
+    assert faults == {3: (Reason("n", "is no length of time", "1 day"),)}

@@ -25,6 +25,7 @@ from flows.pipeline.file_form import said
 from flows.pipeline.reading import from_resolved
 from flows.records import Rejection
 from flows.source.source import open_file
+from flows.source.workbook.sheet_values import format_kind
 from tests.harness.frames import readable, rejections
 from tests.harness.workbooks import MAKERS, raw_xlsx, xlsx
 
@@ -138,6 +139,18 @@ def test_the_same_is_said_of_a_text_file(tmp_path: Path) -> None:
     assert read(path, header_row=3, skip_footer=1)[:2] == ([(4, ["1", "a"]), (5, ["2", "b"])], [])
     assert cells(path, skip_rows=1, skip_footer=1) == [["1", "a"], ["2", "b"]]
     assert refusal(path, header_row=30) == "has 9 lines, and its header was said to stand in line 30"
+
+
+def test_rows_without_content_are_no_part_of_a_footer(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("id;name\n1;a\n2;b\n;\nTotal;2\n; \n")
+
+    assert cells(path, skip_footer=1) == [["1", "a"], ["2", "b"]]
+
+
+@pytest.mark.parametrize("code", ['0 "days"', "[Red]0.00", "0\\d", "0_d"])
+def test_what_a_format_only_shows_beside_a_number_makes_no_date_of_it(code: str) -> None:
+    assert format_kind(164, code) == ""
 
 
 @KINDS
@@ -292,7 +305,7 @@ def test_values_of_formulas_that_nobody_calculated_are_told_of(cell: str, tmp_pa
     assert ["values of formulas may be old" in each for each in notices] == [True]
 
 
-@pytest.mark.parametrize("alike", [1, 1000])
+@pytest.mark.parametrize("alike", [1, 30_000])
 def test_a_zero_of_a_program_that_left_the_calculating_to_excel_is_no_value(alike: int, tmp_path: Path) -> None:
     rows = '<row r="1"><c r="A1" t="inlineStr"><is><t>a</t></is></c></row>'
     for at in range(2, 2 + alike):

@@ -136,6 +136,12 @@ FILES = [
         "flows/delivery/mending.py",
         MENDING,
         ("rows of a run that was sent are mended", "    if run.any_sent:\n", "    if False:\n"),
+        (
+            "who looked too early takes the last document back",
+            "    before = view.mends(run.id)\n    run = view.run(run.id)",
+            "    before = view.mends(run.id)\n    #",
+        ),
+        ("a run that was stopped is mended", "    if run.state is not RunState.CHECKING:\n", "    if False:\n"),
         ("any document is taken back", "if not left or left[-1].number != number:", "if not left:"),
         (
             "what is taken back stays mended",
