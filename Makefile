@@ -23,7 +23,7 @@ run: $(ready) ## Deliver samples/posts.csv to a local stand-in API and show the 
 up: $(ready) ## Start everything, dashboard included, until Ctrl-C; sends to the stand-in unless POSTS_URL is set
 	@$(run_in_venv) $(if $(POSTS_URL),,rowrelay standin --) rowrelay up
 
-test: $(ready) services ## Run the tests that need no Prefect server, browser or machine of their own: an answer in five minutes
+test: $(ready) services ## Run the tests that need no Prefect server, browser or machine of their own
 	@$(run_in_venv) python -m pytest -n 8 --dist worksteal $(lanes:%=--ignore=%)
 
 lanes: $(ready) browser services ## Run those that do, but for the slow ones
