@@ -13,6 +13,7 @@ import redis
 
 from deployments.embedded.redis_server import RedisServer
 from tests.harness import examples
+from tests.harness.remembered import forget
 from tests.harness.scratch import use_memory
 from tests.harness.stack import stack
 
@@ -49,6 +50,12 @@ def main_module() -> Iterator[None]:
     before = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = before
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    """Whatever test this process had before."""
+    forget()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from dashboard import connections
 from dashboard.api.app import make_api
 from flows.credentials.account import Account
 from flows.errors import Stopped
@@ -17,6 +16,7 @@ from flows.pipeline.reading import load
 from flows.settings import Settings
 from tests.harness.oauth import SECRET, OAuth
 from tests.harness.pages import settings, show, text
+from tests.harness.remembered import forget
 from tests.harness.token_runs import definition, keep_secrets, oauth2
 
 __all__ = ["settings"]
@@ -32,8 +32,7 @@ def api(settings: Settings) -> Iterator[TestClient]:
 def ready(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ROWRELAY_SECRETS", str(keep_secrets(tmp_path, CS=SECRET)))
     monkeypatch.setenv("ROWRELAY_PIPELINES", str(tmp_path / "tokens.yaml"))
-    connections.settings.cache_clear()
-    connections._pipelines.cache_clear()
+    forget()
     return tmp_path
 
 

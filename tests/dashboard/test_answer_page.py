@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import connections
 from dashboard.api.schemas_setup import PipelineDetail
 from flows.pipeline.definition import Definition
 from flows.pipeline.pipelines import examples_folder
@@ -18,6 +16,7 @@ from flows.pipeline.reading import load
 from flows.records import RunState
 from flows.settings import Settings
 from tests.harness.pages import settings, show, text
+from tests.harness.remembered import forget
 from tests.harness.seeding import seed
 
 __all__ = ["settings"]
@@ -26,12 +25,9 @@ ITEMS = {"results": [{"status": 201, "id": 5}, {"status": 422, "error": {"messag
 
 
 @pytest.fixture(autouse=True)
-def _examples(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _examples(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROWRELAY_PIPELINES", str(examples_folder()))
-    for clear in (connections.settings, connections._pipelines):
-        clear.cache_clear()
-    yield
-    connections._pipelines.cache_clear()
+    forget()
 
 
 def pasted(page: AppTest, body: Any, *, status: int = 200, headers: str = "", of: str = "") -> AppTest:

@@ -31,6 +31,7 @@ from flows.sheet import restored
 from tests.harness.browser import ROOT
 from tests.harness.contract import document, hold
 from tests.harness.prefect_at import prefect_at
+from tests.harness.remembered import forget
 from tests.harness.seeding import Seeded, seed, write_posts
 
 D, F, U = RowState.DONE, RowState.FAILED, RowState.UNKNOWN
@@ -43,10 +44,8 @@ def settings(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("ROWRELAY_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("ROWRELAY_REDIS_URL", redis_url)
     monkeypatch.setenv("ROWRELAY_MAX_UPLOAD_BYTES", "100000")
-    connections.settings.cache_clear()
     with prefect_at():
         yield connections.settings()
-    connections.settings.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -536,7 +535,7 @@ def test_every_service_away_is_an_answer_and_not_a_crash(
     api: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ROWRELAY_REDIS_URL", "redis://127.0.0.1:9/0")
-    connections.settings.cache_clear()
+    forget()
 
     for path in ("/runs", "/runs/x", "/limits"):
         assert api.get(path).status_code == 503

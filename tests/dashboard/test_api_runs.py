@@ -20,6 +20,7 @@ from flows.settings import Settings
 from tests.dashboard.test_api import api, mixed, settings
 from tests.harness.browser import ROOT
 from tests.harness.pages import show, text
+from tests.harness.remembered import forget
 from tests.harness.seeding import Seeded, seed, write_posts
 from tests.harness.workbooks import xlsx
 
@@ -53,7 +54,7 @@ def test_rows_that_were_delivered_before_are_not_offered_to_be_corrected(
         settings, redis_url, write_posts(tmp_path / "whole.csv", 33, bad=(33,)), definition=keyed, skip_delivered=True
     )
     whole.leave(RunState.CHECKING, "checked; nothing sent yet")
-    st.cache_data.clear()
+    forget()
     found = text(show("check", run=whole.id))
     assert "Left out" in found
     assert ">30</div>" in found
@@ -62,7 +63,7 @@ def test_rows_that_were_delivered_before_are_not_offered_to_be_corrected(
     whole.outcomes(D, [31])
     whole.outcomes(F, [32])
     whole.leave(RunState.FINISHED)
-    st.cache_data.clear()
+    forget()
 
     run = api.get(f"/runs/{whole.id}").json()
     assert (run["counts"]["rejected"], run["skipped"], sum(run["counts"].values())) == (31, 30, run["total"])
@@ -83,7 +84,7 @@ def test_a_run_of_nothing_new_has_nothing_to_correct(
     before.leave(RunState.FINISHED)
     again = seed(settings, redis_url, file, definition=keyed, skip_delivered=True)
     again.leave(RunState.FINISHED)
-    st.cache_data.clear()
+    forget()
 
     assert api.get(f"/runs/{again.id}").json()["shown_as"] == "finished"
     assert "to correct" not in text(show("run", id=again.id))
@@ -132,7 +133,7 @@ def test_a_page_of_runs_costs_a_page(api: TestClient, settings: Settings) -> Non
     second = api.get("/runs", params={"limit": 2, "cursor": first["next"]}).json()
     assert [run["id"] for run in second["items"]] == ["run-497", "run-496"]
     assert commands() - before < 20
-    st.cache_data.clear()
+    forget()
     before = commands()
     assert "500 runs" in text(show("runs"))
     assert commands() - before < 100
@@ -163,7 +164,7 @@ def test_what_a_program_does_goes_by_the_name_of_its_token(
 def test_the_inbox_is_looked_through_only_where_somebody_wants_to_see_it(settings: Settings) -> None:
     (settings.inbox / "posts").mkdir(parents=True)
     (settings.inbox / "posts" / "lies-there.csv").write_text("x")
-    st.cache_data.clear()
+    forget()
 
     page = show("send")
     assert not page.exception

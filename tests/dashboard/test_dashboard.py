@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
@@ -24,6 +23,7 @@ from flows.pipeline.timing import Rule, RuleRefused
 from flows.records import RowState, RunState
 from flows.settings import Settings
 from tests.harness.pages import settings, show, text
+from tests.harness.remembered import forget
 from tests.harness.seeding import seed, write_posts
 
 __all__ = ["settings"]
@@ -52,7 +52,7 @@ def test_a_page_stays_calm_when_redis_and_prefect_are_away(
     settings: Settings, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROWRELAY_REDIS_URL", "redis://127.0.0.1:9/0")
-    connections.settings.cache_clear()
+    forget()
 
     page = show(name, **({"id": "x"} if name == "run" else {}))
 
@@ -69,7 +69,7 @@ def test_the_buttons_are_those_that_make_sense(settings: Settings, redis_url: st
     run.outcomes(F, [1])
     run.outcomes(U, [2])
     run.leave(RunState.CANCELLED, "cancelled")
-    st.cache_data.clear()
+    forget()
 
     page = show("run", id=run.id)
     assert labels(page)[:5] == [
@@ -142,7 +142,7 @@ def test_while_rows_come_in_no_link_carries_a_number(settings: Settings, redis_u
     assert "Rejected and failed rows, to correct" in text(show("run", id=run.id))
 
     run.leave(RunState.STOPPED)
-    st.cache_data.clear()
+    forget()
 
     assert "3 rejected and failed rows, to correct" in text(show("run", id=run.id))
 
@@ -171,7 +171,7 @@ def test_a_file_that_fills_a_day_is_said_to_take_one(settings: Settings, redis_u
     assert "1 day" in text(show("run", id=run.id))
     run.leave(RunState.CHECKING, "checked; nothing sent yet")
 
-    st.cache_data.clear()
+    forget()
     said = text(show("check", run=run.id))
 
     assert "1 day" in said
@@ -198,18 +198,17 @@ def test_what_goes_elsewhere_is_named_by_its_server_alone(settings: Settings) ->
 
 def test_the_pages_say_where_rows_go_and_not_more(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTS_URL", "http://127.0.0.1:9001/posts")
-    connections._pipelines.cache_clear()
+    forget()
 
     for name in ("send", "status"):
         said = text(show(name))
         assert "this machine (127.0.0.1:9001)" in said
         assert ("or a tunnel to a real API" in said) is (name == "status")  # and of a check, before it is sent
-    connections._pipelines.cache_clear()
 
 
 def test_the_status_leads_to_prefects_own_pages(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_UI_URL", raising=False)
-    st.cache_data.clear()
+    forget()
 
     said = text(show("status"))
 

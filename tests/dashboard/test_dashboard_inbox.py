@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
@@ -18,6 +17,7 @@ from flows.pipeline.pipelines import present
 from flows.records import RowState, RunState
 from tests.dashboard.test_dashboard_refusals import ASKED, Answers, answers
 from tests.harness.pages import show, text
+from tests.harness.remembered import forget
 from tests.harness.seeding import Seeded, seed, write_posts
 
 __all__ = ["answers"]
@@ -46,7 +46,7 @@ def serve(answers: Answers, *given: dict[str, Any], name: str = "posts", paused:
     for each in given:
         answers["PATCH", f"/deployments/d/schedules/{each['id']}"] = (204, None)
     answers["POST", "/deployments/d/resume_deployment"] = (200, {})
-    st.cache_data.clear()
+    forget()
 
 
 def checked(redis_url: str, folder: Path, *, skip_delivered: bool = False) -> Seeded:

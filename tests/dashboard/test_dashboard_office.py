@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from hypothesis import given
 from hypothesis import strategies as st_
 from starlette.testclient import TestClient
@@ -46,6 +45,7 @@ from flows.words import duration
 from tests.harness.browser import ROOT
 from tests.harness.limits import long_known
 from tests.harness.pages import settings, show, text
+from tests.harness.remembered import forget
 from tests.harness.seeding import Seeded, seed, write_posts
 
 __all__ = ["settings"]
@@ -240,7 +240,7 @@ def test_what_was_all_delivered_since_is_not_what_a_run_invites_to_send(
     later = seed(settings, redis_url, write_posts(tmp_path / "again.csv", 4), definition=definition)
     later.outcomes(RowState.DONE, [2, 3, 4])
     later.leave(RunState.FINISHED)
-    st.cache_data.clear()
+    forget()
 
     page = show("run", id=first.id)
 
@@ -359,7 +359,7 @@ def test_a_checked_run_is_sent_from_its_check_which_knows_what_went_out_since(
     other = seed(settings, redis_url, write_posts(tmp_path / "other.csv", 2), definition=definition)
     other.outcomes(RowState.DONE, [1, 2])
     other.leave(RunState.FINISHED)
-    st.cache_data.clear()
+    forget()
 
     page = show("check", run=run.id)
 
@@ -500,7 +500,7 @@ def test_filters_stay_with_the_run_that_they_were_set_for(settings: Settings, re
     assert "No row fits." in text(page)
 
     page.query_params["id"] = runs[1].id
-    st.cache_data.clear()
+    forget()
     page.run()
 
     assert "No row fits." not in text(page)
@@ -626,42 +626,36 @@ def test_of_several_pipelines_none_is_taken_before_the_file_or_a_person_says_whi
     (tmp_path / "notes.yaml").write_text(NOTES)
     monkeypatch.setenv("ROWRELAY_PIPELINES", str(tmp_path / "notes.yaml"))
     monkeypatch.setenv("ROWRELAY_EXAMPLES", "true")
-    for clear in (connections.settings, connections._pipelines):
-        clear.cache_clear()
+    forget()
     folder = connections.settings().uploads / "20261201-1"
     folder.mkdir(parents=True)
     (folder / "n.csv").write_text("note\nx\n")
     (folder / "other.csv").write_text("age\n1\n")
-    try:
-        page = show("send")
-        assert page.selectbox[0].value is None
-        assert "Goes to" not in text(page)
+    page = show("send")
+    assert page.selectbox[0].value is None
+    assert "Goes to" not in text(page)
 
-        page = show("send", file="20261201-1/n.csv")
-        assert page.selectbox[0].value == "notes"
-        assert not button(page, "Check this file").disabled  # type: ignore[attr-defined]
+    page = show("send", file="20261201-1/n.csv")
+    assert page.selectbox[0].value == "notes"
+    assert not button(page, "Check this file").disabled  # type: ignore[attr-defined]
 
-        page = show("send", file="20261201-1/other.csv")
-        assert page.selectbox[0].value is None
-        assert "It has the columns of no pipeline: choose one above." in text(page)
-        assert "rr-good" not in text(page)
-        assert button(page, "Check this file").disabled  # type: ignore[attr-defined]
+    page = show("send", file="20261201-1/other.csv")
+    assert page.selectbox[0].value is None
+    assert "It has the columns of no pipeline: choose one above." in text(page)
+    assert "rr-good" not in text(page)
+    assert button(page, "Check this file").disabled  # type: ignore[attr-defined]
 
-        (tmp_path / "more.yaml").write_text(NOTES.replace("notes", "more"))
-        monkeypatch.setenv("ROWRELAY_PIPELINES", f"{tmp_path}/notes.yaml{os.pathsep}{tmp_path}/more.yaml")
-        connections.settings.cache_clear()
-        connections._pipelines.cache_clear()
-        st.cache_data.clear()
-        page = show("send", file="20261201-1/n.csv")
-        assert page.selectbox[0].value is None
-        assert "It fits more and notes: choose one above." in text(page)
+    (tmp_path / "more.yaml").write_text(NOTES.replace("notes", "more"))
+    monkeypatch.setenv("ROWRELAY_PIPELINES", f"{tmp_path}/notes.yaml{os.pathsep}{tmp_path}/more.yaml")
+    forget()
+    page = show("send", file="20261201-1/n.csv")
+    assert page.selectbox[0].value is None
+    assert "It fits more and notes: choose one above." in text(page)
 
-        assert show("send", pipeline="posts").selectbox[0].value == "posts"
-        again = AppTest.from_file(str(ROOT / "dashboard" / "pages" / "send.py"), default_timeout=90)
-        again.session_state["used"] = "notes"
-        assert again.run().selectbox[0].value == "notes"
-    finally:
-        connections._pipelines.cache_clear()
+    assert show("send", pipeline="posts").selectbox[0].value == "posts"
+    again = AppTest.from_file(str(ROOT / "dashboard" / "pages" / "send.py"), default_timeout=90)
+    again.session_state["used"] = "notes"
+    assert again.run().selectbox[0].value == "notes"
 
 
 # -- estimates ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import streamlit as st
 from starlette.testclient import TestClient
 
 from dashboard import connections
@@ -23,6 +22,7 @@ from flows.ledger.erase import erase
 from flows.pipeline.pipelines import shipped
 from tests.harness.pages import show, text
 from tests.harness.prefect_at import prefect_at
+from tests.harness.remembered import forget
 
 OURS = str(uuid4())
 Answers = dict[tuple[str, str], tuple[int, object]]
@@ -55,10 +55,8 @@ def answers(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("ROWRELAY_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("ROWRELAY_REDIS_URL", redis_url)
-    connections.settings.cache_clear()
     with prefect_at(f"http://127.0.0.1:{server.server_port}/api"):
         yield given
-    connections.settings.cache_clear()
     server.shutdown()
     server.server_close()
 
@@ -138,12 +136,11 @@ limit: {name: guarded, requests: 7, window_seconds: 1}
 
 
 @pytest.fixture
-def guarded(answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def guarded(answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipeline without its secret, with a schedule; Prefect still has the deployment of one that is gone."""
     (tmp_path / "guarded.yaml").write_text(GUARDED)
     monkeypatch.setenv("ROWRELAY_PIPELINES", str(tmp_path / "guarded.yaml"))
-    for clear in (connections.settings, connections._pipelines):
-        clear.cache_clear()
+    forget()
     stated = [{"id": "s", "active": True, "schedule": {"cron": "0 7 * * *", "timezone": "Europe/Berlin"}}]
     places = [
         {"id": name, "flow_id": "f", "name": name, "status": "READY", "schedules": stated if name == "guarded" else []}
@@ -152,8 +149,6 @@ def guarded(answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     answers["POST", "/deployments/filter"] = (200, places)
     answers["POST", "/flows/filter"] = (200, [{"id": "f", "name": "deliver"}])
     answers["POST", "/flow_runs/filter"] = (200, [])
-    yield
-    connections._pipelines.cache_clear()
 
 
 def test_a_pipeline_without_its_secret_is_told_before_anybody_waits_for_it(guarded: None) -> None:
@@ -253,7 +248,7 @@ def test_a_run_that_the_ledger_does_not_know_is_what_it_came_to(answers: Answers
     assert status == 404 or (message in told["reason"] and told["created"] is None)
     assert rows.status_code == cancel.status_code == (404 if status == 404 else 409)
     assert status == 404 or says in rows.json()["detail"]
-    st.cache_data.clear()
+    forget()
     for page in (show("run", id=run), show("check", run=run)):
         assert not page.exception
         assert (says if status == 200 else "This run is not kept any more.") in text(page)
@@ -278,7 +273,7 @@ def test_of_a_deleted_run_page_and_api_say_when_and_by_whom(answers: Answers, by
             assert f"Run {run} was deleted on 20" in answer.json()["detail"]
             assert answer.json()["detail"].endswith(f"by {by}.")
         assert api.post(f"/runs/{run}/resume").status_code == api.delete(f"/runs/{run}").status_code == 404
-    st.cache_data.clear()
+    forget()
     for page in (show("run", id=run), show("run", id=resume), show("check", run=run)):
         assert f" by {by}." in text(page)
         assert "This run was deleted at " in text(page)
@@ -330,8 +325,7 @@ def test_a_schedule_leaves_out_delivered_rows_only_of_a_pipeline_with_a_key(
         text = (shipped() / "posts.yaml").read_text().replace("name: posts", f"name: {name}", 1)
         (tmp_path / f"{name}.yaml").write_text(text + key)
     monkeypatch.setenv("ROWRELAY_PIPELINES", str(tmp_path))
-    connections.settings.cache_clear()
-    connections._pipelines.cache_clear()
+    forget()
     own = {"id": "s", "schedule": {"interval": 900, "timezone": "UTC"}, "active": True, "parameters": {"folder": "in"}}
     places = [{"id": name, "flow_id": "f", "name": name, "schedules": [own]} for name in ("bare", "keyed")]
     answers["POST", "/deployments/filter"] = (200, places)
@@ -352,7 +346,6 @@ def test_a_schedule_leaves_out_delivered_rows_only_of_a_pipeline_with_a_key(
         assert api.get("/schedules/s").json()["skip_delivered"] is False
         assert api.patch("/schedules/s", json={"skip_delivered": True}).status_code == 200
 
-    connections._pipelines.cache_clear()
     made, changed = (json.loads(body) for path, body in ASKED if path.endswith(("/schedules", "/schedules/s")) and body)
     assert made[0]["parameters"] == {"pipeline": "keyed", "skip_delivered": True}
     assert changed == {"active": True, "parameters": {"folder": "in", "skip_delivered": True}}  # its times stay
@@ -376,7 +369,7 @@ def test_the_card_of_a_schedule_says_what_its_last_run_took_and_passed_over(answ
         {"file": "odd.csv", "result": "refused", "run": "", "note": "odd.csv: is empty", "where": "/x/failed/odd.csv"},
     ]
     answers["POST", "/artifacts/filter"] = (200, [{"data": json.dumps(rows)}])
-    st.cache_data.clear()
+    forget()
 
     page = show("schedules")
 
@@ -387,13 +380,13 @@ def test_the_card_of_a_schedule_says_what_its_last_run_took_and_passed_over(answ
     assert "It lies in /x/failed/odd.csv" in told
     assert "and 3 more" in told
     answers["POST", "/artifacts/filter"] = (200, [{"data": '[{"file": "a", "result": "of a later version"}]'}])
-    st.cache_data.clear()
+    forget()
     assert not show("schedules").exception
 
 
 def test_every_monday_is_one_click(answers: Answers) -> None:
     answers["POST", "/deployments/filter"] = answers["POST", "/flows/filter"] = (200, [])
-    st.cache_data.clear()
+    forget()
     page = show("schedules")
     assert "Choose at least one day." in text(page)
     assert "Make the schedule" not in [each.label for each in page.button]

@@ -7,7 +7,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pandas as pd
-import streamlit as st
 from starlette.testclient import TestClient
 
 from dashboard import connections
@@ -18,6 +17,7 @@ from flows.records import Reading, RowState, RunState
 from tests.dashboard.test_dashboard_inbox import CHECKED, labels
 from tests.dashboard.test_dashboard_refusals import Answers, answers, begun
 from tests.harness.pages import show, text
+from tests.harness.remembered import forget
 from tests.harness.seeding import seed, write_posts
 
 __all__ = ["answers"]
@@ -36,7 +36,7 @@ def test_a_run_is_starting_from_the_click_until_its_flow_run_has_taken_it(
 
     with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as api:
         assert api.get(f"/runs/{run.id}").json()["shown_as"] == "starting"
-        st.cache_data.clear()
+        forget()
         page = show("run", id=run.id)
         assert labels(page) == ["Cancel"]
         assert "checked, not sent" not in text(page) + text(show("runs"))
@@ -45,7 +45,7 @@ def test_a_run_is_starting_from_the_click_until_its_flow_run_has_taken_it(
         run.ledger.end(run.id, run.ledger.take(run.id, "w", resume=True), RunState.STOPPED, "HTTP 500")
 
         assert api.get(f"/runs/{run.id}").json()["shown_as"] == "stopped"  # though its flow run is still about to end
-        st.cache_data.clear()
+        forget()
         page = show("run", id=run.id)
         assert "Resume: 3 rows" in labels(page)
         assert "starting" not in text(page)
@@ -60,7 +60,7 @@ def test_a_check_that_asks_how_a_file_reads_is_no_failure(answers: Answers, redi
     readings = [Reading(name, (lines[0], lines[1].format(word))) for name, word in (("cp1252", "ä"), ("cp1250", "д"))]
     ledger.facts("asks", readings=readings)
     ledger.end("asks", epoch, RunState.STOPPED, "f.csv: can be read in several ways")
-    st.cache_data.clear()
+    forget()
 
     with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as api:
         assert api.get("/runs/asks").json()["shown_as"] == "checked, needs an answer"
@@ -84,7 +84,7 @@ def test_who_has_rows_to_correct_finds_where_to_upload_them(answers: Answers, re
     assert "Upload the corrected file" not in text(show("run", id=run.id))
     run.outcomes(RowState.DONE, [1, 3])
     run.leave(RunState.FINISHED)
-    st.cache_data.clear()
+    forget()
 
     assert 'href="./?pipeline=posts"' in text(show("run", id=run.id))
 

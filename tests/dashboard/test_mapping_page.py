@@ -8,7 +8,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import streamlit as st
 from prefect.context import refresh_global_settings_context
 from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
@@ -22,6 +21,7 @@ from flows.records import Reading, RunState
 from tests.dashboard.test_dashboard_inbox import labels
 from tests.dashboard.test_dashboard_refusals import ASKED, Answers, answers
 from tests.harness.pages import show, text
+from tests.harness.remembered import forget
 
 __all__ = ["answers"]
 
@@ -42,7 +42,7 @@ def differs(answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """A check that was refused for the names of the file's columns."""
     (tmp_path / "contacts.yaml").write_text(YAML)
     monkeypatch.setenv("ROWRELAY_PIPELINES", str(tmp_path))
-    connections.settings.cache_clear()
+    forget()
     settings, ledger = connections.settings(), connections.ledger()
     settings.uploads.mkdir(parents=True)
     (settings.uploads / "f.csv").write_text(FILE)
@@ -61,7 +61,7 @@ def differs(answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         check_file(settings.uploads / "f.csv", definition)
     ledger.facts("differs", header=refused.value.names, header_rows=refused.value.samples)
     ledger.end("differs", epoch, RunState.STOPPED, str(refused.value))
-    st.cache_data.clear()
+    forget()
     return "differs"
 
 
@@ -144,7 +144,7 @@ def test_who_says_how_it_is_written_has_not_to_say_the_columns_again(differs: st
 
 def test_who_chose_before_finds_that_choice(differs: str) -> None:
     connections.ledger().facts(differs, asked_map={"Rest": "note"})
-    st.cache_data.clear()
+    forget()
 
     assert choices(show("check", run=differs))["note"] == "Rest"
 
@@ -152,7 +152,7 @@ def test_who_chose_before_finds_that_choice(differs: str) -> None:
 def test_a_file_whose_columns_fit_is_not_asked_about(differs: str) -> None:
     assert "ROWRELAY_PIPELINES" in os.environ
     connections.ledger().facts(differs, header=())
-    st.cache_data.clear()
+    forget()
 
     page = show("check", run=differs)
 

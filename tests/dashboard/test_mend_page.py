@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard import connections
@@ -16,6 +15,7 @@ from flows.records import RowState, RunState
 from flows.settings import Settings
 from tests.harness.mended import PEOPLE, ROWS, Checked, checked
 from tests.harness.pages import settings, show, text
+from tests.harness.remembered import forget
 
 __all__ = ["settings"]
 
@@ -24,8 +24,7 @@ __all__ = ["settings"]
 def people(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checked:
     (tmp_path / "people.yaml").write_text(PEOPLE)
     monkeypatch.setenv("ROWRELAY_PIPELINES", str(tmp_path / "people.yaml"))
-    connections.settings.cache_clear()
-    st.cache_data.clear()
+    forget()
     return checked(connections.settings())
 
 

@@ -33,10 +33,8 @@ def settings(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("ROWRELAY_REDIS_URL", redis_url)
     monkeypatch.setenv("ROWRELAY_PIPELINES", str(tmp_path / "people.yaml"))
     (tmp_path / "people.yaml").write_text(PEOPLE)
-    connections.settings.cache_clear()
     with prefect_at():
         yield connections.settings()
-    connections.settings.cache_clear()
 
 
 @pytest.fixture

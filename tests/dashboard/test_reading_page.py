@@ -8,7 +8,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import streamlit as st
 import yaml
 from streamlit.testing.v1 import AppTest
 
@@ -22,6 +21,7 @@ from flows.pipeline.reading import load
 from flows.records import RunState
 from tests.dashboard.test_mapping_page import ASKED, Answers, answers, begun
 from tests.harness.pages import settings, show, text
+from tests.harness.remembered import forget
 from tests.harness.workbooks import xlsx
 
 __all__ = ["answers", "settings"]
@@ -42,8 +42,7 @@ def checked(answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """Checks a file as the flow does, and leaves the run as it is then; returns its id."""
     (tmp_path / "orders.yaml").write_text(YAML)
     monkeypatch.setenv("ROWRELAY_PIPELINES", str(tmp_path / "orders.yaml"))
-    connections.settings.cache_clear()
-    st.cache_data.clear()
+    forget()
 
     def check(content: bytes, name: str = "f.csv", **said: object) -> str:
         here, definition = connections.settings(), load(tmp_path / "orders.yaml")

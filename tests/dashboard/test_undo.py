@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from starlette.testclient import TestClient
 
 from dashboard import actions
@@ -17,6 +16,7 @@ from flows.records import RowState, RunState
 from flows.settings import Settings
 from tests.dashboard.test_api import api, settings
 from tests.harness.pages import show, text
+from tests.harness.remembered import forget
 from tests.harness.seeding import Seeded, seed, write_posts
 
 __all__ = ["api", "settings"]
@@ -42,7 +42,7 @@ def sent(posts: Definition, settings: Settings, redis_url: str, tmp_path: Path) 
     run.outcomes(F, [21])
     run.outcomes(U, [22])
     run.leave(RunState.FINISHED)
-    st.cache_data.clear()
+    forget()
     return run
 
 
@@ -75,7 +75,7 @@ def test_undo_is_not_offered_where_the_pipeline_says_nothing_of_it_or_nothing_is
     failed.leave(RunState.FINISHED)
 
     for run in (plain, failed):
-        st.cache_data.clear()
+        forget()
         assert "Undo" not in [each.label for each in show("run", id=run.id).button]
 
 
@@ -88,7 +88,7 @@ def test_both_runs_say_so_on_the_page_and_over_http(api: TestClient, sent: Seede
 
     assert (first["undoes"], first["undone_by"]) == ("", {"undo-1": 12})
     assert (second["undoes"], second["undone_by"]) == (sent.id, {})
-    st.cache_data.clear()
+    forget()
     said = text(show("run", id=sent.id))
     assert "Run undo-1 has undone 12 of its rows." in said
     assert 'href="run?id=undo-1"' in said

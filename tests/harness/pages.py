@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard import connections
@@ -20,11 +19,8 @@ def settings(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The settings that the pages read, with a data folder of the test's own and no Prefect."""
     monkeypatch.setenv("ROWRELAY_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("ROWRELAY_REDIS_URL", redis_url)
-    connections.settings.cache_clear()
-    st.cache_data.clear()
     with prefect_at():
         yield connections.settings()
-    connections.settings.cache_clear()
 
 
 def show(name: str, **query: str) -> AppTest:

@@ -14,7 +14,6 @@ import fsspec
 import pytest
 from starlette.testclient import TestClient
 
-from dashboard import connections
 from dashboard.api.app import make_api
 from flows.intake.fate import Fate
 from flows.records import RowState, RunState
@@ -25,6 +24,7 @@ from tests.harness.flow_runs import LIMIT, QUICK, begun, ended
 from tests.harness.forked import Forked
 from tests.harness.inboxes import look, w_file
 from tests.harness.proxy import Proxy
+from tests.harness.remembered import forget
 from tests.harness.s3 import bucket, s3_environment
 from tests.harness.stack import RunningStack
 from tests.harness.wait import wait_until
@@ -53,10 +53,9 @@ def dashboard(
         "ROWRELAY_PIPELINES": str(flows.pipeline),
     }.items():
         monkeypatch.setenv(name, value)
-    connections.settings.cache_clear()
+    forget()
     with TestClient(make_api(), base_url="http://127.0.0.1:8501", raise_server_exceptions=False) as client:
         yield client
-    connections.settings.cache_clear()
 
 
 def begun_on_second_machine(flows: World, **given: Any) -> Forked:
@@ -116,7 +115,7 @@ def test_an_upload_that_is_refused_leaves_nothing_in_the_storage(
     dashboard: TestClient, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROWRELAY_MAX_UPLOAD_BYTES", "1000")
-    connections.settings.cache_clear()
+    forget()
 
     def chunks() -> Iterator[bytes]:
         for _ in range(20):

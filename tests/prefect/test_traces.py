@@ -27,6 +27,7 @@ import yaml
 from deployments.registry.job import JOB
 from flows.ledger.connection import connect
 from flows.masking import DOTS
+from tests.harness.remembered import forget
 from tests.harness.rights import open_to_others
 from tests.harness.stack import RunningStack
 from tests.harness.traces import in_files, in_redis
@@ -181,10 +182,9 @@ def from_dashboard(run: str) -> dict[str, bytes]:
     """What the dashboard's API says of a run: its rows, each row with its request and answer, and all downloads."""
     from fastapi.testclient import TestClient
 
-    from dashboard import connections
     from dashboard.api.app import make_api
 
-    connections.settings.cache_clear()
+    forget()
     with TestClient(make_api(), base_url="http://127.0.0.1:8501") as client:
         paths = {
             "run": f"/runs/{run}", "rows": f"/runs/{run}/rows", "json": f"/runs/{run}/results.json",
@@ -196,7 +196,6 @@ def from_dashboard(run: str) -> dict[str, bytes]:
             answer = client.get(path)
             assert answer.status_code == 200, (path, answer.text)
             found[f"dashboard {what}"] = answer.content
-    connections.settings.cache_clear()
     return found
 
 

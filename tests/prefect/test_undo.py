@@ -16,7 +16,6 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from dashboard import connections
 from dashboard.api.app import make_api
 from deployments.standin.apis import APIS
 from deployments.standin.apis.api import ApiKnobs
@@ -29,6 +28,7 @@ from tests.harness.command import PROGRAM
 from tests.harness.contract import hold
 from tests.harness.limits import long_known
 from tests.harness.prefect_at import prefect_at
+from tests.harness.remembered import forget
 from tests.harness.stack import RunningStack
 from tests.harness.wait import wait_until
 from tests.harness.world import ROOT
@@ -152,32 +152,28 @@ def test_a_run_is_undone_over_http_once_for_each_key(office: Office, monkeypatch
     first = office.send()
     for name, value in office.environment.items():
         monkeypatch.setenv(name, value)
-    connections.settings.cache_clear()
-    try:
-        here = prefect_at(office.stack.addresses.prefect_api_url)
-        with here, served(office), TestClient(make_api(), base_url=HERE_URL) as api:
-            api.event_hooks = {"response": [hold]}
-            asked = [
-                api.post(f"/runs/{first['run']}/undo", headers={"Idempotency-Key": f"{first['run']}-key"})
-                for _ in range(2)
-            ]
-            assert [each.status_code for each in asked] == [202, 202]
-            made = asked[0].json()["id"]
-            assert asked[1].json()["id"] == made
-            assert asked[0].headers["Location"].endswith(f"/runs/{made}")
-            wait_until(
-                lambda: api.get(f"/runs/{made}").json()["state"] in ("finished", "stopped"),
-                seconds=120,
-                what="the undo",
-            )
-            late = api.post(f"/runs/{first['run']}/undo", headers={"Idempotency-Key": f"{first['run']}-key"})
-            assert (late.status_code, late.json()["id"]) == (202, made)  # also when nothing is left to undo
-            assert api.post(f"/runs/{first['run']}/undo").status_code == 409
-            told = api.get(f"/runs/{made}").json()
-            assert (told["file"], told["undoes"]) == ("undo of contacts.csv", first["run"])
-            assert api.get(f"/runs/{first['run']}").json()["undone_by"] == {made: 8}
-    finally:
-        connections.settings.cache_clear()
+    forget()
+    here = prefect_at(office.stack.addresses.prefect_api_url)
+    with here, served(office), TestClient(make_api(), base_url=HERE_URL) as api:
+        api.event_hooks = {"response": [hold]}
+        asked = [
+            api.post(f"/runs/{first['run']}/undo", headers={"Idempotency-Key": f"{first['run']}-key"}) for _ in range(2)
+        ]
+        assert [each.status_code for each in asked] == [202, 202]
+        made = asked[0].json()["id"]
+        assert asked[1].json()["id"] == made
+        assert asked[0].headers["Location"].endswith(f"/runs/{made}")
+        wait_until(
+            lambda: api.get(f"/runs/{made}").json()["state"] in ("finished", "stopped"),
+            seconds=120,
+            what="the undo",
+        )
+        late = api.post(f"/runs/{first['run']}/undo", headers={"Idempotency-Key": f"{first['run']}-key"})
+        assert (late.status_code, late.json()["id"]) == (202, made)  # also when nothing is left to undo
+        assert api.post(f"/runs/{first['run']}/undo").status_code == 409
+        told = api.get(f"/runs/{made}").json()
+        assert (told["file"], told["undoes"]) == ("undo of contacts.csv", first["run"])
+        assert api.get(f"/runs/{first['run']}").json()["undone_by"] == {made: 8}
     run = office.view.run(made)
     assert (run.state, run.counts[RowState.DONE], run.skipped) == (RunState.FINISHED, 8, 2)
     flow = httpx.get(f"{office.stack.addresses.prefect_api_url}/flow_runs/{made}").json()
