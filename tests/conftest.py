@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -88,6 +89,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.xdist_group(item.path.stem))
     elif "stack" in getattr(item, "fixturenames", ()):
         raise pytest.UsageError(f"{item.nodeid} starts a Prefect server: it belongs in one of {', '.join(LANES)}")
+
+
+def pytest_collection() -> None:
+    """What is loaded to find the tests stays, so nobody needs to look for garbage in it, now or ever."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Streamlit looks for garbage after each run of a page: in all that was loaded, that takes 0.25 s."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -42,9 +42,8 @@ from flows.records import RowState, RunState
 from flows.settings import Settings
 from flows.source.readings import COMMON
 from flows.words import duration
-from tests.harness.browser import ROOT
 from tests.harness.limits import long_known
-from tests.harness.pages import settings, show, text
+from tests.harness.pages import drawn, settings, show, text
 from tests.harness.remembered import forget
 from tests.harness.seeding import Seeded, seed, write_posts
 
@@ -529,7 +528,7 @@ def test_who_uploads_the_corrected_file_finds_the_check_again(
     assert "userId nobody line 3" in told
     assert "Upload the corrected file" in [each.label for each in page.button]
 
-    send = AppTest.from_file(str(ROOT / "dashboard" / "pages" / "send.py"), default_timeout=90)
+    send = drawn("send")
     send.session_state["open_check"] = page.session_state["open_check"]
     assert "The check of posts.csv is kept." in text(send.run())
     assert f"check?run={run.id}" in text(send)
@@ -653,7 +652,7 @@ def test_of_several_pipelines_none_is_taken_before_the_file_or_a_person_says_whi
     assert "It fits more and notes: choose one above." in text(page)
 
     assert show("send", pipeline="posts").selectbox[0].value == "posts"
-    again = AppTest.from_file(str(ROOT / "dashboard" / "pages" / "send.py"), default_timeout=90)
+    again = drawn("send")
     again.session_state["used"] = "notes"
     assert again.run().selectbox[0].value == "notes"
 

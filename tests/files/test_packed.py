@@ -98,10 +98,10 @@ def test_the_most_that_is_allowed_counts_unpacked(path: Path, way: str) -> None:
 
 @pytest.mark.parametrize(("name", "data", "message"), PACKED_FILES, ids=[name for name, *_ in PACKED_FILES])
 def test_what_is_not_one_packed_file_of_rows_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes, message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, data: bytes | Callable[[], bytes], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path(name).write_bytes(data)
+    Path(name).write_bytes(data() if callable(data) else data)
 
     with pytest.raises(FileError) as refusal, open_file(name) as source:
         list(source.frames())

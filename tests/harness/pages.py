@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
+from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.testing.v1 import AppTest
 
 from dashboard import connections
@@ -25,10 +27,23 @@ def settings(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def show(name: str, **query: str) -> AppTest:
     """A page, run once."""
-    page = AppTest.from_file(str(ROOT / "dashboard" / "pages" / f"{name}.py"), default_timeout=90)
+    page = drawn(name)
     for key, value in query.items():
         page.query_params[key] = value
     return page.run()
+
+
+def drawn(name: str) -> AppTest:
+    """A page that has not run yet."""
+    page = AppTest.from_file(str(ROOT / "dashboard" / "pages" / f"{name}.py"), default_timeout=90)
+    page._bidi_component_manager = _components()
+    return page
+
+
+@lru_cache(maxsize=1)
+def _components() -> BidiComponentManager:
+    """One for all pages, as in the dashboard: to look through what is installed takes longer than to draw a page."""
+    return BidiComponentManager()
 
 
 def text(page: AppTest) -> str:

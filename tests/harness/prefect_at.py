@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
 
 import pytest
 
@@ -23,4 +26,13 @@ def prefect_at(url: str = NOWHERE) -> Iterator[None]:
 
 def _read_anew() -> None:
     if (context := sys.modules.get("prefect.context")) is not None:
-        context.refresh_global_settings_context()
+        said = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_")}
+        context.GLOBAL_SETTINGS_CONTEXT = _settings(tuple(sorted(said.items())))
+
+
+@lru_cache(maxsize=4)
+def _settings(said: tuple[tuple[str, str], ...]) -> Any:
+    """What Prefect makes of these variables; it takes 0.06 s, and there are hundreds of pages to draw."""
+    from prefect.context import root_settings_context
+
+    return root_settings_context()
