@@ -47,7 +47,6 @@ class Delivered:
     events: list[str] = field(default_factory=list)
     stopped: Stopped | None = None
     waiting: int = 0
-    unused: int = 0  # permits that were handed back
 
 
 class Resolver(AbstractResolver):
@@ -97,14 +96,13 @@ def deliver(
             made, secrets=secrets or {}, connections=max(8, round(terms.in_flight * 1.5)), resolver=resolver
         )
         async with Limiter(redis_url) as limiter, client:
-            limit = limiter.limit(terms)
             sender = Sender(
                 run=run,
                 definition=made,
                 epoch=epoch,
                 first_serial=1,
                 ledger=ledger,
-                limit=limit,
+                limit=limiter.limit(terms),
                 client=client,
                 journal=Journal(folder / "journal", run),
                 give_up_seconds=30.0,
@@ -119,7 +117,6 @@ def deliver(
                 sender.drain(cancelled=True)
             found.states = await asyncio.wait_for(whole, 120)
             await sender.close()
-            found.unused = limit.counters.unused
         found.stopped, found.waiting = sender.stopped, View(connect(redis_url)).run(run).counts[RowState.WAITING]
 
     asyncio.run(main())
@@ -156,7 +153,8 @@ def test_a_handshake_longer_than_a_permit_stays_fresh_costs_no_permit(
         found = deliver(redis_url, tmp_path, https(server), rows=40, limit=limit, request={"timeout_seconds": 5})
 
     assert found.states == Counter(done=40)
-    assert found.unused < LIMIT["in_flight"] / 2  # a few, where the machine has much else to do
+    if late is None:  # else a permit lives for 0.05 s, which a machine with much else to do may be late for
+        assert not any("too old" in event for event in found.events)
     assert len(server.heads) == 40
     assert server.connections <= LIMIT["in_flight"] * 1.5
 
