@@ -177,6 +177,9 @@ class Writer:
                 self._rejections.close()
         for name in self._names:
             self._remove(f"{self._folder}/{name}")
+        if self._local:
+            with suppress(OSError):  # an earlier writing lies in it
+                os.rmdir(self._folder)
 
     def _put(self, name: str, data: bytes) -> None:
         with self._translated(), whole(self._fs, f"{self._folder}/{name}") as file:
