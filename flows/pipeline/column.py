@@ -6,14 +6,24 @@ import importlib
 import math
 import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
 from pydantic.types import Strict
+from pydantic_core import CoreSchema
 
 from flows.pipeline.environment import EnvironmentText
 from flows.pipeline.fault import Fault, Place, brief, suggestion
@@ -79,6 +89,23 @@ class Part(BaseModel):
     """A part of a definition: no unknown keys, no changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        made = handler(core_schema)
+        _say_bounds(handler.resolve_ref_schema(made).get("properties", {}).values())
+        return made
+
+
+_BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+
+
+def _say_bounds(schemas: Iterable[dict[str, Any]]) -> None:
+    """Bounds by their names in JSON Schema, which pydantic does not give where the environment may state a number."""
+    for schema in schemas:
+        for name in _BOUNDS.keys() & schema.keys():
+            schema[_BOUNDS[name]] = schema.pop(name)
+        _say_bounds([*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else [])])
 
 
 def left_out(value: Any) -> bool:

@@ -53,6 +53,11 @@ def test_the_document_is_valid() -> None:
     validate(document())
 
 
+def test_its_schemas_state_bounds_by_the_names_that_programs_know() -> None:
+    assert document()["components"]["schemas"]["FileForm"]["properties"]["header_row"]["anyOf"][0]["minimum"] == 1
+    assert not re.search(r'"(ge|gt|le|lt)":', json.dumps(document()))
+
+
 def test_operations_go_by_the_names_that_a_client_calls_them() -> None:
     assert sorted(each["operationId"] for _, _, each in operations()) == sorted(OPERATIONS)
 

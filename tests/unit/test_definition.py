@@ -640,6 +640,9 @@ def test_the_json_schema_accepts_what_loads_and_refuses_an_unknown_key(tmp_path:
     assert schema["$defs"]["Limit"]["properties"]["requests"]["description"]
     assert set(schema["properties"]["request"].keys())
     assert list(validator.iter_errors(made | {"limit": made["limit"] | {"requests": "${RATE:-7}"}})) == []
+    for wrong in ({"requests": 0}, {"requests": 10**7}, {"window_seconds": 0}, {"grace_seconds": -1}):
+        assert list(validator.iter_errors(made | {"limit": made["limit"] | wrong})), wrong
+    assert list(validator.iter_errors(made | {"ban": {"status": [200]}}))
 
 
 def test_what_comes_from_the_environment_and_is_no_secret_is_taken_as_it_is(tmp_path: Path) -> None:
