@@ -43,7 +43,7 @@ from flows.settings import Settings
 from flows.source.readings import COMMON
 from flows.words import duration
 from tests.harness.limits import long_known
-from tests.harness.pages import drawn, settings, show, text
+from tests.harness.pages import settings, show, text, undrawn
 from tests.harness.remembered import forget
 from tests.harness.seeding import Seeded, seed, write_posts
 
@@ -528,7 +528,7 @@ def test_who_uploads_the_corrected_file_finds_the_check_again(
     assert "userId nobody line 3" in told
     assert "Upload the corrected file" in [each.label for each in page.button]
 
-    send = drawn("send")
+    send = undrawn("send")
     send.session_state["open_check"] = page.session_state["open_check"]
     assert "The check of posts.csv is kept." in text(send.run())
     assert f"check?run={run.id}" in text(send)
@@ -652,7 +652,7 @@ def test_of_several_pipelines_none_is_taken_before_the_file_or_a_person_says_whi
     assert "It fits more and notes: choose one above." in text(page)
 
     assert show("send", pipeline="posts").selectbox[0].value == "posts"
-    again = drawn("send")
+    again = undrawn("send")
     again.session_state["used"] = "notes"
     assert again.run().selectbox[0].value == "notes"
 

@@ -27,13 +27,13 @@ def settings(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def show(name: str, **query: str) -> AppTest:
     """A page, run once."""
-    page = drawn(name)
+    page = undrawn(name)
     for key, value in query.items():
         page.query_params[key] = value
     return page.run()
 
 
-def drawn(name: str) -> AppTest:
+def undrawn(name: str) -> AppTest:
     """A page that has not run yet."""
     page = AppTest.from_file(str(ROOT / "dashboard" / "pages" / f"{name}.py"), default_timeout=90)
     page._bidi_component_manager = _components()

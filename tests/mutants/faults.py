@@ -11,10 +11,7 @@ from tests.mutants.files import FILES
 __all__ = ["ALL", "Fault"]
 
 RULE = ("limit/test_limit_rule.py", "limit/test_limiter.py")
-PERMITS = (
-    "limit/test_permit.py",
-    "limit/test_limiter.py",
-)
+PERMITS = ("limit/test_permit.py", "limit/test_limiter.py")
 SETS = ("limit/test_limit_sets.py",)
 LEDGER = ("ledger/test_ledger.py", "files/test_export.py")
 ANSWER = ("unit/test_answer.py", "unit/test_retry.py", "client/test_client.py")
